@@ -1,0 +1,74 @@
+"""The command `govma-console`: which commands there are, and how their errors and exit codes come out."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from govma_console.commands.table import COMMANDS, Command
+from govma_core.errors import ExitCode, GovmaError, RunCancelled
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser of all commands; nothing of what they work with is imported for it."""
+    parser = argparse.ArgumentParser(
+        prog="govma-console",
+        description="Deploy, list and roll back the versions of a site that live behind one symlink.",
+        epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration or preflight, 4 busy, 5 refused, 130 cancelled.",
+    )
+    parser.add_argument("--version", action="store_true", help="print the version of this program")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file instead of /etc/govma-console.toml")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for command in COMMANDS:
+        _add(commands, command)
+    return parser
+
+
+def _add(commands: argparse._SubParsersAction[argparse.ArgumentParser], command: Command) -> None:
+    sub = commands.add_parser(command.name, help=command.help, description=command.help.capitalize() + ".")
+    # SUPPRESS: given before the command it must not be reset by the default of the one after it.
+    sub.add_argument("--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    if command.reports:
+        sub.add_argument("--json", action="store_true", help="print JSON")
+    for names, options in command.arguments:
+        sub.add_argument(*names, **options)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, and give the exit code."""
+    parser = build_parser()
+    given = parser.parse_args(arguments)
+    if given.version:
+        from importlib.metadata import version
+
+        print(f"govma-console {version('govma-console')}")
+        return ExitCode.OK
+    if given.command is None:
+        parser.print_help(sys.stderr)
+        return ExitCode.USAGE
+    command = next(found for found in COMMANDS if found.name == given.command)
+    module = importlib.import_module(f"govma_console.commands.{command.module}")
+    try:
+        return int(getattr(module, command.function)(given))
+    except GovmaError as error:
+        print(f"govma-console: {error}", file=sys.stderr)
+        return error.exit_code
+    except (KeyboardInterrupt, RunCancelled):
+        return ExitCode.CANCELLED
+    except BrokenPipeError:
+        # Whoever read our output went away; Python must not complain about it once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except OSError as error:
+        name = f" ({os.fsdecode(error.filename)})" if error.filename is not None else ""
+        hint = " Run as root." if isinstance(error, PermissionError) and os.geteuid() else ""
+        print(f"govma-console: {error.strerror or error}{name}.{hint}", file=sys.stderr)
+        return ExitCode.FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""A sample site, deployed by the same pipeline, in a folder of the user's."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from govma_console.commands.follow import follow_to_end
+from govma_console.commands.versions import print_versions
+from govma_console.sample import SampleSite, create_sample, open_sample, remove_sample
+from govma_core.errors import ExitCode, RefusedError
+from govma_core.runs.launch import prepared_store, start
+from govma_core.runs.requester import local_requester
+from govma_core.settings import load
+
+
+def demo(given: argparse.Namespace) -> int:
+    """Make (or take up) the sample site, deploy it, show its versions, and say where it is and how to remove it."""
+    folder: Path = (given.folder or Path.home() / "govma-demo").absolute()
+    if given.remove:
+        return _remove(folder)
+    site = _site(folder)
+    # The sample's own file only: a variable of the real site in the environment must not lead the demo there.
+    settings = load({}, file=site.config_file).settings
+    requester = local_requester("demo")
+    record = start(settings, "deploy", {}, requester)
+    record = follow_to_end(prepared_store(settings), record.id, interrupt_cancels=True)
+    if record.exit_code == ExitCode.OK:
+        print()
+        print_versions(settings)
+        _say_what_next(folder, site)
+    return ExitCode.FAILED if record.exit_code is None else record.exit_code
+
+
+def _site(folder: Path) -> SampleSite:
+    if folder.exists() and any(folder.iterdir()):
+        try:
+            site = open_sample(folder)
+        except Exception as error:
+            raise RefusedError(
+                f"{folder} is not empty and holds no sample site. Name another folder: govma-console demo FOLDER"
+            ) from error
+        print(f"Deploying the sample site in {folder} once more.", file=sys.stderr)
+        return site
+    print(f"Making a sample site in {folder}.", file=sys.stderr)
+    return create_sample(folder)
+
+
+def _remove(folder: Path) -> int:
+    try:
+        remove_sample(folder)
+    except Exception as error:
+        raise RefusedError(f"{folder} is not removed: {error}") from error
+    print(f"Removed {folder}.", file=sys.stderr)
+    return ExitCode.OK
+
+
+def _say_what_next(folder: Path, site: SampleSite) -> None:
+    command = Path(sys.argv[0])
+    name = command.name if command.name.startswith("govma") else "govma-console"
+    shown = str(command) if command.parent != Path() and command.exists() else name
+    print(f"\nThe sample site is in {folder}. Try:", file=sys.stderr)
+    for words in ("status", "rollback", "pending", "log"):
+        print(f"  {shown} --config {site.config_file} {words}", file=sys.stderr)
+    print(f"Remove it: {shown} demo --remove {folder}", file=sys.stderr)

@@ -1,0 +1,45 @@
+"""The commits that a deploy would bring."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+
+from govma_console.commands.settings import effective
+from govma_console.narration import Narrator
+from govma_console.output import print_json, print_table
+from govma_console.times import local_time
+from govma_core.build.source import Commit
+from govma_core.errors import ExitCode
+from govma_core.operations.context import Context
+from govma_core.operations.pending import pending
+from govma_core.reporting import Reporter
+
+
+def show_pending(given: argparse.Namespace) -> int:
+    """Print the commits between what is live and what would be deployed."""
+    reporter = Reporter(Narrator(sys.stderr).tell)
+    context = Context(effective(given), reporter, "", "", "cli", time.time())
+    found = pending(context, ref=given.ref, fetch=not given.no_fetch)
+    if given.json:
+        print_json(dataclasses.asdict(found))
+        return ExitCode.OK
+    if found.commits is None:
+        what = f"{found.live} has no recorded commit" if found.live else "nothing is live"
+        print(f"{found.target.short} {found.target.subject} would be deployed; {what}, so there is no list.")
+        return ExitCode.OK
+    if not found.commits and not found.undone:
+        print(f"Nothing is pending: {found.target.short} is live.")
+    _print(found.commits)
+    if found.undone:
+        print("Live now, and not in what would be deployed:")
+        _print(found.undone)
+    return ExitCode.OK
+
+
+def _print(commits: list[Commit]) -> None:
+    if commits:
+        rows = [(commit.short, local_time(commit.committed), commit.author, commit.subject) for commit in commits]
+        print_table(("COMMIT", "TIME", "AUTHOR", "SUBJECT"), rows, stretch=3)

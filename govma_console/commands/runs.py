@@ -1,0 +1,95 @@
+"""Commands about runs: list, log, attach, cancel."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from itertools import islice
+from typing import Any
+
+from govma_console.commands.follow import follow_to_end
+from govma_console.commands.settings import effective
+from govma_console.narration import Narrator
+from govma_console.output import print_json, print_table
+from govma_console.times import local_time, seconds
+from govma_core.errors import ExitCode, RefusedError
+from govma_core.events import to_json
+from govma_core.runs.cancel import cancel as cancel_run
+from govma_core.runs.log import follow, read_events
+from govma_core.runs.record import RunRecord, RunStore
+
+
+def list_runs(given: argparse.Namespace) -> int:
+    """Print the runs, the latest first."""
+    records = list(islice(_store(given).records(), max(0, given.most)))
+    if given.json:
+        print_json([as_json(record) for record in records])
+        return ExitCode.OK
+    header = ("RUN", "OPERATION", "STATE", "STARTED", "TOOK", "BY", "VERSION", "MESSAGE")
+    print_table(header, [_row(record) for record in records], stretch=7)
+    return ExitCode.OK
+
+
+def log(given: argparse.Namespace) -> int:
+    """Print a run's log on standard output; as JSON one event a line."""
+    store = _store(given)
+    record = store.find(given.run)
+    path = store.path(record.id) / "events.jsonl"
+    events = follow(store, record.id) if given.follow else (event for event, _ in read_events(path))
+    narrator = Narrator(sys.stdout)
+    for event in events:
+        if given.json:
+            print(to_json(event), flush=given.follow)
+        else:
+            narrator.tell(event)
+    if record.state == "interrupted" and not given.follow:
+        narrator.say(record.message)
+    return ExitCode.OK
+
+
+def attach(given: argparse.Namespace) -> int:
+    """Follow a run that goes on, from its beginning; Ctrl-C leaves it to itself."""
+    store = _store(given)
+    record = follow_to_end(store, _active(store, given.run).id, interrupt_cancels=False)
+    if given.json:
+        print_json(as_json(record))
+    return ExitCode.FAILED if record.exit_code is None else record.exit_code
+
+
+def cancel(given: argparse.Namespace) -> int:
+    """Ask a run to stop."""
+    store = _store(given)
+    record = cancel_run(store, _active(store, given.run).id)
+    if given.json:
+        print_json(as_json(record))
+    else:
+        print(f"Run {record.id} was asked to stop.", file=sys.stderr)
+    return ExitCode.OK
+
+
+def as_json(record: RunRecord) -> dict[str, Any]:
+    """Give a record as reports show it: without the settings it ran with."""
+    data = dataclasses.asdict(record)
+    del data["settings"]
+    return data
+
+
+def _store(given: argparse.Namespace) -> RunStore:
+    return RunStore(effective(given).state_dir)
+
+
+def _active(store: RunStore, wanted: str | None) -> RunRecord:
+    record = store.find(wanted) if wanted else store.latest(active=True)
+    if record is None or record.ended:
+        said = f"Run {record.id} has ended ({record.state})." if record else "Nothing is running."
+        raise RefusedError(f"{said} `govma-console log` prints what was.")
+    return record
+
+
+def _row(record: RunRecord) -> tuple[str, ...]:
+    took = seconds(record.finished - record.started) if record.finished and record.started else ""
+    stage = f" ({record.stage})" if record.state in ("running", "interrupted", "failed") and record.stage else ""
+    message = record.message.split("\n")[0]
+    state = record.state + stage
+    return (record.id, record.operation, state, local_time(record.created), took, record.by, record.version, message)

@@ -1,0 +1,69 @@
+"""A run told to a person while it goes: plain lines, and on a terminal a status line that stays the last one."""
+
+from __future__ import annotations
+
+import time
+from typing import TextIO
+
+from govma_console.output import colour_wanted
+from govma_console.times import seconds
+from govma_core.events import Event, LogLine, Progress, RunFinished, StageFinished, StageStarted
+
+_RED, _YELLOW, _GREEN, _DIM, _BOLD, _PLAIN = (f"\x1b[{code}m" for code in (31, 33, 32, 2, 1, 0))
+
+
+class Narrator:
+    """Writes events to a stream."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._colour = colour_wanted(stream)
+        self._live = stream.isatty()
+        self._stage: tuple[str, float] | None = None
+        self._progress = ""
+        self._status = ""
+
+    def tell(self, event: Event) -> None:
+        """Write one event."""
+        match event:
+            case StageStarted(at, stage):
+                self._stage, self._progress = (stage, at), ""
+                self._line(self._paint(_BOLD, f"== {stage}"))
+            case StageFinished(_, stage, outcome, took, remark):
+                self._stage = None
+                colour = {"ok": _GREEN, "failed": _RED}.get(outcome, _YELLOW)
+                said = f": {remark}" if remark else ""
+                self._line(self._paint(colour, f"== {stage} {outcome}, {seconds(took)}") + said)
+            case LogLine(_, level, text):
+                colour = {"warning": _YELLOW, "error": _RED, "output": _DIM}.get(level, "")
+                label = f"{level}: " if level in ("warning", "error") else ""
+                self._line(self._paint(colour, f"   {label}{text}"))
+            case Progress(_, _, done, total, unit):
+                self._progress = f"{done} of {total} {unit}" if total else f"{done} {unit}"
+            case RunFinished(_, result, code, message):
+                # Why it failed was said already, as an error; what was interrupted said nothing.
+                text = message if result in ("ok", "interrupted") else f"The run ended: {result} (exit code {code})."
+                self._line(self._paint(_GREEN if result == "ok" else _RED, text))
+
+    def idle(self) -> None:
+        """Bring the status line up to date; called a few times a second while nothing happens."""
+        if self._live and self._stage:
+            name, began = self._stage
+            self._show(f"   … {name}, {seconds(max(0.0, time.time() - began))} {self._progress}")
+
+    def say(self, text: str) -> None:
+        """Write a line of our own."""
+        self._line(text)
+
+    def _line(self, text: str) -> None:
+        self._show("")
+        print(text, file=self._stream, flush=True)
+
+    def _show(self, status: str) -> None:
+        if self._live and status != self._status:
+            self._stream.write(f"\r\x1b[K{status}")
+            self._stream.flush()
+            self._status = status
+
+    def _paint(self, colour: str, text: str) -> str:
+        return f"{colour}{text}{_PLAIN}" if self._colour and colour else text

@@ -1,0 +1,1 @@
+"""A commit becomes a tree: source, builders, asset cache, vendor, uploads."""

@@ -1,0 +1,65 @@
+"""What a build changed: a tree's files before and after, told apart by inode, size and change time.
+
+The change time cannot be set by whoever runs the build, so a file with its old mtime put back is still seen.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from govma_core import safefs
+from govma_core.errors import BuildError
+
+DEEPEST = 100
+"""Levels of directories that a version may have."""
+
+Snapshot = dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Paths relative to the tree: regular files added or changed, paths that are gone, and links added or changed."""
+
+    files: tuple[str, ...]
+    removed: tuple[str, ...]
+    links: tuple[str, ...]
+
+
+def take(tree_fd: int) -> Snapshot:
+    """Give a mark for every file and link of the tree, by path."""
+    return {path: _mark(info) for path, info in walk(tree_fd)}
+
+
+def changes(before: Snapshot, tree_fd: int) -> Changes:
+    """Compare the tree with how it was."""
+    files: list[str] = []
+    links: list[str] = []
+    seen: set[str] = set()
+    for path, info in walk(tree_fd):
+        seen.add(path)
+        if before.get(path) != _mark(info):
+            (links if stat.S_ISLNK(info.st_mode) else files).append(path)
+    return Changes(tuple(sorted(files)), tuple(sorted(before.keys() - seen)), tuple(sorted(links)))
+
+
+def walk(tree_fd: int, shown: str = "", depth: int = 0) -> Iterator[tuple[str, os.stat_result]]:
+    """Give path and lstat of every file and link; BuildError for what cannot be part of a version."""
+    if depth > DEEPEST:
+        raise BuildError(f"The build left directories more than {DEEPEST} levels deep ({shown[:200]}…).")
+    for entry in safefs.entries(tree_fd):
+        path = f"{shown}/{entry.name}" if shown else entry.name
+        if entry.is_dir(follow_symlinks=False):
+            with safefs.opened(tree_fd, entry.name) as child:
+                yield from walk(child, path, depth + 1)
+            continue
+        info = entry.stat(follow_symlinks=False)
+        if not (stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode)):
+            raise BuildError(f"The build left {path!r}, which is neither a file, a directory nor a link.")
+        yield path, info
+
+
+def _mark(info: os.stat_result) -> int:
+    return hash((info.st_ino, info.st_size, info.st_ctime_ns, info.st_mode))

@@ -1,0 +1,200 @@
+"""The clean checkout: whether it is clean, bringing it up to date, and what a deploy would bring."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import IO
+
+import git
+
+from govma_core.build.git import GitCommands
+from govma_core.errors import SourceError
+from govma_core.reporting import Reporter
+from govma_core.settings import Settings
+
+_REQUIRED = ("data", "data/system", "data/system/user", "data/html")
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit: full sha, first line of its message, author's name, commit time (epoch seconds)."""
+
+    sha: str
+    subject: str
+    author: str
+    committed: float
+
+    @property
+    def short(self) -> str:
+        """Give the sha as people write it."""
+        return self.sha[:9]
+
+
+class Checkout:
+    """The checkout in source_dir. Nothing in it is ever lost: it moves forward, or to a commit and back."""
+
+    def __init__(self, settings: Settings, reporter: Reporter) -> None:
+        self._settings = settings
+        self._reporter = reporter
+        self._git = GitCommands(settings.source_dir, settings.git_timeout)
+        self._repo = self._git.repo
+        self._remote_branch = f"refs/remotes/{settings.remote}/{settings.branch}"
+
+    def close(self) -> None:
+        """End the helper processes of GitPython."""
+        self._repo.close()
+
+    def require_clean(self) -> None:
+        """Raise SourceError with the files in the way: changed, staged, or untracked and not ignored."""
+        found = self._git.run("status", "--porcelain=v1", "-z", "--untracked-files=normal").split("\0")
+        dirty = [entry for entry in found if len(entry) > 3 and entry[2] == " "]
+        if dirty:
+            shown = [f"  {entry[:2]} {entry[3:]}" for entry in dirty[:_SHOWN]]
+            more = [f"  … and {len(dirty) - _SHOWN} more"] if len(dirty) > _SHOWN else []
+            raise SourceError(
+                f"The checkout {self._settings.source_dir} is not clean. Commit, move or remove what is named here "
+                "(`git status` there says more):\n" + "\n".join(shown + more)
+            )
+
+    def return_to_branch(self) -> None:
+        """Go back to the configured branch, from wherever a killed run (or a person) left the checkout."""
+        branch = self._settings.branch
+        if not self._repo.head.is_detached and self._repo.active_branch.name == branch:
+            return
+        head = self._repo.head.commit.hexsha
+        if not self._git.run("for-each-ref", "--contains", head, "--count=1"):
+            raise SourceError(
+                f"The checkout {self._settings.source_dir} is at {head[:9]}, a commit that is on no branch. "
+                f"Keep it with `git branch NAME {head[:9]}`, then deploy again."
+            )
+        self._reporter.warning(f"The checkout was not on {branch}; it goes back there.")
+        self._git.run("checkout", "--quiet", branch, "--")
+
+    def fetch(self, *, everything: bool = False) -> None:
+        """Fetch the branch, or all branches and tags; the checkout itself is not touched."""
+        remote = self._settings.remote
+        if everything:
+            what = ["--tags", "--force", remote, f"+refs/heads/*:refs/remotes/{remote}/*"]
+        else:
+            what = ["--no-tags", remote, f"+refs/heads/{self._settings.branch}:{self._remote_branch}"]
+        self._git.run("fetch", "--quiet", *what, waiting=self._reporter.cancellation.interruptible)
+
+    def fast_forward(self) -> Commit:
+        """Move the branch to where its remote is, if that is straight ahead; SourceError when they diverged."""
+        branch, remote = self._settings.branch, self._remote_branch
+        ours, theirs = self._repo.head.commit, self._repo.commit(remote)
+        if self._repo.is_ancestor(ours, theirs):
+            if ours != theirs:
+                self._git.run("merge", "--ff-only", "--quiet", theirs.hexsha)
+        elif self._repo.is_ancestor(theirs, ours):
+            ahead = sum(1 for _ in self._repo.iter_commits(f"{theirs.hexsha}..{ours.hexsha}"))
+            self._reporter.warning(
+                f"The checkout has {ahead} commit(s) that {self._settings.remote} has not; they are deployed too."
+            )
+        else:
+            raise SourceError(
+                f"{branch} in {self._settings.source_dir} ({ours.hexsha[:9]}) and on {self._settings.remote} "
+                f"({theirs.hexsha[:9]}) have diverged. Nothing was changed. If the local commits are not wanted: "
+                f"`git reset --hard {self._settings.remote}/{branch}` there."
+            )
+        return self.commit(self._repo.head.commit.hexsha)
+
+    def resolve(self, ref: str | None) -> Commit:
+        """Give the commit that a branch of the remote, a tag or a sha names (None: the remote's branch)."""
+        if ref is None:
+            ref = self._settings.branch
+        names = [f"refs/remotes/{self._settings.remote}/{ref}", f"refs/tags/{ref}"]
+        if re.fullmatch(r"[0-9a-fA-F]{4,40}", ref):
+            names.append(ref)
+        for name in names:
+            sha = self._sha(name)
+            if sha:
+                return self.commit(sha)
+        raise SourceError(
+            f"{ref!r} is no branch of {self._settings.remote}, no tag, and no commit that was fetched from it."
+        )
+
+    def commit(self, sha: str) -> Commit:
+        """Give what is known of a commit of the checkout."""
+        return _commit(self._repo.commit(sha))
+
+    def between(self, older: str, newer: str, most: int = 500) -> list[Commit] | None:
+        """Give the commits in `newer` that are not in `older`, the latest first; None when one is not there."""
+        if self._sha(older) is None or self._sha(newer) is None:
+            return None
+        return [_commit(found) for found in islice(self._repo.iter_commits(f"{older}..{newer}"), most)]
+
+    @contextmanager
+    def at(self, commit: Commit) -> Iterator[None]:
+        """Have the files of a commit in the checkout for the time of the block, then go back to the branch."""
+        if commit.sha == self._repo.head.commit.hexsha:
+            yield
+            return
+        self._git.run("checkout", "--quiet", "--detach", commit.sha, "--")
+        try:
+            yield
+        finally:
+            self._git.run("checkout", "--quiet", self._settings.branch, "--")
+
+    def require_layout(self) -> None:
+        """Raise SourceError unless the checkout holds the directories of a site."""
+        missing = [name for name in _REQUIRED if not (self._settings.source_dir / name).is_dir()]
+        if missing:
+            raise SourceError(
+                f"The checkout {self._settings.source_dir} has no {', '.join(missing)}: is it the site's repository?"
+            )
+
+    def inputs(self, globs: Sequence[str]) -> list[str]:
+        """Give a text of mode, content hash and path for each file of the checkout that the globs match.
+
+        Tracked files have their hash in git's index (the checkout is clean); ignored ones, which a build could read as
+        well, are hashed.
+        """
+        specs = [f":(top,glob){glob}" for glob in globs]
+        tracked = self._git.run("ls-files", "--stage", "-z", "--", *specs)
+        ignored = self._git.run("ls-files", "--others", "--ignored", "--exclude-standard", "-z", "--", *specs)
+        found = [line for line in tracked.split("\0") if line]
+        for path in filter(None, ignored.split("\0")):
+            if (self._settings.source_dir / path).is_file():
+                found.append(f"{self._git.run('hash-object', '--no-filters', '--', path).strip()} {path}")
+        return found
+
+    def archive(self, commit: Commit, folder: str) -> IO[bytes] | None:
+        """Give a folder of a commit as an open tar file, with the folder's content at its top; None without one."""
+        if not self._git.run("ls-tree", "-d", commit.sha, "--", folder):
+            return None
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+        self._git.run_into(file, "archive", "--format=tar", f"{commit.sha}:{folder}")
+        file.seek(0)
+        return file
+
+    def _sha(self, name: str) -> str | None:
+        try:
+            found = self._git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        except SourceError:
+            return None
+        return found.strip() or None
+
+
+def _commit(found: git.Commit) -> Commit:
+    summary = found.summary
+    text = summary.decode("utf-8", "replace") if isinstance(summary, bytes) else summary
+    return Commit(found.hexsha, text, found.author.name or "", float(found.committed_date))
+
+
+def preflight(settings: Settings) -> list[str]:
+    """Give a sentence for what makes source_dir unusable."""
+    directory = settings.source_dir
+    if not directory.is_dir():
+        return [f"source_dir ({directory}) is not there. Clone the site's repository to it, or set GOV_MA_GIT_SRC_DIR."]
+    try:
+        GitCommands(directory, settings.git_timeout).repo.close()
+    except SourceError as error:
+        return [str(error)]
+    return []

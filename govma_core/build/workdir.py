@@ -1,0 +1,61 @@
+"""The work dir: emptied, filled with the checkout, lent to the build's user, and taken back."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from govma_core import safefs, safetree
+
+
+def preflight(path: Path) -> list[str]:
+    """Give a sentence when the work dir cannot be made or emptied."""
+    if path.is_symlink():
+        return [
+            f"work_dir ({path}) is a link. It is emptied at each deploy: set GOV_MA_WORK_DIR to the real directory."
+        ]
+    if path.exists() and not path.is_dir():
+        return [f"work_dir ({path}) is a file. Move it away, or set GOV_MA_WORK_DIR."]
+    if not path.parent.is_dir():
+        return [f"work_dir ({path}) cannot be made: {path.parent} is not there. Create that directory."]
+    return []
+
+
+@contextmanager
+def emptied(path: Path) -> Iterator[int]:
+    """Give the opened work dir, made if need be, empty, ours and closed to everybody else."""
+    with safefs.opened_root(path.parent) as parent:
+        if not safefs.is_directory(parent, path.name):
+            os.mkdir(path.name, 0o700, dir_fd=parent)
+        with safefs.opened(parent, path.name) as fd:
+            take_back(fd)
+            for entry in safefs.entries(fd):
+                safetree.remove(fd, entry.name)
+            yield fd
+
+
+def fill(work_fd: int, source: Path, owner: tuple[int, int] | None, step: Callable[[], None]) -> safetree.CopyResult:
+    """Copy the whole checkout, `.git` too but no `node_modules`, into the work dir; entries belong to `owner`."""
+    copier = safetree.TreeCopier(owner, step)
+    with safefs.opened_root(source) as source_fd:
+        copier.copy_into(source_fd, work_fd, skip=frozenset({"node_modules"}))
+    return copier.result
+
+
+def lend(work_fd: int, owner: tuple[int, int] | None) -> None:
+    """Open the work dir to the build's user, from the moment everything is in it."""
+    if owner is not None:
+        os.fchown(work_fd, *owner)
+    os.fchmod(work_fd, 0o755)
+
+
+def take_back(work_fd: int) -> None:
+    """Close the work dir to everybody but us: nobody enters it by name any more."""
+    info = os.fstat(work_fd)
+    if info.st_uid != os.geteuid():
+        os.fchown(work_fd, os.geteuid(), os.getegid())
+    if stat.S_IMODE(info.st_mode) != 0o700:
+        os.fchmod(work_fd, 0o700)

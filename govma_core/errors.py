@@ -1,0 +1,102 @@
+"""Every error the core raises on purpose, and the exit code each one means.
+
+    GovmaError                    1  the operation failed
+    ├── UsageError                2  the request itself makes no sense
+    ├── ConfigurationError        3  a setting is wrong
+    ├── PreflightError            3  something the operation needs is missing (all of it, at once)
+    ├── BusyError                 4  another run holds the lock
+    ├── RefusedError              5  understood, but not done, on purpose
+    ├── SourceError               1  the git checkout or its remote
+    ├── BuildError                1  the builder, or what it left
+    ├── VendorError               1  a vendor tarball
+    ├── UnsafeTreeError           1  something in a tree is not what it may be
+    └── PublishError              1  the versions directory or the pointer
+
+    RunCancelled                130  not a failure: somebody asked for it
+
+Messages are sentences for the operator: what was found, where, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the command and of a run's record; documented in the README."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    CONFIGURATION = 3
+    BUSY = 4
+    REFUSED = 5
+    CANCELLED = 130
+
+
+class GovmaError(Exception):
+    """Root of all errors with a sentence for the operator."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+
+
+class UsageError(GovmaError):
+    """The request itself makes no sense (no such version, no such run)."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfigurationError(GovmaError):
+    """A setting is wrong."""
+
+    exit_code = ExitCode.CONFIGURATION
+
+
+class PreflightError(GovmaError):
+    """What an operation needs is missing; carries every problem found, not the first."""
+
+    exit_code = ExitCode.CONFIGURATION
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class BusyError(GovmaError):
+    """Another run holds the lock."""
+
+    exit_code = ExitCode.BUSY
+
+
+class RefusedError(GovmaError):
+    """The request was understood and is not carried out, on purpose."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class SourceError(GovmaError):
+    """The git checkout is not clean, not there, or its remote cannot be used."""
+
+
+class BuildError(GovmaError):
+    """The builder could not be started, failed, or left something that cannot be published."""
+
+
+class VendorError(GovmaError):
+    """A vendor tarball is missing, damaged or holds what it must not."""
+
+
+class UnsafeTreeError(GovmaError):
+    """A tree that others can write holds a link or a special file where none may be."""
+
+
+class PublishError(GovmaError):
+    """The versions directory or the pointer is not in a state to work with."""
+
+
+class RunCancelled(Exception):
+    """Somebody asked the run to stop, and it did at the next safe point."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.CANCELLED

@@ -1,0 +1,81 @@
+"""Small JSON files in the state directory: replaced atomically, appended durably, read with patience.
+
+The state directory belongs to whoever runs govma-console and to nobody else, so plain paths are safe here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def replace(path: Path, data: Mapping[str, Any], *, mode: int = 0o644, durable: bool = True) -> None:
+    """Write data as the new content of path in one rename; with `durable` it is on the disk when this returns."""
+    staged = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            json.dump(data, file, ensure_ascii=False, indent=1)
+            file.write("\n")
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(staged, path)
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_directory(path.parent)
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """Give the object in the file; None when it is not there or damaged (a reader must go on without it)."""
+    try:
+        data = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def append(path: Path, data: Mapping[str, Any]) -> None:
+    """Add one object as a line, and put it on the disk."""
+    line = json.dumps(data, ensure_ascii=False, separators=(",", ":")) + "\n"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    try:
+        # A line that a crash cut short must not swallow this one.
+        size = os.fstat(fd).st_size
+        if size and os.pread(fd, 1, size - 1) != b"\n":
+            line = "\n" + line
+        os.write(fd, line.encode())
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Give the objects of a file with one a line; damaged lines are passed over."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        for line in file:
+            try:
+                data = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(data, dict):
+                yield data
+
+
+def sync_directory(path: Path) -> None:
+    """Put a directory's names on the disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,102 @@
+"""The assets stage of a deploy: taken from the cache when nothing has changed, built otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from govma_core import safefs, safetree
+from govma_core.build import snapshot, workdir
+from govma_core.build.asset_cache import AssetCache, CacheEntry, DamagedEntryError, cache_key
+from govma_core.build.builder import Builder, BuildJob
+from govma_core.build.source import Checkout, Commit
+from govma_core.operations.context import Context
+from govma_core.reporting import StageRemark
+
+
+@dataclass(frozen=True, slots=True)
+class Assets:
+    """Where the assets come from: the builder's identity, and `built` or `reused from <run>`."""
+
+    builder_id: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssetStage:
+    """One execution of the stage; `inputs` is None while the cache is off."""
+
+    context: Context
+    builder: Builder
+    checkout: Checkout
+    commit: Commit
+    inputs: list[str] | None
+
+    def execute(self, work_fd: int, remark: StageRemark, *, rebuild: bool) -> Assets:
+        """Have the assets below `data` of the work dir."""
+        settings, reporter = self.context.settings, self.context.reporter
+        folder = self.checkout.archive(self.commit, settings.builder_context)
+        try:
+            identity = self.builder.prepare(folder, reporter)
+        finally:
+            if folder is not None:
+                folder.close()
+        if self.inputs is None:
+            reporter.info("The asset cache is off (asset_inputs is empty); the assets are built.")
+            self._build(work_fd)
+            return Assets(identity, "built")
+        cache = AssetCache(settings.state_dir, settings.asset_cache_keep)
+        key = cache_key(self.inputs, f"{settings.builder}:{identity}", settings.all_build_commands)
+        entry = self._recorded(cache, key, rebuild=rebuild)
+        if entry is not None:
+            with safefs.opened(work_fd, "data") as data:
+                cache.restore(entry, data)
+            remark.note(f"{len(entry.files)} files reused from run {entry.run}; nothing was built")
+            reporter.info(
+                f"{len(self.inputs)} inputs, the builder and its commands are as in run {entry.run}: "
+                f"its {len(entry.files)} asset files are used again. --rebuild would build them anew."
+            )
+            return Assets(identity, f"reused from {entry.run}")
+        with safefs.opened(work_fd, "data") as data:
+            before = snapshot.take(data)
+        self._build(work_fd)
+        with safefs.opened(work_fd, "data") as data:
+            self._record(cache, key, snapshot.changes(before, data), data)
+        return Assets(identity, "built")
+
+    def _recorded(self, cache: AssetCache, key: str, *, rebuild: bool) -> CacheEntry | None:
+        reporter = self.context.reporter
+        if rebuild:
+            reporter.info("The assets are built because of --rebuild.")
+            return None
+        try:
+            entry = cache.find(key)
+        except DamagedEntryError as error:
+            reporter.warning(f"The assets are built again: {error}.")
+            cache.drop(key)
+            return None
+        if entry is None:
+            reporter.info("The assets are built: no recorded build has these inputs, builder and commands.")
+        return entry
+
+    def _build(self, work_fd: int) -> None:
+        settings = self.context.settings
+        safetree.remove(work_fd, "node_modules")
+        workdir.lend(work_fd, self.context.build_owner)
+        try:
+            self.builder.build(
+                BuildJob(self.context.run_id, settings.work_dir, settings.all_build_commands), self.context.reporter
+            )
+        finally:
+            workdir.take_back(work_fd)
+
+    def _record(self, cache: AssetCache, key: str, changes: snapshot.Changes, data_fd: int) -> None:
+        reporter = self.context.reporter
+        if changes.links:
+            reporter.info(f"The build made links ({changes.links[0]!r}, …); it is not recorded in the asset cache.")
+            return
+        try:
+            cache.record(key, changes, data_fd, self.context.run_id)
+        except OSError as error:
+            reporter.warning(f"The build could not be recorded in the asset cache: {error.strerror}.")
+            return
+        reporter.info(f"{len(changes.files)} asset files recorded for builds with the same inputs.")

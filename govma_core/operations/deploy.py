@@ -1,0 +1,143 @@
+"""Deploy: a commit becomes a version, and the version becomes the live one."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from contextlib import closing
+
+from govma_core import safefs
+from govma_core.build import envfile, ownership, uploads, vendor, workdir
+from govma_core.build.builder import Builder, make_builder
+from govma_core.build.source import Checkout, Commit
+from govma_core.operations import preflight
+from govma_core.operations.assets import AssetStage
+from govma_core.operations.context import Context, Outcome, make_live
+from govma_core.versions.manifest import Manifest, ManifestStore
+from govma_core.versions.names import version_name
+from govma_core.versions.promotion import sweep_incoming
+from govma_core.versions.publish import publish
+
+BANNER = "successfully deployed"
+
+
+def run(context: Context, *, ref: str | None = None, rebuild: bool = False, promote: bool = True) -> Outcome:
+    """Build the remote's branch (or `ref`: branch, tag, sha) as a new version, and promote it unless told not to."""
+    settings, reporter = context.settings, context.reporter
+    if os.geteuid() != 0:
+        reporter.info("Not running as root: owners of files are left as they are.")
+    builder = make_builder(settings)
+    with reporter.stage("preflight"):
+        preflight.check(context, builder, promote=promote)
+        _clear_leftovers(context, builder)
+    with closing(Checkout(settings, reporter)) as checkout:
+        with reporter.stage("source") as remark:
+            commit = _bring(checkout, ref)
+            remark.note(f"{commit.short} {commit.subject}")
+        with workdir.emptied(settings.work_dir) as work_fd:
+            with reporter.stage("workdir") as remark, checkout.at(commit):
+                checkout.require_layout()
+                inputs = checkout.inputs(settings.asset_inputs) if settings.asset_inputs else None
+                copied = workdir.fill(work_fd, settings.source_dir, context.build_owner, reporter.cancellation.check)
+                remark.note(f"{copied.files} files")
+            with reporter.stage("assets") as remark:
+                stage = AssetStage(context, builder, checkout, commit, inputs)
+                assets = stage.execute(work_fd, remark, rebuild=rebuild)
+            manifest = _new_manifest(context, commit, ref, assets.builder_id, assets.origin)
+            manifest = _assemble(context, work_fd, manifest)
+            _publish(context, work_fd, manifest)
+    if not promote:
+        return Outcome(f"{manifest.version} is published, and not live.", manifest.version, "", commit.sha)
+    with reporter.stage("promote"):
+        before = make_live(context, manifest.version, "deploy").previous.version or ""
+    reporter.info(f"=== {manifest.version} {BANNER} ===")
+    return Outcome(f"{manifest.version} is live.", manifest.version, before, commit.sha)
+
+
+def _clear_leftovers(context: Context, builder: Builder) -> None:
+    """Remove what a killed run left: its container first, which could still be writing."""
+    builder.remove_leftovers(context.reporter)
+    with safefs.opened_root(context.settings.versions_dir) as fd:
+        for name in sweep_incoming(fd):
+            context.reporter.info(f"Removed {name}, an incomplete copy that an interrupted run left.")
+
+
+def _bring(checkout: Checkout, ref: str | None) -> Commit:
+    checkout.require_clean()
+    checkout.return_to_branch()
+    checkout.fetch(everything=ref is not None)
+    return checkout.resolve(ref) if ref is not None else checkout.fast_forward()
+
+
+def _assemble(context: Context, work_fd: int, manifest: Manifest) -> Manifest:
+    """Put the version together from the built tree: vendor, env, ownership, uploads."""
+    settings, reporter, check = context.settings, context.reporter, context.reporter.cancellation.check
+    with safefs.opened(work_fd, "data") as data:
+        with reporter.stage("vendor") as remark:
+            system = vendor.install(settings.ee_path, "ee", work_fd, (data, "system"), context.web_owner, check)
+            themes = vendor.install(settings.themes_path, "themes", work_fd, (data, "html"), context.web_owner, check)
+            remark.note(f"{system.files + themes.files} files")
+        with reporter.stage("env"):
+            env_hash = envfile.install(settings.env_file, data)
+        with reporter.stage("ownership") as remark:
+            owned = ownership.hand_over(data, context.web_owner, settings.build_uid)
+            remark.note(f"{owned.files} files" if context.web_owner else "left as they are")
+        with reporter.stage("uploads"), safefs.opened(data, "html") as html:
+            _uploads(context, html)
+    return dataclasses.replace(
+        manifest,
+        ee_sha256=system.sha256,
+        themes_sha256=themes.sha256,
+        env_sha256=env_hash,
+        files=owned.files,
+        bytes=owned.bytes,
+    )
+
+
+def _uploads(context: Context, html_fd: int) -> None:
+    """Move what the commit brings as uploads to the persistent directories, and put links in their place."""
+    settings = context.settings
+    for name, target in (("uploads", settings.upload_dir), ("images", settings.image_dir)):
+        if target is None or not target.is_dir():
+            context.reporter.info(f"image_dir ({target or 'unset'}) is not there; {name} stays in the version.")
+            continue
+        replaced = settings.state_dir / "replaced" / context.run_id / name
+        uploads.synchronise(
+            html_fd,
+            name,
+            target,
+            policy=settings.uploads_policy,
+            kept_dir=replaced,
+            owner=context.web_owner,
+            reporter=context.reporter,
+        )
+        uploads.replace_by_link(html_fd, name, f"../../../{name}", context.web_owner)
+
+
+def _publish(context: Context, work_fd: int, manifest: Manifest) -> None:
+    with context.reporter.stage("publish") as remark, safefs.opened_root(context.settings.versions_dir) as versions:
+        check = context.reporter.cancellation.check
+        # The manifest first: a version under its official name always has one.
+        manifests = ManifestStore(context.settings.state_dir)
+        manifests.write(dataclasses.replace(manifest, finished=time.time(), result="published"))
+        copied = publish(work_fd, "data", versions, manifest.version, context.web_owner, check)
+        remark.note(manifest.version + (" (copied: the work dir is on another file system)" if copied else ""))
+
+
+def _new_manifest(context: Context, commit: Commit, ref: str | None, builder_id: str, assets: str) -> Manifest:
+    return Manifest(
+        version=version_name(context.local_start),
+        run=context.run_id,
+        commit=commit.sha,
+        subject=commit.subject,
+        author=commit.author,
+        committed=commit.committed,
+        ref=ref or context.settings.branch,
+        by=context.by,
+        origin=context.origin,
+        started=context.started,
+        builder=context.settings.builder,
+        builder_id=builder_id,
+        assets=assets,
+    )

@@ -1,0 +1,39 @@
+"""Promote: make a version live that is on the disk."""
+
+from __future__ import annotations
+
+from govma_core.errors import PublishError, RefusedError
+from govma_core.operations.context import Context, Outcome, make_live
+from govma_core.versions.manifest import ManifestStore
+from govma_core.versions.store import Version
+
+
+def run(context: Context, *, version: str) -> Outcome:
+    """Point `current-version` to the version that `version` names (a unique beginning is enough)."""
+    with context.reporter.stage("preflight"):
+        target = context.versions.find(version)
+        current = context.versions.pointer().version
+    if target.name == current:
+        return Outcome(f"{target.name} is live already; nothing to do.", target.name, target.name)
+    require_complete(context, target)
+    with context.reporter.stage("promote"):
+        make_live(context, target.name, "promote")
+    return Outcome(f"{target.name} is live.", target.name, current or "", commit_of(context, target.name))
+
+
+def require_complete(context: Context, target: Version) -> None:
+    """Refuse a version that is not whole, with the list of what there is; PublishError when the link is blocked."""
+    if not target.complete:
+        raise RefusedError(
+            f"{target.name} is incomplete (no html/ or no system/ in it) and is not made live. "
+            f"There are:\n{context.versions.listing()}"
+        )
+    pointer = context.versions.pointer()
+    if pointer.blocks:
+        raise PublishError(pointer.problem)
+
+
+def commit_of(context: Context, name: str) -> str:
+    """Give the commit a version was made from, '' when it has no manifest."""
+    manifest = ManifestStore(context.settings.state_dir).read(name)
+    return manifest.commit if manifest else ""

@@ -1,0 +1,36 @@
+"""Rollback: back to the version that was live before, or to a named one."""
+
+from __future__ import annotations
+
+from govma_core.errors import RefusedError
+from govma_core.operations.context import Context, Outcome, make_live
+from govma_core.operations.promote import commit_of, require_complete
+from govma_core.versions.history import History, live_before
+from govma_core.versions.store import Version
+
+
+def run(context: Context, *, version: str | None = None) -> Outcome:
+    """Point `current-version` back; without `version` to the one that was live before this one, by the history."""
+    with context.reporter.stage("preflight"):
+        current = context.versions.pointer().version
+        target = context.versions.find(version) if version else previous(context, current)
+        if target.name == current:
+            raise RefusedError(f"{target.name} is live already. There are:\n{context.versions.listing()}")
+        require_complete(context, target)
+    with context.reporter.stage("promote"):
+        make_live(context, target.name, "rollback")
+    return Outcome(f"Rolled back to {target.name}.", target.name, current or "", commit_of(context, target.name))
+
+
+def previous(context: Context, current: str | None) -> Version:
+    """Give the version a rollback leads to: the latest that was live before the current one and is still whole."""
+    trail = live_before(History(context.settings.state_dir).read(), current)
+    there = {found.name: found for found in context.versions.versions() if found.complete}
+    for name in trail:
+        if name in there:
+            return there[name]
+    gone = f" ({', '.join(trail[:3])} had been, but is gone)" if trail else ""
+    raise RefusedError(
+        f"No record tells which version was live before this one{gone}. Name the one to go back to: "
+        f"`govma-console rollback VERSION`. There are:\n{context.versions.listing()}"
+    )

@@ -1,0 +1,126 @@
+"""The voice of an operation: stages and log lines go out as events, a request to cancel comes in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from govma_core.errors import RunCancelled
+from govma_core.events import Emit, Event, Level, LogLine, Outcome, Progress, StageFinished, StageStarted
+from govma_core.text import clean_line
+
+
+class Cancellation:
+    """A request to stop, honoured at safe points only.
+
+    `request()` may come from a signal handler. Work that only waits (git, a builder's output) runs inside
+    `interruptible()`, where the request raises at once; everything else calls `check()` between steps.
+    """
+
+    def __init__(self) -> None:
+        self._requested = False
+        self._waiting = 0
+        self._closed = False
+
+    @property
+    def requested(self) -> bool:
+        """True once somebody asked, unless the point of no return was passed before."""
+        return self._requested and not self._closed
+
+    def request(self) -> None:
+        """Ask to stop; raises RunCancelled right here when the work only waits (signal handlers run in it)."""
+        self._requested = True
+        if self._waiting and not self._closed:
+            raise RunCancelled
+
+    def check(self) -> None:
+        """Raise RunCancelled when somebody asked."""
+        if self.requested:
+            raise RunCancelled
+
+    def close(self) -> None:
+        """Pass the point of no return: a request no longer has an effect."""
+        self.check()
+        self._closed = True
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let a request raise at any moment within the block; use it around waiting only."""
+        self.check()
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
+
+class StageRemark:
+    """What a stage wants to have said beside its name when it ends."""
+
+    def __init__(self) -> None:
+        self.outcome: Outcome = "ok"
+        self.text = ""
+
+    def skip(self, why: str) -> None:
+        """Mark the stage as skipped, and say why."""
+        self.outcome, self.text = "skipped", why
+
+    def note(self, text: str) -> None:
+        """Leave a short remark."""
+        self.text = text
+
+
+class Reporter:
+    """Turns what an operation has to say into events; text is cleaned of control characters here, once."""
+
+    def __init__(self, emit: Emit, cancellation: Cancellation | None = None) -> None:
+        self._emit = emit
+        self.cancellation = cancellation or Cancellation()
+
+    def emit(self, event: Event) -> None:
+        """Pass an event on as it is."""
+        self._emit(event)
+
+    def info(self, text: str) -> None:
+        """Say something about the run."""
+        self._lines("info", text)
+
+    def warning(self, text: str) -> None:
+        """Say something the operator should look at."""
+        self._lines("warning", text)
+
+    def error(self, text: str) -> None:
+        """Say why the run fails."""
+        self._lines("error", text)
+
+    def output(self, line: str) -> None:
+        """Pass on one line of a program's output that was cleaned already (see govma_core.text)."""
+        self._emit(LogLine(time.time(), "output", line))
+
+    def progress(self, stage: str, done: int, total: int, unit: str) -> None:
+        """Say how far a stage is; total 0 means not known."""
+        self._emit(Progress(time.time(), stage, done, total, unit))
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[StageRemark]:
+        """Frame a stage: started and finished events, with the outcome, also when it raises."""
+        self.cancellation.check()
+        began = time.monotonic()
+        self._emit(StageStarted(time.time(), name))
+        remark = StageRemark()
+        try:
+            yield remark
+        except RunCancelled:
+            remark.outcome = "cancelled"
+            raise
+        except BaseException:
+            remark.outcome = "failed"
+            raise
+        finally:
+            seconds = round(time.monotonic() - began, 3)
+            self._emit(StageFinished(time.time(), name, remark.outcome, seconds, remark.text))
+
+    def _lines(self, level: Level, text: str) -> None:
+        for line in text.split("\n"):
+            self._emit(LogLine(time.time(), level, clean_line(line)))

@@ -1,0 +1,31 @@
+"""Asking a run to stop: at its next safe point, with everything cleaned up."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from govma_core.errors import RefusedError
+from govma_core.runs.record import RunRecord, RunStore
+
+
+def cancel(store: RunStore, run_id: str, patience: float = 10.0) -> RunRecord:
+    """Ask the runner to stop, and give the record as it was then; RefusedError when there is nothing to stop.
+
+    A run that is just starting is waited for, `patience` seconds at most: its process can take a request only then.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        record = store.read(run_id)
+        if record.ended:
+            raise RefusedError(f"Run {record.id} has ended already ({record.state}); there is nothing to cancel.")
+        if record.pid:
+            break
+        if time.monotonic() > deadline:
+            raise RefusedError(f"Run {record.id} does not start; look at {store.path(record.id) / 'runner.err'}.")
+        time.sleep(0.02)
+    try:
+        record.process.signal(signal.SIGTERM)
+    except PermissionError:
+        raise RefusedError(f"Run {record.id} belongs to another user; cancel it as root.") from None
+    return record

@@ -1,0 +1,67 @@
+"""One run at a time: a kernel lock that dies with its holder, and a note beside it that says who that is.
+
+Only the file's owner may open the lock: whoever can open it could hold it. Everybody may read the note.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from govma_core import jsonfile
+from govma_core.errors import BusyError
+from govma_core.process import ProcessId
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds the lock: the run, its operation, who asked for it, and since when (epoch seconds)."""
+
+    run: str
+    operation: str
+    by: str
+    since: float
+
+    def sentence(self) -> str:
+        """Say who holds the lock, and what one can do."""
+        return (
+            f"{self.operation} {self.run}, started by {self.by}, is running. "
+            "`govma-console attach` follows it, `govma-console cancel` ends it."
+        )
+
+
+@contextmanager
+def held_lock(state_dir: Path, holder: Holder) -> Iterator[None]:
+    """Hold the lock of this state directory; BusyError at once when somebody else does."""
+    fd = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    note = state_dir / "holder.json"
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            other = lock_holder(state_dir)
+            raise BusyError(other.sentence() if other else "Another run is just starting or ending.") from None
+        process = dataclasses.asdict(ProcessId.current())
+        jsonfile.replace(note, dataclasses.asdict(holder) | {"process": process}, durable=False)
+        try:
+            yield
+        finally:
+            note.unlink(missing_ok=True)
+    finally:
+        os.close(fd)
+
+
+def lock_holder(state_dir: Path) -> Holder | None:
+    """Give who holds the lock, None when it is free; a note whose process is gone counts as nothing."""
+    data = jsonfile.read(state_dir / "holder.json")
+    try:
+        if data and ProcessId(**data.pop("process")).alive():
+            return Holder(**data)
+    except (KeyError, TypeError):
+        pass
+    return None

@@ -1,0 +1,113 @@
+"""The events of a run: `<run>/events.jsonl`, appended by its runner, followed by anybody by byte offset."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from govma_core.events import Event, LogLine, RunFinished, from_json, to_json
+from govma_core.runs.record import RunStore
+
+_BLOCK = 1 << 16
+_FLUSH_BYTES = 1 << 15
+_FLUSH_SECONDS = 0.05
+
+
+class EventLog:
+    """Writes events, a line each. Output that comes in a flood is written in blocks; the rest at once.
+
+    `limit` bounds the bytes of program output that are kept: what is beyond is counted and said once. A disk without
+    room stops the log, never the run: `broken` then holds the reason.
+    """
+
+    def __init__(self, path: Path, limit: int) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        self._left = limit
+        self._buffer = bytearray()
+        self._flushed = time.monotonic()
+        self._omitted = 0
+        self.broken: OSError | None = None
+
+    def write(self, event: Event) -> None:
+        """Append an event."""
+        is_output = isinstance(event, LogLine) and event.level == "output"
+        line = (to_json(event) + "\n").encode("utf-8", "replace")
+        if is_output:
+            self._left -= len(line)
+            if self._left < 0:
+                self._omitted += 1
+                return
+        elif self._omitted:
+            note = f"{self._omitted} more lines of output were not kept: the log is at its limit (log_limit)."
+            self._omitted = 0
+            self._buffer += (to_json(LogLine(time.time(), "warning", note)) + "\n").encode()
+        self._buffer += line
+        now = time.monotonic()
+        if not is_output or len(self._buffer) >= _FLUSH_BYTES or now - self._flushed >= _FLUSH_SECONDS:
+            self.flush(now)
+
+    def flush(self, now: float | None = None) -> None:
+        """Hand everything to the kernel."""
+        self._flushed = time.monotonic() if now is None else now
+        try:
+            while self._buffer:
+                del self._buffer[: os.write(self._fd, self._buffer)]
+            self.broken = None
+        except OSError as error:
+            self.broken = error
+            self._buffer.clear()
+
+    def close(self) -> None:
+        """Write what is left, and close."""
+        self.flush()
+        os.close(self._fd)
+
+
+def read_events(path: Path, offset: int = 0) -> Iterator[tuple[Event, int]]:
+    """Give each whole event from a byte offset to the present end, with the offset behind it; bounded memory."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    held = b""
+    try:
+        os.lseek(fd, offset, os.SEEK_SET)
+        while block := os.read(fd, _BLOCK):
+            *lines, held = (held + block).split(b"\n")
+            for line in lines:
+                offset += len(line) + 1
+                event = from_json(line)
+                if event is not None:
+                    yield event, offset
+    finally:
+        os.close(fd)
+
+
+def follow(
+    store: RunStore, run_id: str, *, skip: int = 0, poll: float = 0.05, idle: Callable[[], None] = lambda: None
+) -> Iterator[Event]:
+    """Give the events of a run until it ends, waiting for those to come; ends also when its runner is gone.
+
+    A final RunFinished is made up for a run that did not write one (interrupted), so that callers always see one.
+    `skip` leaves out that many events at the start; `idle` is called each `poll` seconds while nothing comes.
+    """
+    path = store.path(run_id) / "events.jsonl"
+    offset = 0
+    while True:
+        # Read after the look at the record: what it wrote before it ended is then seen for sure.
+        ended = store.read(run_id).ended
+        for event, behind in read_events(path, offset):
+            offset = behind
+            skip -= 1
+            if skip < 0:
+                yield event
+            if isinstance(event, RunFinished):
+                return
+        if ended:
+            record = store.read(run_id)
+            yield RunFinished(record.finished or time.time(), record.state, record.exit_code or 1, record.message)
+            return
+        idle()
+        time.sleep(poll)

@@ -1,0 +1,168 @@
+"""The record of a run: `<state_dir>/runs/<id>/run.json`, replaced atomically at each change of state."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from govma_core import jsonfile, safetree
+from govma_core.errors import UsageError
+from govma_core.process import ProcessId
+from govma_core.safefs import opened_root
+
+State = Literal["starting", "running", "ok", "failed", "refused", "busy", "cancelled", "interrupted"]
+
+_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
+_START_GRACE = 30.0
+"""Seconds a runner has from its record's creation to write its own process id into it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A run as its record tells it. Times are seconds since the epoch, 0 while not there yet."""
+
+    id: str
+    operation: str
+    arguments: dict[str, Any]
+    by: str
+    origin: str
+    created: float
+    state: State = "starting"
+    stage: str = ""
+    pid: int = 0
+    pid_started: int = 0
+    boot: str = ""
+    started: float = 0.0
+    finished: float = 0.0
+    exit_code: int | None = None
+    message: str = ""
+    version: str = ""
+    version_before: str = ""
+    commit: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def process(self) -> ProcessId:
+        """Give the runner's process."""
+        return ProcessId(self.pid, self.pid_started, self.boot)
+
+    @property
+    def ended(self) -> bool:
+        """True when nothing more will come."""
+        return self.state not in ("starting", "running")
+
+
+_NAMES = frozenset(f.name for f in dataclasses.fields(RunRecord))
+
+
+class RunStore:
+    """The runs below `<state_dir>/runs/`."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
+        self.directory = state_dir / "runs"
+
+    def create(self, operation: str, arguments: dict[str, Any], by: str, origin: str, **more: Any) -> RunRecord:  # noqa: ANN401
+        """Make the directory and record of a new run, and give it."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        now = time.time()
+        while True:
+            stamp = datetime.fromtimestamp(now).astimezone().strftime("%Y%m%d-%H%M%S")
+            run_id = f"{stamp}-{secrets.token_hex(2)}"
+            try:
+                self.path(run_id).mkdir(mode=0o750)
+                break
+            except FileExistsError:
+                continue
+        record = RunRecord(
+            id=run_id, operation=operation, arguments=arguments, by=by, origin=origin, created=now, **more
+        )
+        self.write(record)
+        return record
+
+    def write(self, record: RunRecord) -> None:
+        """Replace the record on disk."""
+        jsonfile.replace(
+            self.path(record.id) / "run.json", dataclasses.asdict(record), mode=0o640, durable=record.ended
+        )
+
+    def read(self, run_id: str) -> RunRecord:
+        """Give a run by its id; a runner that is gone without an end makes it `interrupted`. UsageError when absent."""
+        data = jsonfile.read(self.path(run_id) / "run.json") if _ID.fullmatch(run_id) else None
+        record = _from(data) if data else None
+        if record is None:
+            raise UsageError(f"There is no run {run_id!r}. `govma-console runs` lists those there are.")
+        return self._as_it_is(record)
+
+    def records(self) -> Iterator[RunRecord]:
+        """Give all runs, the latest first; damaged records are passed over."""
+        for run_id in self.ids():
+            data = jsonfile.read(self.path(run_id) / "run.json")
+            record = _from(data) if data else None
+            if record is not None:
+                yield self._as_it_is(record)
+
+    def ids(self) -> list[str]:
+        """Give the ids of all runs, the latest first."""
+        try:
+            names = [path.name for path in self.directory.iterdir()]
+        except FileNotFoundError:
+            return []
+        return sorted((name for name in names if _ID.fullmatch(name)), reverse=True)
+
+    def latest(self, *, active: bool = False) -> RunRecord | None:
+        """Give the latest run, or the latest that has not ended."""
+        return next((record for record in self.records() if not (active and record.ended)), None)
+
+    def find(self, wanted: str | None) -> RunRecord:
+        """Give a run by its id or the unique beginning (or end) of one, the latest without; UsageError otherwise."""
+        if wanted is None:
+            record = self.latest()
+            if record is None:
+                raise UsageError("There was no run yet.")
+            return record
+        ids = [name for name in self.ids() if name.startswith(wanted) or name.endswith(wanted)]
+        return self.read(ids[0] if len(ids) == 1 else wanted)
+
+    def settle(self) -> list[RunRecord]:
+        """Write down as interrupted what is; give those. Only under the lock, before a new run begins."""
+        gone = [record for record in self.records() if record.state == "interrupted" and not record.finished]
+        for record in gone:
+            self.write(dataclasses.replace(record, finished=time.time()))
+        return gone
+
+    def prune(self, keep: int) -> None:
+        """Remove the oldest records beyond `keep`; runs that go on are kept."""
+        for run_id in self.ids()[keep:]:
+            data = jsonfile.read(self.path(run_id) / "run.json")
+            record = _from(data) if data else None
+            if record is None or self._as_it_is(record).ended:
+                with opened_root(self.directory) as fd:
+                    safetree.remove(fd, run_id)
+
+    def path(self, run_id: str) -> Path:
+        """Give the directory of a run."""
+        return self.directory / run_id
+
+    @staticmethod
+    def _as_it_is(record: RunRecord) -> RunRecord:
+        if record.ended or record.process.alive():
+            return record
+        if record.state == "starting" and not record.pid and 0 <= time.time() - record.created < _START_GRACE:
+            return record
+        message = f"The run was interrupted during {record.stage or 'its start'}: its process is gone."
+        return dataclasses.replace(record, state="interrupted", exit_code=1, message=message)
+
+
+def _from(data: dict[str, Any]) -> RunRecord | None:
+    try:
+        return RunRecord(**{name: value for name, value in data.items() if name in _NAMES})
+    except TypeError:
+        return None

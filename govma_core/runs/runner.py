@@ -1,0 +1,139 @@
+"""The process that executes one run: `python -m govma_core.runs.runner <state_dir> <run-id>`.
+
+It belongs to nobody's terminal. What it does is in the run's directory: `run.json`, `events.jsonl`, and `runner.err`
+for what should never happen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import importlib
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from types import FrameType
+
+from govma_core.errors import BusyError, ExitCode, GovmaError, RefusedError, RunCancelled
+from govma_core.events import Event, RunFinished, StageStarted
+from govma_core.operations.context import Context, Outcome
+from govma_core.process import ProcessId
+from govma_core.reporting import Cancellation, Reporter
+from govma_core.runs.lock import Holder, held_lock
+from govma_core.runs.log import EventLog
+from govma_core.runs.record import RunStore, State
+from govma_core.settings import from_plain
+
+OPERATIONS = ("deploy", "promote", "rollback")
+
+
+class Runner:
+    """Executes the run of one record, and keeps the record up to date."""
+
+    def __init__(self, store: RunStore, run_id: str) -> None:
+        self._store = store
+        process = ProcessId.current()
+        self._record = dataclasses.replace(
+            store.read(run_id), pid=process.pid, pid_started=process.started, boot=process.boot
+        )
+        self._settings = from_plain(self._record.settings)
+        self._log = EventLog(store.path(run_id) / "events.jsonl", self._settings.log_limit << 20)
+        self._cancellation = Cancellation()
+        self._reporter = Reporter(self._emit, self._cancellation)
+
+    def execute(self) -> int:
+        """Run to the end, whatever that is; give the exit code."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        state, code, outcome = self._outcome()
+        self._update(
+            state=state,
+            exit_code=int(code),
+            message=outcome.message,
+            finished=time.time(),
+            version=outcome.version,
+            version_before=outcome.version_before,
+            commit=outcome.commit,
+        )
+        self._log.write(RunFinished(time.time(), state, int(code), outcome.message))
+        self._log.close()
+        return int(code)
+
+    def _outcome(self) -> tuple[State, ExitCode, Outcome]:
+        record = self._record
+        try:
+            holder = Holder(record.id, record.operation, record.by, record.created)
+            with held_lock(self._store.state_dir, holder):
+                return "ok", ExitCode.OK, self._run_operation()
+        except RunCancelled:
+            self._reporter.warning("Cancelled. The work dir is kept; current-version is as it was.")
+            return "cancelled", ExitCode.CANCELLED, Outcome("Cancelled.")
+        except GovmaError as error:
+            self._reporter.error(str(error))
+            states: dict[type[GovmaError], State] = {BusyError: "busy", RefusedError: "refused"}
+            return states.get(type(error), "failed"), error.exit_code, Outcome(str(error))
+        except OSError as error:
+            sentence = _os_sentence(error, self._record.stage)
+            self._reporter.error(sentence)
+            traceback.print_exc()
+            return "failed", ExitCode.FAILED, Outcome(sentence)
+        except Exception as error:  # a fault of this program: still recorded, with where to look
+            where = self._store.path(record.id) / "runner.err"
+            sentence = f"This is a fault of govma-console ({type(error).__name__}); please report it with {where}."
+            self._reporter.error(sentence)
+            traceback.print_exc()
+            return "failed", ExitCode.FAILED, Outcome(sentence)
+
+    def _run_operation(self) -> Outcome:
+        record = self._record
+        started = time.time()
+        self._update(state="running", started=started)
+        for gone in self._store.settle():
+            self._reporter.warning(f"Run {gone.id} ({gone.operation}) had been interrupted during {gone.stage or '?'}.")
+        self._store.prune(self._settings.keep_runs)
+        if record.operation not in OPERATIONS:
+            raise RefusedError(f"There is no operation {record.operation!r}.")
+        operation = importlib.import_module(f"govma_core.operations.{record.operation}")
+        context = Context(self._settings, self._reporter, record.id, record.by, record.origin, started)
+        outcome: Outcome = operation.run(context, **record.arguments)
+        return outcome
+
+    def _emit(self, event: Event) -> None:
+        if isinstance(event, StageStarted):
+            self._update(stage=event.stage)
+        self._log.write(event)
+
+    def _update(self, **changes: object) -> None:
+        self._record = dataclasses.replace(self._record, **changes)  # type: ignore[arg-type]
+        try:
+            self._store.write(self._record)
+        except OSError as error:
+            # A disk without room must not decide whether a deploy fails; the next change is written again.
+            print(f"run.json could not be written: {error}", file=sys.stderr)  # noqa: T201 - into runner.err
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._cancellation.request()
+
+
+def _os_sentence(error: OSError, stage: str) -> str:
+    name = f" ({os.fsdecode(error.filename)})" if error.filename is not None else ""
+    advice = {
+        errno.ENOSPC: "Free some space there, then run it again.",
+        errno.EDQUOT: "Free some space there, then run it again.",
+        errno.EROFS: "Mount it for writing, then run it again.",
+        errno.EACCES: "Run as root.",
+        errno.EPERM: "Run as root.",
+    }.get(error.errno or 0, "")
+    return f"{stage or 'The start'} failed: {error.strerror}{name}. {advice}".rstrip()
+
+
+def main() -> int:
+    """Execute the run that the command line names."""
+    os.umask(0o022)
+    return Runner(RunStore(Path(sys.argv[1])), sys.argv[2]).execute()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

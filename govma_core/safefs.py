@@ -1,0 +1,161 @@
+"""File work relative to open directories, for trees in which somebody else can write.
+
+No call here follows a symbolic link below the directory it was given: names are resolved against a descriptor
+(`dir_fd`), directories are opened with O_NOFOLLOW, files are created with O_EXCL. Names that came from disk are `str`
+with surrogate escapes, as `os` gives them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from govma_core.errors import UnsafeTreeError
+
+DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_RENAME_NOREPLACE = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@contextmanager
+def opened_root(path: Path) -> Iterator[int]:
+    """Open a configured directory by its path; links in the path itself are the administrator's and are followed."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def opened(dir_fd: int, *names: str) -> Iterator[int]:
+    """Open the directory `names[0]/names[1]/…` below dir_fd, refusing a link or a file at every step."""
+    fd = os.dup(dir_fd)
+    try:
+        for depth, name in enumerate(names, 1):
+            fd = _descend(fd, name, "/".join(names[:depth]))
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _descend(fd: int, name: str, shown: str) -> int:
+    try:
+        child = os.open(name, DIRECTORY_FLAGS, dir_fd=fd)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise UnsafeTreeError(f"{shown!r} is a link or a file where a directory must be.") from None
+        raise
+    os.close(fd)
+    return child
+
+
+@contextmanager
+def made(dir_fd: int, *names: str) -> Iterator[int]:
+    """Open the directory `names[0]/names[1]/…` below dir_fd as opened() does, making what is missing (mode 0755)."""
+    fd = os.dup(dir_fd)
+    try:
+        for depth, name in enumerate(names, 1):
+            if lstat(fd, name) is None:
+                os.close(make_directory(fd, name))
+            fd = _descend(fd, name, "/".join(names[:depth]))
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def lstat(dir_fd: int, name: str) -> os.stat_result | None:
+    """Stat a name without following it; None when there is nothing."""
+    try:
+        return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def is_directory(dir_fd: int, name: str) -> bool:
+    """Tell whether the name is a real directory, not a link to one."""
+    found = lstat(dir_fd, name)
+    return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def random_name(prefix: str) -> str:
+    """Give a hidden name that nobody can prepare in advance."""
+    return f".{prefix}-{secrets.token_hex(8)}"
+
+
+def rename_noreplace(src: str, dst: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+    """Rename within a file system; FileExistsError when dst is there, even as an empty directory (renameat2(2))."""
+    done = _libc.renameat2(src_dir_fd, os.fsencode(src), dst_dir_fd, os.fsencode(dst), _RENAME_NOREPLACE)
+    if done != 0:
+        number = ctypes.get_errno()
+        if number not in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(number, os.strerror(number), src, None, dst)
+        # A file system without the flag (some FUSE, old NFS): the check before is the best there is.
+        if lstat(dst_dir_fd, dst) is not None:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), dst)
+        os.rename(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+
+def syncfs(fd: int) -> None:
+    """Write everything of the file system that fd is on to the disk (syncfs(2))."""
+    if _libc.syncfs(fd) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def replace_symlink(
+    dir_fd: int, name: str, target: str, owner: tuple[int, int] | None, *, durable: bool = True
+) -> None:
+    """Make or replace the link `name -> target` in one rename, so that no reader misses it; fsync the directory.
+
+    `owner` is (uid, gid) for the link itself, or None to leave it. IsADirectoryError when a directory has the name.
+    """
+    staged = random_name("govma-link")
+    os.symlink(target, staged, dir_fd=dir_fd)
+    try:
+        if owner is not None:
+            os.chown(staged, *owner, dir_fd=dir_fd, follow_symlinks=False)
+        os.rename(staged, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+    except BaseException:
+        os.unlink(staged, dir_fd=dir_fd)
+        raise
+    if durable:
+        os.fsync(dir_fd)
+
+
+def make_directory(dir_fd: int, name: str, mode: int = 0o755) -> int:
+    """Create the directory (it must not be there), with exactly this mode, and give it opened."""
+    os.mkdir(name, 0o700, dir_fd=dir_fd)
+    fd = os.open(name, DIRECTORY_FLAGS, dir_fd=dir_fd)
+    os.fchmod(fd, mode)
+    return fd
+
+
+def open_regular(dir_fd: int, name: str) -> tuple[int, os.stat_result]:
+    """Open a file for reading only when it is a regular one; never blocks on a FIFO, never follows a link."""
+    try:
+        fd = os.open(name, FILE_FLAGS, dir_fd=dir_fd)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise UnsafeTreeError(f"{name!r} is not a regular file.") from None
+        raise
+    info = os.fstat(fd)
+    if not stat.S_ISREG(info.st_mode):
+        os.close(fd)
+        raise UnsafeTreeError(f"{name!r} is not a regular file.")
+    return fd, info
+
+
+def entries(dir_fd: int) -> list[os.DirEntry[str]]:
+    """List a directory; the entries' own stat() and is_dir() must be called with follow_symlinks=False."""
+    with os.scandir(dir_fd) as found:
+        return list(found)

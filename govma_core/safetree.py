@@ -1,0 +1,130 @@
+"""Whole trees, worked through descriptors: removing and copying. Built on safefs, and as careful."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from govma_core import safefs
+from govma_core.errors import UnsafeTreeError
+
+_DEEPEST = 64
+"""Directories held open at once while removing; what lies deeper is first moved up."""
+
+
+def remove(dir_fd: int, name: str) -> None:
+    """Remove a file, link or whole tree below dir_fd; nothing happens when it is not there.
+
+    Needs at most _DEEPEST descriptors however deep the tree is: a directory found deeper is renamed up into the top
+    one and taken from there.
+    """
+    found = safefs.lstat(dir_fd, name)
+    if found is None:
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        os.unlink(name, dir_fd=dir_fd)
+        return
+    with safefs.opened(dir_fd, name) as top:
+        while _empty(top, top, 1):
+            pass
+    os.rmdir(name, dir_fd=dir_fd)
+
+
+def _empty(top: int, fd: int, depth: int) -> bool:
+    """Empty the directory; True when something was moved up into the top one and remains to be removed."""
+    moved = False
+    for entry in safefs.entries(fd):
+        if not entry.is_dir(follow_symlinks=False):
+            os.unlink(entry.name, dir_fd=fd)
+        elif depth >= _DEEPEST:
+            os.rename(entry.name, safefs.random_name("up"), src_dir_fd=fd, dst_dir_fd=top)
+            moved = True
+        else:
+            with safefs.opened(fd, entry.name) as child:
+                moved = _empty(top, child, depth + 1) or moved
+            os.rmdir(entry.name, dir_fd=fd)
+    return moved
+
+
+@dataclass(slots=True)
+class CopyResult:
+    """What a copy made: regular files, and their bytes."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+class TreeCopier:
+    """Copies directories entry by entry with mode and mtime, giving every entry to one owner as it is made.
+
+    Links are copied as links, nothing is followed. A FIFO, socket or device stops the copy with UnsafeTreeError. With
+    owner None every entry belongs to whoever runs. `step` is called once a directory (to look for a cancel request).
+    """
+
+    def __init__(self, owner: tuple[int, int] | None, step: Callable[[], None] = lambda: None) -> None:
+        self._owner = owner
+        self._step = step
+        self.result = CopyResult()
+
+    def copy_into(self, src_fd: int, dst_fd: int, *, skip: frozenset[str] = frozenset(), shown: str = "") -> None:
+        """Copy what is in src (but the names in `skip`) into the directory dst, which must not hold those names."""
+        self._step()
+        for entry in safefs.entries(src_fd):
+            if entry.name in skip:
+                continue
+            where = f"{shown}/{entry.name}" if shown else entry.name
+            if entry.is_symlink():
+                self.copy_link(src_fd, dst_fd, entry.name)
+            elif entry.is_dir(follow_symlinks=False):
+                self.copy_directory(src_fd, dst_fd, entry.name, where)
+            elif entry.is_file(follow_symlinks=False):
+                self.copy_file(src_fd, dst_fd, entry.name)
+            else:
+                raise UnsafeTreeError(f"{where!r} is neither a file, a directory nor a link; remove it.")
+
+    def copy_directory(self, src_dir: int, dst_dir: int, name: str, shown: str, new_name: str | None = None) -> None:
+        """Copy one directory (as new_name when given) with all that is in it; its mtime is set last."""
+        with safefs.opened(src_dir, name) as src:
+            info = os.fstat(src)
+            dst = safefs.make_directory(dst_dir, new_name or name, 0o700)
+            try:
+                self.copy_into(src, dst, shown=shown)
+                self._finish(dst, info)
+            finally:
+                os.close(dst)
+
+    def copy_link(self, src_dir: int, dst_dir: int, name: str) -> None:
+        """Copy a link as a link."""
+        os.symlink(os.readlink(name, dir_fd=src_dir), name, dir_fd=dst_dir)
+        if self._owner is not None:
+            os.chown(name, *self._owner, dir_fd=dst_dir, follow_symlinks=False)
+
+    def copy_file(self, src_dir: int, dst_dir: int, name: str, new_name: str | None = None) -> None:
+        """Copy one regular file, as new_name when given."""
+        src, info = safefs.open_regular(src_dir, name)
+        try:
+            dst = os.open(new_name or name, safefs.CREATE_FLAGS, 0o600, dir_fd=dst_dir)
+            try:
+                copy_content(src, dst)
+                self._finish(dst, info)
+            finally:
+                os.close(dst)
+        finally:
+            os.close(src)
+        self.result.files += 1
+        self.result.bytes += info.st_size
+
+    def _finish(self, dst: int, info: os.stat_result) -> None:
+        if self._owner is not None:
+            os.fchown(dst, *self._owner)
+        # After the chown, which clears them, set-id bits would come back: they are left out on purpose.
+        os.fchmod(dst, stat.S_IMODE(info.st_mode) & 0o1777)
+        os.utime(dst, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+
+def copy_content(src: int, dst: int) -> None:
+    """Copy from one open file to another inside the kernel, until the end of src; memory does not grow with it."""
+    while os.sendfile(dst, src, None, 1 << 24):
+        pass

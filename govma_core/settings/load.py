@@ -1,0 +1,92 @@
+"""Where the values of the settings come from, and which of them win."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from govma_core.errors import ConfigurationError
+from govma_core.settings.checks import check_together
+from govma_core.settings.model import KEYS, Key, Settings
+from govma_core.settings.values import read_text, read_value
+
+DEFAULT_FILE = Path("/etc/govma-console.toml")
+CONFIG_VARIABLE = "GOVMA_CONFIG"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSettings:
+    """The effective settings, and for each key where its value came from, in words."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def load(
+    environment: Mapping[str, str] | None = None,
+    *,
+    file: Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> LoadedSettings:
+    """Read defaults, then the TOML file, then the environment, then flags (plain values by key).
+
+    The file is `file`, else the one GOVMA_CONFIG names (both must exist), else /etc/govma-console.toml if it is there.
+    Raises ConfigurationError with every problem found, a line each.
+    """
+    environment = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(KEYS, "default")
+    problems: list[str] = []
+
+    def put(name: str, origin: str, read: Callable[[Key, Any], Any], raw: object) -> None:
+        try:
+            values[name] = read(KEYS[name], raw)
+            origins[name] = origin
+        except ValueError as error:
+            problems.append(f"{name} ({origin}): {error}.")
+
+    chosen = _chosen_file(environment, file)
+    if chosen is not None:
+        for name, raw in _read_file(chosen, problems).items():
+            put(name, str(chosen), read_value, raw)
+    for name, key in KEYS.items():
+        if key.env and key.env in environment:
+            put(name, f"${key.env}", read_text, environment[key.env])
+    for name, value in (flags or {}).items():
+        put(name, "command line", read_value, value)
+
+    if not problems:
+        settings = Settings(**values)
+        problems = check_together(settings)
+        if not problems:
+            return LoadedSettings(settings, origins)
+    raise ConfigurationError("\n".join(problems))
+
+
+def _chosen_file(environment: Mapping[str, str], file: Path | None) -> Path | None:
+    if file is not None:
+        return file
+    if environment.get(CONFIG_VARIABLE):
+        return Path(environment[CONFIG_VARIABLE])
+    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+
+
+def _read_file(path: Path, problems: list[str]) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        problems.append(f"The settings file {path} cannot be read: {error.strerror}.")
+        return {}
+    except ValueError as error:
+        problems.append(f"The settings file {path} is not valid TOML: {error}.")
+        return {}
+    for name in data.keys() - KEYS.keys():
+        near = difflib.get_close_matches(name, KEYS, n=1, cutoff=0.4)
+        hint = f" Did you mean {near[0]}?" if near else " `govma-console config` lists those there are."
+        problems.append(f"{path}: there is no setting {name!r}.{hint}")
+    return {name: raw for name, raw in data.items() if name in KEYS}

@@ -1,0 +1,148 @@
+"""Every setting with its default, its environment variable and what it means; the one table all else is made from."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+def _setting(default: Any, doc: str, env: str | None = None, **rules: Any) -> Any:  # noqa: ANN401
+    return dataclasses.field(default=default, metadata={"doc": doc, "env": env, **rules})
+
+
+_HOME = Path("/home/app")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an operation works with. Paths are absolute; defaults are the operators' layout below /home/app."""
+
+    source_dir: Path = _setting(
+        _HOME / "build-env/gov-tech__ma", "clean git checkout of the site", "GOV_MA_GIT_SRC_DIR"
+    )
+    versions_dir: Path = _setting(
+        _HOME / "www_versions", "directory of all versions and of current-version", "GOV_MA_SERVER_BASE_DIR"
+    )
+    upload_dir: Path = _setting(
+        _HOME / "persistent-storage/upload-dir",
+        "persistent uploads, outside the versions",
+        "GOV_MA_UPLOAD_DIR",
+    )
+    image_dir: Path | None = _setting(
+        _HOME / "persistent-storage/images-dir",
+        "persistent private uploads; empty or absent leaves images in the tree",
+        "GOV_MA_IMAGE_DIR",
+    )
+    node_modules_dir: Path = _setting(
+        _HOME / "build-env/gov_ma_node_modules", "node_modules kept between builds", "NODE_MODULES_CACHE_DIR"
+    )
+    env_file: Path = _setting(
+        _HOME / "gov_ma_user_envfile",
+        "secret settings of the CMS, copied into each version",
+        "GOV_MA_USER_ENV_FILE",
+    )
+    work_dir: Path = _setting(
+        _HOME / "build-env/tmp-build", "where a version is built; emptied at each start", "GOV_MA_WORK_DIR"
+    )
+    vendor_dir: Path = _setting(_HOME / "ci/vendor", "directory of the vendor tarballs", "GOVMA_VENDOR_DIR")
+    ee_tarball: str = _setting(
+        "ee.6.0.6.patched-v2.tar.gz",
+        "tarball with ee/, unpacked into data/system",
+        "GOVMA_EE_TARBALL",
+        name=True,
+    )
+    themes_tarball: str = _setting(
+        "themes.tar.gz", "tarball with themes/, unpacked into data/html", "GOVMA_THEMES_TARBALL", name=True
+    )
+    state_dir: Path = _setting(
+        Path("/var/lib/govma-console"), "run records, history, manifests, asset cache", "GOVMA_STATE_DIR"
+    )
+    listen_addr: str = _setting("127.0.0.1:50024", "address of the HTTP server", "LISTEN_ADDR")
+
+    remote: str = _setting("origin", "git remote that is fetched")
+    branch: str = _setting("main", "branch that is deployed", "GOVMA_BRANCH")
+    git_timeout: int = _setting(120, "seconds one git command may take", low=1)
+
+    builder: str = _setting(
+        "docker",
+        "docker (throwaway container) or local (this machine)",
+        "GOVMA_BUILDER",
+        one_of=("docker", "local"),
+    )
+    builder_context: str = _setting("docker/builder", "folder of the builder's Dockerfile in the repository")
+    builder_image: str = _setting("gov-ma-builder", "tag of the builder image")
+    install_command: str = _setting("npm install", "first command of the build")
+    build_commands: tuple[str, ...] = _setting(
+        ("npm run build:docs", "npm run prod"), "commands that follow it, in order"
+    )
+    build_timeout: int = _setting(1800, "seconds the whole build may take", low=1)
+    build_memory: str = _setting("", "memory limit of the builder container, such as 2g; empty: none", size=True)
+    build_cpus: float = _setting(0.0, "cores the builder container may use; 0: all", low=0)
+    log_limit: int = _setting(512, "MiB of one run's log that are kept", low=1)
+
+    asset_inputs: tuple[str, ...] = _setting(
+        (), "globs of what the assets are made from; empty turns the asset cache off"
+    )
+    asset_cache_keep: int = _setting(5, "builds kept in the asset cache", low=1)
+
+    uploads_policy: str = _setting(
+        "keep",
+        "keep: a file people replaced stays; overwrite: the repository wins",
+        one_of=("keep", "overwrite"),
+    )
+    web_uid: int = _setting(33, "owner of versions and uploads", low=0)
+    web_gid: int = _setting(33, "group of versions and uploads", low=0)
+    build_uid: int = _setting(1000, "user that runs the build", low=1)
+    build_gid: int = _setting(1000, "group that runs the build", low=1)
+    keep_runs: int = _setting(200, "run records kept", low=1)
+
+    @property
+    def web_owner(self) -> tuple[int, int]:
+        """Give (uid, gid) of the web server."""
+        return self.web_uid, self.web_gid
+
+    @property
+    def build_owner(self) -> tuple[int, int]:
+        """Give (uid, gid) of the build."""
+        return self.build_uid, self.build_gid
+
+    @property
+    def all_build_commands(self) -> tuple[str, ...]:
+        """Give the install command and the build commands, without empty ones, in order."""
+        return tuple(command for command in (self.install_command, *self.build_commands) if command.strip())
+
+    @property
+    def ee_path(self) -> Path:
+        """Give the path of the EE tarball."""
+        return self.vendor_dir / self.ee_tarball
+
+    @property
+    def themes_path(self) -> Path:
+        """Give the path of the themes tarball."""
+        return self.vendor_dir / self.themes_tarball
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One setting as the table of Settings describes it."""
+
+    name: str
+    default: Any
+    doc: str
+    env: str | None
+    kind: str
+    rules: dict[str, Any]
+
+
+def _keys() -> dict[str, Key]:
+    found = {}
+    for field in dataclasses.fields(Settings):
+        rules = dict(field.metadata)
+        doc, env = rules.pop("doc"), rules.pop("env")
+        found[field.name] = Key(field.name, field.default, doc, env, str(field.type), rules)
+    return found
+
+
+KEYS: dict[str, Key] = _keys()

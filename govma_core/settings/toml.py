@@ -1,0 +1,34 @@
+"""The settings file as it is written: every setting with what it means, commented out where it is the default."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from govma_core.settings.model import KEYS, Settings
+from govma_core.settings.values import to_plain
+
+
+def toml_value(value: Any) -> str:  # noqa: ANN401
+    """Give a text, number or list of texts as TOML (basic strings are JSON's, DEL aside)."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "[" + ", ".join(toml_value(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def commented_file(chosen: Mapping[str, Any]) -> str:
+    """Give a settings file that sets what is in `chosen` (plain values by key) and shows every other default."""
+    defaults = to_plain(Settings())
+    lines = [
+        "# Settings of govma-console. A line that begins with '#' shows a default.",
+        "# The environment variable named beside a setting wins over this file.",
+    ]
+    for name, key in KEYS.items():
+        variable = f" (${key.env})" if key.env else ""
+        value = chosen.get(name, defaults[name])
+        lines += ["", f"# {key.doc}{variable}"]
+        lines.append(f"{'' if name in chosen else '# '}{name} = {toml_value(value)}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,91 @@
+"""One value at a time: from TOML or from an environment variable into the type its key asks for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from govma_core.settings.model import KEYS, Key, Settings
+
+_SIZE = re.compile(r"\d+(\.\d+)?[bkmg]?", re.IGNORECASE)
+
+
+def read_text(key: Key, text: str) -> Any:  # noqa: ANN401
+    """Read the text of an environment variable; ValueError says what is wrong with it."""
+    if key.kind in ("int", "float"):
+        try:
+            return read_value(key, int(text) if key.kind == "int" else float(text))
+        except ValueError:
+            raise ValueError(f"{text!r} is not {'a whole' if key.kind == 'int' else 'a'} number in range") from None
+    return read_value(key, text)
+
+
+def read_value(key: Key, raw: Any) -> Any:  # noqa: ANN401
+    """Read a TOML value; ValueError says what is wrong with it."""
+    match key.kind:
+        case "Path" | "Path | None":
+            return _path(key, raw)
+        case "int":
+            return _number(key, raw, (int,))
+        case "float":
+            return float(_number(key, raw, (int, float)))
+        case "tuple[str, ...]":
+            if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
+                raise ValueError('must be a list of texts, such as ["one", "two"]')
+            return tuple(raw)
+        case _:
+            return _text(key, raw)
+
+
+def _path(key: Key, raw: Any) -> Path | None:  # noqa: ANN401
+    if not isinstance(raw, str):
+        raise ValueError("must be a path in quotes")
+    if not raw:
+        if key.kind == "Path | None":
+            return None
+        raise ValueError("is empty; it must be an absolute path")
+    path = Path(raw)
+    if not path.is_absolute():
+        raise ValueError(f"{raw!r} is not an absolute path")
+    if ".." in path.parts or "\0" in raw or "\n" in raw:
+        raise ValueError(f"{raw!r} must be a plain path, without '..' or line ends")
+    return path
+
+
+def _number(key: Key, raw: Any, kinds: tuple[type, ...]) -> Any:  # noqa: ANN401
+    if isinstance(raw, bool) or not isinstance(raw, kinds) or not isinstance(raw, int | float):
+        raise ValueError(f"{raw!r} is not a {'whole ' if kinds == (int,) else ''}number")
+    low = key.rules.get("low")
+    if isinstance(low, int) and not low <= raw < 2**32 - 1:
+        raise ValueError(f"{raw} is out of range; the least is {low}")
+    return raw
+
+
+def _text(key: Key, raw: Any) -> str:  # noqa: ANN401
+    if not isinstance(raw, str):
+        raise ValueError("must be a text in quotes")
+    allowed = key.rules.get("one_of")
+    if allowed and raw not in allowed:
+        raise ValueError(f"{raw!r} is not one of {', '.join(allowed)}")
+    if key.rules.get("name") and (not raw or "/" in raw or raw in (".", "..")):
+        raise ValueError(f"{raw!r} must be the plain name of a file in vendor_dir")
+    if key.rules.get("size") and raw and not _SIZE.fullmatch(raw):
+        raise ValueError(f"{raw!r} is not a size such as 512m or 2g")
+    return raw
+
+
+def to_plain(settings: Settings) -> dict[str, Any]:
+    """Give the settings as JSON or TOML can hold them; an absent path is an empty text."""
+    plain: dict[str, Any] = {}
+    for name in KEYS:
+        value = getattr(settings, name)
+        plain[name] = str(value or "") if isinstance(value, Path | None) else value
+        if isinstance(value, tuple):
+            plain[name] = list(value)
+    return plain
+
+
+def from_plain(plain: dict[str, Any]) -> Settings:
+    """Give the settings that to_plain() took apart."""
+    return Settings(**{name: read_value(KEYS[name], value) for name, value in plain.items() if name in KEYS})

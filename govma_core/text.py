@@ -1,0 +1,71 @@
+"""Bytes that untrusted programs print, made safe for a log file and a terminal.
+
+Control sequences are removed, a carriage return keeps only what was printed last (progress bars), invalid UTF-8
+becomes U+FFFD, and a line has a bounded length whatever was sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+MAX_LINE = 16 * 1024
+"""Bytes of one line that are kept; the rest is counted and named."""
+
+# ECMA-48: CSI, then OSC/DCS/SOS/PM/APC strings up to BEL or ST (or unterminated), then two-byte escapes.
+_SEQUENCES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]?"
+)
+# C0 and C1 controls, and the bidirectional overrides that could make a line read as something else.
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_SUSPECT = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def clean_line(text: str) -> str:
+    """Give the text as one harmless line: no control sequence, the last state of a progress line, tabs as spaces."""
+    if not _SUSPECT.search(text):
+        return text
+    text = text.rstrip("\r")
+    text = _SEQUENCES.sub("", text.rpartition("\r")[2] if "\r" in text else text)
+    return _CONTROLS.sub("", text.replace("\t", "    "))
+
+
+class LineSplitter:
+    """Cuts a stream of byte chunks into clean lines; holds at most MAX_LINE bytes."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self._dropped = 0
+
+    def feed(self, chunk: bytes) -> Iterator[str]:
+        """Take the next chunk, give the lines that it completes."""
+        *complete, rest = chunk.split(b"\n")
+        for part in complete:
+            self._hold(part)
+            yield self._take()
+        self._hold(rest)
+
+    def close(self) -> Iterator[str]:
+        """Give the last line when it had no line end."""
+        if self._held or self._dropped:
+            yield self._take()
+
+    def _hold(self, part: bytes) -> None:
+        # A progress bar redraws itself with carriage returns and may never end its line: keep the last state only.
+        if len(self._held) + len(part) > MAX_LINE and b"\r" in part.rstrip(b"\r"):
+            self._held.clear()
+            self._dropped = 0
+            part = part.rstrip(b"\r").rpartition(b"\r")[2]
+        room = MAX_LINE - len(self._held)
+        self._held += part[:room]
+        self._dropped += max(0, len(part) - room)
+
+    def _take(self) -> str:
+        line = clean_line(self._held.decode("utf-8", "replace"))
+        if self._dropped:
+            line += f" … ({self._dropped} more bytes of this line are not kept)"
+        self._held.clear()
+        self._dropped = 0
+        return line

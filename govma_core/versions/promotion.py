@@ -1,0 +1,97 @@
+"""Making a version live: fresh css and js, everything on the disk, then one rename."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from govma_core import safefs, safetree
+from govma_core.errors import PublishError, RefusedError
+from govma_core.versions.names import OURS, POINTER
+from govma_core.versions.store import Pointer, VersionStore, missing_parts
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """What a switch did: where the link led before, how many files were freshened, seconds for the work and syncfs."""
+
+    previous: Pointer
+    freshened: int
+    seconds: float
+    sync_seconds: float
+
+
+def switch(
+    store: VersionStore,
+    name: str,
+    owner: tuple[int, int] | None,
+    point_of_no_return: Callable[[], None] = lambda: None,
+) -> Switch:
+    """Point `current-version` to the complete version `name` in one rename.
+
+    css and js that PHP serves with their mtime as Last-Modified are touched before, so that browsers fetch them again.
+    `owner` is given to the link. RefusedError when the version is not whole; PublishError when the link cannot be
+    replaced. `point_of_no_return` is called just before the rename, and may raise.
+    """
+    began = time.monotonic()
+    with safefs.opened_root(store.directory) as fd:
+        pointer = store.pointer()
+        if pointer.blocks:
+            raise PublishError(pointer.problem)
+        missing = missing_parts(fd, name)
+        if missing:
+            raise RefusedError(
+                f"{name} is not a complete version: {' and '.join(missing)} missing. There are:\n{store.listing()}"
+            )
+        sweep_links(fd)
+        with safefs.opened(fd, name) as version:
+            freshened = freshen(version)
+        syncing = time.monotonic()
+        safefs.syncfs(fd)
+        synced = time.monotonic()
+        point_of_no_return()
+        try:
+            safefs.replace_symlink(fd, POINTER, name, owner)
+        except OSError as error:
+            raise PublishError(f"{store.directory / POINTER} could not be switched: {error.strerror}.") from error
+    return Switch(pointer, freshened, time.monotonic() - began - (synced - syncing), synced - syncing)
+
+
+def freshen(version_fd: int) -> int:
+    """Give every css and js file below `system/user` the present time as mtime; give how many there were."""
+    if not safefs.is_directory(version_fd, "system"):
+        return 0
+    with safefs.opened(version_fd, "system") as system:
+        if not safefs.is_directory(system, "user"):
+            return 0
+        with safefs.opened(system, "user") as user:
+            return _freshen(user, time.time_ns())
+
+
+def _freshen(fd: int, now: int) -> int:
+    count = 0
+    for entry in safefs.entries(fd):
+        if entry.is_dir(follow_symlinks=False):
+            with safefs.opened(fd, entry.name) as child:
+                count += _freshen(child, now)
+        elif entry.name.endswith((".css", ".js")) and entry.is_file(follow_symlinks=False):
+            os.utime(entry.name, ns=(now, now), dir_fd=fd, follow_symlinks=False)
+            count += 1
+    return count
+
+
+def sweep_links(dir_fd: int) -> None:
+    """Remove staged links that a killed promotion left. Only under the lock: nobody else is staging then."""
+    for entry in safefs.entries(dir_fd):
+        if OURS.fullmatch(entry.name) and entry.is_symlink():
+            os.unlink(entry.name, dir_fd=dir_fd)
+
+
+def sweep_incoming(dir_fd: int) -> list[str]:
+    """Remove trees that a killed publish was copying; give their names. Only under the lock."""
+    found = [e.name for e in safefs.entries(dir_fd) if OURS.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
+    for name in found:
+        safetree.remove(dir_fd, name)
+    return found

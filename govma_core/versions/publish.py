@@ -1,0 +1,47 @@
+"""A finished tree becomes a version: one rename, or a copy beside the versions and then the rename."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+
+from govma_core import safefs, safetree
+from govma_core.errors import PublishError
+from govma_core.versions.names import INCOMING_PREFIX
+
+
+def publish(
+    tree_dir: int, tree: str, versions_dir: int, name: str, owner: tuple[int, int] | None, step: Callable[[], None]
+) -> bool:
+    """Move the directory `tree` (below tree_dir) to `name` in the versions directory; True when it had to be copied.
+
+    Either the whole version has its name afterwards or nothing has. PublishError when the name is taken. `owner` is
+    what a copy's entries get; `step` is called now and then while copying, and may raise.
+    """
+    try:
+        _move(tree_dir, tree, versions_dir, name)
+        return False
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+    incoming = safefs.random_name(INCOMING_PREFIX)
+    try:
+        safetree.TreeCopier(owner, step).copy_directory(tree_dir, versions_dir, tree, tree, incoming)
+        _move(versions_dir, incoming, versions_dir, name)
+    except BaseException:
+        safetree.remove(versions_dir, incoming)
+        raise
+    safetree.remove(tree_dir, tree)
+    return True
+
+
+def _move(src_dir: int, src: str, versions_dir: int, name: str) -> None:
+    try:
+        safefs.rename_noreplace(src, name, src_dir_fd=src_dir, dst_dir_fd=versions_dir)
+    except FileExistsError:
+        raise PublishError(
+            f"There is already something called {name} in the versions directory. Start the deploy again: "
+            "the name is the second in which it starts."
+        ) from None
+    os.fsync(versions_dir)

@@ -1,0 +1,155 @@
+"""The versions directory: which versions there are, and what `current-version` points to."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from govma_core import safefs
+from govma_core.errors import PublishError, RefusedError, UsageError
+from govma_core.versions.names import POINTER, PREFIX, version_time
+
+_REQUIRED = ("html", "system")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A directory that can be made live: `made` is what its name tells (None for an odd name)."""
+
+    name: str
+    made: datetime | None
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """What stands at `current-version`.
+
+    `version` is the name of the version it leads to, None when it leads to none. `target` is the link's text, None
+    when it is no link. `problem` is a sentence when an operator should look at it.
+    """
+
+    version: str | None
+    target: str | None
+    problem: str = ""
+    blocks: bool = False
+    """True when a promotion cannot replace it by a rename (a directory or file stands there)."""
+    foreign: bool = False
+    """True when somebody made it lead out of the versions directory."""
+
+
+class VersionStore:
+    """Reads the versions directory anew at each call; the disk is the truth."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def versions(self) -> list[Version]:
+        """List the versions by name, newest first; other names in the directory are left out."""
+        with self._opened() as fd:
+            found = [self._look(fd, entry.name) for entry in safefs.entries(fd) if self._is_version(entry)]
+        return sorted(found, key=lambda version: version.name, reverse=True)
+
+    def other_names(self) -> list[str]:
+        """List what else lies in the directory, hidden names aside."""
+        with self._opened() as fd:
+            return sorted(
+                entry.name
+                for entry in safefs.entries(fd)
+                if not self._is_version(entry) and entry.name != POINTER and not entry.name.startswith(".")
+            )
+
+    def pointer(self) -> Pointer:
+        """Read `current-version`."""
+        with self._opened() as fd:
+            return self._read_pointer(fd)
+
+    def find(self, wanted: str) -> Version:
+        """Give the version with this name, or the only one whose name begins so (`data-build--` may be left out).
+
+        A directory with an odd name is found by its whole name. UsageError lists the candidates when there is not
+        exactly one.
+        """
+        versions = self.versions()
+        matches = [v for v in versions if v.name.startswith(wanted) or v.name.removeprefix(PREFIX).startswith(wanted)]
+        exact = [v for v in matches if v.name == wanted]
+        if len(exact or matches) == 1:
+            return (exact or matches)[0]
+        with self._opened() as fd:
+            if _plain(wanted) and wanted != POINTER and safefs.is_directory(fd, wanted):
+                return self._look(fd, wanted)
+        if not wanted or matches:
+            names = _listing([v.name for v in matches or versions])
+            raise UsageError(f"{wanted!r} does not name one version; it could be:\n{names}")
+        raise RefusedError(f"There is no version {wanted!r} in {self.directory}. There are:\n{self.listing()}")
+
+    def listing(self) -> str:
+        """Give the names of all versions, a line each, for an error message."""
+        return _listing([v.name + ("" if v.complete else "  (incomplete)") for v in self.versions()])
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        try:
+            fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise PublishError(f"versions_dir ({self.directory}) cannot be read: {error.strerror}.") from None
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    @staticmethod
+    def _is_version(entry: os.DirEntry[str]) -> bool:
+        return version_time(entry.name) is not None and entry.is_dir(follow_symlinks=False)
+
+    @staticmethod
+    def _look(fd: int, name: str) -> Version:
+        return Version(name, version_time(name), missing_parts(fd, name) == [])
+
+    def _read_pointer(self, fd: int) -> Pointer:
+        info = safefs.lstat(fd, POINTER)
+        where = self.directory / POINTER
+        if info is None:
+            return Pointer(None, None, f"{where} is missing: nothing is live. Deploy, or promote a version.")
+        if not stat.S_ISLNK(info.st_mode):
+            what = "a directory" if stat.S_ISDIR(info.st_mode) else "a file"
+            return Pointer(
+                None, None, f"{where} is {what}, not a link. Move it away by hand, then promote a version.", blocks=True
+            )
+        target = os.readlink(POINTER, dir_fd=fd)
+        name = self._name_inside(target)
+        if name is None:
+            return Pointer(None, target, f"{where} points to {target}, which is not in {self.directory}.", foreign=True)
+        if not safefs.is_directory(fd, name):
+            return Pointer(None, target, f"{where} points to {target}, which is not there (or not a directory).")
+        return Pointer(name, target)
+
+    def _name_inside(self, target: str) -> str | None:
+        """Give the plain name that a link's text leads to, when that is directly inside the versions directory."""
+        path = Path(os.path.normpath(self.directory / target))
+        return path.name if path.parent == Path(os.path.normpath(self.directory)) and _plain(path.name) else None
+
+
+def missing_parts(dir_fd: int, name: str) -> list[str]:
+    """Name the directories that a complete version has and this one has not."""
+    try:
+        with safefs.opened(dir_fd, name) as version:
+            return [part for part in _REQUIRED if not safefs.is_directory(version, part)]
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EACCES):
+            return list(_REQUIRED)
+        raise
+
+
+def _plain(name: str) -> bool:
+    return bool(name) and "/" not in name and name not in (".", "..") and not name.startswith(".")
+
+
+def _listing(names: Sequence[str]) -> str:
+    return "\n".join(f"  {name}" for name in names) or "  (none)"
