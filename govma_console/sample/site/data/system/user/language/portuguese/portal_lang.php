@@ -1,0 +1,6 @@
+<?php
+$lang = array(
+    'noticias' => 'Notícias',
+    'servicos' => 'Serviços',
+    'fale_conosco' => 'Fale conosco',
+);
