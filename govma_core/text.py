@@ -33,7 +33,7 @@ def clean_line(text: str) -> str:
 
 
 class LineSplitter:
-    """Cuts a stream of byte chunks into clean lines; holds at most MAX_LINE bytes."""
+    """Cuts a stream of byte chunks into clean lines; holds at most MAX_LINE bytes and the chunk at hand."""
 
     def __init__(self) -> None:
         self._held = bytearray()
@@ -53,14 +53,16 @@ class LineSplitter:
             yield self._take()
 
     def _hold(self, part: bytes) -> None:
-        # A progress bar redraws itself with carriage returns and may never end its line: keep the last state only.
-        if len(self._held) + len(part) > MAX_LINE and b"\r" in part.rstrip(b"\r"):
-            self._held.clear()
+        self._held += part
+        if len(self._held) <= MAX_LINE:
+            return
+        # A progress bar redraws itself with carriage returns and may never end its line: only its last state counts.
+        last = self._held.rstrip(b"\r").rfind(b"\r")
+        if last >= 0:
+            del self._held[: last + 1]
             self._dropped = 0
-            part = part.rstrip(b"\r").rpartition(b"\r")[2]
-        room = MAX_LINE - len(self._held)
-        self._held += part[:room]
-        self._dropped += max(0, len(part) - room)
+        self._dropped += max(0, len(self._held) - MAX_LINE)
+        del self._held[MAX_LINE:]
 
     def _take(self) -> str:
         line = clean_line(self._held.decode("utf-8", "replace"))

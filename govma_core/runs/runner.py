@@ -48,6 +48,8 @@ class Runner:
         """Run to the end, whatever that is; give the exit code."""
         signal.signal(signal.SIGTERM, self._on_signal)
         state, code, outcome = self._outcome()
+        # All lines first, then the record, then the end: a follower that sees the record ended misses nothing.
+        self._log.flush()
         self._update(
             state=state,
             exit_code=int(code),

@@ -202,7 +202,7 @@ def publish_tree(tree: Path, store: VersionStore, name: str) -> bool:
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["same file system", "another file system"])
 def test_a_tree_is_published_whole(store: VersionStore, tmp_path: Path, elsewhere: bool) -> None:
-    work = Path("/dev/shm") / f"govma-{os.getpid()}" if elsewhere else tmp_path / "work"  # noqa: S108
+    work = Path("/dev/shm") / f"govma-{os.getpid()}" if elsewhere else tmp_path / "work"
     work.mkdir()
     try:
         make_version(work, "data")
