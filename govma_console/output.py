@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +22,8 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, stretch
     """
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     if sys.stdout.isatty():
+        import shutil
+
         room = shutil.get_terminal_size().columns - sum(widths) - 2 * (len(widths) - 1)
         widths[stretch] = max(min(widths[stretch], 8), widths[stretch] + min(0, room))
     for row in [header, *rows]:

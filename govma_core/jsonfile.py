@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 
 def replace(path: Path, data: Mapping[str, Any], *, mode: int = 0o644, durable: bool = True) -> None:
     """Write data as the new content of path in one rename; with `durable` it is on the disk when this returns."""
-    staged = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    staged = path.with_name(f".{path.name}-{os.urandom(8).hex()}")
     fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(fd, "w", encoding="utf-8") as file:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,7 +88,7 @@ def is_directory(dir_fd: int, name: str) -> bool:
 
 def random_name(prefix: str) -> str:
     """Give a hidden name that nobody can prepare in advance."""
-    return f".{prefix}-{secrets.token_hex(8)}"
+    return f".{prefix}-{os.urandom(8).hex()}"
 
 
 def rename_noreplace(src: str, dst: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
-import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -75,7 +75,7 @@ class RunStore:
         now = time.time()
         while True:
             stamp = datetime.fromtimestamp(now).astimezone().strftime("%Y%m%d-%H%M%S")
-            run_id = f"{stamp}-{secrets.token_hex(2)}"
+            run_id = f"{stamp}-{os.urandom(2).hex()}"
             try:
                 self.path(run_id).mkdir(mode=0o750)
                 break
