@@ -1,0 +1,7 @@
+"""`python -m govma_console` is the command `govma-console`."""
+
+import sys
+
+from govma_console.cli import main
+
+sys.exit(main())

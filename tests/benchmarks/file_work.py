@@ -1,0 +1,116 @@
+"""A deploy without its builder, against the same steps in bash with git, rsync, chown, tar and mv."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from pathlib import Path
+
+from govma_console.sample import SampleSite, create_sample
+from govma_core.events import LogLine
+from govma_core.runs.log import read_events
+from govma_core.runs.record import RunStore
+from tests.benchmarks.harness import Row, console, run
+
+_TIMES = 7
+
+# What deploy.sh does, in its order, without the builder.
+_SCRIPT = r"""
+set -euo pipefail
+cd "$SRC"
+test -d data/system/user -a -d data/html
+git diff --quiet; git diff --cached --quiet; test -z "$(git ls-files --others --exclude-standard)"
+git pull --quiet origin main
+rm -rf "$WORK"; mkdir "$WORK"
+rsync -a "$SRC/" "$WORK/"
+[ "$(id -u)" != 0 ] || chown -R 1000:1000 "$WORK"
+rm -rf "$WORK/node_modules"
+tar xzf "$EE" -C "$WORK/data/system"
+tar xzf "$THEMES" -C "$WORK/data/html"
+cp "$ENVFILE" "$WORK/data/system/user/config/.env"
+[ "$(id -u)" != 0 ] || chown -R 33:33 "$WORK/data"
+cd "$WORK/data/html"
+for name in uploads images; do
+    [ $name = uploads ] && target="$UPLOADS" || target="$IMAGES"
+    rsync -a $name/ "$target/"; rm -rf $name; ln -s ../../../$name $name
+    [ "$(id -u)" != 0 ] || chown -h 33:33 $name
+done
+mv "$WORK/data" "$VERSIONS/$NAME"
+cd "$VERSIONS"
+ln -s "$NAME" symlink_new_link
+[ "$(id -u)" != 0 ] || chown -h 33:33 symlink_new_link
+mv -T symlink_new_link current-version
+find current-version/system/user/ \( -name '*.css' -o -name '*.js' \) -exec touch {} +
+"""
+
+
+def measure(folder: Path) -> list[Row]:
+    """Give two ratios: syncfs aside (the script has none), and with one on both sides."""
+    site = create_sample(folder / "site", files=2000, vendor_files=3200)
+    _enlarge(site)
+    text = site.config_file.read_text()
+    kept = [line for line in text.splitlines() if not line.startswith(("install_command", "build_", "asset_inputs"))]
+    site.config_file.write_text("\n".join([*kept, 'install_command = "true"', "build_commands = []"]))
+    ours, ours_synced, bash, bash_synced = [], [], [], []
+    for number in range(_TIMES):
+        os.sync()
+        seconds, sync = _deploy(site)
+        ours.append(seconds - sync)
+        ours_synced.append(seconds)
+        os.sync()
+        seconds, sync = _script(site, number)
+        bash.append(seconds)
+        bash_synced.append(seconds + sync)
+    files, size = _count(site)
+    median = statistics.median
+    return [
+        Row(f"{what} of a deploy, {files} files, {size / 1e6:.0f} MB ÷ bash",
+            f"{median(a):.2f} s", f"{median(b):.2f} s", median(a) / median(b), 0.6)
+        for what, a, b in (("file work", ours, bash), ("file work with syncfs", ours_synced, bash_synced))
+    ]  # fmt: skip
+
+
+def _enlarge(site: SampleSite) -> None:
+    """Bring the version to the 60 MB of a real one: larger static files, as a real site's images are."""
+    block = os.urandom(150_000)
+    site.commit({f"data/html/assets/large/{n}.bin": bytes([n]) + block for n in range(200)}, "Imagens")
+
+
+def _deploy(site: SampleSite) -> tuple[float, float]:
+    """Deploy by the command; give the seconds of the run under its lock, and those of its syncfs."""
+    run(console(site.config_file, "deploy"))
+    store = RunStore(site.state_dir)
+    record = store.find(None)
+    events = [event for event, _ in read_events(store.path(record.id) / "events.jsonl")]
+    switched = next(e.text for e in events if isinstance(e, LogLine) and e.text.startswith("current-version ->"))
+    return record.finished - record.started, float(switched.rpartition(" and ")[2].split()[0]) / 1000
+
+
+def _script(site: SampleSite, number: int) -> tuple[float, float]:
+    environment = {
+        "SRC": site.source_dir,
+        "WORK": site.work_dir,
+        "EE": site.vendor_dir / "ee.6.0.6.patched-v2.tar.gz",
+        "THEMES": site.vendor_dir / "themes.tar.gz",
+        "ENVFILE": site.env_file,
+        "UPLOADS": site.upload_dir,
+        "IMAGES": site.image_dir,
+        "VERSIONS": site.versions_dir,
+        "NAME": f"data-build--2000-01-01-00h00m{number:02d}s",
+    }
+    exports = "".join(f"export {name}='{value}'\n" for name, value in environment.items())
+    began = time.perf_counter()
+    run(["bash", "-c", exports + _SCRIPT])
+    done = time.perf_counter()
+    run(["sync", "-f", str(site.versions_dir)])
+    return done - began, time.perf_counter() - done
+
+
+def _count(site: SampleSite) -> tuple[int, int]:
+    found = [
+        os.lstat(os.path.join(at, name))
+        for at, _, names in os.walk(site.versions_dir / "current-version/")
+        for name in names
+    ]
+    return len(found), sum(info.st_size for info in found)

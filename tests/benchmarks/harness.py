@@ -1,0 +1,70 @@
+"""What every benchmark shares: rows with a goal, medians, and the command as a user starts it."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: what was measured, ours and the peer's figure, the value that has a goal, the goal."""
+
+    what: str
+    ours: str
+    peer: str
+    value: float
+    goal: float
+    unit: str = ""
+
+    @property
+    def met(self) -> bool:
+        return self.value <= self.goal
+
+    def cells(self) -> list[str]:
+        return [
+            self.what,
+            self.ours,
+            self.peer,
+            f"{self.value:.3g}{self.unit}",
+            f"≤ {self.goal:g}{self.unit}",
+            "yes" if self.met else "NO",
+        ]
+
+
+def median(times: int, work: Callable[[], object], before: Callable[[], object] = lambda: None) -> float:
+    """Give the median seconds of `times` executions; `before` is not counted."""
+    taken = []
+    for _ in range(times):
+        before()
+        began = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+def console(config: Path, *arguments: str) -> list[str]:
+    """Give the command line of govma-console as it is installed beside this Python."""
+    return [str(Path(sys.executable).parent / "govma-console"), "--config", str(config), *arguments]
+
+
+def run(command: Sequence[str], cwd: Path | None = None) -> str:
+    """Run a command that must succeed, and give its standard output."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]} exited with {done.returncode}: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Give the rows as a table."""
+    header = ["measured", "ours", "peer", "value", "goal", "met"]
+    lines = [header, ["---"] * len(header), *(row.cells() for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

@@ -1,0 +1,297 @@
+"""The command as a user calls it: what it prints where, its exit codes, and runs that outlive it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from govma_console.sample import LEGACY_VERSION, SampleSite, create_sample
+from tests.support.command import Command
+from tests.support.waiting import wait_for
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> SampleSite:
+    return create_sample(tmp_path / "site")
+
+
+@pytest.fixture
+def command(sample: SampleSite) -> Command:
+    return Command(sample.config_file, sample.state_dir)
+
+
+def slow_build(sample: SampleSite) -> None:
+    """Make the build wait after each line, until the file `go` is there."""
+    text = sample.config_file.read_text()
+    kept = [line for line in text.splitlines() if not line.startswith(("install_command", "build_commands"))]
+    wait = f"while [ ! -e {sample.root}/go ]; do echo waiting; sleep 0.05; done"
+    sample.config_file.write_text("\n".join([*kept, f"install_command = '{wait}'", "build_commands = []"]))
+
+
+def current(sample: SampleSite) -> str:
+    return os.readlink(sample.versions_dir / "current-version")
+
+
+def test_deploy_gives_the_version_as_data_and_the_log_as_narration(command: Command, sample: SampleSite) -> None:
+    done = command.run("deploy")
+    assert done.code == 0, done.err
+    assert done.out.strip() == current(sample)
+    assert "== source ok" in done.err
+    assert "successfully deployed" in done.err
+
+
+def test_list_status_pending_runs_and_log_agree(command: Command, sample: SampleSite) -> None:
+    assert command.run("deploy").code == 0
+    version = current(sample)
+    sample.commit({"data/html/x.php": "<?php"}, "Página pendente")
+    listed = command.run("list", "--json").json
+    assert [v["name"] for v in listed["versions"]] == [version, LEGACY_VERSION]
+    assert [v["state"] for v in listed["versions"]] == ["published", "no manifest"]
+    assert listed["current"] == version
+    table = command.run("list").out
+    assert any(line.startswith("*") and version in line for line in table.splitlines())
+    status = command.run("status", "--json").json
+    assert (status["current"], status["holder"]) == (version, None)
+    assert status["last_run"]["state"] == "ok"
+    pending = command.run("pending", "--json").json
+    assert [commit["subject"] for commit in pending["commits"]] == ["Página pendente"]
+    assert "Página pendente" in command.run("pending").out
+    (run,) = command.run("runs", "--json").json
+    assert run["version"] == version
+    assert run["id"] in command.run("runs").out
+    assert "successfully deployed" in command.run("log", run["id"][-4:]).out
+    events = [json.loads(line) for line in command.run("log", "--json").out.splitlines()]
+    assert events[-1]["event"] == "run-finished"
+
+
+def test_pending_of_a_version_without_manifest_says_so(command: Command) -> None:
+    done = command.run("pending")
+    assert done.code == 0
+    assert f"{LEGACY_VERSION} has no recorded commit" in done.out
+
+
+def test_rollback_and_promote(command: Command, sample: SampleSite) -> None:
+    version = command.run("deploy").out.strip()
+    assert command.run("rollback").out.strip() == LEGACY_VERSION
+    assert current(sample) == LEGACY_VERSION
+    assert command.run("promote", version[:24]).out.strip() == version
+    again = command.run("promote", version)
+    assert (again.code, "live already" in again.err) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["rollback", LEGACY_VERSION], 5, "live already"),
+        (["rollback", "1999"], 5, LEGACY_VERSION),
+        (["rollback"], 5, "Name the one to go back to"),
+        (["promote", "../.."], 5, "There is no version"),
+        (["deploy", "--ref", "no-such-ref"], 1, "is no branch of origin"),
+        (["deploy", "--ref", "--upload-pack=x"], 2, "expected one argument"),
+        (["log"], 2, "no run yet"),
+        (["log", "nothing"], 2, "There is no run"),
+        (["attach"], 5, "Nothing is running"),
+        (["cancel"], 5, "Nothing is running"),
+        (["promote"], 2, "VERSION"),
+        (["fly"], 2, "invalid choice"),
+        ([], 2, "COMMAND"),
+    ],
+)
+def test_what_makes_no_sense_is_a_sentence_and_an_exit_code(
+    command: Command, sample: SampleSite, arguments: list[str], code: int, said: str
+) -> None:
+    done = command.run(*arguments)
+    assert (done.code, said in done.err) == (code, True), done.err
+    assert current(sample) == LEGACY_VERSION
+
+
+def test_a_preflight_failure_exits_with_3_and_names_everything(command: Command, sample: SampleSite) -> None:
+    sample.env_file.unlink()
+    (sample.vendor_dir / "themes.tar.gz").unlink()
+    done = command.run("deploy")
+    assert done.code == 3
+    assert "env_file" in done.err
+    assert "themes_tarball" in done.err
+
+
+def test_a_wrong_setting_exits_with_3_and_names_the_nearest(command: Command, sample: SampleSite) -> None:
+    with sample.config_file.open("a") as file:
+        file.write('\nbrnach = "main"\n')
+    done = command.run("list")
+    assert done.code == 3
+    assert "Did you mean branch?" in done.err
+
+
+def test_the_environment_wins_and_config_says_where_from(command: Command) -> None:
+    done = command.run("config", "--json", GOV_MA_WORK_DIR="/srv/elsewhere/work")
+    assert done.json["work_dir"] == {"value": "/srv/elsewhere/work", "from": "$GOV_MA_WORK_DIR"}
+    assert done.json["branch"] == {"value": "main", "from": "default"}
+    assert "/srv/elsewhere/work" in command.run("config", GOV_MA_WORK_DIR="/srv/elsewhere/work").out
+
+
+def test_init_writes_a_file_that_holds_the_exports_and_does_not_replace_one(command: Command, tmp_path: Path) -> None:
+    script, target = tmp_path / "run-deploy.sh", tmp_path / "new.toml"
+    script.write_text("export GOV_MA_WORK_DIR=/srv/other/work\n. /home/app/ci/deploy.sh\n")
+    assert command.run("init", "--from", str(script), "-o", str(target)).code == 0
+    read = Command(target, tmp_path).run("config", "--json").json
+    assert read["work_dir"] == {"value": "/srv/other/work", "from": str(target)}
+    assert command.run("init", "-o", str(target)).code == 5
+    assert command.run("init", "-o", str(tmp_path / "none/x.toml")).code == 5
+    script.write_text("echo hello\n")
+    assert command.run("init", "--from", str(script), "-o", str(tmp_path / "y.toml")).code == 2
+
+
+def test_a_second_deploy_is_busy_and_says_who(command: Command, sample: SampleSite) -> None:
+    slow_build(sample)
+    run = command.run("deploy", "--detach").out.strip()
+    command.wait_for_stage("assets")
+    second = command.run("rollback")
+    assert second.code == 4
+    assert f"deploy {run}" in second.err
+    status = command.run("status", "--json").json
+    assert status["holder"]["run"] == run
+    (sample.root / "go").touch()
+    assert command.run("attach").code == 0
+    assert command.runs.read(run).state == "ok"
+
+
+def test_many_started_at_once_run_one_at_a_time(command: Command, sample: SampleSite) -> None:
+    slow_build(sample)
+    processes = [command.start("deploy") for _ in range(8)]
+    command.wait_for_stage("assets")
+    wait_for(lambda: sum(process.poll() is not None for process in processes) == 7, "the others' end")
+    (sample.root / "go").touch()
+    codes = sorted(process.wait() for process in processes)
+    for process in processes:
+        process.communicate()
+    assert codes == [0] + [4] * 7
+
+
+def test_ctrl_c_cancels_cleanly(command: Command, sample: SampleSite) -> None:
+    slow_build(sample)
+    process = command.start("deploy")
+    record = command.wait_for_stage("assets")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"Cancelling" in err
+    assert command.runs.read(record.id).state == "cancelled"
+    assert command.runs.read(record.id).exit_code == 130
+    assert (sample.work_dir / "data").is_dir()
+    assert current(sample) == LEGACY_VERSION
+    (sample.root / "go").touch()
+    assert command.run("deploy").code == 0
+
+
+def test_cancel_from_another_terminal(command: Command, sample: SampleSite) -> None:
+    slow_build(sample)
+    process = command.start("deploy")
+    command.wait_for_stage("assets")
+    assert command.run("cancel").code == 0
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
+def test_a_lost_terminal_cancels_nothing(command: Command, sample: SampleSite, number: signal.Signals) -> None:
+    slow_build(sample)
+    process = command.start("deploy")
+    record = command.wait_for_stage("assets")
+    os.killpg(process.pid, number)
+    process.communicate(timeout=30)
+    assert command.runs.read(record.id).state == "running"
+    (sample.root / "go").touch()
+    attached = command.run("attach")
+    assert attached.code == 0
+    assert "== source ok" in attached.err
+    assert current(sample) == command.runs.read(record.id).version != LEGACY_VERSION
+
+
+def test_a_killed_runner_is_interrupted_and_the_next_deploy_works(command: Command, sample: SampleSite) -> None:
+    slow_build(sample)
+    process = command.start("deploy")
+    record = command.wait_for_stage("assets")
+    command.kill_runner(record)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert b"interrupted during assets" in err
+    status = command.run("status", "--json").json
+    assert (status["last_run"]["state"], status["holder"]) == ("interrupted", None)
+    (sample.root / "go").touch()
+    done = command.run("deploy")
+    assert done.code == 0
+    assert f"Run {record.id} (deploy) had been interrupted" in done.err
+
+
+def test_ctrl_c_while_attached_only_leaves(command: Command, sample: SampleSite) -> None:
+    slow_build(sample)
+    run = command.run("deploy", "--detach").out.strip()
+    command.wait_for_stage("assets")
+    process = command.start("attach")
+    assert process.stderr is not None
+    wait_for(lambda: b"== preflight" in process.stderr.readline(), "the log")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert command.runs.read(run).state == "running"
+    (sample.root / "go").touch()
+    assert command.run("log", "-f").out.rstrip().endswith("is live.")
+
+
+def test_another_user_reads_and_is_refused_to_deploy(command: Command, sample: SampleSite) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("changing the user needs root")
+    assert command.run("deploy").code == 0
+    for parent in [sample.root, *sample.root.parents][:4]:
+        parent.chmod(parent.stat().st_mode | stat.S_IXOTH | stat.S_IROTH)
+
+    def as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command.line(*arguments),
+            user=65534,
+            group=65534,
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    listed = as_nobody("list")
+    assert listed.returncode == 0, listed.stderr
+    assert current(sample) in listed.stdout
+    assert as_nobody("status").returncode == 0
+    refused = as_nobody("deploy")
+    assert (refused.returncode, "Run as root" in refused.stderr) == (5, True)
+    assert "Traceback" not in refused.stderr
+
+
+def test_output_into_a_closed_pipe_is_no_error(command: Command) -> None:
+    line = " ".join(command.line("config"))
+    done = subprocess.run(["sh", "-c", f"{line} | head -n 1"], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+def test_demo_deploys_takes_up_and_removes(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    command = Command(tmp_path / "unused.toml", folder / "state")
+    first = command.run("demo", str(folder))
+    assert first.code == 0, first.err
+    assert len([line for line in first.out.splitlines() if "data-build--" in line]) == 2
+    assert str(folder) in first.err
+    assert "--remove" in first.err
+    again = command.run("demo", str(folder))
+    assert again.code == 0
+    assert len([line for line in again.out.splitlines() if "data-build--" in line]) == 3
+    assert command.run("demo", "--remove", str(folder)).code == 0
+    assert not folder.exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/file").write_text("x")
+    assert command.run("demo", str(tmp_path / "mine")).code == 5
+    assert command.run("demo", "--remove", str(tmp_path / "mine")).code == 5
+    assert (tmp_path / "mine/file").read_text() == "x"

@@ -1,0 +1,87 @@
+"""The fixtures that every test may use, and what a skip means."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from typing import TypeVar
+
+import pytest
+
+from tests.support.engine import Engine, EngineUnavailableError, engine_for_tests
+from tests.support.images import ImageUnavailableError, busybox_image
+from tests.support.node_image import node_image
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+# Seconds for a test that may have to wait until an image is made.
+PATIENCE = {"docker_engine": 300, "busybox_image": 300, "node_image": 900}
+MARKS = {"docker_engine": "docker", "busybox_image": "docker", "node_image": "node"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the fixtures they use, and give them time for the making of those."""
+    for item in items:
+        names = [name for name in MARKS if name in getattr(item, "fixturenames", ())]
+        for name in names:
+            item.add_marker(MARKS[name])
+        if names and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(max(PATIENCE[name] for name in names)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where CI is 'true' nothing is skipped: a test that would be has failed."""
+    report = yield
+    return _refuse_skip(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Refuse the skip of a whole module, too."""
+    report = yield
+    return _refuse_skip(report)
+
+
+def _refuse_skip(report: Report) -> Report:
+    if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"{reason}\n(CI=true: nothing may be skipped)"
+    return report
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[Engine]:
+    """Give a real Docker engine, in DOCKER_HOST too; started for this session when none answers."""
+    with ExitStack() as stack:
+        try:
+            engine = stack.enter_context(engine_for_tests())
+        except EngineUnavailableError as error:
+            pytest.skip(str(error))
+        if engine.private:
+            stack.enter_context(pytest.MonkeyPatch.context()).setenv("DOCKER_HOST", engine.host)
+        yield engine
+
+
+@pytest.fixture(scope="session", name="busybox_image")
+def _busybox_image(docker_engine: Engine) -> Iterator[str]:
+    """Give the tag of an image of busybox, with the user `node` (1000) in it."""
+    with ExitStack() as stack:
+        try:
+            tag = stack.enter_context(busybox_image(docker_engine))
+        except ImageUnavailableError as error:
+            pytest.skip(str(error))
+        yield tag
+
+
+@pytest.fixture(scope="session", name="node_image")
+def _node_image(docker_engine: Engine) -> Iterator[str]:
+    """Give the tag of an image of Debian with Node, where `node` (1000) can run `npm install`."""
+    with ExitStack() as stack:
+        try:
+            tag = stack.enter_context(node_image(docker_engine))
+        except ImageUnavailableError as error:
+            pytest.skip(str(error))
+        yield tag

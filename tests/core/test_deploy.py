@@ -1,0 +1,393 @@
+"""The whole deploy on the sample site, with the local builder: what a version holds, and what goes wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from govma_core.errors import (
+    BuildError,
+    GovmaError,
+    PreflightError,
+    PublishError,
+    RefusedError,
+    RunCancelled,
+    VendorError,
+)
+from govma_core.events import LogLine, StageStarted
+from govma_core.versions.history import History
+from govma_core.versions.manifest import ManifestStore
+from tests.support.sites import Site, make_site
+
+LEGACY = "data-build--2021-09-03-00h03m29s"
+STAGES = ["preflight", "source", "workdir", "assets", "vendor", "env", "ownership", "uploads", "publish", "promote"]
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="changing owners needs root")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return make_site(tmp_path / "site")
+
+
+def test_a_deploy_makes_a_whole_version_and_puts_it_live(site: Site) -> None:
+    outcome = site.deploy()
+    assert [event.stage for event in site.events if isinstance(event, StageStarted)] == STAGES
+    version = site.current
+    assert version.name == outcome.version
+    assert outcome.version_before == LEGACY
+    assert os.readlink(site.settings.versions_dir / "current-version") == outcome.version
+    for part in ("html/index.php", "html/docs", "html/themes/ee", "system/ee", "system/user/config/.env"):
+        assert (version / part).exists(), part
+    assert os.readlink(version / "html/uploads") == "../../../uploads"
+    assert os.readlink(version / "html/images") == "../../../images"
+    assert (version / "system/user/config/.env").read_text() == site.sample.env_file.read_text()
+    assert list(site.sample.work_dir.glob("data")) == []
+    assert "successfully deployed" in site.log()
+
+
+def test_the_manifest_says_where_a_version_comes_from_and_no_secret(site: Site) -> None:
+    outcome = site.deploy()
+    manifest = ManifestStore(site.settings.state_dir).read(outcome.version)
+    assert manifest is not None
+    assert (manifest.commit, manifest.by, manifest.origin, manifest.ref) == (outcome.commit, "ana", "test", "main")
+    counted = [path for path in site.current.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert manifest.files >= len(counted) > 0
+    assert len(manifest.ee_sha256) == len(manifest.themes_sha256) == len(manifest.env_sha256) == 64
+    secret = next(line.split("=", 1)[1] for line in site.sample.env_file.read_text().splitlines() if "PASSWORD" in line)
+    everything = str(site.events) + "".join(
+        path.read_text(errors="replace") for path in site.settings.state_dir.rglob("*") if path.is_file()
+    )
+    assert len(secret.strip("\"'")) > 4
+    assert secret.strip("\"'") not in everything
+
+
+@as_root
+@pytest.mark.root
+def test_owners_are_the_operators(site: Site) -> None:
+    site.deploy()
+    owners = {(p.lstat().st_uid, p.lstat().st_gid) for p in [site.current, *site.current.rglob("*")]}
+    assert owners == {(33, 33)}
+    link = (site.settings.versions_dir / "current-version").lstat()
+    assert (link.st_uid, link.st_gid) == (33, 33)
+    assert {p.lstat().st_uid for p in site.settings.upload_dir.rglob("*")} == {33}
+
+
+def test_promote_and_rollback(site: Site) -> None:
+    first = site.deploy().version
+    site.sample.commit({"data/html/second.php": "<?php"}, "Segundo")
+    second = site.deploy().version
+    assert site.rollback().version == first
+    assert site.current.name == first
+    assert site.rollback().version == LEGACY
+    assert site.promote(second).version == second
+    assert [promotion.how for promotion in History(site.settings.state_dir).read()] == [
+        "deploy",
+        "deploy",
+        "rollback",
+        "rollback",
+        "promote",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["current", "missing", "incomplete", "no record"])
+def test_a_rollback_that_makes_no_sense_is_refused_with_the_list(site: Site, kind: str) -> None:
+    version = site.deploy().version
+    (site.settings.versions_dir / "data-build--2020-01-01-00h00m00s").mkdir()
+    wanted: str | None = {"current": version, "missing": "1999", "incomplete": "2020-01-01"}.get(kind)
+    if kind == "no record":
+        (site.settings.state_dir / "history.jsonl").unlink()
+    with pytest.raises(RefusedError) as raised:
+        site.rollback(wanted)
+    assert LEGACY in str(raised.value)
+    assert site.current.name == version
+
+
+def test_a_rollback_freshens_css_and_js(site: Site) -> None:
+    site.deploy()
+    (css,) = list((site.settings.versions_dir / LEGACY / "system/user").rglob("*.css"))[:1]
+    os.utime(css, (1, 1))
+    site.rollback()
+    assert css.stat().st_mtime > 1_000_000_000
+
+
+def test_without_promotion_the_link_stays(site: Site) -> None:
+    outcome = site.deploy(promote=False)
+    assert site.current.name == LEGACY
+    assert (site.settings.versions_dir / outcome.version / "html/index.php").exists()
+
+
+def test_another_ref_is_deployed_and_the_checkout_is_back_on_its_branch(site: Site) -> None:
+    older = subprocess.check_output(["git", "rev-parse", "HEAD~2"], cwd=site.sample.source_dir, text=True).strip()
+    assert site.deploy(ref=older[:12]).commit == older
+    branch = subprocess.check_output(["git", "symbolic-ref", "--short", "HEAD"], cwd=site.sample.source_dir, text=True)
+    assert branch.strip() == "main"
+
+
+def test_unchanged_inputs_take_the_recorded_assets(site: Site) -> None:
+    site.deploy()
+    built = {str(p.relative_to(site.current)): p.read_bytes() for p in site.current.rglob("*.css") if p.is_file()}
+    assert "$ sh tools/build.sh install" in site.log()
+    site.sample.commit({"data/html/other.php": "<?php"}, "Nada dos assets")
+    site.deploy()
+    assert "$ sh tools/build.sh" not in site.log()
+    assert "are used again" in site.log()
+    reused = {str(p.relative_to(site.current)): p.read_bytes() for p in site.current.rglob("*.css") if p.is_file()}
+    assert reused == built
+    assert (site.current / "html/docs").is_dir()
+    site.deploy(rebuild=True)
+    assert "$ sh tools/build.sh install" in site.log()
+    site.sample.commit({"resources/new.scss": "a{color:red}"}, "Assets novos")
+    site.deploy()
+    assert "no recorded build has these inputs" in site.log()
+
+
+def test_a_damaged_record_is_built_again(site: Site) -> None:
+    site.deploy()
+    for entry in (site.settings.state_dir / "assets").iterdir():
+        next(path for path in entry.iterdir() if path.name != "index.json").write_text("tampered")
+    site.deploy()
+    assert "is damaged" in site.log("warning")
+    assert "$ sh tools/build.sh install" in site.log()
+
+
+def test_the_asset_cache_is_off_without_inputs(site: Site) -> None:
+    site.flags["asset_inputs"] = []
+    site.deploy()
+    site.deploy()
+    assert "$ sh tools/build.sh install" in site.log()
+    assert not (site.settings.state_dir / "assets").exists()
+
+
+def test_a_file_that_people_replaced_is_kept_and_named(site: Site) -> None:
+    before = (site.settings.upload_dir / "portal/logo.svg").read_bytes()
+    site.deploy()
+    assert (site.settings.upload_dir / "portal/logo.svg").read_bytes() == before
+    assert "portal/logo.svg" in site.log("warning")
+
+
+def test_an_overwritten_upload_is_kept_below_the_state_dir(site: Site) -> None:
+    before = (site.settings.upload_dir / "portal/logo.svg").read_bytes()
+    site.flags["uploads_policy"] = "overwrite"
+    site.deploy()
+    assert (site.settings.upload_dir / "portal/logo.svg").read_bytes() != before
+    (kept,) = (site.settings.state_dir / "replaced").rglob("logo.svg")
+    assert kept.read_bytes() == before
+
+
+def test_without_an_image_dir_images_stay_in_the_version(site: Site) -> None:
+    shutil.rmtree(site.settings.image_dir or "")
+    site.deploy()
+    assert (site.current / "html/images").is_dir()
+    assert not (site.current / "html/images").is_symlink()
+
+
+def test_a_work_dir_on_another_file_system_is_copied(site: Site) -> None:
+    work = Path("/dev/shm") / f"govma-work-{os.getpid()}"
+    site.flags["work_dir"] = str(work)
+    try:
+        site.deploy()
+        assert "another file system" in site.stages()["publish"].remark
+        assert (site.current / "html/index.php").exists()
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def test_what_a_killed_run_left_is_removed(site: Site) -> None:
+    leftover = site.settings.versions_dir / ".govma-incoming-0123456789abcdef"
+    (leftover / "html").mkdir(parents=True)
+    (site.settings.versions_dir / "symlink_new_link").symlink_to(LEGACY)
+    site.sample.work_dir.mkdir(exist_ok=True)
+    (site.sample.work_dir / "half").write_text("x")
+    version = site.deploy().version
+    assert not leftover.exists()
+    assert site.current.name == version
+    assert not (site.sample.work_dir / "half").exists()
+
+
+# What goes wrong: each a sentence, the link untouched, and the next deploy works.
+
+
+def remove_env(site: Site) -> None:
+    site.sample.env_file.unlink()
+
+
+def env_is_a_directory(site: Site) -> None:
+    remove_env(site)
+    site.sample.env_file.mkdir()
+
+
+def remove_tarball(site: Site) -> None:
+    site.settings.ee_path.unlink()
+
+
+def empty_tarball(site: Site) -> None:
+    site.settings.themes_path.write_bytes(b"")
+
+
+def no_upload_dir(site: Site) -> None:
+    shutil.rmtree(site.settings.upload_dir)
+
+
+def no_source(site: Site) -> None:
+    shutil.rmtree(site.settings.source_dir)
+
+
+@pytest.mark.parametrize(
+    ("breakage", "said"),
+    [
+        (remove_env, "env_file"),
+        (env_is_a_directory, "env_file"),
+        (remove_tarball, "ee_tarball"),
+        (empty_tarball, "themes_tarball"),
+        (no_upload_dir, "upload_dir"),
+        (no_source, "source_dir"),
+    ],
+)
+def test_a_failed_precondition_names_setting_path_and_remedy(
+    site: Site, breakage: Callable[[Site], None], said: str
+) -> None:
+    breakage(site)
+    with pytest.raises(PreflightError) as raised:
+        site.deploy()
+    (problem,) = raised.value.problems
+    assert said in problem
+    assert str(site.sample.root) in problem
+    assert raised.value.exit_code == 3
+    assert site.current.name == LEGACY
+
+
+def test_all_failed_preconditions_are_said_at_once(site: Site) -> None:
+    for breakage in (remove_env, remove_tarball, empty_tarball, no_upload_dir, no_source):
+        breakage(site)
+    with pytest.raises(PreflightError) as raised:
+        site.deploy()
+    assert len(raised.value.problems) == 5
+
+
+def corrupt(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def with_member(name: str, kind: bytes, target: str = "") -> Callable[[Path], None]:
+    def make(path: Path) -> None:
+        with tarfile.open(path, "w:gz") as tar:
+            member = tarfile.TarInfo(name)
+            member.type = kind
+            member.linkname = target
+            tar.addfile(member)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        corrupt,
+        with_member("ee/../../../escaped", tarfile.REGTYPE),
+        with_member("/tmp/govma-escaped", tarfile.REGTYPE),
+        with_member("ee/link", tarfile.SYMTYPE, "/etc"),
+        with_member("ee/hard", tarfile.LNKTYPE, "/etc/passwd"),
+        with_member("elsewhere/file", tarfile.REGTYPE),
+    ],
+    ids=["corrupt", "dot-dot", "absolute", "symlink", "hard link", "another top folder"],
+)
+def test_a_bad_tarball_fails_the_deploy_and_the_next_one_works(site: Site, damage: Callable[[Path], None]) -> None:
+    good = site.settings.ee_path.read_bytes()
+    damage(site.settings.ee_path)
+    with pytest.raises(VendorError, match=site.settings.ee_tarball):
+        site.deploy()
+    assert site.current.name == LEGACY
+    assert not list(site.sample.root.rglob("escaped"))
+    site.settings.ee_path.write_bytes(good)
+    assert site.deploy().version == site.current.name
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_a_build_that_fails_names_the_command_and_keeps_the_work_dir(site: Site, step: int) -> None:
+    commands = ["true", "true", "true"]
+    commands[step] = "echo before; false"
+    site.flags |= {"install_command": commands[0], "build_commands": commands[1:]}
+    with pytest.raises(BuildError, match="echo before; false"):
+        site.deploy()
+    assert "before" in site.log("output")
+    assert site.current.name == LEGACY
+    assert (site.sample.work_dir / "data/html").is_dir()
+    site.flags.clear()
+    assert site.deploy().version == site.current.name
+
+
+def test_a_build_that_removes_what_a_version_needs_fails(site: Site) -> None:
+    site.flags |= {"install_command": "rm -rf data/system", "build_commands": [], "asset_inputs": []}
+    with pytest.raises(GovmaError):
+        site.deploy()
+    assert site.current.name == LEGACY
+
+
+@pytest.mark.parametrize("kind", ["directory", "outside"])
+def test_a_pointer_that_somebody_set_stops_the_deploy_before_it_begins(site: Site, tmp_path: Path, kind: str) -> None:
+    link = site.settings.versions_dir / "current-version"
+    link.unlink()
+    link.mkdir() if kind == "directory" else link.symlink_to(tmp_path)
+    with pytest.raises(PreflightError, match="current-version"):
+        site.deploy()
+    link.rmdir() if kind == "directory" else link.unlink()
+    assert site.deploy().version == site.current.name
+
+
+@pytest.mark.parametrize("kind", ["missing", "dangling"])
+def test_a_pointer_that_leads_nowhere_is_said_and_mended_by_a_deploy(site: Site, kind: str) -> None:
+    link = site.settings.versions_dir / "current-version"
+    link.unlink()
+    if kind == "dangling":
+        link.symlink_to("data-build--gone")
+    version = site.deploy().version
+    assert "current-version" in site.log("warning")
+    assert site.current.name == version
+
+
+def test_a_version_name_that_is_taken_is_said(site: Site) -> None:
+    version = site.deploy().version
+    site.clock -= 60
+    with pytest.raises((PreflightError, PublishError), match="already something called"):
+        site.deploy()
+    assert site.current.name == version
+
+
+def test_a_cancel_between_stages_leaves_everything_as_it_was(site: Site) -> None:
+    context = site.context()
+    seen: list[str] = []
+
+    def emit(event: object) -> None:
+        site.events.append(event)  # type: ignore[arg-type]
+        if isinstance(event, StageStarted):
+            seen.append(event.stage)
+            if event.stage == "vendor":
+                site.cancellation.request()
+
+    context.reporter._emit = emit
+    from govma_core.operations import deploy
+
+    with pytest.raises(RunCancelled):
+        deploy.run(context)
+    assert seen[-1] in ("vendor", "env")
+    assert site.current.name == LEGACY
+    assert site.deploy().version == site.current.name
+
+
+def test_nothing_of_the_build_can_put_control_sequences_into_the_log(site: Site) -> None:
+    site.flags |= {
+        "install_command": r"printf '\033[2Jcleared\033]0;title\007\r50%%\r100%%\n\377\376bad\n'",
+        "build_commands": [],
+        "asset_inputs": [],
+    }
+    site.deploy()
+    output = [event.text for event in site.events if isinstance(event, LogLine) and event.level == "output"]
+    assert "100%" in output
+    assert not any(ord(char) < 32 for line in output for char in line)

@@ -1,0 +1,156 @@
+"""A place to build in, with a real builder, its events kept; and a process that builds there until it is killed.
+
+`python -m tests.support.builds <json>` runs the build that `Place.detached` describes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from govma_core.build.builder import Builder, BuildJob, make_builder
+from govma_core.events import Event, LogLine
+from govma_core.reporting import Cancellation, Reporter
+from govma_core.settings import Settings, from_plain, to_plain
+from tests.support.engine import REPOSITORY
+
+PATIENCE = 60
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Wait for a condition; fail after a minute."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        time.sleep(0.01)
+
+
+@dataclass
+class Place:
+    """A work dir, a kept node_modules and settings; every event of the builds here is kept."""
+
+    root: Path
+    settings: Settings
+    events: list[Event] = field(default_factory=list)
+    cancellation: Cancellation = field(default_factory=Cancellation)
+    on_line: Callable[[str], None] = field(default=lambda line: None)
+
+    @property
+    def work(self) -> Path:
+        return self.settings.work_dir
+
+    @property
+    def cache(self) -> Path:
+        return self.settings.node_modules_dir
+
+    @property
+    def builder(self) -> Builder:
+        return make_builder(self.settings)
+
+    @property
+    def reporter(self) -> Reporter:
+        return Reporter(self._emit, self.cancellation)
+
+    def set(self, **changes: Any) -> None:
+        self.settings = replace(self.settings, **changes)
+
+    def build(self, *commands: str) -> None:
+        """Build in the work dir, lent to the build's user as a deploy does it."""
+        self.build_with(self.reporter, *commands)
+
+    def build_with(self, reporter: Reporter, *commands: str) -> None:
+        """Build, and tell this reporter."""
+        self.lend()
+        self.builder.build(BuildJob(f"20260101-000000-{secrets.token_hex(2)}", self.work, commands), reporter)
+
+    def lend(self) -> None:
+        self.work.mkdir(exist_ok=True)
+        self.work.chmod(0o755)
+        if os.geteuid() == 0:
+            os.chown(self.work, *self.settings.build_owner)
+
+    def lines(self, *levels: str) -> list[str]:
+        return [e.text for e in self.events if isinstance(e, LogLine) and e.level in (levels or ("output",))]
+
+    def when(self, line: str, action: Callable[[], None]) -> threading.Thread:
+        """Do something in another thread once this line was printed; the thread is to be joined."""
+        seen = threading.Event()
+        self.on_line = lambda text: seen.set() if text == line else None
+
+        def act() -> None:
+            if seen.wait(PATIENCE):
+                action()
+
+        thread = threading.Thread(target=act)
+        thread.start()
+        return thread
+
+    @contextmanager
+    def detached(self, *commands: str) -> Iterator[subprocess.Popen[str]]:
+        """Build in a process of its own, which prints the lines of the log; killed at the end."""
+        self.lend()
+        description = json.dumps({"settings": to_plain(self.settings), "commands": commands})
+        with subprocess.Popen(
+            [sys.executable, "-m", "tests.support.builds", description],
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def _emit(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, LogLine):
+            self.on_line(event.text)
+
+
+@contextmanager
+def place(**settings: Any) -> Iterator[Place]:
+    """Make a place that other users can reach too, which they cannot with pytest's own directories."""
+    root = Path(tempfile.mkdtemp(prefix="govma-build-"))
+    try:
+        root.chmod(0o755)
+        (root / "versions").mkdir()
+        defaults = {"versions_dir": root / "versions", "work_dir": root / "work", "build_timeout": PATIENCE}
+        yield Place(root, Settings(**(defaults | {"node_modules_dir": root / "kept"} | settings)))
+    finally:
+        shutil.rmtree(root)
+
+
+def alive(pid: int) -> bool:
+    """Tell whether the process is there and no zombie."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def main() -> None:
+    description = json.loads(sys.argv[1])
+    settings = from_plain(description["settings"])
+
+    def emit(event: Event) -> None:
+        if isinstance(event, LogLine):
+            print(event.text, flush=True)
+
+    job = BuildJob(f"20260101-000000-{secrets.token_hex(2)}", settings.work_dir, tuple(description["commands"]))
+    make_builder(settings).build(job, Reporter(emit))
+
+
+if __name__ == "__main__":
+    main()
