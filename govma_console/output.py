@@ -28,7 +28,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, stretch
         widths[stretch] = max(min(widths[stretch], 8), widths[stretch] + min(0, room))
     for row in [header, *rows]:
         cells = [_cut(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True)]
-        print("  ".join(cells).rstrip())
+        print("  ".join(cells).rstrip(), flush=True)
 
 
 def _cut(text: str, width: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -85,3 +86,12 @@ def _node_image(docker_engine: Engine) -> Iterator[str]:
         except ImageUnavailableError as error:
             pytest.skip(str(error))
         yield tag
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    """Give pytest's directory with the way to it open: a build runs as another user, and must get there."""
+    for directory in (tmp_path, *tmp_path.parents):
+        if directory.stat().st_uid == os.geteuid() and directory != Path("/"):
+            directory.chmod(directory.stat().st_mode | 0o055)
+    return tmp_path

@@ -104,7 +104,15 @@ COMMANDS: tuple[Command, ...] = (
         "demo",
         "demo",
         (
-            (("folder",), {"nargs": "?", "type": Path, "metavar": "FOLDER", "help": "default ~/govma-demo"}),
+            (
+                ("folder",),
+                {
+                    "nargs": "?",
+                    "type": Path,
+                    "metavar": "FOLDER",
+                    "help": "default ~/govma-demo (/var/tmp/govma-demo where root's home is closed)",
+                },
+            ),
             _flag("--remove", "remove the sample site"),
         ),
         reports=False,

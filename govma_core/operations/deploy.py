@@ -11,6 +11,7 @@ from govma_core import safefs
 from govma_core.build import envfile, ownership, uploads, vendor, workdir
 from govma_core.build.builder import Builder, make_builder
 from govma_core.build.source import Checkout, Commit
+from govma_core.errors import BuildError
 from govma_core.operations import preflight
 from govma_core.operations.assets import AssetStage
 from govma_core.operations.context import Context, Outcome, make_live
@@ -74,6 +75,7 @@ def _assemble(context: Context, work_fd: int, manifest: Manifest) -> Manifest:
     """Put the version together from the built tree: vendor, env, ownership, uploads."""
     settings, reporter, check = context.settings, context.reporter, context.reporter.cancellation.check
     with safefs.opened(work_fd, "data") as data:
+        _require_parts(data)
         with reporter.stage("vendor") as remark:
             system = vendor.install(settings.ee_path, "ee", work_fd, (data, "system"), context.web_owner, check)
             themes = vendor.install(settings.themes_path, "themes", work_fd, (data, "html"), context.web_owner, check)
@@ -93,6 +95,13 @@ def _assemble(context: Context, work_fd: int, manifest: Manifest) -> Manifest:
         files=owned.files,
         bytes=owned.bytes,
     )
+
+
+def _require_parts(data_fd: int) -> None:
+    """Raise BuildError when the build took away what a version cannot be without."""
+    for name in ("html", "system"):
+        if not safefs.is_directory(data_fd, name):
+            raise BuildError(f"The build left no directory data/{name}. Look at the build's commands and its log.")
 
 
 def _uploads(context: Context, html_fd: int) -> None:

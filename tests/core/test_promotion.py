@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -170,7 +171,8 @@ def test_a_link_that_leads_nowhere_is_said_and_replaced(
     link = store.directory / "current-version"
     link.unlink()
     if kind != "missing":
-        link.symlink_to({"dangling": "data-build--gone", "outside": tmp_path, "loop": "current-version"}[kind])
+        targets = {"dangling": "data-build--gone", "outside": str(tmp_path), "loop": "current-version"}
+        link.symlink_to(targets[kind])
     pointer = store.pointer()
     assert pointer.version is None
     assert said in pointer.problem
@@ -217,7 +219,7 @@ def test_a_tree_is_published_whole(store: VersionStore, tmp_path: Path, elsewher
         assert not (work / "data").exists()
         assert not [entry for entry in names(store) if entry.startswith(".")]
     finally:
-        (work / "data").exists() or work.rmdir()
+        shutil.rmtree(work)
 
 
 @pytest.mark.parametrize("taken", ["directory", "empty directory", "file", "link"])

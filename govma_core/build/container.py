@@ -1,0 +1,131 @@
+"""The throwaway container of one build: its output as it comes, its end, and that nothing of it stays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from docker import DockerClient
+from docker.errors import NotFound
+from docker.models.containers import Container
+
+from govma_core.build.docker_api import FAILURES, reason, told_as
+from govma_core.build.script import CHUNK, TICK, BuildLog
+from govma_core.errors import BuildError
+from govma_core.reporting import Cancellation, Reporter
+
+_HEADER = 8
+
+
+@contextmanager
+def throwaway(client: DockerClient, reporter: Reporter, image: str, **options: Any) -> Iterator[Container]:  # noqa: ANN401
+    """Give a new container that was not started yet; killed and removed at the end, whatever happened."""
+    with told_as(f"make a container of the image {image}"):
+        container = client.containers.create(image, **options)
+    try:
+        yield container
+    finally:
+        try:
+            remove(container)
+        except FAILURES as error:
+            # Whatever is going on is told by the error on its way; the labels let the next run find the container.
+            reporter.warning(
+                f"The container {container.name} could not be removed ({reason(error)}); the next deploy tries again."
+            )
+
+
+def remove(container: Container) -> None:
+    """Kill and remove a container and its anonymous volumes, unless it is gone already."""
+    try:
+        container.remove(force=True, v=True)
+    except NotFound:
+        return
+
+
+class Attachment:
+    """What a container prints, from its very start; made before the container is started."""
+
+    def __init__(self, container: Container, cancellation: Cancellation, log: BuildLog) -> None:
+        self._container = container
+        self._cancellation = cancellation
+        self._log = log
+        self._frames = Frames()
+        with told_as("attach to the build's container"):
+            self._file: Any = container.attach_socket(params={"stdout": 1, "stderr": 1, "stream": 1})
+        # The SDK gives a SocketIO, which cannot be read again after a time-out; the socket below it can.
+        self._socket: Any = getattr(self._file, "_sock", self._file)
+        self._socket.settimeout(TICK)
+        self._closed = False
+        self.state: dict[str, Any] = {}
+
+    def receive(self) -> bytes | None:
+        """Give the next bytes, None when there were none for a TICK, b"" when the container has ended."""
+        if not self._closed:
+            try:
+                with self._cancellation.interruptible():
+                    data: bytes = self._socket.recv(CHUNK)
+            except TimeoutError:
+                return None
+            except OSError:
+                data = b""
+            if data:
+                return self._frames.payload(data) or None
+            self._closed = True
+        return self._ended()
+
+    def _ended(self) -> bytes | None:
+        """Look whether the container has ended: a build may close its output and go on."""
+        try:
+            self._container.reload()
+        except FAILURES as error:
+            raise BuildError(
+                f"Docker stopped answering during the build ({reason(error)}). It was running {self._log.where}. "
+                "Look at the engine (systemctl status docker), then deploy again."
+            ) from None
+        self.state = self._container.attrs["State"]
+        if not self.state["Running"]:
+            return b""
+        with self._cancellation.interruptible():
+            time.sleep(TICK / 5)
+        return None
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        # In this order: the response keeps the file, and the file the socket.
+        response = getattr(self._file, "_response", None)
+        for part in (response, self._file, self._socket):
+            if part is not None:
+                part.close()
+
+
+class Frames:
+    """Takes the engine's frame headers out of an attached stream.
+
+    A header is the stream's number, three zero bytes, and the length of what follows (Docker Engine API, "Attach to a
+    container", stream format).
+    """
+
+    def __init__(self) -> None:
+        self._header = b""
+        self._left = 0
+
+    def payload(self, data: bytes) -> bytes:
+        """Give what the next bytes of the stream hold, without headers."""
+        parts = []
+        at = 0
+        while at < len(data):
+            if self._left:
+                part = data[at : at + self._left]
+                parts.append(part)
+                self._left -= len(part)
+                at += len(part)
+            else:
+                need = _HEADER - len(self._header)
+                self._header += data[at : at + need]
+                at += need
+                if len(self._header) == _HEADER:
+                    self._left = int.from_bytes(self._header[4:], "big")
+                    self._header = b""
+        return b"".join(parts)

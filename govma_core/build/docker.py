@@ -1,0 +1,172 @@
+"""The build in a throwaway container, as the repository's builder folder describes it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from typing import IO, Any
+
+from docker import DockerClient
+from docker.errors import ImageNotFound
+from docker.types import LogConfig, Mount
+
+from govma_core.build import node_modules
+from govma_core.build.builder import BuildJob
+from govma_core.build.container import Attachment, remove, throwaway
+from govma_core.build.docker_api import FAILURES, connected, reason, told_as
+from govma_core.build.script import BuildLog, BuildScript
+from govma_core.errors import BuildError
+from govma_core.reporting import Reporter
+from govma_core.settings import Settings
+from govma_core.text import LineSplitter, clean_line
+
+SITE_LABEL = "govma-console.site"
+RUN_LABEL = "govma-console.run"
+
+_QUICK = 5
+_HOME = '[ -w "${HOME:-/}" ] || export HOME=/tmp'
+"""Docker takes HOME from the image's passwd; a user who is not in there would have `/`."""
+
+
+class DockerBuilder:
+    """Runs the build commands in a container of the builder image, as build_uid, and removes it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def preflight(self) -> list[str]:
+        """Give a sentence when the engine does not answer within seconds."""
+        try:
+            with connected(_QUICK) as client, told_as("answer"):
+                client.ping()
+        except BuildError as error:
+            return [str(error)]
+        return []
+
+    def remove_leftovers(self, reporter: Reporter) -> None:
+        """Kill and remove every container that carries this site's label."""
+        with connected() as client:
+            with told_as("list its containers"):
+                found = client.containers.list(
+                    all=True, ignore_removed=True, filters={"label": f"{SITE_LABEL}={self._settings.versions_dir}"}
+                )
+            for container in found:
+                run = container.labels.get(RUN_LABEL, "?")
+                with told_as(f"remove the container {container.name}, left by run {run}"):
+                    remove(container)
+                reporter.warning(f"Removed the container {container.name}, which run {run} left behind.")
+
+    def prepare(self, context: IO[bytes] | None, reporter: Reporter) -> str:
+        """Build the builder image from the folder in `context`, or take the one that is there; give its id."""
+        tag = self._settings.builder_image
+        with connected() as client:
+            if context is not None:
+                self._build_image(client, context, reporter)
+            with told_as(f"find the image {tag}"), suppress(ImageNotFound):
+                return str(client.images.get(tag).id)
+            raise BuildError(
+                f"The commit has no {self._settings.builder_context} to make the builder image from, and Docker has no "
+                f"image {tag} (builder_image). Add the folder with its Dockerfile, or name an image that is there."
+            )
+
+    def build(self, job: BuildJob, reporter: Reporter) -> None:
+        """Run the job's commands; BuildError names the one that failed, and how."""
+        settings = self._settings
+        node_modules.ensure(settings.node_modules_dir, settings.build_owner)
+        script = BuildScript(job.commands)
+        log = BuildLog(script, reporter)
+        with (
+            connected() as client,
+            throwaway(
+                client,
+                reporter,
+                settings.builder_image,
+                command=["sh", "-c", script.text(_HOME)],
+                **self._options(job),
+            ) as container,
+            closing(Attachment(container, reporter.cancellation, log)) as attachment,
+        ):
+            with told_as("start the build's container"):
+                container.start()
+            log.follow(attachment.receive, settings.build_timeout)
+            state = attachment.state
+        limit = settings.build_memory or "that of the engine"
+        advice = f"The container's limit is {limit} (build_memory); give it more."
+        log.judge(int(state["ExitCode"]), advice if state["OOMKilled"] else "")
+
+    def _options(self, job: BuildJob) -> dict[str, Any]:
+        settings = self._settings
+        options: dict[str, Any] = {
+            "name": f"govma-build-{job.run_id}",
+            "labels": {SITE_LABEL: str(settings.versions_dir), RUN_LABEL: job.run_id},
+            "user": f"{settings.build_uid}:{settings.build_gid}",
+            "working_dir": "/src",
+            "mounts": [
+                Mount("/src", str(job.work_dir), type="bind"),
+                Mount("/src/node_modules", str(settings.node_modules_dir), type="bind"),
+            ],
+            # The output is read as it comes; a copy in Docker's own log could fill the disk.
+            "log_config": LogConfig(type=LogConfig.types.NONE),
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges"],
+        }
+        if settings.build_memory:
+            # Without the second one as much again could be taken from the swap.
+            options |= {"mem_limit": settings.build_memory, "memswap_limit": settings.build_memory}
+        if settings.build_cpus:
+            options["nano_cpus"] = int(settings.build_cpus * 1e9)
+        return options
+
+    def _build_image(self, client: DockerClient, context: IO[bytes], reporter: Reporter) -> None:
+        settings = self._settings
+        splitter = LineSplitter()
+        for message in self._messages(client, context, reporter):
+            if "error" in message:
+                raise BuildError(
+                    f"The builder image could not be made from {settings.builder_context}: "
+                    f"{clean_line(' '.join(str(message['error']).split()))[:400]}. "
+                    "Look whether the base image is on this machine or its registry can be reached."
+                )
+            for line in _lines(message, splitter):
+                reporter.output(line)
+        for line in splitter.close():
+            reporter.output(line)
+
+    def _messages(self, client: DockerClient, context: IO[bytes], reporter: Reporter) -> Iterator[dict[str, Any]]:
+        """Give the engine's messages while it builds the image; a request to cancel ends the waiting for one."""
+        settings = self._settings
+        ends = time.monotonic() + settings.build_timeout
+        messages: Iterator[dict[str, Any]] = iter(())
+        try:
+            messages = client.api.build(
+                fileobj=context,
+                custom_context=True,
+                decode=True,
+                rm=True,
+                forcerm=True,
+                tag=settings.builder_image,
+                labels={SITE_LABEL: str(settings.versions_dir)},
+                timeout=settings.build_timeout,
+            )
+            while True:
+                with reporter.cancellation.interruptible():
+                    message = next(messages, None)
+                if message is None:
+                    return
+                yield message
+                if time.monotonic() >= ends:
+                    raise TimeoutError(f"not done within {settings.build_timeout} s (build_timeout)")
+        except FAILURES as error:
+            raise BuildError(
+                f"Docker could not make the builder image from {settings.builder_context}: {reason(error)}."
+            ) from None
+
+
+def _lines(message: dict[str, Any], splitter: LineSplitter) -> Iterator[str]:
+    """Give the lines that a message completes; the moving bars of a download are left out."""
+    if "stream" in message:
+        yield from splitter.feed(str(message["stream"]).encode("utf-8", "replace"))
+    elif "status" in message and not message.get("progressDetail"):
+        layer = f"{message['id']}: " if message.get("id") else ""
+        yield clean_line(f"{layer}{message['status']}")

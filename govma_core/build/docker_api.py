@@ -1,0 +1,80 @@
+"""The connection to the Docker engine, and its many kinds of failure as one sentence."""
+
+from __future__ import annotations
+
+import http.client
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import docker
+import requests
+import urllib3
+from docker.errors import APIError, DockerException
+
+from govma_core.errors import BuildError
+from govma_core.text import clean_line
+
+FAILURES = (DockerException, OSError, urllib3.exceptions.HTTPError, http.client.HTTPException)
+"""What the SDK raises; the errors of `requests` are OSErrors."""
+
+_LONGEST = 400
+
+
+@contextmanager
+def connected(timeout: int = 60) -> Iterator[docker.DockerClient]:
+    """Give a client of the engine at DOCKER_HOST (else the default socket), closed at the end.
+
+    `timeout` is for each single answer, in seconds. BuildError when the engine does not answer.
+    """
+    try:
+        client = docker.from_env(timeout=timeout)
+    except FAILURES as error:
+        raise BuildError(unreachable(error)) from None
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextmanager
+def told_as(doing: str) -> Iterator[None]:
+    """Turn a failure of the engine into a BuildError: "Docker could not <doing>: <reason>". For calls to it only."""
+    try:
+        yield
+    except FAILURES as error:
+        raise BuildError(f"Docker could not {doing}: {reason(error)}.") from None
+
+
+def unreachable(error: BaseException) -> str:
+    """Give the sentence for an engine that does not answer."""
+    host = os.environ.get("DOCKER_HOST") or "its default socket, /var/run/docker.sock"
+    advice = "Start it (systemctl start docker)"
+    if isinstance(_cause(error), PermissionError):
+        advice = "Run as root or as a member of the group docker"
+    return f"Docker does not answer at {host}: {reason(error)}. {advice}, or build without it: GOVMA_BUILDER=local."
+
+
+def reason(error: BaseException) -> str:
+    """Give the engine's own words or the system's, as a harmless piece of a sentence."""
+    if isinstance(error, APIError):
+        text = error.explanation or str(error)
+        text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    else:
+        cause = _cause(error)
+        text = (cause.strerror or str(cause)) if cause is not None else str(error)
+        if isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.TimeoutError):
+            text = "it did not answer in time"
+    text = clean_line(" ".join(text.split())).rstrip(".")
+    return (text if len(text) <= _LONGEST else text[:_LONGEST] + "…") or type(error).__name__
+
+
+def _cause(error: BaseException) -> OSError | None:
+    """Find the system's error below those of requests and urllib3."""
+    found = None
+    current: BaseException | None = error
+    while current is not None:
+        if isinstance(current, OSError) and (current.errno is not None or isinstance(current, TimeoutError)):
+            found = current
+        current = current.__cause__ or current.__context__
+    return found

@@ -1,0 +1,130 @@
+"""The build on this machine, as the build's user; for servers without Docker, and for trying things out."""
+
+from __future__ import annotations
+
+import os
+import platform
+import pwd
+import re
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
+
+from govma_core import safefs
+from govma_core.build import node_modules, reaper
+from govma_core.build.builder import BuildJob
+from govma_core.build.local_process import identity, running
+from govma_core.build.script import BuildLog, BuildScript
+from govma_core.errors import BuildError
+from govma_core.reporting import Reporter
+from govma_core.settings import Settings
+
+_MARK = "GOVMA_BUILD_FOR"
+"""Environment variable of every process of a build: the versions directory it works for."""
+
+_PLAIN_WORD = re.compile(r"[\w.+-]+")
+_TOOLS = "for tool in node npm; do command -v $tool >/dev/null && echo $tool $($tool --version); done; true"
+_PATIENCE = 30
+
+
+class LocalBuilder:
+    """Runs the build commands in the work dir itself, with no rights but those of build_uid and build_gid."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        # Who is not root can only build as himself.
+        self._who = identity(*settings.build_owner)
+        self._uid = settings.build_uid if self._who else os.geteuid()
+
+    def preflight(self) -> list[str]:
+        """Give a sentence for each program that is missing, and when the build's user cannot reach the work dir."""
+        problems = []
+        for word in dict.fromkeys(command.split()[0] for command in self._settings.all_build_commands):
+            if _PLAIN_WORD.fullmatch(word) and not self._succeeds('command -v "$1"', word):
+                problems.append(
+                    f"The build needs {word}, which is not in the PATH of uid {self._uid} ({_path()}). "
+                    "Install it, or build in a container: GOVMA_BUILDER=docker."
+                )
+        parent = self._settings.work_dir.parent
+        if parent.is_dir() and not self._succeeds('cd "$1"', str(parent)):
+            problems.append(
+                f"The build's user (uid {self._uid}) cannot enter {parent}, where work_dir is. "
+                "Give everybody the right to pass through it (chmod a+x), or set GOVMA_WORK_DIR."
+            )
+        return problems
+
+    def remove_leftovers(self, reporter: Reporter) -> None:
+        """End the processes of a killed run's build, and put its node_modules back."""
+        for process in reaper.end_all(lambda: reaper.marked(self._mark(), self._uid)):
+            reporter.warning(f"Ended process {process.pid} ({process.name}), which an interrupted build left running.")
+        node_modules.recover(self._settings.node_modules_dir, self._settings.work_dir, reporter)
+
+    def prepare(self, context: IO[bytes] | None, reporter: Reporter) -> str:
+        """Give the versions of node and npm, and the machine's kind; the repository's Dockerfile has no say here."""
+        if context is not None:
+            reporter.info(f"Built on this machine: {self._settings.builder_context} of the repository is not used.")
+        done = self._run(_TOOLS)
+        return ", ".join([platform.system(), platform.machine(), *done.stdout.decode("ascii", "replace").splitlines()])
+
+    def build(self, job: BuildJob, reporter: Reporter) -> None:
+        """Run the job's commands; afterwards none of their processes is left. BuildError names the one that failed."""
+        script = BuildScript(job.commands)
+        log = BuildLog(script, reporter)
+        with (
+            safefs.opened_root(job.work_dir) as work_fd,
+            node_modules.lent(self._settings.node_modules_dir, work_fd, reporter),
+            ExitStack() as stack,
+        ):
+            environment = self._environment(job.work_dir)
+            try:
+                shell = stack.enter_context(
+                    running(script.text(), job.work_dir, environment, self._who, reporter.cancellation)
+                )
+            except OSError as error:
+                raise BuildError(
+                    f"The build could not be started in {job.work_dir} as uid {self._uid}: {error.strerror}."
+                ) from None
+            log.follow(shell.receive, self._settings.build_timeout)
+        log.judge(shell.code)
+
+    def _succeeds(self, script: str, argument: str) -> bool:
+        return self._run(script, argument).returncode == 0
+
+    def _run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        try:
+            return subprocess.run(
+                ["sh", "-c", script, "sh", *arguments],
+                cwd="/",
+                env=self._environment(Path("/nonexistent")),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=_PATIENCE,
+                check=False,
+                **self._who,
+            )
+        except subprocess.TimeoutExpired:
+            raise BuildError(f"`{script}` as uid {self._uid} did not end within {_PATIENCE} s.") from None
+
+    def _environment(self, otherwise: Path) -> dict[str, str]:
+        """Give the whole environment of the build: nothing that this process was given in confidence."""
+        try:
+            home = Path(pwd.getpwuid(self._uid).pw_dir)
+        except KeyError:
+            home = otherwise
+        name, _, value = self._mark().partition("=")
+        return {
+            "PATH": _path(),
+            "HOME": str(home if home.is_dir() else otherwise),
+            "LANG": os.environ.get("LANG", "C.UTF-8"),
+            "TERM": "dumb",
+            name: value,
+        }
+
+    def _mark(self) -> str:
+        return f"{_MARK}={self._settings.versions_dir}"
+
+
+def _path() -> str:
+    return os.environ.get("PATH", os.defpath)

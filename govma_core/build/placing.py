@@ -1,0 +1,173 @@
+"""Putting a file into a directory that others write at the same time: never over something, or only once that is kept.
+
+The file is written under a hidden random name in that directory and takes its own name in one step.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from govma_core import safefs, safetree
+from govma_core.errors import UnsafeTreeError
+
+_PREFIX = "govma-upload"
+_LEFTOVER = re.compile(rf"\.{_PREFIX}-[0-9a-f]{{16}}")
+_COMPARED = 1 << 18
+
+
+def place_new(src: int, dst: int, name: str, owner: tuple[int, int] | None) -> None:
+    """Copy the regular file `name` from directory src to directory dst; FileExistsError when anything is there."""
+    with _staged(src, dst, name, owner) as staged:
+        try:
+            os.link(staged, name, src_dir_fd=dst, dst_dir_fd=dst, follow_symlinks=False)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            safefs.rename_noreplace(staged, name, src_dir_fd=dst, dst_dir_fd=dst)
+
+
+def place_over(src: int, dst: int, path: tuple[str, ...], owner: tuple[int, int] | None, keeper: Keeper) -> None:
+    """Replace the regular file path[-1] of directory dst by that of src, once it is kept as `path`.
+
+    UnsafeTreeError when it is no regular file any more; it is left alone then.
+    """
+    name = path[-1]
+    with _staged(src, dst, name, owner) as staged:
+        keeper.keep(dst, path)
+        try:
+            os.rename(staged, name, src_dir_fd=dst, dst_dir_fd=dst)
+        except IsADirectoryError:
+            raise UnsafeTreeError(f"{name!r} is not a regular file.") from None
+
+
+def make_folder(dst: int, name: str, info: os.stat_result, owner: tuple[int, int] | None) -> int:
+    """Create the directory with the mode in `info`, and give it opened; FileExistsError when anything is there.
+
+    UnsafeTreeError when what is there a moment later is not what was created.
+    """
+    try:
+        fd = safefs.make_directory(dst, name, 0o700)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.ENOENT):
+            raise
+        raise UnsafeTreeError(f"{name!r} was exchanged while it was created.") from None
+    try:
+        with os.scandir(fd) as found:
+            foreign = os.fstat(fd).st_uid != os.geteuid() or next(found, None) is not None
+        if foreign:
+            raise UnsafeTreeError(f"{name!r} was exchanged while it was created.")
+        if owner is not None:
+            os.fchown(fd, *owner)
+        os.fchmod(fd, stat.S_IMODE(info.st_mode) & 0o777)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def same_content(src: int, dst: int, name: str) -> bool:
+    """Tell whether both directories have a regular file `name` with the same bytes; sizes were compared before."""
+    with ExitStack() as stack:
+        files = []
+        for directory in (src, dst):
+            try:
+                fd, _ = safefs.open_regular(directory, name)
+            except (UnsafeTreeError, FileNotFoundError):
+                return False
+            stack.callback(os.close, fd)
+            files.append(fd)
+        while True:
+            ours, theirs = (os.read(fd, _COMPARED) for fd in files)
+            if ours != theirs:
+                return False
+            if not ours:
+                return True
+
+
+def remove_leftovers(dst: int) -> None:
+    """Remove the hidden files that a killed run left in the directory: regular files with a name of ours, only."""
+    with os.scandir(dst) as found:
+        for entry in found:
+            if _LEFTOVER.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with suppress(FileNotFoundError):
+                    os.unlink(entry.name, dir_fd=dst)
+
+
+@contextmanager
+def _staged(src: int, dst: int, name: str, owner: tuple[int, int] | None) -> Iterator[str]:
+    """Give the hidden name of a finished copy in dst; it is removed at the end if it is still there."""
+    file, info = safefs.open_regular(src, name)
+    staged = safefs.random_name(_PREFIX)
+    try:
+        copy = os.open(staged, safefs.CREATE_FLAGS, 0o600, dir_fd=dst)
+        try:
+            safetree.copy_content(file, copy)
+            if owner is not None:
+                os.fchown(copy, *owner)
+            os.fchmod(copy, stat.S_IMODE(info.st_mode) & 0o777)
+            os.utime(copy, ns=(info.st_atime_ns, info.st_mtime_ns))
+        finally:
+            os.close(copy)
+        yield staged
+    finally:
+        os.close(file)
+        with suppress(FileNotFoundError, IsADirectoryError):
+            os.unlink(staged, dir_fd=dst)
+
+
+class Keeper:
+    """Keeps files that are about to be replaced, in a directory of ours that is made when the first one comes."""
+
+    def __init__(self, directory: Path, stack: ExitStack) -> None:
+        self._directory = directory
+        self._stack = stack
+        self._root: int | None = None
+
+    def keep(self, src: int, path: tuple[str, ...]) -> None:
+        """Keep the regular file path[-1] of directory src as `path` below the directory: linked, or copied.
+
+        UnsafeTreeError when it is no regular file.
+        """
+        with self._parent(path[:-1]) as parent:
+            name = kept = path[-1]
+            if safefs.lstat(parent, kept) is not None:
+                kept = f"{name[:200]}.{secrets.token_hex(8)}"
+            try:
+                os.link(name, kept, src_dir_fd=src, dst_dir_fd=parent, follow_symlinks=False)
+            except OSError:  # another file system, or one without hard links
+                self._copy(src, name, parent, kept)
+            found = safefs.lstat(parent, kept)
+            if found is None or not stat.S_ISREG(found.st_mode):
+                safetree.remove(parent, kept)
+                raise UnsafeTreeError(f"{name!r} is not a regular file.")
+
+    def _copy(self, src: int, name: str, parent: int, kept: str) -> None:
+        file, info = safefs.open_regular(src, name)
+        os.close(file)
+        owner = (info.st_uid, info.st_gid) if os.geteuid() == 0 else None
+        safetree.TreeCopier(owner).copy_file(src, parent, name, kept)
+        copy, _ = safefs.open_regular(parent, kept)
+        try:
+            os.fsync(copy)
+        finally:
+            os.close(copy)
+
+    @contextmanager
+    def _parent(self, path: tuple[str, ...]) -> Iterator[int]:
+        if self._root is None:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._root = self._stack.enter_context(safefs.opened_root(self._directory))
+        with ExitStack() as stack:
+            parent = self._root
+            for name in path:
+                with suppress(FileExistsError):
+                    os.mkdir(name, 0o700, dir_fd=parent)
+                parent = stack.enter_context(safefs.opened(parent, name))
+            yield parent

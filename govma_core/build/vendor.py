@@ -1,0 +1,208 @@
+"""The vendor tarballs: parts of the site that are not in its repository, unpacked into every version.
+
+A tarball is unpacked into a private directory first, whole or not at all, and then moved to where it belongs.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from govma_core import safefs, safetree
+from govma_core.build.tarball import Member, Tarball, open_tarball
+from govma_core.errors import UnsafeTreeError
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_LATEST = float(1 << 33)
+
+
+@dataclass(slots=True)
+class Unpacked:
+    """What a tarball gave: regular files, their bytes, and the sha256 of the tarball itself."""
+
+    files: int = 0
+    bytes: int = 0
+    sha256: str = ""
+
+
+def preflight_tarball(path: Path, setting: str) -> list[str]:
+    """Give a sentence for what is wrong with the tarball at first sight; `setting` says where its path comes from."""
+    try:
+        info = path.stat()
+        if not stat.S_ISREG(info.st_mode):
+            return [f"{path} ({setting}) is not a regular file. Put the tarball there, or correct the setting."]
+        if not info.st_size:
+            return [f"{path} ({setting}) is empty. Copy the tarball there again."]
+        with path.open("rb") as file:
+            magic = file.read(len(_GZIP_MAGIC))
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return [f"{path} ({setting}) is missing. Put the tarball there, or correct the setting."]
+        return [f"{path} ({setting}) cannot be read: {error.strerror}. Run as root, or correct its mode."]
+    if magic != _GZIP_MAGIC:
+        return [f"{path} ({setting}) is not a gzip file. Put the .tar.gz itself there, as it was made."]
+    return []
+
+
+def install(
+    tarball: Path,
+    top: str,
+    staging_dir_fd: int,
+    into: tuple[int, str],
+    owner: tuple[int, int] | None,
+    check: Callable[[], None],
+) -> Unpacked:
+    """Unpack a tarball whose top folder is `top` into the directory `into` (a descriptor and a name below it).
+
+    It is staged in a new directory below staging_dir_fd, on the same file system, that only we can enter. VendorError
+    when the tarball is not as it must be: nothing was moved then. `check` is called between files.
+    """
+    staging = safefs.random_name("govma-vendor")
+    staged = safefs.make_directory(staging_dir_fd, staging, 0o700)
+    try:
+        if os.fstat(staged).st_uid != os.geteuid():
+            raise UnsafeTreeError("Somebody else's directory was put where a tarball is unpacked.")
+        unpacked = unpack(tarball, staged, top, owner, check)
+        with safefs.opened(*into) as target:
+            merge(staged, target, top)
+    finally:
+        os.close(staged)
+        safetree.remove(staging_dir_fd, staging)
+    return unpacked
+
+
+def unpack(tarball: Path, into_fd: int, top: str, owner: tuple[int, int] | None, check: Callable[[], None]) -> Unpacked:
+    """Unpack a .tar.gz whose members are all `top` or below it into the empty directory into_fd, ours alone.
+
+    Files and directories get `owner` (None: ours) and their mode without set-id bits and write access for others;
+    files keep their mtime. VendorError for anything but plain files and directories, or a damaged tarball.
+    """
+    fd = open_tarball(tarball)
+    try:
+        with closing(Tarball(tarball, fd)) as source, closing(_Tree(into_fd, owner)) as tree:
+            result = Unpacked()
+            for member in source:
+                check()
+                if member.path:
+                    _place(source, tree, member, top)
+                if not member.is_dir:
+                    result.files += 1
+                    result.bytes += member.size
+            result.sha256 = source.sha256()
+        if not safefs.is_directory(into_fd, top):
+            raise source.refusal(f"it holds no {top}/.", "Is it the right file?")
+    finally:
+        os.close(fd)
+    return result
+
+
+def _place(source: Tarball, tree: _Tree, member: Member, top: str) -> None:
+    shown = "/".join(member.path)
+    if member.path[0] != top or (not member.is_dir and len(member.path) == 1):
+        raise source.refusal(f"{shown!r} is not below {top}/.", f"Make the tarball again with the folder {top} alone.")
+    try:
+        if member.is_dir:
+            tree.directory(member)
+        else:
+            tree.file(source, member)
+    except (NotADirectoryError, IsADirectoryError):
+        advice = "Make the tarball again from a fresh directory."
+        raise source.refusal(f"{shown!r} is a file in one place and a directory in another.", advice) from None
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
+            raise
+        advice = "Make the tarball again with shorter or plainer names."
+        raise source.refusal(f"{shown[:300]!r} cannot be created: {error.strerror}.", advice) from None
+
+
+class _Tree:
+    """Creates files below one directory. The directories down to the last one used stay open: the next is near."""
+
+    def __init__(self, root_fd: int, owner: tuple[int, int] | None) -> None:
+        self._owner = owner
+        self._path: tuple[str, ...] = ()
+        self._fds = [os.dup(root_fd)]
+
+    def close(self) -> None:
+        while self._fds:
+            os.close(self._fds.pop())
+
+    def directory(self, member: Member) -> None:
+        os.fchmod(self._enter(member.path), member.mode & 0o755 | 0o700)
+
+    def file(self, source: Tarball, member: Member) -> None:
+        parent = self._enter(member.path[:-1])
+        fd = self._create(parent, member.path[-1])
+        try:
+            for piece in source.content(member):
+                while piece:
+                    piece = piece[os.write(fd, piece) :]
+            if self._owner is not None:
+                os.fchown(fd, *self._owner)
+            os.fchmod(fd, member.mode & 0o755 | 0o400)
+            mtime = member.mtime if 0 <= member.mtime < _LATEST else 0
+            os.utime(fd, (mtime, mtime))
+        finally:
+            os.close(fd)
+
+    def _create(self, parent: int, name: str) -> int:
+        try:
+            return os.open(name, safefs.CREATE_FLAGS, 0o600, dir_fd=parent)
+        except FileExistsError:
+            # A file that is in the tarball twice: the later one counts, as with tar. A directory is not removed so.
+            os.unlink(name, dir_fd=parent)
+            return os.open(name, safefs.CREATE_FLAGS, 0o600, dir_fd=parent)
+
+    def _enter(self, path: tuple[str, ...]) -> int:
+        if path != self._path:
+            common = 0
+            for ours, theirs in zip(self._path, path, strict=False):
+                if ours != theirs:
+                    break
+                common += 1
+            while len(self._fds) > common + 1:
+                os.close(self._fds.pop())
+            self._path = path[:common]
+            for name in path[common:]:
+                self._fds.append(self._descend(self._fds[-1], name))
+                self._path += (name,)
+        return self._fds[-1]
+
+    def _descend(self, parent: int, name: str) -> int:
+        try:
+            fd = safefs.make_directory(parent, name)
+        except FileExistsError:
+            return os.open(name, safefs.DIRECTORY_FLAGS, dir_fd=parent)
+        if self._owner is not None:
+            os.fchown(fd, *self._owner)
+        return fd
+
+
+def merge(src_fd: int, dst_dir_fd: int, name: str, shown: str = "") -> None:
+    """Move the tree `name` from src_fd to dst_dir_fd, on one file system, joining directories that are on both sides.
+
+    A file takes the place of a file or link of its name. UnsafeTreeError, with the path as `shown` or below it, where
+    a directory meets anything else.
+    """
+    try:
+        safefs.rename_noreplace(name, name, src_dir_fd=src_fd, dst_dir_fd=dst_dir_fd)
+        return
+    except FileExistsError:
+        pass
+    shown = shown or name
+    ours, theirs = safefs.is_directory(src_fd, name), safefs.is_directory(dst_dir_fd, name)
+    if ours != theirs:
+        was, now = ("a directory", "a file") if theirs else ("a link or a file", "a directory")
+        raise UnsafeTreeError(f"{shown!r} is {was} in the site and {now} in a vendor tarball. Remove it from the site.")
+    if not ours:
+        os.rename(name, name, src_dir_fd=src_fd, dst_dir_fd=dst_dir_fd)
+        return
+    with safefs.opened(src_fd, name) as src, safefs.opened(dst_dir_fd, name) as dst:
+        for entry in safefs.entries(src):
+            merge(src, dst, entry.name, f"{shown}/{entry.name}")
+    os.rmdir(name, dir_fd=src_fd)
