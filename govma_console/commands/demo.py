@@ -8,11 +8,11 @@ import stat
 import sys
 from pathlib import Path
 
-from govma_console.commands.follow import follow_to_end
+from govma_console.commands.follow import follow_started
 from govma_console.commands.versions import print_versions
 from govma_console.sample import SampleSite, create_sample, open_sample, remove_sample
 from govma_core.errors import ExitCode, RefusedError
-from govma_core.runs.launch import prepared_store, start
+from govma_core.runs.launch import start
 from govma_core.runs.requester import local_requester
 from govma_core.settings import load
 
@@ -26,13 +26,12 @@ def demo(given: argparse.Namespace) -> int:
     # The sample's own file only: a variable of the real site in the environment must not lead the demo there.
     settings = load({}, file=site.config_file).settings
     requester = local_requester("demo")
-    record = start(settings, "deploy", {}, requester)
-    record = follow_to_end(prepared_store(settings), record.id, interrupt_cancels=True)
-    if record.exit_code == ExitCode.OK:
+    _, code = follow_started(settings, start(settings, "deploy", {}, requester))
+    if code == ExitCode.OK:
         print()
         print_versions(settings)
         _say_what_next(folder, site)
-    return ExitCode.FAILED if record.exit_code is None else record.exit_code
+    return code
 
 
 def _default_folder() -> Path:

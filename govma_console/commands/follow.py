@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 from govma_console.narration import Narrator
 from govma_core.errors import ExitCode, RefusedError
 from govma_core.runs.cancel import cancel
+from govma_core.runs.launch import StartedRun
 from govma_core.runs.log import follow
 from govma_core.runs.record import RunRecord, RunStore
+from govma_core.settings import Settings
 
 
-def follow_to_end(store: RunStore, run_id: str, *, interrupt_cancels: bool) -> RunRecord:
+def follow_started(settings: Settings, started: StartedRun) -> tuple[RunRecord, int]:
+    """Narrate a run that was started here until it ends; give its final record and exit code. Ctrl-C cancels it."""
+    store = RunStore(settings.state_dir)
+    record = follow_to_end(store, started.record.id, interrupt_cancels=True, gone=started.gone)
+    code = record.exit_code if record.exit_code is not None and record.ended else started.process.wait()
+    if not record.ended:
+        print(f"The run could not write down how it ended. Is there room in {settings.state_dir}?", file=sys.stderr)
+    # A runner that was killed has a negative code.
+    return record, code if code >= 0 else ExitCode.FAILED
+
+
+def follow_to_end(
+    store: RunStore, run_id: str, *, interrupt_cancels: bool, gone: Callable[[], bool] = lambda: False
+) -> RunRecord:
     """Narrate a run until it ends, and give its final record.
 
     Ctrl-C asks the run to stop (`interrupt_cancels`) or only stops following. A second one always only stops
     following. Both of these exit with 130.
     """
     narrator = Narrator(sys.stderr)
-    events = follow(store, run_id, idle=narrator.idle)
+    events = follow(store, run_id, idle=narrator.idle, gone=gone)
     asked = not interrupt_cancels
     told = 0
     while True:
@@ -37,4 +53,4 @@ def follow_to_end(store: RunStore, run_id: str, *, interrupt_cancels: bool) -> R
                 cancel(store, run_id)
             except RefusedError as error:
                 narrator.say(str(error))
-            events = follow(store, run_id, skip=told, idle=narrator.idle)
+            events = follow(store, run_id, skip=told, idle=narrator.idle, gone=gone)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 from govma_core import safefs
-from govma_core.build import envfile, ownership, uploads, vendor, workdir
+from govma_core.build import envfile, ownership, uploads, workdir
 from govma_core.build.builder import Builder, make_builder
 from govma_core.build.source import Checkout, Commit
+from govma_core.build.unpacking import Unpacking, unpacking
+from govma_core.build.vendor import merge
 from govma_core.errors import BuildError
 from govma_core.operations import preflight
 from govma_core.operations.assets import AssetStage
 from govma_core.operations.context import Context, Outcome, make_live
+from govma_core.reporting import StageRemark
 from govma_core.versions.manifest import Manifest, ManifestStore
 from govma_core.versions.names import version_name
 from govma_core.versions.promotion import sweep_incoming
@@ -28,6 +31,7 @@ def run(context: Context, *, ref: str | None = None, rebuild: bool = False, prom
     settings, reporter = context.settings, context.reporter
     if os.geteuid() != 0:
         reporter.info("Not running as root: owners of files are left as they are.")
+    context = _in_a_second_of_its_own(context)
     builder = make_builder(settings)
     with reporter.stage("preflight"):
         preflight.check(context, builder, promote=promote)
@@ -36,17 +40,17 @@ def run(context: Context, *, ref: str | None = None, rebuild: bool = False, prom
         with reporter.stage("source") as remark:
             commit = _bring(checkout, ref)
             remark.note(f"{commit.short} {commit.subject}")
-        with workdir.emptied(settings.work_dir) as work_fd:
-            with reporter.stage("workdir") as remark, checkout.at(commit):
-                checkout.require_layout()
-                inputs = checkout.inputs(settings.asset_inputs) if settings.asset_inputs else None
-                copied = workdir.fill(work_fd, settings.source_dir, context.build_owner, reporter.cancellation.check)
-                remark.note(f"{copied.files} files")
+        with ExitStack() as stack:
+            with reporter.stage("workdir") as remark:
+                work_fd = stack.enter_context(workdir.emptied(settings.work_dir))
+                tarballs = {"ee": settings.ee_path, "themes": settings.themes_path}
+                vendor = stack.enter_context(unpacking(settings.work_dir, work_fd, tarballs, context.web_owner))
+                inputs = _fill(context, checkout, commit, work_fd, remark)
             with reporter.stage("assets") as remark:
                 stage = AssetStage(context, builder, checkout, commit, inputs)
                 assets = stage.execute(work_fd, remark, rebuild=rebuild)
             manifest = _new_manifest(context, commit, ref, assets.builder_id, assets.origin)
-            manifest = _assemble(context, work_fd, manifest)
+            manifest = _assemble(context, work_fd, vendor, manifest)
             _publish(context, work_fd, manifest)
     if not promote:
         return Outcome(f"{manifest.version} is published, and not live.", manifest.version, "", commit.sha)
@@ -54,6 +58,16 @@ def run(context: Context, *, ref: str | None = None, rebuild: bool = False, prom
         before = make_live(context, manifest.version, "deploy").previous.version or ""
     reporter.info(f"=== {manifest.version} {BANNER} ===")
     return Outcome(f"{manifest.version} is live.", manifest.version, before, commit.sha)
+
+
+def _in_a_second_of_its_own(context: Context) -> Context:
+    """Wait for the next second when a deploy of this very second has taken the name that this one would give."""
+    path = context.settings.versions_dir / version_name(context.local_start)
+    now = time.time()
+    if os.path.lexists(path) and int(now) == int(context.started):
+        time.sleep(1 - now % 1)
+        return dataclasses.replace(context, started=time.time())
+    return context
 
 
 def _clear_leftovers(context: Context, builder: Builder) -> None:
@@ -71,15 +85,27 @@ def _bring(checkout: Checkout, ref: str | None) -> Commit:
     return checkout.resolve(ref) if ref is not None else checkout.fast_forward()
 
 
-def _assemble(context: Context, work_fd: int, manifest: Manifest) -> Manifest:
+def _fill(context: Context, checkout: Checkout, commit: Commit, work_fd: int, remark: StageRemark) -> list[str] | None:
+    """Copy the commit's files to the work dir; give the inputs of its assets, None while the asset cache is off."""
+    settings = context.settings
+    with checkout.at(commit):
+        checkout.require_layout()
+        copied = workdir.fill(work_fd, settings.source_dir, context.build_owner, context.reporter.cancellation.check)
+        remark.note(f"{copied.files} files")
+        return checkout.inputs(settings.asset_inputs) if settings.asset_inputs else None
+
+
+def _assemble(context: Context, work_fd: int, vendor: Unpacking, manifest: Manifest) -> Manifest:
     """Put the version together from the built tree: vendor, env, ownership, uploads."""
-    settings, reporter, check = context.settings, context.reporter, context.reporter.cancellation.check
+    settings, reporter = context.settings, context.reporter
     with safefs.opened(work_fd, "data") as data:
         _require_parts(data)
         with reporter.stage("vendor") as remark:
-            system = vendor.install(settings.ee_path, "ee", work_fd, (data, "system"), context.web_owner, check)
-            themes = vendor.install(settings.themes_path, "themes", work_fd, (data, "html"), context.web_owner, check)
-            remark.note(f"{system.files + themes.files} files")
+            unpacked = vendor.result()
+            for top, place in (("ee", "system"), ("themes", "html")):
+                with safefs.opened(data, place) as target:
+                    merge(vendor.staged_fd, target, top)
+            remark.note(f"{sum(found.files for found in unpacked.values())} files")
         with reporter.stage("env"):
             env_hash = envfile.install(settings.env_file, data)
         with reporter.stage("ownership") as remark:
@@ -89,8 +115,8 @@ def _assemble(context: Context, work_fd: int, manifest: Manifest) -> Manifest:
             _uploads(context, html)
     return dataclasses.replace(
         manifest,
-        ee_sha256=system.sha256,
-        themes_sha256=themes.sha256,
+        ee_sha256=unpacked["ee"].sha256,
+        themes_sha256=unpacked["themes"].sha256,
         env_sha256=env_hash,
         files=owned.files,
         bytes=owned.bytes,

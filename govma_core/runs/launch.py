@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,26 @@ from govma_core.settings import Settings, to_plain
 _children: list[subprocess.Popen[bytes]] = []
 
 
-def start(settings: Settings, operation: str, arguments: dict[str, Any], requester: Requester) -> RunRecord:
-    """Start a run in a detached process, and give its record at once; BusyError when another one is going."""
+@dataclass(frozen=True, slots=True)
+class StartedRun:
+    """A run that was started here: its record as it was then, and the runner as our child."""
+
+    record: RunRecord
+    process: subprocess.Popen[bytes]
+
+    def gone(self) -> bool:
+        """Tell whether the runner has ended."""
+        return self.process.poll() is not None
+
+
+def start(settings: Settings, operation: str, arguments: dict[str, Any], requester: Requester) -> StartedRun:
+    """Start a run in a detached process, and give it at once; BusyError when another one is going."""
     store = prepared_store(settings)
     holder = lock_holder(settings.state_dir)
     if holder is not None:
         raise BusyError(holder.sentence())
     record = store.create(operation, arguments, requester.by, requester.origin, settings=to_plain(settings))
-    with (store.path(record.id) / "runner.err").open("wb") as errors:
+    with open(store.path(record.id) / "runner.err", "xb", opener=_private) as errors:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "govma_core.runs.runner", str(settings.state_dir), record.id],
             cwd="/",
@@ -35,7 +48,7 @@ def start(settings: Settings, operation: str, arguments: dict[str, Any], request
         )
     # A long-lived front end must not collect zombies: those that ended are waited for at the next start.
     _children[:] = [child for child in [*_children, process] if child.poll() is None]
-    return record
+    return StartedRun(record, process)
 
 
 def prepared_store(settings: Settings) -> RunStore:
@@ -50,3 +63,7 @@ def prepared_store(settings: Settings) -> RunStore:
     if not os.access(store.directory, os.W_OK):
         raise RefusedError(f"state_dir ({directory}) cannot be written by this user. Run as root.")
     return store
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)

@@ -86,18 +86,25 @@ def read_events(path: Path, offset: int = 0) -> Iterator[tuple[Event, int]]:
 
 
 def follow(
-    store: RunStore, run_id: str, *, skip: int = 0, poll: float = 0.05, idle: Callable[[], None] = lambda: None
+    store: RunStore,
+    run_id: str,
+    *,
+    skip: int = 0,
+    poll: float = 0.05,
+    idle: Callable[[], None] = lambda: None,
+    gone: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
     """Give the events of a run until it ends, waiting for those to come; ends also when its runner is gone.
 
     A final RunFinished is made up for a run that did not write one (interrupted), so that callers always see one.
-    `skip` leaves out that many events at the start; `idle` is called each `poll` seconds while nothing comes.
+    `skip` leaves out that many events at the start; `idle` is called each `poll` seconds while nothing comes; `gone`
+    tells a caller's own knowledge that the runner has ended, for when that could not even be written down.
     """
     path = store.path(run_id) / "events.jsonl"
     offset = 0
     while True:
         # Read after the look at the record: what it wrote before it ended is then seen for sure.
-        ended = store.read(run_id).ended
+        ended = gone() or store.read(run_id).ended
         for event, behind in read_events(path, offset):
             offset = behind
             skip -= 1

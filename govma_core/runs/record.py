@@ -77,7 +77,7 @@ class RunStore:
             stamp = datetime.fromtimestamp(now).astimezone().strftime("%Y%m%d-%H%M%S")
             run_id = f"{stamp}-{os.urandom(2).hex()}"
             try:
-                self.path(run_id).mkdir(mode=0o750)
+                self.path(run_id).mkdir(mode=0o755)
                 break
             except FileExistsError:
                 continue
@@ -90,7 +90,7 @@ class RunStore:
     def write(self, record: RunRecord) -> None:
         """Replace the record on disk."""
         jsonfile.replace(
-            self.path(record.id) / "run.json", dataclasses.asdict(record), mode=0o640, durable=record.ended
+            self.path(record.id) / "run.json", dataclasses.asdict(record), mode=0o644, durable=record.ended
         )
 
     def read(self, run_id: str) -> RunRecord:

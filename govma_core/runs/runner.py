@@ -91,7 +91,9 @@ class Runner:
     def _run_operation(self) -> Outcome:
         record = self._record
         started = time.time()
-        self._update(state="running", started=started)
+        # Before anything is done: where this cannot be written, nobody could follow what is.
+        self._record = dataclasses.replace(record, state="running", started=started)
+        self._store.write(self._record)
         for gone in self._store.settle():
             self._reporter.warning(f"Run {gone.id} ({gone.operation}) had been interrupted during {gone.stage or '?'}.")
         self._store.prune(self._settings.keep_runs)

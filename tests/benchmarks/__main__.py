@@ -24,6 +24,8 @@ def main() -> int:
     for name in chosen:
         print(f"… {name}", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="govma-bench-") as folder:
+            # A build runs as another user, and must get there.
+            Path(folder).chmod(0o755)
             rows += importlib.import_module(f"tests.benchmarks.{name}").measure(Path(folder))
     table = markdown(rows)
     print(table)

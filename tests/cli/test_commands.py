@@ -251,7 +251,7 @@ def test_another_user_reads_and_is_refused_to_deploy(command: Command, sample: S
     assert command.run("deploy").code == 0
     # Imported before the change of user: the interpreter itself may lie where only root can read.
     script = (
-        "import os, sys, humanize, govma_console.commands.operate, govma_console.commands.status\n"
+        "import os, sys, shutil, humanize, govma_console.commands.operate, govma_console.commands.status\n"
         "import govma_console.commands.versions\nfrom govma_console.cli import main\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534); sys.exit(main(sys.argv[1:]))"
     )

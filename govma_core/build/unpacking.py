@@ -1,0 +1,106 @@
+"""The vendor tarballs are unpacked by a process of its own while the checkout is copied and the assets are built.
+
+It works in a private directory beside the work dir; the vendor stage then only moves what lies there. The process ends
+with its parent, also when that is killed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from govma_core import safefs, safetree
+from govma_core.build import vendor
+from govma_core.errors import GovmaError, VendorError
+
+STAGING_PREFIX = "govma-vendor"
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Unpacking:
+    """Tarballs on their way; `tarballs` are their paths by top folder."""
+
+    def __init__(self, staged_fd: int, tarballs: Mapping[str, Path], owner: tuple[int, int] | None) -> None:
+        self.staged_fd = staged_fd
+        reading, writing = os.pipe()
+        parent = os.getpid()
+        self._pid = os.fork()
+        if self._pid == 0:
+            _work(parent, writing, staged_fd, tarballs, owner)
+        os.close(writing)
+        self._pipe = reading
+
+    def result(self) -> dict[str, vendor.Unpacked]:
+        """Wait until all is unpacked, and give what each tarball held; VendorError when one is not as it must be."""
+        with os.fdopen(self._pipe, "rb") as pipe:
+            self._pipe = -1
+            answer: dict[str, Any] = json.loads(pipe.read() or b"{}")
+        self._wait()
+        if "system" in answer:
+            raise OSError(*answer["system"])
+        if "unpacked" not in answer:
+            raise VendorError(answer.get("refused", "The vendor tarballs were not unpacked: the process was killed."))
+        return {top: vendor.Unpacked(**found) for top, found in answer["unpacked"].items()}
+
+    def end(self) -> None:
+        """End the process if it still works."""
+        if self._pipe >= 0:
+            os.close(self._pipe)
+            os.kill(self._pid, signal.SIGKILL)
+            self._wait()
+
+    def _wait(self) -> None:
+        os.waitpid(self._pid, 0)
+
+
+@contextmanager
+def unpacking(
+    work_dir: Path, work_fd: int, tarballs: Mapping[str, Path], owner: tuple[int, int] | None
+) -> Iterator[Unpacking]:
+    """Unpack for the time of the block; the private directory is gone after it."""
+    with safefs.opened_root(work_dir.parent) as beside:
+        # Moving needs one file system; a work dir that is mounted has another one inside than beside it.
+        place = beside if os.fstat(beside).st_dev == os.fstat(work_fd).st_dev else work_fd
+        name = safefs.random_name(STAGING_PREFIX)
+        staged = safefs.make_directory(place, name, 0o700)
+        try:
+            started = Unpacking(staged, tarballs, owner)
+            try:
+                yield started
+            finally:
+                started.end()
+        finally:
+            os.close(staged)
+            safetree.remove(place, name)
+
+
+def _work(
+    parent: int, answer: int, staged_fd: int, tarballs: Mapping[str, Path], owner: tuple[int, int] | None
+) -> None:
+    """Be the process: unpack, answer, and end; never returns."""
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == parent:
+            os.write(answer, json.dumps(_unpack_all(staged_fd, tarballs, owner)).encode())
+    finally:
+        os._exit(0)
+
+
+def _unpack_all(staged_fd: int, tarballs: Mapping[str, Path], owner: tuple[int, int] | None) -> dict[str, Any]:
+    try:
+        unpacked = {top: vendor.unpack(path, staged_fd, top, owner, lambda: None) for top, path in tarballs.items()}
+    except GovmaError as error:
+        return {"refused": str(error)}
+    except OSError as error:
+        name = os.fsdecode(error.filename) if error.filename is not None else None
+        return {"system": [error.errno, error.strerror, name]}
+    return {"unpacked": {top: asdict(found) for top, found in unpacked.items()}}

@@ -1,0 +1,71 @@
+"""A file system without room, at each place that a deploy writes to: a sentence, the link untouched, the next works."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from govma_console.sample import LEGACY_VERSION, SampleSite, create_sample
+from tests.support.command import Command
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root"),
+]
+
+
+@contextmanager
+def small_file_system(path: Path, size: str) -> Iterator[None]:
+    """Mount a tmpfs of that size for the time of the block."""
+    path.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip(f"a tmpfs cannot be mounted here: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
+
+
+def set_path(sample: SampleSite, name: str, path: Path) -> None:
+    lines = [line for line in sample.config_file.read_text().splitlines() if not line.startswith(name)]
+    sample.config_file.write_text("\n".join([f'{name} = "{path}"', *lines]))
+
+
+@pytest.mark.parametrize("place", ["work_dir", "versions_dir", "upload_dir", "state_dir"])
+def test_no_room(tmp_path: Path, place: str) -> None:
+    sample = create_sample(tmp_path / "site", files=300)
+    sample.commit({"data/html/uploads/portal/novo.bin": os.urandom(400_000)}, "Arquivo grande")
+    before = sample.config_file.read_text()
+    with small_file_system(tmp_path / "small", "256k"):
+        small = tmp_path / "small"
+        if place == "versions_dir":
+            (small / LEGACY_VERSION / "html").mkdir(parents=True)
+            (small / LEGACY_VERSION / "system").mkdir()
+            (small / "current-version").symlink_to(LEGACY_VERSION)
+        target = small if place in ("versions_dir", "upload_dir") else small / "dir"
+        if place == "state_dir":
+            (small / "filler").write_bytes(b"x" * 250_000)
+        set_path(sample, place, target)
+        done = Command(sample.config_file, sample.state_dir).run("deploy")
+        versions = target if place == "versions_dir" else sample.versions_dir
+        if place == "state_dir":
+            # What cannot be written down does not decide: either way the link leads to a whole version.
+            assert done.code in (0, 1, 5)
+        else:
+            assert done.code == 1, done.err
+            assert "No space left on device" in done.err
+            assert "Free some space" in done.err
+            assert os.readlink(versions / "current-version") == LEGACY_VERSION
+            assert [n for n in os.listdir(versions) if n.startswith(".govma")] == []
+        assert (versions / "current-version" / "html").is_dir()
+    sample.config_file.write_text(before)
+    done = Command(sample.config_file, sample.state_dir).run("deploy")
+    assert done.code == 0, done.err
