@@ -32,6 +32,8 @@ class Cancellation:
         """Ask to stop; raises RunCancelled right here when the work only waits (signal handlers run in it)."""
         self._requested = True
         if self._waiting and not self._closed:
+            # The signal may arrive just before the block counts itself out: what raises here waits no more.
+            self._waiting = 0
             raise RunCancelled
 
     def check(self) -> None:
@@ -52,7 +54,7 @@ class Cancellation:
         try:
             yield
         finally:
-            self._waiting -= 1
+            self._waiting = max(0, self._waiting - 1)
 
 
 class StageRemark:

@@ -53,9 +53,9 @@ class Attachment:
         self._log = log
         self._frames = Frames()
         with told_as("attach to the build's container"):
-            self._file: Any = container.attach_socket(params={"stdout": 1, "stderr": 1, "stream": 1})
+            attached: Any = container.attach_socket(params={"stdout": 1, "stderr": 1, "stream": 1})
         # The SDK gives a SocketIO, which cannot be read again after a time-out; the socket below it can.
-        self._socket: Any = getattr(self._file, "_sock", self._file)
+        self._socket: Any = getattr(attached, "_sock", attached)
         self._socket.settimeout(TICK)
         self._closed = False
         self.state: dict[str, Any] = {}
@@ -90,14 +90,6 @@ class Attachment:
         with self._cancellation.interruptible():
             time.sleep(TICK / 5)
         return None
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        # In this order: the response keeps the file, and the file the socket.
-        response = getattr(self._file, "_response", None)
-        for part in (response, self._file, self._socket):
-            if part is not None:
-                part.close()
 
 
 class Frames:

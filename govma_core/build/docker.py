@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import IO, Any
 
-from docker import DockerClient
 from docker.errors import ImageNotFound
 from docker.types import LogConfig, Mount
 
 from govma_core.build import node_modules
 from govma_core.build.builder import BuildJob
 from govma_core.build.container import Attachment, remove, throwaway
-from govma_core.build.docker_api import FAILURES, connected, reason, told_as
+from govma_core.build.docker_api import connected, streaming, told_as
+from govma_core.build.image import make_image
 from govma_core.build.script import BuildLog, BuildScript
 from govma_core.errors import BuildError
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
-from govma_core.text import LineSplitter, clean_line
 
 SITE_LABEL = "govma-console.site"
 RUN_LABEL = "govma-console.run"
@@ -62,7 +59,8 @@ class DockerBuilder:
         tag = self._settings.builder_image
         with connected() as client:
             if context is not None:
-                self._build_image(client, context, reporter)
+                labels = {SITE_LABEL: str(self._settings.versions_dir)}
+                make_image(client, self._settings, labels, context, reporter)
             with told_as(f"find the image {tag}"), suppress(ImageNotFound):
                 return str(client.images.get(tag).id)
             raise BuildError(
@@ -85,12 +83,13 @@ class DockerBuilder:
                 command=["sh", "-c", script.text(_HOME)],
                 **self._options(job),
             ) as container,
-            closing(Attachment(container, reporter.cancellation, log)) as attachment,
+            streaming(client),
         ):
+            attachment = Attachment(container, reporter.cancellation, log)
             with told_as("start the build's container"):
                 container.start()
             log.follow(attachment.receive, settings.build_timeout)
-            state = attachment.state
+        state = attachment.state
         limit = settings.build_memory or "that of the engine"
         advice = f"The container's limit is {limit} (build_memory); give it more."
         log.judge(int(state["ExitCode"]), advice if state["OOMKilled"] else "")
@@ -117,56 +116,3 @@ class DockerBuilder:
         if settings.build_cpus:
             options["nano_cpus"] = int(settings.build_cpus * 1e9)
         return options
-
-    def _build_image(self, client: DockerClient, context: IO[bytes], reporter: Reporter) -> None:
-        settings = self._settings
-        splitter = LineSplitter()
-        for message in self._messages(client, context, reporter):
-            if "error" in message:
-                raise BuildError(
-                    f"The builder image could not be made from {settings.builder_context}: "
-                    f"{clean_line(' '.join(str(message['error']).split()))[:400]}. "
-                    "Look whether the base image is on this machine or its registry can be reached."
-                )
-            for line in _lines(message, splitter):
-                reporter.output(line)
-        for line in splitter.close():
-            reporter.output(line)
-
-    def _messages(self, client: DockerClient, context: IO[bytes], reporter: Reporter) -> Iterator[dict[str, Any]]:
-        """Give the engine's messages while it builds the image; a request to cancel ends the waiting for one."""
-        settings = self._settings
-        ends = time.monotonic() + settings.build_timeout
-        messages: Iterator[dict[str, Any]] = iter(())
-        try:
-            messages = client.api.build(
-                fileobj=context,
-                custom_context=True,
-                decode=True,
-                rm=True,
-                forcerm=True,
-                tag=settings.builder_image,
-                labels={SITE_LABEL: str(settings.versions_dir)},
-                timeout=settings.build_timeout,
-            )
-            while True:
-                with reporter.cancellation.interruptible():
-                    message = next(messages, None)
-                if message is None:
-                    return
-                yield message
-                if time.monotonic() >= ends:
-                    raise TimeoutError(f"not done within {settings.build_timeout} s (build_timeout)")
-        except FAILURES as error:
-            raise BuildError(
-                f"Docker could not make the builder image from {settings.builder_context}: {reason(error)}."
-            ) from None
-
-
-def _lines(message: dict[str, Any], splitter: LineSplitter) -> Iterator[str]:
-    """Give the lines that a message completes; the moving bars of a download are left out."""
-    if "stream" in message:
-        yield from splitter.feed(str(message["stream"]).encode("utf-8", "replace"))
-    elif "status" in message and not message.get("progressDetail"):
-        layer = f"{message['id']}: " if message.get("id") else ""
-        yield clean_line(f"{layer}{message['status']}")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import http.client
 import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import docker
 import requests
 import urllib3
+from docker import DockerClient
 from docker.errors import APIError, DockerException
+from docker.types import CancellableStream
 
 from govma_core.errors import BuildError
 from govma_core.text import clean_line
@@ -18,23 +22,63 @@ from govma_core.text import clean_line
 FAILURES = (DockerException, OSError, urllib3.exceptions.HTTPError, http.client.HTTPException)
 """What the SDK raises; the errors of `requests` are OSErrors."""
 
+_DEFAULT_HOST = "unix:///var/run/docker.sock"
 _LONGEST = 400
 
 
 @contextmanager
-def connected(timeout: int = 60) -> Iterator[docker.DockerClient]:
+def connected(timeout: int = 60) -> Iterator[DockerClient]:
     """Give a client of the engine at DOCKER_HOST (else the default socket), closed at the end.
 
     `timeout` is for each single answer, in seconds. BuildError when the engine does not answer.
     """
     try:
-        client = docker.from_env(timeout=timeout)
+        _knock(timeout)
+        client = docker.from_env(timeout=timeout, environment={**os.environ, "DOCKER_HOST": _host()})
     except FAILURES as error:
         raise BuildError(unreachable(error)) from None
     try:
         yield client
     finally:
         client.close()
+
+
+@contextmanager
+def streaming(client: DockerClient) -> Iterator[None]:
+    """Close all answers that were begun in the block, at its end: the SDK loses sight of those not read to theirs.
+
+    While one is open and not read the engine waits, even to remove the container whose output it is.
+    """
+    streams: list[requests.Response] = []
+
+    def keep(response: requests.Response, **options: Any) -> None:  # noqa: ANN401
+        if options.get("stream"):
+            streams.append(response)
+
+    hooks = client.api.hooks["response"]
+    hooks.append(keep)
+    try:
+        yield
+    finally:
+        hooks.remove(keep)
+        for stream in streams:
+            # Shut down first: another thread may be reading.
+            with suppress(*FAILURES, AttributeError):
+                CancellableStream(iter(()), stream).close()
+            stream.close()
+
+
+def _host() -> str:
+    return os.environ.get("DOCKER_HOST") or _DEFAULT_HOST
+
+
+def _knock(timeout: int) -> None:
+    """Connect to the engine's socket once: the SDK does not close the one that it fails to connect."""
+    kind, _, path = _host().partition("://")
+    if kind == "unix":
+        with socket.socket(socket.AF_UNIX) as knock:
+            knock.settimeout(timeout)
+            knock.connect(path)
 
 
 @contextmanager
@@ -48,11 +92,10 @@ def told_as(doing: str) -> Iterator[None]:
 
 def unreachable(error: BaseException) -> str:
     """Give the sentence for an engine that does not answer."""
-    host = os.environ.get("DOCKER_HOST") or "its default socket, /var/run/docker.sock"
     advice = "Start it (systemctl start docker)"
     if isinstance(_cause(error), PermissionError):
         advice = "Run as root or as a member of the group docker"
-    return f"Docker does not answer at {host}: {reason(error)}. {advice}, or build without it: GOVMA_BUILDER=local."
+    return f"Docker does not answer at {_host()}: {reason(error)}. {advice}, or build without it: GOVMA_BUILDER=local."
 
 
 def reason(error: BaseException) -> str:

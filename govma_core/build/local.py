@@ -50,7 +50,7 @@ class LocalBuilder:
         if parent.is_dir() and not self._succeeds('cd "$1"', str(parent)):
             problems.append(
                 f"The build's user (uid {self._uid}) cannot enter {parent}, where work_dir is. "
-                "Give everybody the right to pass through it (chmod a+x), or set GOVMA_WORK_DIR."
+                "Give everybody the right to pass through it (chmod a+x), or set GOV_MA_WORK_DIR."
             )
         return problems
 

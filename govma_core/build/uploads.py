@@ -131,9 +131,9 @@ class _Synchronisation:
         try:
             return os.open(path[-1], safefs.DIRECTORY_FLAGS, dir_fd=dst)
         except OSError as error:
-            if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.ENOENT):
                 raise
-            self._keep(path, "is no directory, but one in the repository")
+            self._keep(path, _MOVING if error.errno == errno.ENOENT else "is no directory, but one in the repository")
             return None
 
     def _file(self, src: int, dst: int, path: tuple[str, ...], info: os.stat_result) -> None:

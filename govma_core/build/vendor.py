@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from govma_core import safefs, safetree
+from govma_core import safefs
 from govma_core.build.tarball import Member, Tarball, open_tarball
 from govma_core.errors import UnsafeTreeError
 
@@ -47,33 +47,6 @@ def preflight_tarball(path: Path, setting: str) -> list[str]:
     if magic != _GZIP_MAGIC:
         return [f"{path} ({setting}) is not a gzip file. Put the .tar.gz itself there, as it was made."]
     return []
-
-
-def install(
-    tarball: Path,
-    top: str,
-    staging_dir_fd: int,
-    into: tuple[int, str],
-    owner: tuple[int, int] | None,
-    check: Callable[[], None],
-) -> Unpacked:
-    """Unpack a tarball whose top folder is `top` into the directory `into` (a descriptor and a name below it).
-
-    It is staged in a new directory below staging_dir_fd, on the same file system, that only we can enter. VendorError
-    when the tarball is not as it must be: nothing was moved then. `check` is called between files.
-    """
-    staging = safefs.random_name("govma-vendor")
-    staged = safefs.make_directory(staging_dir_fd, staging, 0o700)
-    try:
-        if os.fstat(staged).st_uid != os.geteuid():
-            raise UnsafeTreeError("Somebody else's directory was put where a tarball is unpacked.")
-        unpacked = unpack(tarball, staged, top, owner, check)
-        with safefs.opened(*into) as target:
-            merge(staged, target, top)
-    finally:
-        os.close(staged)
-        safetree.remove(staging_dir_fd, staging)
-    return unpacked
 
 
 def unpack(tarball: Path, into_fd: int, top: str, owner: tuple[int, int] | None, check: Callable[[], None]) -> Unpacked:

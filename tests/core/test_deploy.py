@@ -1,38 +1,25 @@
-"""The whole deploy on the sample site, with the local builder: what a version holds, and what goes wrong."""
+"""The whole deploy on the sample site, with the local builder: what a version holds."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from govma_console.sample import LEGACY_VERSION as LEGACY
 from govma_core.errors import (
-    BuildError,
-    GovmaError,
-    PreflightError,
-    PublishError,
     RefusedError,
-    RunCancelled,
-    VendorError,
 )
-from govma_core.events import LogLine, StageStarted
+from govma_core.events import StageStarted
 from govma_core.versions.history import History
 from govma_core.versions.manifest import ManifestStore
-from tests.support.sites import Site, make_site
+from tests.support.sites import Site
 
-LEGACY = "data-build--2021-09-03-00h03m29s"
 STAGES = ["preflight", "source", "workdir", "assets", "vendor", "env", "ownership", "uploads", "publish", "promote"]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="changing owners needs root")
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return make_site(tmp_path / "site")
 
 
 def test_a_deploy_makes_a_whole_version_and_puts_it_live(site: Site) -> None:
@@ -208,186 +195,3 @@ def test_what_a_killed_run_left_is_removed(site: Site) -> None:
     assert not leftover.exists()
     assert site.current.name == version
     assert not (site.sample.work_dir / "half").exists()
-
-
-# What goes wrong: each a sentence, the link untouched, and the next deploy works.
-
-
-def remove_env(site: Site) -> None:
-    site.sample.env_file.unlink()
-
-
-def env_is_a_directory(site: Site) -> None:
-    remove_env(site)
-    site.sample.env_file.mkdir()
-
-
-def remove_tarball(site: Site) -> None:
-    site.settings.ee_path.unlink()
-
-
-def empty_tarball(site: Site) -> None:
-    site.settings.themes_path.write_bytes(b"")
-
-
-def no_upload_dir(site: Site) -> None:
-    shutil.rmtree(site.settings.upload_dir)
-
-
-def no_source(site: Site) -> None:
-    shutil.rmtree(site.settings.source_dir)
-
-
-@pytest.mark.parametrize(
-    ("breakage", "said"),
-    [
-        (remove_env, "env_file"),
-        (env_is_a_directory, "env_file"),
-        (remove_tarball, "ee_tarball"),
-        (empty_tarball, "themes_tarball"),
-        (no_upload_dir, "upload_dir"),
-        (no_source, "source_dir"),
-    ],
-)
-def test_a_failed_precondition_names_setting_path_and_remedy(
-    site: Site, breakage: Callable[[Site], None], said: str
-) -> None:
-    breakage(site)
-    with pytest.raises(PreflightError) as raised:
-        site.deploy()
-    (problem,) = raised.value.problems
-    assert said in problem
-    assert str(site.sample.root) in problem
-    assert raised.value.exit_code == 3
-    assert site.current.name == LEGACY
-
-
-def test_all_failed_preconditions_are_said_at_once(site: Site) -> None:
-    for breakage in (remove_env, remove_tarball, empty_tarball, no_upload_dir, no_source):
-        breakage(site)
-    with pytest.raises(PreflightError) as raised:
-        site.deploy()
-    assert len(raised.value.problems) == 5
-
-
-def corrupt(path: Path) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-
-
-def with_member(name: str, kind: bytes, target: str = "") -> Callable[[Path], None]:
-    def make(path: Path) -> None:
-        with tarfile.open(path, "w:gz") as tar:
-            member = tarfile.TarInfo(name)
-            member.type = kind
-            member.linkname = target
-            tar.addfile(member)
-
-    return make
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        corrupt,
-        with_member("ee/../../../escaped", tarfile.REGTYPE),
-        with_member("/tmp/govma-escaped", tarfile.REGTYPE),
-        with_member("ee/link", tarfile.SYMTYPE, "/etc"),
-        with_member("ee/hard", tarfile.LNKTYPE, "/etc/passwd"),
-        with_member("elsewhere/file", tarfile.REGTYPE),
-    ],
-    ids=["corrupt", "dot-dot", "absolute", "symlink", "hard link", "another top folder"],
-)
-def test_a_bad_tarball_fails_the_deploy_and_the_next_one_works(site: Site, damage: Callable[[Path], None]) -> None:
-    good = site.settings.ee_path.read_bytes()
-    damage(site.settings.ee_path)
-    with pytest.raises(VendorError, match=site.settings.ee_tarball):
-        site.deploy()
-    assert site.current.name == LEGACY
-    assert not list(site.sample.root.rglob("escaped"))
-    site.settings.ee_path.write_bytes(good)
-    assert site.deploy().version == site.current.name
-
-
-@pytest.mark.parametrize("step", [0, 1, 2])
-def test_a_build_that_fails_names_the_command_and_keeps_the_work_dir(site: Site, step: int) -> None:
-    commands = ["true", "true", "true"]
-    commands[step] = "echo before; false"
-    site.flags |= {"install_command": commands[0], "build_commands": commands[1:]}
-    with pytest.raises(BuildError, match="echo before; false"):
-        site.deploy()
-    assert "before" in site.log("output")
-    assert site.current.name == LEGACY
-    assert (site.sample.work_dir / "data/html").is_dir()
-    site.flags.clear()
-    assert site.deploy().version == site.current.name
-
-
-def test_a_build_that_removes_what_a_version_needs_fails(site: Site) -> None:
-    site.flags |= {"install_command": "rm -rf data/system", "build_commands": [], "asset_inputs": []}
-    with pytest.raises(GovmaError):
-        site.deploy()
-    assert site.current.name == LEGACY
-
-
-@pytest.mark.parametrize("kind", ["directory", "outside"])
-def test_a_pointer_that_somebody_set_stops_the_deploy_before_it_begins(site: Site, tmp_path: Path, kind: str) -> None:
-    link = site.settings.versions_dir / "current-version"
-    link.unlink()
-    link.mkdir() if kind == "directory" else link.symlink_to(tmp_path)
-    with pytest.raises(PreflightError, match="current-version"):
-        site.deploy()
-    link.rmdir() if kind == "directory" else link.unlink()
-    assert site.deploy().version == site.current.name
-
-
-@pytest.mark.parametrize("kind", ["missing", "dangling"])
-def test_a_pointer_that_leads_nowhere_is_said_and_mended_by_a_deploy(site: Site, kind: str) -> None:
-    link = site.settings.versions_dir / "current-version"
-    link.unlink()
-    if kind == "dangling":
-        link.symlink_to("data-build--gone")
-    version = site.deploy().version
-    assert "current-version" in site.log("warning")
-    assert site.current.name == version
-
-
-def test_a_version_name_that_is_taken_is_said(site: Site) -> None:
-    version = site.deploy().version
-    site.clock -= 60
-    with pytest.raises((PreflightError, PublishError), match="already something called"):
-        site.deploy()
-    assert site.current.name == version
-
-
-def test_a_cancel_between_stages_leaves_everything_as_it_was(site: Site) -> None:
-    context = site.context()
-    seen: list[str] = []
-
-    def emit(event: object) -> None:
-        site.events.append(event)  # type: ignore[arg-type]
-        if isinstance(event, StageStarted):
-            seen.append(event.stage)
-            if event.stage == "vendor":
-                site.cancellation.request()
-
-    context.reporter._emit = emit
-    from govma_core.operations import deploy
-
-    with pytest.raises(RunCancelled):
-        deploy.run(context)
-    assert seen[-1] in ("vendor", "env")
-    assert site.current.name == LEGACY
-    assert site.deploy().version == site.current.name
-
-
-def test_nothing_of_the_build_can_put_control_sequences_into_the_log(site: Site) -> None:
-    site.flags |= {
-        "install_command": r"printf '\033[2Jcleared\033]0;title\007\r50%%\r100%%\n\377\376bad\n'",
-        "build_commands": [],
-        "asset_inputs": [],
-    }
-    site.deploy()
-    output = [event.text for event in site.events if isinstance(event, LogLine) and event.level == "output"]
-    assert "100%" in output
-    assert not any(ord(char) < 32 for line in output for char in line)

@@ -126,7 +126,11 @@ def place(**settings: Any) -> Iterator[Place]:
     try:
         root.chmod(0o755)
         (root / "versions").mkdir()
-        defaults = {"versions_dir": root / "versions", "work_dir": root / "work", "build_timeout": PATIENCE}
+        defaults: dict[str, Any] = {
+            "versions_dir": root / "versions",
+            "work_dir": root / "work",
+            "build_timeout": PATIENCE,
+        }
         yield Place(root, Settings(**(defaults | {"node_modules_dir": root / "kept"} | settings)))
     finally:
         shutil.rmtree(root)

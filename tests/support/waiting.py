@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], what: str, patience: float = 60.0) -> T:
+def wait_for(condition: Callable[[], T | None], what: str, patience: float = 60.0) -> T:
     """Call until the answer is true, and give it; AssertionError names what did not come."""
     deadline = time.monotonic() + patience
     while True:

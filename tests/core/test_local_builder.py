@@ -1,0 +1,220 @@
+"""The build on this machine: as the build's user, with node_modules moved in and out, and nothing left running."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from govma_core.build import reaper
+from govma_core.errors import BuildError
+from tests.support.builder_contract import BuilderContract
+from tests.support.builds import Place, alive, wait_until
+from tests.support.builds import place as made_place
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="another user's build needs root")
+DAEMON = "(setsid sh -c 'echo $$ > pid; while :; do echo tick > tick; sleep 0.01; done' {streams} &)"
+UNTIL_TICK = "until [ -s tick ]; do sleep 0.01; done"
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    with made_place(builder="local") as place:
+        yield place
+
+
+def fill(directory: Path, place: Place) -> None:
+    directory.mkdir(exist_ok=True)
+    (directory / "package").write_text("kept")
+    if os.geteuid() == 0:
+        os.chown(directory, *place.settings.build_owner)
+        os.chown(directory / "package", *place.settings.build_owner)
+
+
+class TestLocalBuilder(BuilderContract):
+    """The common tests, and no process left after any of them."""
+
+    @pytest.fixture(autouse=True)
+    def _nothing_left(self, place: Place) -> Iterator[None]:
+        before = reaper.Descendants()
+        yield
+        assert before.end() == []
+        assert reaper.marked(f"GOVMA_BUILD_FOR={place.settings.versions_dir}", place.settings.build_uid) == []
+
+
+@pytest.mark.parametrize("streams", [">/dev/null 2>&1", ""], ids=["quiet", "holding the pipe"])
+def test_a_daemon_that_escaped_does_not_outlive_the_build(place: Place, streams: str) -> None:
+    place.build(DAEMON.format(streams=streams), UNTIL_TICK)
+    assert not alive(int((place.work / "pid").read_text()))
+
+
+def test_a_daemon_that_fills_the_pipe_does_not_keep_the_build_going(place: Place) -> None:
+    place.build("(setsid sh -c 'echo $$ > pid; exec yes' &)", "until [ -s pid ]; do sleep 0.01; done")
+    assert not alive(int((place.work / "pid").read_text()))
+
+
+def test_a_daemon_of_a_failing_build_is_ended_too(place: Place) -> None:
+    with pytest.raises(BuildError, match="exit code 3"):
+        place.build(DAEMON.format(streams=""), UNTIL_TICK, "exit 3")
+    assert not alive(int((place.work / "pid").read_text()))
+
+
+def test_the_subreaper_flag_is_given_back_and_children_from_before_are_spared(place: Place) -> None:
+    pid = os.posix_spawnp("sleep", ["sleep", "1000"], os.environ)
+    try:
+        place.build("echo done")
+        assert alive(pid)
+        with reaper.contained():
+            pass
+        assert alive(pid)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def test_node_modules_is_there_in_the_build_and_kept_after_it(place: Place) -> None:
+    fill(place.cache, place)
+    place.build("cat node_modules/package; [ ! -L node_modules ] && echo more > node_modules/new")
+    assert place.lines() == ["kept"]
+    assert (place.cache / "new").read_text() == "more\n"
+    assert not (place.work / "node_modules").exists()
+
+
+def test_a_first_build_makes_what_is_kept(place: Place) -> None:
+    place.build("mkdir node_modules; echo made > node_modules/package")
+    assert (place.cache / "package").read_text() == "made\n"
+
+
+def test_node_modules_is_kept_when_the_build_fails_or_takes_too_long(place: Place) -> None:
+    fill(place.cache, place)
+    with pytest.raises(BuildError):
+        place.build("false")
+    assert (place.cache / "package").exists()
+    place.set(build_timeout=1)
+    with pytest.raises(BuildError):
+        place.build("sleep 1000")
+    assert (place.cache / "package").exists()
+
+
+@pytest.mark.parametrize("left", ["ln -s {root}/treasure node_modules", "echo file > node_modules"])
+def test_a_node_modules_that_is_no_directory_is_not_followed_or_kept(place: Place, left: str) -> None:
+    (place.root / "treasure").mkdir()
+    (place.root / "treasure/gold").touch()
+    fill(place.cache, place)
+    place.build("rm -rf node_modules", left.format(root=place.root))
+    assert not os.path.lexists(place.cache)
+    assert (place.root / "treasure/gold").exists()
+    assert any("not kept" in line for line in place.lines("warning"))
+
+
+def test_a_kept_directory_that_is_a_link_is_left_alone(place: Place) -> None:
+    fill(place.root / "elsewhere", place)
+    place.cache.symlink_to("elsewhere")
+    place.build("[ ! -e node_modules ]")
+    assert place.cache.is_symlink()
+    assert (place.root / "elsewhere/package").exists()
+    assert len([line for line in place.lines("warning") if "goes without" in line]) == 1
+
+
+def test_a_kept_directory_on_another_file_system_is_said_once(place: Place) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        assert os.stat(other).st_dev != os.stat(place.root).st_dev, "this test needs two file systems"
+        place.set(node_modules_dir=Path(other, "kept"))
+        fill(place.cache, place)
+        place.build("[ ! -e node_modules ]", "mkdir node_modules")
+        assert (place.cache / "package").exists()
+    assert len(place.lines("warning")) == 1
+    assert "Invalid cross-device link" in place.lines("warning")[0]
+
+
+def test_what_a_killed_run_left_is_ended_and_its_node_modules_kept(place: Place) -> None:
+    fill(place.cache, place)
+    with place.detached("echo $$ > pid; (setsid sleep 1000 & echo $! > daemon); echo ready; sleep 1000") as process:
+        assert process.stdout is not None
+        wait_until(lambda: process.stdout and process.stdout.readline() == "ready\n", "the build's line")
+    pids = [int((place.work / name).read_text()) for name in ("pid", "daemon")]
+    assert [alive(pid) for pid in pids] == [True, True]
+    assert not place.cache.exists()
+
+    place.builder.remove_leftovers(place.reporter)
+
+    assert [alive(pid) for pid in pids] == [False, False]
+    assert (place.cache / "package").read_text() == "kept"
+    assert any(f"Ended process {pids[0]} " in line for line in place.lines("warning"))
+    place.events.clear()
+    place.builder.remove_leftovers(place.reporter)
+    assert place.events == []
+
+
+def test_a_link_in_the_work_dir_is_not_taken_for_a_left_node_modules(place: Place) -> None:
+    place.lend()
+    fill(place.root / "treasure", place)
+    (place.work / "node_modules").symlink_to(place.root / "treasure")
+    place.builder.remove_leftovers(place.reporter)
+    assert not os.path.lexists(place.cache)
+    assert place.events == []
+
+
+def test_a_kept_directory_with_content_is_not_replaced_by_a_left_one(place: Place) -> None:
+    place.lend()
+    fill(place.work / "node_modules", place)
+    fill(place.cache, place)
+    (place.cache / "package").write_text("newer")
+    place.builder.remove_leftovers(place.reporter)
+    assert (place.cache / "package").read_text() == "newer"
+
+
+def test_nothing_is_left_over_where_there_is_no_work_dir(place: Place) -> None:
+    place.builder.remove_leftovers(place.reporter)
+    assert place.events == []
+
+
+def test_preflight_names_the_programs_that_are_missing(place: Place) -> None:
+    place.set(install_command="no-such-installer install", build_commands=("true", "cd x && y", "no-such-tool"))
+    problems = place.builder.preflight()
+    assert [problem.split(",")[0] for problem in problems] == [
+        "The build needs no-such-installer",
+        "The build needs no-such-tool",
+    ]
+
+
+@as_root
+@pytest.mark.root
+def test_preflight_sees_that_the_build_user_cannot_reach_the_work_dir(place: Place) -> None:
+    place.set(install_command="true", build_commands=())
+    assert place.builder.preflight() == []
+    place.root.chmod(0o700)
+    (problem,) = place.builder.preflight()
+    assert str(place.root) in problem
+
+
+@as_root
+@pytest.mark.root
+def test_the_build_has_no_groups_and_no_rights_of_ours(place: Place) -> None:
+    place.build("id -u; id -G; grep CapEff /proc/self/status; cat /etc/shadow 2>/dev/null || echo refused")
+    assert place.lines() == ["1000", "1000", "CapEff:    0000000000000000", "refused"]
+
+
+@as_root
+@pytest.mark.root
+def test_a_user_without_home_gets_the_work_dir(place: Place) -> None:
+    place.set(build_uid=54321, build_gid=54321)
+    place.build("echo $HOME; touch $HOME/mine")
+    assert place.lines() == [str(place.work)]
+
+
+def test_the_environment_is_identified_by_the_tools_in_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = place.root / "bin"
+    tools.mkdir()
+    (tools / "node").write_text("#!/bin/sh\necho v1.2.3\n")
+    (tools / "node").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools), prepend=os.pathsep)
+    first = place.builder.prepare(io.BytesIO(b"a tar that nobody reads"), place.reporter)
+    assert "node v1.2.3" in first
+    assert first == place.builder.prepare(None, place.reporter)
+    assert len(place.lines("info")) == 1
