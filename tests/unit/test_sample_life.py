@@ -19,7 +19,6 @@ from govma_console.sample import (
 from govma_console.sample.repository import GitFailed, git
 from govma_core.errors import RefusedError
 
-
 COMPILED = "data/system/user/templates/portal/css.group/site.css"
 
 
