@@ -61,11 +61,10 @@ def run(context: Context, *, ref: str | None = None, rebuild: bool = False, prom
 
 
 def _in_a_second_of_its_own(context: Context) -> Context:
-    """Wait for the next second when a deploy of this very second has taken the name that this one would give."""
+    """Begin a second later when a deploy that began in this very second has taken the name that this one would give."""
     path = context.settings.versions_dir / version_name(context.local_start)
-    now = time.time()
-    if os.path.lexists(path) and int(now) == int(context.started):
-        time.sleep(1 - now % 1)
+    if os.path.lexists(path) and abs(time.time() - context.started) < 1:
+        time.sleep(1)
         return dataclasses.replace(context, started=time.time())
     return context
 

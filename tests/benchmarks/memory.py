@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-import threading
+import time
 from pathlib import Path
 
 from govma_console.sample import SampleSite, create_sample
@@ -17,7 +17,7 @@ _FLOOD = (
 
 
 def measure(folder: Path) -> list[Row]:
-    """Give the peak of command and runner together, in MiB."""
+    """Give the peak of all our processes together, in MiB."""
     site = create_sample(folder / "site", files=2000, vendor_files=3200)
     _large_upload(site)
     text = site.config_file.read_text()
@@ -40,34 +40,32 @@ def _large_upload(site: SampleSite) -> None:
 
 
 def _peak(command: list[str]) -> float:
-    """Run the command; add up the high-water marks of it and of its runner, sampled while they live."""
-    marks: dict[int, int] = {}
+    """Run the command; give the highest sum over it and everything below it, sampled every few milliseconds."""
+    peak = 0
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        done = threading.Event()
-        watcher = threading.Thread(target=_watch, args=(process.pid, marks, done))
-        watcher.start()
-        code = process.wait()
-        done.set()
-        watcher.join()
-    if code != 0:
-        raise RuntimeError(f"the deploy exited with {code}")
-    return sum(marks.values()) / 1024
+        while process.poll() is None:
+            peak = max(peak, sum(_memory(pid) for pid in _ours(process.pid)))
+            time.sleep(0.005)
+    if process.returncode != 0:
+        raise RuntimeError(f"the deploy exited with {process.returncode}")
+    return peak / 1024
 
 
-def _watch(pid: int, marks: dict[int, int], done: threading.Event) -> None:
-    while not done.wait(0.01):
-        for found in (pid, *_runners(pid)):
-            try:
-                status = Path(f"/proc/{found}/status").read_text()
-            except OSError:
-                continue
-            for line in status.splitlines():
-                if line.startswith("VmHWM:"):
-                    marks[found] = int(line.split()[1])
-
-
-def _runners(pid: int) -> list[int]:
+def _memory(pid: int) -> int:
+    """Give the proportional set size in KiB: what processes share is counted once (proc_pid_smaps_rollup(5))."""
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+
+
+def _ours(pid: int) -> list[int]:
+    """Give a process and the Python processes below it; git and the build's own programs are not ours."""
+    try:
+        name = Path(f"/proc/{pid}/comm").read_text()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return []
+    found = [pid] if name.startswith(("python", "govma")) else []
+    return found + [below for child in children for below in _ours(int(child))]
