@@ -5,23 +5,56 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO
 
 import git
+from gitdb.exc import ODBError
 
 from govma_core.errors import SourceError
 from govma_core.text import clean_line
 
+# `git rev-parse --local-env-vars`: set in a git hook, say, they would lead git to another repository or index.
+_LOCAL_VARIABLES = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS",
+    "GIT_DIR", "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
+)  # fmt: skip
+
+# Hooks and monitors of the checkout are programs that somebody else may have put there; we may be root.
+_NO_PROGRAMS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
+
 Waiting = Callable[[], AbstractContextManager[None]]
+
+
+class GitFailedError(SourceError):
+    """A git command ended with an exit code that is not 0."""
+
+    def __init__(self, message: str, code: int) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+@contextmanager
+def readable(directory: Path) -> Iterator[None]:
+    """Turn what GitPython raises over a repository that it cannot read into a SourceError."""
+    try:
+        yield
+    except (git.GitError, ODBError, ValueError) as error:
+        words = clean_line(" ".join(str(error).split()))[:300]
+        raise SourceError(
+            f"The repository in {directory} cannot be read: {words}. `git status` and `git fsck` there say more."
+        ) from error
 
 
 class GitCommands:
     """Runs git in one checkout. Each command has a session of its own, so that its helpers end with it."""
 
     def __init__(self, directory: Path, timeout: int) -> None:
+        for name in _LOCAL_VARIABLES:
+            os.environ.pop(name, None)
         try:
             self.repo = git.Repo(directory)
         except (git.InvalidGitRepositoryError, git.NoSuchPathError):
@@ -47,7 +80,7 @@ class GitCommands:
 
     def _run(self, arguments: tuple[str, ...], stdout: int, waiting: Waiting) -> bytes:
         process = subprocess.Popen(
-            ["git", *arguments],
+            ["git", *_NO_PROGRAMS, *arguments],
             cwd=self._directory,
             env=_environment(),
             stdin=subprocess.DEVNULL,
@@ -71,16 +104,15 @@ class GitCommands:
                     ) from None
                 raise
         if process.returncode != 0:
-            raise SourceError(f"{shown} failed in {self._directory}: {_last_words(err)}")
+            raise GitFailedError(f"{shown} failed in {self._directory}: {_last_words(err)}", process.returncode)
         return out or b""
 
 
 def _environment() -> dict[str, str]:
     """Git must never ask anybody anything: there is nobody to answer."""
     ours = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_ASKPASS": "true", "SSH_ASKPASS": "true"}
-    theirs = {name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE")}
-    theirs.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=20")
-    return theirs | ours
+    ssh = {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20"}
+    return ssh | os.environ | ours
 
 
 def _last_words(err: bytes | None) -> str:

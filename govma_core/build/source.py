@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import IO
 
 import git
 
-from govma_core.build.git import GitCommands
+from govma_core.build.git import GitCommands, GitFailedError, readable
 from govma_core.errors import SourceError
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
+from govma_core.text import clean_line
 
 _REQUIRED = ("data", "data/system", "data/system/user", "data/html")
 _SHOWN = 20
@@ -65,9 +67,10 @@ class Checkout:
     def return_to_branch(self) -> None:
         """Go back to the configured branch, from wherever a killed run (or a person) left the checkout."""
         branch = self._settings.branch
-        if not self._repo.head.is_detached and self._repo.active_branch.name == branch:
-            return
-        head = self._repo.head.commit.hexsha
+        with readable(self._settings.source_dir):
+            if not self._repo.head.is_detached and self._repo.active_branch.name == branch:
+                return
+            head = self._repo.head.commit.hexsha
         if not self._git.run("for-each-ref", "--contains", head, "--count=1"):
             raise SourceError(
                 f"The checkout {self._settings.source_dir} is at {head[:9]}, a commit that is on no branch. "
@@ -87,28 +90,44 @@ class Checkout:
 
     def fast_forward(self) -> Commit:
         """Move the branch to where its remote is, if that is straight ahead; SourceError when they diverged."""
-        branch, remote = self._settings.branch, self._remote_branch
-        ours, theirs = self._repo.head.commit, self._repo.commit(remote)
-        if self._repo.is_ancestor(ours, theirs):
-            if ours != theirs:
-                self._git.run("merge", "--ff-only", "--quiet", theirs.hexsha)
-        elif self._repo.is_ancestor(theirs, ours):
-            ahead = sum(1 for _ in self._repo.iter_commits(f"{theirs.hexsha}..{ours.hexsha}"))
+        branch, settings = self._settings.branch, self._settings
+        ours, theirs, straight = self._compared()
+        if ours == theirs:
+            return ours
+        if straight == theirs:
+            self._git.run("merge", "--ff-only", "--quiet", theirs.sha)
+        elif straight == ours:
+            ahead = len(self.between(theirs.sha, ours.sha) or [])
             self._reporter.warning(
-                f"The checkout has {ahead} commit(s) that {self._settings.remote} has not; they are deployed too."
+                f"The checkout has {ahead} commit(s) that {settings.remote} has not; they are deployed too."
             )
         else:
             raise SourceError(
-                f"{branch} in {self._settings.source_dir} ({ours.hexsha[:9]}) and on {self._settings.remote} "
-                f"({theirs.hexsha[:9]}) have diverged. Nothing was changed. If the local commits are not wanted: "
-                f"`git reset --hard {self._settings.remote}/{branch}` there."
+                f"{branch} in {settings.source_dir} ({ours.short}) and on {settings.remote} ({theirs.short}) have "
+                "diverged. Nothing was changed. If the local commits are not wanted: "
+                f"`git reset --hard {settings.remote}/{branch}` there."
             )
-        return self.commit(self._repo.head.commit.hexsha)
+        return straight
+
+    def _compared(self) -> tuple[Commit, Commit, Commit | None]:
+        """Give our branch, the remote's, and the one of them that holds the other (None: they diverged)."""
+        with readable(self._settings.source_dir):
+            ours, theirs = (
+                self._repo.commit(f"refs/heads/{self._settings.branch}"),
+                self._repo.commit(self._remote_branch),
+            )
+            straight = None
+            if self._repo.is_ancestor(ours, theirs):
+                straight = _commit(theirs)
+            elif self._repo.is_ancestor(theirs, ours):
+                straight = _commit(ours)
+            return _commit(ours), _commit(theirs), straight
 
     def resolve(self, ref: str | None) -> Commit:
-        """Give the commit that a branch of the remote, a tag or a sha names (None: the remote's branch)."""
+        """Give the commit that a branch of the remote, a tag or a sha names; None: what fast_forward() would deploy."""
         if ref is None:
-            ref = self._settings.branch
+            _, theirs, straight = self._compared()
+            return straight or theirs
         names = [f"refs/remotes/{self._settings.remote}/{ref}", f"refs/tags/{ref}"]
         if re.fullmatch(r"[0-9a-fA-F]{4,40}", ref):
             names.append(ref)
@@ -122,20 +141,24 @@ class Checkout:
 
     def commit(self, sha: str) -> Commit:
         """Give what is known of a commit of the checkout."""
-        return _commit(self._repo.commit(sha))
+        with readable(self._settings.source_dir):
+            return _commit(self._repo.commit(sha))
 
     def between(self, older: str, newer: str, most: int = 500) -> list[Commit] | None:
         """Give the commits in `newer` that are not in `older`, the latest first; None when one is not there."""
         if self._sha(older) is None or self._sha(newer) is None:
             return None
-        return [_commit(found) for found in islice(self._repo.iter_commits(f"{older}..{newer}"), most)]
+        with readable(self._settings.source_dir):
+            return [_commit(found) for found in islice(self._repo.iter_commits(f"{older}..{newer}"), most)]
 
     @contextmanager
     def at(self, commit: Commit) -> Iterator[None]:
         """Have the files of a commit in the checkout for the time of the block, then go back to the branch."""
-        if commit.sha == self._repo.head.commit.hexsha:
+        if commit.sha == self._git.run("rev-parse", "HEAD").strip():
             yield
             return
+        # A name for it, so that a checkout that a killed run leaves here is never at a commit that is on no branch.
+        self._git.run("update-ref", "refs/govma-console/deployed", commit.sha)
         self._git.run("checkout", "--quiet", "--detach", commit.sha, "--")
         try:
             yield
@@ -177,24 +200,33 @@ class Checkout:
     def _sha(self, name: str) -> str | None:
         try:
             found = self._git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-        except SourceError:
-            return None
+        except GitFailedError as error:
+            if error.code == 1:
+                return None
+            raise
         return found.strip() or None
 
 
 def _commit(found: git.Commit) -> Commit:
     summary = found.summary
     text = summary.decode("utf-8", "replace") if isinstance(summary, bytes) else summary
-    return Commit(found.hexsha, text, found.author.name or "", float(found.committed_date))
+    return Commit(found.hexsha, clean_line(text), clean_line(found.author.name or ""), float(found.committed_date))
 
 
-def preflight(settings: Settings) -> list[str]:
+def preflight(settings: Settings, reporter: Reporter) -> list[str]:
     """Give a sentence for what makes source_dir unusable."""
     directory = settings.source_dir
     if not directory.is_dir():
         return [f"source_dir ({directory}) is not there. Clone the site's repository to it, or set GOV_MA_GIT_SRC_DIR."]
     try:
-        GitCommands(directory, settings.git_timeout).repo.close()
+        with closing(Checkout(settings, reporter)) as checkout:
+            checkout.require_clean()
     except SourceError as error:
-        return [str(error)]
+        if "dubious ownership" not in str(error):
+            return [str(error)]
+        owner = directory.stat().st_uid
+        return [
+            f"source_dir ({directory}) belongs to uid {owner}, and git trusts no checkout of another user than its own "
+            f"(uid {os.geteuid()}). Give it to that user: chown -R {os.geteuid()}:{os.getegid()} {directory}"
+        ]
     return []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,8 @@ from govma_core import safefs, safetree
 from govma_core.build import vendor
 from govma_core.errors import GovmaError, VendorError
 
-STAGING_PREFIX = "govma-vendor"
+_PREFIX = "govma-vendor"
+_STAGING = re.compile(rf"\.{_PREFIX}-[0-9a-f]{{16}}")
 
 _PR_SET_PDEATHSIG = 1
 
@@ -69,7 +71,7 @@ def unpacking(
     with safefs.opened_root(work_dir.parent) as beside:
         # Moving needs one file system; a work dir that is mounted has another one inside than beside it.
         place = beside if os.fstat(beside).st_dev == os.fstat(work_fd).st_dev else work_fd
-        name = safefs.random_name(STAGING_PREFIX)
+        name = safefs.random_name(_PREFIX)
         staged = safefs.make_directory(place, name, 0o700)
         try:
             started = Unpacking(staged, tarballs, owner)
@@ -80,6 +82,14 @@ def unpacking(
         finally:
             os.close(staged)
             safetree.remove(place, name)
+
+
+def sweep_staging(work_dir: Path) -> None:
+    """Remove what a killed run was unpacking beside the work dir. Only under the lock."""
+    with safefs.opened_root(work_dir.parent) as beside:
+        for entry in safefs.entries(beside):
+            if _STAGING.fullmatch(entry.name):
+                safetree.remove(beside, entry.name)
 
 
 def _work(

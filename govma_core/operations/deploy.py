@@ -11,7 +11,7 @@ from govma_core import safefs
 from govma_core.build import envfile, ownership, uploads, workdir
 from govma_core.build.builder import Builder, make_builder
 from govma_core.build.source import Checkout, Commit
-from govma_core.build.unpacking import Unpacking, unpacking
+from govma_core.build.unpacking import Unpacking, sweep_staging, unpacking
 from govma_core.build.vendor import merge
 from govma_core.errors import BuildError
 from govma_core.operations import preflight
@@ -21,7 +21,7 @@ from govma_core.reporting import StageRemark
 from govma_core.versions.manifest import Manifest, ManifestStore
 from govma_core.versions.names import version_name
 from govma_core.versions.promotion import sweep_incoming
-from govma_core.versions.publish import publish
+from govma_core.versions.publish import publish, require_free
 
 BANNER = "successfully deployed"
 
@@ -72,13 +72,13 @@ def _in_a_second_of_its_own(context: Context) -> Context:
 def _clear_leftovers(context: Context, builder: Builder) -> None:
     """Remove what a killed run left: its container first, which could still be writing."""
     builder.remove_leftovers(context.reporter)
+    sweep_staging(context.settings.work_dir)
     with safefs.opened_root(context.settings.versions_dir) as fd:
         for name in sweep_incoming(fd):
             context.reporter.info(f"Removed {name}, an incomplete copy that an interrupted run left.")
 
 
 def _bring(checkout: Checkout, ref: str | None) -> Commit:
-    checkout.require_clean()
     checkout.return_to_branch()
     checkout.fetch(everything=ref is not None)
     return checkout.resolve(ref) if ref is not None else checkout.fast_forward()
@@ -133,7 +133,7 @@ def _uploads(context: Context, html_fd: int) -> None:
     """Move what the commit brings as uploads to the persistent directories, and put links in their place."""
     settings = context.settings
     for name, target in (("uploads", settings.upload_dir), ("images", settings.image_dir)):
-        if target is None or not target.is_dir():
+        if target is None or (name == "images" and not target.exists()):
             context.reporter.info(f"image_dir ({target or 'unset'}) is not there; {name} stays in the version.")
             continue
         replaced = settings.state_dir / "replaced" / context.run_id / name
@@ -152,10 +152,15 @@ def _uploads(context: Context, html_fd: int) -> None:
 def _publish(context: Context, work_fd: int, manifest: Manifest) -> None:
     with context.reporter.stage("publish") as remark, safefs.opened_root(context.settings.versions_dir) as versions:
         check = context.reporter.cancellation.check
-        # The manifest first: a version under its official name always has one.
+        require_free(versions, manifest.version)
+        # The manifest first: a version of ours under its official name always has one.
         manifests = ManifestStore(context.settings.state_dir)
         manifests.write(dataclasses.replace(manifest, finished=time.time(), result="published"))
-        copied = publish(work_fd, "data", versions, manifest.version, context.web_owner, check)
+        try:
+            copied = publish(work_fd, "data", versions, manifest.version, context.web_owner, check)
+        except BaseException:
+            manifests.discard(manifest.version)
+            raise
         remark.note(manifest.version + (" (copied: the work dir is on another file system)" if copied else ""))
 
 

@@ -17,7 +17,7 @@ def check(context: Context, builder: Builder, *, promote: bool) -> None:
     """Raise PreflightError with a sentence for each problem; warn about what does not stand in the way."""
     settings = context.settings
     problems = [
-        *source.preflight(settings),
+        *source.preflight(settings, context.reporter),
         *_directories(settings),
         *vendor.preflight_tarball(settings.ee_path, "ee_tarball in vendor_dir"),
         *vendor.preflight_tarball(settings.themes_path, "themes_tarball in vendor_dir"),

@@ -13,7 +13,7 @@ def run(context: Context, *, version: str | None = None) -> Outcome:
     """Point `current-version` back; without `version` to the one that was live before this one, by the history."""
     with context.reporter.stage("preflight"):
         current = context.versions.pointer().version
-        target = context.versions.find(version) if version else previous(context, current)
+        target = context.versions.find(version) if version is not None else previous(context, current)
         if target.name == current:
             raise RefusedError(f"{target.name} is live already. There are:\n{context.versions.listing()}")
         require_complete(context, target)

@@ -51,6 +51,10 @@ class ManifestStore:
         self._directory.mkdir(parents=True, exist_ok=True)
         jsonfile.replace(self._path(manifest.version), dataclasses.asdict(manifest))
 
+    def discard(self, version: str) -> None:
+        """Remove the manifest of a version that did not come to be."""
+        self._path(version).unlink(missing_ok=True)
+
     def read(self, version: str) -> Manifest | None:
         """Give the manifest of a version; None when there is none (deploy.sh made it) or it is damaged."""
         data = jsonfile.read(self._path(version))

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from govma_core import safefs, safetree
-from govma_core.errors import PublishError, RefusedError
+from govma_core.errors import PublishError, RefusedError, UnsafeTreeError
 from govma_core.versions.names import OURS, POINTER
 from govma_core.versions.store import Pointer, VersionStore, missing_parts
+
+_DEEPEST = 100
+"""Levels below `system/user` in which css and js are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,9 @@ def switch(
         try:
             safefs.replace_symlink(fd, POINTER, name, owner)
         except OSError as error:
-            raise PublishError(f"{store.directory / POINTER} could not be switched: {error.strerror}.") from error
+            # An fsync that fails after the rename does not undo it.
+            if store.pointer().version != name:
+                raise PublishError(f"{store.directory / POINTER} could not be switched: {error.strerror}.") from error
     return Switch(pointer, freshened, time.monotonic() - began - (synced - syncing), synced - syncing)
 
 
@@ -70,15 +76,19 @@ def freshen(version_fd: int) -> int:
             return _freshen(user, time.time_ns())
 
 
-def _freshen(fd: int, now: int) -> int:
+def _freshen(fd: int, now: int, depth: int = 1) -> int:
     count = 0
     for entry in safefs.entries(fd):
-        if entry.is_dir(follow_symlinks=False):
-            with safefs.opened(fd, entry.name) as child:
-                count += _freshen(child, now)
-        elif entry.name.endswith((".css", ".js")) and entry.is_file(follow_symlinks=False):
-            os.utime(entry.name, ns=(now, now), dir_fd=fd, follow_symlinks=False)
-            count += 1
+        # The CMS goes on writing here. What is gone, or changed its kind, in this moment needs no fresh time; and what
+        # it nests without end must not keep anybody from rolling back.
+        with suppress(FileNotFoundError, NotADirectoryError, UnsafeTreeError):
+            if entry.is_dir(follow_symlinks=False):
+                if depth < _DEEPEST:
+                    with safefs.opened(fd, entry.name) as child:
+                        count += _freshen(child, now, depth + 1)
+            elif entry.name.endswith((".css", ".js")) and entry.is_file(follow_symlinks=False):
+                os.utime(entry.name, ns=(now, now), dir_fd=fd, follow_symlinks=False)
+                count += 1
     return count
 
 

@@ -16,10 +16,12 @@ def publish(
 ) -> bool:
     """Move the directory `tree` (below tree_dir) to `name` in the versions directory; True when it had to be copied.
 
-    Either the whole version has its name afterwards or nothing has. PublishError when the name is taken. `owner` is
-    what a copy's entries get; `step` is called now and then while copying, and may raise.
+    Either the whole version has its name afterwards, and is on the disk, or nothing has. PublishError when the name
+    is taken. `owner` is what a copy's entries get; `step` is called now and then while copying, and may raise.
     """
     try:
+        # Before the rename: a version under its name is whole after a power cut, too.
+        safefs.syncfs(tree_dir)
         _move(tree_dir, tree, versions_dir, name)
         return False
     except OSError as error:
@@ -28,6 +30,7 @@ def publish(
     incoming = safefs.random_name(INCOMING_PREFIX)
     try:
         safetree.TreeCopier(owner, step).copy_directory(tree_dir, versions_dir, tree, tree, incoming)
+        safefs.syncfs(versions_dir)
         _move(versions_dir, incoming, versions_dir, name)
     except BaseException:
         safetree.remove(versions_dir, incoming)
@@ -36,12 +39,22 @@ def publish(
     return True
 
 
+def require_free(versions_dir: int, name: str) -> None:
+    """Raise PublishError when there is anything of this name."""
+    if safefs.lstat(versions_dir, name) is not None:
+        raise _taken(name)
+
+
+def _taken(name: str) -> PublishError:
+    return PublishError(
+        f"There is already something called {name} in the versions directory. Start the deploy again: "
+        "the name is the second in which it starts."
+    )
+
+
 def _move(src_dir: int, src: str, versions_dir: int, name: str) -> None:
     try:
         safefs.rename_noreplace(src, name, src_dir_fd=src_dir, dst_dir_fd=versions_dir)
     except FileExistsError:
-        raise PublishError(
-            f"There is already something called {name} in the versions directory. Start the deploy again: "
-            "the name is the second in which it starts."
-        ) from None
+        raise _taken(name) from None
     os.fsync(versions_dir)

@@ -200,7 +200,7 @@ def test_what_is_no_checkout_is_said(tmp_path: Path, sample: SampleSite) -> None
     plain.mkdir()
     for path, said in ((plain, "not a git checkout"), (tmp_path / "none", "is not there")):
         settings = load({}, file=sample.config_file, flags={"source_dir": str(path)}).settings
-        (problem,) = source.preflight(settings)
+        (problem,) = source.preflight(settings, Reporter(lambda event: None))
         assert said in problem
         assert str(path) in problem
 
