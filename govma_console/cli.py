@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from govma_console.commands.table import COMMANDS, Command
+from govma_console.output import say, warn
 from govma_core.errors import ExitCode, GovmaError, RunCancelled
 
 
@@ -40,22 +42,26 @@ def _add(commands: argparse._SubParsersAction[argparse.ArgumentParser], command:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, and give the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names on disk need not be valid in the terminal's encoding, nor in any.
+            stream.reconfigure(errors="backslashreplace")
     parser = build_parser()
     given = parser.parse_args(arguments)
     if given.version:
         from importlib.metadata import version
 
-        print(f"govma-console {version('govma-console')}")
+        say(f"govma-console {version('govma-console')}")
         return ExitCode.OK
     if given.command is None:
         parser.print_help(sys.stderr)
         return ExitCode.USAGE
     command = next(found for found in COMMANDS if found.name == given.command)
-    module = importlib.import_module(f"govma_console.commands.{command.module}")
     try:
+        module = importlib.import_module(f"govma_console.commands.{command.module}")
         return int(getattr(module, command.function)(given))
     except GovmaError as error:
-        print(f"govma-console: {error}", file=sys.stderr)
+        warn(f"govma-console: {error}")
         return error.exit_code
     except (KeyboardInterrupt, RunCancelled):
         return ExitCode.CANCELLED
@@ -66,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         name = f" ({os.fsdecode(error.filename)})" if error.filename is not None else ""
         hint = " Run as root." if isinstance(error, PermissionError) and os.geteuid() else ""
-        print(f"govma-console: {error.strerror or error}{name}.{hint}", file=sys.stderr)
+        warn(f"govma-console: {error.strerror or error}{name}.{hint}")
         return ExitCode.FAILED
 
 

@@ -8,6 +8,7 @@ from typing import TextIO
 from govma_console.output import colour_wanted
 from govma_console.times import seconds
 from govma_core.events import Event, LogLine, Progress, RunFinished, StageFinished, StageStarted
+from govma_core.text import clean_line
 
 _RED, _YELLOW, _GREEN, _DIM, _BOLD, _PLAIN = (f"\x1b[{code}m" for code in (31, 33, 32, 2, 1, 0))
 
@@ -43,7 +44,8 @@ class Narrator:
             case RunFinished(_, result, code, message):
                 # Why it failed was said already, as an error; what was interrupted said nothing.
                 text = message if result in ("ok", "interrupted") else f"The run ended: {result} (exit code {code})."
-                self._line(self._paint(_GREEN if result == "ok" else _RED, text))
+                for line in text.split("\n"):
+                    self._line(self._paint(_GREEN if result == "ok" else _RED, clean_line(line)))
 
     def idle(self) -> None:
         """Bring the status line up to date; called a few times a second while nothing happens."""
@@ -53,7 +55,8 @@ class Narrator:
 
     def say(self, text: str) -> None:
         """Write a line of our own."""
-        self._line(text)
+        for line in text.split("\n"):
+            self._line(clean_line(line))
 
     def _line(self, text: str) -> None:
         self._show("")

@@ -6,7 +6,9 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
+
+from govma_core.text import clean_line
 
 
 def print_json(data: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
@@ -20,6 +22,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, stretch
 
     On a terminal the column number `stretch` is cut so that a row fits; elsewhere nothing is cut.
     """
+    rows = [[clean_line(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     if sys.stdout.isatty():
         import shutil
@@ -29,6 +32,16 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, stretch
     for row in [header, *rows]:
         cells = [_cut(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True)]
         print("  ".join(cells).rstrip(), flush=True)
+
+
+def say(text: str = "", stream: TextIO | None = None) -> None:
+    """Print a text of one or more lines; what came from disk or from others in it cannot control the terminal."""
+    print("\n".join(clean_line(line) for line in text.split("\n")), file=stream or sys.stdout, flush=True)
+
+
+def warn(text: str) -> None:
+    """Print a text on standard error."""
+    say(text, sys.stderr)
 
 
 def _cut(text: str, width: int) -> str:

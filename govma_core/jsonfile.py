@@ -18,6 +18,7 @@ def replace(path: Path, data: Mapping[str, Any], *, mode: int = 0o644, durable: 
     fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(fd, "w", encoding="utf-8") as file:
+            os.fchmod(fd, mode)
             json.dump(data, file, ensure_ascii=False, indent=1)
             file.write("\n")
             if durable:
@@ -29,6 +30,22 @@ def replace(path: Path, data: Mapping[str, Any], *, mode: int = 0o644, durable: 
         raise
     if durable:
         sync_directory(path.parent)
+
+
+def put_file(path: Path, text: str, *, replace: bool) -> None:
+    """Make a text file whole or not at all; FileExistsError when it is there and is not to be replaced."""
+    staged = path.with_name(f".{path.name}-{os.urandom(8).hex()}")
+    try:
+        with staged.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            staged.replace(path)
+        else:
+            os.link(staged, path)
+    finally:
+        staged.unlink(missing_ok=True)
 
 
 def read(path: Path) -> dict[str, Any] | None:

@@ -121,7 +121,7 @@ class Reporter:
             raise
         finally:
             seconds = round(time.monotonic() - began, 3)
-            self._emit(StageFinished(time.time(), name, remark.outcome, seconds, remark.text))
+            self._emit(StageFinished(time.time(), name, remark.outcome, seconds, clean_line(remark.text)))
 
     def _lines(self, level: Level, text: str) -> None:
         for line in text.split("\n"):

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from govma_console.narration import Narrator
+from govma_console.output import warn
 from govma_core.errors import ExitCode, RefusedError
 from govma_core.runs.cancel import cancel
 from govma_core.runs.launch import StartedRun
@@ -20,7 +21,7 @@ def follow_started(settings: Settings, started: StartedRun) -> tuple[RunRecord, 
     record = follow_to_end(store, started.record.id, interrupt_cancels=True, gone=started.gone)
     code = record.exit_code if record.exit_code is not None and record.ended else started.process.wait()
     if not record.ended:
-        print(f"The run could not write down how it ended. Is there room in {settings.state_dir}?", file=sys.stderr)
+        warn(f"The run could not write down how it ended. Is there room in state_dir ({settings.state_dir})?")
     # A runner that was killed has a negative code.
     return record, code if code >= 0 else ExitCode.FAILED
 
@@ -34,12 +35,14 @@ def follow_to_end(
     following. Both of these exit with 130.
     """
     narrator = Narrator(sys.stderr)
-    events = follow(store, run_id, idle=narrator.idle, gone=gone)
     asked = not interrupt_cancels
     told = 0
     while True:
         try:
-            for event in events:
+            if interrupt_cancels and asked:
+                _ask(store, run_id, narrator)
+                interrupt_cancels = False
+            for event in follow(store, run_id, skip=told, idle=narrator.idle, gone=gone):
                 narrator.tell(event)
                 told += 1
             return store.read(run_id)
@@ -48,9 +51,11 @@ def follow_to_end(
                 narrator.say(f"The run goes on. `govma-console attach {run_id}` follows it again.")
                 raise SystemExit(ExitCode.CANCELLED) from None
             asked = True
-            narrator.say("Cancelling. Once more Ctrl-C leaves it to itself.")
-            try:
-                cancel(store, run_id)
-            except RefusedError as error:
-                narrator.say(str(error))
-            events = follow(store, run_id, skip=told, idle=narrator.idle, gone=gone)
+
+
+def _ask(store: RunStore, run_id: str, narrator: Narrator) -> None:
+    narrator.say("Cancelling. Once more Ctrl-C leaves it to itself.")
+    try:
+        cancel(store, run_id)
+    except RefusedError as error:
+        narrator.say(str(error))

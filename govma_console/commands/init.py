@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from govma_core.errors import ExitCode, RefusedError, UsageError
+from govma_core.jsonfile import put_file
 from govma_core.settings import DEFAULT_FILE, load
 from govma_core.settings.exports import read_exports
 from govma_core.settings.toml import commented_file
@@ -18,8 +19,7 @@ def init(given: argparse.Namespace) -> int:
     path: Path = given.output or given.config or DEFAULT_FILE
     chosen = _from_script(given.script) if given.script else {}
     try:
-        with path.open("w" if given.force else "x", encoding="utf-8") as file:
-            file.write(commented_file(chosen))
+        put_file(path, commented_file(chosen), replace=given.force)
     except FileExistsError:
         raise RefusedError(f"{path} is there already; --force replaces it, -o FILE writes elsewhere.") from None
     except OSError as error:

@@ -9,7 +9,7 @@ import time
 
 from govma_console.commands.settings import effective
 from govma_console.narration import Narrator
-from govma_console.output import print_json, print_table
+from govma_console.output import print_json, print_table, say
 from govma_console.times import local_time
 from govma_core.build.source import Commit
 from govma_core.errors import ExitCode
@@ -28,13 +28,13 @@ def show_pending(given: argparse.Namespace) -> int:
         return ExitCode.OK
     if found.commits is None:
         what = f"{found.live} has no recorded commit" if found.live else "nothing is live"
-        print(f"{found.target.short} {found.target.subject} would be deployed; {what}, so there is no list.")
+        say(f"{found.target.short} {found.target.subject} would be deployed; {what}, so there is no list.")
         return ExitCode.OK
     if not found.commits and not found.undone:
-        print(f"Nothing is pending: {found.target.short} is live.")
+        say(f"Nothing is pending: {found.target.short} is live.")
     _print(found.commits)
     if found.undone:
-        print("Live now, and not in what would be deployed:")
+        say("Live now, and not in what would be deployed:")
         _print(found.undone)
     return ExitCode.OK
 

@@ -7,7 +7,7 @@ import dataclasses
 
 from govma_console.commands.runs import as_json
 from govma_console.commands.settings import effective
-from govma_console.output import print_json
+from govma_console.output import print_json, say
 from govma_console.times import age, local_time
 from govma_core.errors import ExitCode
 from govma_core.runs.lock import lock_holder
@@ -39,18 +39,18 @@ def status(given: argparse.Namespace) -> int:
             }
         )
         return ExitCode.OK
-    print(f"current-version  {pointer.version or 'none'}")
+    say(f"current-version  {pointer.version or 'none'}")
     if pointer.problem:
-        print(f"  problem        {pointer.problem}")
+        say(f"  problem        {pointer.problem}")
     if manifest:
-        print(f"  commit         {manifest.commit[:9]}  {manifest.subject}  ({manifest.author})")
+        say(f"  commit         {manifest.commit[:9]}  {manifest.subject}  ({manifest.author})")
     if since:
-        print(f"  live since     {local_time(since.at)} ({age(since.at)}), {since.how} by {since.by}")
+        say(f"  live since     {local_time(since.at)} ({age(since.at)}), {since.how} by {since.by}")
     elif pointer.version:
-        print("  live since     not recorded: the link was set by hand or by deploy.sh")
-    print(f"running          {holder.sentence() if holder else 'nothing'}")
+        say("  live since     not recorded: the link was set by hand or by deploy.sh")
+    say(f"running          {holder.sentence() if holder else 'nothing'}")
     if last and last.ended:
         lines = last.message.split("\n")
-        print(f"last run         {last.id}  {last.operation}: {last.state}, {age(last.finished or last.created)}")
-        print("\n".join(f"  {line}" for line in lines))
+        say(f"last run         {last.id}  {last.operation}: {last.state}, {age(last.finished or last.created)}")
+        say("\n".join(f"  {line}" for line in lines))
     return ExitCode.OK

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from typing import Any
 
 from govma_console.commands.settings import effective
-from govma_console.output import print_json, print_table
+from govma_console.output import print_json, print_table, warn
 from govma_core.errors import ExitCode
 from govma_core.settings import Settings
 from govma_core.versions.manifest import Manifest, ManifestStore
@@ -42,10 +41,10 @@ def print_versions(settings: Settings) -> None:
     rows = [_row(found, manifests.read(found.name), pointer.version) for found in store.versions()]
     print_table(header, rows, stretch=3)
     if pointer.problem:
-        print(f"warning: {pointer.problem}", file=sys.stderr)
+        warn(f"warning: {pointer.problem}")
     others = store.other_names()
     if others:
-        print(f"Left alone in {settings.versions_dir}: {', '.join(others)}", file=sys.stderr)
+        warn(f"Left alone in {settings.versions_dir}: {', '.join(others)}")
 
 
 def state_of(version: Version, manifest: Manifest | None) -> str:

@@ -128,6 +128,9 @@ def remove_sample(root: Path) -> None:
 def _refuse_foreign(root: Path) -> None:
     marker = root / _MARKER
     try:
+        # Its settings are obeyed, perhaps by root: nobody else may have written them.
+        if any(path.lstat().st_uid != os.geteuid() or path.lstat().st_mode & 0o022 for path in (root, marker)):
+            raise ValueError
         if marker.is_symlink():
             raise ValueError
         content = json.loads(marker.read_text(encoding="utf-8"))

@@ -12,10 +12,14 @@ from govma_core.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class BuildJob:
-    """One build: where, what, and under which run's name."""
+    """One build: where, what, and under which run's name.
+
+    `work_fd` is the opened work dir: its name could lead elsewhere once the build's user has it.
+    """
 
     run_id: str
     work_dir: Path
+    work_fd: int
     commands: tuple[str, ...]
 
 

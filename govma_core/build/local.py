@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
-from govma_core import safefs
 from govma_core.build import node_modules, reaper
 from govma_core.build.builder import BuildJob
 from govma_core.build.local_process import identity, running
@@ -72,8 +71,7 @@ class LocalBuilder:
         script = BuildScript(job.commands)
         log = BuildLog(script, reporter)
         with (
-            safefs.opened_root(job.work_dir) as work_fd,
-            node_modules.lent(self._settings.node_modules_dir, work_fd, reporter),
+            node_modules.lent(self._settings.node_modules_dir, job.work_fd, reporter),
             ExitStack() as stack,
         ):
             environment = self._environment(job.work_dir)

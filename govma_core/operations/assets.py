@@ -84,7 +84,8 @@ class AssetStage:
         workdir.lend(work_fd, self.context.build_owner)
         try:
             self.builder.build(
-                BuildJob(self.context.run_id, settings.work_dir, settings.all_build_commands), self.context.reporter
+                BuildJob(self.context.run_id, settings.work_dir, work_fd, settings.all_build_commands),
+                self.context.reporter,
             )
         finally:
             workdir.take_back(work_fd)

@@ -33,7 +33,10 @@ def check(context: Context, builder: Builder, *, promote: bool) -> None:
 
 def _directories(settings: Settings) -> list[str]:
     problems = []
-    for name, path in (("versions_dir", settings.versions_dir), ("upload_dir", settings.upload_dir)):
+    places = [("versions_dir", settings.versions_dir), ("upload_dir", settings.upload_dir)]
+    if settings.image_dir is not None and os.path.lexists(settings.image_dir):
+        places.append(("image_dir", settings.image_dir))
+    for name, path in places:
         if not path.is_dir():
             problems.append(f"{name} ({path}) is not there or is no directory. {_creation(path, settings)}")
         elif not os.access(path, os.W_OK | os.X_OK):

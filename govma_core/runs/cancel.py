@@ -25,7 +25,8 @@ def cancel(store: RunStore, run_id: str, patience: float = 10.0) -> RunRecord:
             raise RefusedError(f"Run {record.id} does not start; look at {store.path(record.id) / 'runner.err'}.")
         time.sleep(0.02)
     try:
-        record.process.signal(signal.SIGTERM)
+        if not record.process.signal(signal.SIGTERM):
+            raise RefusedError(f"Run {record.id} has just ended; there is nothing to cancel.")
     except PermissionError:
         raise RefusedError(f"Run {record.id} belongs to another user; cancel it as root.") from None
     return record

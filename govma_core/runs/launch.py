@@ -55,9 +55,11 @@ def prepared_store(settings: Settings) -> RunStore:
     """Give the run store, its directory made; RefusedError when this user may not write there."""
     directory: Path = settings.state_dir
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o755)
         store = RunStore(directory)
-        store.directory.mkdir(exist_ok=True, mode=0o755)
+        for path in (directory, store.directory):
+            if not path.is_dir():
+                path.mkdir(parents=True)
+                path.chmod(0o755)
     except OSError as error:
         raise RefusedError(f"state_dir ({directory}) cannot be made: {error.strerror}. Run as root.") from None
     if not os.access(store.directory, os.W_OK):

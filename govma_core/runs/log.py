@@ -51,6 +51,9 @@ class EventLog:
     def flush(self, now: float | None = None) -> None:
         """Hand everything to the kernel."""
         self._flushed = time.monotonic() if now is None else now
+        if self.broken is not None and self._buffer:
+            # What was written last may be half a line; the next one must not be lost with it.
+            self._buffer[:0] = b"\n"
         try:
             while self._buffer:
                 del self._buffer[: os.write(self._fd, self._buffer)]

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,10 +74,13 @@ class RunStore:
         self.directory.mkdir(parents=True, exist_ok=True)
         now = time.time()
         while True:
-            stamp = datetime.fromtimestamp(now).astimezone().strftime("%Y%m%d-%H%M%S")
+            # UTC: the order of ids is the order of runs, also in the hour that summer time ends.
+            stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
             run_id = f"{stamp}-{os.urandom(2).hex()}"
             try:
-                self.path(run_id).mkdir(mode=0o755)
+                self.path(run_id).mkdir()
+                # Whatever the caller's umask: who runs what is for everybody to read, the log is not.
+                self.path(run_id).chmod(0o755)
                 break
             except FileExistsError:
                 continue
@@ -129,6 +132,9 @@ class RunStore:
                 raise UsageError("There was no run yet.")
             return record
         ids = [name for name in self.ids() if name.startswith(wanted) or name.endswith(wanted)]
+        if len(ids) > 1 and wanted not in ids:
+            shown = "\n".join(f"  {name}" for name in ids[:20])
+            raise UsageError(f"{wanted!r} does not name one run; it could be:\n{shown}")
         return self.read(ids[0] if len(ids) == 1 else wanted)
 
     def settle(self) -> list[RunRecord]:

@@ -7,7 +7,6 @@ for what should never happen.
 from __future__ import annotations
 
 import dataclasses
-import errno
 import importlib
 import os
 import signal
@@ -25,6 +24,7 @@ from govma_core.reporting import Cancellation, Reporter
 from govma_core.runs.lock import Holder, held_lock
 from govma_core.runs.log import EventLog
 from govma_core.runs.record import RunStore, State
+from govma_core.runs.system_errors import os_sentence
 from govma_core.settings import from_plain
 
 OPERATIONS = ("deploy", "promote", "rollback")
@@ -47,7 +47,18 @@ class Runner:
     def execute(self) -> int:
         """Run to the end, whatever that is; give the exit code."""
         signal.signal(signal.SIGTERM, self._on_signal)
-        state, code, outcome = self._outcome()
+        record = self._record
+        try:
+            with held_lock(self._store.state_dir, Holder(record.id, record.operation, record.by, record.created)):
+                # The end is written down before the lock is free: no other run begins while this one seems to run.
+                return self._finish(*self._outcome())
+        except BusyError as error:
+            self._reporter.error(str(error))
+            return self._finish("busy", error.exit_code, Outcome(str(error)))
+        except OSError as error:
+            return self._finish("failed", ExitCode.FAILED, self._told(error))
+
+    def _finish(self, state: State, code: ExitCode, outcome: Outcome) -> int:
         # All lines first, then the record, then the end: a follower that sees the record ended misses nothing.
         self._log.flush()
         self._update(
@@ -64,29 +75,28 @@ class Runner:
         return int(code)
 
     def _outcome(self) -> tuple[State, ExitCode, Outcome]:
-        record = self._record
         try:
-            holder = Holder(record.id, record.operation, record.by, record.created)
-            with held_lock(self._store.state_dir, holder):
-                return "ok", ExitCode.OK, self._run_operation()
+            return "ok", ExitCode.OK, self._run_operation()
         except RunCancelled:
             self._reporter.warning("Cancelled. The work dir is kept; current-version is as it was.")
             return "cancelled", ExitCode.CANCELLED, Outcome("Cancelled.")
         except GovmaError as error:
             self._reporter.error(str(error))
-            states: dict[type[GovmaError], State] = {BusyError: "busy", RefusedError: "refused"}
-            return states.get(type(error), "failed"), error.exit_code, Outcome(str(error))
+            return "refused" if isinstance(error, RefusedError) else "failed", error.exit_code, Outcome(str(error))
         except OSError as error:
-            sentence = _os_sentence(error, self._record.stage)
-            self._reporter.error(sentence)
-            traceback.print_exc()
-            return "failed", ExitCode.FAILED, Outcome(sentence)
+            return "failed", ExitCode.FAILED, self._told(error)
         except Exception as error:  # a fault of this program: still recorded, with where to look
-            where = self._store.path(record.id) / "runner.err"
+            where = self._store.path(self._record.id) / "runner.err"
             sentence = f"This is a fault of govma-console ({type(error).__name__}); please report it with {where}."
             self._reporter.error(sentence)
             traceback.print_exc()
             return "failed", ExitCode.FAILED, Outcome(sentence)
+
+    def _told(self, error: OSError) -> Outcome:
+        sentence = os_sentence(error, self._record.stage, self._settings)
+        self._reporter.error(sentence)
+        traceback.print_exc()
+        return Outcome(sentence)
 
     def _run_operation(self) -> Outcome:
         record = self._record
@@ -119,18 +129,6 @@ class Runner:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._cancellation.request()
-
-
-def _os_sentence(error: OSError, stage: str) -> str:
-    name = f" ({os.fsdecode(error.filename)})" if error.filename is not None else ""
-    advice = {
-        errno.ENOSPC: "Free some space there, then run it again.",
-        errno.EDQUOT: "Free some space there, then run it again.",
-        errno.EROFS: "Mount it for writing, then run it again.",
-        errno.EACCES: "Run as root.",
-        errno.EPERM: "Run as root.",
-    }.get(error.errno or 0, "")
-    return f"{stage or 'The start'} failed: {error.strerror}{name}. {advice}".rstrip()
 
 
 def main() -> int:

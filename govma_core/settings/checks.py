@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from govma_core.settings.model import Settings
@@ -14,25 +15,23 @@ _ROLES = (
 def check_together(settings: Settings) -> list[str]:
     """Give a sentence for each combination that would destroy something or cannot work."""
     problems = []
-    work = settings.work_dir
+    paths = {role: _real(path) for role in _ROLES if (path := getattr(settings, role)) is not None}
+    work, state = _real(settings.work_dir), paths["state_dir"]
     if len(work.parts) < 3:
         problems.append(f"work_dir is {work}: it is emptied at each deploy, so it must be a directory of its own.")
-    for role in _ROLES:
-        path: Path | None = getattr(settings, role)
-        if path is not None and (path == work or work in path.parents):
+    for role, path in paths.items():
+        if path == work or work in path.parents:
             problems.append(
                 f"work_dir ({work}) is emptied at each deploy, but {role} ({path}) lies in it; "
                 "give it a directory of its own."
             )
-    for outer in (settings.versions_dir, settings.source_dir, settings.upload_dir, settings.node_modules_dir):
-        if outer == work or outer in work.parents:
-            problems.append(f"work_dir ({work}) must not lie in {outer}.")
-    if settings.versions_dir in settings.state_dir.parents or settings.versions_dir == settings.state_dir:
-        problems.append(
-            f"state_dir ({settings.state_dir}) must not lie in versions_dir ({settings.versions_dir}): "
-            "the web server can write there."
-        )
-    if settings.source_dir in (settings.versions_dir, settings.upload_dir):
+        elif path in work.parents:
+            problems.append(f"work_dir ({work}) must not lie in {role} ({path}).")
+    for role in ("versions_dir", "upload_dir", "image_dir", "node_modules_dir", "source_dir"):
+        outer = paths.get(role)
+        if outer is not None and (outer == state or outer in state.parents):
+            problems.append(f"state_dir ({state}) must not lie in {role} ({outer}): others can write there.")
+    if paths["source_dir"] in (paths["versions_dir"], paths["upload_dir"]):
         problems.append(f"source_dir ({settings.source_dir}) must be a directory of its own.")
     for name in ("remote", "branch"):
         value = getattr(settings, name)
@@ -41,3 +40,8 @@ def check_together(settings: Settings) -> list[str]:
     if not settings.all_build_commands:
         problems.append("install_command and build_commands are both empty; there is nothing to build with.")
     return problems
+
+
+def _real(path: Path) -> Path:
+    """Give where a path leads, as far as it is there: two names of one directory must not pass for two directories."""
+    return Path(os.path.realpath(path))

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from govma_core import safefs
 from govma_core.build.builder import Builder, BuildJob, make_builder
 from govma_core.events import Event, LogLine
 from govma_core.reporting import Cancellation, Reporter
@@ -73,7 +74,8 @@ class Place:
     def build_with(self, reporter: Reporter, *commands: str) -> None:
         """Build, and tell this reporter."""
         self.lend()
-        self.builder.build(BuildJob(f"20260101-000000-{secrets.token_hex(2)}", self.work, commands), reporter)
+        with safefs.opened_root(self.work) as fd:
+            self.builder.build(BuildJob(f"20260101-000000-{secrets.token_hex(2)}", self.work, fd, commands), reporter)
 
     def lend(self) -> None:
         self.work.mkdir(exist_ok=True)
@@ -152,8 +154,9 @@ def main() -> None:
         if isinstance(event, LogLine):
             print(event.text, flush=True)
 
-    job = BuildJob(f"20260101-000000-{secrets.token_hex(2)}", settings.work_dir, tuple(description["commands"]))
-    make_builder(settings).build(job, Reporter(emit))
+    with safefs.opened_root(settings.work_dir) as fd:
+        job = BuildJob(f"20260101-000000-{secrets.token_hex(2)}", settings.work_dir, fd, tuple(description["commands"]))
+        make_builder(settings).build(job, Reporter(emit))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,37 @@
+"""The system's errors as sentences: what, in which stage, at which configured place, and what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from govma_core.settings import Settings
+
+_PLACES = {
+    "workdir": "work_dir",
+    "assets": "work_dir",
+    "vendor": "work_dir",
+    "env": "work_dir",
+    "ownership": "work_dir",
+    "uploads": "upload_dir",
+    "publish": "versions_dir",
+    "promote": "versions_dir",
+}
+"""Where each stage writes; all others write to the state directory only."""
+
+_ADVICE = {
+    errno.ENOSPC: "Free some space there (or inodes: df -i), then run it again.",
+    errno.EDQUOT: "Free some space there, then run it again.",
+    errno.EROFS: "Mount it for writing, then run it again.",
+    errno.EACCES: "Run as root.",
+    errno.EPERM: "Run as root, and look for immutable files there (lsattr).",
+}
+
+
+def os_sentence(error: OSError, stage: str, settings: Settings) -> str:
+    """Give the sentence for an error of the system that ended a run in this stage."""
+    setting = _PLACES.get(stage, "state_dir")
+    name = f", at {os.fsdecode(error.filename)!r}" if error.filename is not None else ""
+    advice = _ADVICE.get(error.errno or 0, "Nothing was put live; look at what is named here, then run it again.")
+    where = f"in {setting} ({getattr(settings, setting)}){name}"
+    return f"{stage or 'The start'} failed {where}: {error.strerror or error}. {advice}"
