@@ -6,7 +6,7 @@ help: ## list the targets
 
 demo: ## try the console on a sample site, without root and Docker (DEMO_DIR=... to say where)
 	@scripts/bootstrap
-	.venv/bin/govma-console demo $(if $(DEMO_DIR),"$(DEMO_DIR)")
+	@.venv/bin/govma-console demo $(if $(DEMO_DIR),"$(DEMO_DIR)")
 
 test: ## run every test, with a real Docker engine where one can be had (ARGS=... for pytest)
 	@scripts/test-packages

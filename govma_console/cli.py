@@ -31,7 +31,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add(commands: argparse._SubParsersAction[argparse.ArgumentParser], command: Command) -> None:
-    sub = commands.add_parser(command.name, help=command.help, description=command.help.capitalize() + ".")
+    sub = commands.add_parser(
+        command.name, help=command.help, description=f"{command.help[0].upper()}{command.help[1:]}."
+    )
     # SUPPRESS: given before the command it must not be reset by the default of the one after it.
     sub.add_argument("--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     if command.reports:
@@ -42,6 +44,9 @@ def _add(commands: argparse._SubParsersAction[argparse.ArgumentParser], command:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, and give the exit code."""
+    # Closed by the caller (`>&-`): what is printed then goes nowhere.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Names on disk need not be valid in the terminal's encoding, nor in any.
@@ -73,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name = f" ({os.fsdecode(error.filename)})" if error.filename is not None else ""
         hint = " Run as root." if isinstance(error, PermissionError) and os.geteuid() else ""
         warn(f"govma-console: {error.strerror or error}{name}.{hint}")
-        return ExitCode.FAILED
+        return ExitCode.REFUSED if isinstance(error, PermissionError) else ExitCode.FAILED
 
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@ from typing import Any, TextIO
 
 from govma_core.text import clean_line
 
+_LEAST = 12
+"""Characters that are left of a column that is cut."""
+
 
 def print_json(data: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
     """Print data as JSON."""
@@ -17,21 +20,40 @@ def print_json(data: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
     sys.stdout.write("\n")
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, stretch: int) -> None:
+def print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, cut: Sequence[int], drop: Sequence[int] = ()
+) -> None:
     """Print rows under a header, columns aligned.
 
-    On a terminal the column number `stretch` is cut so that a row fits; elsewhere nothing is cut.
+    On a terminal that is too narrow the columns `drop` are left out one after the other, then the columns `cut` are
+    cut. Elsewhere everything is printed whole.
     """
-    rows = [[clean_line(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    lines = [[clean_line(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     if sys.stdout.isatty():
         import shutil
 
-        room = shutil.get_terminal_size().columns - sum(widths) - 2 * (len(widths) - 1)
-        widths[stretch] = max(min(widths[stretch], 8), widths[stretch] + min(0, room))
-    for row in [header, *rows]:
-        cells = [_cut(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True)]
+        _fit(widths, shutil.get_terminal_size().columns, cut, drop)
+    for line in lines:
+        cells = [_cut(cell, width).ljust(width) for cell, width in zip(line, widths, strict=True) if width >= 0]
         print("  ".join(cells).rstrip(), flush=True)
+
+
+def _fit(widths: list[int], columns: int, cut: Sequence[int], drop: Sequence[int]) -> None:
+    """Make the columns fit; -1 is a column that is left out."""
+
+    def excess() -> int:
+        kept = [width for width in widths if width >= 0]
+        return sum(kept) + 2 * (len(kept) - 1) - columns
+
+    def could_be_cut() -> int:
+        return sum(max(0, widths[column] - _LEAST) for column in cut)
+
+    for column in drop:
+        if excess() > could_be_cut():
+            widths[column] = -1
+    for column in cut:
+        widths[column] -= min(max(0, excess()), max(0, widths[column] - _LEAST))
 
 
 def say(text: str = "", stream: TextIO | None = None) -> None:

@@ -10,6 +10,8 @@ from govma_core.errors import RunCancelled
 from govma_core.events import Emit, Event, Level, LogLine, Outcome, Progress, StageFinished, StageStarted
 from govma_core.text import clean_line
 
+_PROGRESS_SECONDS = 0.25
+
 
 class Cancellation:
     """A request to stop, honoured at safe points only.
@@ -79,6 +81,7 @@ class Reporter:
     def __init__(self, emit: Emit, cancellation: Cancellation | None = None) -> None:
         self._emit = emit
         self.cancellation = cancellation or Cancellation()
+        self._last_progress = 0.0
 
     def emit(self, event: Event) -> None:
         """Pass an event on as it is."""
@@ -101,7 +104,12 @@ class Reporter:
         self._emit(LogLine(time.time(), "output", line))
 
     def progress(self, stage: str, done: int, total: int, unit: str) -> None:
-        """Say how far a stage is; total 0 means not known."""
+        """Say how far a stage is (total 0: not known), a few times a second at most; a request to cancel raises."""
+        self.cancellation.check()
+        now = time.monotonic()
+        if now - self._last_progress < _PROGRESS_SECONDS:
+            return
+        self._last_progress = now
         self._emit(Progress(time.time(), stage, done, total, unit))
 
     @contextmanager

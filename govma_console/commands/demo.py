@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import stat
 import sys
 from pathlib import Path
 
 from govma_console.commands.follow import follow_started
 from govma_console.commands.versions import print_versions
+from govma_console.output import warn
 from govma_console.sample import SampleSite, create_sample, open_sample, remove_sample
-from govma_core.errors import ExitCode, RefusedError
+from govma_core.errors import ExitCode, GovmaError, RefusedError
 from govma_core.runs.launch import start
 from govma_core.runs.requester import local_requester
 from govma_core.settings import load
@@ -58,17 +60,17 @@ def _site(folder: Path) -> SampleSite:
 def _remove(folder: Path) -> int:
     try:
         remove_sample(folder)
-    except Exception as error:
-        raise RefusedError(f"{folder} is not removed: {error}") from error
+    except OSError as error:
+        where = os.fsdecode(error.filename or "")
+        raise GovmaError(f"{folder} could not be removed whole: {error.strerror} ({where}).") from error
     print(f"Removed {folder}.", file=sys.stderr)
     return ExitCode.OK
 
 
 def _say_what_next(folder: Path, site: SampleSite) -> None:
-    command = Path(sys.argv[0])
-    name = command.name if command.name.startswith("govma") else "govma-console"
-    shown = str(command) if command.parent != Path() and command.exists() else name
-    print(f"\nThe sample site is in {folder}. Try:", file=sys.stderr)
+    command = Path(sys.argv[0]).absolute()
+    shown = shlex.quote(str(command)) if command.name.startswith("govma") and command.exists() else "govma-console"
+    warn(f"\nThe sample site is in {folder}. (portal/logo.svg was replaced by a person there, and is kept.) Try:")
     for words in ("status", "rollback", "pending", "log"):
-        print(f"  {shown} --config {site.config_file} {words}", file=sys.stderr)
-    print(f"Remove it: {shown} demo --remove {folder}", file=sys.stderr)
+        warn(f"  {shown} --config {shlex.quote(str(site.config_file))} {words}")
+    warn(f"Remove it: {shown} demo --remove {shlex.quote(str(folder))}")

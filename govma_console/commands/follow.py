@@ -36,19 +36,21 @@ def follow_to_end(
     """
     narrator = Narrator(sys.stderr)
     asked = not interrupt_cancels
+    cancelled = False
     told = 0
     while True:
         try:
-            if interrupt_cancels and asked:
+            if interrupt_cancels and asked and not cancelled:
+                cancelled = True
                 _ask(store, run_id, narrator)
-                interrupt_cancels = False
             for event in follow(store, run_id, skip=told, idle=narrator.idle, gone=gone):
                 narrator.tell(event)
                 told += 1
             return store.read(run_id)
         except KeyboardInterrupt:
             if asked:
-                narrator.say(f"The run goes on. `govma-console attach {run_id}` follows it again.")
+                going = "was asked to stop" if cancelled else "goes on"
+                narrator.say(f"The run {going}. `govma-console attach {run_id}` follows it again.")
                 raise SystemExit(ExitCode.CANCELLED) from None
             asked = True
 

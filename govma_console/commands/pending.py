@@ -42,4 +42,4 @@ def show_pending(given: argparse.Namespace) -> int:
 def _print(commits: list[Commit]) -> None:
     if commits:
         rows = [(commit.short, local_time(commit.committed), commit.author, commit.subject) for commit in commits]
-        print_table(("COMMIT", "TIME", "AUTHOR", "SUBJECT"), rows, stretch=3)
+        print_table(("COMMIT", "TIME", "AUTHOR", "SUBJECT"), rows, cut=(3, 2), drop=(1,))

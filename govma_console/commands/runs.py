@@ -13,7 +13,7 @@ from govma_console.commands.settings import effective
 from govma_console.narration import Narrator
 from govma_console.output import print_json, print_table
 from govma_console.times import local_time, seconds
-from govma_core.errors import ExitCode, RefusedError
+from govma_core.errors import ExitCode, RefusedError, UsageError
 from govma_core.events import to_json
 from govma_core.runs.cancel import cancel as cancel_run
 from govma_core.runs.log import follow, read_events
@@ -22,12 +22,14 @@ from govma_core.runs.record import RunRecord, RunStore
 
 def list_runs(given: argparse.Namespace) -> int:
     """Print the runs, the latest first."""
-    records = list(islice(_store(given).records(), max(0, given.most)))
+    if given.most < 1:
+        raise UsageError(f"-n {given.most}: the number of runs must be 1 or more.")
+    records = list(islice(_store(given).records(), given.most))
     if given.json:
         print_json([as_json(record) for record in records])
         return ExitCode.OK
     header = ("RUN", "OPERATION", "STATE", "STARTED", "TOOK", "BY", "VERSION", "MESSAGE")
-    print_table(header, [_row(record) for record in records], stretch=7)
+    print_table(header, [_row(record) for record in records], cut=(7, 6), drop=(6, 5, 4))
     return ExitCode.OK
 
 
@@ -83,7 +85,7 @@ def _active(store: RunStore, wanted: str | None) -> RunRecord:
     record = store.find(wanted) if wanted else store.latest(active=True)
     if record is None or record.ended:
         said = f"Run {record.id} has ended ({record.state})." if record else "Nothing is running."
-        raise RefusedError(f"{said} `govma-console log` prints what was.")
+        raise RefusedError(f"{said} `govma-console log{f' {record.id}' if record else ''}` prints what was.")
     return record
 
 

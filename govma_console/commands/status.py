@@ -50,7 +50,7 @@ def status(given: argparse.Namespace) -> int:
         say("  live since     not recorded: the link was set by hand or by deploy.sh")
     say(f"running          {holder.sentence() if holder else 'nothing'}")
     if last and last.ended:
-        lines = last.message.split("\n")
+        lines = last.message.split("\n")[:1]
         say(f"last run         {last.id}  {last.operation}: {last.state}, {age(last.finished or last.created)}")
         say("\n".join(f"  {line}" for line in lines))
     return ExitCode.OK

@@ -39,7 +39,7 @@ def print_versions(settings: Settings) -> None:
     pointer = store.pointer()
     header = ("", "VERSION", "COMMIT", "SUBJECT", "AUTHOR", "DEPLOYED BY", "STATE")
     rows = [_row(found, manifests.read(found.name), pointer.version) for found in store.versions()]
-    print_table(header, rows, stretch=3)
+    print_table(header, rows, cut=(3, 4), drop=(5, 4))
     if pointer.problem:
         warn(f"warning: {pointer.problem}")
     others = store.other_names()

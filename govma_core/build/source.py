@@ -67,6 +67,11 @@ class Checkout:
     def return_to_branch(self) -> None:
         """Go back to the configured branch, from wherever a killed run (or a person) left the checkout."""
         branch = self._settings.branch
+        if self._sha(f"refs/heads/{branch}") is None:
+            raise SourceError(
+                f"branch ({branch}) is no branch of the checkout {self._settings.source_dir}. "
+                "Set GOVMA_BRANCH, or check it out there."
+            )
         with readable(self._settings.source_dir):
             if not self._repo.head.is_detached and self._repo.active_branch.name == branch:
                 return
@@ -86,7 +91,13 @@ class Checkout:
             what = ["--tags", "--force", remote, f"+refs/heads/*:refs/remotes/{remote}/*"]
         else:
             what = ["--no-tags", remote, f"+refs/heads/{self._settings.branch}:{self._remote_branch}"]
-        self._git.run("fetch", "--quiet", *what, waiting=self._reporter.cancellation.interruptible)
+        try:
+            self._git.run("fetch", "--quiet", *what, waiting=self._reporter.cancellation.interruptible)
+        except GitFailedError as error:
+            raise SourceError(
+                f"{error} The settings name remote {remote!r} and branch {self._settings.branch!r}: `git remote -v` in "
+                f"{self._settings.source_dir} shows where that is, `git ls-remote {remote}` whether it answers."
+            ) from None
 
     def fast_forward(self) -> Commit:
         """Move the branch to where its remote is, if that is straight ahead; SourceError when they diverged."""

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from govma_core import safefs, safetree
 
+_NOTE = "work-dir"
 
-def preflight(path: Path) -> list[str]:
-    """Give a sentence when the work dir cannot be made or emptied."""
+
+def preflight(path: Path, state_dir: Path) -> list[str]:
+    """Give a sentence when the work dir cannot be made, or holds what is not a former build's and would be emptied."""
     if path.is_symlink():
         return [
             f"work_dir ({path}) is a link. It is emptied at each deploy: set GOV_MA_WORK_DIR to the real directory."
@@ -21,12 +23,36 @@ def preflight(path: Path) -> list[str]:
         return [f"work_dir ({path}) is a file. Move it away, or set GOV_MA_WORK_DIR."]
     if not path.parent.is_dir():
         return [f"work_dir ({path}) cannot be made: {path.parent} is not there. Create that directory."]
+    if path.is_dir() and os.geteuid() not in (0, path.stat().st_uid):
+        return [
+            f"work_dir ({path}) belongs to uid {path.stat().st_uid}, from a run of that user. "
+            "Run as that user, or have it removed."
+        ]
+    if path.is_dir() and not _ours(path, state_dir):
+        return [
+            f"work_dir ({path}) is emptied at each deploy, and what is in it does not look like a former build: "
+            f"{', '.join(sorted(os.listdir(path))[:3])}. Set GOV_MA_WORK_DIR to a directory of its own, or empty it."
+        ]
     return []
 
 
+def _ours(path: Path, state_dir: Path) -> bool:
+    """Tell whether the directory is empty, was our work dir before, or holds a checkout or what is left of one."""
+    if not os.listdir(path) or any((path / name).is_dir() for name in (".git", "data")):
+        return True
+    try:
+        return (state_dir / _NOTE).read_text("utf-8", "surrogateescape") == str(path)
+    except FileNotFoundError:
+        return False
+
+
 @contextmanager
-def emptied(path: Path) -> Iterator[int]:
-    """Give the opened work dir, made if need be, empty, ours and closed to everybody else."""
+def emptied(path: Path, state_dir: Path) -> Iterator[int]:
+    """Give the opened work dir, made if need be, empty, ours and closed to everybody else.
+
+    That it is ours is noted in state_dir: when we are killed in the middle of emptying it, the next run goes on.
+    """
+    (state_dir / _NOTE).write_text(str(path), "utf-8", "surrogateescape")
     with safefs.opened_root(path.parent) as parent:
         if not safefs.is_directory(parent, path.name):
             os.mkdir(path.name, 0o700, dir_fd=parent)
@@ -37,9 +63,12 @@ def emptied(path: Path) -> Iterator[int]:
             yield fd
 
 
-def fill(work_fd: int, source: Path, owner: tuple[int, int] | None, step: Callable[[], None]) -> safetree.CopyResult:
-    """Copy the whole checkout, `.git` too but no `node_modules`, into the work dir; entries belong to `owner`."""
-    copier = safetree.TreeCopier(owner, step)
+def fill(work_fd: int, source: Path, owner: tuple[int, int] | None, step: Callable[[int], None]) -> safetree.CopyResult:
+    """Copy the whole checkout, `.git` too but no `node_modules`, into the work dir; entries belong to `owner`.
+
+    `step` is called once a directory with the number of files copied so far, and may raise.
+    """
+    copier = safetree.TreeCopier(owner, lambda: step(copier.result.files))
     with safefs.opened_root(source) as source_fd:
         copier.copy_into(source_fd, work_fd, skip=frozenset({"node_modules"}))
     return copier.result

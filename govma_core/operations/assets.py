@@ -92,6 +92,9 @@ class AssetStage:
 
     def _record(self, cache: AssetCache, key: str, changes: snapshot.Changes, data_fd: int) -> None:
         reporter = self.context.reporter
+        if not changes.files:
+            reporter.warning("The build changed no file below data/. Are install_command and build_commands right?")
+            return
         if changes.links:
             reporter.info(f"The build made links ({changes.links[0]!r}, …); it is not recorded in the asset cache.")
             return

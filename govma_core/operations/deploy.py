@@ -42,7 +42,7 @@ def run(context: Context, *, ref: str | None = None, rebuild: bool = False, prom
             remark.note(f"{commit.short} {commit.subject}")
         with ExitStack() as stack:
             with reporter.stage("workdir") as remark:
-                work_fd = stack.enter_context(workdir.emptied(settings.work_dir))
+                work_fd = stack.enter_context(workdir.emptied(settings.work_dir, settings.state_dir))
                 tarballs = {"ee": settings.ee_path, "themes": settings.themes_path}
                 vendor = stack.enter_context(unpacking(settings.work_dir, work_fd, tarballs, context.web_owner))
                 inputs = _fill(context, checkout, commit, work_fd, remark)
@@ -89,7 +89,12 @@ def _fill(context: Context, checkout: Checkout, commit: Commit, work_fd: int, re
     settings = context.settings
     with checkout.at(commit):
         checkout.require_layout()
-        copied = workdir.fill(work_fd, settings.source_dir, context.build_owner, context.reporter.cancellation.check)
+        copied = workdir.fill(
+            work_fd,
+            settings.source_dir,
+            context.build_owner,
+            lambda files: context.reporter.progress("workdir", files, 0, "files"),
+        )
         remark.note(f"{copied.files} files")
         return checkout.inputs(settings.asset_inputs) if settings.asset_inputs else None
 

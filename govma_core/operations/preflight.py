@@ -7,7 +7,7 @@ from pathlib import Path
 
 from govma_core.build import envfile, source, vendor, workdir
 from govma_core.build.builder import Builder
-from govma_core.errors import PreflightError, PublishError
+from govma_core.errors import PreflightError
 from govma_core.operations.context import Context
 from govma_core.settings import Settings
 from govma_core.versions.names import version_name
@@ -22,7 +22,7 @@ def check(context: Context, builder: Builder, *, promote: bool) -> None:
         *vendor.preflight_tarball(settings.ee_path, "ee_tarball in vendor_dir"),
         *vendor.preflight_tarball(settings.themes_path, "themes_tarball in vendor_dir"),
         *envfile.preflight(settings.env_file),
-        *workdir.preflight(settings.work_dir),
+        *workdir.preflight(settings.work_dir, settings.state_dir),
         *builder.preflight(),
     ]
     if settings.versions_dir.is_dir():
@@ -56,7 +56,7 @@ def _pointer(context: Context, *, promote: bool) -> list[str]:
         pointer = context.versions.pointer()
         name = version_name(context.local_start)
         taken = os.path.lexists(context.settings.versions_dir / name)
-    except PublishError as error:
+    except PreflightError as error:
         return [str(error)]
     problems = []
     if taken:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -74,16 +73,16 @@ class RunStore:
         self.directory.mkdir(parents=True, exist_ok=True)
         now = time.time()
         while True:
-            # UTC: the order of ids is the order of runs, also in the hour that summer time ends.
+            # UTC, and the fraction of the second last: the order of ids is that of runs, also when summer time ends.
             stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
-            run_id = f"{stamp}-{os.urandom(2).hex()}"
+            run_id = f"{stamp}-{int(now % 1 * 0x10000):04x}"
             try:
                 self.path(run_id).mkdir()
                 # Whatever the caller's umask: who runs what is for everybody to read, the log is not.
                 self.path(run_id).chmod(0o755)
                 break
             except FileExistsError:
-                continue
+                now = time.time()
         record = RunRecord(
             id=run_id, operation=operation, arguments=arguments, by=by, origin=origin, created=now, **more
         )

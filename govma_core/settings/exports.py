@@ -11,6 +11,7 @@ from govma_core.settings.model import KEYS
 from govma_core.settings.values import read_text
 
 _EXPORT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
+_DEPLOY_SH = re.compile(r"\s*(?:\.|source|exec|bash|sh)\s+(/[^\s$`]*)/deploy\.sh\s*(?:#.*)?")
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 
 
@@ -29,6 +30,10 @@ def read_exports(script: str) -> Exports:
     found = Exports()
     seen: dict[str, str] = {}
     for number, line in enumerate(script.splitlines(), 1):
+        sourced = _DEPLOY_SH.fullmatch(line)
+        if sourced:
+            # The original looks for its tarballs beside itself.
+            found.settings.setdefault("vendor_dir", f"{sourced.group(1)}/vendor")
         match = _EXPORT.fullmatch(line)
         if match is None:
             continue
@@ -43,6 +48,8 @@ def read_exports(script: str) -> Exports:
             else:
                 found.others.append(name)
         except ValueError as error:
+            # What was set above it is not what the script would have used.
+            found.settings.pop(by_variable[name].name if name in by_variable else "", None)
             found.problems.append(f"line {number}, {name}: {error}.")
     return found
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from govma_core import safefs
-from govma_core.errors import PublishError, RefusedError, UsageError
+from govma_core.errors import PreflightError, RefusedError, UsageError
 from govma_core.versions.names import POINTER, PREFIX, version_time
 
 _REQUIRED = ("html", "system")
@@ -77,6 +77,8 @@ class VersionStore:
         exactly one.
         """
         versions = self.versions()
+        if not wanted:
+            raise UsageError(f"No version is named. There are:\n{self.listing()}")
         matches = [v for v in versions if v.name.startswith(wanted) or v.name.removeprefix(PREFIX).startswith(wanted)]
         exact = [v for v in matches if v.name == wanted]
         if len(exact or matches) == 1:
@@ -84,21 +86,26 @@ class VersionStore:
         with self._opened() as fd:
             if _plain(wanted) and wanted != POINTER and safefs.is_directory(fd, wanted):
                 return self._look(fd, wanted)
-        if not wanted or matches:
+        if matches:
             names = _listing([v.name for v in matches or versions])
             raise UsageError(f"{wanted!r} does not name one version; it could be:\n{names}")
         raise RefusedError(f"There is no version {wanted!r} in {self.directory}. There are:\n{self.listing()}")
 
     def listing(self) -> str:
         """Give the names of all versions, a line each, for an error message."""
-        return _listing([v.name + ("" if v.complete else "  (incomplete)") for v in self.versions()])
+        current = self.pointer().version
+        marks = {current: "  (live)"}
+        return _listing([v.name + marks.get(v.name, "" if v.complete else "  (incomplete)") for v in self.versions()])
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
         try:
             fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            raise PublishError(f"versions_dir ({self.directory}) cannot be read: {error.strerror}.") from None
+            advice = "Create it, or set GOV_MA_SERVER_BASE_DIR to where the versions are."
+            raise PreflightError(
+                [f"versions_dir ({self.directory}) cannot be read: {error.strerror}. {advice}"]
+            ) from None
         try:
             yield fd
         finally:
@@ -127,7 +134,9 @@ class VersionStore:
         if name is None:
             return Pointer(None, target, f"{where} points to {target}, which is not in {self.directory}.", foreign=True)
         if not safefs.is_directory(fd, name):
-            return Pointer(None, target, f"{where} points to {target}, which is not there (or not a directory).")
+            return Pointer(
+                None, target, f"{where} points to {target}, which is not there. Promote a version or deploy."
+            )
         return Pointer(name, target)
 
     def _name_inside(self, target: str) -> str | None:

@@ -92,6 +92,7 @@ def test_rollback_and_promote(command: Command, sample: SampleSite) -> None:
         (["rollback", "1999"], 5, LEGACY_VERSION),
         (["rollback"], 5, "Name the one to go back to"),
         (["promote", "../.."], 5, "There is no version"),
+        (["rollback", ""], 2, "No version is named"),
         (["deploy", "--ref", "no-such-ref"], 1, "is no branch of origin"),
         (["deploy", "--ref", "--upload-pack=x"], 2, "expected one argument"),
         (["log"], 2, "no run yet"),
@@ -269,10 +270,24 @@ def test_another_user_reads_and_is_refused_to_deploy(command: Command, sample: S
     assert "Traceback" not in refused.stderr
 
 
+def test_hostile_names_on_disk_reach_no_terminal_and_stop_nothing(command: Command, sample: SampleSite) -> None:
+    os.mkdir(os.fsencode(sample.versions_dir) + b"/odd\xff\x1b[31m")
+    (sample.versions_dir / "current-version").unlink()
+    os.symlink(b"gone\xff\x1b]0;title\x07", os.fsencode(sample.versions_dir) + b"/current-version")
+    for arguments in (["list"], ["status"], ["list", "--json"], ["status", "--json"], ["config"]):
+        for encoding in ("utf-8:strict", "ascii:strict"):
+            done = command.run(*arguments, PYTHONIOENCODING=encoding)
+            assert done.code == 0, done.err
+            assert "\x1b" not in done.out + done.err
+
+
 def test_output_into_a_closed_pipe_is_no_error(command: Command) -> None:
     line = " ".join(command.line("config"))
+    closed = subprocess.run(["sh", "-c", f"{line} >&-"], capture_output=True, text=True, check=True)
+    assert "Traceback" not in closed.stderr
     done = subprocess.run(["sh", "-c", f"{line} | head -n 1"], capture_output=True, text=True, check=True)
-    assert done.stderr == ""
+    assert "rror" not in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_demo_deploys_takes_up_and_removes(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def test_no_room(tmp_path: Path, place: str) -> None:
             assert done.code in (0, 1, 5)
         else:
             assert done.code == 1, done.err
+            assert f"{place} ({target}" in done.err
             assert "No space left on device" in done.err
             assert "Free some space" in done.err
             assert os.readlink(versions / "current-version") == LEGACY_VERSION

@@ -16,9 +16,8 @@ from govma_core.errors import (
 from govma_core.events import StageStarted
 from govma_core.versions.history import History
 from govma_core.versions.manifest import ManifestStore
-from tests.support.sites import Site
+from tests.support.sites import STAGES, Site
 
-STAGES = ["preflight", "source", "workdir", "assets", "vendor", "env", "ownership", "uploads", "publish", "promote"]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="changing owners needs root")
 
 
@@ -191,7 +190,11 @@ def test_what_a_killed_run_left_is_removed(site: Site) -> None:
     (site.settings.versions_dir / "symlink_new_link").symlink_to(LEGACY)
     site.sample.work_dir.mkdir(exist_ok=True)
     (site.sample.work_dir / "half").write_text("x")
+    (site.sample.work_dir / "data").mkdir()
+    staging = site.sample.work_dir.parent / ".govma-vendor-0123456789abcdef"
+    (staging / "ee").mkdir(parents=True)
     version = site.deploy().version
     assert not leftover.exists()
+    assert not staging.exists()
     assert site.current.name == version
     assert not (site.sample.work_dir / "half").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -12,14 +14,16 @@ import pytest
 from govma_console.sample import LEGACY_VERSION as LEGACY
 from govma_core.errors import (
     BuildError,
-    GovmaError,
     PreflightError,
     PublishError,
     RunCancelled,
     VendorError,
 )
-from govma_core.events import LogLine, StageStarted
-from tests.support.sites import Site
+from govma_core.events import Event, LogLine, StageStarted
+from govma_core.operations import deploy
+from govma_core.reporting import Reporter
+from govma_core.versions.names import version_name
+from tests.support.sites import STAGES, Site
 
 
 def remove_env(site: Site) -> None:
@@ -114,6 +118,7 @@ def test_a_bad_tarball_fails_the_deploy_and_the_next_one_works(site: Site, damag
         site.deploy()
     assert site.current.name == LEGACY
     assert not list(site.sample.root.rglob("escaped"))
+    assert not Path("/tmp/govma-escaped").exists()
     site.settings.ee_path.write_bytes(good)
     assert site.deploy().version == site.current.name
 
@@ -134,7 +139,7 @@ def test_a_build_that_fails_names_the_command_and_keeps_the_work_dir(site: Site,
 
 def test_a_build_that_removes_what_a_version_needs_fails(site: Site) -> None:
     site.flags |= {"install_command": "rm -rf data/system", "build_commands": [], "asset_inputs": []}
-    with pytest.raises(GovmaError):
+    with pytest.raises(BuildError, match="data/system"):
         site.deploy()
     assert site.current.name == LEGACY
 
@@ -169,24 +174,19 @@ def test_a_version_name_that_is_taken_is_said(site: Site) -> None:
     assert site.current.name == version
 
 
-def test_a_cancel_between_stages_leaves_everything_as_it_was(site: Site) -> None:
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_cancel_at_any_stage_leaves_everything_as_it_was(site: Site, stage: str) -> None:
     context = site.context()
-    seen: list[str] = []
+    reporter = Reporter(lambda event: cancel_at(event), site.cancellation)
 
-    def emit(event: object) -> None:
-        site.events.append(event)  # type: ignore[arg-type]
-        if isinstance(event, StageStarted):
-            seen.append(event.stage)
-            if event.stage == "vendor":
-                site.cancellation.request()
-
-    context.reporter._emit = emit
-    from govma_core.operations import deploy
+    def cancel_at(event: Event) -> None:
+        if isinstance(event, StageStarted) and event.stage == stage:
+            site.cancellation.request()
 
     with pytest.raises(RunCancelled):
-        deploy.run(context)
-    assert seen[-1] in ("vendor", "env")
+        deploy.run(dataclasses.replace(context, reporter=reporter))
     assert site.current.name == LEGACY
+    assert [name for name in os.listdir(site.sample.root / "build-env") if name.startswith(".")] == []
     assert site.deploy().version == site.current.name
 
 
@@ -200,3 +200,38 @@ def test_nothing_of_the_build_can_put_control_sequences_into_the_log(site: Site)
     output = [event.text for event in site.events if isinstance(event, LogLine) and event.level == "output"]
     assert "100%" in output
     assert not any(ord(char) < 32 for line in output for char in line)
+
+
+def test_a_work_dir_with_something_else_in_it_is_not_emptied(site: Site) -> None:
+    site.sample.work_dir.mkdir()
+    precious = site.sample.work_dir / "thesis.txt"
+    precious.write_text("years of work")
+    with pytest.raises(PreflightError, match=r"work_dir .*thesis\.txt"):
+        site.deploy()
+    assert precious.read_text() == "years of work"
+
+
+def test_a_failed_publish_leaves_no_manifest_and_touches_nobody_elses(site: Site) -> None:
+    context = site.context()
+    name = version_name(context.local_start)
+    manifests = site.settings.state_dir / "versions"
+
+    def take_the_name(event: Event) -> None:
+        if isinstance(event, StageStarted) and event.stage == "publish":
+            (site.settings.versions_dir / name).mkdir()
+            manifests.mkdir(exist_ok=True)
+            (manifests / f"{name}.json").write_text("theirs")
+
+    with pytest.raises(PublishError, match="already something called"):
+        deploy.run(dataclasses.replace(context, reporter=Reporter(take_the_name)))
+    assert (manifests / f"{name}.json").read_text() == "theirs"
+
+
+def test_an_upload_dir_that_vanishes_fails_the_deploy(site: Site) -> None:
+    def remove(event: Event) -> None:
+        if isinstance(event, StageStarted) and event.stage == "uploads":
+            shutil.rmtree(site.settings.upload_dir)
+
+    with pytest.raises(FileNotFoundError):
+        deploy.run(dataclasses.replace(site.context(), reporter=Reporter(remove)))
+    assert site.current.name == LEGACY

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from govma_core import safefs
+from govma_core import safefs, safetree
 from govma_core.errors import PublishError, RefusedError, UsageError
 from govma_core.versions.promotion import sweep_incoming, switch
 from govma_core.versions.publish import publish
@@ -248,3 +248,50 @@ def test_an_interrupted_copy_is_swept_and_hand_made_hidden_names_are_kept(store:
     with safefs.opened_root(store.directory) as fd:
         assert sweep_incoming(fd) == [".govma-incoming-0123456789abcdef"]
     assert ".mine" in names(store)
+
+
+def test_a_cms_that_writes_in_the_version_meanwhile_does_not_stop_the_switch(store: VersionStore) -> None:
+    cache = store.directory / NEW / "system/user/cache"
+    cache.mkdir()
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            (cache / "portal").mkdir(exist_ok=True)
+            (cache / "portal/a.css").write_text("x")
+            shutil.rmtree(cache / "portal")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(300):
+            switch(store, NEW, None)
+    finally:
+        stop.set()
+        writer.join()
+
+
+def test_folders_without_end_do_not_stop_the_switch(store: VersionStore) -> None:
+    deep = os.open(store.directory / NEW / "system/user", os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("d", dir_fd=deep)
+        below = os.open("d", os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = below
+    os.close(deep)
+    switch(store, NEW, None)
+    assert store.pointer().version == NEW
+    with safefs.opened_root(store.directory) as fd:
+        safetree.remove(fd, NEW)
+    assert NEW not in names(store)
+
+
+def test_a_version_is_on_the_disk_before_it_has_its_name(
+    store: VersionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_version(tmp_path / "work", "data")
+    seen: list[bool] = []
+    name = "data-build--2023-01-01-00h00m00s"
+    monkeypatch.setattr(safefs, "syncfs", lambda fd: seen.append((store.directory / name).exists()))
+    publish_tree(tmp_path / "work", store, name)
+    assert seen == [False]

@@ -207,6 +207,7 @@ def test_a_follower_sees_every_event_of_a_run_that_is_written_meanwhile(store: R
         log = EventLog(store.path(record.id) / "events.jsonl", 1 << 30)
         for number in range(total):
             log.write(LogLine(1.0, "output", str(number)))
+        log.flush()
         store.write(dataclasses.replace(record, state="ok", exit_code=0))
         log.write(RunFinished(2.0, "ok", 0, ""))
         log.close()
@@ -227,3 +228,34 @@ def test_following_a_run_that_was_killed_ends_and_says_so(store: RunStore) -> No
     *_, last = follow(store, record.id)
     assert isinstance(last, RunFinished)
     assert (last.result, last.exit_code) == ("interrupted", 1)
+
+
+def test_a_line_after_a_full_disk_is_not_lost_with_the_half_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path, 1 << 20)
+    log.write(StageStarted(1.0, "before"))
+    with path.open("ab") as file:
+        file.write(b'{"event":"half a li')
+    log.broken = OSError("no space")
+    log.write(RunFinished(2.0, "ok", 0, "done"))
+    log.close()
+    assert [event for event, _ in read_events(path)] == [StageStarted(1.0, "before"), RunFinished(2.0, "ok", 0, "done")]
+
+
+def test_a_beginning_of_several_ids_names_them(store: RunStore) -> None:
+    ids = {store.create("deploy", {}, "a", "t").id for _ in range(3)}
+    with pytest.raises(UsageError) as raised:
+        store.find("20")
+    assert all(run_id in str(raised.value) for run_id in ids)
+
+
+def test_a_closed_umask_hides_neither_runs_nor_holder(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        record = RunStore(tmp_path).create("deploy", {}, "a", "t")
+        with held_lock(tmp_path, HOLDER):
+            assert (tmp_path / "holder.json").stat().st_mode & 0o004
+    finally:
+        os.umask(before)
+    assert (tmp_path / "runs" / record.id).stat().st_mode & 0o005 == 0o005
+    assert (tmp_path / "runs" / record.id / "run.json").stat().st_mode & 0o004

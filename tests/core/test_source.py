@@ -213,3 +213,57 @@ def test_a_checkout_of_another_user_is_not_trusted(sample: SampleSite) -> None:
     with pytest.raises(SourceError, match="ownership"):
         opened.require_clean()
     opened.close()
+
+
+def test_what_would_be_deployed_is_the_same_for_pending_and_deploy(sample: SampleSite, checkout: Checkout) -> None:
+    checkout.fetch()
+    assert checkout.resolve(None) == checkout.fast_forward()
+    git(sample.source_dir, "commit", "--allow-empty", "-m", "local")
+    assert checkout.resolve(None) == checkout.fast_forward()
+    assert checkout.resolve(None).subject == "local"
+
+
+def test_a_checkout_without_commits_is_a_sentence(sample: SampleSite, checkout: Checkout) -> None:
+    git(sample.source_dir, "checkout", "-q", "--orphan", "empty")
+    with pytest.raises(SourceError, match="cannot be read"):
+        checkout.return_to_branch()
+
+
+def test_hooks_of_the_checkout_are_not_run(sample: SampleSite, checkout: Checkout) -> None:
+    hooks = sample.source_dir / ".git/hooks"
+    hooks.mkdir(exist_ok=True)
+    for name in ("post-merge", "post-checkout", "reference-transaction"):
+        (hooks / name).write_text(f"#!/bin/sh\ntouch {sample.root}/ran\n")
+        (hooks / name).chmod(0o755)
+    sample.commit({"new": "x"}, "Novo")
+    checkout.fetch()
+    checkout.fast_forward()
+    with checkout.at(checkout.resolve(checkout.fast_forward().sha)):
+        pass
+    assert not (sample.root / "ran").exists()
+
+
+def test_variables_of_a_git_hook_lead_nowhere(sample: SampleSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_INDEX_FILE", str(sample.root / "other-index"))
+    monkeypatch.setenv("GIT_DIR", str(sample.remote))
+    opened = Checkout(load({}, file=sample.config_file).settings, Reporter(lambda event: None))
+    opened.require_clean()
+    opened.close()
+
+
+def test_a_killed_deploy_of_a_commit_on_no_branch_does_not_stop_the_next(
+    sample: SampleSite, checkout: Checkout
+) -> None:
+    git(sample.source_dir, "checkout", "-q", "--detach")
+    git(sample.source_dir, "commit", "--allow-empty", "-qm", "orphan")
+    orphan = git(sample.source_dir, "rev-parse", "HEAD")
+    git(sample.source_dir, "checkout", "-q", "main")
+    with checkout.at(checkout.commit(orphan)):
+        checkout.return_to_branch()
+    assert git(sample.source_dir, "symbolic-ref", "--short", "HEAD") == "main"
+
+
+def test_control_sequences_in_a_commit_do_not_get_further(sample: SampleSite, checkout: Checkout) -> None:
+    sample.commit({"x": "1"}, "Perigo \x1b[31mvermelho\x1b]0;t\x07")
+    checkout.fetch()
+    assert checkout.fast_forward().subject == "Perigo vermelho"

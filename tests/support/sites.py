@@ -15,6 +15,8 @@ from govma_core.reporting import Cancellation, Reporter
 from govma_core.settings import Settings, load
 from govma_core.versions.store import VersionStore
 
+STAGES = ["preflight", "source", "workdir", "assets", "vendor", "env", "ownership", "uploads", "publish", "promote"]
+
 
 @dataclass
 class Site:

@@ -98,16 +98,30 @@ def test_a_file_that_is_named_and_not_there_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "work_dir",
     ["/", "/home", "/home/app", "/home/app/www_versions", "/home/app/www_versions/x", "/home/app/build-env",
-     "/home/app/build-env/gov-tech__ma", "/home/app/build-env/gov-tech__ma/tmp", "/var/lib/govma-console"],
+     "/home/app/build-env/gov-tech__ma", "/home/app/build-env/gov-tech__ma/tmp", "/var/lib/govma-console",
+     "/var/lib/govma-console/runs", "/home/app/persistent-storage/images-dir/x", "/home/app/ci/vendor/x"],
 )  # fmt: skip
 def test_a_work_dir_that_would_empty_something_else_is_refused(work_dir: str) -> None:
     with pytest.raises(ConfigurationError, match="work_dir"):
         load({"GOV_MA_WORK_DIR": work_dir})
 
 
-def test_a_state_dir_the_web_server_can_reach_is_refused() -> None:
+@pytest.mark.parametrize("outer", ["www_versions", "persistent-storage/upload-dir", "build-env/gov_ma_node_modules"])
+def test_a_state_dir_that_others_can_write_in_is_refused(outer: str) -> None:
     with pytest.raises(ConfigurationError, match="state_dir"):
-        load({"GOVMA_STATE_DIR": "/home/app/www_versions/state"})
+        load({"GOVMA_STATE_DIR": f"/home/app/{outer}/state"})
+
+
+def test_two_names_of_one_directory_do_not_pass_for_two(tmp_path: Path) -> None:
+    (tmp_path / "versions").mkdir()
+    (tmp_path / "other-name").symlink_to("versions")
+    with pytest.raises(ConfigurationError, match="work_dir"):
+        load(
+            {
+                "GOV_MA_SERVER_BASE_DIR": str(tmp_path / "versions"),
+                "GOV_MA_WORK_DIR": str(tmp_path / "other-name/work"),
+            }
+        )
 
 
 def test_settings_survive_json_and_toml(tmp_path: Path) -> None:
@@ -140,6 +154,7 @@ def test_exports_of_an_existing_script_are_read_and_not_run(tmp_path: Path) -> N
         "source_dir": "/srv/site/src",
         "versions_dir": "/srv/site/versions",
         "work_dir": "/srv/$literal",
+        "vendor_dir": "/home/app/ci/vendor",
     }
     assert found.others == ["BASE", "OTHER"]
     assert [problem.split(":")[0] for problem in found.problems] == [
@@ -148,3 +163,9 @@ def test_exports_of_an_existing_script_are_read_and_not_run(tmp_path: Path) -> N
         "line 9, GOV_MA_IMAGE_DIR",
     ]
     assert not marker.exists()
+
+
+def test_an_export_that_cannot_be_read_takes_an_earlier_one_with_it() -> None:
+    found = read_exports("export GOV_MA_WORK_DIR=/srv/old/work\nexport GOV_MA_WORK_DIR=`pwd`/work\n")
+    assert found.settings == {}
+    assert "it runs a command" in found.problems[0]
