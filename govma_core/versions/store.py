@@ -132,7 +132,10 @@ class VersionStore:
         target = os.readlink(POINTER, dir_fd=fd)
         name = self._name_inside(target)
         if name is None:
-            return Pointer(None, target, f"{where} points to {target}, which is not in {self.directory}.", foreign=True)
+            problem = (
+                f"{where} points to {target}, which is not in {self.directory}. Promote a version to set it right."
+            )
+            return Pointer(None, target, problem, foreign=True)
         if not safefs.is_directory(fd, name):
             return Pointer(
                 None, target, f"{where} points to {target}, which is not there. Promote a version or deploy."
