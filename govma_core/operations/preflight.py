@@ -65,8 +65,8 @@ def _pointer(context: Context, *, promote: bool) -> list[str]:
         problems.append(pointer.problem)
     elif promote and pointer.foreign:
         problems.append(
-            f"{pointer.problem} Somebody must have set it: `govma-console promote VERSION` points it back; or remove the "
-            "link, then deploy."
+            f"{pointer.problem} Somebody must have set it: `govma-console promote VERSION` points it back; "
+            "or remove the link, then deploy."
         )
     elif pointer.problem:
         context.reporter.warning(pointer.problem)
