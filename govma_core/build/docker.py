@@ -59,8 +59,7 @@ class DockerBuilder:
         tag = self._settings.builder_image
         with connected() as client:
             if context is not None:
-                labels = {SITE_LABEL: str(self._settings.versions_dir)}
-                make_image(client, self._settings, labels, context, reporter)
+                make_image(client, self._settings, context, reporter)
             with told_as(f"find the image {tag}"), suppress(ImageNotFound):
                 return str(client.images.get(tag).id)
             raise BuildError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty, Full, Queue
 from typing import IO, Any
@@ -25,11 +25,10 @@ _AHEAD = 256
 _PATIENCE = 10
 
 
-def make_image(
-    client: DockerClient, settings: Settings, labels: Mapping[str, str], context: IO[bytes], reporter: Reporter
-) -> None:
+def make_image(client: DockerClient, settings: Settings, context: IO[bytes], reporter: Reporter) -> None:
     """Make the image `builder_image` from a tar with a Dockerfile at its top, within build_timeout seconds.
 
+    It carries no label of ours: containers that people start of it would inherit that, and pass for leftovers.
     BuildError when it cannot be made; RunCancelled when somebody asked, and the engine drops the work.
     """
 
@@ -41,7 +40,6 @@ def make_image(
             rm=True,
             forcerm=True,
             tag=settings.builder_image,
-            labels=dict(labels),
             timeout=settings.build_timeout,
         )
 

@@ -32,7 +32,9 @@ def current(sample: SampleSite) -> str:
 def containers(engine: Engine, sample: SampleSite) -> list[str]:
     with engine.client() as client:
         label = f"govma-console.site={sample.versions_dir}"
-        return [str(found.id) for found in client.containers.list(all=True, filters={"label": label})]
+        return [
+            str(found.id) for found in client.containers.list(all=True, ignore_removed=True, filters={"label": label})
+        ]
 
 
 @as_root

@@ -43,7 +43,7 @@ def remove_contents(host: str) -> None:
     """Remove containers and networks, so that the engine has nothing to wait for when it stops."""
     try:
         client = docker.DockerClient(base_url=host)
-        for container in client.containers.list(all=True):
+        for container in client.containers.list(all=True, ignore_removed=True):
             container.remove(force=True, v=True)
         client.networks.prune()
         client.close()
