@@ -6,6 +6,7 @@ The site's style sheets are what such sites have: one theme of Bootstrap for eac
 from __future__ import annotations
 
 import json
+import os
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def measure(folder: Path) -> list[Row]:
     """Give the ratio of whole commands."""
     with ExitStack() as stack:
         engine = stack.enter_context(engine_for_tests())
+        # A private engine is found by the commands we start, too.
+        os.environ["DOCKER_HOST"] = engine.host
         image = stack.enter_context(node_image(engine))
         site = create_sample(folder / "site", builder="docker", base_image=image, npm=True, files=2000)
         _use_bootstrap(site)
