@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -138,4 +139,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    # Not sys.exit: runner.err may be on a full disk, and a failing flush at the end would change the exit code.
+    with suppress(OSError):
+        sys.stderr.flush()
+    os._exit(code)

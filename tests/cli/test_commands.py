@@ -158,7 +158,7 @@ def test_a_second_deploy_is_busy_and_says_who(command: Command, sample: SampleSi
     status = command.run("status", "--json").json
     assert status["holder"]["run"] == run
     (sample.root / "go").touch()
-    assert command.run("attach").code == 0
+    wait_for(lambda: command.runs.read(run).ended, "the end of the run")
     assert command.runs.read(run).state == "ok"
 
 
@@ -207,10 +207,14 @@ def test_a_lost_terminal_cancels_nothing(command: Command, sample: SampleSite, n
     os.killpg(process.pid, number)
     process.communicate(timeout=30)
     assert command.runs.read(record.id).state == "running"
+    attached = command.start("attach")
+    log = attached.stderr
+    assert log is not None
+    # Only once it follows may the run go on: it could be over before the command has started.
+    wait_for(lambda: b"== source ok" in log.readline(), "the log from its beginning")
     (sample.root / "go").touch()
-    attached = command.run("attach")
-    assert attached.code == 0
-    assert "== source ok" in attached.err
+    attached.communicate(timeout=60)
+    assert attached.returncode == 0
     assert current(sample) == command.runs.read(record.id).version != LEGACY_VERSION
 
 
@@ -243,7 +247,7 @@ def test_ctrl_c_while_attached_only_leaves(command: Command, sample: SampleSite)
     assert process.returncode == 130
     assert command.runs.read(run).state == "running"
     (sample.root / "go").touch()
-    assert command.run("log", "-f").out.rstrip().endswith("is live.")
+    assert command.run("log", "-f").out.rstrip().endswith("is live.")  # also when it has ended by then
 
 
 def test_another_user_reads_and_is_refused_to_deploy(command: Command, sample: SampleSite) -> None:

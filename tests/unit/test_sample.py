@@ -244,8 +244,7 @@ def test_the_legacy_version_is_what_the_former_script_makes_of_the_first_commit(
     assert git("rev-list", "--count", "HEAD", cwd=work).strip() == "1"
     assert build(work, "docs", "prod").returncode == 0
     for name, target in (("ee.6.0.6.patched-v2.tar.gz", "system"), ("themes.tar.gz", "html")):
-        with tarfile.open(site.vendor_dir / name) as archive:
-            archive.extractall(work / "data" / target, filter="data")
+        subprocess.run(["tar", "xzf", site.vendor_dir / name, "-C", work / "data" / target], check=True)
     shutil.copy(site.env_file, work / "data/system/user/config/.env")
     for shared in ("uploads", "images"):
         shutil.rmtree(work / "data/html" / shared)
