@@ -91,7 +91,7 @@ class TreeCopier:
             dst = safefs.make_directory(dst_dir, new_name or name, 0o700)
             try:
                 self.copy_into(src, dst, shown=shown)
-                self._finish(dst, info)
+                _finish(dst, info, self._owner)
             finally:
                 os.close(dst)
 
@@ -105,23 +105,29 @@ class TreeCopier:
         """Copy one regular file, as new_name when given."""
         src, info = safefs.open_regular(src_dir, name)
         try:
-            dst = os.open(new_name or name, safefs.CREATE_FLAGS, 0o600, dir_fd=dst_dir)
-            try:
-                copy_content(src, dst)
-                self._finish(dst, info)
-            finally:
-                os.close(dst)
+            copy_opened(src, info, dst_dir, new_name or name, self._owner)
         finally:
             os.close(src)
         self.result.files += 1
         self.result.bytes += info.st_size
 
-    def _finish(self, dst: int, info: os.stat_result) -> None:
-        if self._owner is not None:
-            os.fchown(dst, *self._owner)
-        # After the chown, which clears them, set-id bits would come back: they are left out on purpose.
-        os.fchmod(dst, stat.S_IMODE(info.st_mode) & 0o1777)
-        os.utime(dst, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+def copy_opened(src: int, info: os.stat_result, dst_dir: int, name: str, owner: tuple[int, int] | None) -> None:
+    """Copy an open file to a new one, with the mode and times that `info` tells; `owner` as for TreeCopier."""
+    dst = os.open(name, safefs.CREATE_FLAGS, 0o600, dir_fd=dst_dir)
+    try:
+        copy_content(src, dst)
+        _finish(dst, info, owner)
+    finally:
+        os.close(dst)
+
+
+def _finish(dst: int, info: os.stat_result, owner: tuple[int, int] | None) -> None:
+    if owner is not None:
+        os.fchown(dst, *owner)
+    # After the chown, which clears them, set-id bits would come back: they are left out on purpose.
+    os.fchmod(dst, stat.S_IMODE(info.st_mode) & 0o1777)
+    os.utime(dst, ns=(info.st_atime_ns, info.st_mtime_ns))
 
 
 def copy_content(src: int, dst: int) -> None:

@@ -94,13 +94,5 @@ def _give_file(fd: int, name: str, owner: tuple[int, int] | None, build_uid: int
 
 def _own_copy(fd: int, name: str, file: int, info: os.stat_result, owner: tuple[int, int] | None) -> None:
     staged = safefs.random_name("govma-copy")
-    target = os.open(staged, safefs.CREATE_FLAGS, 0o600, dir_fd=fd)
-    try:
-        safetree.copy_content(file, target)
-        if owner is not None:
-            os.fchown(target, *owner)
-        os.fchmod(target, stat.S_IMODE(info.st_mode) & 0o1777)
-        os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
-    finally:
-        os.close(target)
+    safetree.copy_opened(file, info, fd, staged, owner)
     os.rename(staged, name, src_dir_fd=fd, dst_dir_fd=fd)

@@ -106,15 +106,7 @@ def _staged(src: int, dst: int, name: str, owner: tuple[int, int] | None) -> Ite
     file, info = safefs.open_regular(src, name)
     staged = safefs.random_name(_PREFIX)
     try:
-        copy = os.open(staged, safefs.CREATE_FLAGS, 0o600, dir_fd=dst)
-        try:
-            safetree.copy_content(file, copy)
-            if owner is not None:
-                os.fchown(copy, *owner)
-            os.fchmod(copy, stat.S_IMODE(info.st_mode) & 0o777)
-            os.utime(copy, ns=(info.st_atime_ns, info.st_mtime_ns))
-        finally:
-            os.close(copy)
+        safetree.copy_opened(file, info, dst, staged, owner)
         yield staged
     finally:
         os.close(file)

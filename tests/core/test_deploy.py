@@ -16,9 +16,8 @@ from govma_core.errors import (
 from govma_core.events import StageStarted
 from govma_core.versions.history import History
 from govma_core.versions.manifest import ManifestStore
+from tests.support.rights import as_root
 from tests.support.sites import STAGES, Site
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="changing owners needs root")
 
 
 def test_a_deploy_makes_a_whole_version_and_puts_it_live(site: Site) -> None:

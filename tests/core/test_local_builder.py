@@ -16,8 +16,8 @@ from govma_core.errors import BuildError
 from tests.support.builder_contract import BuilderContract
 from tests.support.builds import Place, alive, wait_until
 from tests.support.builds import place as made_place
+from tests.support.rights import as_root
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="another user's build needs root")
 DAEMON = "(setsid sh -c 'echo $$ > pid; while :; do echo tick > tick; sleep 0.01; done' {streams} &)"
 UNTIL_TICK = "until [ -s tick ]; do sleep 0.01; done"
 

@@ -13,9 +13,9 @@ import pytest
 from govma_core import safefs
 from govma_core.build import ownership, snapshot
 from govma_core.errors import BuildError
+from tests.support.rights import as_root
 
 BUILD, WEB = 1000, (33, 33)
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="changing owners needs root")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from govma_core.errors import SourceError
 from govma_core.events import Event
 from govma_core.reporting import Reporter
 from govma_core.settings import load
+from tests.support.rights import as_root
 
 
 def git(directory: Path, *arguments: str) -> str:
@@ -205,7 +205,7 @@ def test_what_is_no_checkout_is_said(tmp_path: Path, sample: SampleSite) -> None
         assert str(path) in problem
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="changing owners needs root")
+@as_root
 @pytest.mark.root
 def test_a_checkout_of_another_user_is_not_trusted(sample: SampleSite) -> None:
     subprocess.run(["chown", "-R", "1000:1000", str(sample.source_dir)], check=True)

@@ -15,9 +15,9 @@ import pytest
 from govma_core import safefs
 from govma_core.build import uploads
 from govma_core.errors import UnsafeTreeError
+from tests.support.rights import as_root
 from tests.support.upload_sites import Site, content, guarded_site
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="changing owners needs root")
 WEB = (33, 33)
 
 

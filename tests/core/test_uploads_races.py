@@ -20,9 +20,9 @@ from govma_core import safefs
 from govma_core.build import placing, uploads
 from govma_core.errors import RunCancelled, UnsafeTreeError
 from govma_core.reporting import Cancellation
+from tests.support.rights import as_root
 from tests.support.upload_sites import Site, content, guarded_site, picture
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="changing owners needs root")
 WEB = (33, 33)
 
 

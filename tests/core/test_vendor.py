@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from govma_core import safefs
 from govma_core.build import vendor
 from govma_core.errors import RunCancelled, UnsafeTreeError
+from tests.support.rights import as_root
 from tests.support.tarballs import gnu_tar, guarded_place, member, nothing, packed, tree, unpack
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="changing owners needs root")
 WEB = (33, 33)
 
 
