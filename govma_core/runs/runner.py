@@ -90,13 +90,13 @@ class Runner:
             where = self._store.path(self._record.id) / "runner.err"
             sentence = f"This is a fault of govma-console ({type(error).__name__}); please report it with {where}."
             self._reporter.error(sentence)
-            traceback.print_exc()
+            _note(traceback.format_exc())
             return "failed", ExitCode.FAILED, Outcome(sentence)
 
     def _told(self, error: OSError) -> Outcome:
         sentence = os_sentence(error, self._record.stage, self._settings)
         self._reporter.error(sentence)
-        traceback.print_exc()
+        _note(traceback.format_exc())
         return Outcome(sentence)
 
     def _run_operation(self) -> Outcome:
@@ -126,10 +126,17 @@ class Runner:
             self._store.write(self._record)
         except OSError as error:
             # A disk without room must not decide whether a deploy fails; the next change is written again.
-            print(f"run.json could not be written: {error}", file=sys.stderr)  # noqa: T201 - into runner.err
+            _note(f"run.json could not be written: {error}")
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._cancellation.request()
+
+
+def _note(text: str) -> None:
+    """Write into runner.err, which may be on the file system without room that the text is about."""
+    with suppress(OSError):
+        sys.stderr.write(text.rstrip("\n") + "\n")
+        sys.stderr.flush()
 
 
 def main() -> int:
@@ -139,8 +146,10 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    code = main()
+    code = int(ExitCode.FAILED)
+    try:
+        code = main()
+    except BaseException:
+        _note(traceback.format_exc())
     # Not sys.exit: runner.err may be on a full disk, and a failing flush at the end would change the exit code.
-    with suppress(OSError):
-        sys.stderr.flush()
     os._exit(code)
