@@ -6,11 +6,9 @@ with its parent, also when that is killed.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import re
-import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -20,11 +18,10 @@ from typing import Any
 from govma_core import safefs, safetree
 from govma_core.build import vendor
 from govma_core.errors import GovmaError, VendorError
+from govma_core.forked import Forked
 
 _PREFIX = "govma-vendor"
 _STAGING = re.compile(rf"\.{_PREFIX}-[0-9a-f]{{16}}")
-
-_PR_SET_PDEATHSIG = 1
 
 
 class Unpacking:
@@ -32,20 +29,11 @@ class Unpacking:
 
     def __init__(self, staged_fd: int, tarballs: Mapping[str, Path], owner: tuple[int, int] | None) -> None:
         self.staged_fd = staged_fd
-        reading, writing = os.pipe()
-        parent = os.getpid()
-        self._pid = os.fork()
-        if self._pid == 0:
-            _work(parent, writing, staged_fd, tarballs, owner)
-        os.close(writing)
-        self._pipe = reading
+        self._child = Forked(lambda answer: _work(answer, staged_fd, tarballs, owner))
 
     def result(self) -> dict[str, vendor.Unpacked]:
         """Wait until all is unpacked, and give what each tarball held; VendorError when one is not as it must be."""
-        with os.fdopen(self._pipe, "rb") as pipe:
-            self._pipe = -1
-            answer: dict[str, Any] = json.loads(pipe.read() or b"{}")
-        self._wait()
+        answer: dict[str, Any] = json.loads(self._child.read_all() or b"{}")
         if "system" in answer:
             raise OSError(*answer["system"])
         if "unpacked" not in answer:
@@ -54,13 +42,7 @@ class Unpacking:
 
     def end(self) -> None:
         """End the process if it still works."""
-        if self._pipe >= 0:
-            os.close(self._pipe)
-            os.kill(self._pid, signal.SIGKILL)
-            self._wait()
-
-    def _wait(self) -> None:
-        os.waitpid(self._pid, 0)
+        self._child.end()
 
 
 @contextmanager
@@ -92,17 +74,8 @@ def sweep_staging(work_dir: Path) -> None:
                 safetree.remove(beside, entry.name)
 
 
-def _work(
-    parent: int, answer: int, staged_fd: int, tarballs: Mapping[str, Path], owner: tuple[int, int] | None
-) -> None:
-    """Be the process: unpack, answer, and end; never returns."""
-    try:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == parent:
-            os.write(answer, json.dumps(_unpack_all(staged_fd, tarballs, owner)).encode())
-    finally:
-        os._exit(0)
+def _work(answer: int, staged_fd: int, tarballs: Mapping[str, Path], owner: tuple[int, int] | None) -> None:
+    os.write(answer, json.dumps(_unpack_all(staged_fd, tarballs, owner)).encode())
 
 
 def _unpack_all(staged_fd: int, tarballs: Mapping[str, Path], owner: tuple[int, int] | None) -> dict[str, Any]:

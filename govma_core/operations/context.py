@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
@@ -48,12 +50,16 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an operation came to: a sentence, the version it is about, the one that was live before, the commit."""
+    """What an operation came to: a sentence, the version it is about, the one that was live before, the commit.
+
+    `details` is what else a front end may show, as JSON holds it.
+    """
 
     message: str
     version: str = ""
     version_before: str = ""
     commit: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 def make_live(context: Context, name: str, how: How) -> Switch:

@@ -45,6 +45,7 @@ class RunRecord:
     version: str = ""
     version_before: str = ""
     commit: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -70,6 +70,7 @@ class Runner:
             version=outcome.version,
             version_before=outcome.version_before,
             commit=outcome.commit,
+            details=dict(outcome.details),
         )
         self._log.write(RunFinished(time.time(), state, int(code), outcome.message))
         self._log.close()

@@ -87,6 +87,34 @@ class Settings:
     )
     asset_cache_keep: int = _setting(5, "builds kept in the asset cache", low=1)
 
+    dedupe: str = _setting(
+        "publish",
+        "publish: a new version is linked to the live one; all: and all are deduped after a deploy; off",
+        one_of=("off", "publish", "all"),
+    )
+    reflink: str = _setting(
+        "auto",
+        "share extents instead of inodes: auto where the file system can, always (else refuse), never",
+        one_of=("auto", "always", "never"),
+    )
+    keep_single: tuple[str, ...] = _setting(
+        (
+            "system/user/config/**",
+            "system/user/templates/**",
+            "system/user/cache/**",
+            "system/user/zip_cache/**",
+            "html/.htaccess",
+            "**/.env",
+        ),
+        "globs of files that are written in place: in the live version they share their inode with no other version",
+        globs=True,
+    )
+    keep_versions: int = _setting(5, "good versions that prune keeps, the latest ones", low=1)
+    keep_younger: str = _setting(
+        "", "prune keeps versions younger than this, such as 30d or 12h; empty: none", age=True
+    )
+    prune_after_deploy: bool = _setting(False, "prune after each successful deploy")
+
     uploads_policy: str = _setting(
         "keep",
         "keep: a file people replaced stays; overwrite: the repository wins",

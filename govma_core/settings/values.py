@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from govma_core.ages import age_seconds
+from govma_core.globs import globs
 from govma_core.settings.model import KEYS, Key, Settings
 
 _SIZE = re.compile(r"\d+(\.\d+)?[bkmg]?", re.IGNORECASE)
@@ -28,11 +30,17 @@ def read_value(key: Key, raw: Any) -> Any:  # noqa: ANN401
             return _path(key, raw)
         case "int":
             return _number(key, raw, (int,))
+        case "bool":
+            if not isinstance(raw, bool):
+                raise ValueError("must be true or false")
+            return raw
         case "float":
             return float(_number(key, raw, (int, float)))
         case "tuple[str, ...]":
             if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
                 raise ValueError('must be a list of texts, such as ["one", "two"]')
+            if key.rules.get("globs"):
+                globs(raw)
             return tuple(raw)
         case _:
             return _text(key, raw)
@@ -70,6 +78,8 @@ def _text(key: Key, raw: Any) -> str:  # noqa: ANN401
         raise ValueError(f"{raw!r} is not one of {', '.join(allowed)}")
     if key.rules.get("name") and (not raw or "/" in raw or raw in (".", "..")):
         raise ValueError(f"{raw!r} must be the plain name of a file in vendor_dir")
+    if key.rules.get("age") and raw:
+        age_seconds(raw)
     if key.rules.get("size") and raw and not _SIZE.fullmatch(raw):
         raise ValueError(f"{raw!r} is not a size such as 512m or 2g")
     return raw

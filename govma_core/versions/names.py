@@ -9,9 +9,12 @@ PREFIX = "data-build--"
 POINTER = "current-version"
 LINK_PREFIX = "govma-link"
 INCOMING_PREFIX = "govma-incoming"
-"""Hidden names of ours beside the versions are `.<prefix>-<16 hex>`."""
+STAGING_PREFIX = "govma-staging"
+REMOVED_PREFIX = "govma-removed"
+"""Hidden names of ours beside the versions are `.<prefix>-<16 hex>`: a link about to be the pointer, a version being
+copied, links and copies about to be renamed into a version, a version being removed."""
 
-OURS = re.compile(rf"\.({LINK_PREFIX}|{INCOMING_PREFIX})-[0-9a-f]{{16}}")
+OURS = re.compile(rf"\.({LINK_PREFIX}|{INCOMING_PREFIX}|{STAGING_PREFIX}|{REMOVED_PREFIX})-[0-9a-f]{{16}}")
 
 # Not strptime: importing it costs as much as reading a hundred versions, and it takes names that are not quite so.
 _NAME = re.compile(PREFIX + r"([0-9]{4})-([0-9]{2})-([0-9]{2})-([0-9]{2})h([0-9]{2})m([0-9]{2})s")
