@@ -1,0 +1,122 @@
+"""The app: one main screen, themes, and what happens when something goes wrong in it."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.screen import Screen
+from textual.theme import Theme
+
+from govma_console.tui.actions import ACTIONS
+from govma_console.tui.desk import Desk
+from govma_console.tui.screens.main import MainScreen
+from govma_console.tui.terminal import driver_for, theme_for
+
+if TYPE_CHECKING:
+    from textual.types import CSSPathType
+
+_THEMES = (
+    Theme(
+        name="govma-dark",
+        primary="#6ea8fe",
+        secondary="#8bb9a8",
+        accent="#e0af68",
+        warning="#e0af68",
+        error="#f7768e",
+        success="#8fce72",
+        foreground="#d5d9e2",
+        background="#14171e",
+        surface="#191d26",
+        panel="#232936",
+        dark=True,
+    ),
+    Theme(
+        name="govma-light",
+        primary="#1f5fbf",
+        secondary="#3b7d68",
+        accent="#9a5b00",
+        warning="#9a5b00",
+        error="#b3202f",
+        success="#2d7a1f",
+        foreground="#1d2330",
+        background="#f4f5f7",
+        surface="#ffffff",
+        panel="#e4e8ef",
+        dark=False,
+    ),
+)
+
+
+class ConsoleApp(App[int]):
+    """The terminal app over one site."""
+
+    TITLE = "govma-console"
+    CSS_PATH: ClassVar[CSSPathType | None] = "console.tcss"
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(self, desk: Desk, *, theme: str | None = None) -> None:
+        super().__init__(driver_class=driver_for(os.environ))
+        # No movement: it costs bytes on a slow line, and time before the eye can rest.
+        self.animation_level = "none"
+        self.desk = desk
+        for own in _THEMES:
+            self.register_theme(own)
+        self.theme = theme or theme_for(os.environ)
+        self.fault = ""
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Give colours of ours: of what is said beside, and of what is not available."""
+        theme = self.current_theme
+        if theme.ansi:
+            return {"muted": "ansi_default", "disabled": "ansi_bright_black"}
+        return (
+            {"muted": "#8d96a8", "disabled": "#596273"} if theme.dark else {"muted": "#5d6678", "disabled": "#a3aab8"}
+        )
+
+    def get_default_screen(self) -> Screen[None]:
+        """Give the main screen."""
+        return MainScreen(self.desk)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Put every action of the registry into the command palette, with why it is not available now."""
+        if isinstance(screen, MainScreen):
+            situation = screen.situation
+            for action in ACTIONS:
+                reason = action.reason(situation)
+                text = f"not now: {reason}" if reason else action.help
+                yield SystemCommand(
+                    f"{action.label} ({action.shown_key})", text, lambda wanted=action.id: screen.act(wanted)
+                )
+            yield SystemCommand("Theme …", "Choose among all themes", self.action_change_theme)
+
+    def on_unmount(self) -> None:
+        """Stop watching."""
+        self.desk.end()
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Leave with a sentence, never with a traceback; that goes to a file."""
+        where = self._noted(error)
+        self.fault = f"This is a fault of govma-console ({type(error).__name__}: {error}); please report it{where}."
+        self._return_code = 1
+        if self._exception is None:
+            self._exception = error
+            self._exception_event.set()
+        self._close_messages_no_wait()
+
+    def _noted(self, error: Exception) -> str:
+        text = "".join(traceback.format_exception(error))
+        for folder in (self.desk.settings.state_dir, Path.home() / ".cache"):
+            path = folder / "govma-console.err"
+            try:
+                fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            except OSError:
+                continue
+            with os.fdopen(fd, "w", encoding="utf-8", errors="replace") as file:
+                file.write(text)
+            return f" with {path}"
+        return ""
