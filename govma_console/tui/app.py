@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import events
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 from textual.theme import Theme
+from textual.widgets import Input
 
 from govma_console.tui.actions import ACTIONS
 from govma_console.tui.desk import Desk
@@ -93,6 +95,14 @@ class ConsoleApp(App[int]):
                     f"{action.label} ({action.shown_key})", text, lambda wanted=action.id: screen.act(wanted)
                 )
             yield SystemCommand("Theme …", "Choose among all themes", self.action_change_theme)
+
+    def on_key(self, event: events.Key) -> None:
+        # A slow line delivers several keys at once. Those that follow a `/` were on their way to the pane that had the
+        # focus; they belong to the field that has it now, and must not be taken for keys of actions.
+        focused = self.focused
+        if isinstance(focused, Input) and event.is_printable and event.character:
+            event.prevent_default()
+            focused.insert_text_at_cursor(event.character)
 
     def on_unmount(self) -> None:
         """Stop watching."""

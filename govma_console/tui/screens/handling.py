@@ -131,7 +131,7 @@ class Handling(LogHandling):
         focused = self._main.focused
         at = next((number for number, widget in enumerate(order) if widget is focused), -1 if step > 0 else 1)
         target = order[(at + step) % len(order)]
-        target.focus()
+        self._main.set_focus(target)
 
     def do_pane_back(self) -> None:
         """Go to the pane before."""
@@ -145,7 +145,7 @@ class Handling(LogHandling):
         """Ask for the words of the filter."""
         field = self._main.query_one("#filter", Input)
         field.display = True
-        field.focus()
+        self._main.set_focus(field)
 
     def do_sort(self) -> None:
         """Sort by the next column."""

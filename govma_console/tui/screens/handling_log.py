@@ -24,6 +24,9 @@ _MOST_COPIED = 5_000
 class LogHandling:
     """The methods of the main screen that have to do with logs."""
 
+    _finding = False
+    _wished = 0
+
     @property
     def _screen(self) -> MainScreen:
         return cast("MainScreen", self)
@@ -33,7 +36,7 @@ class LogHandling:
         event.stop()
         if event.input.id == "filter":
             event.input.display = bool(event.value)
-            self._screen.table.focus()
+            screen.set_focus(screen.table)
         elif event.input.id == "log-search":
             self._begin_search(event.value)
 
@@ -51,7 +54,7 @@ class LogHandling:
         if focused is not None and focused.id == "filter":
             cast("Input", focused).value = ""
             focused.display = False
-            screen.table.focus()
+            screen.set_focus(screen.table)
         elif focused is not None and focused.id == "log-search":
             cast("Input", focused).value = ""
             self._begin_search("")
@@ -74,7 +77,7 @@ class LogHandling:
         # As in other tools: small letters find both, a capital only itself.
         flags = re.IGNORECASE if wanted == wanted.lower() else 0
         pane.view.pattern = re.compile(re.escape(wanted), flags) if wanted else None
-        pane.view.focus()
+        self._screen.set_focus(pane.view)
         pane.view.refresh()
         if wanted:
             self._find(1, pane.view.last if pane.view.following else pane.view.cursor, wrapped=True)
@@ -99,31 +102,45 @@ class LogHandling:
                             return number
             return None
 
+        self._finding, self._wished = True, 0
+
         def told(found: int | None, error: str) -> None:
+            self._finding = False
             if pane.view.pattern is not pattern_now or pane.feed is not feed:
                 return
             if found is None:
                 self._screen.notify(error or "Not found.", severity="warning", markup=False)
-            else:
-                pane.view.go_to(found)
+                return
+            pane.view.go_to(found)
+            if self._wished:
+                wish = 1 if self._wished > 0 else -1
+                left = self._wished - wish
+                self._find_from(wish)
+                self._wished = left
 
         self._screen.desk.in_thread(work, told)
+
+    def _find_from(self, step: int) -> None:
+        """Go to the next match from the cursor; while one is being looked for, the wish is kept for afterwards."""
+        view = self._screen.log_pane.view
+        if self._finding:
+            self._wished += step
+        else:
+            self._find(step, (view.last if view.following else view.cursor) + step, wrapped=True)
 
     def do_search(self) -> None:
         """Ask what to look for."""
         field = self._screen.log_pane.query_one("#log-search", Input)
         field.display = True
-        field.focus()
+        self._screen.set_focus(field)
 
     def do_next(self) -> None:
         """Go to the next match."""
-        view = self._screen.log_pane.view
-        self._find(1, (view.last if view.following else view.cursor) + 1, wrapped=True)
+        self._find_from(1)
 
     def do_previous(self) -> None:
         """Go to the match before."""
-        view = self._screen.log_pane.view
-        self._find(-1, (view.last if view.following else view.cursor) - 1, wrapped=True)
+        self._find_from(-1)
 
     def do_follow(self) -> None:
         """Follow, or pause."""

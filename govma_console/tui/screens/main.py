@@ -247,7 +247,7 @@ class MainScreen(Handling, Screen[None]):
             self.set_class(pane == "plot", "plotting")
         target = {"versions": self.table, "log": self.log_pane.view}.get(pane) or self.query_one(f"#{pane}")
         self._show_pane(pane)
-        target.focus()
+        self.set_focus(target)
         if pane == "plot":
             self.bring_up_to_date()
 

@@ -119,7 +119,7 @@ class LogPane(Vertical):
             parts.append(("following", "$text-success") if not feed.record.ended else ("end of the log", "$muted"))
         else:
             parts.append((f"paused at line {view.cursor + 1:,}", "bold $text-warning"))
-            if view.behind:
+            if view.behind and not feed.record.ended:
                 parts.append((f"  +{formats.count(view.behind, 'line')}: G follows", "bold $text-warning"))
         parts.append((f"  {formats.count(feed.file.count, 'line')}", "$muted"))
         if view.mark is not None:
