@@ -54,6 +54,15 @@ _THEMES = (
 )
 
 
+# What is said beside, what is not available, borders, the cursor's line without the focus, what is selected.
+_OWN_COLOURS = ("muted", "disabled", "edge", "resting", "chosen")
+_OWN_COLOURS_OF = {
+    "dark": ("#8d96a8", "#596273", "#3a4254", "#2b3242", "#2b3a55"),
+    "light": ("#5d6678", "#a3aab8", "#b9c0cc", "#d9dee7", "#c9d9f2"),
+    "ansi": ("ansi_default", "ansi_bright_black", "ansi_bright_black", "ansi_default", "ansi_default"),
+}
+
+
 class ConsoleApp(App[int]):
     """The terminal app over one site."""
 
@@ -74,11 +83,8 @@ class ConsoleApp(App[int]):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Give colours of ours: of what is said beside, and of what is not available."""
         theme = self.current_theme
-        if theme.ansi:
-            return {"muted": "ansi_default", "disabled": "ansi_bright_black"}
-        return (
-            {"muted": "#8d96a8", "disabled": "#596273"} if theme.dark else {"muted": "#5d6678", "disabled": "#a3aab8"}
-        )
+        shade = "ansi" if theme.ansi else "dark" if theme.dark else "light"
+        return dict(zip(_OWN_COLOURS, _OWN_COLOURS_OF[shade], strict=True))
 
     def get_default_screen(self) -> Screen[None]:
         """Give the main screen."""
@@ -97,6 +103,7 @@ class ConsoleApp(App[int]):
             yield SystemCommand("Theme …", "Choose among all themes", self.action_change_theme)
 
     def on_key(self, event: events.Key) -> None:
+        """Give a letter that comes late to the field that was opened meanwhile."""
         # A slow line delivers several keys at once. Those that follow a `/` were on their way to the pane that had the
         # focus; they belong to the field that has it now, and must not be taken for keys of actions.
         focused = self.focused

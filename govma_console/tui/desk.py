@@ -59,7 +59,7 @@ class Desk:
             self._measure()
         else:
             self.refresh()
-        places = (settings.versions_dir, settings.state_dir, self.runs.directory)
+        places = (settings.versions_dir, settings.state_dir, self.runs.directory, settings.state_dir / "pins")
         self._watcher = Watcher(places, lambda: self._in_app(self.refresh))
         # After the first paint: it imports its library in its thread, and would take the interpreter from us.
         screen.set_timer(0.1, self._watcher.start)
@@ -104,8 +104,13 @@ class Desk:
         current = snapshot.pointer.version
 
         def work() -> None:
-            use = disk.measured(self.settings, list(names), current)
-            self._in_app(lambda: self._take_use(use))
+            try:
+                use = disk.measured(self.settings, list(names), current)
+            except (GovmaError, OSError):
+                # Not permitted to read, most often: the columns stay as they are.
+                self._in_app(lambda: self._take_use(None))
+            else:
+                self._in_app(lambda: self._take_use(use))
 
         self._thread(work, "measure")
 

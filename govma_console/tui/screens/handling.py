@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from textual.widgets import Input
 
-from govma_console.tui import actions
+from govma_console.tui import actions, disk
 from govma_console.tui.actions import Action
 from govma_console.tui.screens.dialog import Result
 from govma_console.tui.screens.handling_log import LogHandling
@@ -101,6 +102,43 @@ class Handling(LogHandling):
             self._main.desk.refresh()
 
         self._main.app.push_screen(dialog, answered)
+
+    def do_dedupe(self) -> None:
+        """Show what a dedupe would free, then dedupe."""
+        from govma_console.tui.screens.disk_dialogs import DedupeDialog
+
+        self._ask("dedupe", DedupeDialog(self._main.desk.settings))
+
+    def do_prune(self) -> None:
+        """Show what a prune would remove, then prune."""
+        from govma_console.tui.screens.disk_dialogs import PruneDialog
+
+        self._ask("prune", PruneDialog(self._main.desk.settings))
+
+    def do_pin(self) -> None:
+        """Pin the selected version, or take its pin away."""
+        from govma_console.tui.screens.disk_dialogs import PinDialog
+
+        row = self._main.situation.selected
+        settings = self._main.desk.settings
+        if row is None:
+            return
+        version, pinned = row.name, row.pinned is not None
+
+        def answered(result: Result) -> None:
+            if result is not None:
+                reason = result["reason"]
+                work = (
+                    partial(disk.unpin, settings, version) if pinned else partial(disk.pin, settings, version, reason)
+                )
+                self._main.desk.in_thread(work, told)
+
+        def told(_: object, error: str) -> None:
+            done = f"{version} is {'no longer ' * pinned}pinned."
+            self._main.notify(error or done, severity="error" if error else "information", markup=False)
+            self._main.desk.refresh()
+
+        self._main.app.push_screen(PinDialog(row), answered)
 
     def do_refresh(self) -> None:
         """Read everything anew."""

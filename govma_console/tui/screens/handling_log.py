@@ -36,7 +36,7 @@ class LogHandling:
         event.stop()
         if event.input.id == "filter":
             event.input.display = bool(event.value)
-            screen.set_focus(screen.table)
+            self._screen.set_focus(self._screen.table)
         elif event.input.id == "log-search":
             self._begin_search(event.value)
 
