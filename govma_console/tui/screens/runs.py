@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 from govma_console.tui import formats
 from govma_core.runs.record import RunRecord
 
-_STATES = {"ok": "$text-success", "running": "$text-accent", "starting": "$text-accent"}
+_MARKS = {"ok": "✓", "running": "●", "starting": "●", "refused": "-", "cancelled": "-"}
 
 
 class RunsScreen(ModalScreen[str | None]):
@@ -51,10 +51,9 @@ class RunsScreen(ModalScreen[str | None]):
 
 def _line(run: RunRecord) -> Content:
     took = formats.duration(run.finished - run.started) if run.finished and run.started else ""
-    message = run.message.split("\n")[0]
-    return Content.assemble(
-        f"{formats.moment(run.created)}  {run.operation:8} ",
-        (f"{run.state:11}", _STATES.get(run.state, "$text-error")),
-        f" {took:>6}  {run.by[:12]:12}  ",
-        (message or run.stage, "$muted"),
+    message = run.message.split("\n")[0] or run.stage
+    # No colour: the line that is highlighted has its own.
+    state = f"{_MARKS.get(run.state, '✗')} {run.state}"
+    return Content(
+        f"{formats.moment(run.created)}  {run.operation:8}  {state:13} {took:>6}  {run.by[:12]:12}  {message}"
     )

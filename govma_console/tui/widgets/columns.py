@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -98,10 +99,16 @@ def fit(width: int, columns: Sequence[Column] = COLUMNS) -> list[tuple[Column, i
 
 
 def matches(row: VersionRow, wanted: str) -> bool:
-    """Tell whether a filter's words are all found somewhere in a row, whatever their case."""
+    """Tell whether a filter's words are all found somewhere in a row, whatever their case and accents."""
     manifest = row.manifest
     texts = [row.name, row.state, "live" if row.current else ""]
     if manifest:
         texts += [manifest.commit, manifest.subject, manifest.author, manifest.by, manifest.ref]
-    text = "\n".join(texts).casefold()
-    return all(word in text for word in wanted.casefold().split())
+    text = _plain("\n".join(texts))
+    return all(word in text for word in _plain(wanted).split())
+
+
+def _plain(text: str) -> str:
+    """Give a text without case and accents: who looks for `video` means `vídeo`, too."""
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(character for character in apart if not unicodedata.combining(character))

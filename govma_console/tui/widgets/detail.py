@@ -62,7 +62,7 @@ def _field(name: str, text: str) -> Content:
 def _sizes(sizes: Sizes | None) -> str:
     if sizes is None:
         return "not measured yet"
-    cells = 20
+    cells = 10
     own = round(cells * sizes.exclusive / sizes.size) if sizes.size else 0
     bar = "█" * own + "░" * (cells - own)
     return (

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+from textual.content import Content
 from textual.widgets import Checkbox
 
 
 class Toggle(Checkbox):
     """`[x]` or `[ ]`, and what it means."""
 
-    BUTTON_LEFT = "["
-    BUTTON_RIGHT = "]"
-    BUTTON_INNER = " "
-
     def __init__(self, label: str, value: bool = False, *, id: str) -> None:
         super().__init__(label, value, id=id, compact=True)
-        self.BUTTON_INNER = "x" if value else " "
 
-    def watch_value(self) -> None:
-        """Show the state."""
-        self.BUTTON_INNER = "x" if self.value else " "
-        super().watch_value()
+    @property
+    def _button(self) -> Content:
+        return Content("[x]" if self.value else "[ ]")
