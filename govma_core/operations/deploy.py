@@ -13,14 +13,16 @@ from govma_core.build.builder import Builder, make_builder
 from govma_core.build.source import Checkout, Commit
 from govma_core.build.unpacking import Unpacking, sweep_staging, unpacking
 from govma_core.build.vendor import merge
+from govma_core.disk.contents import ContentsStore
 from govma_core.errors import BuildError
-from govma_core.operations import preflight
+from govma_core.operations import birth, leftovers, preflight
+from govma_core.operations.afterwards import after_deploy
 from govma_core.operations.assets import AssetStage
-from govma_core.operations.context import Context, Outcome, make_live
+from govma_core.operations.context import Context, Outcome
+from govma_core.operations.live import make_live
 from govma_core.reporting import StageRemark
 from govma_core.versions.manifest import Manifest, ManifestStore
 from govma_core.versions.names import version_name
-from govma_core.versions.promotion import sweep_incoming
 from govma_core.versions.publish import publish, require_free
 
 BANNER = "successfully deployed"
@@ -57,7 +59,8 @@ def run(context: Context, *, ref: str | None = None, rebuild: bool = False, prom
     with reporter.stage("promote"):
         before = make_live(context, manifest.version, "deploy").previous.version or ""
     reporter.info(f"=== {manifest.version} {BANNER} ===")
-    return Outcome(f"{manifest.version} is live.", manifest.version, before, commit.sha)
+    details = after_deploy(context)
+    return Outcome(f"{manifest.version} is live.", manifest.version, before, commit.sha, details)
 
 
 def _in_a_second_of_its_own(context: Context) -> Context:
@@ -73,9 +76,7 @@ def _clear_leftovers(context: Context, builder: Builder) -> None:
     """Remove what a killed run left: its container first, which could still be writing."""
     builder.remove_leftovers(context.reporter)
     sweep_staging(context.settings.work_dir)
-    with safefs.opened_root(context.settings.versions_dir) as fd:
-        for name in sweep_incoming(fd):
-            context.reporter.info(f"Removed {name}, an incomplete copy that an interrupted run left.")
+    leftovers.clear(context)
 
 
 def _bring(checkout: Checkout, ref: str | None) -> Commit:
@@ -155,16 +156,26 @@ def _uploads(context: Context, html_fd: int) -> None:
 
 
 def _publish(context: Context, work_fd: int, manifest: Manifest) -> None:
-    with context.reporter.stage("publish") as remark, safefs.opened_root(context.settings.versions_dir) as versions:
+    settings = context.settings
+    with context.reporter.stage("publish") as remark, safefs.opened_root(settings.versions_dir) as versions:
         check = context.reporter.cancellation.check
         require_free(versions, manifest.version)
         # The manifest first: a version of ours under its official name always has one.
-        manifests = ManifestStore(context.settings.state_dir)
+        manifests = ManifestStore(settings.state_dir)
         manifests.write(dataclasses.replace(manifest, finished=time.time(), result="published"))
         try:
-            copied = publish(work_fd, "data", versions, manifest.version, context.web_owner, check)
+            copied = publish(
+                work_fd,
+                "data",
+                versions,
+                manifest.version,
+                context.web_owner,
+                check,
+                lambda tree: birth.prepare(context, manifest.version, tree),
+            )
         except BaseException:
             manifests.discard(manifest.version)
+            ContentsStore(settings.state_dir).discard(manifest.version)
             raise
         remark.note(manifest.version + (" (copied: the work dir is on another file system)" if copied else ""))
 
