@@ -95,8 +95,11 @@ class _Birth:
         try:
             content = os.pread(fd, info.st_size + 1, 0) if info.st_size <= HELD else None
             self.born.files[shown] = seal(fd, info, content)
-            # A file that has two names in the new tree keeps them.
-            if info.st_size and info.st_nlink == 1 and not self._single(shown):
+            if info.st_nlink > 1:
+                # A link already: what came from a tarball, or two names in the new tree.
+                self.born.linked += 1
+                self.born.saved += info.st_blocks * 512
+            elif info.st_size and not self._single(shown):
                 self._link(path, name, info, fd, content)
         finally:
             os.close(fd)

@@ -21,13 +21,21 @@ _BLOCK = 1 << 20
 
 
 class Sealed(NamedTuple):
-    """A regular file as it was published; a link has the text it points to as digest, and mode 0."""
+    """A regular file as it was published; a link has the text it points to as digest, and no mode."""
 
     digest: str
     size: int
     mode: int
     uid: int
     gid: int
+
+    @property
+    def is_link(self) -> bool:
+        """Tell whether it is a symbolic link."""
+        return self.mode == _LINK
+
+
+_LINK = -1
 
 
 class ContentsStore:
@@ -81,4 +89,4 @@ def seal(fd: int, info: os.stat_result, content: bytes | None = None) -> Sealed:
 
 def seal_link(dir_fd: int, name: str) -> Sealed:
     """Give what is to be kept of a symbolic link."""
-    return Sealed(os.readlink(name, dir_fd=dir_fd), 0, 0, 0, 0)
+    return Sealed(os.readlink(name, dir_fd=dir_fd), 0, _LINK, 0, 0)

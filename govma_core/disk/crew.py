@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from govma_core.errors import GovmaError
-from govma_core.forked import Forked
+from govma_core.forked import Forked, write_all
 
 _NUMBER = struct.Struct("=I")
 _MOST = 16_000
@@ -50,9 +50,7 @@ def _work(answer: int, taking: int, pieces: Sequence[str], work: Work) -> None:
     last = 0.0
 
     def send(message: dict[str, Any]) -> None:
-        line = memoryview(json.dumps(message).encode() + b"\n")
-        while line:
-            line = line[os.write(answer, line) :]
+        write_all(answer, json.dumps(message).encode() + b"\n")
 
     def tell(message: dict[str, Any]) -> None:
         nonlocal last

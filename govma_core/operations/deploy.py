@@ -27,6 +27,9 @@ from govma_core.versions.publish import publish, require_free
 
 BANNER = "successfully deployed"
 
+_PLACES = {"ee": "system", "themes": "html"}
+"""The top folder of each vendor tarball, and the directory of a version in which it lies."""
+
 
 def run(context: Context, *, ref: str | None = None, rebuild: bool = False, promote: bool = True) -> Outcome:
     """Build the remote's branch (or `ref`: branch, tag, sha) as a new version, and promote it unless told not to."""
@@ -46,7 +49,10 @@ def run(context: Context, *, ref: str | None = None, rebuild: bool = False, prom
             with reporter.stage("workdir") as remark:
                 work_fd = stack.enter_context(workdir.emptied(settings.work_dir, settings.state_dir))
                 tarballs = {"ee": settings.ee_path, "themes": settings.themes_path}
-                vendor = stack.enter_context(unpacking(settings.work_dir, work_fd, tarballs, context.web_owner))
+                earlier = stack.enter_context(birth.earlier_files(context, work_fd, _PLACES))
+                vendor = stack.enter_context(
+                    unpacking(settings.work_dir, work_fd, tarballs, context.web_owner, earlier)
+                )
                 inputs = _fill(context, checkout, commit, work_fd, remark)
             with reporter.stage("assets") as remark:
                 stage = AssetStage(context, builder, checkout, commit, inputs)
@@ -101,21 +107,23 @@ def _fill(context: Context, checkout: Checkout, commit: Commit, work_fd: int, re
 
 
 def _assemble(context: Context, work_fd: int, vendor: Unpacking, manifest: Manifest) -> Manifest:
-    """Put the version together from the built tree: vendor, env, ownership, uploads."""
+    """Put the version together from the built tree: env, ownership, vendor, uploads."""
     settings, reporter = context.settings, context.reporter
     with safefs.opened(work_fd, "data") as data:
         _require_parts(data)
-        with reporter.stage("vendor") as remark:
-            unpacked = vendor.result()
-            for top, place in (("ee", "system"), ("themes", "html")):
-                with safefs.opened(data, place) as target:
-                    merge(vendor.staged_fd, target, top)
-            remark.note(f"{sum(found.files for found in unpacked.values())} files")
         with reporter.stage("env"):
             env_hash = envfile.install(settings.env_file, data)
         with reporter.stage("ownership") as remark:
             owned = ownership.hand_over(data, context.web_owner, settings.build_uid)
             remark.note(f"{owned.files} files" if context.web_owner else "left as they are")
+        # What comes from the tarballs was never in the build's hands, and may be linked to the live version's files:
+        # it is not handed over.
+        with reporter.stage("vendor") as remark:
+            unpacked = vendor.result()
+            for top, place in _PLACES.items():
+                with safefs.opened(data, place) as target:
+                    merge(vendor.staged_fd, target, top)
+            remark.note(f"{sum(found.files for found in unpacked.values())} files")
         with reporter.stage("uploads"), safefs.opened(data, "html") as html:
             _uploads(context, html)
     return dataclasses.replace(
@@ -123,8 +131,6 @@ def _assemble(context: Context, work_fd: int, vendor: Unpacking, manifest: Manif
         ee_sha256=unpacked["ee"].sha256,
         themes_sha256=unpacked["themes"].sha256,
         env_sha256=env_hash,
-        files=owned.files,
-        bytes=owned.bytes,
     )
 
 
@@ -160,9 +166,16 @@ def _publish(context: Context, work_fd: int, manifest: Manifest) -> None:
     with context.reporter.stage("publish") as remark, safefs.opened_root(settings.versions_dir) as versions:
         check = context.reporter.cancellation.check
         require_free(versions, manifest.version)
-        # The manifest first: a version of ours under its official name always has one.
         manifests = ManifestStore(settings.state_dir)
-        manifests.write(dataclasses.replace(manifest, finished=time.time(), result="published"))
+
+        def prepare(tree: int) -> None:
+            files = birth.link_to_earlier(context, manifest.version, tree)
+            total = sum(file.size for file in files)
+            # The manifest first: a version of ours under its official name always has one.
+            manifests.write(
+                dataclasses.replace(manifest, finished=time.time(), result="published", files=len(files), bytes=total)
+            )
+
         try:
             copied = publish(
                 work_fd,
@@ -171,7 +184,7 @@ def _publish(context: Context, work_fd: int, manifest: Manifest) -> None:
                 manifest.version,
                 context.web_owner,
                 check,
-                lambda tree: birth.prepare(context, manifest.version, tree),
+                prepare,
             )
         except BaseException:
             manifests.discard(manifest.version)
