@@ -54,6 +54,13 @@ class Forked:
         return os.waitpid(pid, 0)[1]
 
 
+def write_all(fd: int, content: bytes) -> None:
+    """Write everything, however much a pipe takes at once."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
 def _be_child(parent: int, answer: int, work: Callable[[int], None]) -> None:
     """Work, and end; never returns."""
     code = 1

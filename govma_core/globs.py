@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+_ENDLESS = 1 << 30
+
 
 def globs(patterns: Sequence[str]) -> re.Pattern[str]:
     """Give one expression whose fullmatch() tells whether a relative path fits one of the patterns.
@@ -31,3 +33,20 @@ def _expression(pattern: str) -> str:
 
 def _name(part: str) -> str:
     return "".join({"*": "[^/]*", "?": "[^/]"}.get(character, re.escape(character)) for character in part)
+
+
+def starts(patterns: Sequence[str]) -> dict[str, int]:
+    """Give the directories in which files that fit can lie, each with how many levels below it (1: in it only).
+
+    A walk over these finds all that fits without going through the rest of the tree.
+    """
+    found: dict[str, int] = {}
+    for pattern in patterns:
+        parts = pattern.split("/")
+        literal = 0
+        while literal < len(parts) - 1 and not set(parts[literal]) & set("*?"):
+            literal += 1
+        levels = _ENDLESS if "**" in parts[literal:] else len(parts) - literal
+        top = "/".join(parts[:literal])
+        found[top] = max(levels, found.get(top, 0))
+    return found

@@ -14,13 +14,18 @@ from typing import Any
 
 def replace(path: Path, data: Mapping[str, Any], *, mode: int = 0o644, durable: bool = True) -> None:
     """Write data as the new content of path in one rename; with `durable` it is on the disk when this returns."""
+    text = json.dumps(data, ensure_ascii=False, indent=1) + "\n"
+    replace_bytes(path, text.encode(), mode=mode, durable=durable)
+
+
+def replace_bytes(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
+    """Write the new content of path in one rename; with `durable` it is on the disk when this returns."""
     staged = path.with_name(f".{path.name}-{os.urandom(8).hex()}")
     fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
+        with os.fdopen(fd, "wb") as file:
             os.fchmod(fd, mode)
-            json.dump(data, file, ensure_ascii=False, indent=1)
-            file.write("\n")
+            file.write(content)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())

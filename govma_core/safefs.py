@@ -22,6 +22,7 @@ FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _RENAME_NOREPLACE = 1
+_RENAME_EXCHANGE = 2
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -93,15 +94,32 @@ def random_name(prefix: str) -> str:
 
 def rename_noreplace(src: str, dst: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
     """Rename within a file system; FileExistsError when dst is there, even as an empty directory (renameat2(2))."""
-    done = _libc.renameat2(src_dir_fd, os.fsencode(src), dst_dir_fd, os.fsencode(dst), _RENAME_NOREPLACE)
-    if done != 0:
-        number = ctypes.get_errno()
-        if number not in (errno.EINVAL, errno.ENOSYS):
-            raise OSError(number, os.strerror(number), src, None, dst)
+    try:
+        _renameat2(src, dst, src_dir_fd, dst_dir_fd, _RENAME_NOREPLACE)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS):
+            raise
         # A file system without the flag (some FUSE, old NFS): the check before is the best there is.
         if lstat(dst_dir_fd, dst) is not None:
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), dst)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), dst) from None
         os.rename(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+
+def rename_exchange(src: str, dst: str, *, src_dir_fd: int, dst_dir_fd: int) -> bool:
+    """Exchange two names in one step, so that neither is ever missing; False on a file system that cannot."""
+    try:
+        _renameat2(src, dst, src_dir_fd, dst_dir_fd, _RENAME_EXCHANGE)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS):
+            raise
+        return False
+    return True
+
+
+def _renameat2(src: str, dst: str, src_dir_fd: int, dst_dir_fd: int, flags: int) -> None:
+    if _libc.renameat2(src_dir_fd, os.fsencode(src), dst_dir_fd, os.fsencode(dst), flags) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), src, None, dst)
 
 
 def syncfs(fd: int) -> None:
@@ -109,6 +127,13 @@ def syncfs(fd: int) -> None:
     if _libc.syncfs(fd) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def free_bytes(fd: int) -> int:
+    """Give the free bytes of the file system that fd is on, with everything that waits to be written on the disk."""
+    syncfs(fd)
+    found = os.fstatvfs(fd)
+    return found.f_bfree * found.f_frsize
 
 
 def replace_symlink(

@@ -1,4 +1,4 @@
-"""Bytes that untrusted programs print, made safe for a log file and a terminal.
+"""Bytes that untrusted programs print, made safe for a log file and a terminal; and numbers of bytes in words.
 
 Control sequences are removed, a carriage return keeps only what was printed last (progress bars), invalid UTF-8
 becomes U+FFFD, and a line has a bounded length whatever was sent.
@@ -30,6 +30,16 @@ def clean_line(text: str) -> str:
     text = text.rstrip("\r")
     text = _SEQUENCES.sub("", text.rpartition("\r")[2] if "\r" in text else text)
     return _CONTROLS.sub("", text.replace("\t", "    "))
+
+
+def bytes_text(count: int) -> str:
+    """Give a number of bytes as people read it, in powers of 1000: `512 B`, `12.3 MB`."""
+    amount, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if abs(amount) < 999.95:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{count} B" if unit == "B" else f"{amount:.1f} {unit}"
 
 
 class LineSplitter:

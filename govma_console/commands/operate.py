@@ -10,6 +10,7 @@ from govma_console.commands.settings import effective
 from govma_console.output import print_json
 from govma_core.errors import ExitCode
 from govma_core.runs.launch import start
+from govma_core.runs.record import RunRecord
 from govma_core.runs.requester import local_requester
 
 
@@ -28,17 +29,24 @@ def rollback(given: argparse.Namespace) -> int:
     return _run(given, "rollback", {"version": given.wanted})
 
 
-def _run(given: argparse.Namespace, operation: str, arguments: dict[str, Any]) -> int:
+def follow_or_detach(
+    given: argparse.Namespace, operation: str, arguments: dict[str, Any]
+) -> tuple[RunRecord | None, int]:
+    """Start a run and follow it to its end; give its record and exit code. With --detach print its id: no record."""
     settings = effective(given)
     started = start(settings, operation, arguments, local_requester("cli"))
     if given.detach:
         print_json({"run": started.record.id}) if given.json else print(started.record.id)
-        return ExitCode.OK
-    record, code = follow_started(settings, started)
-    if given.json:
+        return None, ExitCode.OK
+    return follow_started(settings, started)
+
+
+def _run(given: argparse.Namespace, operation: str, arguments: dict[str, Any]) -> int:
+    record, code = follow_or_detach(given, operation, arguments)
+    if record is not None and given.json:
         from govma_console.commands.runs import as_json
 
         print_json(as_json(record))
-    elif code == ExitCode.OK:
+    elif record is not None and code == ExitCode.OK:
         print(record.version)
     return code

@@ -80,6 +80,63 @@ COMMANDS: tuple[Command, ...] = (
         "log",
         (_RUN, (("-f", "--follow"), {"action": "store_true", "help": "go on until the run ends"})),
     ),
+    Command(
+        "prune",
+        "remove old versions that nothing speaks for keeping",
+        "retention",
+        "prune",
+        (
+            (("--keep",), {"type": int, "metavar": "N", "help": "good versions to keep (setting keep_versions)"}),
+            (
+                ("--older-than",),
+                {"metavar": "AGE", "help": "keep what is younger, such as 30d or 12h (setting keep_younger)"},
+            ),
+            _flag("--dry-run", "print what would be removed and why, and remove nothing"),
+            _DETACH,
+        ),
+    ),
+    Command(
+        "dedupe",
+        "have equal files of different versions take their space once",
+        "disk",
+        "dedupe",
+        (
+            _flag("--anywhere", "join files of different paths, too (never within the live version)"),
+            (
+                ("--reflink",),
+                {"choices": ("auto", "always", "never"), "help": "share extents, not inodes (setting reflink)"},
+            ),
+            _flag("--dry-run", "tell what would be linked and freed, and change nothing"),
+            _DETACH,
+        ),
+    ),
+    Command(
+        "verify",
+        "name the files of a version (of all without VERSION) that changed since it was published",
+        "disk",
+        "verify",
+        (
+            (("wanted",), {"nargs": "?", "metavar": "VERSION", "help": _VERSION}),
+            _flag("--all", "list every file, those that the CMS is known to write, too"),
+        ),
+    ),
+    Command(
+        "pin",
+        "have prune keep a version",
+        "retention",
+        "pin",
+        (
+            (("wanted",), {"metavar": "VERSION", "help": _VERSION}),
+            (("--reason",), {"metavar": "TEXT", "default": "", "help": "why, for those who read the list later"}),
+        ),
+    ),
+    Command(
+        "unpin",
+        "let prune remove a version again",
+        "retention",
+        "unpin",
+        ((("wanted",), {"metavar": "VERSION", "help": _VERSION}),),
+    ),
     Command("attach", "follow the run that is going on; its exit code becomes ours", "runs", "attach", (_RUN,)),
     Command("cancel", "ask the run that is going on to stop", "runs", "cancel", (_RUN,)),
     Command("config", "print the effective settings, and where each came from", "config", "config"),

@@ -24,19 +24,21 @@ FAILURES = (DockerException, OSError, urllib3.exceptions.HTTPError, http.client.
 
 _DEFAULT_HOST = "unix:///var/run/docker.sock"
 _LONGEST = 400
+_WITHOUT = ", or build without it: GOVMA_BUILDER=local"
 
 
 @contextmanager
-def connected(timeout: int = 60) -> Iterator[DockerClient]:
+def connected(timeout: int = 60, otherwise: str = _WITHOUT) -> Iterator[DockerClient]:
     """Give a client of the engine at DOCKER_HOST (else the default socket), closed at the end.
 
-    `timeout` is for each single answer, in seconds. BuildError when the engine does not answer.
+    `timeout` is for each single answer, in seconds. BuildError when the engine does not answer; it ends with what one
+    can do `otherwise`.
     """
     try:
         _knock(timeout)
         client = docker.from_env(timeout=timeout, environment={**os.environ, "DOCKER_HOST": _host()})
     except FAILURES as error:
-        raise BuildError(unreachable(error)) from None
+        raise BuildError(unreachable(error, otherwise)) from None
     try:
         yield client
     finally:
@@ -90,12 +92,12 @@ def told_as(doing: str) -> Iterator[None]:
         raise BuildError(f"Docker could not {doing}: {reason(error)}.") from None
 
 
-def unreachable(error: BaseException) -> str:
+def unreachable(error: BaseException, otherwise: str = _WITHOUT) -> str:
     """Give the sentence for an engine that does not answer."""
     advice = "Start it (systemctl start docker)"
     if isinstance(_cause(error), PermissionError):
         advice = "Run as root or as a member of the group docker"
-    return f"Docker does not answer at {_host()}: {reason(error)}. {advice}, or build without it: GOVMA_BUILDER=local."
+    return f"Docker does not answer at {_host()}: {reason(error)}. {advice}{otherwise}."
 
 
 def reason(error: BaseException) -> str:

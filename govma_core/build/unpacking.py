@@ -18,7 +18,7 @@ from typing import Any
 from govma_core import safefs, safetree
 from govma_core.build import vendor
 from govma_core.errors import GovmaError, VendorError
-from govma_core.forked import Forked
+from govma_core.forked import Forked, write_all
 
 _PREFIX = "govma-vendor"
 _STAGING = re.compile(rf"\.{_PREFIX}-[0-9a-f]{{16}}")
@@ -27,9 +27,17 @@ _STAGING = re.compile(rf"\.{_PREFIX}-[0-9a-f]{{16}}")
 class Unpacking:
     """Tarballs on their way; `tarballs` are their paths by top folder."""
 
-    def __init__(self, staged_fd: int, tarballs: Mapping[str, Path], owner: tuple[int, int] | None) -> None:
+    def __init__(
+        self,
+        staged_fd: int,
+        tarballs: Mapping[str, Path],
+        owner: tuple[int, int] | None,
+        earlier: Mapping[str, vendor.Earlier],
+    ) -> None:
         self.staged_fd = staged_fd
-        self._child = Forked(lambda answer: _work(answer, staged_fd, tarballs, owner))
+        self._child = Forked(
+            lambda answer: write_all(answer, json.dumps(_unpack_all(staged_fd, tarballs, owner, earlier)).encode())
+        )
 
     def result(self) -> dict[str, vendor.Unpacked]:
         """Wait until all is unpacked, and give what each tarball held; VendorError when one is not as it must be."""
@@ -47,16 +55,23 @@ class Unpacking:
 
 @contextmanager
 def unpacking(
-    work_dir: Path, work_fd: int, tarballs: Mapping[str, Path], owner: tuple[int, int] | None
+    work_dir: Path,
+    work_fd: int,
+    tarballs: Mapping[str, Path],
+    owner: tuple[int, int] | None,
+    earlier: Mapping[str, vendor.Earlier] | None = None,
 ) -> Iterator[Unpacking]:
-    """Unpack for the time of the block; the private directory is gone after it."""
+    """Unpack for the time of the block; the private directory is gone after it.
+
+    `earlier` gives, by top folder, the files that can be linked to instead of being written.
+    """
     with safefs.opened_root(work_dir.parent) as beside:
         # Moving needs one file system; a work dir that is mounted has another one inside than beside it.
         place = beside if os.fstat(beside).st_dev == os.fstat(work_fd).st_dev else work_fd
         name = safefs.random_name(_PREFIX)
         staged = safefs.make_directory(place, name, 0o700)
         try:
-            started = Unpacking(staged, tarballs, owner)
+            started = Unpacking(staged, tarballs, owner, earlier or {})
             try:
                 yield started
             finally:
@@ -74,13 +89,17 @@ def sweep_staging(work_dir: Path) -> None:
                 safetree.remove(beside, entry.name)
 
 
-def _work(answer: int, staged_fd: int, tarballs: Mapping[str, Path], owner: tuple[int, int] | None) -> None:
-    os.write(answer, json.dumps(_unpack_all(staged_fd, tarballs, owner)).encode())
-
-
-def _unpack_all(staged_fd: int, tarballs: Mapping[str, Path], owner: tuple[int, int] | None) -> dict[str, Any]:
+def _unpack_all(
+    staged_fd: int,
+    tarballs: Mapping[str, Path],
+    owner: tuple[int, int] | None,
+    earlier: Mapping[str, vendor.Earlier],
+) -> dict[str, Any]:
     try:
-        unpacked = {top: vendor.unpack(path, staged_fd, top, owner, lambda: None) for top, path in tarballs.items()}
+        unpacked = {
+            top: vendor.unpack(path, staged_fd, top, owner, lambda: None, earlier.get(top))
+            for top, path in tarballs.items()
+        }
     except GovmaError as error:
         return {"refused": str(error)}
     except OSError as error:

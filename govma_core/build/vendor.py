@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from govma_core import safefs
 from govma_core.build.tarball import Member, Tarball, open_tarball
@@ -49,15 +50,33 @@ def preflight_tarball(path: Path, setting: str) -> list[str]:
     return []
 
 
-def unpack(tarball: Path, into_fd: int, top: str, owner: tuple[int, int] | None, check: Callable[[], None]) -> Unpacked:
+class Earlier(Protocol):
+    """Files that are there already, and can be linked to instead of being written once more."""
+
+    def holds(self, size: int) -> bool:
+        """Tell whether files of this size are looked for."""
+
+    def link(self, path: tuple[str, ...], content: bytes, mode: int, owner: tuple[int, int], dir_fd: int) -> bool:
+        """Make the last name of `path` in dir_fd a link to an equal file; False when there is none."""
+
+
+def unpack(
+    tarball: Path,
+    into_fd: int,
+    top: str,
+    owner: tuple[int, int] | None,
+    check: Callable[[], None],
+    earlier: Earlier | None = None,
+) -> Unpacked:
     """Unpack a .tar.gz whose members are all `top` or below it into the empty directory into_fd, ours alone.
 
     Files and directories get `owner` (None: ours) and their mode without set-id bits and write access for others;
-    files keep their mtime. VendorError for anything but plain files and directories, or a damaged tarball.
+    files keep their mtime, or are links to the equal ones of `earlier`, with theirs. VendorError for anything but plain
+    files and directories, or a damaged tarball.
     """
     fd = open_tarball(tarball)
     try:
-        with closing(Tarball(tarball, fd)) as source, closing(_Tree(into_fd, owner)) as tree:
+        with closing(Tarball(tarball, fd)) as source, closing(_Tree(into_fd, owner, earlier)) as tree:
             result = Unpacked()
             for member in source:
                 check()
@@ -96,8 +115,9 @@ def _place(source: Tarball, tree: _Tree, member: Member, top: str) -> None:
 class _Tree:
     """Creates files below one directory. The directories down to the last one used stay open: the next is near."""
 
-    def __init__(self, root_fd: int, owner: tuple[int, int] | None) -> None:
+    def __init__(self, root_fd: int, owner: tuple[int, int] | None, earlier: Earlier | None) -> None:
         self._owner = owner
+        self._earlier = earlier
         self._path: tuple[str, ...] = ()
         self._fds = [os.dup(root_fd)]
 
@@ -110,18 +130,29 @@ class _Tree:
 
     def file(self, source: Tarball, member: Member) -> None:
         parent = self._enter(member.path[:-1])
+        mode = member.mode & 0o755 | 0o400
+        content = source.content(member)
+        if self._earlier is not None and self._earlier.holds(member.size):
+            whole = b"".join(content)
+            if self._linked(self._earlier, member.path, whole, mode, parent):
+                return
+            content = iter([memoryview(whole)])
         fd = self._create(parent, member.path[-1])
         try:
-            for piece in source.content(member):
+            for piece in content:
                 while piece:
                     piece = piece[os.write(fd, piece) :]
             if self._owner is not None:
                 os.fchown(fd, *self._owner)
-            os.fchmod(fd, member.mode & 0o755 | 0o400)
+            os.fchmod(fd, mode)
             mtime = member.mtime if 0 <= member.mtime < _LATEST else 0
             os.utime(fd, (mtime, mtime))
         finally:
             os.close(fd)
+
+    def _linked(self, earlier: Earlier, path: tuple[str, ...], content: bytes, mode: int, parent: int) -> bool:
+        owner = self._owner or (os.geteuid(), os.getegid())
+        return earlier.link(path, content, mode, owner, parent)
 
     def _create(self, parent: int, name: str) -> int:
         try:

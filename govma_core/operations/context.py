@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,8 +10,6 @@ from typing import Any
 
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
-from govma_core.versions.history import History, How, Promotion
-from govma_core.versions.promotion import Switch, switch
 from govma_core.versions.store import VersionStore
 
 
@@ -60,21 +57,3 @@ class Outcome:
     version_before: str = ""
     commit: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
-
-
-def make_live(context: Context, name: str, how: How) -> Switch:
-    """Switch `current-version` to a complete version, and write the promotion down."""
-    done = switch(context.versions, name, context.web_owner, context.reporter.cancellation.close)
-    if done.previous.problem and done.previous.target is not None:
-        context.reporter.warning(f"Before: {done.previous.problem}")
-    context.reporter.info(
-        f"current-version -> {name} (was {done.previous.version or 'nothing'}); {done.freshened} css/js files "
-        f"freshened; {done.seconds * 1000:.0f} ms, and {done.sync_seconds * 1000:.0f} ms to put everything on the disk"
-    )
-    promotion = Promotion(time.time(), name, done.previous.version or "", how, context.by, context.run_id)
-    try:
-        History(context.settings.state_dir).append(promotion)
-    except OSError as error:
-        # The switch stands; what follows from the history is found again from the link (see live_before).
-        context.reporter.warning(f"The promotion could not be written to the history: {error.strerror}.")
-    return done

@@ -13,17 +13,22 @@ from govma_core.build.builder import Builder, make_builder
 from govma_core.build.source import Checkout, Commit
 from govma_core.build.unpacking import Unpacking, sweep_staging, unpacking
 from govma_core.build.vendor import merge
+from govma_core.disk.contents import ContentsStore
 from govma_core.errors import BuildError
-from govma_core.operations import preflight
+from govma_core.operations import birth, leftovers, preflight
+from govma_core.operations.afterwards import after_deploy
 from govma_core.operations.assets import AssetStage
-from govma_core.operations.context import Context, Outcome, make_live
+from govma_core.operations.context import Context, Outcome
+from govma_core.operations.live import make_live
 from govma_core.reporting import StageRemark
 from govma_core.versions.manifest import Manifest, ManifestStore
 from govma_core.versions.names import version_name
-from govma_core.versions.promotion import sweep_incoming
 from govma_core.versions.publish import publish, require_free
 
 BANNER = "successfully deployed"
+
+_PLACES = {"ee": "system", "themes": "html"}
+"""The top folder of each vendor tarball, and the directory of a version in which it lies."""
 
 
 def run(context: Context, *, ref: str | None = None, rebuild: bool = False, promote: bool = True) -> Outcome:
@@ -44,7 +49,10 @@ def run(context: Context, *, ref: str | None = None, rebuild: bool = False, prom
             with reporter.stage("workdir") as remark:
                 work_fd = stack.enter_context(workdir.emptied(settings.work_dir, settings.state_dir))
                 tarballs = {"ee": settings.ee_path, "themes": settings.themes_path}
-                vendor = stack.enter_context(unpacking(settings.work_dir, work_fd, tarballs, context.web_owner))
+                earlier = stack.enter_context(birth.earlier_files(context, work_fd, _PLACES))
+                vendor = stack.enter_context(
+                    unpacking(settings.work_dir, work_fd, tarballs, context.web_owner, earlier)
+                )
                 inputs = _fill(context, checkout, commit, work_fd, remark)
             with reporter.stage("assets") as remark:
                 stage = AssetStage(context, builder, checkout, commit, inputs)
@@ -57,7 +65,8 @@ def run(context: Context, *, ref: str | None = None, rebuild: bool = False, prom
     with reporter.stage("promote"):
         before = make_live(context, manifest.version, "deploy").previous.version or ""
     reporter.info(f"=== {manifest.version} {BANNER} ===")
-    return Outcome(f"{manifest.version} is live.", manifest.version, before, commit.sha)
+    details = after_deploy(context)
+    return Outcome(f"{manifest.version} is live.", manifest.version, before, commit.sha, details)
 
 
 def _in_a_second_of_its_own(context: Context) -> Context:
@@ -73,9 +82,7 @@ def _clear_leftovers(context: Context, builder: Builder) -> None:
     """Remove what a killed run left: its container first, which could still be writing."""
     builder.remove_leftovers(context.reporter)
     sweep_staging(context.settings.work_dir)
-    with safefs.opened_root(context.settings.versions_dir) as fd:
-        for name in sweep_incoming(fd):
-            context.reporter.info(f"Removed {name}, an incomplete copy that an interrupted run left.")
+    leftovers.clear(context)
 
 
 def _bring(checkout: Checkout, ref: str | None) -> Commit:
@@ -100,21 +107,23 @@ def _fill(context: Context, checkout: Checkout, commit: Commit, work_fd: int, re
 
 
 def _assemble(context: Context, work_fd: int, vendor: Unpacking, manifest: Manifest) -> Manifest:
-    """Put the version together from the built tree: vendor, env, ownership, uploads."""
+    """Put the version together from the built tree: env, ownership, vendor, uploads."""
     settings, reporter = context.settings, context.reporter
     with safefs.opened(work_fd, "data") as data:
         _require_parts(data)
-        with reporter.stage("vendor") as remark:
-            unpacked = vendor.result()
-            for top, place in (("ee", "system"), ("themes", "html")):
-                with safefs.opened(data, place) as target:
-                    merge(vendor.staged_fd, target, top)
-            remark.note(f"{sum(found.files for found in unpacked.values())} files")
         with reporter.stage("env"):
             env_hash = envfile.install(settings.env_file, data)
         with reporter.stage("ownership") as remark:
             owned = ownership.hand_over(data, context.web_owner, settings.build_uid)
             remark.note(f"{owned.files} files" if context.web_owner else "left as they are")
+        # What comes from the tarballs was never in the build's hands, and may be linked to the live version's files:
+        # it is not handed over.
+        with reporter.stage("vendor") as remark:
+            unpacked = vendor.result()
+            for top, place in _PLACES.items():
+                with safefs.opened(data, place) as target:
+                    merge(vendor.staged_fd, target, top)
+            remark.note(f"{sum(found.files for found in unpacked.values())} files")
         with reporter.stage("uploads"), safefs.opened(data, "html") as html:
             _uploads(context, html)
     return dataclasses.replace(
@@ -122,8 +131,6 @@ def _assemble(context: Context, work_fd: int, vendor: Unpacking, manifest: Manif
         ee_sha256=unpacked["ee"].sha256,
         themes_sha256=unpacked["themes"].sha256,
         env_sha256=env_hash,
-        files=owned.files,
-        bytes=owned.bytes,
     )
 
 
@@ -155,16 +162,33 @@ def _uploads(context: Context, html_fd: int) -> None:
 
 
 def _publish(context: Context, work_fd: int, manifest: Manifest) -> None:
-    with context.reporter.stage("publish") as remark, safefs.opened_root(context.settings.versions_dir) as versions:
+    settings = context.settings
+    with context.reporter.stage("publish") as remark, safefs.opened_root(settings.versions_dir) as versions:
         check = context.reporter.cancellation.check
         require_free(versions, manifest.version)
-        # The manifest first: a version of ours under its official name always has one.
-        manifests = ManifestStore(context.settings.state_dir)
-        manifests.write(dataclasses.replace(manifest, finished=time.time(), result="published"))
+        manifests = ManifestStore(settings.state_dir)
+
+        def prepare(tree: int) -> None:
+            files = birth.link_to_earlier(context, manifest.version, tree)
+            total = sum(file.size for file in files)
+            # The manifest first: a version of ours under its official name always has one.
+            manifests.write(
+                dataclasses.replace(manifest, finished=time.time(), result="published", files=len(files), bytes=total)
+            )
+
         try:
-            copied = publish(work_fd, "data", versions, manifest.version, context.web_owner, check)
+            copied = publish(
+                work_fd,
+                "data",
+                versions,
+                manifest.version,
+                context.web_owner,
+                check,
+                prepare,
+            )
         except BaseException:
             manifests.discard(manifest.version)
+            ContentsStore(settings.state_dir).discard(manifest.version)
             raise
         remark.note(manifest.version + (" (copied: the work dir is on another file system)" if copied else ""))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from govma_core.errors import PublishError, RefusedError
-from govma_core.operations.context import Context, Outcome, make_live
+from govma_core.operations.context import Context, Outcome
+from govma_core.operations.live import make_live, thaw_version
 from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.store import Version
 
@@ -14,7 +15,9 @@ def run(context: Context, *, version: str) -> Outcome:
         target = context.versions.find(version)
         current = context.versions.pointer().version
     if target.name == current:
-        return Outcome(f"{target.name} is live already; nothing to do.", target.name, target.name)
+        thawed = thaw_version(context, target.name)
+        rest = f"{thawed.files} files got inodes of their own" if thawed.files else "nothing to do"
+        return Outcome(f"{target.name} is live already; {rest}.", target.name, target.name)
     require_complete(context, target)
     with context.reporter.stage("promote"):
         make_live(context, target.name, "promote")

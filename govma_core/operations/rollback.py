@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from govma_core.errors import RefusedError
-from govma_core.operations.context import Context, Outcome, make_live
+from govma_core.operations.context import Context, Outcome
+from govma_core.operations.live import make_live
 from govma_core.operations.promote import commit_of, require_complete
 from govma_core.versions.history import History, live_before
 from govma_core.versions.store import Version

@@ -28,7 +28,7 @@ from govma_core.runs.record import RunStore, State
 from govma_core.runs.system_errors import os_sentence
 from govma_core.settings import from_plain
 
-OPERATIONS = ("deploy", "promote", "rollback")
+OPERATIONS = ("deploy", "promote", "rollback", "prune", "dedupe")
 
 
 class Runner:

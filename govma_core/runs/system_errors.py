@@ -16,6 +16,8 @@ _PLACES = {
     "uploads": "upload_dir",
     "publish": "versions_dir",
     "promote": "versions_dir",
+    "plan": "versions_dir",
+    "remove": "versions_dir",
 }
 """Where each stage writes; all others write to the state directory only."""
 

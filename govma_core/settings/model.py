@@ -104,7 +104,7 @@ class Settings:
             "system/user/cache/**",
             "system/user/zip_cache/**",
             "html/.htaccess",
-            "**/.env",
+            ".env",
         ),
         "globs of files that are written in place: in the live version they share their inode with no other version",
         globs=True,

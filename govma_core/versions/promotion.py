@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from govma_core import safefs, safetree
+from govma_core import safefs
 from govma_core.errors import PublishError, RefusedError, UnsafeTreeError
 from govma_core.versions.names import OURS, POINTER
 from govma_core.versions.store import Pointer, VersionStore, missing_parts
@@ -97,11 +97,3 @@ def sweep_links(dir_fd: int) -> None:
     for entry in safefs.entries(dir_fd):
         if OURS.fullmatch(entry.name) and entry.is_symlink():
             os.unlink(entry.name, dir_fd=dir_fd)
-
-
-def sweep_incoming(dir_fd: int) -> list[str]:
-    """Remove trees that a killed publish was copying; give their names. Only under the lock."""
-    found = [e.name for e in safefs.entries(dir_fd) if OURS.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
-    for name in found:
-        safetree.remove(dir_fd, name)
-    return found

@@ -12,24 +12,37 @@ from govma_core.versions.names import INCOMING_PREFIX
 
 
 def publish(
-    tree_dir: int, tree: str, versions_dir: int, name: str, owner: tuple[int, int] | None, step: Callable[[], None]
+    tree_dir: int,
+    tree: str,
+    versions_dir: int,
+    name: str,
+    owner: tuple[int, int] | None,
+    step: Callable[[], None],
+    prepare: Callable[[int], None] = lambda fd: None,
 ) -> bool:
     """Move the directory `tree` (below tree_dir) to `name` in the versions directory; True when it had to be copied.
 
     Either the whole version has its name afterwards, and is on the disk, or nothing has. PublishError when the name
     is taken. `owner` is what a copy's entries get; `step` is called now and then while copying, and may raise.
+    `prepare` is given the finished tree when it is on the file system of the versions, and may still work on it.
     """
-    try:
-        # Before the rename: a version under its name is whole after a power cut, too.
-        safefs.syncfs(tree_dir)
-        _move(tree_dir, tree, versions_dir, name)
-        return False
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
+    if os.fstat(tree_dir).st_dev == os.fstat(versions_dir).st_dev:
+        try:
+            with safefs.opened(tree_dir, tree) as fd:
+                prepare(fd)
+            # Before the rename: a version under its name is whole after a power cut, too.
+            safefs.syncfs(tree_dir)
+            _move(tree_dir, tree, versions_dir, name)
+            return False
+        except OSError as error:
+            # Two mounts of one file system look like one.
+            if error.errno != errno.EXDEV:
+                raise
     incoming = safefs.random_name(INCOMING_PREFIX)
     try:
         safetree.TreeCopier(owner, step).copy_directory(tree_dir, versions_dir, tree, tree, incoming)
+        with safefs.opened(versions_dir, incoming) as fd:
+            prepare(fd)
         safefs.syncfs(versions_dir)
         _move(versions_dir, incoming, versions_dir, name)
     except BaseException:

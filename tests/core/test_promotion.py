@@ -12,9 +12,10 @@ import pytest
 
 from govma_core import safefs, safetree
 from govma_core.errors import PublishError, RefusedError, UsageError
-from govma_core.versions.promotion import sweep_incoming, switch
+from govma_core.versions.promotion import switch
 from govma_core.versions.publish import publish
 from govma_core.versions.store import VersionStore
+from govma_core.versions.sweeping import sweep
 
 OLD, NEW = "data-build--2021-09-03-00h03m29s", "data-build--2022-01-02-03h04m05s"
 
@@ -246,7 +247,7 @@ def test_an_interrupted_copy_is_swept_and_hand_made_hidden_names_are_kept(store:
     make_version(store.directory, ".govma-incoming-0123456789abcdef")
     make_version(store.directory, ".mine")
     with safefs.opened_root(store.directory) as fd:
-        assert sweep_incoming(fd) == [".govma-incoming-0123456789abcdef"]
+        assert [found.name for found in sweep(fd)] == [".govma-incoming-0123456789abcdef"]
     assert ".mine" in names(store)
 
 

@@ -15,7 +15,7 @@ from govma_core.reporting import Cancellation, Reporter
 from govma_core.settings import Settings, load
 from govma_core.versions.store import VersionStore
 
-STAGES = ["preflight", "source", "workdir", "assets", "vendor", "env", "ownership", "uploads", "publish", "promote"]
+STAGES = ["preflight", "source", "workdir", "assets", "env", "ownership", "vendor", "uploads", "publish", "promote"]
 
 
 @dataclass

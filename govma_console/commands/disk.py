@@ -1,0 +1,98 @@
+"""Commands about what versions share: dedupe, verify."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections import Counter
+
+from govma_console.commands.settings import effective
+from govma_console.output import print_json, say, warn
+from govma_core.disk.tally import Tally
+from govma_core.errors import ExitCode, UsageError
+from govma_core.operations.context import Context
+from govma_core.operations.verify import Verified
+from govma_core.text import bytes_text
+
+_SHOWN = 20
+
+
+def dedupe(given: argparse.Namespace) -> int:
+    """Start a dedupe; with --dry-run print what it would come to."""
+    if given.dry_run:
+        if given.detach:
+            raise UsageError("--dry-run starts no run that could be left behind: leave --detach out.")
+        return _dry_run(given)
+    from govma_console.commands.operate import follow_or_detach
+    from govma_console.commands.runs import as_json
+
+    record, code = follow_or_detach(given, "dedupe", {"anywhere": given.anywhere, "reflink": given.reflink})
+    if record is not None and given.json:
+        print_json(as_json(record))
+    elif record is not None and code == ExitCode.OK:
+        say(record.message)
+    return code
+
+
+def verify(given: argparse.Namespace) -> int:
+    """Compare versions with what was published; exit 1 when something is different that should not be."""
+    from govma_core.operations.verify import verify as operation
+
+    sound = True
+    shown = []
+    for found in operation(_context(given), version=given.wanted):
+        sound = sound and found.sound
+        if given.json:
+            shown.append(dataclasses.asdict(found) | {"sound": found.sound})
+        else:
+            _say_verified(found, whole=given.all)
+    if given.json:
+        print_json({"sound": sound, "versions": shown})
+    return ExitCode.OK if sound else ExitCode.FAILED
+
+
+def _dry_run(given: argparse.Namespace) -> int:
+    from govma_core.operations.dedupe import dry_run
+
+    found = dry_run(_context(given), anywhere=given.anywhere)
+    if given.json:
+        print_json(found.details() | {"dry_run": True})
+        return ExitCode.OK
+    tally = found.tally
+    say(f"{tally.linked} of {tally.seen} files would be linked, {bytes_text(tally.freed)} freed.")
+    _warn_left(tally)
+    return ExitCode.OK
+
+
+def _warn_left(tally: Tally) -> None:
+    for reason, left in tally.left.items():
+        warn(f"Left alone, {reason}: {left.count}, such as {', '.join(left.names[:3])}")
+
+
+def _say_verified(found: Verified, *, whole: bool) -> None:
+    if found.changes is None or found.written is None:
+        say(f"{found.name}: no record of what was published; nothing to compare with.")
+    else:
+        counts = Counter(change.kind for change in found.changes)
+        told = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "as published"
+        by_cms = f"; {len(found.written)} written by the CMS (keep_single)" if found.written else ""
+        say(f"{found.name}: {told}{by_cms}")
+        listed = found.changes + found.written if whole else found.changes[:_SHOWN]
+        for change in listed:
+            say(f"  {change.kind:8} {change.path}")
+        if not whole and len(found.changes) > _SHOWN:
+            say(f"  … and {len(found.changes) - _SHOWN} more (--all lists them)")
+    if found.shared:
+        say(f"  {len(found.shared)} files that are written in place share their inode with another version:")
+        for path in found.shared if whole else found.shared[:_SHOWN]:
+            say(f"  shared   {path}")
+        say(f"  `govma-console promote {found.name}` gives them inodes of their own.")
+
+
+def _context(given: argparse.Namespace) -> Context:
+    from govma_console.narration import Narrator
+    from govma_core.reporting import Reporter
+
+    return Context(effective(given), Reporter(Narrator(sys.stderr).tell), "", "", "cli", time.time())

@@ -1,0 +1,113 @@
+"""Commands about what is kept: prune, pin, unpin."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+
+from govma_console.commands.settings import effective
+from govma_console.output import print_json, print_table, say, warn
+from govma_core.errors import ExitCode, RefusedError, UsageError
+from govma_core.runs.requester import local_requester
+from govma_core.settings import Settings
+from govma_core.text import bytes_text
+from govma_core.versions.names import PREFIX, version_time
+from govma_core.versions.pins import PinStore
+from govma_core.versions.store import VersionStore
+
+
+def prune(given: argparse.Namespace) -> int:
+    """Start a prune; with --dry-run print what it would do."""
+    _check(given)
+    if given.dry_run:
+        return _print_plan(given)
+    from govma_console.commands.operate import follow_or_detach
+    from govma_console.commands.runs import as_json
+
+    record, code = follow_or_detach(given, "prune", {"keep": given.keep, "older_than": given.older_than})
+    if record is not None and given.json:
+        print_json(as_json(record))
+    elif record is not None:
+        for name in record.details.get("removed", ()):
+            say(name)
+    return code
+
+
+def pin(given: argparse.Namespace) -> int:
+    """Pin a version, so that prune keeps it."""
+    settings = effective(given)
+    store, pins = VersionStore(settings.versions_dir), PinStore(settings.state_dir)
+    name = store.find(given.wanted).name
+    if version_time(name) is None:
+        raise RefusedError(f"{name} is no name of a version: prune never touches it, there is nothing to pin.")
+    made = pins.pin(name, local_requester("cli").by, given.reason, time.time())
+    if name not in {version.name for version in store.versions()}:
+        # A prune that looks for pins once more before it removes a version was faster.
+        pins.unpin(name)
+        raise RefusedError(f"{name} has just been removed. There are:\n{store.listing()}")
+    if given.json:
+        print_json(dataclasses.asdict(made))
+    else:
+        say(name)
+    return ExitCode.OK
+
+
+def unpin(given: argparse.Namespace) -> int:
+    """Take the pin of a version away."""
+    settings = effective(given)
+    pins = PinStore(settings.state_dir)
+    name = _pinned(settings, given.wanted, list(pins.read()))
+    was = pins.unpin(name)
+    if given.json:
+        print_json({"version": name, "unpinned": was})
+    else:
+        if not was:
+            warn(f"{name} is not pinned; nothing to do.")
+        say(name)
+    return ExitCode.OK
+
+
+def _pinned(settings: Settings, wanted: str, pinned: list[str]) -> str:
+    """Give the one pinned version that `wanted` begins, also one that is gone; else the version that it names."""
+    found = [name for name in pinned if wanted and name.removeprefix(PREFIX).startswith(wanted.removeprefix(PREFIX))]
+    return found[0] if len(found) == 1 else VersionStore(settings.versions_dir).find(wanted).name
+
+
+def _check(given: argparse.Namespace) -> None:
+    """Refuse what makes no sense before a run is started for it."""
+    from govma_core.ages import age_seconds
+
+    if given.keep is not None and given.keep < 1:
+        raise UsageError(f"--keep {given.keep}: at least one good version is kept; name 1 or more.")
+    if given.older_than is not None:
+        try:
+            age_seconds(given.older_than)
+        except ValueError as error:
+            raise UsageError(f"--older-than: {error}.") from None
+    if given.dry_run and given.detach:
+        raise UsageError("--dry-run starts no run that could be left behind: leave --detach out.")
+
+
+def _print_plan(given: argparse.Namespace) -> int:
+    from govma_console.narration import Narrator
+    from govma_core.operations import prune as operation
+    from govma_core.operations.context import Context
+    from govma_core.reporting import Reporter
+
+    context = Context(effective(given), Reporter(Narrator(sys.stderr).tell), "", "", "cli", time.time())
+    plan = operation.plan(context, keep=given.keep, older_than=given.older_than)
+    if given.json:
+        print_json(plan.as_dict())
+        return ExitCode.OK
+    rows = [
+        (found.name, "keep" if found.keep else "REMOVE", found.why, "" if found.keep else bytes_text(found.frees))
+        for found in plan.decisions
+    ]
+    print_table(("VERSION", "PLAN", "WHY", "FREES"), rows, cut=(2,))
+    removed = len(plan.removals)
+    say(f"{removed} of {len(rows)} versions would be removed, {bytes_text(plan.frees)} freed.")
+    for warning in plan.warnings:
+        warn(f"warning: {warning}")
+    return ExitCode.OK

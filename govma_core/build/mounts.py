@@ -1,0 +1,37 @@
+"""What running containers have mounted; docker is imported only where there is an engine to ask."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_DEFAULT_SOCKET = Path("/var/run/docker.sock")
+_QUICK = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerMounts:
+    """A running (or paused, or restarting) container, and the paths of the machine that it has mounted."""
+
+    name: str
+    sources: tuple[str, ...]
+
+
+def container_mounts() -> list[ContainerMounts]:
+    """Ask the engine; nothing where there is none. BuildError when there is one that does not answer within seconds."""
+    host = os.environ.get("DOCKER_HOST") or f"unix://{_DEFAULT_SOCKET}"
+    kind, _, path = host.partition("://")
+    if kind == "unix" and not Path(path).exists():
+        return []
+    from govma_core.build.docker_api import connected, told_as
+
+    with connected(_QUICK, otherwise="") as client, told_as("list its containers"):
+        found = client.api.containers(filters={"status": ["running", "paused", "restarting"]})
+    return [
+        ContainerMounts(
+            ", ".join(name.removeprefix("/") for name in container.get("Names") or [container["Id"][:12]]),
+            tuple(mount["Source"] for mount in container.get("Mounts") or () if mount.get("Source")),
+        )
+        for container in found
+    ]

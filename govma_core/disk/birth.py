@@ -1,0 +1,138 @@
+"""Link at birth: a new version's files become links to the equal ones of the versions before, before it is published.
+
+Nobody reads or writes the new tree yet. The same pass takes down what is in it (see contents.py).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from govma_core import safefs
+from govma_core.disk import leases
+from govma_core.disk.contents import Sealed, seal, seal_link
+from govma_core.disk.crew import Tell, run_crew
+from govma_core.disk.directories import Directories
+from govma_core.disk.files import HELD, Inode, LeftAloneError, OpenFile, is_regular, traits, xattrs_of
+from govma_core.disk.lockstep import subtrees
+
+_PIECES = 48
+
+
+@dataclass(slots=True)
+class Born:
+    """What came of it: files linked, the bytes that they do not take a second time, and all files as they are now."""
+
+    linked: int = 0
+    saved: int = 0
+    files: dict[str, Sealed] = field(default_factory=dict)
+
+
+def link_tree(
+    tree: int,
+    others: Sequence[int],
+    single: re.Pattern[str],
+    check: Callable[[], None] = lambda: None,
+    *,
+    workers: int = 2,
+) -> Born:
+    """Link the files of `tree` to those of `others` (open versions: the live one first, then the latest ones).
+
+    What fits `single` is never linked; without `others` nothing is, and only the files are taken down. `check` is
+    called now and then, and may raise. OSError for what concerns more than one file.
+    """
+    with closing(Directories([tree])) as directories:
+        pieces = subtrees(directories, 1, _PIECES)
+    elsewhere = frozenset(pieces)
+
+    def work(taken: Iterator[str], tell: Tell) -> dict[str, Any]:
+        leases.ignore_breaks()
+        with closing(Directories([tree, *others])) as directories:
+            birth = _Birth(directories, len(others), single)
+            for piece in taken:
+                for path in birth.walk(piece, elsewhere):
+                    tell({"at": path})
+            born = birth.born
+            return {"linked": born.linked, "saved": born.saved, "files": born.files}
+
+    done = Born()
+    for found in run_crew(pieces, workers, work, lambda number, told: check()):
+        done.linked += found["linked"]
+        done.saved += found["saved"]
+        done.files.update({path: Sealed(*sealed) for path, sealed in found["files"].items()})
+    return done
+
+
+class _Birth:
+    def __init__(self, directories: Directories, others: int, single: re.Pattern[str]) -> None:
+        self._directories = directories
+        self._others = range(1, others + 1)
+        self._single = single.fullmatch
+        self.born = Born()
+
+    def walk(self, start: str, elsewhere: frozenset[str]) -> Iterator[str]:
+        """Work through a piece; gives each directory that is done."""
+        pending = [start]
+        while pending:
+            path = pending.pop()
+            inside = f"{path}/" if path else ""
+            for entry in safefs.entries(self._directories.fd(0, path)):
+                shown = inside + entry.name
+                if entry.is_file(follow_symlinks=False):
+                    self._file(path, entry.name, shown)
+                elif entry.is_symlink():
+                    self.born.files[shown] = seal_link(self._directories.fd(0, path), entry.name)
+                elif shown not in elsewhere:
+                    pending.append(shown)
+            yield path
+
+    def _file(self, path: str, name: str, shown: str) -> None:
+        fd, info = safefs.open_regular(self._directories.fd(0, path), name)
+        try:
+            content = os.pread(fd, info.st_size + 1, 0) if info.st_size <= HELD else None
+            self.born.files[shown] = seal(fd, info, content)
+            if info.st_nlink > 1:
+                # A link already: what came from a tarball, or two names in the new tree.
+                self.born.linked += 1
+                self.born.saved += info.st_blocks * 512
+            elif info.st_size and not self._single(shown):
+                self._link(path, name, info, fd, content)
+        finally:
+            os.close(fd)
+
+    def _link(self, path: str, name: str, info: os.stat_result, fd: int, content: bytes | None) -> None:
+        tried: set[int] = set()
+        for root in self._others:
+            try:
+                found = os.stat(name, dir_fd=self._directories.fd(root, path), follow_symlinks=False)
+                if found.st_ino in tried or not is_regular(found) or traits(found) != traits(info):
+                    continue
+                tried.add(found.st_ino)
+                master = OpenFile(self._directories, Inode(found, [(root, path, name)], fixed=True))
+            except (OSError, LeftAloneError):
+                continue
+            try:
+                if master.equals_open(fd, content) and master.xattrs() == xattrs_of(fd) and master.quiet():
+                    self._replace(path, name, master)
+                    self.born.linked += 1
+                    self.born.saved += info.st_blocks * 512
+                    return
+            except (OSError, LeftAloneError):
+                # The link count at its limit, an immutable master: the new file stays, and is the next one's master.
+                continue
+            finally:
+                master.close()
+
+    def _replace(self, path: str, name: str, master: OpenFile) -> None:
+        directory = self._directories.fd(0, path)
+        staged = safefs.random_name("birth")
+        os.link(f"/proc/self/fd/{master.fd}", staged, dst_dir_fd=directory, follow_symlinks=True)
+        try:
+            os.rename(staged, name, src_dir_fd=directory, dst_dir_fd=directory)
+        except BaseException:
+            os.unlink(staged, dir_fd=directory)
+            raise

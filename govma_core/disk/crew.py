@@ -1,0 +1,97 @@
+"""Work cut into pieces and done by a few forked processes: each takes the next piece when it is done with one."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from govma_core.errors import GovmaError
+from govma_core.forked import Forked, write_all
+
+_NUMBER = struct.Struct("=I")
+_MOST = 16_000
+"""Pieces that the pipe they are taken from can hold (64 KiB)."""
+_SECONDS = 0.2
+
+Tell = Callable[[dict[str, Any]], None]
+Work = Callable[[Iterator[str], Tell], dict[str, Any]]
+
+
+def run_crew(
+    pieces: Sequence[str], workers: int, work: Work, told: Callable[[int, dict[str, Any]], None]
+) -> list[dict[str, Any]]:
+    """Run `work(pieces, tell)` in each of `workers` processes; give what each came to.
+
+    `work` takes pieces from the iterator as long as there are any. What it tells now and then (it may as often as it
+    likes) goes to `told` here, with the worker's number; that may raise, which ends the processes. An OSError in a
+    worker is raised here; GovmaError when one was killed.
+    """
+    taking, giving = os.pipe()
+    os.set_blocking(giving, False)
+    os.write(giving, b"".join(_NUMBER.pack(number) for number in range(min(len(pieces), _MOST))))
+    os.close(giving)
+    crew: list[Forked] = []
+    try:
+        for _ in range(workers):
+            crew.append(Forked(lambda answer: _work(answer, taking, pieces, work)))
+        return _collect(crew, told)
+    finally:
+        os.close(taking)
+        for child in crew:
+            child.end()
+
+
+def _work(answer: int, taking: int, pieces: Sequence[str], work: Work) -> None:
+    last = 0.0
+
+    def send(message: dict[str, Any]) -> None:
+        write_all(answer, json.dumps(message).encode() + b"\n")
+
+    def tell(message: dict[str, Any]) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _SECONDS:
+            last = now
+            send({"told": message})
+
+    def taken() -> Iterator[str]:
+        while record := os.read(taking, _NUMBER.size):
+            yield pieces[_NUMBER.unpack(record)[0]]
+
+    try:
+        send({"done": work(taken(), tell)})
+    except OSError as error:
+        name = os.fsdecode(error.filename) if error.filename is not None else None
+        send({"system": [error.errno, error.strerror, name]})
+
+
+def _collect(crew: Sequence[Forked], told: Callable[[int, dict[str, Any]], None]) -> list[dict[str, Any]]:
+    results: dict[int, dict[str, Any]] = {}
+    held = [b""] * len(crew)
+    with selectors.DefaultSelector() as selector:
+        for number, child in enumerate(crew):
+            selector.register(child.pipe, selectors.EVENT_READ, number)
+        while selector.get_map():
+            for key, _ in selector.select():
+                number = key.data
+                block = os.read(key.fd, 1 << 16)
+                if not block:
+                    selector.unregister(key.fd)
+                    continue
+                *lines, held[number] = (held[number] + block).split(b"\n")
+                for line in lines:
+                    message = json.loads(line)
+                    if "system" in message:
+                        raise OSError(*message["system"])
+                    if "done" in message:
+                        results[number] = message["done"]
+                    else:
+                        told(number, message["told"])
+    if len(results) < len(crew):
+        raise GovmaError("A process of the run was killed. Is there memory enough? Start it again: it does the rest.")
+    return [results[number] for number in range(len(crew))]

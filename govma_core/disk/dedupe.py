@@ -1,0 +1,171 @@
+"""Dedupe: equal files of the same relative path in different versions become one inode.
+
+A merge walk over all versions, byte by byte comparison, a lease on each file, and an exchange of names. Threads, more
+than two processes, and an index of digests were measured, and gained nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Self
+
+from govma_core import safefs
+from govma_core.disk import leases
+from govma_core.disk.crew import Tell, run_crew
+from govma_core.disk.directories import Directories
+from govma_core.disk.extents import Extents
+from govma_core.disk.files import Inode
+from govma_core.disk.joining import Joiner
+from govma_core.disk.lockstep import Level, differing, subtrees, walk
+from govma_core.disk.sharing import Counting, HardLinks, Sharing
+from govma_core.disk.tally import Tally, from_plain
+
+_PIECES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """The versions to work on, oldest first: their names and open directories.
+
+    `current` is the number of the live one, None when there is none: its inodes are never replaced, and its files that
+    fit `single` are not linked to. `staging` is a private directory on the same file system, None to change nothing.
+    """
+
+    names: list[str]
+    roots: list[int]
+    current: int | None
+    single: re.Pattern[str]
+    staging: int | None
+    extents: bool = False
+    """Share extents instead of inodes; nothing is linked then, and nothing needs to stay single."""
+
+
+def dedupe(
+    trees: Trees,
+    progress: Callable[[Tally], None],
+    *,
+    anywhere: bool = False,
+    workers: int = 2,
+    link_limit: int | None = None,
+) -> Tally:
+    """Join all that is equal at the same path; `progress` is told now and then, and may raise to stop the work.
+
+    With `anywhere` files of different paths are joined, too. `link_limit` is the link count at which an inode counts as
+    full, when the file system's own is not to be reached. OSError for what concerns more than one file.
+    """
+    with closing(Directories(trees.roots)) as directories:
+        pieces = subtrees(directories, len(trees.roots), _PIECES)
+    elsewhere = frozenset(pieces)
+    so_far: dict[int, Tally] = {}
+
+    def told(number: int, message: dict[str, Any]) -> None:
+        so_far[number] = from_plain(message)
+        progress(_sum(so_far.values()))
+
+    def same_path(taken: Iterator[str], tell: Tell) -> dict[str, Any]:
+        with _Pass(trees, link_limit) as work:
+            for piece in taken:
+                for level in work.walk(piece, elsewhere):
+                    work.join_level(level)
+                    tell(work.joiner.tally.plain())
+            return work.joiner.finish().plain()
+
+    def any_path(taken: Iterator[str], tell: Tell) -> dict[str, Any]:
+        with _Pass(trees, link_limit) as work:
+            work.join_anywhere()
+            done = work.joiner.finish()
+            # Names were counted, and what cannot be joined was named, in the pass before.
+            return Tally(linked=done.linked, freed=done.freed).plain()
+
+    done = run_crew(pieces, workers, same_path, told)
+    if anywhere:
+        done += run_crew([""], 1, any_path, told)
+    return _sum(map(from_plain, done))
+
+
+class _Pass:
+    """One worker's way through the trees."""
+
+    def __init__(self, trees: Trees, link_limit: int | None) -> None:
+        leases.ignore_breaks()
+        self._trees = trees
+        self._directories = Directories(trees.roots)
+        self._staging = -1
+        sharing: Sharing = Counting()
+        if trees.extents:
+            sharing = Extents()
+        elif trees.staging is not None:
+            # A directory of its own: two workers that use one wait for each other at every link.
+            self._staging = safefs.make_directory(trees.staging, str(os.getpid()), 0o700)
+            sharing = HardLinks(self._directories, trees.names, self._staging, link_limit)
+        self.joiner = Joiner(self._directories, sharing, trees.names)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._directories.close()
+        if self._staging >= 0:
+            os.close(self._staging)
+
+    def walk(self, start: str, elsewhere: frozenset[str]) -> Iterator[Level]:
+        """Go through a piece, in all trees side by side."""
+        return walk(self._directories, self._trees.names, start, elsewhere, self.joiner.tally)
+
+    def join_level(self, level: Level) -> None:
+        """Join what is equal and has the same name."""
+        single = self._single(level)
+        for name in differing(level.files):
+            roots: dict[int, list[int]] = {}
+            for root, listing in enumerate(level.files):
+                number = listing.get(name)
+                if number is not None:
+                    roots.setdefault(number, []).append(root)
+            roots.pop(single.get(name, -1), None)
+            if len(roots) > 1:
+                found = (self._inode(level.path, name, having) for having in roots.values())
+                self.joiner.join(inode for inode in found if inode is not None)
+
+    def join_anywhere(self) -> None:
+        """Join what is equal, whatever its path. Takes memory for each name."""
+        inodes: dict[int, Inode] = {}
+        single: set[int] = set()
+        for level in self.walk("", frozenset()):
+            single.update(self._single(level).values())
+            for root, listing in enumerate(level.files):
+                for name, number in listing.items():
+                    known = inodes.get(number)
+                    if known is None:
+                        made = self._inode(level.path, name, [root])
+                        if made is not None:
+                            inodes[number] = made
+                    else:
+                        known.places.append((root, level.path, name))
+                        known.fixed = known.fixed or root == self._trees.current
+        self.joiner.join(inode for number, inode in inodes.items() if number not in single)
+
+    def _single(self, level: Level) -> dict[str, int]:
+        """Give the live version's files that must stay single: nothing is linked to them, and they to nothing."""
+        current, fits = self._trees.current, self._trees.single.fullmatch
+        if current is None or self._trees.extents:
+            return {}
+        inside = f"{level.path}/" if level.path else ""
+        return {name: number for name, number in level.files[current].items() if fits(inside + name)}
+
+    def _inode(self, path: str, name: str, roots: list[int]) -> Inode | None:
+        try:
+            info = os.stat(name, dir_fd=self._directories.fd(roots[0], path), follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return Inode(info, [(root, path, name) for root in roots], fixed=self._trees.current in roots)
+
+
+def _sum(tallies: Iterable[Tally]) -> Tally:
+    total = Tally()
+    for tally in tallies:
+        total.add(tally)
+    return total

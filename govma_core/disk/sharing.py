@@ -1,0 +1,193 @@
+"""Making two equal files take their space once: by a link to one inode, or not at all when only counting."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import NamedTuple, Protocol
+
+from govma_core import safefs
+from govma_core.disk.directories import Directories
+from govma_core.disk.files import Inode, LeftAloneError, OpenFile, Place, shown
+from govma_core.disk.tally import Tally
+
+
+class MasterFullError(Exception):
+    """Nothing more can be linked to the master: its link count is at its limit, or it is immutable."""
+
+
+_KEPT = 8192
+"""Duplicates that are kept before they are removed together."""
+
+_REMOVERS = 4
+
+
+class _Taken(NamedTuple):
+    """A duplicate that was taken out: its name in the private directory, where it was, and what it was."""
+
+    staged: str
+    place: Place
+    info: os.stat_result
+    master: int
+
+
+class Sharing(Protocol):
+    """How equal files are made to share."""
+
+    def share(self, inode: Inode, file: OpenFile, master: OpenFile, tally: Tally) -> None:
+        """Have `inode`, opened as `file`, take no space of its own; count it. LeftAloneError, MasterFullError."""
+
+    def finish(self, tally: Tally) -> None:
+        """Do what was put off."""
+
+
+class Counting:
+    """Changes nothing: what a dry run works with."""
+
+    def share(self, inode: Inode, file: OpenFile, master: OpenFile, tally: Tally) -> None:
+        """Count what linking would come to."""
+        tally.linked += len(inode.places)
+        if inode.info.st_nlink == len(inode.places):
+            tally.freed += inode.info.st_blocks * 512
+
+    def finish(self, tally: Tally) -> None:
+        """Do nothing."""
+
+
+class HardLinks:
+    """Replaces each name of a duplicate by a link to the master, which is made in a private directory first.
+
+    The two are exchanged, so that the name never is missing, and what was taken out is looked at once more: when
+    somebody was about to write to it, or had put another file there, it is put back. What was taken out is kept for a
+    while and looked at again before it is removed, many at a time in the order of their inodes: freed neighbours are
+    one piece for the file system, which counts where it discards blocks.
+    """
+
+    def __init__(
+        self, directories: Directories, versions: Sequence[str], staging: int, link_limit: int | None = None
+    ) -> None:
+        self._directories = directories
+        self._versions = versions
+        self._staging = staging
+        self._limit = link_limit
+        self._names = map(str, itertools.count())
+        self._taken: list[_Taken] = []
+
+    def share(self, inode: Inode, file: OpenFile, master: OpenFile, tally: Tally) -> None:
+        """Link every place of the inode to the master."""
+        for place in inode.places:
+            self._replace(place, file, master)
+            tally.linked += 1
+        if len(self._taken) >= _KEPT:
+            self.finish(tally)
+
+    def finish(self, tally: Tally) -> None:
+        """Remove what was taken out, but put back what was written to since."""
+        self._taken.sort(key=_inode_of)
+        names = []
+        for _, found in itertools.groupby(self._taken, key=_inode_of):
+            removed = 0
+            for taken in found:
+                now = os.stat(taken.staged, dir_fd=self._staging, follow_symlinks=False)
+                if _state(now) == _state(taken.info) or not self._put_back(taken, tally):
+                    names.append(taken.staged)
+                    removed += 1
+            if now.st_nlink == removed:
+                tally.freed += now.st_blocks * 512
+        self._taken.clear()
+        self._remove(names)
+
+    def _remove(self, names: list[str]) -> None:
+        # A file system that discards freed blocks at once has each removal wait for the device: let several wait.
+        with ThreadPoolExecutor(_REMOVERS) as pool:
+            for _ in pool.map(self._remove_each, (names[start::_REMOVERS] for start in range(_REMOVERS))):
+                pass
+
+    def _remove_each(self, names: Sequence[str]) -> None:
+        for name in names:
+            os.unlink(name, dir_fd=self._staging)
+
+    def _put_back(self, taken: _Taken, tally: Tally) -> bool:
+        root, path, name = taken.place
+        try:
+            directory = self._directories.fd(root, path)
+            if os.stat(name, dir_fd=directory, follow_symlinks=False).st_ino != taken.master:
+                return False
+            os.rename(taken.staged, name, src_dir_fd=self._staging, dst_dir_fd=directory)
+        except FileNotFoundError:
+            return False
+        tally.linked -= 1
+        tally.leave("being written", shown(self._versions, taken.place))
+        return True
+
+    def _replace(self, place: Place, file: OpenFile, master: OpenFile) -> None:
+        root, path, name = place
+        staged = next(self._names)
+        self._link(master, staged)
+        try:
+            if not master.quiet() or not file.quiet():
+                raise LeftAloneError("being written")
+            self._exchange(staged, self._directories.fd(root, path), name, file, master)
+        except BaseException as error:
+            # A directory when somebody exchanged it meanwhile: the sweep takes that.
+            with suppress(FileNotFoundError, IsADirectoryError):
+                os.unlink(staged, dir_fd=self._staging)
+            if isinstance(error, OSError):
+                raise _left_alone(error) from error
+            raise
+        self._taken.append(_Taken(staged, place, file.info, master.info.st_ino))
+
+    def _link(self, master: OpenFile, staged: str) -> None:
+        if self._limit is not None and os.fstat(master.fd).st_nlink >= self._limit:
+            raise MasterFullError
+        try:
+            # By the descriptor: whatever has the master's name by now, it is the inode that was compared.
+            os.link(f"/proc/self/fd/{master.fd}", staged, dst_dir_fd=self._staging, follow_symlinks=True)
+        except OSError as error:
+            if error.errno in (errno.EMLINK, errno.EPERM, errno.EACCES):
+                raise MasterFullError from None
+            raise _left_alone(error) from error
+
+    def _exchange(self, staged: str, directory: int, name: str, file: OpenFile, master: OpenFile) -> None:
+        if not safefs.rename_exchange(staged, name, src_dir_fd=self._staging, dst_dir_fd=directory):
+            # A file system that cannot exchange: look, and keep the duplicate by a link of its own.
+            os.unlink(staged, dir_fd=self._staging)
+            os.link(f"/proc/self/fd/{file.fd}", staged, dst_dir_fd=self._staging, follow_symlinks=True)
+            self._link(master, f"{staged}m")
+            if _state(os.stat(name, dir_fd=directory, follow_symlinks=False)) != _state(file.info):
+                os.unlink(f"{staged}m", dir_fd=self._staging)
+                raise LeftAloneError("changed meanwhile")
+            os.rename(f"{staged}m", name, src_dir_fd=self._staging, dst_dir_fd=directory)
+            return
+        taken = os.stat(staged, dir_fd=self._staging, follow_symlinks=False)
+        if _state(taken) == _state(file.info) and file.quiet():
+            return
+        # Put it back; and when a third file was put there in between, that one is the newest and stays.
+        safefs.rename_exchange(staged, name, src_dir_fd=self._staging, dst_dir_fd=directory)
+        if os.stat(staged, dir_fd=self._staging, follow_symlinks=False).st_ino != master.info.st_ino:
+            safefs.rename_exchange(staged, name, src_dir_fd=self._staging, dst_dir_fd=directory)
+        raise LeftAloneError("changed meanwhile")
+
+
+def _inode_of(taken: _Taken) -> int:
+    return taken.info.st_ino
+
+
+def _state(info: os.stat_result) -> tuple[int, ...]:
+    """Give what changes when an inode is another one, or is written to. Its change time is not: links change it."""
+    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns
+
+
+def _left_alone(error: OSError) -> Exception:
+    """Give what an error about one file means; the error itself when it is about more."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return LeftAloneError("changed meanwhile")
+    if error.errno in (errno.EPERM, errno.EACCES):
+        return LeftAloneError("immutable")
+    if error.errno in (errno.EXDEV, errno.EBUSY):
+        return LeftAloneError("on another file system")
+    return error

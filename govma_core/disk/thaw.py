@@ -1,0 +1,111 @@
+"""Thawing: files that are written in place get an inode of their own, so that a write stays in its version."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+
+from govma_core import safefs, safetree
+from govma_core.disk.directories import Directories
+from govma_core.globs import globs, starts
+
+_TRIES = 5
+
+
+@dataclass(slots=True)
+class Thawed:
+    """What came of it: files that have an inode of their own now, and those that still share, each with the reason."""
+
+    files: int = 0
+    left: dict[str, str] = field(default_factory=dict)
+
+
+def shared_files(version_fd: int, patterns: Sequence[str]) -> list[str]:
+    """Give the paths of the files that fit and share their inode with another name."""
+    with closing(Directories([version_fd])) as directories:
+        return [f"{path}/{name}" if path else name for path, name in _shared(directories, patterns)]
+
+
+def thaw(version_fd: int, patterns: Sequence[str], staging: Callable[[], int]) -> Thawed:
+    """Give every file that fits an inode of its own: the same content, owner, mode, times and attributes.
+
+    `staging` gives a private directory on the same file system, and is asked only when there is something to do. What
+    cannot be copied (no room, immutable) is left as it is and named.
+    """
+    done = Thawed()
+    with closing(Directories([version_fd])) as directories:
+        for path, name in list(_shared(directories, patterns)):
+            try:
+                _give_own_inode(directories.fd(0, path), name, staging())
+                done.files += 1
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                done.left[f"{path}/{name}" if path else name] = error.strerror or str(error)
+    return done
+
+
+def _shared(directories: Directories, patterns: Sequence[str]) -> Iterator[tuple[str, str]]:
+    fits = globs(patterns).fullmatch
+    pending = list(starts(patterns).items())
+    seen: set[str] = set()
+    while pending:
+        path, levels = pending.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        with suppress(FileNotFoundError, NotADirectoryError, OSError):
+            for entry in safefs.entries(directories.fd(0, path)):
+                inside = f"{path}/{entry.name}" if path else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    if levels > 1:
+                        pending.append((inside, levels - 1))
+                elif entry.is_file(follow_symlinks=False) and fits(inside):
+                    with suppress(FileNotFoundError):
+                        if entry.stat(follow_symlinks=False).st_nlink > 1:
+                            yield path, entry.name
+
+
+def _give_own_inode(dir_fd: int, name: str, staging: int) -> None:
+    staged = safefs.random_name("thaw")
+    for _ in range(_TRIES):
+        src, before = safefs.open_regular(dir_fd, name)
+        try:
+            _copy(src, before, staging, staged)
+            if not safefs.rename_exchange(staged, name, src_dir_fd=staging, dst_dir_fd=dir_fd):
+                os.rename(staged, name, src_dir_fd=staging, dst_dir_fd=dir_fd)
+                return
+            after = os.fstat(src)
+            taken = os.stat(staged, dir_fd=staging, follow_symlinks=False)
+            if _state(before) == _state(after) == _state(taken):
+                return
+            # Somebody wrote to it, or put another file there, while it was copied: theirs is what counts.
+            safefs.rename_exchange(staged, name, src_dir_fd=staging, dst_dir_fd=dir_fd)
+        finally:
+            os.close(src)
+            with suppress(FileNotFoundError):
+                os.unlink(staged, dir_fd=staging)
+    raise OSError(errno.EBUSY, "it is being written again and again")
+
+
+def _copy(src: int, info: os.stat_result, staging: int, staged: str) -> None:
+    dst = os.open(staged, safefs.CREATE_FLAGS, 0o600, dir_fd=staging)
+    try:
+        safetree.copy_content(src, dst)
+        if os.geteuid() == 0:
+            os.fchown(dst, info.st_uid, info.st_gid)
+        with suppress(OSError):
+            for attribute in os.listxattr(src):
+                os.setxattr(dst, attribute, os.getxattr(src, attribute))
+        os.fchmod(dst, stat.S_IMODE(info.st_mode))
+        os.utime(dst, ns=(info.st_atime_ns, info.st_mtime_ns))
+    finally:
+        os.close(dst)
+
+
+def _state(info: os.stat_result) -> tuple[int, ...]:
+    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns

@@ -1,0 +1,54 @@
+"""Whether a version is still as a former walk found it: asks every directory, and a few files, instead of walking.
+
+Every link, unlink, rename and create moves the ctime of a directory. What that does not show, files that grew in place
+and links made outside the versions, is looked for in the samples.
+"""
+
+from __future__ import annotations
+
+import os
+
+from govma_core import safefs
+from govma_core.disk.usage_part import Part, Sample
+
+
+def look_again(versions_fd: int, part: Part) -> list[Sample] | None:
+    """Give the samples of a sealed part as they are now; None when the version must be walked again."""
+    found = part.directories
+    depths = found.depths.tolist()
+    wanted: dict[int, list[Sample]] = {}
+    for sample in part.samples:
+        wanted.setdefault(sample.place, []).append(sample)
+    samples = []
+    fds = [versions_fd]
+    open_, stat, fstat, close = os.open, os.stat, os.fstat, os.close
+    flags = safefs.DIRECTORY_FLAGS
+    try:
+        for place, (name, depth, below, changed) in enumerate(
+            zip(found.names, depths, [*depths[1:], 0], found.changed, strict=True)
+        ):
+            while len(fds) > depth + 1:
+                close(fds.pop())
+            # A directory without any in it need not be opened.
+            if below > depth or place in wanted:
+                fd = open_(name, flags, dir_fd=fds[-1])
+                fds.append(fd)
+                info = fstat(fd)
+            else:
+                info = stat(name, dir_fd=fds[-1], follow_symlinks=False)
+            if info.st_ctime_ns != changed or (not place and (info.st_dev, info.st_ino) != (part.device, part.inode)):
+                return None
+            if place in wanted:
+                samples += [_again(fds[-1], sample) for sample in wanted[place]]
+    except OSError:
+        return None
+    finally:
+        for fd in fds[1:]:
+            close(fd)
+    return None if any(now.number != was.number for now, was in zip(samples, part.samples, strict=True)) else samples
+
+
+def _again(fd: int, sample: Sample) -> Sample:
+    info = os.stat(sample.name, dir_fd=fd, follow_symlinks=False)
+    row = info.st_blocks, info.st_size, info.st_nlink
+    return Sample(sample.place, sample.name, info.st_dev, info.st_ino, row)

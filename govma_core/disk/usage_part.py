@@ -1,0 +1,158 @@
+"""What one walk of a version found, as far as no other version has to do with it."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Set
+from dataclasses import dataclass, field
+from itertools import compress
+from typing import Any
+
+from govma_core.disk.usage_pack import Array, pack_names, unpack_names
+
+Row = tuple[int, int, int]
+"""An inode as stat gives it: st_blocks (of 512 bytes), st_size, st_nlink."""
+
+
+@dataclass(slots=True)
+class Own:
+    """The inodes of one device all of whose links lie in one version: numbers, blocks of 512 bytes, sizes."""
+
+    numbers: Array = field(default_factory=lambda: array("Q"))
+    blocks: Array = field(default_factory=lambda: array("Q"))
+    sizes: Array = field(default_factory=lambda: array("Q"))
+
+    def add(self, number: int, blocks: int, size: int) -> None:
+        """Add an inode."""
+        self.numbers.append(number)
+        self.blocks.append(blocks)
+        self.sizes.append(size)
+
+    def take_out(self, wanted: Set[int]) -> dict[int, tuple[int, int]]:
+        """Remove these inodes as far as they are here; give blocks and size of each that was."""
+        chosen = [number in wanted for number in self.numbers]
+        found = {
+            number: (blocks, size)
+            for number, blocks, size in compress(zip(self.numbers, self.blocks, self.sizes, strict=True), chosen)
+        }
+        if found:
+            kept = [not flag for flag in chosen]
+            self.numbers = array("Q", compress(self.numbers, kept))
+            self.blocks = array("Q", compress(self.blocks, kept))
+            self.sizes = array("Q", compress(self.sizes, kept))
+        return found
+
+
+@dataclass(slots=True)
+class Sample:
+    """A file that stands for many when a seal is looked at: the place of its directory, its name, what stat gave."""
+
+    place: int
+    name: str
+    device: int
+    number: int
+    row: Row
+
+    def as_list(self) -> list[Any]:
+        """Give it as JSON holds it."""
+        return [self.place, self.name, self.device, self.number, *self.row]
+
+    @classmethod
+    def of(cls, values: list[Any]) -> Sample:
+        """Make it of what as_list() gave."""
+        place, name, device, number, blocks, size, links = values
+        return cls(place, name, device, number, (blocks, size, links))
+
+
+@dataclass(slots=True)
+class Directories:
+    """The directories of a version in the order of the walk, the version itself first, each before those in it.
+
+    `depths` counts from 0; `changed` is st_ctime_ns, which every link, unlink, rename and create inside moves.
+    """
+
+    names: list[str] = field(default_factory=list)
+    depths: Array = field(default_factory=lambda: array("H"))
+    changed: Array = field(default_factory=lambda: array("q"))
+
+
+@dataclass(slots=True)
+class Part:
+    """A version as a walk found it: `name`, its root's device and inode, and when the walk began (epoch seconds).
+
+    `blocks` and `sizes` are of the directories and of the inodes in `own`. `names_twice` counts the names of those
+    inodes (device, number) that have more than one here, own or not. `repeats` are the blocks that the own ones among
+    them would take once more for each further name. `files` counts names of regular files. `unread` counts directories
+    that could not be read. `steady` says that the directories can be looked at again instead of walked.
+    """
+
+    name: str
+    device: int
+    inode: int
+    taken: float
+    blocks: int = 0
+    sizes: int = 0
+    files: int = 0
+    unread: int = 0
+    repeats: int = 0
+    steady: bool = False
+    own: dict[int, Own] = field(default_factory=dict)
+    names_twice: dict[tuple[int, int], int] = field(default_factory=dict)
+    directories: Directories = field(default_factory=Directories)
+    samples: list[Sample] = field(default_factory=list)
+
+    def own_on(self, device: int) -> Own:
+        """Give the own inodes of a device, to add to."""
+        found = self.own.get(device)
+        if found is None:
+            found = self.own[device] = Own()
+        return found
+
+    def give_up(self, device: int, wanted: Set[int]) -> dict[int, tuple[int, int]]:
+        """Stop counting these inodes as own, as far as they are; give blocks and size of each that was."""
+        found = self.own[device].take_out(wanted) if device in self.own else {}
+        for number, (blocks, size) in found.items():
+            self.blocks -= blocks
+            self.sizes -= size
+            self.repeats -= (self.names_twice.get((device, number), 1) - 1) * blocks
+        return found
+
+    def head(self) -> dict[str, Any]:
+        """Give what is neither a list of directories nor of inodes, as JSON holds it."""
+        return {
+            "root": [self.name, self.device, self.inode, self.taken],
+            "sums": [self.blocks, self.sizes, self.files, self.unread, self.repeats, self.steady],
+            "twice": [[*inode, count] for inode, count in self.names_twice.items()],
+            "samples": [found.as_list() for found in self.samples],
+            "devices": list(self.own),
+        }
+
+    def directory_arrays(self) -> list[Array]:
+        """Give the directories as three arrays."""
+        found = self.directories
+        return [pack_names(found.names), found.depths, found.changed]
+
+    def own_arrays(self) -> list[Array]:
+        """Give the own inodes as three arrays for each device."""
+        return [array for own in self.own.values() for array in (own.numbers, own.blocks, own.sizes)]
+
+
+def part_of(head: dict[str, Any], directories: list[Array]) -> Part:
+    """Make a part from its head and the three arrays of its directories; the own inodes are not in it yet."""
+    part = Part(*head["root"])
+    part.blocks, part.sizes, part.files, part.unread, part.repeats, part.steady = head["sums"]
+    part.names_twice = {(device, number): count for device, number, count in head["twice"]}
+    names, depths, changed = directories
+    part.directories = Directories(unpack_names(names), depths, changed)
+    if not len(part.directories.names) == len(depths) == len(changed):
+        raise ValueError("directories of unequal length")
+    part.samples = [Sample.of(values) for values in head["samples"]]
+    return part
+
+
+def own_of(head: dict[str, Any], arrays: list[Array]) -> dict[int, Own]:
+    """Make the own inodes of a part from its head and their arrays."""
+    devices = head["devices"]
+    if len(arrays) != 3 * len(devices):
+        raise ValueError("arrays are missing")
+    return {device: Own(*arrays[3 * i : 3 * i + 3]) for i, device in enumerate(devices)}

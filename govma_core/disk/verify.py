@@ -1,0 +1,92 @@
+"""Verify: what is different in a version from what was published, and what is shared that should not be."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Literal
+
+from govma_core import safefs
+from govma_core.disk.contents import Sealed, seal, seal_link
+from govma_core.disk.directories import Directories
+from govma_core.errors import UnsafeTreeError
+
+Kind = Literal["changed", "mode", "owner", "missing", "added"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One file that is not as it was published."""
+
+    path: str
+    kind: Kind
+
+
+class Verifier:
+    """Compares versions with their records. An inode that several of them share is read once."""
+
+    def __init__(self, step: Callable[[], None] = lambda: None) -> None:
+        self._step = step
+        self._digests: dict[tuple[int, int, int, int], str] = {}
+
+    def changes(self, version_fd: int, files: Mapping[str, Sealed]) -> list[Change]:
+        """Give every difference, by path. OSError when something cannot be read."""
+        found: list[Change] = []
+        there: set[str] = set()
+        with closing(Directories([version_fd])) as directories:
+            for path, sealed in self._walk(directories):
+                there.add(path)
+                kind = _difference(files.get(path), sealed)
+                if kind is not None:
+                    found.append(Change(path, kind))
+        found += [Change(path, "missing") for path in files.keys() - there]
+        return sorted(found, key=lambda change: change.path)
+
+    def _walk(self, directories: Directories) -> Iterator[tuple[str, Sealed]]:
+        pending = [""]
+        while pending:
+            path = pending.pop()
+            inside = f"{path}/" if path else ""
+            self._step()
+            for entry in safefs.entries(directories.fd(0, path)):
+                shown = inside + entry.name
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(shown)
+                    elif entry.is_symlink():
+                        yield shown, seal_link(directories.fd(0, path), entry.name)
+                    else:
+                        yield shown, self._sealed(directories.fd(0, path), entry.name)
+                except FileNotFoundError:
+                    # Gone while we look: it is told as missing, or was never ours.
+                    continue
+
+    def _sealed(self, dir_fd: int, name: str) -> Sealed:
+        info = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        key = (info.st_dev, info.st_ino, info.st_mtime_ns, info.st_size)
+        digest = self._digests.get(key)
+        if digest is None:
+            try:
+                fd, info = safefs.open_regular(dir_fd, name)
+            except UnsafeTreeError:
+                return Sealed("", 0, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid)
+            try:
+                digest = seal(fd, info).digest
+            finally:
+                os.close(fd)
+            if info.st_nlink > 1:
+                self._digests[key] = digest
+        return Sealed(digest, info.st_size, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid)
+
+
+def _difference(before: Sealed | None, now: Sealed) -> Kind | None:
+    if before is None:
+        return "added"
+    if (before.digest, before.size) != (now.digest, now.size):
+        return "changed"
+    if before.mode != now.mode:
+        return "mode"
+    return "owner" if before[3:] != now[3:] else None

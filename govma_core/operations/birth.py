@@ -1,0 +1,65 @@
+"""A new version takes little more than what is new in it: equal files of earlier versions are linked to."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+from govma_core import safefs
+from govma_core.disk.birth import link_tree
+from govma_core.disk.contents import ContentsStore, Sealed
+from govma_core.disk.earlier import EarlierFiles
+from govma_core.globs import globs
+from govma_core.operations.context import Context
+from govma_core.text import bytes_text
+
+_MOST = 10
+"""Earlier versions, the live one aside, in which an equal file is looked for."""
+
+
+@contextmanager
+def earlier_files(context: Context, work_fd: int, places: Mapping[str, str]) -> Iterator[dict[str, EarlierFiles]]:
+    """Give the live version's files as far as they can be linked to from the work dir, by the keys of `places`.
+
+    `places` are directories of a version. Empty when nothing is to be linked, or another file system is between.
+    """
+    live = context.versions.pointer().version
+    if context.settings.dedupe == "off" or live is None:
+        yield {}
+        return
+    single = globs(context.settings.keep_single)
+    with safefs.opened_root(context.settings.versions_dir) as versions, safefs.opened(versions, live) as version:
+        near = os.fstat(version).st_dev == os.fstat(work_fd).st_dev
+        yield {top: EarlierFiles(version, place, single) for top, place in places.items()} if near else {}
+
+
+def link_to_earlier(context: Context, name: str, tree_fd: int) -> list[Sealed]:
+    """Link the finished tree of the version `name` to the live version and those before, unless dedupe is off.
+
+    What is in it is written to the contents record; gives its regular files.
+    """
+    began = time.monotonic()
+    with ExitStack() as stack:
+        others = []
+        if context.settings.dedupe != "off":
+            versions = stack.enter_context(safefs.opened_root(context.settings.versions_dir))
+            others = [stack.enter_context(safefs.opened(versions, other)) for other in _others(context)]
+        single = globs(context.settings.keep_single)
+        born = link_tree(tree_fd, others, single, context.reporter.cancellation.check)
+    ContentsStore(context.settings.state_dir).write(name, born.files)
+    files = [sealed for sealed in born.files.values() if not sealed.is_link]
+    if others:
+        context.reporter.info(
+            f"{born.linked} of {len(files)} files are links to equal ones of earlier versions: "
+            f"{bytes_text(born.saved)} saved, {time.monotonic() - began:.2f} s"
+        )
+    return files
+
+
+def _others(context: Context) -> list[str]:
+    """Give the versions to link to: the live one first, then the latest."""
+    live = context.versions.pointer().version
+    names = [version.name for version in context.versions.versions() if version.name != live]
+    return ([live] if live else []) + names[:_MOST]

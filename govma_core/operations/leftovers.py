@@ -1,0 +1,48 @@
+"""What killed runs left among the versions: finished, taken back or swept away before the next operation begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from govma_core import safefs
+from govma_core.disk.contents import ContentsStore
+from govma_core.operations.context import Context
+from govma_core.versions.manifest import ManifestStore
+from govma_core.versions.names import REMOVED_PREFIX
+from govma_core.versions.pins import PinStore
+from govma_core.versions.removal import Remover
+from govma_core.versions.sweeping import sweep
+
+_MOST_NAMED = 3
+
+
+def clear(context: Context) -> None:
+    """Clear the versions directory of what killed runs left, and say what that was. Only under the lock.
+
+    What resists (an immutable file, a mount) is named in a warning, and tried again by the next run.
+    """
+    if done := remover(context).take_up():
+        context.reporter.warning(done)
+    pointer = context.versions.pointer()
+    # Where the link leads to nothing, what it led to may be what was set aside.
+    spare = [REMOVED_PREFIX] if pointer.version is None and pointer.target is not None else []
+    with safefs.opened_root(context.settings.versions_dir) as fd:
+        for found in sweep(fd, spare=spare):
+            if found.left:
+                context.reporter.warning(f"{found.name} ({found.what}) cannot be removed whole: {some(found.left)}.")
+            else:
+                context.reporter.info(f"Removed {found.name}, {found.what}.")
+
+
+def remover(context: Context) -> Remover:
+    """Give what removes versions, with all that is recorded about them."""
+    state = context.settings.state_dir
+    return Remover(
+        context.versions, state, [ManifestStore(state).discard, ContentsStore(state).discard, PinStore(state).unpin]
+    )
+
+
+def some(problems: Sequence[str]) -> str:
+    """Give the first few of many sentences in one line."""
+    more = len(problems) - _MOST_NAMED
+    return "; ".join(problems[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")

@@ -1,0 +1,150 @@
+"""Prune: remove the versions that nothing speaks for keeping, and say why for each."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from govma_core import safefs
+from govma_core.errors import GovmaError, PreflightError, RunCancelled
+from govma_core.operations import accounting, leftovers
+from govma_core.operations.context import Context, Outcome
+from govma_core.operations.leftovers import some
+from govma_core.operations.prune_plan import PrunePlan, make_plan, policy, users_now
+from govma_core.text import bytes_text
+from govma_core.versions.removal import Removal
+from govma_core.versions.retention import Decision
+
+
+@dataclass(slots=True)
+class Removed:
+    """What a prune did: versions removed, those spared with the reason, those of which something resisted.
+
+    `account` is what the removed ones freed by the account, `freed` by how much free space the file system gained.
+    """
+
+    names: list[str] = field(default_factory=list)
+    spared: dict[str, str] = field(default_factory=dict)
+    left: dict[str, list[str]] = field(default_factory=dict)
+    account: int = 0
+    freed: int = 0
+
+    def sentence(self) -> str:
+        """Say it in one line."""
+        if not self.names:
+            return "There is no version to remove."
+        count = f"{len(self.names)} version{'s' if len(self.names) > 1 else ''}"
+        spared = f" Left alone after all: {', '.join(self.spared)}." if self.spared else ""
+        return (
+            f"Removed {count}: {bytes_text(self.account)} by the account; "
+            f"the file system has {bytes_text(self.freed)} more free.{spared}"
+        )
+
+
+def run(context: Context, *, keep: int | None = None, older_than: str | None = None) -> Outcome:
+    """Remove all but: what is live, was live before, pinned, in use, the last good ones, and what is young.
+
+    `keep` (how many good ones) and `older_than` (an age such as `30d`) stand in for the settings keep_versions and
+    keep_younger. RefusedError when it is not known which version is live.
+    """
+    reporter = context.reporter
+    with reporter.stage("preflight"):
+        wanted = policy(context, keep, older_than)
+        directory = context.settings.versions_dir
+        if directory.is_dir() and not os.access(directory, os.W_OK | os.X_OK):
+            raise PreflightError([f"versions_dir ({directory}) cannot be written by this user. Run as root."])
+        leftovers.clear(context)
+    with reporter.stage("plan") as remark:
+        found = make_plan(context, wanted)
+        tell(context, found)
+        remark.note(f"{len(found.removals)} of {len(found.decisions)} to remove, {bytes_text(found.frees)}")
+    with reporter.stage("remove") as remark:
+        if not found.removals:
+            remark.skip("nothing to remove")
+        removed = carry_out(context, found)
+    accounting.refresh(context)
+    return Outcome(removed.sentence(), details=details(found, removed))
+
+
+def plan(context: Context, *, keep: int | None = None, older_than: str | None = None) -> PrunePlan:
+    """Give what a prune would do now; takes no lock and changes no version. Errors as those of run()."""
+    return make_plan(context, policy(context, keep, older_than))
+
+
+def estimate(context: Context) -> int:
+    """Give the bytes that a prune with the settings would free; 0 when that is in any doubt."""
+    try:
+        found = plan(context)
+    except (GovmaError, OSError):
+        return 0
+    return 0 if found.warnings else found.frees
+
+
+def tell(context: Context, found: PrunePlan) -> None:
+    """Say what becomes of each version, and why."""
+    for warning in found.warnings:
+        context.reporter.warning(warning)
+    for decision in found.decisions:
+        price = "" if decision.keep else f"; frees {bytes_text(decision.frees)} ({decision.frees} bytes)"
+        context.reporter.info(f"{'keep  ' if decision.keep else 'remove'} {decision.name}  {decision.why}{price}")
+
+
+def carry_out(context: Context, found: PrunePlan) -> Removed:
+    """Remove what the plan says, the oldest first; a request to cancel is honoured between two versions.
+
+    GovmaError when none could be removed.
+    """
+    done = Removed()
+    if not found.removals:
+        return done
+    with safefs.opened_root(context.settings.versions_dir) as fd:
+        before = safefs.free_bytes(fd)
+        try:
+            for count, decision in enumerate(found.removals):
+                context.reporter.progress("remove", count, len(found.removals), "versions")
+                _note(context, done, decision, _remove(context, decision.name))
+        except RunCancelled:
+            context.reporter.info(f"Cancelled; {len(done.names)} of {len(found.removals)} were removed.")
+            raise
+        done.account = found.price(done.names)
+        done.freed = safefs.free_bytes(fd) - before
+    if not done.names:
+        (first, why), *_ = done.spared.items()
+        raise GovmaError(f"None of {len(done.spared)} versions could be removed. {first}: {why}.")
+    context.reporter.info(f"{done.sentence()} ({done.account} and {done.freed} bytes)")
+    return done
+
+
+def details(found: PrunePlan, removed: Removed) -> dict[str, Any]:
+    """Give the plan and what came of it as JSON holds it."""
+    return found.as_dict() | {
+        "removed": removed.names,
+        "spared": removed.spared,
+        "left": removed.left,
+        "account": removed.account,
+        "freed": removed.freed,
+    }
+
+
+def _remove(context: Context, name: str) -> Removal:
+    users = users_now(context, name)
+    if users:
+        return Removal(name, f"in use by {some(users)}")
+    return leftovers.remover(context).remove(name)
+
+
+def _note(context: Context, done: Removed, decision: Decision, removal: Removal) -> None:
+    name = removal.version
+    if removal.spared:
+        done.spared[name] = removal.spared
+        context.reporter.warning(f"{name} is left alone: {removal.spared}.")
+        return
+    done.names.append(name)
+    context.reporter.info(f"removed {name}  {decision.why}; {bytes_text(decision.frees)}")
+    if removal.left:
+        done.left[name] = list(removal.left[:20])
+        context.reporter.warning(
+            f"Of {name} something could not be removed; it stays under a hidden name, and the next run tries again: "
+            f"{some(removal.left)}."
+        )

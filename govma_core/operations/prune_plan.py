@@ -1,0 +1,166 @@
+"""What a prune would do: everything that is known of the versions brought together, and priced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from math import inf, isfinite
+from typing import Any
+
+from govma_core.ages import age_seconds
+from govma_core.build.mounts import container_mounts
+from govma_core.disk.usage import Usage, measure
+from govma_core.errors import BuildError, GovmaError, UsageError
+from govma_core.operations.context import Context
+from govma_core.versions.history import History, live_before
+from govma_core.versions.in_use import Uses, in_use, linked, on_paths
+from govma_core.versions.manifest import Manifest, ManifestStore
+from govma_core.versions.pins import PinStore
+from govma_core.versions.retention import Decision, Facts, Known, Policy, decide
+from govma_core.versions.store import Version
+
+Price = Callable[[Collection[str]], int]
+
+
+@dataclass(frozen=True, slots=True)
+class PrunePlan:
+    """What becomes of each version (the newest first), and what an operator should know besides.
+
+    `price` gives the bytes that removing any set of the versions frees.
+    """
+
+    decisions: tuple[Decision, ...]
+    warnings: tuple[str, ...]
+    price: Price
+
+    @property
+    def removals(self) -> tuple[Decision, ...]:
+        """Give those that are removed, in the order of their removal: the oldest first."""
+        return tuple(decision for decision in reversed(self.decisions) if not decision.keep)
+
+    @property
+    def frees(self) -> int:
+        """Give the bytes that all removals free together."""
+        return sum(decision.frees for decision in self.decisions)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the plan as JSON holds it."""
+        return {
+            "versions": [
+                {"name": found.name, "keep": found.keep, "reasons": list(found.reasons), "frees": found.frees}
+                for found in self.decisions
+            ],
+            "frees": self.frees,
+            "warnings": list(self.warnings),
+        }
+
+
+def policy(context: Context, keep: int | None, older_than: str | None) -> Policy:
+    """Give the policy that the settings and these arguments make; UsageError when an argument makes no sense."""
+    wanted = context.settings.keep_versions if keep is None else keep
+    if wanted < 1:
+        raise UsageError(f"keep {wanted}: at least one good version is kept; name 1 or more.")
+    age = context.settings.keep_younger if older_than is None else older_than.strip()
+    try:
+        return Policy(wanted, age_seconds(age) if age else 0, context.started, age)
+    except ValueError as error:
+        raise UsageError(f"older than: {error}.") from None
+
+
+def make_plan(context: Context, wanted: Policy) -> PrunePlan:
+    """Look at everything that speaks for keeping a version, and decide; RefusedError when it is unknown what is live.
+
+    Changes nothing. What could not be asked, and what could not be priced, is said among the warnings.
+    """
+    warnings: list[str] = []
+    facts = _facts(context, warnings)
+    names = [known.name for known in facts.versions]
+
+    @cache
+    def usage() -> Usage | None:
+        settings = context.settings
+        try:
+            return measure(
+                settings.versions_dir,
+                names,
+                current=facts.current,
+                cache_dir=settings.state_dir / "usage",
+                step=context.reporter.cancellation.check,
+            )
+        except (GovmaError, OSError) as error:
+            warnings.append(f"What is freed is not known: {error}")
+            return None
+
+    def price(removed: Collection[str]) -> int:
+        found = usage() if removed else None
+        return found.freed_by(removed) if found else 0
+
+    decisions = decide(facts, wanted, price)
+    return PrunePlan(tuple(decisions), tuple(warnings), price)
+
+
+def users_now(context: Context, name: str) -> list[str]:
+    """Give who uses a version at this moment, links that lead to it included."""
+    directory = context.settings.versions_dir
+    return [*in_use(directory, [name]).get(name, []), *linked(directory, [name]).get(name, [])]
+
+
+def _facts(context: Context, warnings: list[str]) -> Facts:
+    state, directory = context.settings.state_dir, context.settings.versions_dir
+    versions, pointer = context.versions.versions(), context.versions.pointer()
+    names = [version.name for version in versions]
+    manifests = ManifestStore(state)
+    return Facts(
+        versions=[_known(version, manifests.read(version.name)) for version in versions],
+        current=pointer.version,
+        problem=pointer.problem,
+        before=_before(live_before(History(state).read(), pointer.version), versions),
+        pinned=PinStore(state).read(),
+        used=_uses(context, names, warnings),
+        linked=linked(directory, names),
+    )
+
+
+def _known(version: Version, manifest: Manifest | None) -> Known:
+    # A name tells local time, which a change of the clock or of the time zone makes ambiguous.
+    started = manifest.started if manifest else 0.0
+    made = started if isfinite(started) and started > 0 else _epoch(version.made)
+    return Known(version.name, made, version.complete, manifest.result if manifest else "")
+
+
+def _epoch(local: datetime | None) -> float:
+    """Give a local time in seconds since the epoch; of two possible ones the later."""
+    if local is None:
+        return 0.0
+    try:
+        return local.replace(fold=1).timestamp()
+    except (ValueError, OverflowError):
+        return inf if local.year > datetime.now().astimezone().year else 0.0
+
+
+def _before(trail: list[str], versions: list[Version]) -> list[str]:
+    """Give what was live before and is still there, back to the first whole one: a rollback leads to that."""
+    there = {version.name: version.complete for version in versions}
+    found: list[str] = []
+    for name in trail:
+        if name in there:
+            found.append(name)
+            if there[name]:
+                break
+    return found
+
+
+def _uses(context: Context, names: list[str], warnings: list[str]) -> Uses:
+    directory = context.settings.versions_dir
+    uses = in_use(directory, names)
+    try:
+        containers = container_mounts()
+    except BuildError as error:
+        warnings.append(f"Which containers use a version could only be seen from their processes and mounts: {error}")
+        return uses
+    for container in containers:
+        for name in on_paths(directory, names, container.sources):
+            uses.setdefault(name, []).append(f"the container {container.name}")
+    return uses

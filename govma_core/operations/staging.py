@@ -1,0 +1,32 @@
+"""A private directory beside the versions, on their file system and out of every document root."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from govma_core import safefs, safetree
+from govma_core.versions.names import STAGING_PREFIX
+
+
+@contextmanager
+def staging(versions_fd: int) -> Iterator[Callable[[], int]]:
+    """Give what gives the directory, which is made when it is first asked for and gone after the block.
+
+    A run that is killed leaves it to the next one's sweep.
+    """
+    name = safefs.random_name(STAGING_PREFIX)
+    made: list[int] = []
+
+    def place() -> int:
+        if not made:
+            made.append(safefs.make_directory(versions_fd, name, 0o700))
+        return made[0]
+
+    try:
+        yield place
+    finally:
+        for fd in made:
+            os.close(fd)
+            safetree.remove(versions_fd, name)

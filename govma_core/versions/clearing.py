@@ -1,0 +1,106 @@
+"""Removing as much of a tree as can be removed, and naming the rest.
+
+Where safetree.remove stops at the first thing that resists (an immutable file, a mount), this goes on with all others.
+It never crosses a mount: what is mounted inside a tree is somebody's, and stays.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+
+from govma_core import safefs
+from govma_core.errors import UnsafeTreeError
+
+_DEEPEST = 64
+"""Directories held open at once; what lies deeper is first moved up."""
+_MOST_PASSES = 10_000
+_MOUNT = re.compile(rb"^mnt_id:\s*(\d+)$", re.MULTILINE)
+
+
+def clear(dir_fd: int, name: str) -> list[str]:
+    """Remove a file, link or whole tree below dir_fd as far as that goes; give a sentence for each thing that resists.
+
+    Nothing is followed. What others add to the tree meanwhile is removed too, or named.
+    """
+    problems: list[str] = []
+    found = safefs.lstat(dir_fd, name)
+    if found is None:
+        return problems
+    try:
+        if not stat.S_ISDIR(found.st_mode):
+            os.unlink(name, dir_fd=dir_fd)
+            return problems
+        with safefs.opened(dir_fd, name) as top:
+            clearing = _Clearing(top)
+            if clearing.mount != _mount_of(dir_fd):
+                return [f"{name}: something is mounted there"]
+            problems = clearing.run()
+        if not problems:
+            os.rmdir(name, dir_fd=dir_fd)
+    except (OSError, UnsafeTreeError) as error:
+        problems.append(f"{name}: {reason(error)}")
+    return problems
+
+
+class _Clearing:
+    """Empties one tree; `mount` is the mount that it is on."""
+
+    def __init__(self, top: int) -> None:
+        self.mount = _mount_of(top)
+        self._top = top
+        self._moved = False
+        self._problems: list[str] = []
+
+    def run(self) -> list[str]:
+        """Empty the tree; give what resists."""
+        for _ in range(_MOST_PASSES):
+            self._moved = False
+            self._problems = []
+            self._empty(self._top, "", 1)
+            if not self._moved:
+                break
+        return self._problems
+
+    def _empty(self, fd: int, shown: str, depth: int) -> None:
+        for entry in safefs.entries(fd):
+            where = f"{shown}{entry.name}"
+            try:
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.name, dir_fd=fd)
+                elif depth >= _DEEPEST:
+                    os.rename(entry.name, safefs.random_name("up"), src_dir_fd=fd, dst_dir_fd=self._top)
+                    self._moved = True
+                else:
+                    self._descend(fd, entry.name, where, depth)
+            except FileNotFoundError:
+                continue
+            except (OSError, UnsafeTreeError) as error:
+                self._problems.append(f"{where}: {reason(error)}")
+
+    def _descend(self, fd: int, name: str, where: str, depth: int) -> None:
+        before = len(self._problems)
+        with safefs.opened(fd, name) as child:
+            if _mount_of(child) != self.mount:
+                self._problems.append(f"{where}: something is mounted there")
+                return
+            self._empty(child, f"{where}/", depth + 1)
+        # With something left in it the directory stays, too; that needs no sentence of its own.
+        if len(self._problems) == before:
+            os.rmdir(name, dir_fd=fd)
+
+
+def _mount_of(fd: int) -> bytes:
+    """Give the id of the mount that an open directory is on (proc_pid_fdinfo(5)): a bind mount has its device's."""
+    with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
+        match = _MOUNT.search(file.read())
+    return match[1] if match else b""
+
+
+def reason(error: OSError | UnsafeTreeError) -> str:
+    """Give an error as the end of a sentence, with a hint where the system's own words don't help."""
+    if isinstance(error, UnsafeTreeError):
+        return str(error).rstrip(".")
+    return f"{error.strerror}{' (immutable? lsattr tells)' if error.errno == errno.EPERM else ''}"

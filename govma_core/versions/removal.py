@@ -1,0 +1,154 @@
+"""Removing one version: set aside under a hidden name first, looked at once more, then cleared.
+
+A note in the state directory says which version that is while it goes on, so that the next run can finish the work of
+one that was killed, or take it back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from govma_core import jsonfile, safefs
+from govma_core.errors import PublishError
+from govma_core.versions.clearing import clear, reason
+from govma_core.versions.names import OURS, REMOVED_PREFIX
+from govma_core.versions.pins import PinStore
+from govma_core.versions.store import VersionStore
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What became of a version: `spared` says why it was left alone ('' when it was removed), `left` what resisted."""
+
+    version: str
+    spared: str = ""
+    left: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A version of a directory, set aside under a hidden name; `clearing` once nothing spoke against removing it."""
+
+    directory: str
+    version: str
+    hidden: str
+    clearing: bool = False
+
+
+class Remover:
+    """Removes versions. Only under the lock. `drops` forget what is recorded about a version, each given its name."""
+
+    def __init__(self, store: VersionStore, state_dir: Path, drops: Sequence[Callable[[str], object]] = ()) -> None:
+        self._store = store
+        self._pins = PinStore(state_dir)
+        self._note = state_dir / "removal.json"
+        self._drops = drops
+
+    def remove(self, name: str) -> Removal:
+        """Remove a version, unless something speaks against it by now.
+
+        PublishError when a version that must stay could not get its name back.
+        """
+        note = Note(str(self._store.directory), name, safefs.random_name(REMOVED_PREFIX))
+        with safefs.opened_root(self._store.directory) as fd:
+            found = safefs.lstat(fd, name)
+            if found is None or not stat.S_ISDIR(found.st_mode):
+                return Removal(name, "it is gone, or no directory any more")
+            if objection := self._objection(name):
+                return Removal(name, objection)
+            self._write(note)
+            try:
+                safefs.rename_noreplace(name, note.hidden, src_dir_fd=fd, dst_dir_fd=fd)
+            except OSError as error:
+                self._erase()
+                return Removal(name, f"it cannot be renamed: {reason(error)}")
+            os.fsync(fd)
+            objection = self._objection(name) if _same(fd, note.hidden, found) else "something else took its place"
+            if objection:
+                self._put_back(fd, note)
+                return Removal(name, objection)
+            self._write(dataclasses.replace(note, clearing=True))
+            left = clear(fd, note.hidden)
+            os.fsync(fd)
+        self._forget(name)
+        return Removal(name, "", tuple(left))
+
+    def take_up(self) -> str:
+        """Finish, or take back, what a killed run had begun; give a sentence about it, '' when there was nothing.
+
+        The records are dropped here, what is left of the tree by the sweeping of hidden names, which comes after.
+        """
+        note = _read(self._note)
+        if note is None or note.directory != str(self._store.directory):
+            return ""
+        with safefs.opened_root(self._store.directory) as fd:
+            if safefs.lstat(fd, note.version) is not None:
+                self._erase()
+                return ""
+            objection = "" if note.clearing else self._objection(note.version)
+            if objection and safefs.is_directory(fd, note.hidden):
+                self._put_back(fd, note)
+                return f"{note.version}, which an interrupted prune was about to remove, is back: {objection}."
+        self._forget(note.version)
+        return f"The removal of {note.version}, which was interrupted, is finished."
+
+    def _objection(self, name: str) -> str:
+        """Say what speaks against removing the version; asked before it is set aside and, for sure, after that."""
+        pointer = self._store.pointer()
+        if pointer.target is not None and PurePath(os.path.normpath(pointer.target)).name == name:
+            return "current-version leads to it by now"
+        if pointer.version is None:
+            return f"it is not certain which version is live: {pointer.problem.rstrip('.')}"
+        return "it is pinned by now" if name in self._pins.read() else ""
+
+    def _put_back(self, fd: int, note: Note) -> None:
+        try:
+            safefs.rename_noreplace(note.hidden, note.version, src_dir_fd=fd, dst_dir_fd=fd)
+        except FileExistsError:
+            # Hidden it would be swept away by the next run.
+            aside = f"{note.version}.aside-{os.urandom(4).hex()}"
+            safefs.rename_noreplace(note.hidden, aside, src_dir_fd=fd, dst_dir_fd=fd)
+            raise PublishError(
+                f"{note.version} must stay, but somebody made another one of its name while it was set aside. It is "
+                f"now {self._store.directory / aside}; rename it by hand."
+            ) from None
+        finally:
+            os.fsync(fd)
+            self._erase()
+
+    def _write(self, note: Note) -> None:
+        try:
+            jsonfile.replace(self._note, dataclasses.asdict(note))
+        except OSError:
+            # Versions must be removable on a full disk above all; an older note must not tell of this one.
+            self._erase()
+
+    def _erase(self) -> None:
+        with suppress(OSError):
+            self._note.unlink(missing_ok=True)
+
+    def _forget(self, name: str) -> None:
+        for drop in self._drops:
+            drop(name)
+        self._erase()
+
+
+def _same(fd: int, name: str, found: os.stat_result) -> bool:
+    now = safefs.lstat(fd, name)
+    return now is not None and os.path.samestat(now, found)
+
+
+def _read(path: Path) -> Note | None:
+    data = jsonfile.read(path) or {}
+    try:
+        note = Note(**data)
+    except TypeError:
+        return None
+    texts = (note.directory, note.version, note.hidden)
+    return note if all(isinstance(text, str) for text in texts) and OURS.fullmatch(note.hidden) else None
