@@ -33,6 +33,8 @@ class Desk:
         self.use: DiskUse | None = None
         self.flush_seconds = flush_seconds(os.environ)
         self.started: StartedRun | None = None
+        self.farewell = ""
+        """What is said once the screen is gone."""
         self._first = first
         self._watcher: Watcher | None = None
         self._screen: MainScreen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import time
 from collections.abc import Mapping
@@ -10,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from govma_console.tui.query import Question
+from govma_core.disk.usage_summary import last_measured
 from govma_core.runs.requester import local_requester
 from govma_core.settings import Settings
+from govma_core.versions.pins import PinStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,7 @@ def last_known(settings: Settings) -> DiskUse | None:
         room = os.statvfs(settings.versions_dir)
     except OSError:
         return None
-    summary = _landed("govma_core.disk.usage_summary")
-    known = summary.last_measured(settings.state_dir / "usage", settings.versions_dir) if summary else {}
+    known = last_measured(settings.state_dir / "usage", settings.versions_dir)
     sizes = {name: Sizes(usage.size, usage.exclusive, usage.shared) for name, usage in known.items()}
     return DiskUse(room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize, sizes)
 
@@ -63,27 +63,17 @@ def measured(settings: Settings, names: list[str], current: str | None) -> DiskU
 
 def pins(settings: Settings) -> dict[str, str]:
     """Give the pinned versions, and what is known of each pin."""
-    store = _landed("govma_core.versions.pins")
-    return {name: pin.sentence() for name, pin in store.PinStore(settings.state_dir).read().items()} if store else {}
+    return {name: pin.sentence() for name, pin in PinStore(settings.state_dir).read().items()}
 
 
 def pin(settings: Settings, version: str, reason: str) -> None:
     """Pin a version, so that prune keeps it."""
-    importlib.import_module("govma_core.versions.pins").PinStore(settings.state_dir).pin(
-        version, local_requester("console").by, reason, time.time()
-    )
+    PinStore(settings.state_dir).pin(version, local_requester("console").by, reason, time.time())
 
 
 def unpin(settings: Settings, version: str) -> None:
     """Take the pin of a version away."""
-    importlib.import_module("govma_core.versions.pins").PinStore(settings.state_dir).unpin(version)
-
-
-def _landed(name: str) -> Any:  # noqa: ANN401
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError:
-        return None
+    PinStore(settings.state_dir).unpin(version)
 
 
 @dataclass(frozen=True, slots=True)

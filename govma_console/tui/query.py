@@ -6,7 +6,6 @@ the answer goes out as JSON; an error of the core is an answer, too.
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
@@ -59,9 +58,9 @@ class Question:
 
 
 def _usage(settings: Settings, names: list[str], current: str | None) -> dict[str, Any]:
-    found = importlib.import_module("govma_core.disk.usage").measure(
-        settings.versions_dir, names, current=current, cache_dir=settings.state_dir / "usage"
-    )
+    from govma_core.disk.usage import measure
+
+    found = measure(settings.versions_dir, names, current=current, cache_dir=settings.state_dir / "usage")
     return {
         "versions": {usage.name: [usage.size, usage.exclusive, usage.shared] for usage in found.versions},
         "real": found.real,
@@ -72,15 +71,15 @@ def _usage(settings: Settings, names: list[str], current: str | None) -> dict[st
 
 
 def _prune(settings: Settings) -> dict[str, Any]:
-    plan: dict[str, Any] = importlib.import_module("govma_core.operations.prune").plan(_context(settings)).as_dict()
-    return plan
+    from govma_core.operations import prune
+
+    return prune.plan(_context(settings)).as_dict()
 
 
 def _dedupe(settings: Settings) -> dict[str, Any]:
-    found: dict[str, Any] = (
-        importlib.import_module("govma_core.operations.dedupe").dry_run(_context(settings)).details()
-    )
-    return found
+    from govma_core.operations.dedupe import dry_run
+
+    return dry_run(_context(settings)).details()
 
 
 def _context(settings: Settings) -> Any:  # noqa: ANN401
@@ -101,7 +100,7 @@ def main() -> None:
     answer: dict[str, Any]
     try:
         answer = {"answer": _QUESTIONS[asked["what"]](from_plain(asked["settings"]), **asked["arguments"])}
-    except (GovmaError, OSError, ModuleNotFoundError) as error:
+    except (GovmaError, OSError) as error:
         answer = {"error": str(error)}
     json.dump(answer, sys.stdout)
 

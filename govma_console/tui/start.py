@@ -27,8 +27,11 @@ def run(given: argparse.Namespace) -> int:
     from govma_console.tui.desk import Desk
 
     reading.join(timeout=0.5)
-    app = ConsoleApp(Desk(settings, found[0] if found else None))
+    desk = Desk(settings, found[0] if found else None)
+    app = ConsoleApp(desk)
     code = app.run()
+    if desk.farewell:
+        warn(desk.farewell)
     if app.fault:
         warn(f"govma-console: {app.fault}")
         return ExitCode.FAILED

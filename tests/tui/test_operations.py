@@ -170,7 +170,7 @@ def test_quitting_leaves_the_run_and_says_so_and_the_next_app_attaches(past: Sit
     left = drive(past.settings, leave)
     run = RunStore(past.settings.state_dir).latest(active=True)
     assert run is not None
-    assert any(f"deploy {run.id} goes on" in str(said) for said in left._exit_renderables)
+    assert f"deploy {run.id} goes on" in left.desk.farewell
 
     async def attach(app: Driven) -> None:
         await app.sees("● assets")

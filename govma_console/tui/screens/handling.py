@@ -209,9 +209,8 @@ class Handling(LogHandling):
     def do_quit(self) -> None:
         """Leave; say that a run goes on."""
         run = self._main.snapshot.active
-        message = ""
         if run is not None:
-            message = (
+            self._main.desk.farewell = (
                 f"{run.operation} {run.id} goes on. `govma-console` shows it again, `govma-console attach` follows it."
             )
-        self._main.app.exit(0, message=message or None)
+        self._main.app.exit(0)
