@@ -71,13 +71,15 @@ class ConsoleApp(App[int]):
     ENABLE_COMMAND_PALETTE = True
 
     def __init__(self, desk: Desk, *, theme: str | None = None) -> None:
-        super().__init__(driver_class=driver_for(os.environ))
+        chosen = theme or theme_for(os.environ)
+        # Said at once: textual decides here what NO_COLOR means, shades of grey or no colour at all.
+        super().__init__(driver_class=driver_for(os.environ), ansi_color=chosen.startswith("ansi-") or None)
         # No movement: it costs bytes on a slow line, and time before the eye can rest.
         self.animation_level = "none"
         self.desk = desk
         for own in _THEMES:
             self.register_theme(own)
-        self.theme = theme or theme_for(os.environ)
+        self.theme = chosen
         self.fault = ""
 
     def get_theme_variable_defaults(self) -> dict[str, str]:

@@ -112,7 +112,7 @@ class LogFile:
         except FileNotFoundError:
             self.problem = ""
         except OSError as error:
-            self.problem = f"{self.path} cannot be read: {error.strerror}. Logs are for the user that deploys (root)."
+            self.problem = f"The log cannot be read: {error.strerror}. Logs are for the user that deploys (root)."
         return self._fd >= 0
 
     def _index(self, chunk: bytes) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from textual.app import App
 from textual.pilot import Pilot
 
 from govma_console.tui.app import ConsoleApp
@@ -78,7 +79,7 @@ class Driven:
         return screen_text(self.app)
 
 
-def screen_text(app: ConsoleApp) -> str:
+def screen_text(app: App[int]) -> str:
     """Give what an app's top screen shows, line by line."""
     return "\n".join(strip.text.rstrip() for strip in app.screen._compositor.render_strips())
 

@@ -28,15 +28,17 @@ from govma_console.tui.widgets.version_table import VersionTable
 from govma_core.runs.record import RunRecord
 
 _CATCH_UP = 0.03
+_WIDE = 120
 _AGES = 20.0
 
 
 class MainScreen(Handling, Screen[None]):
     """Everything at a glance on a wide terminal, one pane at a time on a narrow one."""
 
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - as its base class declares it
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012 - as its base class declares it
     BINDINGS: ClassVar[list[BindingType]] = [Binding(key, f"press('{key}')", show=False) for key in actions.all_keys()]
-    AUTO_FOCUS = "#versions"
+    # What has the focus is decided here: a run that goes on brings its log to the front before textual would look.
+    AUTO_FOCUS = ""
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()
@@ -70,6 +72,7 @@ class MainScreen(Handling, Screen[None]):
         self.query_one("#detail").border_title = "Detail"
         self.query_one("#plot").border_title = "Plot"
         self.query_one("#log-pane").border_title = "Log"
+        self.set_focus(self.table)
         self.set_interval(_AGES, self._ages)
         self.desk.begin(self)
 
@@ -241,7 +244,8 @@ class MainScreen(Handling, Screen[None]):
 
     def go_to_pane(self, pane: str, *, only_narrow: bool = False) -> None:
         """Give a pane the focus; `only_narrow`: only where one pane is shown at a time."""
-        if only_narrow and not self.has_class("-narrow"):
+        # Not by the class: before the first layout the screen has none.
+        if only_narrow and self.app.size.width >= _WIDE:
             return
         if pane in ("detail", "plot"):
             self.set_class(pane == "plot", "plotting")

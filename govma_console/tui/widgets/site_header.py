@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 
 from rich.cells import cell_len
@@ -13,6 +14,8 @@ from govma_console.tui.disk import DiskUse
 from govma_console.tui.snapshot import EMPTY, Snapshot
 
 Part = tuple[str, str]
+_NOTICE_LINES = 3
+_MOST_NOTICE_LINES = 6
 
 
 class SiteHeader(Widget):
@@ -52,8 +55,12 @@ class SiteHeader(Widget):
         lines = [(self._live(), self._age()), (self._disk(), self._what_runs())]
         notices = [("⏸ ", self.snapshot.hold)] * bool(self.snapshot.hold)
         notices += [("⚠ ", text) for text in (self.snapshot.read_only, *self.snapshot.problems) if text]
-        lines += [((("bold $text-warning", mark + " ".join(text.split())),), ()) for mark, text in notices[:3]]
-        return lines
+        for mark, text in notices:
+            broken = textwrap.wrap(" ".join(text.split()), max(20, self.size.width - 2))[:_NOTICE_LINES]
+            lines += [
+                ((("bold $text-warning", (mark if not at else "  ") + part),), ()) for at, part in enumerate(broken)
+            ]
+        return lines[: 2 + _MOST_NOTICE_LINES]
 
     def _live(self) -> tuple[Part, ...]:
         now = self.snapshot
