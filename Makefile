@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench screenshots clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -24,6 +24,10 @@ bench: ## measure what the README states (ARGS=... for the benchmarks)
 	@scripts/test-packages
 	@scripts/bootstrap dev
 	.venv/bin/python -m tests.benchmarks $(ARGS)
+
+screenshots: ## draw the pictures of the README from the running app
+	@scripts/bootstrap dev
+	.venv/bin/python -m tests.screenshots
 
 clean: ## remove the environment, the cached images and all other generated files
 	rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

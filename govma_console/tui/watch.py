@@ -7,17 +7,18 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+# Milliseconds: how long it must be still before a change is told, and how long it is waited for that at most.
 _STEP = 150
 _DEBOUNCE = 500
-_LOOK_AGAIN = 5_000
+_LOOK_AGAIN = 700
 _LOOK_FOR_MISSING = 1.0
 
 
 class Watcher(threading.Thread):
     """Calls `changed` (in this thread) after something in one of the directories was made, removed or renamed.
 
-    Changes are gathered for a fraction of a second. A directory that is missing is looked for once a second; one that
-    was replaced is found again within five.
+    Changes are gathered for a fraction of a second. A directory that is missing or was replaced is found within a
+    second.
     """
 
     def __init__(self, directories: Sequence[Path], changed: Callable[[], None]) -> None:
@@ -50,20 +51,22 @@ class Watcher(threading.Thread):
         # Imported here: it costs as much as a tenth of the start of the app.
         from watchfiles import watch
 
-        missing = len(there) < len(self._directories)
+        # What happened before the watch began is not told by it: its first answer is taken for a change in any case.
+        begun = False
         for changes in watch(
             *there,
             watch_filter=None,
             debounce=_DEBOUNCE,
             step=_STEP,
-            rust_timeout=1_000 if missing else _LOOK_AGAIN,
+            rust_timeout=_LOOK_AGAIN,
             yield_on_timeout=True,
             stop_event=self._stopping,
             recursive=False,
             raise_interrupt=False,
             ignore_permission_denied=True,
         ):
-            if changes:
+            if changes or not begun:
+                begun = True
                 self._changed()
             if self._there() != there:
                 return

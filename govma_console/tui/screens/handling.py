@@ -11,6 +11,7 @@ from govma_console.tui import actions, disk
 from govma_console.tui.actions import Action
 from govma_console.tui.screens.dialog import Result
 from govma_console.tui.screens.handling_log import LogHandling
+from govma_console.tui.widgets.action_bar import ActionBar
 from govma_core.runs.record import RunRecord
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ class Handling(LogHandling):
         if found is not None:
             self.act(found.id)
 
-    def action_act(self, action_id: str) -> None:
+    def on_action_bar_clicked(self, message: ActionBar.Clicked) -> None:
         """Carry out an action that was clicked."""
-        self.act(action_id)
+        self.act(message.action_id)
 
     def act(self, action_id: str) -> None:
         """Carry out an action, or say why it is not available."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from textual import events
 from textual.content import Content
+from textual.message import Message
 from textual.widget import Widget
 
 from govma_console.tui.actions import Action, Place, Situation, for_footer
@@ -14,11 +16,19 @@ _SHORT = {"refresh": "Refresh", "cancel": "Cancel"}
 class ActionBar(Widget):
     """Two lines: operations, then what belongs to the pane with the focus. Each can be clicked."""
 
+    class Clicked(Message):
+        """An action was clicked."""
+
+        def __init__(self, action_id: str) -> None:
+            super().__init__()
+            self.action_id = action_id
+
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._place: Place = "table"
         self._situation = Situation(EMPTY, None, None)
         self._lines: Content = Content("")
+        self._spots: list[tuple[int, int, int, str]] = []
 
     def show(self, place: Place, situation: Situation) -> None:
         """Show the actions for a pane in a situation."""
@@ -30,6 +40,7 @@ class ActionBar(Widget):
         self._compose_lines()
 
     def _compose_lines(self) -> None:
+        self._spots = []
         lines = Content("\n").join([self._line(number) for number in (1, 2)])
         if lines.markup != self._lines.markup:
             self._lines = lines
@@ -45,16 +56,26 @@ class ActionBar(Widget):
         while labels and _width(labels, gap) > self.size.width:
             # Help and Quit stand last and stay.
             labels.pop(-3 if len(labels) > 2 else 0)
-        return Content(" " * gap).join([self._item(action, label) for action, label in labels])
+        items = []
+        at = 0
+        for action, label in labels:
+            items.append(self._item(action, label))
+            self._spots.append((number - 1, at, at + items[-1].cell_length, action.id))
+            at += items[-1].cell_length + gap
+        return Content(" " * gap).join(items)
 
     def _item(self, action: Action, label: str) -> Content:
-        off = bool(action.reason(self._situation))
-        key_style, label_style = ("$disabled", "$disabled") if off else ("bold $text-accent", "$foreground")
-        return Content.from_markup(
-            f"[@click=screen.act('{action.id}')][{key_style}]$key[/] [{label_style}]$label[/][/]",
-            key=action.shown_key,
-            label=f"({label})" if off and self.app.no_color else label,
-        )
+        if action.reason(self._situation):
+            without_colour = f"({label})" if self.app.no_color else label
+            return Content.assemble((f"{action.shown_key} {without_colour}", "$disabled"))
+        return Content.assemble((action.shown_key, "bold $text-accent"), f" {label}")
+
+    def on_click(self, event: events.Click) -> None:
+        """Carry out the action that was clicked."""
+        x, y = event.x - self.styles.padding.left, event.y
+        for line, start, behind, action_id in self._spots:
+            if line == y and start <= x < behind:
+                self.post_message(self.Clicked(action_id))
 
     def render(self) -> Content:
         """Give both lines."""

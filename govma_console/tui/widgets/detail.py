@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
@@ -9,9 +11,10 @@ from textual.widgets import Static
 from govma_console.tui import formats
 from govma_console.tui.disk import Sizes
 from govma_console.tui.plans import CommitLine, SwitchPlan
-from govma_console.tui.snapshot import Snapshot, VersionRow
+from govma_console.tui.snapshot import EMPTY, Snapshot, VersionRow
 
 _MOST_COMMITS = 12
+_INDENT = 10
 
 
 class Detail(VerticalScroll, can_focus=True):
@@ -23,40 +26,59 @@ class Detail(VerticalScroll, can_focus=True):
 
     def show(self, snapshot: Snapshot, row: VersionRow | None, sizes: Sizes | None, plan: SwitchPlan | None) -> None:
         """Show a version; `plan` is None while it is being found out."""
-        content = _empty() if row is None else _content(snapshot, row, sizes, plan)
+        self._shown = snapshot, row, sizes, plan
+        width = max(30, (self.scrollable_content_region.width or self.app.size.width) - 1)
+        content = _empty() if row is None else _content(snapshot, row, sizes, plan, width)
         self.query_one("#detail-text", Static).update(content)
+
+    def on_resize(self) -> None:
+        """Break the lines anew."""
+        self.show(*self._shown)
+
+    _shown: tuple[Snapshot, VersionRow | None, Sizes | None, SwitchPlan | None] = (EMPTY, None, None, None)
 
 
 def _empty() -> Content:
     return Content.assemble(("No version is selected.", "$muted"))
 
 
-def _content(snapshot: Snapshot, row: VersionRow, sizes: Sizes | None, plan: SwitchPlan | None) -> Content:
+def _content(snapshot: Snapshot, row: VersionRow, sizes: Sizes | None, plan: SwitchPlan | None, width: int) -> Content:
     lines = [Content.assemble((row.name, "bold"), ("  ● live" if row.current else "", "bold $text-success"))]
     manifest = row.manifest
     if manifest:
-        lines.append(_field("Commit", f"{manifest.commit[:12]} {manifest.subject}"))
-        lines.append(_field("Author", f"{manifest.author}, {formats.moment(manifest.committed)}"))
-        lines.append(_field("Ref", manifest.ref or "the configured branch"))
-        took = f", took {formats.duration(manifest.finished - manifest.started)}" if manifest.finished else ""
-        lines.append(
-            _field("Deployed", f"{formats.moment(manifest.started)} by {manifest.by} ({manifest.origin}){took}")
-        )
-        run = snapshot.run(manifest.run)
-        lines.append(_field("Run", f"{manifest.run}, {f'{run.state} (o shows its log)' if run else 'record gone'}"))
-        lines.append(_field("Assets", f"{manifest.assets or '?'}, builder {manifest.builder or '?'}"))
-        lines.append(_field("Files", f"{manifest.files:,}, {formats.size(manifest.bytes)} in all"))
+        fields = [("Commit", f"{manifest.commit[:12]} {manifest.subject}")]
+        fields.append(("Author", f"{manifest.author}, {formats.moment(manifest.committed)}"))
     else:
-        lines.append(_field("Made by", "another tool (no manifest): its commit is not known"))
-    lines.append(_field("State", row.state + (f": {row.pinned}" if row.pinned else "")))
-    lines.append(_field("Size", _sizes(sizes)))
-    lines += [_field("Live", text) for text in _lived(snapshot, row)]
-    lines += [Content(""), *_between(row, plan)]
+        fields = [("Made by", "another tool (no manifest): its commit is not known")]
+    fields.append(("State", row.pinned or row.state))
+    fields.append(("Size", _sizes(sizes)))
+    fields += [("Live", text) for text in _lived(snapshot, row)]
+    lines += [part for name, text in fields for part in _field(name, text, width)]
+    # What a rollback would undo stands before what is only good to know.
+    between = _between(row, plan)
+    lines += [Content(""), *between, Content("")] if between else []
+    lines += [part for name, text in _origin(snapshot, row) for part in _field(name, text, width)]
     return Content("\n").join(lines)
 
 
-def _field(name: str, text: str) -> Content:
-    return Content.assemble((f"{name:9} ", "$muted"), text)
+def _origin(snapshot: Snapshot, row: VersionRow) -> list[tuple[str, str]]:
+    manifest = row.manifest
+    if manifest is None:
+        return []
+    took = f", took {formats.duration(manifest.finished - manifest.started)}" if manifest.finished else ""
+    run = snapshot.run(manifest.run)
+    return [
+        ("Deployed", f"{formats.moment(manifest.started)} by {manifest.by} ({manifest.origin}){took}"),
+        ("Ref", manifest.ref or "the configured branch"),
+        ("Run", f"{manifest.run}, {f'{run.state} (o shows its log)' if run else 'record gone'}"),
+        ("Assets", f"{manifest.assets or '?'}, builder {manifest.builder or '?'}"),
+        ("Files", f"{manifest.files:,}, {formats.size(manifest.bytes)} in all"),
+    ]
+
+
+def _field(name: str, text: str, width: int) -> list[Content]:
+    first, *more = textwrap.wrap(text, width - _INDENT) or [""]
+    return [Content.assemble((f"{name:9} ", "$muted"), first), *(Content(" " * _INDENT + part) for part in more)]
 
 
 def _sizes(sizes: Sizes | None) -> str:

@@ -13,7 +13,7 @@ from textual.widgets import Input, Static
 
 from govma_console.tui import formats
 from govma_console.tui.logfile import LogFile
-from govma_console.tui.stages import RunProgress, usual_seconds
+from govma_console.tui.stages import RunProgress, remaining, usual_seconds
 from govma_console.tui.widgets.log_view import LogView
 from govma_console.tui.widgets.stage_line import StageLine
 from govma_core.runs.record import RunRecord, RunStore
@@ -90,9 +90,7 @@ class LogPane(Vertical):
         if title.markup != self._title:
             self._title = title.markup
             self.query_one("#log-title", Static).update(title)
-        self.query_one(StageLine).show(
-            feed.record if feed else None, feed.progress if feed else RunProgress(), self.usual
-        )
+        self.query_one(StageLine).show(feed.record if feed else None, feed.progress if feed else RunProgress())
         hint = self._hint_line(feed)
         if hint.markup != self._hint:
             self._hint = hint.markup
@@ -102,9 +100,11 @@ class LogPane(Vertical):
         if feed is None:
             return Content.assemble(("No run yet. ", "bold"), ("Its log will be shown here.", "$muted"))
         run = feed.record
+        left = remaining(run, self.usual, time.time()) if feed.progress.finished is None else ""
         return Content.assemble(
             (f"{run.operation} ", "bold"),
             (run.state, _STATES.get(run.state, "bold $text-error")),
+            (f"  {left}" if left else "", "bold"),
             (f"  {run.id}  {formats.moment(run.created)} by {run.by} ({run.origin})", "$muted"),
         )
 
@@ -141,8 +141,3 @@ class LogPane(Vertical):
                     if number > last:
                         return
                     yield line.written(timestamps=self.view.timestamps)
-
-    def elapsed(self) -> str:
-        """Give how long the run has been going."""
-        run = self.feed.record if self.feed else None
-        return formats.duration(float(int(time.time() - run.created))) if run else ""

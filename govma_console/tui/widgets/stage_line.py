@@ -1,4 +1,4 @@
-"""The stages of the run whose log is shown, each with its state and time, and when it should end."""
+"""The stages of the run whose log is shown, each with its state and time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from govma_console.tui.formats import duration
-from govma_console.tui.stages import RunProgress, remaining
+from govma_console.tui.stages import RunProgress
 from govma_core.runs.record import RunRecord
 
 _MARKS = {
@@ -26,9 +26,15 @@ class StageLine(Static):
     def __init__(self, *, id: str) -> None:
         super().__init__("", id=id)
         self._said = ""
+        self._shown: tuple[RunRecord | None, RunProgress] = (None, RunProgress())
 
-    def show(self, run: RunRecord | None, progress: RunProgress, usual: float | None) -> None:
+    def on_resize(self) -> None:
+        """Break the lines anew."""
+        self.call_after_refresh(lambda: self.show(*self._shown))
+
+    def show(self, run: RunRecord | None, progress: RunProgress) -> None:
         """Show how far a run is. Nothing is drawn when nothing changed."""
+        self._shown = run, progress
         parts: list[Content] = []
         now = time.time()
         for stage in progress.stages:
@@ -42,11 +48,7 @@ class StageLine(Static):
             parts.append(Content.assemble((f"{mark} {stage.name}", style), (f" {took}", "$muted")))
             if going and progress.amount():
                 parts.append(Content.assemble((progress.amount(), "$muted")))
-        if run is not None and progress.finished is None:
-            left = remaining(run, usual, now)
-            if left:
-                parts.append(Content.assemble((left, "bold")))
-        content = Content("\n").join(_broken(parts, self.container_size.width - 2))
+        content = Content("\n").join(_broken(parts, (self.size.width or self.app.size.width - 4)))
         if content.markup != self._said:
             self._said = content.markup
             self.update(content)
