@@ -27,7 +27,7 @@ WIDE, NARROW = (132, 36), (80, 24)
 
 
 async def picture(settings: Settings, name: str, size: tuple[int, int], steps: list[str], theme: str) -> None:
-    """Write one picture: a step that begins with `=` is a text to wait for, `~` one that must go, all others keys."""
+    """Write one picture: a step that begins with `=` is a text to wait for, all others are keys."""
     app = ConsoleApp(Desk(settings), theme=theme)
     async with app.run_test(size=size) as pilot:
         driven = Driven(app, pilot)
@@ -63,7 +63,6 @@ def write(name: str, svg: str) -> None:
 
 async def main() -> None:
     """Make all pictures."""
-    FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="govma-") as folder:
         Path(folder).chmod(0o755)
         site = with_past(make_site(Path(folder) / "site", files=300), 9, days=20)
@@ -76,7 +75,13 @@ async def main() -> None:
         site.flags |= {"asset_inputs": [], "install_command": f"sh tools/build.sh install && {hold(settings)}"}
         steps = ["d", "=Brings 2 commits", "tab", "enter", "=compiling 24 of 60"]
         await picture(site.settings, "deploying", WIDE, steps, "govma-dark")
-        await picture(settings, "dedupe", WIDE, ["u", "=Would free", "tab", "enter", "=dedupe ok", "3"], "govma-dark")
+        await picture(
+            settings,
+            "dedupe",
+            WIDE,
+            ["u", "=Would free", "tab", "enter", "=dedupe ok", "=links save 2", "3"],
+            "govma-dark",
+        )
 
 
 def hold(settings: Settings) -> str:
@@ -89,4 +94,5 @@ if __name__ == "__main__":
     os.umask(0o022)
     for variable in ("NO_COLOR", "SSH_CONNECTION"):
         os.environ.pop(variable, None)
+    FOLDER.mkdir(exist_ok=True)
     asyncio.run(main())

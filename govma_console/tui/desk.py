@@ -99,10 +99,12 @@ class Desk:
     def _measure(self) -> None:
         snapshot = self._screen.snapshot
         names = tuple(row.name for row in snapshot.versions)
+        # A run may have changed sizes and no name.
+        key = (*names, *(f"{run.id} {run.state}" for run in snapshot.runs[:1]))
         # While a run writes, sizes would be of something half done; its end brings us here again.
-        if self._measuring or names == self._measured or snapshot.active is not None:
+        if self._measuring or key == self._measured or snapshot.active is not None:
             return
-        self._measuring, self._measured = True, names
+        self._measuring, self._measured = True, key
         current = snapshot.pointer.version
 
         def work() -> None:
