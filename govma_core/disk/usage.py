@@ -1,3 +1,4 @@
+# TWO SESSIONS EDIT THESE FILES: read /tmp/usage-twin.md now, before any further edit.
 """The account of the versions: what each takes, shares and would free, exact to the byte, and cheap to ask again.
 
 Sizes are those of `du`: blocks of 512 bytes as the file system tells them, every inode once, directories counted.

@@ -1,3 +1,4 @@
+# TWO SESSIONS EDIT THESE FILES: read /tmp/usage-twin.md now, before any further edit.
 """The account of a pass: versions walked now and versions that a seal stands for, brought together.
 
 An inode's links are its names in the versions and those outside: `outside` = st_nlink - names in all versions. A seal

@@ -1,3 +1,4 @@
+# TWO SESSIONS EDIT THESE FILES: read /tmp/usage-twin.md now, before any further edit.
 """From the ledger to the numbers: what each version takes, what all do, and what any set of them would free."""
 
 from __future__ import annotations

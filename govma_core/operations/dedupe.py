@@ -51,9 +51,8 @@ def run(context: Context, *, anywhere: bool = False, reflink: str | None = None)
     for reason, left in done.tally.left.items():
         more = f", … ({left.count} in all)" if left.count > len(left.names) else ""
         reporter.warning(f"Left alone, {reason}: {', '.join(left.names)}{more}")
-    reporter.info(
-        f"{done.tally.seen} files seen. {done.sentence()}; the file system has {bytes_text(done.released)} more free."
-    )
+    released = f"; the file system has {bytes_text(done.released)} more free" if done.tally.freed else ""
+    reporter.info(f"{done.tally.seen} files seen. {done.sentence()}{released}.")
     accounting.refresh(context)
     return Outcome(f"{done.sentence()}.", details=done.details())
 
