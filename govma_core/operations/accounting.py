@@ -1,4 +1,3 @@
-# TWO SESSIONS EDIT THESE FILES: read /tmp/usage-twin.md now, before any further edit.
 """The account of the versions, as operations need it: measured now, and brought up to date after a change."""
 
 from __future__ import annotations
