@@ -58,16 +58,24 @@ def _shared(directories: Directories, patterns: Sequence[str]) -> Iterator[tuple
         if path in seen:
             continue
         seen.add(path)
-        with suppress(FileNotFoundError, NotADirectoryError, OSError):
-            for entry in safefs.entries(directories.fd(0, path)):
-                inside = f"{path}/{entry.name}" if path else entry.name
+        inside = f"{path}/" if path else ""
+        try:
+            entries = os.scandir(directories.fd(0, path))
+        except OSError:
+            continue
+        with entries:
+            for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     if levels > 1:
-                        pending.append((inside, levels - 1))
-                elif entry.is_file(follow_symlinks=False) and fits(inside):
-                    with suppress(FileNotFoundError):
-                        if entry.stat(follow_symlinks=False).st_nlink > 1:
-                            yield path, entry.name, entry.inode()
+                        pending.append((inside + entry.name, levels - 1))
+                    continue
+                try:
+                    # Asked first: almost nothing is shared, and then the name need not be compared.
+                    shared = entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_nlink > 1
+                except FileNotFoundError:
+                    continue
+                if shared and fits(inside + entry.name):
+                    yield path, entry.name, entry.inode()
 
 
 def _give_own_inode(dir_fd: int, name: str, staging: int) -> None:

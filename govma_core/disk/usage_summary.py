@@ -1,21 +1,24 @@
-"""What the last account came to, in one small file that is read at once: `<state_dir>/usage/summary.json`.
+"""What the last account came to, in one small file that is read at once: `<state_dir>/usage/summary`.
 
-It also spares the next account its sums when nothing changed: `key` stands for everything that went into them.
+A checksum on a line, then JSON. It also spares the next account its sums when nothing changed: `key` stands for
+everything that went into them.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import stat
+import zlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from govma_core import jsonfile, safefs
+from govma_core import safefs
 from govma_core.disk.usage_pack import replace_file
 
-NAME = "summary.json"
+NAME = "summary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +139,23 @@ def write_summary(
             "together": {f"{held:x}": size for held, size in prices.together.items()},
         },
     }
-    replace_file(cache_dir / NAME, [json.dumps(data, separators=(",", ":")).encode()], mode=0o644)
+    text = json.dumps(data, separators=(",", ":")).encode()
+    replace_file(cache_dir / NAME, [b"%08x\n" % zlib.crc32(text), text], mode=0o644)
 
 
 def _read(cache_dir: Path) -> dict[str, Any]:
+    """Give what was written; nothing when there is no such file, or it is damaged."""
     try:
-        return jsonfile.read(cache_dir / NAME) or {}
-    except OSError:
+        checksum, _, text = (cache_dir / NAME).read_bytes().partition(b"\n")
+        written = json.loads(text) if checksum == b"%08x" % zlib.crc32(text) else {}
+    except (OSError, ValueError):
         return {}
+    return written if isinstance(written, dict) else {}
 
 
 def _is_still(versions_fd: int, name: str, device: int, inode: int, near: bool) -> bool:
     """Tell whether a version is the directory that was measured; numbers of devices may change at each boot."""
     info = safefs.lstat(versions_fd, name)
-    return info is not None and info.st_ino == inode and (info.st_dev == device) == near
+    if info is None or not stat.S_ISDIR(info.st_mode):
+        return False
+    return info.st_ino == inode and (info.st_dev == device) == near

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from govma_core.disk import usage_inodes
-from govma_core.disk.usage import Usage, measure
-from tests.support.du import du, stats
+from govma_core.disk.usage import measure
+from tests.support.du import assert_is_du, du
 from tests.support.random_trees import Tree, make_tree, versions
 
 NAMES = ["v1", "v2", "v3", "v4"]
@@ -56,19 +56,6 @@ def link_equal(master: Path, other: Path) -> None:
                     with suppress(FileNotFoundError):
                         # rename() does nothing where both are one inode already.
                         os.unlink(twin + b".staged")
-
-
-def assert_is_du(usage: Usage, directory: Path) -> None:
-    for found in usage.versions:
-        path = directory / found.name
-        assert found.size == du(path)
-        assert found.apparent == du(path, apparent=True)
-        assert found.shared == found.size - found.exclusive
-        assert found.files == sum(stat.S_ISREG(info.st_mode) for info in stats(path))
-    paths = [directory / found.name for found in usage.versions]
-    assert usage.real == (du(*paths) if paths else 0)
-    assert usage.real + usage.others == du(directory)
-    assert usage.unlinked == sum(info.st_blocks * 512 for path in paths for info in stats(path))
 
 
 @_SETTINGS

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from govma_core.disk.usage import Usage
+
 
 def du(*paths: Path, apparent: bool = False) -> int:
     """Give the bytes that `du -s` says of each path, added up; of all together each inode once."""
@@ -42,3 +44,17 @@ def _counts_directories() -> bool:
             ["du", "-s", "--apparent-size", "--block-size=1", folder], capture_output=True, check=True
         )
         return not done.stdout.startswith(b"0\t")
+
+
+def assert_is_du(usage: Usage, directory: Path) -> None:
+    """Hold everything that du can tell of an account against it."""
+    for found in usage.versions:
+        path = directory / found.name
+        assert found.size == du(path)
+        assert found.apparent == du(path, apparent=True)
+        assert found.shared == found.size - found.exclusive
+        assert found.files == sum(stat.S_ISREG(info.st_mode) for info in stats(path))
+    paths = [directory / found.name for found in usage.versions]
+    assert usage.real == (du(*paths) if paths else 0)
+    assert usage.real + usage.others == du(directory)
+    assert usage.unlinked == sum(info.st_blocks * 512 for path in paths for info in stats(path))
