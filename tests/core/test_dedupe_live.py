@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,7 +16,17 @@ import pytest
 from govma_core.disk.directories import Directories
 from govma_core.disk.files import Inode, LeftAloneError, OpenFile
 from tests.support.corpus import Shape
-from tests.support.deduping import SMALL, contents, hidden, small_corpus, start_dedupe
+from tests.support.deduping import (
+    SMALL,
+    contents,
+    equal_to_one_other,
+    hidden,
+    small_corpus,
+    start_dedupe,
+    start_script,
+    start_writer,
+    written_and_lost,
+)
 
 READER = """
 import os, sys
@@ -41,40 +49,6 @@ while True:
         break
 """
 
-# Each writer owns its files: what it wrote last must be what is there in the end.
-WRITER = """
-import json, os, random, sys
-root, stop, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
-rng = random.Random(seed)
-paths = sorted(os.path.join(at, name) for at, _, names in os.walk(root) for name in names)
-paths = [path for path in paths if not os.path.islink(path)][seed % 2::2]
-last = {}
-print("ready", flush=True)
-count = 0
-while not os.path.exists(stop):
-    path = rng.choice(paths)
-    count += 1
-    text = f"{seed} {count} " * rng.randrange(1, 30)
-    how = rng.choice(("in place", "truncate", "append", "rename"))
-    if how == "in place":
-        with open(path, "r+") as file:
-            file.write(text)
-    elif how == "truncate":
-        with open(path, "w") as file:
-            file.write(text)
-    elif how == "append":
-        with open(path, "a") as file:
-            file.write(text)
-    else:
-        with open(path + "~", "w") as file:
-            file.write(text)
-        os.rename(path + "~", path)
-    with open(path, "rb") as file:
-        last[path] = file.read().hex()
-print(json.dumps(last), flush=True)
-"""
-
-
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -84,12 +58,8 @@ def started() -> Iterator[Start]:
     with ExitStack() as stack:
 
         def start(script: str, *arguments: Path | str) -> subprocess.Popen[str]:
-            command = [sys.executable, "-c", script, *map(str, arguments)]
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            stack.enter_context(process)
+            process = stack.enter_context(start_script(script, *arguments))
             stack.callback(process.kill)
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
             return process
 
         yield start
@@ -117,36 +87,20 @@ def test_a_reader_sees_no_gap_and_no_other_content(tmp_path: Path, started: Star
     assert len(inodes) < len(before) / 2, "something was linked"
 
 
-def test_writers_lose_nothing(tmp_path: Path, started: Start) -> None:
-    """Each version has one writer for each half of its files, so that what it wrote last is known.
-
-    Files that are linked change in all versions that share them when one is written in place: the writers' versions
-    are therefore of different content, file by file, but for those that none of them writes to.
-    """
+def test_writers_lose_nothing(tmp_path: Path) -> None:
     versions = small_corpus(tmp_path)
-    names = sorted(name for name in os.listdir(versions) if name.startswith("data-"))
-    mine = versions / names[2]
-    for at, _, files in os.walk(mine):
-        for name in files:
-            # The same content in one other version only, and that one is never written to.
-            path = Path(at, name)
-            for other in names[:2] + names[3:]:
-                twin = versions / other / path.relative_to(mine)
-                if twin.exists() and other != names[3]:
-                    twin.write_bytes(f"other {other}".encode())
+    mine = equal_to_one_other(versions)
     stop = tmp_path / "stop"
-    writers = [started(WRITER, mine, stop, str(seed)) for seed in (0, 1)]
-    for _ in range(4):
-        done = start_dedupe(versions, tmp_path / "state")
-        finished(done)
-    stop.touch()
-    for writer in writers:
-        out, err = writer.communicate(timeout=60)
-        assert (writer.returncode, err) == (0, "")
-        last = json.loads(out)
-        assert len(last) > 20
-        wrong = [path for path, content in last.items() if Path(path).read_bytes().hex() != content]
-        assert wrong == []
+    with start_writer(mine, stop, 0) as one, start_writer(mine, stop, 1) as other:
+        try:
+            for _ in range(4):
+                finished(start_dedupe(versions, tmp_path / "state"))
+        finally:
+            stop.touch()
+        for writer in (one, other):
+            count, lost = written_and_lost(writer)
+            assert count > 100
+            assert lost == []
     assert hidden(versions) == []
 
 

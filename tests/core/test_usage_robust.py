@@ -292,3 +292,27 @@ def test_nothing_is_forked_beside_other_threads(world: World, monkeypatch: pytes
     thread.start()
     thread.join()
     assert [numbers(usage) for usage in found] == [truth]
+
+
+@pytest.mark.parametrize("walker", ["this process", "the other"])
+def test_links_of_what_is_no_version_are_no_versions_whoever_meets_them(
+    world: World, monkeypatch: pytest.MonkeyPatch, walker: str
+) -> None:
+    (world.directory / ".hidden").write_bytes(b"x" * 9000)
+    (world.outside / "linked").hardlink_to(world.directory / ".hidden")
+    parent = os.getpid()
+    rest = usage_walk.Walker.rest
+    taken = usage_workers.Survey._taken
+
+    def taken_by(self: usage_workers.Survey, taking: int) -> Iterator[str]:
+        ours = (os.getpid() == parent) == (walker == "this process")
+        return taken(self, taking) if ours else iter(())
+
+    def only_there(self: usage_walk.Walker, versions: frozenset[str]) -> object:
+        assert (os.getpid() == parent) == (walker == "this process")
+        return rest(self, versions)
+
+    monkeypatch.setattr(usage_workers.Survey, "_taken", taken_by)
+    monkeypatch.setattr(usage_walk.Walker, "rest", only_there)
+    usage = measure(world.directory, world.names, current=None, cache_dir=None, workers=2)
+    assert_is_du(usage, world.directory)
