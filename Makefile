@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench screenshots clean
+.PHONY: help demo test check bench faults screenshots clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -11,7 +11,7 @@ demo: ## try the console on a sample site, without root and Docker (DEMO_DIR=...
 test: ## run every test, with a real Docker engine where one can be had (ARGS=... for pytest)
 	@scripts/test-packages
 	@scripts/bootstrap dev
-	.venv/bin/python -m pytest --ignore=tests/benchmarks $(ARGS)
+	.venv/bin/python -m pytest --ignore=tests/benchmarks --ignore=tests/faults $(ARGS)
 
 check: ## format, lint, types and the layers of the import graph
 	@scripts/bootstrap dev
@@ -24,6 +24,11 @@ bench: ## measure what the README states (ARGS=... for the benchmarks)
 	@scripts/test-packages
 	@scripts/bootstrap dev
 	.venv/bin/python -m tests.benchmarks $(ARGS)
+
+faults: ## the long sweeps of faults (ARGS=... for the sweeps)
+	@scripts/test-packages
+	@scripts/bootstrap dev
+	.venv/bin/python -m tests.faults $(ARGS)
 
 screenshots: ## draw the pictures of the README from the running app
 	@scripts/bootstrap dev

@@ -21,9 +21,14 @@ def print_json(data: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
 
 
 def print_table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], *, cut: Sequence[int], drop: Sequence[int] = ()
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    cut: Sequence[int],
+    drop: Sequence[int] = (),
+    right: Sequence[int] = (),
 ) -> None:
-    """Print rows under a header, columns aligned.
+    """Print rows under a header, columns aligned, those in `right` to the right.
 
     On a terminal that is too narrow the columns `drop` are left out one after the other, then the columns `cut` are
     cut. Elsewhere everything is printed whole.
@@ -35,7 +40,11 @@ def print_table(
 
         _fit(widths, shutil.get_terminal_size().columns, cut, drop)
     for line in lines:
-        cells = [_cut(cell, width).ljust(width) for cell, width in zip(line, widths, strict=True) if width >= 0]
+        cells = [
+            _cut(cell, width).rjust(width) if column in right else _cut(cell, width).ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+            if width >= 0
+        ]
         print("  ".join(cells).rstrip(), flush=True)
 
 

@@ -61,27 +61,25 @@ def write(name: str, svg: str) -> None:
     print(f"{name}.svg, {name}.png", file=sys.stderr)
 
 
-async def main() -> None:
+async def take_all(folder: Path) -> None:
     """Make all pictures."""
-    with tempfile.TemporaryDirectory(prefix="govma-") as folder:
-        Path(folder).chmod(0o755)
-        site = with_past(make_site(Path(folder) / "site", files=300), 9, days=20)
-        site.sample.commit({"data/html/calendario.txt": "2027"}, "Publica o calendário escolar")
-        site.sample.commit({"data/html/escolas.txt": "1"}, "Mapa das escolas com busca por bairro")
-        settings = site.settings
-        await picture(settings, "main", WIDE, ["down", "down", "=Going back to it would undo"], "govma-dark")
-        await picture(settings, "narrow", NARROW, ["down", "=1"], "govma-light")
-        await picture(settings, "rollback", WIDE, ["down", "down", "r", "=Undoes 2 commits"], "govma-dark")
-        site.flags |= {"asset_inputs": [], "install_command": f"sh tools/build.sh install && {hold(settings)}"}
-        steps = ["d", "=Brings 2 commits", "tab", "enter", "=compiling 24 of 60"]
-        await picture(site.settings, "deploying", WIDE, steps, "govma-dark")
-        await picture(
-            settings,
-            "dedupe",
-            WIDE,
-            ["u", "=Would free", "tab", "enter", "=dedupe ok", "=links save 2", "3"],
-            "govma-dark",
-        )
+    site = with_past(make_site(folder / "site", files=300), 9, days=20)
+    site.sample.commit({"data/html/calendario.txt": "2027"}, "Publica o calendário escolar")
+    site.sample.commit({"data/html/escolas.txt": "1"}, "Mapa das escolas com busca por bairro")
+    settings = site.settings
+    await picture(settings, "main", WIDE, ["down", "down", "=Going back to it would undo"], "govma-dark")
+    await picture(settings, "narrow", NARROW, ["down", "=1"], "govma-light")
+    await picture(settings, "rollback", WIDE, ["down", "down", "r", "=Undoes 2 commits"], "govma-dark")
+    site.flags |= {"asset_inputs": [], "install_command": f"sh tools/build.sh install && {hold(settings)}"}
+    steps = ["d", "=Brings 2 commits", "tab", "enter", "=compiling 24 of 60"]
+    await picture(site.settings, "deploying", WIDE, steps, "govma-dark")
+    await picture(
+        settings,
+        "dedupe",
+        WIDE,
+        ["u", "=Would free", "tab", "enter", "=dedupe ok", "=links save 2", "3"],
+        "govma-dark",
+    )
 
 
 def hold(settings: Settings) -> str:
@@ -95,4 +93,6 @@ if __name__ == "__main__":
     for variable in ("NO_COLOR", "SSH_CONNECTION"):
         os.environ.pop(variable, None)
     FOLDER.mkdir(exist_ok=True)
-    asyncio.run(main())
+    with tempfile.TemporaryDirectory(prefix="govma-") as made:
+        os.chmod(made, 0o755)
+        asyncio.run(take_all(Path(made)))

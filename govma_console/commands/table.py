@@ -58,6 +58,13 @@ COMMANDS: tuple[Command, ...] = (
         ((("wanted",), {"metavar": "VERSION", "nargs": "?", "help": _VERSION}), _DETACH),
     ),
     Command("list", "list the versions", "versions", "list_versions"),
+    Command(
+        "usage",
+        "tell what each version takes on the disk, shares with others, and would free",
+        "usage",
+        "usage",
+        (_flag("--rescan", "look at every file, trusting nothing that was measured before"),),
+    ),
     Command("status", "show what is live, what runs, and what the last run came to", "status", "status"),
     Command(
         "pending",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
-_DEFAULT_SOCKET = Path("/var/run/docker.sock")
+_DEFAULT_HOST = "unix:///var/run/docker.sock"
 _QUICK = 5
 
 
@@ -20,10 +19,16 @@ class ContainerMounts:
 
 def container_mounts() -> list[ContainerMounts]:
     """Ask the engine; nothing where there is none. BuildError when there is one that does not answer within seconds."""
-    host = os.environ.get("DOCKER_HOST") or f"unix://{_DEFAULT_SOCKET}"
+    host = os.environ.get("DOCKER_HOST") or _DEFAULT_HOST
     kind, _, path = host.partition("://")
-    if kind == "unix" and not Path(path).exists():
-        return []
+    if kind == "unix":
+        try:
+            os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError:
+            # There is something that this user may not look at: connecting says so.
+            pass
     from govma_core.build.docker_api import connected, told_as
 
     with connected(_QUICK, otherwise="") as client, told_as("list its containers"):

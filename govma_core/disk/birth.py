@@ -38,12 +38,14 @@ def link_tree(
     single: re.Pattern[str],
     check: Callable[[], None] = lambda: None,
     *,
+    apart: frozenset[int] = frozenset(),
     workers: int = 2,
 ) -> Born:
     """Link the files of `tree` to those of `others` (open versions: the live one first, then the latest ones).
 
-    What fits `single` is never linked; without `others` nothing is, and only the files are taken down. `check` is
-    called now and then, and may raise. OSError for what concerns more than one file.
+    What fits `single` is never linked, nothing is linked to the inodes `apart`; without
+    `others` only the files are taken down. `check` is called now and then, and may raise. OSError for what concerns
+    more than one file.
     """
     with closing(Directories([tree])) as directories:
         pieces = subtrees(directories, 1, _PIECES)
@@ -52,7 +54,7 @@ def link_tree(
     def work(taken: Iterator[str], tell: Tell) -> dict[str, Any]:
         leases.ignore_breaks()
         with closing(Directories([tree, *others])) as directories:
-            birth = _Birth(directories, len(others), single)
+            birth = _Birth(directories, len(others), single, apart)
             for piece in taken:
                 for path in birth.walk(piece, elsewhere):
                     tell({"at": path})
@@ -68,7 +70,8 @@ def link_tree(
 
 
 class _Birth:
-    def __init__(self, directories: Directories, others: int, single: re.Pattern[str]) -> None:
+    def __init__(self, directories: Directories, others: int, single: re.Pattern[str], apart: frozenset[int]) -> None:
+        self._apart = apart
         self._directories = directories
         self._others = range(1, others + 1)
         self._single = single.fullmatch
@@ -105,7 +108,7 @@ class _Birth:
             os.close(fd)
 
     def _link(self, path: str, name: str, info: os.stat_result, fd: int, content: bytes | None) -> None:
-        tried: set[int] = set()
+        tried: set[int] = set(self._apart)
         for root in self._others:
             try:
                 found = os.stat(name, dir_fd=self._directories.fd(root, path), follow_symlinks=False)

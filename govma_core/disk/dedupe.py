@@ -40,6 +40,8 @@ class Trees:
     current: int | None
     single: re.Pattern[str]
     staging: int | None
+    apart: frozenset[int] = frozenset()
+    """Inodes of single files in the live version that have other names, too: nothing at all is linked to them."""
     extents: bool = False
     """Share extents instead of inodes; nothing is linked then, and nothing needs to stay single."""
 
@@ -72,14 +74,14 @@ def dedupe(
                 for level in work.walk(piece, elsewhere):
                     work.join_level(level)
                     tell(work.joiner.tally.plain())
-            return work.joiner.finish().plain()
+            return work.joiner.finish().whole()
 
     def any_path(taken: Iterator[str], tell: Tell) -> dict[str, Any]:
         with _Pass(trees, link_limit) as work:
             work.join_anywhere()
             done = work.joiner.finish()
             # Names were counted, and what cannot be joined was named, in the pass before.
-            return Tally(linked=done.linked, freed=done.freed).plain()
+            return Tally(linked=done.linked, freed=done.freed, partly=done.partly).whole()
 
     done = run_crew(pieces, workers, same_path, told)
     if anywhere:
@@ -126,6 +128,8 @@ class _Pass:
                 if number is not None:
                     roots.setdefault(number, []).append(root)
             roots.pop(single.get(name, -1), None)
+            if len(roots) > 1 and not self._trees.apart.isdisjoint(roots):
+                roots = {number: having for number, having in roots.items() if number not in self._trees.apart}
             if len(roots) > 1:
                 found = (self._inode(level.path, name, having) for having in roots.values())
                 self.joiner.join(inode for inode in found if inode is not None)
@@ -133,7 +137,7 @@ class _Pass:
     def join_anywhere(self) -> None:
         """Join what is equal, whatever its path. Takes memory for each name."""
         inodes: dict[int, Inode] = {}
-        single: set[int] = set()
+        single: set[int] = set(self._trees.apart)
         for level in self.walk("", frozenset()):
             single.update(self._single(level).values())
             for root, listing in enumerate(level.files):

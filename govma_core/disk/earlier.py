@@ -13,9 +13,10 @@ from govma_core.disk.files import HELD, Inode, LeftAloneError, OpenFile
 
 
 class EarlierFiles:
-    """The files of an open version below `prefix`; those that fit `single` are never linked to."""
+    """The files of an open version below `prefix`; those that fit `single`, and inodes `apart`, are not linked to."""
 
-    def __init__(self, version_fd: int, prefix: str, single: re.Pattern[str]) -> None:
+    def __init__(self, version_fd: int, prefix: str, single: re.Pattern[str], apart: frozenset[int]) -> None:
+        self._apart = apart
         self._version = version_fd
         self._prefix = prefix
         self._single = single.fullmatch
@@ -40,7 +41,7 @@ class EarlierFiles:
         with suppress(OSError, LeftAloneError):
             found = os.stat(path[-1], dir_fd=self._directories.fd(0, inside), follow_symlinks=False)
             wanted = (len(content), stat.S_IFREG | mode, *owner)
-            if (found.st_size, found.st_mode, found.st_uid, found.st_gid) != wanted:
+            if found.st_ino in self._apart or (found.st_size, found.st_mode, found.st_uid, found.st_gid) != wanted:
                 return False
             master = OpenFile(self._directories, Inode(found, [(0, inside, path[-1])], fixed=True))
             try:

@@ -96,8 +96,7 @@ class HardLinks:
                 if _state(now) == _state(taken.info) or not self._put_back(taken, tally):
                     names.append(taken.staged)
                     removed += 1
-            if now.st_nlink == removed:
-                tally.freed += now.st_blocks * 512
+            tally.removed(now, removed)
         self._taken.clear()
         self._remove(names)
 

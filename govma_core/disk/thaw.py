@@ -24,10 +24,10 @@ class Thawed:
     left: dict[str, str] = field(default_factory=dict)
 
 
-def shared_files(version_fd: int, patterns: Sequence[str]) -> list[str]:
-    """Give the paths of the files that fit and share their inode with another name."""
+def shared_files(version_fd: int, patterns: Sequence[str]) -> dict[str, int]:
+    """Give the paths of the files that fit and share their inode with another name, each with its inode's number."""
     with closing(Directories([version_fd])) as directories:
-        return [f"{path}/{name}" if path else name for path, name in _shared(directories, patterns)]
+        return {f"{path}/{name}" if path else name: inode for path, name, inode in _shared(directories, patterns)}
 
 
 def thaw(version_fd: int, patterns: Sequence[str], staging: Callable[[], int]) -> Thawed:
@@ -38,7 +38,7 @@ def thaw(version_fd: int, patterns: Sequence[str], staging: Callable[[], int]) -
     """
     done = Thawed()
     with closing(Directories([version_fd])) as directories:
-        for path, name in list(_shared(directories, patterns)):
+        for path, name, _ in list(_shared(directories, patterns)):
             try:
                 _give_own_inode(directories.fd(0, path), name, staging())
                 done.files += 1
@@ -49,7 +49,7 @@ def thaw(version_fd: int, patterns: Sequence[str], staging: Callable[[], int]) -
     return done
 
 
-def _shared(directories: Directories, patterns: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _shared(directories: Directories, patterns: Sequence[str]) -> Iterator[tuple[str, str, int]]:
     fits = globs(patterns).fullmatch
     pending = list(starts(patterns).items())
     seen: set[str] = set()
@@ -58,16 +58,24 @@ def _shared(directories: Directories, patterns: Sequence[str]) -> Iterator[tuple
         if path in seen:
             continue
         seen.add(path)
-        with suppress(FileNotFoundError, NotADirectoryError, OSError):
-            for entry in safefs.entries(directories.fd(0, path)):
-                inside = f"{path}/{entry.name}" if path else entry.name
+        inside = f"{path}/" if path else ""
+        try:
+            entries = os.scandir(directories.fd(0, path))
+        except OSError:
+            continue
+        with entries:
+            for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     if levels > 1:
-                        pending.append((inside, levels - 1))
-                elif entry.is_file(follow_symlinks=False) and fits(inside):
-                    with suppress(FileNotFoundError):
-                        if entry.stat(follow_symlinks=False).st_nlink > 1:
-                            yield path, entry.name
+                        pending.append((inside + entry.name, levels - 1))
+                    continue
+                try:
+                    # Asked first: almost nothing is shared, and then the name need not be compared.
+                    shared = entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_nlink > 1
+                except FileNotFoundError:
+                    continue
+                if shared and fits(inside + entry.name):
+                    yield path, entry.name, entry.inode()
 
 
 def _give_own_inode(dir_fd: int, name: str, staging: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +16,18 @@ from pathlib import Path
 from govma_core import safefs
 from govma_core.disk import usage_seals
 from govma_core.disk.usage_inodes import InodesDifferError
-from govma_core.disk.usage_ledger import Ledger, OutdatedError, Sealed
-from govma_core.disk.usage_summary import VersionUsage, last_measured, write_summary
-from govma_core.disk.usage_sums import Prices, sums
+from govma_core.disk.usage_key import key_of
+from govma_core.disk.usage_ledger import Found, Ledger, OutdatedError, Sealed
+from govma_core.disk.usage_summary import (
+    Prices,
+    Sums,
+    VersionUsage,
+    last_current,
+    last_measured,
+    recall,
+    write_summary,
+)
+from govma_core.disk.usage_sums import sums
 from govma_core.disk.usage_workers import REST, Survey
 
 __all__ = ["Usage", "VersionUsage", "last_measured", "measure"]
@@ -74,18 +83,21 @@ def measure(
     read.
     """
     with safefs.opened_root(versions_dir) as fd:
-        wanted = [name for name in dict.fromkeys(names) if _is_version(fd, name)]
         began = time.time()
+        account = _Account(
+            fd,
+            [name for name in dict.fromkeys(names) if _is_version(fd, name)],
+            current,
+            step,
+            workers,
+            versions_dir,
+            cache_dir,
+        )
         sealed = usage_seals.load(cache_dir / _SEALS, os.fstat(fd)) if cache_dir and not rescan else Sealed()
         try:
-            ledger = _survey(fd, wanted, current, sealed, step, workers)
+            found = account.take(sealed)
         except OutdatedError:
-            ledger = _survey(fd, wanted, current, Sealed(), step, workers)
-        found = sums(ledger, wanted)
-        if cache_dir:
-            # A cache that cannot be written (by this user, on a full disk) only makes the next time slower.
-            with suppress(OSError):
-                _remember(cache_dir, versions_dir, os.fstat(fd), current, ledger, found.versions)
+            found = account.take(Sealed())
         room = os.fstatvfs(fd)
     return Usage(
         versions=found.versions,
@@ -105,33 +117,53 @@ def _is_version(versions_fd: int, name: str) -> bool:
     return info is not None and stat.S_ISDIR(info.st_mode)
 
 
-def _survey(
-    fd: int, wanted: Sequence[str], current: str | None, sealed: Sealed, step: Callable[[], None], workers: int
-) -> Ledger:
-    """Look at everything, what takes longest first."""
-    sealed.keep([name for name in wanted if name != current])
-    bits = sealed.bits_for(wanted)
-    tasks = sorted([REST, *wanted], key=lambda name: (name != current, name in sealed.parts))
-    try:
-        found = Survey(fd, tasks, sealed.parts, bits, every=False, step=step).carry_out(workers)
-    except InodesDifferError:
-        found = Survey(fd, tasks, sealed.parts, bits, every=True, step=step).carry_out(workers)
-    return Ledger(sealed, found, bits)
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """One pass over the versions `names` in the open versions directory; the rest as for measure()."""
 
+    fd: int
+    names: Sequence[str]
+    current: str | None
+    step: Callable[[], None]
+    workers: int
+    versions_dir: Path
+    cache_dir: Path | None
 
-def _remember(
-    cache_dir: Path,
-    versions_dir: Path,
-    versions: os.stat_result,
-    current: str | None,
-    ledger: Ledger,
-    found: Sequence[VersionUsage],
-) -> None:
-    """Write the summary, and the seals when they are not as they were."""
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    steady = {name: part for name, part in ledger.parts.items() if part.steady and name != current}
-    if ledger.changed or not ledger.found.walked.keys().isdisjoint(steady):
-        with suppress(OutdatedError):
-            usage_seals.save(cache_dir / _SEALS, versions, ledger, steady)
-    roots = {name: (part.device, part.inode) for name, part in ledger.parts.items()}
-    write_summary(cache_dir, versions_dir, versions, current, [(usage, *roots[usage.name]) for usage in found])
+    def take(self, sealed: Sealed) -> Sums:
+        """Look at everything and sum it up; OutdatedError when the seals turn out to be no good."""
+        sealed.keep([name for name in self.names if name != self.current])
+        bits = sealed.bits_for(self.names)
+        found = self._look(sealed, bits)
+        key = key_of(sealed, found, self.names)
+        known = recall(self.cache_dir, key) if self.cache_dir and key else None
+        if known is not None:
+            return known
+        ledger = Ledger(sealed, found, bits)
+        result = sums(ledger, self.names)
+        if self.cache_dir:
+            # A cache that cannot be written (by this user, on a full disk) only makes the next time slower.
+            with suppress(OSError):
+                self._remember(self.cache_dir, key, ledger, result)
+        return result
+
+    def _look(self, sealed: Sealed, bits: Mapping[str, int]) -> Found:
+        # What takes longest first.
+        tasks = sorted([REST, *self.names], key=lambda name: (name != self.current, name in sealed.parts))
+        try:
+            return Survey(self.fd, tasks, sealed.parts, bits, every=False, step=self.step).carry_out(self.workers)
+        except InodesDifferError:
+            return Survey(self.fd, tasks, sealed.parts, bits, every=True, step=self.step).carry_out(self.workers)
+
+    def _remember(self, cache_dir: Path, key: str, ledger: Ledger, result: Sums) -> None:
+        """Write the summary, and the seals when they are not as they were."""
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        # PHP may go on writing to the version that was live until just now: that one is sealed in the next pass.
+        writing = {self.current, last_current(cache_dir)}
+        same = ledger.found.same
+        sealed = {
+            name: part for name, part in ledger.parts.items() if name in same or (part.steady and name not in writing)
+        }
+        if ledger.changed or len(sealed) > len(same):
+            usage_seals.save(cache_dir / _SEALS, os.fstat(self.fd), ledger, sealed)
+        roots = [(ledger.parts[usage.name].device, ledger.parts[usage.name].inode) for usage in result.versions]
+        write_summary(cache_dir, self.versions_dir, os.fstat(self.fd), self.current, key, result, roots)

@@ -8,38 +8,42 @@ from __future__ import annotations
 
 import os
 
-from govma_core import safefs
+from govma_core.disk.usage_pack import unpack_names
 from govma_core.disk.usage_part import Part, Sample
+
+_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""To ask what is in a directory by name: cheaper than to open it for reading."""
 
 
 def look_again(versions_fd: int, part: Part) -> list[Sample] | None:
     """Give the samples of a sealed part as they are now; None when the version must be walked again."""
-    found = part.directories
-    depths = found.depths.tolist()
+    names = unpack_names(part.directories.names)
+    depths = part.directories.depths.tolist()
     wanted: dict[int, list[Sample]] = {}
     for sample in part.samples:
         wanted.setdefault(sample.place, []).append(sample)
+    # A directory without any in it need not be opened.
+    opened = [after > depth for depth, after in zip(depths, [*depths[1:], 0], strict=True)]
+    for place in wanted:
+        opened[place] = True
     samples = []
     fds = [versions_fd]
     open_, stat, fstat, close = os.open, os.stat, os.fstat, os.close
-    flags = safefs.DIRECTORY_FLAGS
     try:
-        for place, (name, depth, below, changed) in enumerate(
-            zip(found.names, depths, [*depths[1:], 0], found.changed, strict=True)
+        for place, (name, depth, opening, changed) in enumerate(
+            zip(names, depths, opened, part.directories.changed, strict=True)
         ):
             while len(fds) > depth + 1:
                 close(fds.pop())
-            # A directory without any in it need not be opened.
-            if below > depth or place in wanted:
-                fd = open_(name, flags, dir_fd=fds[-1])
-                fds.append(fd)
-                info = fstat(fd)
+            if opening:
+                fds.append(open_(name, _FLAGS, dir_fd=fds[-1]))
+                info = fstat(fds[-1])
             else:
                 info = stat(name, dir_fd=fds[-1], follow_symlinks=False)
-            if info.st_ctime_ns != changed or (not place and (info.st_dev, info.st_ino) != (part.device, part.inode)):
+            if info.st_ctime_ns != changed or (place == 0 and (info.st_dev, info.st_ino) != (part.device, part.inode)):
                 return None
-            if place in wanted:
-                samples += [_again(fds[-1], sample) for sample in wanted[place]]
+            if opening:
+                samples += [_again(fds[-1], sample) for sample in wanted.get(place, ())]
     except OSError:
         return None
     finally:

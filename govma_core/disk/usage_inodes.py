@@ -110,7 +110,7 @@ class Inodes:
 
     def _sample(self, part: Part, entry: os.DirEntry[str]) -> None:
         """Keep a file of every so many directories, evenly over the version."""
-        place = len(part.directories.names) - 1
+        place = len(part.directories.depths) - 1
         if place % self._stride == 0:
             with suppress(OSError):
                 info = entry.stat(follow_symlinks=False)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from govma_core.disk.usage_part import Part, Row, Sample
 from govma_core.disk.usage_rows import Rows
@@ -47,16 +46,18 @@ class Found:
 
 @dataclass(slots=True)
 class Sealed:
-    """What the seals of former passes hold: parts, and rows with the number of links outside all versions as links.
+    """What the seals of former passes hold.
 
     `bits` gives the bit of each part among the holders. The parts are without their own inodes until complete().
+    `stored` are the names of all that the file holds, of which `parts` may be fewer; `key` tells the file from others.
+    `load_rows` gives the inodes that no part has for itself; the links in their rows are those outside all versions.
     """
 
     parts: dict[str, Part] = field(default_factory=dict)
     bits: dict[str, int] = field(default_factory=dict)
-    rows: Rows = field(default_factory=Rows)
     stored: frozenset[str] = frozenset()
-    """Names of all that the file holds, of which `parts` may be fewer."""
+    key: str = ""
+    load_rows: Callable[[], Rows] = Rows
     load_own: Callable[[], None] | None = None
 
     def keep(self, names: Collection[str]) -> None:
@@ -78,16 +79,13 @@ class Sealed:
         return bits | {name: next(free) for name in names if name not in bits}
 
 
-class Shared(NamedTuple):
-    """An inode that no version has for itself: who holds it (bits), blocks of 512 bytes, size, names, links outside."""
+@dataclass(slots=True)
+class Group:
+    """Inodes that the same versions hold: blocks of 512 bytes, sizes, and the blocks of those with no link outside."""
 
-    device: int
-    number: int
-    holders: int
-    blocks: int
-    size: int
-    names: int
-    outside: int
+    blocks: int = 0
+    sizes: int = 0
+    inside: int = 0
 
 
 class Ledger:
@@ -104,7 +102,8 @@ class Ledger:
         self.changed = sealed.stored != found.same.keys()
         self._trusted = sum(self.bits[name] for name in found.same)
         self._fresh = found.rows.rows
-        held = sealed.rows
+        held = sealed.load_rows()
+        self._sealed_rows = held.rows
         if self.changed:
             held.keep(self._trusted)
         held.add(Rows({}, found.rows.holders))
@@ -118,21 +117,52 @@ class Ledger:
         for device, rows in self._fresh.items():
             self._explain(device, rows)
 
-    def shared(self) -> Iterator[Shared]:
-        """Give every inode that no version has for itself."""
-        for device, holders in self._holders.items():
-            fresh, sealed = self._fresh.get(device, {}), self.sealed.rows.rows.get(device, {})
-            extra = self._extra[device]
-            for number, held in holders.items():
-                names = held.bit_count() + extra.get(number, 0)
-                row = fresh.get(number)
-                if row is None:
-                    blocks, size, outside = sealed[number]
-                else:
-                    blocks, size, links = row
-                    # Less than nothing where one was made between asking the inode and meeting its name.
-                    outside = max(links - names, 0)
-                yield Shared(device, number, held, blocks, size, names, outside)
+    @property
+    def devices(self) -> list[int]:
+        """Give the devices on which there are inodes that no version has for itself."""
+        return list(self._holders)
+
+    def groups(self) -> dict[int, Group]:
+        """Sum up the inodes that no version has for itself, by the bits of those who hold them."""
+        groups: dict[int, Group] = {}
+        for device in self.devices:
+            for _, held, blocks, size, outside in self.shared(device):
+                group = groups.get(held)
+                if group is None:
+                    group = groups[held] = Group()
+                group.blocks += blocks
+                group.sizes += size
+                if not outside:
+                    group.inside += blocks
+        return groups
+
+    def shared(self, device: int) -> Iterator[tuple[int, int, int, int, int]]:
+        """Give the inodes of a device that no version has for itself: number, holders, blocks, size, links outside."""
+        fresh, sealed = self._fresh.get(device, {}), self._sealed_rows.get(device, {})
+        extra, fresh_row = self._extra[device], fresh.get
+        for number, held in self._holders[device].items():
+            row = fresh_row(number)
+            if row is None:
+                blocks, size, outside = sealed[number]
+            else:
+                blocks, size, links = row
+                outside = links - held.bit_count()
+                if extra:
+                    outside -= extra.get(number, 0)
+                if outside < 0:
+                    # Linked once more after the inode was asked and before the new name was met.
+                    outside = 0
+            yield number, held, blocks, size, outside
+
+    def repeats(self) -> int:
+        """Give the blocks that further names in one version would take, of inodes that no version has for itself."""
+        return sum(
+            extra[number] * blocks
+            for device, extra in self._extra.items()
+            if extra
+            for number, _, blocks, _, _ in self.shared(device)
+            if number in extra
+        )
 
     def rest_alone(self) -> Iterator[Row]:
         """Give the rows of the inodes with further links in what is no version, that no version has."""
@@ -151,7 +181,7 @@ class Ledger:
                 if number in fresh:
                     continue
                 shared = number in self._holders[device]
-                before = self.sealed.rows.rows[device][number] if shared else was.row
+                before = self._sealed_rows[device][number] if shared else was.row
                 if now.row[:2] != before[:2]:
                     raise OutdatedError
                 if shared or now.row[2] != before[2]:
@@ -159,7 +189,7 @@ class Ledger:
 
     def _explain(self, device: int, fresh: Mapping[int, Row]) -> None:
         """Account for every link of the inodes met in this pass; OutdatedError when seals tell otherwise."""
-        sealed = self.sealed.rows.rows.get(device, {})
+        sealed = self._sealed_rows.get(device, {})
         holders, extra, trusted = self._holders[device], self._extra[device], self._trusted
         unexplained = set()
         for number, (blocks, size, links) in fresh.items():

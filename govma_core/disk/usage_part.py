@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any
 
-from govma_core.disk.usage_pack import Array, pack_names, unpack_names
+from govma_core.disk.usage_pack import Array
 
 Row = tuple[int, int, int]
 """An inode as stat gives it: st_blocks (of 512 bytes), st_size, st_nlink."""
@@ -68,10 +68,11 @@ class Sample:
 class Directories:
     """The directories of a version in the order of the walk, the version itself first, each before those in it.
 
-    `depths` counts from 0; `changed` is st_ctime_ns, which every link, unlink, rename and create inside moves.
+    `names` are packed (see usage_pack), `depths` count from 0, `changed` is st_ctime_ns: every link, unlink, rename and
+    create inside a directory moves it.
     """
 
-    names: list[str] = field(default_factory=list)
+    names: Array = field(default_factory=lambda: array("B"))
     depths: Array = field(default_factory=lambda: array("H"))
     changed: Array = field(default_factory=lambda: array("q"))
 
@@ -130,7 +131,7 @@ class Part:
     def directory_arrays(self) -> list[Array]:
         """Give the directories as three arrays."""
         found = self.directories
-        return [pack_names(found.names), found.depths, found.changed]
+        return [found.names, found.depths, found.changed]
 
     def own_arrays(self) -> list[Array]:
         """Give the own inodes as three arrays for each device."""
@@ -142,10 +143,7 @@ def part_of(head: dict[str, Any], directories: list[Array]) -> Part:
     part = Part(*head["root"])
     part.blocks, part.sizes, part.files, part.unread, part.repeats, part.steady = head["sums"]
     part.names_twice = {(device, number): count for device, number, count in head["twice"]}
-    names, depths, changed = directories
-    part.directories = Directories(unpack_names(names), depths, changed)
-    if not len(part.directories.names) == len(depths) == len(changed):
-        raise ValueError("directories of unequal length")
+    part.directories = Directories(*directories)
     part.samples = [Sample.of(values) for values in head["samples"]]
     return part
 

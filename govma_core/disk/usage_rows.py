@@ -41,7 +41,8 @@ class Rows:
         for place, device in enumerate(head["devices"]):
             numbers, *columns, sets = arrays[ROW_COLUMNS * place : ROW_COLUMNS * (place + 1)]
             found.rows[device] = dict(zip(numbers, zip(*columns, strict=True), strict=True))
-            found.holders[device] = dict(zip(numbers, map(held.__getitem__, sets), strict=True))
+            holders = zip(numbers, map(held.__getitem__, sets), strict=True)
+            found.holders[device] = {number: bits for number, bits in holders if bits} if 0 in held else dict(holders)
         return found
 
     def add(self, other: Rows) -> None:

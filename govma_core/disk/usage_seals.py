@@ -12,9 +12,11 @@ import os
 import struct
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeAlias
 
 from govma_core.disk.usage_ledger import Ledger, OutdatedError, Sealed
 from govma_core.disk.usage_pack import DAMAGED, Array, pack, replace_file, unpack
@@ -24,6 +26,8 @@ from govma_core.disk.usage_rows import ROW_COLUMNS, Rows
 _FORMAT = b"govma-console usage 1\n"
 _FRAME = struct.Struct("=QI")
 
+_Headed: TypeAlias = tuple[Part, dict[str, Any]]
+
 OLDEST = 86_400.0
 """Seconds that a seal holds: what nothing on the disk tells (an old version's file that grew in place) shows then."""
 
@@ -31,14 +35,12 @@ OLDEST = 86_400.0
 def load(path: Path, versions: os.stat_result) -> Sealed:
     """Give the seals of this versions directory; none when there are none that can be read and trusted."""
     try:
-        content = path.read_bytes()
-        if not content.startswith(_FORMAT):
-            return Sealed()
-        shared, own = _blocks(memoryview(content)[len(_FORMAT) :])
-        head, arrays = unpack(_checked(shared))
+        with path.open("rb") as file:
+            frame, block = _read_block(file, first=True)
+        head, arrays = unpack(block)
         if head["versions"] != [versions.st_dev, versions.st_ino]:
             return Sealed()
-        return _sealed(head, arrays, own)
+        return _sealed(head, arrays, partial(_load_own, path, frame))
     except (OSError, *DAMAGED):
         return Sealed()
 
@@ -57,7 +59,7 @@ def save(path: Path, versions: os.stat_result, ledger: Ledger, parts: Mapping[st
         heads.append([ledger.bits[name].bit_length() - 1, part.head()])
         arrays += part.directory_arrays()
         own += part.own_arrays()
-    head = {"versions": [versions.st_dev, versions.st_ino], "rows": rows, "parts": heads}
+    head = {"key": os.urandom(8).hex(), "versions": [versions.st_dev, versions.st_ino], "rows": rows, "parts": heads}
     content = [_FORMAT]
     for block in (pack(head, arrays), pack({}, own)):
         content += _FRAME.pack(len(block), zlib.crc32(block)), block
@@ -67,54 +69,53 @@ def save(path: Path, versions: os.stat_result, ledger: Ledger, parts: Mapping[st
 def _rows(ledger: Ledger, bits: int) -> Rows:
     """Give what these versions do not have for themselves; the links in each row are those outside all versions."""
     found = Rows()
-    for inode in ledger.shared():
-        if inode.holders & bits:
-            found.rows.setdefault(inode.device, {})[inode.number] = inode.blocks, inode.size, inode.outside
-            found.holders.setdefault(inode.device, {})[inode.number] = inode.holders & bits
+    for device in ledger.devices:
+        rows = found.rows[device] = {}
+        holders = found.holders[device] = {}
+        for number, held, blocks, size, outside in ledger.shared(device):
+            if held & bits:
+                rows[number] = blocks, size, outside
+                holders[number] = held & bits
     return found
 
 
-def _sealed(head: dict[str, Any], arrays: list[Array], own: memoryview) -> Sealed:
+def _sealed(head: dict[str, Any], arrays: list[Array], load_own: Callable[[list[_Headed]], None]) -> Sealed:
     now = time.time()
-    columns = ROW_COLUMNS * len(head["rows"]["devices"])
-    sealed = Sealed(rows=Rows.unpack(head["rows"], arrays[:columns]))
-    rest = arrays[columns:]
-    sealed.stored = frozenset(found["root"][0] for _, found in head["parts"])
-    own_heads = []
-    for place, (bit, found) in enumerate(head["parts"]):
-        part = part_of(found, rest[3 * place : 3 * place + 3])
-        own_heads.append((part, found))
+    left = iter(arrays)
+    rows = list(islice(left, ROW_COLUMNS * len(head["rows"]["devices"])))
+    headed = [(part_of(found, list(islice(left, 3))), found) for _, found in head["parts"]]
+    sealed = Sealed(
+        stored=frozenset(part.name for part, _ in headed),
+        key=head["key"],
+        load_rows=lambda: Rows.unpack(head["rows"], rows),
+        load_own=lambda: load_own(headed),
+    )
+    for (part, _), (bit, _) in zip(headed, head["parts"], strict=True):
         if 0 <= now - part.taken < OLDEST:
             sealed.parts[part.name], sealed.bits[part.name] = part, 1 << bit
-
-    def load_own() -> None:
-        try:
-            _, arrays = unpack(_checked(own))
-            for part, found in own_heads:
-                count = 3 * len(found["devices"])
-                part.own = own_of(found, arrays[:count])
-                del arrays[:count]
-        except DAMAGED:
-            raise OutdatedError from None
-
-    sealed.load_own = load_own
     return sealed
 
 
-def _blocks(content: memoryview) -> list[memoryview]:
-    """Cut the content into framed blocks, the frame still on each."""
-    found = []
-    while content:
-        end = _FRAME.size + _FRAME.unpack_from(content)[0]
-        found.append(content[:end])
-        content = content[end:]
-    return found
+def _load_own(path: Path, frame: bytes, headed: list[_Headed]) -> None:
+    """Read the own inodes into the parts; OutdatedError when that cannot be, or the file is another by now."""
+    try:
+        with path.open("rb") as file:
+            if _read_block(file, first=True)[0] != frame:
+                raise OutdatedError
+            left = iter(unpack(_read_block(file)[1])[1])
+        for part, head in headed:
+            part.own = own_of(head, list(islice(left, 3 * len(head["devices"]))))
+    except (OSError, *DAMAGED):
+        raise OutdatedError from None
 
 
-def _checked(framed: memoryview) -> memoryview:
-    """Give what is in the frame; ValueError when that is not what was written."""
-    length, checksum = _FRAME.unpack_from(framed)
-    block = framed[_FRAME.size :]
+def _read_block(file: BinaryIO, *, first: bool = False) -> tuple[bytes, bytes]:
+    """Read the next block; give its frame and what is in it. ValueError when that is not what was written."""
+    if first and file.read(len(_FORMAT)) != _FORMAT:
+        raise ValueError("another format")
+    frame = file.read(_FRAME.size)
+    length, checksum = _FRAME.unpack(frame)
+    block = file.read(length)
     if len(block) != length or zlib.crc32(block) != checksum:
         raise ValueError("damaged")
-    return block
+    return frame, block

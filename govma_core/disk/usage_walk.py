@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from govma_core import safefs
 from govma_core.disk.usage_inodes import GONE, Inodes
+from govma_core.disk.usage_pack import pack_names
 from govma_core.disk.usage_part import Directories, Part
 from govma_core.errors import UnsafeTreeError
 
@@ -67,6 +68,7 @@ class Walker:
             info = os.fstat(root)
             part = Part(name, info.st_dev, info.st_ino, time.time())
             self.inodes.begin()
+            self._entered: list[str] = []
             deep: list[tuple[_Path, str]] = []
             self._descend(part, os.dup(root), (), deep, skip)
             shallow = not deep
@@ -84,7 +86,9 @@ class Walker:
         finally:
             os.close(root)
         part.steady = shallow and not part.unread and _settled(part)
-        if not part.steady:
+        if part.steady:
+            part.directories.names = pack_names(self._entered)
+        else:
             part.directories, part.samples = Directories(), []
         return part
 
@@ -136,10 +140,9 @@ class Walker:
         info = os.fstat(fd)
         part.blocks += info.st_blocks
         part.sizes += info.st_size
-        found = part.directories
-        found.names.append(name)
-        found.depths.append(depth)
-        found.changed.append(info.st_ctime_ns)
+        self._entered.append(name)
+        part.directories.depths.append(depth)
+        part.directories.changed.append(info.st_ctime_ns)
         return self.inodes.read(part, fd, info.st_dev)
 
 

@@ -1,4 +1,4 @@
-"""The work of a pass, done here or by forked processes that take the next version when they are done with one."""
+"""The work of a pass, done by this process and forked ones; each takes the next version when it is done with one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import struct
 import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 
 from govma_core.disk.usage_check import look_again
@@ -54,16 +55,14 @@ class Survey:
         self._step = step
 
     def carry_out(self, workers: int) -> Found:
-        """Look at everything, with so many processes (1: this one alone); InodesDifferError as Walker tells it."""
-        found = Found()
+        """Look at everything, with so many processes, of which this is one; InodesDifferError as Walker tells it."""
         # A fork of a process with several threads can be stuck for ever on what another thread held.
-        if workers > 1 and len(self._tasks) > 1 and threading.active_count() == 1:
-            for part in self._forked(workers):
-                found.add(part)
+        alone = workers < 2 or len(self._tasks) < 2 or threading.active_count() > 1
+        found = self._look(self._tasks, self._step) if alone else self._together(workers)
         done = found.walked.keys() | found.same.keys() | found.gone | ({REST} if found.rest else set())
         left = [task for task in self._tasks if task not in done]
         if left:
-            # All of it, or what a process that was killed had taken.
+            # What a process that was killed had taken.
             found.add(self._look(left, self._step))
         return found
 
@@ -87,36 +86,36 @@ class Survey:
                 found.walked[task] = part
         return found
 
-    def _forked(self, workers: int) -> Iterator[Found]:
+    def _together(self, workers: int) -> Found:
+        """Let forked processes help."""
         taking, giving = os.pipe()
         crew: list[Forked] = []
         try:
             os.write(giving, b"".join(map(_NUMBER.pack, range(min(len(self._tasks), _MOST)))))
             os.close(giving)
-            for _ in range(min(workers, len(self._tasks))):
+            for _ in range(min(workers, len(self._tasks)) - 1):
                 crew.append(Forked(lambda answer: self._work(answer, taking)))
-            answers = self._collect(crew)
+            found = self._look(self._taken(taking), self._step)
+            for answer in self._collect(crew):
+                with suppress(*DAMAGED):
+                    found.add(unpack_found(answer))
+            return found
         finally:
             os.close(taking)
             for child in crew:
                 child.end()
-        for answer in answers:
-            try:
-                yield unpack_found(answer)
-            except DAMAGED:
-                continue
+
+    def _taken(self, taking: int) -> Iterator[str]:
+        """Take tasks as long as there are any."""
+        while record := os.read(taking, _NUMBER.size):
+            yield self._tasks[_NUMBER.unpack(record)[0]]
 
     def _work(self, answer: int, taking: int) -> None:
-        """Be a child: take tasks as long as there are any, and give one answer."""
+        """Be a forked process: take tasks, and give one answer."""
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         gc.disable()
-
-        def tasks() -> Iterator[str]:
-            while record := os.read(taking, _NUMBER.size):
-                yield self._tasks[_NUMBER.unpack(record)[0]]
-
         try:
-            block = memoryview(pack_found(self._look(tasks(), lambda: None)))
+            block = memoryview(pack_found(self._look(self._taken(taking), lambda: None)))
         except InodesDifferError:
             block = memoryview(pack({"differ": True}, []))
         while block:

@@ -11,6 +11,7 @@ from govma_core import safefs
 from govma_core.disk.birth import link_tree
 from govma_core.disk.contents import ContentsStore, Sealed
 from govma_core.disk.earlier import EarlierFiles
+from govma_core.disk.thaw import shared_files
 from govma_core.globs import globs
 from govma_core.operations.context import Context
 from govma_core.text import bytes_text
@@ -32,7 +33,8 @@ def earlier_files(context: Context, work_fd: int, places: Mapping[str, str]) -> 
     single = globs(context.settings.keep_single)
     with safefs.opened_root(context.settings.versions_dir) as versions, safefs.opened(versions, live) as version:
         near = os.fstat(version).st_dev == os.fstat(work_fd).st_dev
-        yield {top: EarlierFiles(version, place, single) for top, place in places.items()} if near else {}
+        apart = frozenset(shared_files(version, context.settings.keep_single).values())
+        yield {top: EarlierFiles(version, place, single, apart) for top, place in places.items()} if near else {}
 
 
 def link_to_earlier(context: Context, name: str, tree_fd: int) -> list[Sealed]:
@@ -42,12 +44,15 @@ def link_to_earlier(context: Context, name: str, tree_fd: int) -> list[Sealed]:
     """
     began = time.monotonic()
     with ExitStack() as stack:
-        others = []
+        others: list[int] = []
+        apart: set[int] = set()
         if context.settings.dedupe != "off":
             versions = stack.enter_context(safefs.opened_root(context.settings.versions_dir))
             others = [stack.enter_context(safefs.opened(versions, other)) for other in _others(context)]
+            if others:
+                apart.update(shared_files(others[0], context.settings.keep_single).values())
         single = globs(context.settings.keep_single)
-        born = link_tree(tree_fd, others, single, context.reporter.cancellation.check)
+        born = link_tree(tree_fd, others, single, context.reporter.cancellation.check, apart=frozenset(apart))
     ContentsStore(context.settings.state_dir).write(name, born.files)
     files = [sealed for sealed in born.files.values() if not sealed.is_link]
     if others:

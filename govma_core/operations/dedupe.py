@@ -51,9 +51,8 @@ def run(context: Context, *, anywhere: bool = False, reflink: str | None = None)
     for reason, left in done.tally.left.items():
         more = f", … ({left.count} in all)" if left.count > len(left.names) else ""
         reporter.warning(f"Left alone, {reason}: {', '.join(left.names)}{more}")
-    reporter.info(
-        f"{done.tally.seen} files seen. {done.sentence()}; the file system has {bytes_text(done.released)} more free."
-    )
+    released = f"; the file system has {bytes_text(done.released)} more free" if done.tally.freed else ""
+    reporter.info(f"{done.tally.seen} files seen. {done.sentence()}{released}.")
     accounting.refresh(context)
     return Outcome(f"{done.sentence()}.", details=done.details())
 
@@ -78,14 +77,13 @@ def _dedupe(context: Context, *, anywhere: bool, apply: bool, reflink: str) -> D
             names.append(pointer.version)
         roots = [stack.enter_context(safefs.opened(versions, name)) for name in names]
         current = names.index(pointer.version) if pointer.version is not None else None
-        if current is not None:
-            _warn_of_shared(context, roots[current])
+        apart = _shared_in_place(context, roots[current]) if current is not None else frozenset()
         # What is linked to is on the disk first; and the free space counts what was still to be written.
         before = safefs.free_bytes(versions) if apply else 0
         with ExitStack() as inner:
             place = inner.enter_context(staging(versions))() if apply else None
             extents = place is not None and _extents(context, place, reflink)
-            trees = dedupe.Trees(names, roots, current, globs(settings.keep_single), place, extents)
+            trees = dedupe.Trees(names, roots, current, globs(settings.keep_single), place, apart, extents)
             tally = dedupe.dedupe(
                 trees,
                 lambda so_far: reporter.progress("dedupe", so_far.seen, 0, "files"),
@@ -109,11 +107,13 @@ def _extents(context: Context, staging_fd: int, reflink: str) -> bool:
     return can
 
 
-def _warn_of_shared(context: Context, version_fd: int) -> None:
+def _shared_in_place(context: Context, version_fd: int) -> frozenset[int]:
+    """Warn of what the live version should not share; give the inodes."""
     shared = shared_files(version_fd, context.settings.keep_single)
     if shared:
         context.reporter.warning(
             f"{len(shared)} files of the live version that are written in place share their inode with another "
-            f"version ({', '.join(shared[:5])}{', …' if len(shared) > 5 else ''}). "
+            f"version ({', '.join(list(shared)[:5])}{', …' if len(shared) > 5 else ''}). "
             "`govma-console promote` with the name of the live version gives them inodes of their own."
         )
+    return frozenset(shared.values())

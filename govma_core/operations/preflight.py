@@ -8,6 +8,7 @@ from pathlib import Path
 from govma_core.build import envfile, source, vendor, workdir
 from govma_core.build.builder import Builder
 from govma_core.errors import PreflightError
+from govma_core.operations import space
 from govma_core.operations.context import Context
 from govma_core.settings import Settings
 from govma_core.versions.names import version_name
@@ -27,6 +28,7 @@ def check(context: Context, builder: Builder, *, promote: bool) -> None:
     ]
     if settings.versions_dir.is_dir():
         problems += _pointer(context, promote=promote)
+        problems += space.problems(context)
     if problems:
         raise PreflightError(problems)
 

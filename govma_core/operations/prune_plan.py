@@ -11,8 +11,9 @@ from typing import Any
 
 from govma_core.ages import age_seconds
 from govma_core.build.mounts import container_mounts
-from govma_core.disk.usage import Usage, measure
+from govma_core.disk.usage import Usage
 from govma_core.errors import BuildError, GovmaError, UsageError
+from govma_core.operations.accounting import account
 from govma_core.operations.context import Context
 from govma_core.versions.history import History, live_before
 from govma_core.versions.in_use import Uses, in_use, linked, on_paths
@@ -76,22 +77,17 @@ def make_plan(context: Context, wanted: Policy) -> PrunePlan:
     """
     warnings: list[str] = []
     facts = _facts(context, warnings)
-    names = [known.name for known in facts.versions]
 
     @cache
     def usage() -> Usage | None:
-        settings = context.settings
         try:
-            return measure(
-                settings.versions_dir,
-                names,
-                current=facts.current,
-                cache_dir=settings.state_dir / "usage",
-                step=context.reporter.cancellation.check,
-            )
+            found = account(context)
         except (GovmaError, OSError) as error:
             warnings.append(f"What is freed is not known: {error}")
             return None
+        if found.unread:
+            warnings.append(f"{found.unread} directories cannot be read by this user; what is in them is not counted.")
+        return found
 
     def price(removed: Collection[str]) -> int:
         found = usage() if removed else None

@@ -45,7 +45,7 @@ def verify(context: Context, *, version: str | None = None) -> Iterator[Verified
     with safefs.opened_root(settings.versions_dir) as versions:
         for name in (each.name for each in found):
             with safefs.opened(versions, name) as fd:
-                shared = shared_files(fd, settings.keep_single) if name == live else []
+                shared = list(shared_files(fd, settings.keep_single)) if name == live else []
                 files = contents.read(name)
                 if files is None:
                     yield Verified(name, None, None, shared)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from govma_core import safefs
@@ -79,16 +78,19 @@ def freshen(version_fd: int) -> int:
 def _freshen(fd: int, now: int, depth: int = 1) -> int:
     count = 0
     for entry in safefs.entries(fd):
+        name = entry.name
         # The CMS goes on writing here. What is gone, or changed its kind, in this moment needs no fresh time; and what
         # it nests without end must not keep anybody from rolling back.
-        with suppress(FileNotFoundError, NotADirectoryError, UnsafeTreeError):
+        try:
             if entry.is_dir(follow_symlinks=False):
                 if depth < _DEEPEST:
-                    with safefs.opened(fd, entry.name) as child:
+                    with safefs.opened(fd, name) as child:
                         count += _freshen(child, now, depth + 1)
-            elif entry.name.endswith((".css", ".js")) and entry.is_file(follow_symlinks=False):
-                os.utime(entry.name, ns=(now, now), dir_fd=fd, follow_symlinks=False)
+            elif name.endswith((".css", ".js")) and entry.is_file(follow_symlinks=False):
+                os.utime(name, ns=(now, now), dir_fd=fd, follow_symlinks=False)
                 count += 1
+        except (FileNotFoundError, NotADirectoryError, UnsafeTreeError):
+            continue
     return count
 
 

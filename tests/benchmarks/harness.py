@@ -14,7 +14,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table: what was measured, ours and the peer's figure, the value that has a goal, the goal."""
+    """One line of the table: what was measured, ours and the peer's figure, the value that has a goal, the goal.
+
+    The value must not exceed the goal; with `at_least` it must reach it.
+    """
 
     what: str
     ours: str
@@ -22,10 +25,11 @@ class Row:
     value: float
     goal: float
     unit: str = ""
+    at_least: bool = False
 
     @property
     def met(self) -> bool:
-        return self.value <= self.goal
+        return self.value >= self.goal if self.at_least else self.value <= self.goal
 
     def cells(self) -> list[str]:
         return [
@@ -33,7 +37,7 @@ class Row:
             self.ours,
             self.peer,
             f"{self.value:.3g}{self.unit}",
-            f"≤ {self.goal:g}{self.unit}",
+            f"{'≥' if self.at_least else '≤'} {self.goal:g}{self.unit}",
             "yes" if self.met else "NO",
         ]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from govma_console.sample import SampleSite, create_sample
 from tests.benchmarks.harness import Row, console
 
+OURS = ("python", "govma")
 _FLOOD = (
     "yes 'a line of a build that says a lot about very little' | head -n 200000; "
     "head -c 10000000 /dev/zero | tr '\\0' x"
@@ -23,7 +24,7 @@ def measure(folder: Path) -> list[Row]:
     text = site.config_file.read_text()
     kept = [line for line in text.splitlines() if not line.startswith("install_command")]
     site.config_file.write_text("\n".join([*kept, f"install_command = '''{_FLOOD}'''"]))
-    peak = _peak(console(site.config_file, "deploy"))
+    peak = peak_memory(console(site.config_file, "deploy"), OURS)
     return [
         Row(
             "peak memory of a deploy: 300 MB file, 200,000 lines, a 10 MB line", f"{peak:.0f} MiB", "", peak, 80, " MiB"
@@ -39,20 +40,24 @@ def _large_upload(site: SampleSite) -> None:
     site.commit({"data/html/uploads/portal/leia.txt": "x"}, "Filme")
 
 
-def _peak(command: list[str]) -> float:
-    """Run the command; give the highest sum over it and everything below it, sampled every few milliseconds."""
+def peak_memory(command: list[str], names: tuple[str, ...]) -> float:
+    """Run the command; give the MiB of it and everything below it at their highest, sampled every few milliseconds.
+
+    Only processes whose names begin so count: git and a build's own programs are not ours. What processes share is
+    counted once.
+    """
     peak = 0
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None:
-            peak = max(peak, sum(_memory(pid) for pid in _ours(process.pid)))
+            peak = max(peak, sum(_memory(pid) for pid in _below(process.pid, names)))
             time.sleep(0.005)
     if process.returncode != 0:
-        raise RuntimeError(f"the deploy exited with {process.returncode}")
+        raise RuntimeError(f"{command[0]} exited with {process.returncode}")
     return peak / 1024
 
 
 def _memory(pid: int) -> int:
-    """Give the proportional set size in KiB: what processes share is counted once (proc_pid_smaps_rollup(5))."""
+    """Give the proportional set size in KiB (proc_pid_smaps_rollup(5))."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -60,12 +65,11 @@ def _memory(pid: int) -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
-def _ours(pid: int) -> list[int]:
-    """Give a process and the Python processes below it; git and the build's own programs are not ours."""
+def _below(pid: int, names: tuple[str, ...]) -> list[int]:
     try:
         name = Path(f"/proc/{pid}/comm").read_text()
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return []
-    found = [pid] if name.startswith(("python", "govma")) else []
-    return found + [below for child in children for below in _ours(int(child))]
+    found = [pid] if name.startswith(names) else []
+    return found + [below for child in children for below in _below(int(child), names)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,17 @@ def set_path(sample: SampleSite, name: str, path: Path) -> None:
     sample.config_file.write_text("\n".join([f'{name} = "{path}"', *lines]))
 
 
+def assert_refused_early(sample: SampleSite, target: Path) -> None:
+    """What the versions take tells that there is no room; then have no version tell it, to see what comes without."""
+    done = Command(sample.config_file, sample.state_dir).run("deploy")
+    assert done.code == 3, done.err
+    assert f"too little room for a deploy on the file system of work_dir ({target})" in done.err
+    legacy = sample.versions_dir / LEGACY_VERSION
+    for part in ("html", "system"):
+        shutil.rmtree(legacy / part)
+        (legacy / part).mkdir()
+
+
 @pytest.mark.parametrize("place", ["work_dir", "versions_dir", "upload_dir", "state_dir"])
 def test_no_room(tmp_path: Path, place: str) -> None:
     sample = create_sample(tmp_path / "site", files=300)
@@ -54,6 +66,8 @@ def test_no_room(tmp_path: Path, place: str) -> None:
         if place == "state_dir":
             (small / "filler").write_bytes(b"x" * 250_000)
         set_path(sample, place, target)
+        if place == "work_dir":
+            assert_refused_early(sample, target)
         done = Command(sample.config_file, sample.state_dir).run("deploy")
         versions = target if place == "versions_dir" else sample.versions_dir
         if place == "state_dir":

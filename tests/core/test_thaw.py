@@ -46,7 +46,7 @@ def test_only_what_fits_gets_its_own_inode(tmp_path: Path) -> None:
     assert sorted(shared_files(fd, PATTERNS)) == [".env", "config/config.php", "config/deep/er.php", "html/.htaccess"]
     done = thawed(new, tmp_path / "staging")
     assert (done.files, done.left) == (4, {})
-    assert shared_files(fd, PATTERNS) == []
+    assert shared_files(fd, PATTERNS) == {}
     os.close(fd)
     for path in ("index.php", "html/a/.htaccess"):
         assert (new / path).samefile(old / path)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from govma_console.tui.app import ConsoleApp
-from tests.support.pictures import NOW, StillDesk, normalized, snapshot, write_log
+from tests.support.still_site import NOW, StillDesk, normalized, snapshot, write_log
 
 PICTURES = Path(__file__).parent / "pictures"
 

@@ -1,0 +1,76 @@
+"""Whether there is room for the next deploy, told before it begins rather than when the disk is full."""
+
+from __future__ import annotations
+
+from govma_core.disk.space import Need, needed_for_deploy, room
+from govma_core.disk.usage import last_measured, measure
+from govma_core.disk.usage_summary import VersionUsage
+from govma_core.errors import GovmaError
+from govma_core.operations.accounting import account
+from govma_core.operations.context import Context
+from govma_core.text import bytes_text
+
+_LAST = 3
+"""The latest versions, from which the size of the next one is estimated."""
+
+
+def need(context: Context) -> Need:
+    """Estimate what the next deploy takes; nothing when there is no version to learn from."""
+    return needed_for_deploy(_latest(context))
+
+
+def problems(context: Context) -> list[str]:
+    """Give a sentence for each file system that has no room for a deploy.
+
+    What cannot be looked at is told by other parts of the preflight.
+    """
+    try:
+        return _problems(context, need(context))
+    except (GovmaError, OSError):
+        return []
+
+
+def _problems(context: Context, wanted: Need) -> list[str]:
+    settings = context.settings
+    work, versions = room(settings.work_dir), room(settings.versions_dir)
+    places = [("work_dir", settings.work_dir, work)]
+    if versions.device != work.device:
+        # The finished version is copied there, before it is linked to the others.
+        places.append(("versions_dir", settings.versions_dir, versions))
+    found = []
+    for name, path, there in places:
+        if there.free < wanted.size:
+            found.append(
+                f"There is too little room for a deploy on the file system of {name} ({path}): "
+                f"{bytes_text(there.free)} free, about {bytes_text(wanted.size)} needed. "
+                + _advice(context, there.device == versions.device)
+            )
+        elif there.inodes is not None and there.inodes < wanted.inodes:
+            found.append(
+                f"The file system of {name} ({path}) has {there.inodes} inodes left, and a deploy needs about "
+                f"{wanted.inodes}. `govma-console prune` frees some where versions are."
+            )
+    return found
+
+
+def _latest(context: Context) -> list[VersionUsage]:
+    names = [version.name for version in context.versions.versions() if version.complete][:_LAST]
+    known = last_measured(context.settings.state_dir / "usage", context.settings.versions_dir)
+    if any(name in known for name in names):
+        return [known[name] for name in names if name in known]
+    return list(measure(context.settings.versions_dir, names[:1], current=None, cache_dir=None).versions)
+
+
+def _advice(context: Context, versions_are_there: bool) -> str:
+    if not versions_are_there:
+        return "Free some space there."
+    from govma_core.operations import prune
+
+    pruned = prune.estimate(context)
+    usage = account(context)
+    largest = max((version.size for version in usage.versions), default=0)
+    deduped = max(0, sum(version.exclusive for version in usage.versions) - largest)
+    return (
+        f"`govma-console prune` would free {bytes_text(pruned)}, `govma-console dedupe` up to {bytes_text(deduped)} "
+        "(`--dry-run` tells exactly)."
+    )

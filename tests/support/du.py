@@ -1,0 +1,60 @@
+"""What `du` says, to hold our account against."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from govma_core.disk.usage import Usage
+
+
+def du(*paths: Path, apparent: bool = False) -> int:
+    """Give the bytes that `du -s` says of each path, added up; of all together each inode once."""
+    command = ["du", "-s", "-c", "--block-size=1", *(["--apparent-size"] if apparent else []), "--"]
+    done = subprocess.run([*command, *map(os.fsencode, paths)], capture_output=True, check=True)
+    total = int(done.stdout.rstrip(b"\n").rpartition(b"\n")[2].partition(b"\t")[0])
+    if apparent and not _counts_directories():
+        # coreutils since 9.2
+        total += sum(info.st_size for path in paths for info in stats(path) if stat.S_ISDIR(info.st_mode))
+    return total
+
+
+def stats(path: Path) -> Iterator[os.stat_result]:
+    """Give what lstat says of every name below a path, the path itself included; however deep."""
+    waiting = [os.open(path, os.O_RDONLY | os.O_DIRECTORY)]
+    yield os.fstat(waiting[0])
+    while waiting:
+        fd = waiting.pop()
+        for entry in os.scandir(fd):
+            yield entry.stat(follow_symlinks=False)
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(os.open(entry.name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd))
+        os.close(fd)
+
+
+@cache
+def _counts_directories() -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            ["du", "-s", "--apparent-size", "--block-size=1", folder], capture_output=True, check=True
+        )
+        return not done.stdout.startswith(b"0\t")
+
+
+def assert_is_du(usage: Usage, directory: Path) -> None:
+    """Hold everything that du can tell of an account against it."""
+    for found in usage.versions:
+        path = directory / found.name
+        assert found.size == du(path)
+        assert found.apparent == du(path, apparent=True)
+        assert found.shared == found.size - found.exclusive
+        assert found.files == sum(stat.S_ISREG(info.st_mode) for info in stats(path))
+    paths = [directory / found.name for found in usage.versions]
+    assert usage.real == (du(*paths) if paths else 0)
+    assert usage.real + usage.others == du(directory)
+    assert usage.unlinked == sum(info.st_blocks * 512 for path in paths for info in stats(path))
