@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from govma_console.tui.screens.help import HelpScreen
+from govma_console.tui.screens.operations import DeployDialog
 from govma_console.tui.screens.runs import RunsScreen
 from govma_core.runs.record import RunStore
 from tests.support.console import Driven, drive
@@ -224,5 +225,17 @@ def test_the_theme_changes_and_the_choice_is_among_all(past: Site) -> None:
             app.app.theme = theme
             await app.pilot.pause()
             assert "current-version" in app.text()
+
+    drive(past.settings, scenario)
+
+
+def test_an_action_of_the_footer_can_be_clicked_also_to_hear_why_not(past: Site) -> None:
+    async def scenario(app: Driven) -> None:
+        line = app.text().splitlines()[-2]
+        await app.pilot.click("#actions", offset=(line.index("Promote") + 2, 0))
+        assert any("is live already" in note for note in app.notes)
+        assert app.at_main
+        await app.pilot.click("#actions", offset=(line.index("Deploy") + 2, 0))
+        assert isinstance(app.app.screen, DeployDialog)
 
     drive(past.settings, scenario)

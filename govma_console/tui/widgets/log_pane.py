@@ -105,7 +105,7 @@ class LogPane(Vertical):
             (f"{run.operation} ", "bold"),
             (run.state, _STATES.get(run.state, "bold $text-error")),
             (f"  {left}" if left else "", "bold"),
-            (f"  {run.id}  {formats.moment(run.created)} by {run.by} ({run.origin})", "$muted"),
+            (f"  {run.id} by {run.by} ({run.origin})  {formats.moment(run.created)}", "$muted"),
         )
 
     def _hint_line(self, feed: Feed | None) -> Content:
