@@ -135,24 +135,26 @@ def test_a_write_stays_in_its_version_from_deploy_to_rollback(tmp_path: Path) ->
         found = {key: (site.settings.versions_dir / key[0] / key[1]).read_bytes() for key in expected}
         assert found == expected
 
-    known(site.current.name)
-    write("in the first")
-    known(site.deploy().version)
-    check()
-    write("in the second")
-    site.rollback()
-    write("in the first again")
-    check()
+    versions = [site.current.name, site.deploy().version, site.deploy().version]
+    for version in versions:
+        known(version)
     dedupe.run(site.context())
+    first, second = (site.settings.versions_dir / version for version in versions[:2])
+    assert all((first / path).samefile(second / path) for path in paths), "those that are not live share"
+    write("in the third")
+    check()
+    site.rollback()
+    write("in the second")
+    check()
+    dedupe.run(site.context(), anywhere=True)
     write("after a dedupe")
     known(site.deploy(rebuild=True).version)
-    write("in the third")
-    dedupe.run(site.context(), anywhere=True)
-    site.rollback()
-    write("after the second rollback")
+    write("in the fourth")
     check()
-    shared = [path for path in site.current.rglob("*.php") if path.stat().st_nlink > 1]
-    assert shared, "something was linked all the same"
+    site.promote(versions[0])
+    write("in the first")
+    check()
+    assert any(path.stat().st_nlink > 1 for path in site.current.rglob("*.php")), "others are linked all the same"
 
 
 def _written_in_place(site: Site, version: str) -> list[str]:
@@ -162,3 +164,27 @@ def _written_in_place(site: Site, version: str) -> list[str]:
     assert (root / config[0]).is_file()
     assert templates
     return config + templates[:3]
+
+
+def test_a_file_that_somebody_is_writing_is_not_thawed_away_under_him(tmp_path: Path) -> None:
+    """The live version by another way than a promotion, and promoted again while the CMS has its config open."""
+    releases = Releases(tmp_path / "site")
+    for name in NAMES[:2]:
+        for path in WRITTEN:
+            file = releases.directory / name / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("as published")
+        (releases.directory / name / "html").mkdir(exist_ok=True)
+    dedupe.run(releases.context())
+    releases.live(NAMES[1])
+    config = releases.directory / "current-version" / CONFIG
+    assert config.stat().st_nlink == 2
+    with config.open("r+") as file:
+        promote.run(releases.context(), version=NAMES[1])
+        warnings = releases.log("warning")
+        file.write("by the CMS!!")
+    assert config.read_text() == "by the CMS!!"
+    assert CONFIG in warnings, "an operator is told that it still is shared"
+    for path in WRITTEN:
+        if path != CONFIG:
+            assert (releases.directory / NAMES[1] / path).stat().st_nlink == 1

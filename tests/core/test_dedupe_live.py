@@ -89,7 +89,7 @@ def test_a_reader_sees_no_gap_and_no_other_content(tmp_path: Path, started: Star
 
 def test_writers_lose_nothing(tmp_path: Path) -> None:
     versions = small_corpus(tmp_path)
-    mine = equal_to_one_other(versions)
+    mine, _ = equal_to_one_other(versions)
     stop = tmp_path / "stop"
     with start_writer(mine, stop, 0) as one, start_writer(mine, stop, 1) as other:
         try:

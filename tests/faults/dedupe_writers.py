@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.faults.result import Result
+from tests.support.corpus import Shape
 from tests.support.deduping import (
     equal_to_one_other,
-    separate,
+    follow,
     small_corpus,
     start_dedupe,
     start_writer,
@@ -18,12 +19,14 @@ from tests.support.deduping import (
 )
 
 _SECONDS = 60.0
+# Large enough for most files to be equal still when the dedupe comes to them.
+_SHAPE = Shape(versions=5, files=4000, directories=200, size=8_000_000)
 
 
 def sweep(folder: Path) -> Result:
     """Write in place, truncating, appending and by rename, as fast as it goes."""
-    versions = small_corpus(folder)
-    mine = equal_to_one_other(versions)
+    versions = small_corpus(folder, _SHAPE)
+    mine, twin = equal_to_one_other(versions)
     stop = folder / "stop"
     linked = left = runs = 0
     with ExitStack() as stack:
@@ -31,7 +34,7 @@ def sweep(folder: Path) -> Result:
         try:
             until = time.monotonic() + _SECONDS
             while time.monotonic() < until:
-                separate(versions, but=mine.name)
+                follow(mine, twin)
                 run = start_dedupe(versions, folder / "state")
                 out, errors = run.communicate(timeout=120)
                 if run.returncode:

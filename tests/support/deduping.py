@@ -67,6 +67,21 @@ def separate(versions: Path, but: str = "") -> None:
                 os.rename(f"{path}~", path)
 
 
+def follow(source: Path, target: Path) -> None:
+    """Make the files of a version equal to those of another, each with a new inode, while that one is written to."""
+    for at, _, names in os.walk(source):
+        for name in names:
+            path = Path(at, name)
+            twin = target / path.relative_to(source)
+            if path.is_symlink() or name.endswith("~") or not twin.exists() or twin.read_bytes() == path.read_bytes():
+                continue
+            staged = twin.with_name(f"{name}~")
+            shutil.copy2(path, staged)
+            info = path.stat()
+            os.chown(staged, info.st_uid, info.st_gid)
+            staged.rename(twin)
+
+
 # Owns every other file of a tree: what it wrote last must be what is there in the end.
 _WRITER = """
 import functools, json, os, random, sys, zlib
@@ -127,8 +142,8 @@ def written_and_lost(writer: subprocess.Popen[str]) -> tuple[int, list[str]]:
     return count, [path for path, text in last.items() if Path(path).read_bytes() != text.encode("latin-1")]
 
 
-def equal_to_one_other(versions: Path) -> Path:
-    """Give a version whose files are equal to those of one other version only, to which nobody writes.
+def equal_to_one_other(versions: Path) -> tuple[Path, Path]:
+    """Give a version, and the only other one whose files are equal to its; nobody writes to that.
 
     A file that is linked changes in every version that shares it when it is written in place.
     """
@@ -142,4 +157,4 @@ def equal_to_one_other(versions: Path) -> Path:
                 twin = versions / other / path.relative_to(mine)
                 if twin.exists():
                     twin.write_bytes(f"other {other}".encode())
-    return mine
+    return mine, versions / names[2]
