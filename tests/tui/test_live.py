@@ -93,7 +93,7 @@ def test_versions_dir_that_is_not_there_is_a_sentence_and_not_an_end(site: Site)
     site.settings.versions_dir.rename(site.settings.versions_dir.with_name("elsewhere"))
 
     async def scenario(app: Driven) -> None:
-        assert "cannot be read" in " ".join(app.text().split())
+        await app.until(lambda: "cannot be read" in " ".join(app.text().split()), "the problem")
         await app.press("r", "p", "u", "x", "4", "2", "3", "o", "i")
         assert app.at_main
         site.settings.versions_dir.with_name("elsewhere").rename(site.settings.versions_dir)
