@@ -112,7 +112,7 @@ def test_a_user_who_may_only_read_gets_a_read_only_app(past: Site) -> None:
         "from tests.support.console import drive\n"
         "os.setgid(65534); os.setuid(65534)\n"
         "async def scenario(app):\n"
-        "    assert 'Read-only' in app.text(), app.text()\n"
+        "    await app.sees('Read-only')\n"
         "    await app.press('d')\n"
         "    assert any('Run as root' in note for note in app.notes), app.notes\n"
         "    await app.press('3')\n"

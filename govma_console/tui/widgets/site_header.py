@@ -38,13 +38,12 @@ class SiteHeader(Widget):
         lines = self._lines()
         drawn = (self.size.width, *lines)
         if drawn != self._drawn:
-            notices_changed = len(drawn) != len(self._drawn)
             self._drawn = drawn
-            self.refresh(layout=notices_changed)
+            self.refresh(layout=len(lines) != self.size.height)
 
     def on_resize(self) -> None:
-        """Make the most of the width."""
-        self.bring_up_to_date()
+        """Make the most of the width, once this layout is done: it may take another height."""
+        self.call_after_refresh(self.bring_up_to_date)
 
     def render(self) -> Content:
         """Give the lines."""
@@ -88,7 +87,7 @@ class SiteHeader(Widget):
         colour = "$text-error" if share > 0.95 else "$text-warning" if share > 0.85 else "$text-primary"
         parts: list[Part] = [("", "Disk "), (colour, "█" * full), ("$muted", "░" * (cells - full))]
         parts.append(("", f" {share:.0%} used, {formats.size(use.free)} free"))
-        if use.versions:
+        if use.real:
             parts.append(("$muted", f"; versions {formats.size(use.real)}"))
         if use.saved:
             parts.append(("$muted", f", links save {formats.size(use.saved)}"))
