@@ -39,11 +39,13 @@ class SiteHeader(Widget):
         drawn = (self.size.width, *lines)
         if drawn != self._drawn:
             self._drawn = drawn
-            self.refresh(layout=len(lines) != self.size.height)
+            # Said outright: a height of its own finding may be of another moment than the text.
+            self.styles.height = len(lines)
+            self.refresh()
 
     def on_resize(self) -> None:
-        """Make the most of the width, once this layout is done: it may take another height."""
-        self.call_after_refresh(self.bring_up_to_date)
+        """Make the most of the width."""
+        self.bring_up_to_date()
 
     def render(self) -> Content:
         """Give the lines."""
