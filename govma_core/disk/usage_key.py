@@ -20,9 +20,6 @@ def key_of(sealed: Sealed, found: Found, names: Sequence[str]) -> str:
     samples = [[name, [sample.as_list() for sample in found.same[name]]] for name in sorted(found.same)]
     text = json.dumps([sealed.key, list(names), sorted(found.gone), heads, samples, list(found.beyond.items())])
     key = blake2b(text.encode(), digest_size=16)
-    for part in parts:
-        for own in part.own_arrays():
-            key.update(own)
     for device, rows in found.rows.rows.items():
         # Two processes meet them in any order.
         numbers = sorted(rows)
