@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench faults clean
+.PHONY: help demo test check bench faults screenshots clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -29,6 +29,10 @@ faults: ## the long sweeps of faults (ARGS=... for the sweeps)
 	@scripts/test-packages
 	@scripts/bootstrap dev
 	.venv/bin/python -m tests.faults $(ARGS)
+
+screenshots: ## draw the pictures of the README from the running app
+	@scripts/bootstrap dev
+	.venv/bin/python -m tests.screenshots
 
 clean: ## remove the environment, the cached images and all other generated files
 	rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

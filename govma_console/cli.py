@@ -19,7 +19,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Make the parser of all commands; nothing of what they work with is imported for it."""
     parser = argparse.ArgumentParser(
         prog="govma-console",
-        description="Deploy, list and roll back the versions of a site that live behind one symlink.",
+        description="Deploy, list and roll back the versions of a site that live behind one symlink. "
+        "Without a command, on a terminal: the console, where all of it is on one screen.",
         epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration or preflight, 4 busy, 5 refused, 130 cancelled.",
     )
     parser.add_argument("--version", action="store_true", help="print the version of this program")
@@ -58,13 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         say(f"govma-console {version('govma-console')}")
         return ExitCode.OK
-    if given.command is None:
-        parser.print_help(sys.stderr)
-        return ExitCode.USAGE
-    command = next(found for found in COMMANDS if found.name == given.command)
+    module, function = "console", "console"
+    if given.command is not None:
+        command = next(found for found in COMMANDS if found.name == given.command)
+        module, function = command.module, command.function
     try:
-        module = importlib.import_module(f"govma_console.commands.{command.module}")
-        return int(getattr(module, command.function)(given))
+        return int(getattr(importlib.import_module(f"govma_console.commands.{module}"), function)(given))
     except GovmaError as error:
         warn(f"govma-console: {error}")
         return error.exit_code

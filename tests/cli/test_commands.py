@@ -101,7 +101,7 @@ def test_rollback_and_promote(command: Command, sample: SampleSite) -> None:
         (["cancel"], 5, "Nothing is running"),
         (["promote"], 2, "VERSION"),
         (["fly"], 2, "invalid choice"),
-        ([], 2, "COMMAND"),
+        ([], 2, "no terminal to draw on"),
     ],
 )
 def test_what_makes_no_sense_is_a_sentence_and_an_exit_code(

@@ -1,0 +1,255 @@
+"""The one registry of what a person can do: keys, footer, help, palette and availability come from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from govma_console.tui.snapshot import Snapshot, VersionRow
+from govma_core.runs.record import RunRecord
+
+Place = Literal["", "table", "log"]
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What decides whether an action is available: the site, the selected version, the run whose log is shown."""
+
+    snapshot: Snapshot
+    selected: VersionRow | None
+    shown_run: RunRecord | None
+    searching: bool = False
+
+
+def _always(now: Situation) -> str:
+    return ""
+
+
+def _can_start(now: Situation) -> str:
+    if now.snapshot.read_only:
+        return now.snapshot.read_only
+    active = now.snapshot.active
+    if active is not None:
+        return f"{active.operation} {active.id}, started by {active.by}, is running; one run at a time."
+    if now.snapshot.holder is not None:
+        return now.snapshot.holder.sentence()
+    return ""
+
+
+def _can_deploy(now: Situation) -> str:
+    return _can_start(now)
+
+
+def _can_roll_back(now: Situation) -> str:
+    if len(now.snapshot.versions) < 2:
+        return "There is no other version to go back to."
+    return _can_start(now)
+
+
+def _can_promote(now: Situation) -> str:
+    row = now.selected
+    if row is None:
+        return "No version is selected."
+    if row.current:
+        return f"{row.name} is live already; select another version."
+    if not row.complete:
+        return f"{row.name} is incomplete (no html/ or no system/ in it)."
+    return _can_start(now)
+
+
+def _has_versions(now: Situation) -> str:
+    if not now.snapshot.versions:
+        return "There are no versions."
+    return _can_start(now)
+
+
+def _can_pin(now: Situation) -> str:
+    if now.selected is None:
+        return "No version is selected."
+    return now.snapshot.read_only
+
+
+def _can_cancel(now: Situation) -> str:
+    if now.snapshot.active is None:
+        return "Nothing is running."
+    return now.snapshot.read_only
+
+
+def _has_run(now: Situation) -> str:
+    if now.selected is None:
+        return "No version is selected."
+    if now.selected.manifest is None:
+        return f"{now.selected.name} was not made by a run of govma-console; there is no log."
+    if now.snapshot.run(now.selected.manifest.run) is None:
+        return f"The record of run {now.selected.manifest.run} is gone (keep_runs)."
+    return ""
+
+
+def _has_runs(now: Situation) -> str:
+    return "" if now.snapshot.runs else "There was no run yet."
+
+
+def _has_log(now: Situation) -> str:
+    return "" if now.shown_run is not None else "No log is shown."
+
+
+def _has_search(now: Situation) -> str:
+    return "" if now.searching else "Search first: press / and type what to look for."
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One action. `keys` are textual's names; `where` is the pane that must have the focus ('' for any).
+
+    `reason` says why it is not available now, '' when it is. `footer` is the line of the footer it stands in, 0 for
+    none.
+    """
+
+    id: str
+    keys: tuple[str, ...]
+    label: str
+    help: str
+    group: str
+    where: Place = ""
+    footer: int = 0
+    reason: Callable[[Situation], str] = _always
+
+    @property
+    def shown_key(self) -> str:
+        """Give the key as people read it."""
+        return key_name(self.keys[0])
+
+
+def key_name(key: str) -> str:
+    """Give a key as people read it: `F5`, `Ctrl+P`, `/`."""
+    signs = {
+        "slash": "/",
+        "question_mark": "?",
+        "left_square_bracket": "[",
+        "right_square_bracket": "]",
+        "enter": "Enter",
+        "tab": "Tab",
+        "escape": "Esc",
+        "space": "Space",
+        "less_than_sign": "<",
+        "greater_than_sign": ">",
+    }
+    if key in signs:
+        return signs[key]
+    if key.startswith("ctrl+"):
+        return f"Ctrl+{key[5:].upper()}"
+    return key.upper() if len(key) > 1 else key
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action(
+        "deploy",
+        ("d",),
+        "Deploy",
+        "Build the remote's branch (or another ref) as a new version and make it live. Shows first what is pending.",
+        "Operations",
+        footer=1,
+        reason=_can_deploy,
+    ),
+    Action(
+        "rollback",
+        ("r",),
+        "Rollback",
+        "Go back to the selected version; on the live one, to the version that was live before it.",
+        "Operations",
+        footer=1,
+        reason=_can_roll_back,
+    ),
+    Action(
+        "promote", ("p",), "Promote", "Make the selected version live.", "Operations", footer=1, reason=_can_promote
+    ),
+    Action(
+        "dedupe",
+        ("u",),
+        "Dedupe",
+        "Hard-link files that are equal across versions. Shows first what that would free.",
+        "Operations",
+        footer=1,
+        reason=_has_versions,
+    ),
+    Action(
+        "prune",
+        ("x",),
+        "Prune",
+        "Remove old versions. Shows first which, why, and what each frees.",
+        "Operations",
+        footer=1,
+        reason=_has_versions,
+    ),
+    Action(
+        "pin",
+        ("i",),
+        "Pin",
+        "Pin the selected version, so that prune keeps it; pressed again, unpin it.",
+        "Operations",
+        footer=1,
+        reason=_can_pin,
+    ),
+    Action(
+        "cancel",
+        ("c",),
+        "Cancel run",
+        "Ask the run that is going on to stop at its next safe point.",
+        "Operations",
+        footer=1,
+        reason=_can_cancel,
+    ),
+    Action("refresh", ("f5", "ctrl+r"), "Refresh", "Read everything anew, and measure the disk.", "View", footer=1),
+    Action("pane", ("tab",), "Next pane", "Go to the next pane; on a narrow terminal it takes the screen.", "View"),
+    Action("pane_back", ("shift+tab",), "Pane before", "Go to the pane before.", "View"),
+    Action("versions", ("1",), "Versions", "Go to the table of versions.", "View", footer=2),
+    Action("detail", ("2", "enter"), "Detail", "Show all about the selected version.", "View", footer=2),
+    Action("log", ("3", "l"), "Log", "Go to the log of the run.", "View", footer=2),
+    Action("plot", ("4",), "Plot", "Show disk usage and build time over the last versions.", "View", footer=2),
+    Action("zoom", ("z",), "Zoom", "Give the focused pane the whole screen, or take it back.", "View"),
+    Action("filter", ("slash",), "Filter", "Show only versions with these words.", "Versions", "table", footer=2),
+    Action("sort", ("s",), "Sort", "Sort by the next column.", "Versions", "table", footer=2),
+    Action("reverse", ("S",), "Reverse", "Turn the order round.", "Versions", "table"),
+    Action(
+        "run_log",
+        ("o",),
+        "Its log",
+        "Show the log of the run that made the selected version.",
+        "Versions",
+        footer=2,
+        reason=_has_run,
+    ),
+    Action("runs", ("R",), "Runs", "List all runs, and choose whose log is shown.", "Runs", reason=_has_runs),
+    Action("older", ("left_square_bracket",), "Older run", "Show the log of the run before.", "Runs", reason=_has_runs),
+    Action("newer", ("right_square_bracket",), "Newer run", "Show the log of the next run.", "Runs", reason=_has_runs),
+    Action("search", ("slash",), "Search", "Search in the log.", "Log", "log", footer=2, reason=_has_log),
+    Action("next", ("n",), "Next", "Go to the next match.", "Log", "log", reason=_has_search),
+    Action("previous", ("N",), "Previous", "Go to the match before.", "Log", "log", reason=_has_search),
+    Action("follow", ("f",), "Follow", "Follow the end of the log, or pause. G and End follow, too.", "Log", "log", 2),
+    Action("wrap", ("w",), "Wrap", "Break long lines, or let them run out of sight.", "Log", "log", 2),
+    Action("timestamps", ("t",), "Times", "Show the time of each line, or hide it.", "Log", "log", 2),
+    Action("select", ("v",), "Select", "Begin a selection at the cursor, or end it.", "Log", "log", reason=_has_log),
+    Action("copy", ("y",), "Copy", "Copy the selected lines (or the cursor's line).", "Log", "log", reason=_has_log),
+    Action("save", ("s",), "Save", "Save the log to a file.", "Log", "log", 2, reason=_has_log),
+    Action("theme", ("T",), "Theme", "Change between dark and light.", "App"),
+    Action("help", ("question_mark", "f1"), "Help", "Show all keys.", "App", footer=2),
+    Action("quit", ("q", "ctrl+c"), "Quit", "Leave. A run that is going on goes on.", "App", footer=2),
+)
+
+BY_ID = {action.id: action for action in ACTIONS}
+
+
+def all_keys() -> list[str]:
+    """Give every key that does something, once."""
+    return list(dict.fromkeys(key for action in ACTIONS for key in action.keys))
+
+
+def for_key(key: str, place: Place) -> Action | None:
+    """Give the action of a key while a pane has the focus."""
+    return next((action for action in ACTIONS if key in action.keys and action.where in ("", place)), None)
+
+
+def for_footer(line: int, place: Place) -> list[Action]:
+    """Give the actions of a line of the footer while a pane has the focus."""
+    return [action for action in ACTIONS if action.footer == line and action.where in ("", place)]

@@ -1,0 +1,141 @@
+"""The app: one main screen, themes, and what happens when something goes wrong in it."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events
+from textual.app import App, SystemCommand
+from textual.screen import Screen
+from textual.theme import Theme
+from textual.widgets import Input
+
+from govma_console.tui.actions import ACTIONS
+from govma_console.tui.desk import Desk
+from govma_console.tui.screens.main import MainScreen
+from govma_console.tui.terminal import driver_for, theme_for
+
+if TYPE_CHECKING:
+    from textual.types import CSSPathType
+
+_THEMES = (
+    Theme(
+        name="govma-dark",
+        primary="#6ea8fe",
+        secondary="#8bb9a8",
+        accent="#e0af68",
+        warning="#e0af68",
+        error="#f7768e",
+        success="#8fce72",
+        foreground="#d5d9e2",
+        background="#14171e",
+        surface="#191d26",
+        panel="#232936",
+        dark=True,
+    ),
+    Theme(
+        name="govma-light",
+        primary="#1f5fbf",
+        secondary="#3b7d68",
+        accent="#9a5b00",
+        warning="#9a5b00",
+        error="#b3202f",
+        success="#2d7a1f",
+        foreground="#1d2330",
+        background="#f4f5f7",
+        surface="#ffffff",
+        panel="#e4e8ef",
+        dark=False,
+    ),
+)
+
+
+# What is said beside, what is not available, borders, the cursor's line without the focus, what is selected.
+_OWN_COLOURS = ("muted", "disabled", "edge", "resting", "chosen")
+_OWN_COLOURS_OF = {
+    "dark": ("#8d96a8", "#596273", "#3a4254", "#2b3242", "#2b3a55"),
+    "light": ("#5d6678", "#a3aab8", "#b9c0cc", "#d9dee7", "#c9d9f2"),
+    "ansi": ("ansi_default", "ansi_bright_black", "ansi_bright_black", "ansi_default", "ansi_default"),
+}
+
+
+class ConsoleApp(App[int]):
+    """The terminal app over one site."""
+
+    TITLE = "govma-console"
+    CSS_PATH: ClassVar[CSSPathType | None] = "console.tcss"
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(self, desk: Desk, *, theme: str | None = None) -> None:
+        chosen = theme or theme_for(os.environ)
+        # Said at once: textual decides here what NO_COLOR means, shades of grey or no colour at all.
+        super().__init__(driver_class=driver_for(os.environ), ansi_color=chosen.startswith("ansi-") or None)
+        # No movement: it costs bytes on a slow line, and time before the eye can rest.
+        self.animation_level = "none"
+        self.desk = desk
+        for own in _THEMES:
+            self.register_theme(own)
+        self.theme = chosen
+        self.fault = ""
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Give colours of ours: of what is said beside, and of what is not available."""
+        theme = self.current_theme
+        shade = "ansi" if theme.ansi else "dark" if theme.dark else "light"
+        return dict(zip(_OWN_COLOURS, _OWN_COLOURS_OF[shade], strict=True))
+
+    def get_default_screen(self) -> Screen[None]:
+        """Give the main screen."""
+        return MainScreen(self.desk)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Put every action of the registry into the command palette, with why it is not available now."""
+        if isinstance(screen, MainScreen):
+            situation = screen.situation
+            for action in ACTIONS:
+                reason = action.reason(situation)
+                text = f"not now: {reason}" if reason else action.help
+                yield SystemCommand(
+                    f"{action.label} ({action.shown_key})", text, lambda wanted=action.id: screen.act(wanted)
+                )
+            yield SystemCommand("Theme …", "Choose among all themes", self.action_change_theme)
+
+    def on_key(self, event: events.Key) -> None:
+        """Give a letter that comes late to the field that was opened meanwhile."""
+        # A slow line delivers several keys at once. Those that follow a `/` were on their way to the pane that had the
+        # focus; they belong to the field that has it now, and must not be taken for keys of actions.
+        focused = self.focused
+        if isinstance(focused, Input) and event.is_printable and event.character:
+            event.prevent_default()
+            focused.insert_text_at_cursor(event.character)
+
+    def on_unmount(self) -> None:
+        """Stop watching."""
+        self.desk.end()
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Leave with a sentence, never with a traceback; that goes to a file."""
+        where = self._noted(error)
+        self.fault = f"This is a fault of govma-console ({type(error).__name__}: {error}); please report it{where}."
+        self._return_code = 1
+        if self._exception is None:
+            self._exception = error
+            self._exception_event.set()
+        self._close_messages_no_wait()
+
+    def _noted(self, error: Exception) -> str:
+        text = "".join(traceback.format_exception(error))
+        for folder in (self.desk.settings.state_dir, Path.home() / ".cache"):
+            path = folder / "govma-console.err"
+            try:
+                fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            except OSError:
+                continue
+            with os.fdopen(fd, "w", encoding="utf-8", errors="replace") as file:
+                file.write(text)
+            return f" with {path}"
+        return ""

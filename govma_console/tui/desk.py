@@ -1,0 +1,199 @@
+"""Between the screen and the disk: reads in threads, watches, starts runs. The screen is only ever told results."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from govma_console.tui import disk, plans
+from govma_console.tui.disk import DiskUse, Sizes
+from govma_console.tui.plans import SwitchPlan
+from govma_console.tui.snapshot import Snapshot, SnapshotReader, VersionRow
+from govma_console.tui.terminal import flush_seconds
+from govma_console.tui.watch import Watcher
+from govma_core.errors import GovmaError
+from govma_core.runs.launch import StartedRun, start
+from govma_core.runs.record import RunStore
+from govma_core.runs.requester import local_requester
+from govma_core.settings import Settings
+
+if TYPE_CHECKING:
+    from govma_console.tui.screens.main import MainScreen
+
+
+class Desk:
+    """What the main screen works with. Methods are called in the app's thread unless they say otherwise."""
+
+    def __init__(self, settings: Settings, first: Snapshot | None = None) -> None:
+        self.settings = settings
+        self.runs = RunStore(settings.state_dir)
+        self.reader = SnapshotReader(settings)
+        self.use: DiskUse | None = None
+        self.flush_seconds = flush_seconds(os.environ)
+        self.started: StartedRun | None = None
+        self.farewell = ""
+        """What is said once the screen is gone."""
+        self._first = first
+        self._watcher: Watcher | None = None
+        self._screen: MainScreen
+        """There once begin() was called."""
+        self._reading = False
+        self._again = False
+        self._measuring = False
+        self._measured: tuple[str, ...] = ()
+        self._comparisons: dict[tuple[str | None, str], SwitchPlan] = {}
+        self._comparing: set[tuple[str | None, str]] = set()
+
+    @property
+    def sizes(self) -> Mapping[str, Sizes]:
+        """Give what is known of the versions' sizes."""
+        return self.use.versions if self.use else {}
+
+    def begin(self, screen: MainScreen) -> None:
+        """Show the first state, then watch for others."""
+        self._screen = screen
+        settings = self.settings
+        self.use = disk.last_known(settings)
+        if self._first is not None:
+            screen.take_snapshot(self._first)
+            self._measure()
+        else:
+            self.refresh()
+        places = (settings.versions_dir, settings.state_dir, self.runs.directory, settings.state_dir / "pins")
+        self._watcher = Watcher(places, lambda: self._in_app(self.refresh))
+        # After the first paint: it imports its library in its thread, and would take the interpreter from us.
+        screen.set_timer(0.1, self._watcher.start)
+
+    def end(self) -> None:
+        """Stop watching."""
+        if self._watcher is not None:
+            self._watcher.stop()
+
+    def refresh(self) -> None:
+        """Read the state anew, soon; calls while it is being read make one more reading."""
+        if self._reading:
+            self._again = True
+            return
+        self._reading = True
+        self._thread(self._read, "read")
+
+    def _read(self) -> None:
+        snapshot = self.reader.read()
+        self._in_app(lambda: self._take(snapshot))
+
+    def _take(self, snapshot: Snapshot) -> None:
+        self._reading = False
+        self._screen.take_snapshot(snapshot)
+        self._measure()
+        if self._again:
+            self._again = False
+            self._screen.set_timer(0.2, self.refresh)
+
+    def measure(self) -> None:
+        """Measure the disk again."""
+        self._measured = ()
+        self._measure()
+
+    def _measure(self) -> None:
+        snapshot = self._screen.snapshot
+        names = tuple(row.name for row in snapshot.versions)
+        # A run may have changed sizes and no name.
+        key = (*names, *(f"{run.id} {run.state}" for run in snapshot.runs[:1]))
+        # While a run writes, sizes would be of something half done; its end brings us here again.
+        if self._measuring or key == self._measured or snapshot.active is not None:
+            return
+        self._measuring, self._measured = True, key
+        current = snapshot.pointer.version
+
+        def work() -> None:
+            try:
+                use = disk.measured(self.settings, list(names), current)
+            except (GovmaError, OSError):
+                # Not permitted to read, most often: the columns stay as they are.
+                self._in_app(lambda: self._take_use(None))
+            else:
+                self._in_app(lambda: self._take_use(use))
+
+        self._thread(work, "measure")
+
+    def _take_use(self, use: DiskUse | None) -> None:
+        self._measuring = False
+        if use is not None:
+            self.use = use
+            self._screen.table.show(self._screen.snapshot.versions, self.sizes)
+            self._screen.bring_up_to_date()
+            self._screen.show_detail()
+
+    def comparison(self, snapshot: Snapshot, row: VersionRow | None) -> SwitchPlan | None:
+        """Give what lies between the live version and another; None while it is being found out."""
+        if row is None or row.current:
+            return None
+        key = (snapshot.pointer.version, row.name)
+        if key not in self._comparisons and key not in self._comparing:
+            self._comparing.add(key)
+            # Only when the cursor rests: holding a key down must not start a hundred gits.
+            self._screen.set_timer(0.15, lambda: self._compare(key, snapshot, row))
+        return self._comparisons.get(key)
+
+    def _compare(self, key: tuple[str | None, str], snapshot: Snapshot, row: VersionRow) -> None:
+        if self._screen.table.cursor != row.name:
+            self._comparing.discard(key)
+            return
+
+        def work() -> None:
+            plan = plans.plan_switch(self.settings, snapshot, row)
+            self._in_app(lambda: self._take_comparison(key, plan))
+
+        self._thread(work, "compare")
+
+    def _take_comparison(self, key: tuple[str | None, str], plan: SwitchPlan) -> None:
+        self._comparing.discard(key)
+        self._comparisons[key] = plan
+        self._screen.show_detail()
+
+    def start(self, operation: str, arguments: dict[str, Any], told: Callable[[str], None]) -> None:
+        """Start a run; `told` is called in the app with an error's sentence, or with '' once it is started."""
+
+        def work() -> None:
+            try:
+                self.started = start(self.settings, operation, arguments, local_requester(plans.ORIGIN))
+            except (GovmaError, OSError) as error:
+                sentence = str(error)
+                self._in_app(lambda: told(sentence))
+            else:
+                self._in_app(lambda: told(""))
+
+        self._thread(work, "start")
+
+    def in_thread(self, work: Callable[[], Any], told: Callable[[Any, str], None]) -> None:
+        """Do something short in a thread; `told` gets what it gave and '', or None and an error's sentence."""
+
+        def run() -> None:
+            try:
+                found = work()
+            except (GovmaError, OSError) as error:
+                sentence = str(error)
+                self._in_app(lambda: told(None, sentence))
+            else:
+                self._in_app(lambda: told(found, ""))
+
+        self._thread(run, "work")
+
+    def _in_app(self, call: Callable[[], None]) -> None:
+        screen = self._screen
+        if screen.is_attached:
+            screen.app.call_later(call)
+
+    def _thread(self, work: Callable[[], None], name: str) -> None:
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as error:
+                fault = error
+                screen = self._screen
+                if screen.is_attached:
+                    screen.app.call_later(lambda: screen.app._handle_exception(fault))
+
+        threading.Thread(target=guarded, name=name, daemon=True).start()

@@ -1,0 +1,75 @@
+"""How values are written in the app: short, of a steady width, without colour."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+from govma_core.versions.names import PREFIX
+
+_UNITS = ("B", "K", "M", "G", "T")
+
+
+def size(count: int | None) -> str:
+    """Give bytes in at most five characters (`812 B`, `59.8M`); '' when not known."""
+    if count is None:
+        return ""
+    value = float(count)
+    for unit in _UNITS:
+        if value < 999.5 or unit == "T":
+            break
+        value /= 1024
+    if unit == "B":
+        return f"{count} B"
+    return f"{value:.1f}{unit}" if value < 99.95 else f"{value:.0f}{unit}"
+
+
+def age(at: float, now: float | None = None) -> str:
+    """Give how long ago that was in at most four characters (`now`, `5m`, `3h`, `12d`, `8w`, `2y`); '' for 0."""
+    if not at:
+        return ""
+    passed = max(0.0, (time.time() if now is None else now) - at)
+    for unit, length, most in (("m", 60, 60), ("h", 3600, 48), ("d", 86400, 60), ("w", 7 * 86400, 104)):
+        if passed < 60:
+            return "now"
+        if passed < length * most:
+            return f"{int(passed // length)}{unit}"
+    return f"{int(passed // (365.25 * 86400))}y"
+
+
+def ago(at: float, now: float | None = None) -> str:
+    """Give the age with the word that belongs to it: `5m ago`, `now`."""
+    short = age(at, now)
+    return short if short in ("", "now") else f"{short} ago"
+
+
+def moment(at: float) -> str:
+    """Give local date and time to the minute; '' for 0."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M") if at else ""
+
+
+def clock(at: float) -> str:
+    """Give the local time of day to the second."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
+
+
+def duration(value: float) -> str:
+    """Give seconds: `0.4s`, `12s`, `3m05s`, `1h02m`."""
+    if value < 9.95:
+        return f"{max(0.0, value):.1f}s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def short_name(version: str) -> str:
+    """Give a version's name without what all names begin with."""
+    return version.removeprefix(PREFIX)
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """Give a number with its noun: `1 commit`, `3 commits`, `12,345 lines`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

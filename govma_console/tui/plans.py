@@ -1,0 +1,124 @@
+"""What an operation would do, asked of the core before it is started. These take time: call them in a thread."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from govma_console.tui.snapshot import Snapshot, VersionRow
+from govma_core.errors import GovmaError
+from govma_core.operations.context import Context
+from govma_core.reporting import Reporter
+from govma_core.runs.requester import local_requester
+from govma_core.settings import Settings
+
+if TYPE_CHECKING:
+    from govma_core.build.source import Commit
+
+ORIGIN = "console"
+
+
+@dataclass(frozen=True, slots=True)
+class CommitLine:
+    """A commit as a dialog shows it."""
+
+    short: str
+    subject: str
+    author: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeployPlan:
+    """What a deploy would bring; `commits` and `undone` are None when the live commit is not known."""
+
+    live: str
+    live_commit: str
+    target: CommitLine
+    commits: list[CommitLine] | None
+    undone: list[CommitLine] | None
+    fetched: float
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchPlan:
+    """What a switch of the link would do: commits that go and come (None: not known), when the target was live."""
+
+    source: str
+    target: VersionRow
+    undone: list[CommitLine] | None
+    added: list[CommitLine] | None
+    last_live: float
+    ever_live: bool
+    why_unknown: str = ""
+
+
+def context(settings: Settings) -> Context:
+    """Give a context for looking, not for doing: nothing is reported anywhere."""
+    requester = local_requester(ORIGIN)
+    return Context(settings, Reporter(lambda event: None), "", requester.by, requester.origin, time.time())
+
+
+def plan_deploy(settings: Settings, ref: str | None) -> DeployPlan:
+    """Fetch, and compare what is live with what would be deployed; GovmaError or OSError when that fails."""
+    from govma_core.operations.pending import pending
+
+    found = pending(context(settings), ref=ref)
+    return DeployPlan(
+        found.live,
+        found.live_commit,
+        _line(found.target),
+        _lines(found.commits),
+        _lines(found.undone),
+        time.time(),
+    )
+
+
+def rollback_target(settings: Settings, snapshot: Snapshot) -> VersionRow | None:
+    """Give the version that a rollback without a name leads to; None when there is none."""
+    from govma_core.operations.rollback import previous
+
+    try:
+        return snapshot.version(previous(context(settings), snapshot.pointer.version).name)
+    except (GovmaError, OSError):
+        return None
+
+
+def plan_switch(settings: Settings, snapshot: Snapshot, target: VersionRow) -> SwitchPlan:
+    """Compare the live version with another one; never fails, what is not known is None."""
+    source = snapshot.pointer.version or ""
+    lived = [promotion.at for promotion in snapshot.promotions if promotion.version == target.name]
+    undone, added, why = _between(settings, snapshot.current, target)
+    return SwitchPlan(source, target, undone, added, max(lived, default=0.0), target.was_live, why)
+
+
+def _between(
+    settings: Settings, current: VersionRow | None, target: VersionRow
+) -> tuple[list[CommitLine] | None, list[CommitLine] | None, str]:
+    if current is None or current.manifest is None or target.manifest is None:
+        nameless = "nothing is live" if current is None else f"no commit is recorded for {_nameless(current, target)}"
+        return None, None, nameless
+    if current.manifest.commit == target.manifest.commit:
+        return [], [], ""
+    from govma_core.build.source import Checkout
+
+    try:
+        with closing(Checkout(settings, Reporter(lambda event: None))) as checkout:
+            undone = _lines(checkout.between(target.manifest.commit, current.manifest.commit))
+            added = _lines(checkout.between(current.manifest.commit, target.manifest.commit))
+    except (GovmaError, OSError) as error:
+        return None, None, str(error).split("\n")[0]
+    return undone, added, "" if undone is not None else "the checkout does not have both commits"
+
+
+def _nameless(*rows: VersionRow) -> str:
+    return " and ".join(row.name for row in rows if row.manifest is None)
+
+
+def _line(commit: Commit) -> CommitLine:
+    return CommitLine(commit.short, commit.subject, commit.author)
+
+
+def _lines(commits: list[Commit] | None) -> list[CommitLine] | None:
+    return None if commits is None else [_line(commit) for commit in commits]

@@ -1,0 +1,43 @@
+"""What is shown when the settings are wrong: what and where, and a way to look again."""
+
+from __future__ import annotations
+
+import os
+from typing import ClassVar
+
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from govma_console.tui.terminal import driver_for
+from govma_core.errors import ExitCode
+
+
+class ProblemApp(App[int]):
+    """Shows sentences; gives the exit code of wrong settings."""
+
+    CSS = """
+    Screen { align: center middle; }
+    #problem { width: 90%; max-width: 100; height: auto; max-height: 90%; border: round $error; padding: 1 2; }
+    """
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("q,escape,ctrl+c,enter", "leave", show=False)]
+
+    def __init__(self, text: str) -> None:
+        super().__init__(driver_class=driver_for(os.environ))
+        self.animation_level = "none"
+        self._text = text
+
+    def compose(self) -> ComposeResult:
+        """Make the text."""
+        with VerticalScroll(id="problem") as box:
+            box.border_title = "The settings are wrong"
+            lines = [Content(f"• {line}") for line in self._text.split("\n")]
+            advice = "`govma-console config` prints the effective settings and where each comes from. q leaves."
+            yield Static(Content("\n").join([*lines, Content(""), Content.assemble((advice, "$muted"))]))
+
+    def action_leave(self) -> None:
+        """Leave."""
+        self.exit(int(ExitCode.CONFIGURATION))

@@ -1,0 +1,98 @@
+"""What all dialogs share: a title, a text that may come later, and buttons of which Cancel has the focus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Button, Static
+
+from govma_core.errors import GovmaError
+
+T = TypeVar("T")
+Result = dict[str, Any] | None
+"""Arguments of what is to be done; None when nothing is."""
+
+
+class Dialog(ModalScreen[Result]):
+    """A question. Subclasses give `heading`, `verb`, what stands below the text, and the result."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Cancel"),
+        Binding("ctrl+c", "leave", show=False),
+        Binding("left", "app.focus_previous", show=False),
+        Binding("right", "app.focus_next", show=False),
+    ]
+
+    heading = ""
+    verb = "OK"
+    danger = False
+
+    def compose(self) -> ComposeResult:
+        """Make the parts."""
+        with Vertical(id="dialog"):
+            yield Static(Content(self.heading), id="dialog-title")
+            with VerticalScroll(id="dialog-body", can_focus=False):
+                yield Static("", id="dialog-text")
+            yield from self.options()
+            with Horizontal(id="dialog-buttons"):
+                yield Button("Cancel", id="leave", compact=True)
+                yield Button(self.verb, id="do", variant="error" if self.danger else "primary", compact=True)
+
+    def options(self) -> list[Widget]:
+        """Give the widgets between the text and the buttons."""
+        return []
+
+    def on_mount(self) -> None:
+        """Focus Cancel: Enter pressed too often does nothing."""
+        self.query_one("#leave").focus()
+        self.opened()
+
+    def opened(self) -> None:
+        """Begin: show the text, or start finding it out."""
+
+    def say(self, content: Content | str, *, ready: bool) -> None:
+        """Show the text; `ready` makes the verb available."""
+        self.query_one("#dialog-text", Static).update(content)
+        self.query_one("#do", Button).disabled = not ready
+
+    def find_out(self, work: Callable[[], T], done: Callable[[T], None]) -> None:
+        """Call `work` in a thread, then `done` here; an error of the core becomes the text. The latest call counts."""
+        self._asked = asked = object()
+
+        def told(call: Callable[[], None]) -> None:
+            if self.is_attached and self._asked is asked:
+                call()
+
+        def run() -> None:
+            try:
+                found = work()
+            except (GovmaError, OSError) as error:
+                text = str(error)
+                self.app.call_later(told, lambda: self.say(Content.assemble((text, "$text-error")), ready=False))
+            else:
+                self.app.call_later(told, lambda: done(found))
+
+        self.run_worker(run, thread=True)
+
+    def result(self) -> Result:
+        """Give what the dialog was answered with."""
+        return {}
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Answer."""
+        event.stop()
+        if event.button.id == "do":
+            self.dismiss(self.result())
+        elif event.button.id == "leave":
+            self.dismiss(None)
+
+    def action_leave(self) -> None:
+        """Answer with nothing."""
+        self.dismiss(None)

@@ -1,0 +1,156 @@
+"""The dialogs of dedupe, prune and pin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Button, Input
+
+from govma_console.tui import disk, formats
+from govma_console.tui.disk import PrunePlan
+from govma_console.tui.query import Question
+from govma_console.tui.screens.dialog import Dialog, Result
+from govma_console.tui.snapshot import VersionRow
+from govma_core.settings import Settings
+
+
+class _Asking(Dialog):
+    """A dialog whose text is the answer to a question about the disk."""
+
+    what = ""
+    waiting = ""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._settings = settings
+        self._question = Question(settings, self.what)
+
+    def opened(self) -> None:
+        """Ask."""
+        self.say(Content.assemble((self.waiting, "$muted")), ready=False)
+        self.find_out(self._question.ask, self.answered)
+
+    def answered(self, answer: dict[str, Any]) -> None:
+        """Show the answer."""
+
+    def on_unmount(self) -> None:
+        """Stop asking when nobody waits."""
+        self._question.give_up()
+
+
+class DedupeDialog(_Asking):
+    """Dedupe: what a dry run says."""
+
+    heading = verb = "Dedupe"
+    what = "dedupe"
+    waiting = "Comparing the versions (a dry run, nothing is changed) …"
+
+    def answered(self, answer: dict[str, Any]) -> None:
+        """Show what would be freed."""
+        linked, freed = answer["linked"], answer["freed"]
+        lines = [
+            Content.assemble(
+                ("Would free ", ""), (formats.size(freed), "bold $text-success"), f" ({freed:,} bytes) by hard-linking"
+            ),
+            Content(f"{formats.count(linked, 'file')} of {answer['seen']:,} that are equal in other versions."),
+            Content(""),
+            Content("Files of the live version are not replaced; what the CMS writes in place stays single in it."),
+        ]
+        if not linked:
+            lines = [
+                Content(f"Nothing to do: {formats.count(answer['seen'], 'file')} seen, all equal ones are linked.")
+            ]
+        for reason, left in answer["left"].items():
+            lines.append(Content.assemble((f"Left alone, {reason}: {formats.count(left['count'], 'file')}", "$muted")))
+        self.say(Content("\n").join(lines), ready=linked > 0)
+
+
+class PruneDialog(_Asking):
+    """Prune: each version, what becomes of it and why; removing asks for a word to be typed."""
+
+    heading = "Prune"
+    verb = "Remove"
+    danger = True
+    what = "prune"
+    waiting = "Looking at what speaks for keeping each version …"
+    _plan: PrunePlan | None = None
+
+    def options(self) -> list[Widget]:
+        """Give the field for the word."""
+        return [Input(id="confirm", compact=True, disabled=True)]
+
+    @property
+    def word(self) -> str:
+        """Give what has to be typed."""
+        return f"remove {self._plan.removed}" if self._plan else ""
+
+    def answered(self, answer: dict[str, Any]) -> None:
+        """Show the plan."""
+        plan = self._plan = disk.prune_plan(answer)
+        if plan.removed:
+            removed = formats.count(plan.removed, "version")
+            lines = [Content.assemble((f"Removes {removed}, frees {formats.size(plan.frees)}", "bold $text-error"))]
+        else:
+            lines = [Content("Nothing to remove.")]
+        lines += [Content.assemble((warning, "$text-warning")) for warning in plan.warnings]
+        lines.append(Content(""))
+        for line in sorted(plan.lines, key=lambda found: found.keep):
+            word, style = ("keep  ", "$muted") if line.keep else ("REMOVE", "bold $text-error")
+            frees = "" if line.keep else f", frees {formats.size(line.frees)}"
+            lines.append(
+                Content.assemble((word, style), f" {formats.short_name(line.name)}  ", (f"{line.why}{frees}", "$muted"))
+            )
+        self.say(Content("\n").join(lines), ready=False)
+        field = self.query_one("#confirm", Input)
+        field.disabled = not plan.removed
+        field.placeholder = f'to remove them, type "{self.word}"' if plan.removed else ""
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Make the button available when the word was typed."""
+        event.stop()
+        self.query_one("#do", Button).disabled = not self._confirmed
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Take Enter for the button, when the word was typed."""
+        event.stop()
+        if self._confirmed:
+            self.dismiss(self.result())
+
+    @property
+    def _confirmed(self) -> bool:
+        return bool(self.word) and self.query_one("#confirm", Input).value.strip() == self.word
+
+
+class PinDialog(Dialog):
+    """Pin a version, or take its pin away."""
+
+    def __init__(self, row: VersionRow) -> None:
+        super().__init__()
+        self._row = row
+        self.heading = self.verb = "Pin" if row.pinned is None else "Unpin"
+
+    def options(self) -> list[Widget]:
+        """Give the field for the reason."""
+        return (
+            [] if self._row.pinned is not None else [Input(placeholder="why (may be empty)", id="reason", compact=True)]
+        )
+
+    def opened(self) -> None:
+        """Say what it does."""
+        name, known = self._row.name, self._row.pinned
+        if known is None:
+            self.say(f"prune will keep {name} until it is unpinned.", ready=True)
+            self.query_one("#reason").focus()
+        else:
+            self.say(f"{name} is {known}. Without the pin, prune may remove it.", ready=True)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Take Enter for the button."""
+        event.stop()
+        self.dismiss(self.result())
+
+    def result(self) -> Result:
+        """Give the reason."""
+        return {"reason": "" if self._row.pinned is not None else self.query_one("#reason", Input).value.strip()}

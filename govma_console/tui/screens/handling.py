@@ -1,0 +1,217 @@
+"""What each action does: one method `do_<id>` for every entry of the registry."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from textual.widgets import Input
+
+from govma_console.tui import actions, disk
+from govma_console.tui.actions import Action
+from govma_console.tui.screens.dialog import Result
+from govma_console.tui.screens.handling_log import LogHandling
+from govma_console.tui.widgets.action_bar import ActionBar
+from govma_core.runs.record import RunRecord
+
+if TYPE_CHECKING:
+    from govma_console.tui.screens.main import MainScreen
+
+
+class Handling(LogHandling):
+    """The methods of the main screen that carry actions out."""
+
+    def action_press(self, key: str) -> None:
+        """Carry out the action of a key, for the pane that has the focus."""
+        found = actions.for_key(key, self._main.place)
+        if found is not None:
+            self.act(found.id)
+
+    def on_action_bar_clicked(self, message: ActionBar.Clicked) -> None:
+        """Carry out an action that was clicked."""
+        self.act(message.action_id)
+
+    def act(self, action_id: str) -> None:
+        """Carry out an action, or say why it is not available."""
+        action: Action = actions.BY_ID[action_id]
+        reason = action.reason(self._main.situation)
+        if reason:
+            self._main.notify(reason, title=f"{action.label}: not now", severity="warning", markup=False)
+            return
+        getattr(self, f"do_{action_id}")()
+
+    @property
+    def _main(self) -> MainScreen:
+        return cast("MainScreen", self)
+
+    def do_deploy(self) -> None:
+        """Ask, then deploy."""
+        from govma_console.tui.screens.operations import DeployDialog
+
+        self._ask("deploy", DeployDialog(self._main.desk.settings))
+
+    def do_rollback(self) -> None:
+        """Ask, then roll back: to the selected version, or from the live one to the one before."""
+        from govma_console.tui.screens.operations import SwitchDialog
+
+        row = self._main.situation.selected
+        target = None if row is None or row.current else row
+        self._ask("rollback", SwitchDialog(self._main.desk.settings, self._main.snapshot, "rollback", target))
+
+    def do_promote(self) -> None:
+        """Ask, then promote the selected version."""
+        from govma_console.tui.screens.operations import SwitchDialog
+
+        row = self._main.situation.selected
+        self._ask("promote", SwitchDialog(self._main.desk.settings, self._main.snapshot, "promote", row))
+
+    def do_cancel(self) -> None:
+        """Ask, then ask the run to stop."""
+        from govma_console.tui.screens.operations import CancelDialog
+        from govma_core.runs.cancel import cancel
+
+        active = self._main.active
+        record = self._main.snapshot.active
+        if record is None:
+            return
+        stage = active.progress.stages[-1].name if active and active.progress.stages else record.stage
+        run: RunRecord = record
+
+        def answered(result: Result) -> None:
+            if result is not None:
+                self._main.desk.in_thread(lambda: cancel(self._main.desk.runs, run.id), asked)
+
+        def asked(_: object, error: str) -> None:
+            text = error or f"Run {run.id} was asked to stop."
+            self._main.notify(text, severity="error" if error else "information", markup=False)
+
+        self._main.app.push_screen(CancelDialog(run, stage), answered)
+
+    def _ask(self, operation: str, dialog) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        def answered(arguments: Result) -> None:
+            if arguments is not None:
+                self._main.desk.start(operation, arguments, started)
+
+        def started(error: str) -> None:
+            if error:
+                self._main.notify(
+                    error, title=f"{operation} was not started", severity="error", markup=False, timeout=15
+                )
+            else:
+                self._main.chosen_run = None
+                self._main.go_to_pane("log", only_narrow=True)
+            self._main.desk.refresh()
+
+        self._main.app.push_screen(dialog, answered)
+
+    def do_dedupe(self) -> None:
+        """Show what a dedupe would free, then dedupe."""
+        from govma_console.tui.screens.disk_dialogs import DedupeDialog
+
+        self._ask("dedupe", DedupeDialog(self._main.desk.settings))
+
+    def do_prune(self) -> None:
+        """Show what a prune would remove, then prune."""
+        from govma_console.tui.screens.disk_dialogs import PruneDialog
+
+        self._ask("prune", PruneDialog(self._main.desk.settings))
+
+    def do_pin(self) -> None:
+        """Pin the selected version, or take its pin away."""
+        from govma_console.tui.screens.disk_dialogs import PinDialog
+
+        row = self._main.situation.selected
+        settings = self._main.desk.settings
+        if row is None:
+            return
+        version, pinned = row.name, row.pinned is not None
+
+        def answered(result: Result) -> None:
+            if result is not None:
+                reason = result["reason"]
+                work = (
+                    partial(disk.unpin, settings, version) if pinned else partial(disk.pin, settings, version, reason)
+                )
+                self._main.desk.in_thread(work, told)
+
+        def told(_: object, error: str) -> None:
+            done = f"{version} is {'no longer ' * pinned}pinned."
+            self._main.notify(error or done, severity="error" if error else "information", markup=False)
+            self._main.desk.refresh()
+
+        self._main.app.push_screen(PinDialog(row), answered)
+
+    def do_refresh(self) -> None:
+        """Read everything anew."""
+        self._main.desk.measure()
+        self._main.desk.refresh()
+
+    def do_versions(self) -> None:
+        """Go to the table."""
+        self._main.go_to_pane("versions")
+
+    def do_detail(self) -> None:
+        """Go to the detail."""
+        self._main.go_to_pane("detail")
+
+    def do_plot(self) -> None:
+        """Go to the plot."""
+        self._main.go_to_pane("plot")
+
+    def do_log(self) -> None:
+        """Go to the log."""
+        self._main.go_to_pane("log")
+
+    def do_pane(self, step: int = 1) -> None:
+        """Go to the next pane; on a narrow terminal, between table and log."""
+        order = self._main.focus_order()
+        if self._main.has_class("-narrow"):
+            order = [order[0], order[2]]
+        focused = self._main.focused
+        at = next((number for number, widget in enumerate(order) if widget is focused), -1 if step > 0 else 1)
+        target = order[(at + step) % len(order)]
+        self._main.set_focus(target)
+
+    def do_pane_back(self) -> None:
+        """Go to the pane before."""
+        self.do_pane(-1)
+
+    def do_zoom(self) -> None:
+        """Give the focused pane the whole screen, or take it back."""
+        self._main.toggle_class("zoomed")
+
+    def do_filter(self) -> None:
+        """Ask for the words of the filter."""
+        field = self._main.query_one("#filter", Input)
+        field.display = True
+        self._main.set_focus(field)
+
+    def do_sort(self) -> None:
+        """Sort by the next column."""
+        self._main.table.sort_next()
+
+    def do_reverse(self) -> None:
+        """Turn the order round."""
+        self._main.table.sort(self._main.table.sort_key)
+
+    def do_theme(self) -> None:
+        """Change between dark and light."""
+        name = self._main.app.theme
+        pairs = {"dark": "light", "light": "dark"}
+        kind, _, shade = name.rpartition("-")
+        self._main.app.theme = f"{kind}-{pairs[shade]}" if shade in pairs else "govma-dark"
+
+    def do_help(self) -> None:
+        """Show all keys."""
+        from govma_console.tui.screens.help import HelpScreen
+
+        self._main.app.push_screen(HelpScreen(self._main.situation))
+
+    def do_quit(self) -> None:
+        """Leave; say that a run goes on."""
+        run = self._main.snapshot.active
+        if run is not None:
+            self._main.desk.farewell = (
+                f"{run.operation} {run.id} goes on. `govma-console` shows it again, `govma-console attach` follows it."
+            )
+        self._main.app.exit(0)

@@ -1,0 +1,259 @@
+"""What the actions on logs and runs do."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from textual.widgets import Input
+
+from govma_console.tui import formats
+from govma_core.errors import RefusedError
+from govma_core.runs.record import RunRecord
+
+if TYPE_CHECKING:
+    from govma_console.tui.screens.main import MainScreen
+
+_MOST_COPIED = 5_000
+"""Lines: a terminal takes a clipboard of some ten thousand bytes, few take more than a million."""
+
+
+class LogHandling:
+    """The methods of the main screen that have to do with logs."""
+
+    _finding = False
+    _wished = 0
+
+    @property
+    def _screen(self) -> MainScreen:
+        return cast("MainScreen", self)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Keep the filter; find the first match of a search."""
+        event.stop()
+        if event.input.id == "filter":
+            event.input.display = bool(event.value)
+            self._screen.set_focus(self._screen.table)
+        elif event.input.id == "log-search":
+            self._begin_search(event.value)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filter while it is typed."""
+        event.stop()
+        if event.input.id == "filter":
+            self._screen.table.filter(event.value)
+            self._screen.refresh_actions()
+
+    def key_escape(self) -> None:
+        """Leave the filter or the search; end a selection; else go back to the table."""
+        screen, focused = self._screen, self._screen.focused
+        view = screen.log_pane.view
+        if focused is not None and focused.id == "filter":
+            cast("Input", focused).value = ""
+            focused.display = False
+            screen.set_focus(screen.table)
+        elif focused is not None and focused.id == "log-search":
+            cast("Input", focused).value = ""
+            self._begin_search("")
+        elif view.mark is not None:
+            view.select()
+        elif view.pattern is not None and focused is view:
+            self._begin_search("")
+        elif screen.table.wanted:
+            field = screen.query_one("#filter", Input)
+            field.value = ""
+            field.display = False
+        else:
+            screen.remove_class("zoomed")
+            screen.go_to_pane("versions")
+
+    def _begin_search(self, wanted: str) -> None:
+        pane = self._screen.log_pane
+        field = pane.query_one("#log-search", Input)
+        field.display = False
+        # As in other tools: small letters find both, a capital only itself.
+        flags = re.IGNORECASE if wanted == wanted.lower() else 0
+        pane.view.pattern = re.compile(re.escape(wanted), flags) if wanted else None
+        self._screen.set_focus(pane.view)
+        pane.view.refresh()
+        if wanted:
+            self._find(1, pane.view.last if pane.view.following else pane.view.cursor, wrapped=True)
+        self._screen.refresh_actions()
+        pane.bring_up_to_date()
+
+    def _find(self, step: int, start: int, *, wrapped: bool) -> None:
+        """Look for the pattern from a line on, then (wrapped) from the other end, in a thread."""
+        pane = self._screen.log_pane
+        feed, pattern = pane.feed, pane.view.pattern
+        if feed is None or pattern is None:
+            return
+        pattern_now: re.Pattern[str] = pattern
+        file = feed.file
+        starts = [start, 0 if step > 0 else file.count - 1] if wrapped else [start]
+
+        def work() -> int | None:
+            for first in starts:
+                for batch in file.scan(first, step=step):
+                    for number, line in batch:
+                        if pattern_now.search(line.text):
+                            return number
+            return None
+
+        self._finding, self._wished = True, 0
+
+        def told(found: int | None, error: str) -> None:
+            self._finding = False
+            if pane.view.pattern is not pattern_now or pane.feed is not feed:
+                return
+            if found is None:
+                self._screen.notify(error or "Not found.", severity="warning", markup=False)
+                return
+            pane.view.go_to(found)
+            if self._wished:
+                wish = 1 if self._wished > 0 else -1
+                left = self._wished - wish
+                self._find_from(wish)
+                self._wished = left
+
+        self._screen.desk.in_thread(work, told)
+
+    def _find_from(self, step: int) -> None:
+        """Go to the next match from the cursor; while one is being looked for, the wish is kept for afterwards."""
+        view = self._screen.log_pane.view
+        if self._finding:
+            self._wished += step
+        else:
+            self._find(step, (view.last if view.following else view.cursor) + step, wrapped=True)
+
+    def do_search(self) -> None:
+        """Ask what to look for."""
+        field = self._screen.log_pane.query_one("#log-search", Input)
+        field.display = True
+        self._screen.set_focus(field)
+
+    def do_next(self) -> None:
+        """Go to the next match."""
+        self._find_from(1)
+
+    def do_previous(self) -> None:
+        """Go to the match before."""
+        self._find_from(-1)
+
+    def do_follow(self) -> None:
+        """Follow, or pause."""
+        view = self._screen.log_pane.view
+        if view.following:
+            view.pause()
+        else:
+            view.action_follow()
+
+    def do_wrap(self) -> None:
+        """Break long lines, or not."""
+        view = self._screen.log_pane.view
+        view.set_wrap(not view.wrap)
+
+    def do_timestamps(self) -> None:
+        """Show the time of each line, or not."""
+        view = self._screen.log_pane.view
+        view.timestamps = not view.timestamps
+        view.grown()
+
+    def do_select(self) -> None:
+        """Begin or end a selection."""
+        self._screen.log_pane.view.select()
+
+    def do_copy(self) -> None:
+        """Copy the selected lines to the terminal's clipboard."""
+        pane = self._screen.log_pane
+        first, last = pane.view.chosen
+        shown = min(last, first + _MOST_COPIED - 1)
+
+        def told(text: str | None, error: str) -> None:
+            if text is None:
+                self._screen.notify(error, severity="error", markup=False)
+                return
+            self._screen.app.copy_to_clipboard(text)
+            cut = f" (the first {_MOST_COPIED:,}; save the log for more)" if shown < last else ""
+            self._screen.notify(f"{formats.count(shown - first + 1, 'line')} copied{cut}.", markup=False)
+            if pane.view.mark is not None:
+                pane.view.select()
+
+        self._screen.desk.in_thread(lambda: "\n".join(pane.text(first, shown)), told)
+
+    def do_save(self) -> None:
+        """Ask for a file name, and write the log there."""
+        from govma_console.tui.screens.ask import AskDialog
+
+        pane = self._screen.log_pane
+        feed = pane.feed
+        if feed is None:
+            return
+        default = Path.cwd() / f"{feed.record.operation}-{feed.record.id}.log"
+        lines = feed.file.count
+
+        def answered(result: dict[str, str] | None) -> None:
+            if result is not None:
+                path = Path(result["text"]).expanduser()
+                self._screen.desk.in_thread(lambda: _save(path, pane.text(0, lines - 1)), told)
+
+        def told(found: str | None, error: str) -> None:
+            self._screen.notify(found or error, severity="error" if error else "information", markup=False)
+
+        text = f"Writes {formats.count(lines, 'line')} of {feed.record.operation} {feed.record.id} to a new file."
+        self._screen.app.push_screen(AskDialog("Save the log", text, "Save", str(default)), answered)
+
+    def do_run_log(self) -> None:
+        """Show the log of the run that made the selected version."""
+        row = self._screen.situation.selected
+        record = self._screen.snapshot.run(row.manifest.run if row and row.manifest else None)
+        self._choose(record)
+        self._screen.go_to_pane("log")
+
+    def do_runs(self) -> None:
+        """Let somebody choose a run."""
+        from govma_console.tui.screens.runs import RunsScreen
+
+        def answered(run_id: str | None) -> None:
+            if run_id is not None:
+                self._choose(self._screen.snapshot.run(run_id))
+                self._screen.go_to_pane("log")
+
+        shown = self._screen.log_pane.feed
+        self._screen.app.push_screen(RunsScreen(self._screen.snapshot.runs, shown.record.id if shown else ""), answered)
+
+    def do_older(self) -> None:
+        """Show the log of the run before."""
+        self._step(1)
+
+    def do_newer(self) -> None:
+        """Show the log of the next run."""
+        self._step(-1)
+
+    def _step(self, step: int) -> None:
+        runs = self._screen.snapshot.runs
+        shown = self._screen.log_pane.feed
+        at = next((number for number, run in enumerate(runs) if shown and run.id == shown.record.id), 0)
+        self._choose(runs[min(max(0, at + step), len(runs) - 1)])
+        self._screen.go_to_pane("log", only_narrow=True)
+
+    def _choose(self, record: RunRecord | None) -> None:
+        if record is not None:
+            latest = self._screen.snapshot.active or self._screen.snapshot.runs[0]
+            self._screen.chosen_run = None if record.id == latest.id else record.id
+            self._screen.show_run(record)
+
+
+def _save(path: Path, lines: Iterable[str]) -> str:
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except FileExistsError:
+        raise RefusedError(f"{path} is there already; nothing was written. Choose another name.") from None
+    written = 0
+    with os.fdopen(fd, "w", encoding="utf-8", errors="replace") as file:
+        for line in lines:
+            file.write(line + "\n")
+            written += 1
+    return f"{formats.count(written, 'line')} written to {path}."

@@ -1,0 +1,172 @@
+"""The dialogs of deploy, rollback, promote and cancel: they say what would happen, from the plan of the core."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input
+
+from govma_console.tui import formats, plans
+from govma_console.tui.plans import DeployPlan, SwitchPlan
+from govma_console.tui.screens.dialog import Dialog, Result
+from govma_console.tui.snapshot import Snapshot, VersionRow
+from govma_console.tui.widgets.detail import commits
+from govma_console.tui.widgets.toggle import Toggle
+from govma_core.errors import RefusedError
+from govma_core.runs.record import RunRecord
+from govma_core.settings import Settings
+
+_MOST = 200
+
+
+class DeployDialog(Dialog):
+    """Deploy: the pending commits, another ref, rebuild, promote or not."""
+
+    heading = "Deploy"
+    verb = "Deploy"
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._settings = settings
+        self._ref: str | None = None
+
+    def options(self) -> list[Widget]:
+        """Give the choices."""
+        branch = f"{self._settings.remote}/{self._settings.branch}"
+        return [
+            Input(placeholder=f"branch, tag or commit (Enter); empty: {branch}", id="ref", compact=True),
+            Toggle("rebuild the assets even when a recorded build could be used", id="rebuild"),
+            Toggle("make it live", True, id="promote"),
+        ]
+
+    def opened(self) -> None:
+        """Fetch and compare."""
+        self._look()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Compare with another ref."""
+        event.stop()
+        self._ref = event.value.strip() or None
+        self._look()
+        self.query_one("#leave").focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Not what the plan is about any more: Enter looks again."""
+        event.stop()
+        if (event.value.strip() or None) != self._ref:
+            self.say(Content.assemble(("Press Enter to see what this ref would bring.", "$muted")), ready=False)
+
+    def _look(self) -> None:
+        self.say(Content.assemble((f"Fetching from {self._settings.remote} …", "$muted")), ready=False)
+        ref = self._ref
+        self.find_out(lambda: plans.plan_deploy(self._settings, ref), self._show)
+
+    def _show(self, plan: DeployPlan) -> None:
+        target = plan.target
+        lines = [
+            Content.assemble("Builds ", (target.short, "bold $text-accent"), f" {target.subject} ({target.author})"),
+            Content.assemble((f"as fetched at {formats.clock(plan.fetched)}", "$muted")),
+            Content.assemble("Live now: ", plan.live or "nothing"),
+            Content(""),
+        ]
+        if plan.commits is None:
+            why = "its commit is not recorded" if plan.live else "nothing is live"
+            lines.append(Content(f"What is pending cannot be listed: {why}."))
+        elif not plan.commits and not plan.undone:
+            lines.append(Content("Nothing is pending: this commit is live. A deploy would build it again."))
+        lines += commits("Brings", plan.commits or [], _MOST)
+        lines += commits("Takes back what is live and not in it,", plan.undone or [], _MOST)
+        self.say(Content("\n").join(lines), ready=True)
+
+    def result(self) -> Result:
+        """Give the arguments of the operation."""
+        return {
+            "ref": self._ref,
+            "rebuild": self.query_one("#rebuild", Toggle).value,
+            "promote": self.query_one("#promote", Toggle).value,
+        }
+
+
+class SwitchDialog(Dialog):
+    """Rollback and promote: from which version to which, what that undoes, whether the target was ever live."""
+
+    def __init__(self, settings: Settings, snapshot: Snapshot, operation: str, target: VersionRow | None) -> None:
+        super().__init__()
+        self.heading = self.verb = "Rollback" if operation == "rollback" else "Promote"
+        self._settings, self._snapshot, self._target = settings, snapshot, target
+        self._plan: SwitchPlan | None = None
+
+    def opened(self) -> None:
+        """Compare the two versions."""
+        self.say(Content.assemble(("Comparing …", "$muted")), ready=False)
+        self.find_out(self._find, self._show)
+
+    def _find(self) -> SwitchPlan:
+        target = self._target or plans.rollback_target(self._settings, self._snapshot)
+        if target is None:
+            raise RefusedError(
+                "No record tells which version was live before this one. Select the version to go back to, "
+                "then press r again."
+            )
+        return plans.plan_switch(self._settings, self._snapshot, target)
+
+    def _show(self, plan: SwitchPlan) -> None:
+        self._plan = plan
+        target = plan.target
+        lines = [
+            Content.assemble(("from ", "$muted"), (plan.source or "nothing", "bold")),
+            self._about(self._snapshot.current),
+            Content.assemble(("to   ", "$muted"), (target.name, "bold $text-success")),
+            self._about(target),
+            Content(""),
+        ]
+        if plan.last_live:
+            lines.append(Content(f"It was live last {formats.moment(plan.last_live)}."))
+        elif plan.ever_live:
+            lines.append(Content("It was live before; when is not recorded."))
+        else:
+            lines.append(Content.assemble(("It was never live, as far as is recorded.", "bold $text-warning")))
+        if not target.complete:
+            lines.append(Content.assemble(("It is incomplete, and cannot be made live.", "bold $text-error")))
+        lines.append(Content(""))
+        if plan.undone is None or plan.added is None:
+            lines.append(Content.assemble((f"What changes is not known: {plan.why_unknown}.", "$text-warning")))
+        elif not plan.undone and not plan.added:
+            lines.append(Content("Both were made from the same commit."))
+        else:
+            lines += commits("Undoes", plan.undone, _MOST)
+            lines += commits("Brings", plan.added, _MOST)
+        self.say(Content("\n").join(lines), ready=target.complete and not target.current)
+
+    @staticmethod
+    def _about(row: VersionRow | None) -> Content:
+        manifest = row.manifest if row else None
+        said = f"{manifest.commit[:9]} {manifest.subject}" if manifest else "(no commit is recorded)"
+        return Content.assemble((f"     {said}", "$muted"))
+
+    def result(self) -> Result:
+        """Give the arguments of the operation: the very version that was shown."""
+        return {"version": self._plan.target.name} if self._plan else None
+
+
+class CancelDialog(Dialog):
+    """Ask a run to stop."""
+
+    heading = "Cancel the run"
+    verb = "Ask it to stop"
+    danger = True
+
+    def __init__(self, run: RunRecord, stage: str) -> None:
+        super().__init__()
+        self._run, self._stage = run, stage
+
+    def opened(self) -> None:
+        """Say whose run that is."""
+        run = self._run
+        during = f", now in stage {self._stage}" if self._stage else ""
+        self.say(
+            f"{run.operation} {run.id}, started {formats.moment(run.created)} by {run.by} ({run.origin}){during}.\n\n"
+            "It is asked to stop at its next safe point, and cleans up. What is live stays live; once the link is "
+            "being switched it can no longer be stopped.",
+            ready=True,
+        )

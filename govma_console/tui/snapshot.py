@@ -1,0 +1,199 @@
+"""Everything the main screen shows, read from the disk in one go and frozen. Read in a thread, drawn anywhere."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from govma_console.tui import disk
+from govma_core.errors import GovmaError
+from govma_core.runs.lock import Holder, lock_holder
+from govma_core.runs.record import RunRecord, RunStore
+from govma_core.settings import Settings
+from govma_core.versions.history import History, Promotion
+from govma_core.versions.manifest import Manifest, ManifestStore
+from govma_core.versions.store import Pointer, VersionStore
+
+T = TypeVar("T")
+_MOST_RUNS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """One version as the table shows it. `made` is seconds since the epoch, 0 when the name tells no time."""
+
+    name: str
+    made: float
+    complete: bool
+    current: bool
+    was_live: bool
+    pinned: str | None
+    manifest: Manifest | None
+
+    @property
+    def state(self) -> str:
+        """Give the state in a word; a pinned version says so."""
+        if not self.complete:
+            return "incomplete"
+        if self.pinned is not None:
+            return "pinned"
+        if self.manifest is None:
+            return "unknown"
+        return "good" if self.manifest.result in ("", "published") else self.manifest.result
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The state of a site at one moment. `problems` are sentences an operator should look at."""
+
+    at: float
+    host: str
+    pointer: Pointer
+    versions: tuple[VersionRow, ...]
+    promotions: tuple[Promotion, ...]
+    holder: Holder | None
+    runs: tuple[RunRecord, ...]
+    """The latest first."""
+    hold: str
+    read_only: str
+    """Why nothing can be changed from here; '' when it can."""
+    problems: tuple[str, ...]
+
+    @property
+    def current(self) -> VersionRow | None:
+        """Give the version that is live."""
+        return next((row for row in self.versions if row.current), None)
+
+    @property
+    def active(self) -> RunRecord | None:
+        """Give the run that is going on."""
+        return next((run for run in self.runs if not run.ended), None)
+
+    def version(self, name: str | None) -> VersionRow | None:
+        """Give a version by its name."""
+        return next((row for row in self.versions if row.name == name), None)
+
+    def run(self, run_id: str | None) -> RunRecord | None:
+        """Give a run by its id."""
+        return next((run for run in self.runs if run.id == run_id), None)
+
+
+EMPTY = Snapshot(0.0, "", Pointer(None, None), (), (), None, (), "", "", ())
+
+
+@dataclass
+class SnapshotReader:
+    """Reads snapshots; what has not changed on the disk since the last one is not read again. Not thread-safe."""
+
+    settings: Settings
+    _runs: dict[str, tuple[tuple[int, int], RunRecord]] = field(default_factory=dict)
+    _manifests: dict[str, tuple[tuple[int, int], Manifest | None]] = field(default_factory=dict)
+
+    def read(self) -> Snapshot:
+        """Give the present state; what cannot be read is left out, and said in `problems`."""
+        settings = self.settings
+        problems: list[str] = []
+        store = VersionStore(settings.versions_dir)
+        try:
+            pointer, found = store.pointer(), store.versions()
+        except (GovmaError, OSError) as error:
+            problems.append(_sentence(error))
+            pointer, found = Pointer(None, None), []
+        if pointer.problem:
+            problems.append(pointer.problem)
+        nothing: tuple[Promotion, ...] = ()
+        promotions = _guarded(lambda: tuple(History(settings.state_dir).read()), nothing, problems)
+        unpinned: dict[str, str] = {}
+        pins = _guarded(lambda: disk.pins(settings), unpinned, problems)
+        was_live = {name for promotion in promotions for name in (promotion.version, promotion.previous)}
+        rows = tuple(
+            VersionRow(
+                version.name,
+                version.made.astimezone().timestamp() if version.made else 0.0,
+                version.complete,
+                version.name == pointer.version,
+                version.name in was_live or version.name == pointer.version,
+                pins.get(version.name),
+                _guarded(partial(self._manifest, version.name), None, problems),
+            )
+            for version in found
+        )
+        return Snapshot(
+            time.time(),
+            socket.gethostname(),
+            pointer,
+            rows,
+            promotions,
+            _guarded(lambda: lock_holder(settings.state_dir), None, problems),
+            _guarded(self._all_runs, (), problems),
+            "",
+            read_only(settings),
+            tuple(dict.fromkeys(problems)),
+        )
+
+    def _manifest(self, name: str) -> Manifest | None:
+        stamp = _stamp(self.settings.state_dir / "versions" / f"{name}.json")
+        if stamp is None:
+            return None
+        known = self._manifests.get(name)
+        if known is None or known[0] != stamp:
+            known = self._manifests[name] = (stamp, ManifestStore(self.settings.state_dir).read(name))
+        return known[1]
+
+    def _all_runs(self) -> tuple[RunRecord, ...]:
+        store = RunStore(self.settings.state_dir)
+        found = []
+        for run_id in store.ids()[:_MOST_RUNS]:
+            stamp = _stamp(store.path(run_id) / "run.json")
+            known = self._runs.get(run_id)
+            if stamp is None:
+                continue
+            if known is None or known[0] != stamp or not known[1].ended:
+                try:
+                    known = (stamp, store.read(run_id))
+                except GovmaError:
+                    continue
+                self._runs[run_id] = known
+            found.append(known[1])
+        return tuple(found)
+
+
+def _guarded(read: Callable[[], T], otherwise: T, problems: list[str]) -> T:
+    """Give what `read` gives; an error becomes a sentence among the problems, and `otherwise` is given."""
+    try:
+        return read()
+    except (GovmaError, OSError) as error:
+        problems.append(_sentence(error))
+        return otherwise
+
+
+def read_only(settings: Settings) -> str:
+    """Say why nothing can be changed by this user; '' when it can."""
+    state = settings.state_dir
+    place = next((path for path in (state / "runs", state, *state.parents) if path.exists()), Path("/"))
+    if not os.access(place, os.W_OK | os.X_OK):
+        return f"Read-only: {place} cannot be written by this user. Run as root to change anything."
+    if settings.versions_dir.is_dir() and not os.access(settings.versions_dir, os.W_OK | os.X_OK):
+        return f"Read-only: {settings.versions_dir} cannot be written by this user. Run as root to change anything."
+    return ""
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        info = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return info.st_mtime_ns, info.st_ino
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError):
+        named = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        return f"{named}{error.strerror or error}."
+    return str(error)

@@ -1,0 +1,77 @@
+"""How far a run is: its stages with their times, progress, and when it should end, by earlier runs."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from govma_console.tui.formats import duration
+from govma_core.events import Event, Progress, RunFinished, StageFinished, StageStarted
+from govma_core.runs.record import RunRecord
+from govma_core.text import clean_line
+
+_EARLIER_RUNS = 5
+
+
+@dataclass(slots=True)
+class Stage:
+    """One stage: when it began (epoch seconds), its outcome ('' while it goes on) and how long it took."""
+
+    name: str
+    began: float
+    outcome: str = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class RunProgress:
+    """What the events of one run tell about its progress; fed in order."""
+
+    stages: list[Stage] = field(default_factory=list)
+    progress: Progress | None = None
+    finished: RunFinished | None = None
+
+    def take(self, event: Event) -> None:
+        """Take up one event that is not a log line."""
+        match event:
+            case StageStarted(at, stage):
+                self.stages.append(Stage(clean_line(str(stage)), at))
+                self.progress = None
+            case StageFinished(_, stage, outcome, seconds, _):
+                for found in reversed(self.stages):
+                    if found.name == stage and not found.outcome:
+                        found.outcome, found.seconds = outcome, seconds
+                        break
+                self.progress = None
+            case Progress():
+                self.progress = event
+            case RunFinished():
+                self.finished = event
+
+    def amount(self) -> str:
+        """Give how far the current stage is: `1,204 of 5,283 files`; '' when it does not say."""
+        if self.progress is None:
+            return ""
+        done, total, unit = self.progress.done, self.progress.total, clean_line(str(self.progress.unit))
+        return f"{done:,} of {total:,} {unit}" if total else f"{done:,} {unit}"
+
+
+def usual_seconds(runs: Iterable[RunRecord], like: RunRecord) -> float | None:
+    """Give how long a run like this one takes, by the last ones that ended well; None while that is not known."""
+    taken = [
+        run.finished - run.started
+        for run in runs
+        if run.operation == like.operation and run.state == "ok" and run.started and run.id != like.id
+    ][:_EARLIER_RUNS]
+    return statistics.median(taken) if taken else None
+
+
+def remaining(run: RunRecord, usual: float | None, now: float) -> str:
+    """Give when a run should end, in words; '' when nothing is known."""
+    if usual is None or not run.started or run.ended:
+        return ""
+    left = run.started + usual - now
+    if left < 0:
+        return f"longer than usual ({duration(usual)})"
+    return f"about {duration(max(1.0, round(left)))} left"

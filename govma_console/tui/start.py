@@ -1,0 +1,38 @@
+"""Starts the terminal app; the only module that anything outside this package imports."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+
+from govma_console.commands.settings import effective
+from govma_console.output import warn
+from govma_console.tui.snapshot import Snapshot, SnapshotReader
+from govma_core.errors import ConfigurationError, ExitCode
+
+
+def run(given: argparse.Namespace) -> int:
+    """Run the app until somebody leaves it; give the exit code. Needs a terminal on standard input and error."""
+    try:
+        settings = effective(given)
+    except ConfigurationError as error:
+        from govma_console.tui.problem import ProblemApp
+
+        return ProblemApp(str(error)).run() or ExitCode.CONFIGURATION
+    found: list[Snapshot] = []
+    # While textual is being imported the disk is read.
+    reading = threading.Thread(target=lambda: found.append(SnapshotReader(settings).read()), daemon=True)
+    reading.start()
+    from govma_console.tui.app import ConsoleApp
+    from govma_console.tui.desk import Desk
+
+    reading.join(timeout=0.5)
+    desk = Desk(settings, found[0] if found else None)
+    app = ConsoleApp(desk)
+    code = app.run()
+    if desk.farewell:
+        warn(desk.farewell)
+    if app.fault:
+        warn(f"govma-console: {app.fault}")
+        return ExitCode.FAILED
+    return int(code or 0)

@@ -1,0 +1,114 @@
+"""The columns of the version table: what each says, how it sorts, and which give way when it gets narrow."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from govma_console.tui import formats
+from govma_console.tui.disk import Sizes
+from govma_console.tui.snapshot import VersionRow
+
+GAP = 1
+_FLEXIBLE_LEAST = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column; width 0 takes what is left. `keep` says which go first when there is no room: the lowest."""
+
+    key: str
+    title: str
+    width: int
+    keep: int
+    text: Callable[[VersionRow, Sizes | None], str]
+    order: Callable[[VersionRow, Sizes | None], Any]
+    right: bool = False
+
+
+def _manifest_text(name: str) -> Callable[[VersionRow, Sizes | None], str]:
+    return lambda row, sizes: getattr(row.manifest, name) if row.manifest else ""
+
+
+def _text_order(name: str) -> Callable[[VersionRow, Sizes | None], Any]:
+    return lambda row, sizes: getattr(row.manifest, name).casefold() if row.manifest else ""
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column(
+        "made",
+        "Version",
+        16,
+        9,
+        lambda row, sizes: formats.moment(row.made) or row.name,
+        lambda row, sizes: row.name,
+    ),
+    Column(
+        "commit",
+        "Commit",
+        9,
+        6,
+        lambda row, sizes: row.manifest.commit[:9] if row.manifest else "-",
+        _text_order("commit"),
+    ),
+    Column(
+        "subject",
+        "Subject",
+        0,
+        9,
+        lambda row, sizes: row.manifest.subject if row.manifest else "(made by another tool)",
+        _text_order("subject"),
+    ),
+    Column("author", "Author", 12, 2, _manifest_text("author"), _text_order("author")),
+    Column("age", "Age", 4, 5, lambda row, sizes: formats.age(row.made), lambda row, sizes: -row.made, right=True),
+    Column(
+        "size",
+        "Size",
+        6,
+        7,
+        lambda row, sizes: formats.size(sizes.size) if sizes else "…",
+        lambda row, sizes: sizes.size if sizes else -1,
+        right=True,
+    ),
+    Column(
+        "exclusive",
+        "Only it",
+        7,
+        3,
+        lambda row, sizes: formats.size(sizes.exclusive) if sizes else "…",
+        lambda row, sizes: sizes.exclusive if sizes else -1,
+        right=True,
+    ),
+    Column("state", "State", 10, 8, lambda row, sizes: row.state, lambda row, sizes: row.state),
+    Column("by", "By", 10, 1, _manifest_text("by"), _text_order("by")),
+)
+
+
+def fit(width: int, columns: Sequence[Column] = COLUMNS) -> list[tuple[Column, int]]:
+    """Give the columns that have room in `width` cells, each with its width."""
+    kept = list(columns)
+
+    def left() -> int:
+        return width - sum(column.width for column in kept) - GAP * (len(kept) - 1)
+
+    while left() < _FLEXIBLE_LEAST and len(kept) > 2:
+        kept.remove(min((column for column in kept if column.width), key=lambda column: column.keep))
+    return [(column, column.width or max(1, left())) for column in kept]
+
+
+def matches(row: VersionRow, wanted: str) -> bool:
+    """Tell whether a filter's words are all found somewhere in a row, whatever their case and accents."""
+    manifest = row.manifest
+    texts = [row.name, row.state, "live" if row.current else ""]
+    if manifest:
+        texts += [manifest.commit, manifest.subject, manifest.author, manifest.by, manifest.ref]
+    text = _plain("\n".join(texts))
+    return all(word in text for word in _plain(wanted).split())
+
+
+def _plain(text: str) -> str:
+    """Give a text without case and accents: who looks for `video` means `vídeo`, too."""
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(character for character in apart if not unicodedata.combining(character))

@@ -1,0 +1,130 @@
+"""All about the selected version."""
+
+from __future__ import annotations
+
+import textwrap
+
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from govma_console.tui import formats
+from govma_console.tui.disk import Sizes
+from govma_console.tui.plans import CommitLine, SwitchPlan
+from govma_console.tui.snapshot import EMPTY, Snapshot, VersionRow
+
+_MOST_COMMITS = 12
+_INDENT = 10
+
+
+class Detail(VerticalScroll, can_focus=True):
+    """The manifest of a version, its place in history, and what lies between it and the live one."""
+
+    def compose(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
+        """Make the text."""
+        yield Static("", id="detail-text")
+
+    def show(self, snapshot: Snapshot, row: VersionRow | None, sizes: Sizes | None, plan: SwitchPlan | None) -> None:
+        """Show a version; `plan` is None while it is being found out."""
+        self._shown = snapshot, row, sizes, plan
+        width = max(30, (self.scrollable_content_region.width or self.app.size.width) - 1)
+        content = _empty() if row is None else _content(snapshot, row, sizes, plan, width)
+        self.query_one("#detail-text", Static).update(content)
+
+    def on_resize(self) -> None:
+        """Break the lines anew."""
+        self.show(*self._shown)
+
+    _shown: tuple[Snapshot, VersionRow | None, Sizes | None, SwitchPlan | None] = (EMPTY, None, None, None)
+
+
+def _empty() -> Content:
+    return Content.assemble(("No version is selected.", "$muted"))
+
+
+def _content(snapshot: Snapshot, row: VersionRow, sizes: Sizes | None, plan: SwitchPlan | None, width: int) -> Content:
+    lines = [Content.assemble((row.name, "bold"), ("  ● live" if row.current else "", "bold $text-success"))]
+    manifest = row.manifest
+    if manifest:
+        fields = [("Commit", f"{manifest.commit[:12]} {manifest.subject}")]
+        fields.append(("Author", f"{manifest.author}, {formats.moment(manifest.committed)}"))
+    else:
+        fields = [("Made by", "another tool (no manifest): its commit is not known")]
+    fields.append(("State", row.pinned or row.state))
+    fields.append(("Size", _sizes(sizes)))
+    fields += [("Live", text) for text in _lived(snapshot, row)]
+    lines += [part for name, text in fields for part in _field(name, text, width)]
+    # What a rollback would undo stands before what is only good to know.
+    between = _between(row, plan)
+    lines += [Content(""), *between, Content("")] if between else []
+    lines += [part for name, text in _origin(snapshot, row) for part in _field(name, text, width)]
+    return Content("\n").join(lines)
+
+
+def _origin(snapshot: Snapshot, row: VersionRow) -> list[tuple[str, str]]:
+    manifest = row.manifest
+    if manifest is None:
+        return []
+    took = f", took {formats.duration(manifest.finished - manifest.started)}" if manifest.finished else ""
+    run = snapshot.run(manifest.run)
+    return [
+        ("Deployed", f"{formats.moment(manifest.started)} by {manifest.by} ({manifest.origin}){took}"),
+        ("Ref", manifest.ref or "the configured branch"),
+        ("Run", f"{manifest.run}, {f'{run.state} (o shows its log)' if run else 'record gone'}"),
+        ("Assets", f"{manifest.assets or '?'}, builder {manifest.builder or '?'}"),
+        ("Files", f"{manifest.files:,}, {formats.size(manifest.bytes)} in all"),
+    ]
+
+
+def _field(name: str, text: str, width: int) -> list[Content]:
+    first, *more = textwrap.wrap(text, width - _INDENT) or [""]
+    return [Content.assemble((f"{name:9} ", "$muted"), first), *(Content(" " * _INDENT + part) for part in more)]
+
+
+def _sizes(sizes: Sizes | None) -> str:
+    if sizes is None:
+        return "not measured yet"
+    cells = 10
+    own = round(cells * sizes.exclusive / sizes.size) if sizes.size else 0
+    bar = "█" * own + "░" * (cells - own)
+    return (
+        f"{formats.size(sizes.size)}  {bar}  {formats.size(sizes.exclusive)} only it, "
+        f"{formats.size(sizes.shared)} shared"
+    )
+
+
+def _lived(snapshot: Snapshot, row: VersionRow) -> list[str]:
+    times = [promotion for promotion in snapshot.promotions if promotion.version == row.name]
+    if not times:
+        return ["was live, when is not recorded" if row.was_live else "never"]
+    shown = [f"{formats.moment(promotion.at)}, {promotion.how} by {promotion.by}" for promotion in times[-3:][::-1]]
+    return shown + ([f"and {len(times) - 3} times before"] if len(times) > 3 else [])
+
+
+def _between(row: VersionRow, plan: SwitchPlan | None) -> list[Content]:
+    if row.current:
+        return []
+    if plan is None:
+        return [Content.assemble(("Comparing with the live version …", "$muted"))]
+    if plan.undone is None or plan.added is None:
+        return [Content.assemble((f"Not compared with the live version: {plan.why_unknown}.", "$muted"))]
+    if not plan.undone and not plan.added:
+        return [Content("The same commit as the live version.")]
+    return [
+        *commits("Going back to it would undo", plan.undone),
+        *commits("Making it live would add", plan.added),
+    ]
+
+
+def commits(title: str, found: list[CommitLine], most: int = _MOST_COMMITS) -> list[Content]:
+    """Give commits as lines under a title, not more than `most` of them; nothing when there are none."""
+    if not found:
+        return []
+    lines = [Content.assemble((f"{title} {formats.count(len(found), 'commit')}:", "bold"))]
+    for commit in found[:most]:
+        lines.append(
+            Content.assemble((f"  {commit.short} ", "$text-accent"), commit.subject, (f"  {commit.author}", "$muted"))
+        )
+    if len(found) > most:
+        lines.append(Content.assemble((f"  … and {len(found) - most} more", "$muted")))
+    return lines

@@ -1,0 +1,143 @@
+"""The log of one run: what run it is, its stages, the lines, and where in them we are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from govma_console.tui import formats
+from govma_console.tui.logfile import LogFile
+from govma_console.tui.stages import RunProgress, remaining, usual_seconds
+from govma_console.tui.widgets.log_view import LogView
+from govma_console.tui.widgets.stage_line import StageLine
+from govma_core.runs.record import RunRecord, RunStore
+
+_STATES = {"ok": "$text-success", "running": "bold $text-accent", "starting": "bold $text-accent"}
+
+
+@dataclass
+class Feed:
+    """One run with its log file and what its events told so far."""
+
+    record: RunRecord
+    file: LogFile
+    progress: RunProgress = field(default_factory=RunProgress)
+
+    @classmethod
+    def of(cls, store: RunStore, record: RunRecord) -> Feed:
+        """Open the log of a run."""
+        progress = RunProgress()
+        return cls(record, LogFile(store.path(record.id) / "events.jsonl", progress.take), progress)
+
+
+class LogPane(Vertical):
+    """Shows a Feed."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self.feed: Feed | None = None
+        self.usual: float | None = None
+        self._title = self._hint = ""
+
+    def compose(self) -> ComposeResult:
+        """Make the parts."""
+        yield Static("", id="log-title")
+        yield StageLine(id="log-stages")
+        yield LogView(id="log")
+        yield Input(placeholder="search in the log (Enter finds, Esc leaves)", id="log-search")
+        yield Static("", id="log-hint")
+
+    def on_mount(self) -> None:
+        """Hide the search until it is asked for."""
+        self.query_one("#log-search").display = False
+        self.bring_up_to_date()
+
+    @property
+    def view(self) -> LogView:
+        """Give the viewer."""
+        return self.query_one("#log", LogView)
+
+    def show(self, feed: Feed | None, runs: Iterable[RunRecord]) -> None:
+        """Show the log of another run."""
+        if self.feed is not None and self.feed is not feed:
+            self.feed.file.close()
+        self.feed = feed
+        self.usual = usual_seconds(runs, feed.record) if feed else None
+        self.view.show(feed.file if feed else None)
+        self.bring_up_to_date()
+
+    def take_up(self) -> bool:
+        """Take up new lines; give whether there are more to take up at once."""
+        if self.feed is None:
+            return False
+        before = self.feed.file.count
+        more = self.feed.file.update()
+        if self.feed.file.count != before:
+            self.view.grown()
+        self.bring_up_to_date()
+        return more
+
+    def bring_up_to_date(self) -> None:
+        """Draw title, stages and hint again where they changed."""
+        feed = self.feed
+        title = self._title_line(feed)
+        if title.markup != self._title:
+            self._title = title.markup
+            self.query_one("#log-title", Static).update(title)
+        self.query_one(StageLine).show(feed.record if feed else None, feed.progress if feed else RunProgress())
+        hint = self._hint_line(feed)
+        if hint.markup != self._hint:
+            self._hint = hint.markup
+            self.query_one("#log-hint", Static).update(hint)
+
+    def _title_line(self, feed: Feed | None) -> Content:
+        if feed is None:
+            return Content.assemble(("No run yet. ", "bold"), ("Its log will be shown here.", "$muted"))
+        run = feed.record
+        left = remaining(run, self.usual, time.time()) if feed.progress.finished is None else ""
+        return Content.assemble(
+            (f"{run.operation} ", "bold"),
+            (run.state, _STATES.get(run.state, "bold $text-error")),
+            (f"  {left}" if left else "", "bold"),
+            (f"  {run.id} by {run.by} ({run.origin})  {formats.moment(run.created)}", "$muted"),
+        )
+
+    def _hint_line(self, feed: Feed | None) -> Content:
+        if feed is None:
+            return Content("")
+        if feed.file.problem:
+            return Content.assemble((feed.file.problem, "$text-warning"))
+        view = self.view
+        parts: list[tuple[str, str]] = []
+        if view.following:
+            parts.append(("following", "$text-success") if not feed.record.ended else ("end of the log", "$muted"))
+        else:
+            parts.append((f"paused at line {view.cursor + 1:,}", "bold $text-warning"))
+            if view.behind and not feed.record.ended:
+                parts.append((f"  +{formats.count(view.behind, 'line')}: G follows", "bold $text-warning"))
+        parts.append((f"  {formats.count(feed.file.count, 'line')}", "$muted"))
+        if view.mark is not None:
+            first, last = view.chosen
+            parts.append((f"  {formats.count(last - first + 1, 'line')} selected: y copies", "bold"))
+        if view.pattern is not None:
+            parts.append((f"  /{self.query_one('#log-search', Input).value}", "$text-accent"))
+        return Content.assemble(*parts)
+
+    def on_log_view_changed(self) -> None:
+        """Say where we are."""
+        self.bring_up_to_date()
+
+    def text(self, first: int, last: int) -> Iterator[str]:
+        """Give lines as they are copied and saved."""
+        if self.feed is not None:
+            for batch in self.feed.file.scan(first):
+                for number, line in batch:
+                    if number > last:
+                        return
+                    yield line.written(timestamps=self.view.timestamps)

@@ -1,0 +1,127 @@
+"""A site that never changes, for pictures: the app over data that is made up, at a time that stands still."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from govma_console.tui.desk import Desk
+from govma_console.tui.disk import DiskUse, Sizes
+from govma_console.tui.plans import CommitLine, SwitchPlan
+from govma_console.tui.screens.main import MainScreen
+from govma_console.tui.snapshot import Snapshot, VersionRow
+from govma_core.events import Event, LogLine, Progress, StageFinished, StageStarted, to_json
+from govma_core.runs.record import RunRecord
+from govma_core.settings import load
+from govma_core.versions.history import Promotion
+from govma_core.versions.manifest import Manifest
+from govma_core.versions.store import Pointer
+from tests.support.histories import PEOPLE, SUBJECTS
+
+NOW = 1_700_000_000.0
+_NAMES = [f"data-build--2023-11-{day:02d}-09h30m00s" for day in (14, 13, 10, 8, 2)]
+
+
+class StillDesk(Desk):
+    """A desk over one snapshot; nothing is read, watched or measured."""
+
+    def __init__(self, state_dir: Path, snapshot: Snapshot) -> None:
+        super().__init__(load({}, flags={"state_dir": str(state_dir)}).settings, snapshot)
+        self.use = DiskUse(
+            38 << 30,
+            100 << 30,
+            {name: Sizes(61 << 20, (9 + 7 * at) << 20, (52 - 7 * at) << 20) for at, name in enumerate(_NAMES)},
+            290 << 20,
+            305 << 20,
+        )
+
+    def begin(self, screen: MainScreen) -> None:
+        self._screen = screen
+        assert self._first is not None
+        screen.take_snapshot(self._first)
+
+    def refresh(self) -> None:
+        pass
+
+    def comparison(self, snapshot: Snapshot, row: VersionRow | None) -> SwitchPlan | None:
+        if row is None or row.current:
+            return None
+        undone = [CommitLine(f"{at:09x}", SUBJECTS[at], "Ana Moura") for at in range(2)]
+        return SwitchPlan(snapshot.pointer.version or "", row, undone, [], NOW, True)
+
+
+def snapshot(*, running: bool) -> Snapshot:
+    """Give a state of the site: five versions, the second one live; with a run going on, or not."""
+    rows = tuple(_row(name, at) for at, name in enumerate(_NAMES))
+    run = RunRecord(
+        id="20231114-220000-0abc",
+        operation="deploy",
+        arguments={},
+        by="bruno",
+        origin="http",
+        created=NOW - 42,
+        started=NOW - 42,
+        state="running" if running else "ok",
+        finished=0.0 if running else NOW - 2,
+        message="" if running else f"{_NAMES[0]} is live.",
+    )
+    live = Promotion(NOW - 7200, _NAMES[1], _NAMES[0], "rollback", "ana", "20231114-200000-0001")
+    earlier = RunRecord(
+        id="20231113-080000-0001",
+        operation="deploy",
+        arguments={},
+        by="ana",
+        origin="cli",
+        created=NOW - 90_000,
+        started=NOW - 90_000,
+        finished=NOW - 89_940,
+        state="ok",
+    )
+    return Snapshot(NOW, "prod-web-1", Pointer(_NAMES[1], _NAMES[1]), rows, (live,), None, (run, earlier), "", "", ())
+
+
+def write_log(state_dir: Path) -> None:
+    """Write the log of the run that is in the snapshot."""
+    folder = state_dir / "runs" / "20231114-220000-0abc"
+    folder.mkdir(parents=True)
+    events: list[Event] = [
+        StageStarted(NOW - 42, "preflight"),
+        StageFinished(NOW - 41, "preflight", "ok", 0.4),
+        StageStarted(NOW - 41, "source"),
+        LogLine(NOW - 41, "warning", "The checkout was not on main; it goes back there."),
+        StageFinished(NOW - 40, "source", "ok", 1.2, "0123456 Nova página da ouvidoria"),
+        StageStarted(NOW - 40, "assets"),
+        *(LogLine(NOW - 40 + at, "output", f"[{at:2}%] compiling resources/css/site-{at}.css …") for at in range(30)),
+        LogLine(NOW - 5, "error", "resources/js/menu.js: Unexpected token (12:3)"),
+        Progress(NOW - 4, "assets", 1204, 5283, "files"),
+    ]
+    (folder / "events.jsonl").write_text("".join(to_json(event) + "\n" for event in events))
+
+
+def normalized(svg: str) -> str:
+    """Give a picture without what differs from one to the next of the same screen."""
+    return re.sub(r"terminal-\d+", "terminal", svg)
+
+
+def _row(name: str, at: int) -> VersionRow:
+    manifest = Manifest(
+        version=name,
+        run="20231114-220000-0abc",
+        commit=f"{at + 1:x}" * 40,
+        subject=SUBJECTS[at],
+        author="Ana Beatriz Moura",
+        committed=NOW - 90_000 * (at + 1),
+        ref="main",
+        by=PEOPLE[at % 4],
+        origin="cli",
+        started=NOW - 86_400 * (at + 1),
+        finished=NOW - 86_400 * (at + 1) + 31,
+        assets="built",
+        builder="docker",
+        files=5283,
+        bytes=60 << 20,
+        result="published",
+    )
+    pinned = "pinned by ana: before the election" if at == 3 else None
+    known = manifest if at != 4 else None
+    return VersionRow(name, NOW - 86_400 * (at + 1) + 37_000, at != 2, at == 1, at < 3, pinned, known)

@@ -1,0 +1,99 @@
+"""Sizes, dedupe, prune and pins from the app."""
+
+from __future__ import annotations
+
+from govma_console.tui.screens.disk_dialogs import DedupeDialog, PruneDialog
+from govma_core.versions.pins import PinStore
+from tests.support.console import Driven, drive
+from tests.support.sites import Site
+
+
+def test_sizes_fill_in_and_are_there_at_once_the_next_time(past: Site) -> None:
+    sizes: list[int] = []
+
+    async def fill(app: Driven) -> None:
+        await app.until(lambda: app.main.desk.use and app.main.desk.use.real, "the account")
+        sizes.extend(found.size for found in app.main.desk.sizes.values())
+        assert "links save" in app.text() or app.main.desk.use is not None
+        await app.press("4")
+        await app.sees("Disk that only this version uses  last")
+
+    async def again(app: Driven) -> None:
+        assert len(app.main.desk.sizes) == 4
+
+    drive(past.settings, fill)
+    assert len(sizes) == 4
+    assert min(sizes) > 0
+    drive(past.settings, again)
+
+
+def test_dedupe_says_what_it_would_free_and_frees_it(past: Site) -> None:
+    names = [version.name for version in past.store.versions()]
+    one, other = (past.settings.versions_dir / name / "html/extra.bin" for name in names[1:3])
+    for path in (one, other):
+        path.write_bytes(b"x" * 50_000)
+
+    async def scenario(app: Driven) -> None:
+        await app.press("u")
+        assert isinstance(app.app.screen, DedupeDialog)
+        await app.sees("Would free")
+        assert app.app.focused is not None
+        assert app.app.focused.id == "leave"
+        await app.press("tab", "enter")
+        before = app.main.desk.use
+        await app.sees("dedupe ok")
+        await app.until(lambda: app.main.desk.use is not before, "the account after it")
+        await app.press("1", "u")
+        await app.sees("Nothing to do")
+        assert app.app.screen.query_one("#do").disabled
+        await app.press("escape")
+
+    drive(past.settings, scenario)
+    assert one.stat().st_ino == other.stat().st_ino
+
+
+def test_prune_removes_only_after_the_word_was_typed(past: Site) -> None:
+    past.flags["keep_versions"] = 1
+    before = [version.name for version in past.store.versions()]
+
+    async def scenario(app: Driven) -> None:
+        await app.press("x")
+        assert isinstance(app.app.screen, PruneDialog)
+        await app.sees("Removes 2 versions, frees")
+        shown = app.text()
+        assert "was live before" in shown
+        assert "REMOVE" in shown
+        button = app.app.screen.query_one("#do")
+        assert button.disabled
+        app.app.screen.set_focus(app.app.screen.query_one("#confirm"))
+        await app.type("remove 1")
+        await app.press("enter")
+        assert button.disabled
+        assert isinstance(app.app.screen, PruneDialog)
+        await app.press("backspace", "2")
+        assert not button.disabled
+        await app.press("enter")
+        await app.sees("prune ok")
+        await app.until(lambda: len(app.main.snapshot.versions) == 2, "the table without them")
+
+    drive(past.settings, scenario)
+    assert [version.name for version in past.store.versions()] == before[:2]
+
+
+def test_a_pin_is_set_with_its_reason_and_taken_away(past: Site) -> None:
+    store = PinStore(past.settings.state_dir)
+
+    async def scenario(app: Driven) -> None:
+        name = app.table.cursor
+        await app.press("i")
+        await app.type("release of the year")
+        await app.press("enter")
+        await app.sees("pinned")
+        await app.until(lambda: app.main.snapshot.version(name).pinned, "the pin")  # type: ignore[union-attr]
+        assert store.read()[name or ""].reason == "release of the year"
+        await app.press("i")
+        await app.sees("Without the pin, prune may remove it.")
+        await app.press("tab", "enter")
+        await app.until(lambda: not store.read(), "the end of the pin")
+
+    drive(past.settings, scenario)

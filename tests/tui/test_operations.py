@@ -1,0 +1,182 @@
+"""Operations from the app: the dialog says what will happen, Cancel has the focus, the run really happens."""
+
+from __future__ import annotations
+
+import os
+
+from govma_console.tui.screens.operations import CancelDialog, DeployDialog, SwitchDialog
+from govma_core.runs.record import RunStore
+from tests.support.console import Driven, drive
+from tests.support.sites import Site
+
+
+def names(site: Site) -> list[str]:
+    return [version.name for version in site.store.versions()]
+
+
+def test_deploy_shows_the_pending_commits_and_deploys_them(past: Site) -> None:
+    before = names(past)
+
+    async def scenario(app: Driven) -> None:
+        await app.press("d")
+        assert isinstance(app.app.screen, DeployDialog)
+        await app.sees("Brings 1 commit:")
+        assert "Publica o calendário escolar" in app.text()
+        assert app.app.focused is not None
+        assert app.app.focused.id == "leave"
+        await app.press("tab", "enter")
+        await app.sees("deploy ok")
+        await app.until(lambda: app.main.snapshot.pointer.version not in before, "the new version")
+        assert "Publica o calendário escolar" in app.text() or app.main.has_class("show-log")
+
+    drive(past.settings, scenario)
+    assert past.store.pointer().version not in before
+
+
+def test_enter_on_a_dialog_that_just_opened_does_nothing(past: Site) -> None:
+    async def scenario(app: Driven) -> None:
+        for key in ("d", "r"):
+            await app.press(key)
+            await app.press("enter")
+            assert app.at_main
+
+    before = past.store.pointer().version
+    drive(past.settings, scenario)
+    assert past.store.pointer().version == before
+    assert len(RunStore(past.settings.state_dir).ids()) == 3
+
+
+def test_deploy_takes_another_ref_and_does_not_make_it_live_when_told_so(past: Site) -> None:
+    live = past.store.pointer().version
+
+    async def scenario(app: Driven) -> None:
+        await app.press("d")
+        await app.sees("Brings 1 commit:")
+        field = app.app.screen.query_one("#ref")
+        app.app.screen.set_focus(field)
+        await app.type("no-such-ref")
+        await app.press("enter")
+        await app.sees("is no branch of origin")
+        assert app.app.screen.query_one("#do").disabled
+        app.app.screen.set_focus(field)
+        await app.press(*["backspace"] * 11)
+        await app.press("enter")
+        await app.sees("Brings 1 commit:")
+        app.app.screen.set_focus(app.app.screen.query_one("#promote"))
+        await app.press("space")
+        await app.sees("[ ] make it live")
+        app.app.screen.set_focus(app.app.screen.query_one("#do"))
+        await app.press("enter")
+        await app.sees("deploy ok")
+
+    drive(past.settings, scenario)
+    assert past.store.pointer().version == live
+    assert len(names(past)) == 5
+
+
+def test_rollback_of_the_live_version_leads_to_the_one_before_and_says_what_it_undoes(past: Site) -> None:
+    newest, before, *_ = names(past)
+
+    async def scenario(app: Driven) -> None:
+        await app.press("r")
+        await app.sees("Undoes 1 commit:")
+        shown = app.text()
+        assert f"from {newest}" in shown
+        assert f"to   {before}" in shown
+        assert "It was live last" in shown
+        await app.press("tab", "enter")
+        await app.until(lambda: app.main.snapshot.pointer.version == before, "the switch")
+        await app.sees("rollback ok")
+
+    drive(past.settings, scenario)
+    assert past.store.pointer().version == before
+
+
+def test_rollback_goes_to_the_version_that_is_selected(past: Site) -> None:
+    _, _, oldest, _ = names(past)
+
+    async def scenario(app: Driven) -> None:
+        await app.press("down", "down", "r")
+        await app.sees("Undoes 2 commits:")
+        await app.press("tab", "enter")
+        await app.until(lambda: app.main.snapshot.pointer.version == oldest, "the switch")
+
+    drive(past.settings, scenario)
+    assert past.store.pointer().version == oldest
+
+
+def test_promote_is_not_available_on_the_live_version_and_says_so(past: Site) -> None:
+    newest, before, *_ = names(past)
+
+    async def scenario(app: Driven) -> None:
+        await app.press("p")
+        assert app.at_main
+        assert f"{newest} is live already; select another version." in app.notes
+        await app.press("down", "p")
+        assert isinstance(app.app.screen, SwitchDialog)
+        await app.sees("Undoes 1 commit:")
+        await app.press("tab", "enter")
+        await app.until(lambda: app.main.snapshot.pointer.version == before, "the switch")
+
+    drive(past.settings, scenario)
+
+
+def test_a_version_of_another_tool_is_said_to_have_no_commit(site: Site, past: Site) -> None:
+    async def scenario(app: Driven) -> None:
+        await app.press("end", "r")
+        await app.sees("What changes is not known: no commit is recorded")
+        assert "It was live before" in app.text()
+
+    drive(past.settings, scenario)
+
+
+def test_cancel_asks_the_run_to_stop(past: Site) -> None:
+    past.flags["install_command"] = "sleep 600"
+    past.flags["asset_inputs"] = []
+    before = past.store.pointer().version
+
+    async def scenario(app: Driven) -> None:
+        await app.press("c")
+        assert "Nothing is running." in app.notes
+        await app.press("d")
+        await app.sees("Brings 1 commit:")
+        await app.press("tab", "enter")
+        await app.sees("● assets")
+        await app.press("d")
+        assert any("one run at a time" in note for note in app.notes)
+        await app.press("c")
+        assert isinstance(app.app.screen, CancelDialog)
+        await app.sees("now in stage assets")
+        await app.press("tab", "enter")
+        await app.sees("deploy cancelled")
+
+    drive(past.settings, scenario)
+    assert past.store.pointer().version == before
+
+
+def test_quitting_leaves_the_run_and_says_so_and_the_next_app_attaches(past: Site) -> None:
+    go = past.settings.state_dir / "go"
+    past.flags["install_command"] = f"until [ -e {go} ]; do sleep 0.05; done"
+    past.flags["asset_inputs"] = []
+    os.chmod(past.settings.state_dir, 0o755)
+
+    async def leave(app: Driven) -> None:
+        await app.press("d")
+        await app.sees("Brings 1 commit:")
+        await app.press("tab", "enter")
+        await app.sees("● assets")
+        await app.press("q")
+
+    left = drive(past.settings, leave)
+    run = RunStore(past.settings.state_dir).latest(active=True)
+    assert run is not None
+    assert f"deploy {run.id} goes on" in left.desk.farewell
+
+    async def attach(app: Driven) -> None:
+        await app.sees("● assets")
+        assert app.main.has_class("show-log")
+        go.touch()
+        await app.sees("deploy ok")
+
+    drive(past.settings, attach)
+    assert RunStore(past.settings.state_dir).read(run.id).state == "ok"

@@ -1,0 +1,139 @@
+"""The real command in a real terminal (tmux): deploy, log, rollback; a broken line; terminals that can do little."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from govma_core.runs.record import RunStore
+from tests.support.sites import Site
+from tests.support.tmux import Terminal, needs_tmux
+from tests.support.waiting import wait_for
+
+pytestmark = needs_tmux
+Open = Callable[..., Terminal]
+
+
+@pytest.fixture
+def terminal() -> Iterator[Open]:
+    """Give a function that opens terminals; all are closed in the end."""
+    opened: list[Terminal] = []
+
+    def make(config: Path, size: tuple[int, int] = (80, 24), **variables: str) -> Terminal:
+        opened.append(Terminal.open(config, size, **variables))
+        return opened[-1]
+
+    yield make
+    for each in opened:
+        each.close()
+
+
+def hold_builds(site: Site) -> Path:
+    """Have builds wait until a file is there; give the file."""
+    go = site.settings.state_dir / "go"
+    lines = [
+        line for line in site.sample.config_file.read_text().splitlines() if not line.startswith("install_command")
+    ]
+    lines.append(
+        f'install_command = "echo building; until [ -e {go} ]; do sleep 0.05; done; sh tools/build.sh install"'
+    )
+    site.sample.config_file.write_text("\n".join([line for line in lines if not line.startswith("asset_inputs")]))
+    return go
+
+
+def test_deploy_log_and_rollback_by_keys(past: Site, terminal: Open) -> None:
+    before = past.store.pointer().version
+    seen = terminal(past.sample.config_file)
+    seen.sees(f"current-version → {before}")
+    seen.keys("d")
+    seen.sees("Brings 1 commit:")
+    seen.keys("Tab", "Enter")
+    seen.sees("deploy ok")
+    after = wait_for(lambda: name if (name := past.store.pointer().version) != before else None, "the switch")
+    seen.sees("successfully deployed")
+    seen.sees(f"current-version → {after}")
+    seen.keys("1")
+    seen.sees("Publica o calend")
+    seen.keys("Home", "r")
+    seen.sees(f"to   {before}")
+    seen.keys("Tab", "Enter")
+    seen.sees("rollback ok")
+    assert past.store.pointer().version == before
+    seen.keys("q")
+    seen.sees("EXIT=0")
+
+
+def test_a_lost_terminal_leaves_the_deploy_and_the_next_one_attaches(past: Site, terminal: Open) -> None:
+    go = hold_builds(past)
+    before = past.store.pointer().version
+    runs = RunStore(past.settings.state_dir)
+    lost = terminal(past.sample.config_file)
+    lost.sees("current-version")
+    lost.keys("d")
+    lost.sees("Brings 1 commit:")
+    lost.keys("Tab", "Enter")
+    lost.sees("building")
+    lost.close()
+    run = runs.latest(active=True)
+    assert run is not None
+    assert run.process.alive()
+    again = terminal(past.sample.config_file)
+    again.sees("building")
+    go.touch()
+    again.sees("deploy ok")
+    assert runs.read(run.id).state == "ok"
+    assert past.store.pointer().version != before
+
+
+def test_quitting_says_that_the_run_goes_on(past: Site, terminal: Open) -> None:
+    go = hold_builds(past)
+    seen = terminal(past.sample.config_file)
+    seen.sees("current-version")
+    seen.keys("d")
+    seen.sees("Brings 1 commit:")
+    seen.keys("Tab", "Enter")
+    seen.sees("building")
+    seen.keys("q")
+    seen.sees("goes on. `govma-console` shows it again")
+    runs = RunStore(past.settings.state_dir)
+    go.touch()
+    wait_for(lambda: runs.latest(active=True) is None, "the end of the run")
+    latest = runs.latest()
+    assert latest is not None
+    assert latest.state == "ok"
+
+
+def test_a_terminal_without_unicode_gets_ascii_only(past: Site, terminal: Open) -> None:
+    seen = terminal(past.sample.config_file, LC_ALL="C", LANG="C")
+    shown = seen.sees("current-version > data-build--")
+    assert shown.isascii(), [character for character in shown if not character.isascii()]
+    assert ">*" in shown
+    seen.keys("r")
+    seen.sees("Undoes 1 commit:")
+    assert seen.text().isascii()
+
+
+def test_no_color_sends_none_and_the_cursor_still_shows(past: Site, terminal: Open) -> None:
+    seen = terminal(past.sample.config_file, NO_COLOR="1")
+    seen.sees("current-version")
+    seen.keys("Down")
+    wait_for(lambda: "\u203a " in seen.text(), "the cursor on the next line")
+    escapes = seen.text(escapes=True)
+    colours = [
+        code for code in escapes.split("\x1b[")[1:] if code.partition("m")[0].split(";")[0][:1] in ("3", "4", "9")
+    ]
+    # 39 and 49 are the terminal's own; 3 and 4 alone are italic and underlined.
+    assert [code for code in colours if code.partition("m")[0] not in ("39", "49", "3", "4", "9")] == []
+
+
+def test_keys_that_arrive_in_one_piece_go_where_they_belong(past: Site, terminal: Open) -> None:
+    seen = terminal(past.sample.config_file)
+    seen.sees("current-version")
+    seen.keys("/", "secretarias", "Enter")
+    seen.sees("Versions (1 of 4) /secretarias")
+    seen.resize(160, 45)
+    seen.sees("end of the log")
+    seen.resize(80, 24)
+    wait_for(lambda: "end of the log" not in seen.text(), "one pane at a time")
