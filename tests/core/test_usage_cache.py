@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from govma_core.disk import usage_seals, usage_walk
+from govma_core.disk import usage_seals, usage_sums, usage_walk
 from govma_core.disk.usage import last_measured, measure
 from tests.support.usage_world import FILES, SETTLED_NS, World, numbers
 
@@ -101,6 +101,37 @@ def test_only_the_live_version_is_walked_again(world: World, walked: list[str]) 
     walked.clear()
     world.measure(rescan=True)
     assert sorted(walked) == sorted(world.names)
+
+
+def test_nothing_is_summed_up_again_when_nothing_changed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    (world.directory / "by-hand").write_bytes(b"x")
+    (world.outside / "by-hand").hardlink_to(world.directory / "by-hand")
+    (world.directory / "v3/html/twice").hardlink_to(world.directory / "v3/html/index.php")
+    truth = world.check()
+    summed = []
+
+    def sums(*given: Any) -> Any:
+        summed.append(given)
+        return usage_sums.sums(*given)
+
+    monkeypatch.setattr("govma_core.disk.usage.sums", sums)
+    for workers in (1, 2):
+        again = world.measure(workers=workers)
+        assert (numbers(again), again.prices) == (numbers(truth), truth.prices)
+    assert summed == []
+    world.names.reverse()
+    assert [found.name for found in world.measure().versions] == ["v3", "v2", "v1"]
+    for change in (
+        lambda: world.grow("html/index.php"),
+        lambda: world.grow("system/b"),
+        lambda: world.link("v1", "v2", "html/index.php"),
+        lambda: (world.outside / "by-hand").unlink(),
+        lambda: (world.directory / "by-hand").write_bytes(b"x" * 9000),
+        lambda: world.unlink("v3", "html/twice"),
+    ):
+        change()
+        world.check()
+        world.check()
 
 
 def test_a_changed_directory_is_walked_again(world: World, walked: list[str]) -> None:
