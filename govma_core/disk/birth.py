@@ -17,6 +17,7 @@ from govma_core.disk import leases
 from govma_core.disk.contents import Sealed, seal, seal_link
 from govma_core.disk.crew import Tell, run_crew
 from govma_core.disk.directories import Directories
+from govma_core.disk.extents import share_content
 from govma_core.disk.files import HELD, Inode, LeftAloneError, OpenFile, is_regular, traits, xattrs_of
 from govma_core.disk.lockstep import subtrees
 
@@ -39,13 +40,14 @@ def link_tree(
     check: Callable[[], None] = lambda: None,
     *,
     apart: frozenset[int] = frozenset(),
+    extents: bool = False,
     workers: int = 2,
 ) -> Born:
     """Link the files of `tree` to those of `others` (open versions: the live one first, then the latest ones).
 
     What fits `single` is never linked, nothing is linked to the inodes `apart`; without
-    `others` only the files are taken down. `check` is called now and then, and may raise. OSError for what concerns
-    more than one file.
+    `others` only the files are taken down. `check` is called now and then, and may raise. With `extents` blocks are
+    shared instead of inodes. OSError for what concerns more than one file.
     """
     with closing(Directories([tree])) as directories:
         pieces = subtrees(directories, 1, _PIECES)
@@ -54,7 +56,7 @@ def link_tree(
     def work(taken: Iterator[str], tell: Tell) -> dict[str, Any]:
         leases.ignore_breaks()
         with closing(Directories([tree, *others])) as directories:
-            birth = _Birth(directories, len(others), single, apart)
+            birth = _Birth(directories, len(others), single, apart, extents=extents)
             for piece in taken:
                 for path in birth.walk(piece, elsewhere):
                     tell({"at": path})
@@ -70,8 +72,11 @@ def link_tree(
 
 
 class _Birth:
-    def __init__(self, directories: Directories, others: int, single: re.Pattern[str], apart: frozenset[int]) -> None:
+    def __init__(
+        self, directories: Directories, others: int, single: re.Pattern[str], apart: frozenset[int], *, extents: bool
+    ) -> None:
         self._apart = apart
+        self._extents = extents
         self._directories = directories
         self._others = range(1, others + 1)
         self._single = single.fullmatch
@@ -120,9 +125,13 @@ class _Birth:
                 continue
             try:
                 if master.equals_open(fd, content) and master.xattrs() == xattrs_of(fd) and master.quiet():
-                    self._replace(path, name, master)
-                    self.born.linked += 1
-                    self.born.saved += info.st_blocks * 512
+                    if self._extents:
+                        shared = share_content(fd, master.fd, info.st_size)
+                    else:
+                        self._replace(path, name, master)
+                        shared = True
+                    self.born.linked += shared
+                    self.born.saved += info.st_blocks * 512 * shared
                     return
             except (OSError, LeftAloneError):
                 # The link count at its limit, an immutable master: the new file stays, and is the next one's master.

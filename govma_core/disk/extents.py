@@ -38,19 +38,26 @@ class Extents:
 
     def share(self, inode: Inode, file: OpenFile, master: OpenFile, tally: Tally) -> None:
         """Share the content of the master."""
-        blocks = _blocks(file.fd)
-        if not blocks or blocks == _blocks(master.fd):
-            # Shared already, or so small that the content lies in the inode.
-            return
-        size = file.info.st_size
-        offset = 0
-        while offset < size:
-            offset += _dedupe(master.fd, file.fd, offset, min(size - offset, _MOST))
-        tally.linked += 1
-        tally.freed += file.info.st_blocks * 512
+        if share_content(file.fd, master.fd, file.info.st_size):
+            tally.linked += 1
+            tally.freed += file.info.st_blocks * 512
 
     def finish(self, tally: Tally) -> None:
         """Do nothing: nothing is put off."""
+
+
+def share_content(fd: int, master: int, size: int) -> bool:
+    """Have a file of this size share the blocks of the master, which must be equal; False when it need not.
+
+    It need not when it does already, or is so small that its content lies in the inode. LeftAloneError when it cannot.
+    """
+    blocks = _blocks(fd)
+    if not blocks or blocks == _blocks(master):
+        return False
+    offset = 0
+    while offset < size:
+        offset += _dedupe(master, fd, offset, min(size - offset, _MOST))
+    return True
 
 
 def can_share_extents(directory: int) -> bool:

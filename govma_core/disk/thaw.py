@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
 from govma_core import safefs, safetree
+from govma_core.disk import leases
 from govma_core.disk.directories import Directories
 from govma_core.globs import globs, starts
 
@@ -38,7 +39,10 @@ def thaw(version_fd: int, patterns: Sequence[str], staging: Callable[[], int]) -
     """
     done = Thawed()
     with closing(Directories([version_fd])) as directories:
-        for path, name, _ in list(_shared(directories, patterns)):
+        shared = list(_shared(directories, patterns))
+        if shared:
+            leases.ignore_breaks()
+        for path, name, _ in shared:
             try:
                 _give_own_inode(directories.fd(0, path), name, staging())
                 done.files += 1
@@ -83,13 +87,16 @@ def _give_own_inode(dir_fd: int, name: str, staging: int) -> None:
     for _ in range(_TRIES):
         src, before = safefs.open_regular(dir_fd, name)
         try:
+            lease = leases.take(src)
+            if lease is False:
+                raise OSError(errno.EBUSY, "somebody has it open for writing")
             _copy(src, before, staging, staged)
             if not safefs.rename_exchange(staged, name, src_dir_fd=staging, dst_dir_fd=dir_fd):
                 os.rename(staged, name, src_dir_fd=staging, dst_dir_fd=dir_fd)
                 return
             after = os.fstat(src)
             taken = os.stat(staged, dir_fd=staging, follow_symlinks=False)
-            if _state(before) == _state(after) == _state(taken):
+            if _state(before) == _state(after) == _state(taken) and (lease is None or leases.held(src)):
                 return
             # Somebody wrote to it, or put another file there, while it was copied: theirs is what counts.
             safefs.rename_exchange(staged, name, src_dir_fd=staging, dst_dir_fd=dir_fd)

@@ -16,7 +16,7 @@ from pathlib import Path
 from govma_core import safefs
 from govma_core.disk import usage_seals
 from govma_core.disk.usage_inodes import InodesDifferError
-from govma_core.disk.usage_key import key_of
+from govma_core.disk.usage_key import key_of, key_to_come
 from govma_core.disk.usage_ledger import Found, Ledger, OutdatedError, Sealed
 from govma_core.disk.usage_summary import (
     Prices,
@@ -134,16 +134,16 @@ class _Account:
         sealed.keep([name for name in self.names if name != self.current])
         bits = sealed.bits_for(self.names)
         found = self._look(sealed, bits)
-        key = key_of(sealed, found, self.names)
-        known = recall(self.cache_dir, key) if self.cache_dir and key else None
-        if known is not None:
-            return known
+        if self.cache_dir and sealed.stored == found.same.keys():
+            known = recall(self.cache_dir, key_of(sealed.key, found, self.names))
+            if known is not None:
+                return known
         ledger = Ledger(sealed, found, bits)
         result = sums(ledger, self.names)
         if self.cache_dir:
             # A cache that cannot be written (by this user, on a full disk) only makes the next time slower.
             with suppress(OSError):
-                self._remember(self.cache_dir, key, ledger, result)
+                self._remember(self.cache_dir, ledger, result)
         return result
 
     def _look(self, sealed: Sealed, bits: Mapping[str, int]) -> Found:
@@ -154,7 +154,7 @@ class _Account:
         except InodesDifferError:
             return Survey(self.fd, tasks, sealed.parts, bits, every=True, step=self.step).carry_out(self.workers)
 
-    def _remember(self, cache_dir: Path, key: str, ledger: Ledger, result: Sums) -> None:
+    def _remember(self, cache_dir: Path, ledger: Ledger, result: Sums) -> None:
         """Write the summary, and the seals when they are not as they were."""
         cache_dir.mkdir(parents=True, exist_ok=True)
         # PHP may go on writing to the version that was live until just now: that one is sealed in the next pass.
@@ -163,7 +163,9 @@ class _Account:
         sealed = {
             name: part for name, part in ledger.parts.items() if name in same or (part.steady and name not in writing)
         }
+        seals = ledger.sealed.key
         if ledger.changed or len(sealed) > len(same):
-            usage_seals.save(cache_dir / _SEALS, os.fstat(self.fd), ledger, sealed)
+            seals = usage_seals.save(cache_dir / _SEALS, os.fstat(self.fd), ledger, sealed)
+        key = key_to_come(seals, ledger, sealed, self.names)
         roots = [(ledger.parts[usage.name].device, ledger.parts[usage.name].inode) for usage in result.versions]
         write_summary(cache_dir, self.versions_dir, os.fstat(self.fd), self.current, key, result, roots)

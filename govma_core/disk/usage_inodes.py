@@ -29,8 +29,8 @@ class InodesDifferError(Exception):
 class Inodes:
     """What is known of the inodes of the versions walked so far.
 
-    `rows` are those that had links beyond the version they were met in, by device and number; `holders` tells by bits
-    which of the versions have them. With `every` each name is asked for its inode.
+    `rows` are those with several names, by device and number; `holders` tells by bits which of the versions have them.
+    With `every` each name is asked for its inode.
     """
 
     def __init__(self, *, every: bool = False) -> None:
@@ -121,31 +121,20 @@ class Inodes:
             self._stride *= 2
 
     def settle(self, part: Part) -> dict[int, list[int]]:
-        """Sum the part up when its walk is over; give, by device, the inodes in it that have links beyond it."""
+        """Sum the part up when its walk is over; give, by device, the inodes in it that have several names."""
         beyond = {}
         for device, names in self._names.items():
             known = self.rows[device]
             distinct = dict.fromkeys(names)
             if len(distinct) < len(names):
-                self._settle_repeated(part, device, names)
+                for number, count in Counter(names).items():
+                    if count > 1:
+                        part.names_twice[device, number] = count
             beyond[device] = [number for number in distinct if number in known]
         for own in part.own.values():
             part.blocks += sum(own.blocks)
             part.sizes += sum(own.sizes)
         return beyond
-
-    def _settle_repeated(self, part: Part, device: int, names: list[int]) -> None:
-        """Find the inodes with several names in the part, and make own those that have no others."""
-        known = self.rows[device]
-        for number, count in Counter(names).items():
-            if count == 1 or number not in known:
-                continue
-            part.names_twice[device, number] = count
-            blocks, size, links = known[number]
-            if count >= links and number not in self.holders[device]:
-                del known[number]
-                part.own_on(device).add(number, blocks, size)
-                part.repeats += (count - 1) * blocks
 
 
 def _require_replaced(fd: int, name: str, info: os.stat_result) -> None:

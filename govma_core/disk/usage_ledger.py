@@ -1,9 +1,9 @@
 """The account of a pass: versions walked now and versions that a seal stands for, brought together.
 
 An inode's links are its names in the versions and those outside: `outside` = st_nlink - names in all versions. A seal
-keeps `outside` of each inode that its version does not have for itself. So st_nlink follows for versions that were
-removed or linked since, without asking any inode. Where an inode that is asked in this pass tells another `outside`
-than the seals do, somebody made or removed links elsewhere, and no seal is trusted.
+keeps `outside` of each inode with several names. So st_nlink follows for versions that were removed or linked since,
+without asking any inode. Where an inode that is asked in this pass tells another `outside` than the seals do, somebody
+made or removed links elsewhere, and no seal is trusted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class OutdatedError(Exception):
 class Found:
     """What a pass found: versions walked, sealed ones that are as they were (their samples), ones gone, and the rest.
 
-    `rows` are the inodes that the walks met with links beyond their version; `beyond`, by device, those in the rest.
+    `rows` are the inodes with several names that the walks met; `beyond`, by device, those in the rest.
     """
 
     walked: dict[str, Part] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Sealed:
 
     `bits` gives the bit of each part among the holders. The parts are without their own inodes until complete().
     `stored` are the names of all that the file holds, of which `parts` may be fewer; `key` tells the file from others.
-    `load_rows` gives the inodes that no part has for itself; the links in their rows are those outside all versions.
+    `load_rows` gives the inodes with several names; the links in their rows are those outside all versions.
     """
 
     parts: dict[str, Part] = field(default_factory=dict)
@@ -119,11 +119,11 @@ class Ledger:
 
     @property
     def devices(self) -> list[int]:
-        """Give the devices on which there are inodes that no version has for itself."""
+        """Give the devices on which there are inodes with several names."""
         return list(self._holders)
 
     def groups(self) -> dict[int, Group]:
-        """Sum up the inodes that no version has for itself, by the bits of those who hold them."""
+        """Sum up the inodes with several names, by the bits of those who hold them."""
         groups: dict[int, Group] = {}
         for device in self.devices:
             for _, held, blocks, size, outside in self.shared(device):
@@ -137,7 +137,7 @@ class Ledger:
         return groups
 
     def shared(self, device: int) -> Iterator[tuple[int, int, int, int, int]]:
-        """Give the inodes of a device that no version has for itself: number, holders, blocks, size, links outside."""
+        """Give the inodes of a device that have several names: number, holders, blocks, size, links outside."""
         fresh, sealed = self._fresh.get(device, {}), self._sealed_rows.get(device, {})
         extra, fresh_row = self._extra[device], fresh.get
         for number, held in self._holders[device].items():
@@ -155,7 +155,7 @@ class Ledger:
             yield number, held, blocks, size, outside
 
     def repeats(self) -> int:
-        """Give the blocks that further names in one version would take, of inodes that no version has for itself."""
+        """Give the blocks that further names in one version would take."""
         return sum(
             extra[number] * blocks
             for device, extra in self._extra.items()

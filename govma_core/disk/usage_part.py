@@ -16,7 +16,7 @@ Row = tuple[int, int, int]
 
 @dataclass(slots=True)
 class Own:
-    """The inodes of one device all of whose links lie in one version: numbers, blocks of 512 bytes, sizes."""
+    """The inodes of one device that have a single name, in one version: numbers, blocks of 512 bytes, sizes."""
 
     numbers: Array = field(default_factory=lambda: array("Q"))
     blocks: Array = field(default_factory=lambda: array("Q"))
@@ -81,9 +81,8 @@ class Directories:
 class Part:
     """A version as a walk found it: `name`, its root's device and inode, and when the walk began (epoch seconds).
 
-    `blocks` and `sizes` are of the directories and of the inodes in `own`. `names_twice` counts the names of those
-    inodes (device, number) that have more than one here, own or not. `repeats` are the blocks that the own ones among
-    them would take once more for each further name. `files` counts names of regular files. `unread` counts directories
+    `blocks` and `sizes` are of the directories and of the inodes in `own`. `names_twice` counts the names of the inodes
+    (device, number) that have more than one here. `files` counts names of regular files. `unread` counts directories
     that could not be read. `steady` says that the directories can be looked at again instead of walked.
     """
 
@@ -95,7 +94,6 @@ class Part:
     sizes: int = 0
     files: int = 0
     unread: int = 0
-    repeats: int = 0
     steady: bool = False
     own: dict[int, Own] = field(default_factory=dict)
     names_twice: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -112,17 +110,16 @@ class Part:
     def give_up(self, device: int, wanted: Set[int]) -> dict[int, tuple[int, int]]:
         """Stop counting these inodes as own, as far as they are; give blocks and size of each that was."""
         found = self.own[device].take_out(wanted) if device in self.own else {}
-        for number, (blocks, size) in found.items():
+        for blocks, size in found.values():
             self.blocks -= blocks
             self.sizes -= size
-            self.repeats -= (self.names_twice.get((device, number), 1) - 1) * blocks
         return found
 
     def head(self) -> dict[str, Any]:
         """Give what is neither a list of directories nor of inodes, as JSON holds it."""
         return {
             "root": [self.name, self.device, self.inode, self.taken],
-            "sums": [self.blocks, self.sizes, self.files, self.unread, self.repeats, self.steady],
+            "sums": [self.blocks, self.sizes, self.files, self.unread, self.steady],
             "twice": [[*inode, count] for inode, count in self.names_twice.items()],
             "samples": [found.as_list() for found in self.samples],
             "devices": list(self.own),
@@ -141,7 +138,7 @@ class Part:
 def part_of(head: dict[str, Any], directories: list[Array]) -> Part:
     """Make a part from its head and the three arrays of its directories; the own inodes are not in it yet."""
     part = Part(*head["root"])
-    part.blocks, part.sizes, part.files, part.unread, part.repeats, part.steady = head["sums"]
+    part.blocks, part.sizes, part.files, part.unread, part.steady = head["sums"]
     part.names_twice = {(device, number): count for device, number, count in head["twice"]}
     part.directories = Directories(*directories)
     part.samples = [Sample.of(values) for values in head["samples"]]

@@ -1,4 +1,4 @@
-"""Inodes that have links beyond one version: what stat gave, and which versions hold them."""
+"""Inodes with several names: what stat gave, and which versions hold them."""
 
 from __future__ import annotations
 

@@ -45,13 +45,13 @@ def load(path: Path, versions: os.stat_result) -> Sealed:
         return Sealed()
 
 
-def save(path: Path, versions: os.stat_result, ledger: Ledger, parts: Mapping[str, Part]) -> None:
-    """Replace the seals by those of these parts of the ledger; OSError when they cannot be written."""
+def save(path: Path, versions: os.stat_result, ledger: Ledger, parts: Mapping[str, Part]) -> str:
+    """Replace the seals by those of these parts of the ledger; give their key. OSError when they cannot be written."""
     try:
         ledger.sealed.complete()
     except OutdatedError:
         path.unlink(missing_ok=True)
-        return
+        return ""
     rows, arrays = _rows(ledger, sum(ledger.bits[name] for name in parts)).pack()
     heads = []
     own = []
@@ -59,11 +59,13 @@ def save(path: Path, versions: os.stat_result, ledger: Ledger, parts: Mapping[st
         heads.append([ledger.bits[name].bit_length() - 1, part.head()])
         arrays += part.directory_arrays()
         own += part.own_arrays()
-    head = {"key": os.urandom(8).hex(), "versions": [versions.st_dev, versions.st_ino], "rows": rows, "parts": heads}
+    key = os.urandom(8).hex()
+    head = {"key": key, "versions": [versions.st_dev, versions.st_ino], "rows": rows, "parts": heads}
     content = [_FORMAT]
     for block in (pack(head, arrays), pack({}, own)):
         content += _FRAME.pack(len(block), zlib.crc32(block)), block
     replace_file(path, content)
+    return key
 
 
 def _rows(ledger: Ledger, bits: int) -> Rows:

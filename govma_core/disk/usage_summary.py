@@ -100,7 +100,7 @@ def last_current(cache_dir: Path) -> str | None:
 def recall(cache_dir: Path, key: str) -> Sums | None:
     """Give what the last measure() came to, when the same went into it."""
     written = _read(cache_dir)
-    if written.get("key") != key:
+    if not key or written.get("key") != key:
         return None
     try:
         versions = tuple(VersionUsage(*usage) for usage, _, _ in written["versions"])

@@ -29,12 +29,11 @@ def sums(ledger: Ledger, names: Sequence[str]) -> Sums:
         )
     own = sum(part.blocks for part in parts)
     named = sum(held.bit_count() * group.blocks for held, group in groups.items())
-    further = sum(part.repeats for part in parts) + ledger.repeats()
     return Sums(
         versions=tuple(versions),
         real=(own + sum(group.blocks for group in groups.values())) * _BLOCK,
         others=((rest.blocks if rest else 0) + sum(blocks for blocks, _, _ in ledger.rest_alone())) * _BLOCK,
-        unlinked=(own + named + further) * _BLOCK,
+        unlinked=(own + named + ledger.repeats()) * _BLOCK,
         unread=sum(part.unread for part in parts) + (rest.unread if rest else 0),
         prices=Prices(
             bits=bits,

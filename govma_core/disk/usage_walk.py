@@ -51,7 +51,7 @@ class Walker:
         return part
 
     def rest(self, versions: frozenset[str]) -> tuple[Part, dict[int, list[int]]]:
-        """Walk all but these; give the part, and by device the inodes in it that have links beyond it."""
+        """Walk all but these; give the part, and by device the inodes in it that have several names."""
         part = self._walk(os.dup(self._versions), ".", versions)
         return part, self.inodes.settle(part)
 

@@ -11,9 +11,11 @@ from govma_core import safefs
 from govma_core.disk.birth import link_tree
 from govma_core.disk.contents import ContentsStore, Sealed
 from govma_core.disk.earlier import EarlierFiles
+from govma_core.disk.extents import can_share_extents
 from govma_core.disk.thaw import shared_files
 from govma_core.globs import globs
 from govma_core.operations.context import Context
+from govma_core.operations.staging import staging
 from govma_core.text import bytes_text
 
 _MOST = 10
@@ -27,7 +29,7 @@ def earlier_files(context: Context, work_fd: int, places: Mapping[str, str]) -> 
     `places` are directories of a version. Empty when nothing is to be linked, or another file system is between.
     """
     live = context.versions.pointer().version
-    if context.settings.dedupe == "off" or live is None:
+    if context.settings.dedupe == "off" or live is None or shares_extents(context):
         yield {}
         return
     single = globs(context.settings.keep_single)
@@ -52,15 +54,26 @@ def link_to_earlier(context: Context, name: str, tree_fd: int) -> list[Sealed]:
             if others:
                 apart.update(shared_files(others[0], context.settings.keep_single).values())
         single = globs(context.settings.keep_single)
-        born = link_tree(tree_fd, others, single, context.reporter.cancellation.check, apart=frozenset(apart))
+        check = context.reporter.cancellation.check
+        extents = bool(others) and shares_extents(context)
+        born = link_tree(tree_fd, others, single, check, apart=frozenset(apart), extents=extents)
     ContentsStore(context.settings.state_dir).write(name, born.files)
     files = [sealed for sealed in born.files.values() if not sealed.is_link]
     if others:
         context.reporter.info(
-            f"{born.linked} of {len(files)} files are links to equal ones of earlier versions: "
+            f"{born.linked} of {len(files)} files {'share blocks with' if extents else 'are links to'} equal ones of "
+            "earlier versions: "
             f"{bytes_text(born.saved)} saved, {time.monotonic() - began:.2f} s"
         )
     return files
+
+
+def shares_extents(context: Context) -> bool:
+    """Tell whether blocks are to be shared instead of inodes: the settings want it, and the file system can."""
+    if context.settings.reflink == "never":
+        return False
+    with safefs.opened_root(context.settings.versions_dir) as versions, staging(versions) as place:
+        return can_share_extents(place())
 
 
 def _others(context: Context) -> list[str]:

@@ -12,6 +12,7 @@ from govma_core.disk import dedupe
 from govma_core.disk.extents import can_share_extents
 from govma_core.disk.tally import Tally
 from govma_core.disk.thaw import shared_files
+from govma_core.disk.usage_summary import last_measured
 from govma_core.errors import RefusedError
 from govma_core.globs import globs
 from govma_core.operations import accounting, leftovers
@@ -70,6 +71,8 @@ def _dedupe(context: Context, *, anywhere: bool, apply: bool, reflink: str) -> D
     if pointer.version is None and pointer.target is not None:
         # Which inodes must not be replaced cannot be told.
         raise RefusedError(f"{pointer.problem} Until then nothing is deduped.")
+    known = last_measured(settings.state_dir / "usage", settings.versions_dir)
+    total = sum(version.files for version in known.values()) if known.keys() >= set(names) else 0
     with ExitStack() as stack:
         versions = stack.enter_context(safefs.opened_root(settings.versions_dir))
         if pointer.version is not None and pointer.version not in names:
@@ -86,7 +89,9 @@ def _dedupe(context: Context, *, anywhere: bool, apply: bool, reflink: str) -> D
             trees = dedupe.Trees(names, roots, current, globs(settings.keep_single), place, apart, extents)
             tally = dedupe.dedupe(
                 trees,
-                lambda so_far: reporter.progress("dedupe", so_far.seen, 0, "files"),
+                lambda so_far: reporter.progress(
+                    "dedupe", so_far.seen, total, f"files, {bytes_text(so_far.freed)} freed"
+                ),
                 anywhere=anywhere,
             )
         released = safefs.free_bytes(versions) - before if apply else 0

@@ -179,10 +179,10 @@ def test_a_file_that_somebody_is_writing_is_not_thawed_away_under_him(tmp_path: 
     releases.live(NAMES[1])
     config = releases.directory / "current-version" / CONFIG
     assert config.stat().st_nlink == 2
-    with config.open("r+") as file:
+    with config.open("r+") as opened:
         promote.run(releases.context(), version=NAMES[1])
         warnings = releases.log("warning")
-        file.write("by the CMS!!")
+        opened.write("by the CMS!!")
     assert config.read_text() == "by the CMS!!"
     assert CONFIG in warnings, "an operator is told that it still is shared"
     for path in WRITTEN:

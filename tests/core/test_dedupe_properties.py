@@ -14,14 +14,15 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from govma_core.globs import globs
-from govma_core.operations import dedupe
+from govma_core.operations import accounting, dedupe
 from govma_core.settings import Settings
+from tests.support.du import assert_is_du
 from tests.support.pictures import Identity, Seen, copied, differences, disk_usage, identities, picture
 from tests.support.random_trees import Tree, make_tree, versions
 from tests.support.releases import NAMES, Releases
 
 _FITS = globs(Settings().keep_single).fullmatch
-_SETTINGS = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+_SETTINGS = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 _MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 _CURRENTS = st.none() | st.integers(0, 1)
 
@@ -57,6 +58,7 @@ def test_everything_reads_as_before_and_the_freed_bytes_are_true(
         assert picture(releases.directory) == before
         assert differences(releases.directory, copy) == []
         assert done["freed"] == used - disk_usage(releases.directory, outside)
+        assert_is_du(accounting.account(releases.context()), releases.directory)
 
 
 @_SETTINGS

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from govma_core.errors import RefusedError
-from govma_core.operations import dedupe
+from govma_core.operations import birth, dedupe
 from tests.support.rights import as_root
 from tests.support.sites import Site, make_site
 
@@ -89,3 +89,22 @@ def test_always_is_refused_where_it_cannot_be(tmp_path: Path) -> None:
         assert [name for name in os.listdir(place) if name.startswith(".")] == []
     finally:
         subprocess.run(["umount", place], check=True)
+
+
+def test_a_new_version_shares_blocks_at_birth(mounted: Path, tmp_path: Path) -> None:
+    site = make_site(tmp_path / "site", files=10)
+    older, live = two_versions(site, mounted)
+    tree = mounted / "tree"
+    shutil.copytree(live, tree)
+    for path in tree.rglob("*.*"):
+        path.write_bytes(path.read_bytes())
+    os.sync()
+    before = shutil.disk_usage(mounted).free
+    fd = os.open(tree, os.O_RDONLY | os.O_DIRECTORY)
+    files = birth.link_to_earlier(site.context(), "data-build--2024-01-03-10h00m00s", fd)
+    os.close(fd)
+    os.sync()
+    assert len(files) == 3
+    assert "share blocks with equal ones" in site.log()
+    assert shutil.disk_usage(mounted).free - before >= 300_000
+    assert all(path.stat().st_nlink == 1 for path in (*tree.rglob("*.*"), *live.rglob("*.*"), *older.rglob("*.*")))

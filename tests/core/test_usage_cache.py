@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from govma_core.disk import usage_seals, usage_walk
+from govma_core.disk import usage_seals, usage_sums, usage_walk
 from govma_core.disk.usage import last_measured, measure
 from tests.support.usage_world import FILES, SETTLED_NS, World, numbers
 
@@ -103,6 +103,37 @@ def test_only_the_live_version_is_walked_again(world: World, walked: list[str]) 
     assert sorted(walked) == sorted(world.names)
 
 
+def test_nothing_is_summed_up_again_when_nothing_changed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    (world.directory / "by-hand").write_bytes(b"x")
+    (world.outside / "by-hand").hardlink_to(world.directory / "by-hand")
+    (world.directory / "v3/html/twice").hardlink_to(world.directory / "v3/html/index.php")
+    truth = world.check()
+    summed = []
+
+    def sums(*given: Any) -> Any:
+        summed.append(given)
+        return usage_sums.sums(*given)
+
+    monkeypatch.setattr("govma_core.disk.usage.sums", sums)
+    for workers in (1, 2):
+        again = world.measure(workers=workers)
+        assert (numbers(again), again.prices) == (numbers(truth), truth.prices)
+    assert summed == []
+    world.names.reverse()
+    assert [found.name for found in world.measure().versions] == ["v3", "v2", "v1"]
+    for change in (
+        lambda: world.grow("html/index.php"),
+        lambda: world.grow("system/b"),
+        lambda: world.link("v1", "v2", "html/index.php"),
+        lambda: (world.outside / "by-hand").unlink(),
+        lambda: (world.directory / "by-hand").write_bytes(b"x" * 9000),
+        lambda: world.unlink("v3", "html/twice"),
+    ):
+        change()
+        world.check()
+        world.check()
+
+
 def test_a_changed_directory_is_walked_again(world: World, walked: list[str]) -> None:
     changes: dict[str, Callable[[], None]] = {
         "v1": lambda: world.unlink("v1", "html/a/style.css"),
@@ -132,8 +163,10 @@ def test_the_version_that_was_live_is_sealed_one_time_later(world: World, walked
     world.current = "v1"
     world.measure()
     # PHP may still serve v3 from its cache, and write to it.
+    assert "v3" not in usage_seals.load(world.cache / "seals", world.directory.stat()).stored
     world.grow("html/index.php", "v3")
     world.check()
+    assert "v3" in usage_seals.load(world.cache / "seals", world.directory.stat()).stored
     walked.clear()
     world.measure()
     assert walked == ["v1"]
@@ -166,6 +199,25 @@ def test_links_elsewhere_are_noticed_when_they_come_and_when_they_go(world: Worl
     shutil.copytree(world.directory, backup, copy_function=os.link)
     during = world.check()
     assert all(found.exclusive < was.exclusive for found, was in zip(during.versions, before.versions, strict=True))
+    shutil.rmtree(backup)
+    assert numbers(world.check()) == numbers(before)
+
+
+def test_links_elsewhere_of_what_only_sealed_versions_share_are_noticed(world: World) -> None:
+    # More files than there are samples.
+    for number in range(40):
+        for version in ("v1", "v2"):
+            (world.directory / version / "many" / str(number)).mkdir(parents=True)
+        path = world.directory / f"v1/many/{number}/file"
+        path.write_bytes(b"x" * 5000)
+        (world.directory / f"v2/many/{number}/file").hardlink_to(path)
+    world.current = world.create()
+    world.measure()
+    before = world.check()
+    backup = world.outside / "backup"
+    shutil.copytree(world.directory / "v1/many", backup, copy_function=os.link)
+    during = world.check()
+    assert during.freed_by(world.names) <= before.freed_by(world.names) - 40 * 5000
     shutil.rmtree(backup)
     assert numbers(world.check()) == numbers(before)
 
@@ -208,6 +260,15 @@ def test_growth_of_a_sealed_version_shows_in_samples_with_rescan_or_after_a_day(
     world.check()
     world.grow(sampled, "v1")
     world.check()
+
+
+def test_growth_through_the_live_version_is_in_the_seals_of_those_that_share_the_file(world: World) -> None:
+    world.check()
+    world.grow("system/b")
+    world.check()
+    inode = (world.directory / "v1/system/b").stat()
+    rows = usage_seals.load(world.cache / "seals", world.directory.stat()).load_rows().rows
+    assert rows[inode.st_dev][inode.st_ino] == (inode.st_blocks, inode.st_size, 0)
 
 
 def test_a_replaced_version_is_not_taken_for_the_old_one(world: World) -> None:

@@ -40,8 +40,17 @@ def world(tmp_path: Path) -> World:
     return world
 
 
-def test_any_depth_with_few_descriptors(world: World) -> None:
-    fd = os.open(world.directory / "v2", os.O_RDONLY)
+@pytest.fixture
+def deep(world: World) -> Iterator[Path]:
+    """Give a directory that is cleared at the end: pytest cannot remove what is very deep."""
+    path = world.directory / "v2" / "deep"
+    path.mkdir()
+    yield path
+    subprocess.run(["rm", "-rf", path], check=True)
+
+
+def test_any_depth_with_few_descriptors(world: World, deep: Path) -> None:
+    fd = os.open(deep, os.O_RDONLY)
     for level in range(2000):
         os.mkdir("d", dir_fd=fd)
         if level % 61 == 0:
@@ -65,8 +74,6 @@ def test_any_depth_with_few_descriptors(world: World) -> None:
     assert numbers(cached) == numbers(usage)
     assert usage.unread == 0
     assert len(os.listdir("/proc/self/fd")) == used
-    # pytest cannot remove what is this deep.
-    subprocess.run(["rm", "-rf", world.directory / "v2"], check=True)
 
 
 def test_whatever_vanishes_at_whatever_moment_is_passed_over(world: World) -> None:
@@ -150,6 +157,25 @@ def test_files_are_replaced_all_the_time(world: World) -> None:
     world.check(workers=2)
 
 
+def test_a_file_replaced_between_listing_and_asking(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = world.directory / "v2/html/index.php"
+    real = os.scandir
+
+    @contextmanager
+    def scandir(fd: int) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with real(fd) as entries:
+            yield iter(list(entries))
+        if os.readlink(f"/proc/self/fd/{fd}") == str(target.parent):
+            monkeypatch.setattr(os, "scandir", real)
+            world.link("v1", "v2", "html/index.php")
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    usage = measure(world.directory, ["v3", "v2", "v1"], current=None, cache_dir=None, workers=1)
+    assert os.scandir is real
+    assert usage.versions == measure(world.directory, ["v3", "v2", "v1"], current=None, cache_dir=None).versions
+    assert usage.real == world.fresh().real
+
+
 def test_nothing_but_directories_is_opened(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(world.directory / "v1/html/fifo")
     (world.directory / "v1/html/link").symlink_to("/etc")
@@ -197,8 +223,7 @@ def test_other_file_systems_and_files_mounted_on_files(world: World) -> None:
         world.check()
         world.check(workers=2)
         config = world.directory / "v1/html/index.php"
-        (inside / "mounted").write_bytes(b"x" * 100_000)
-        with mounted("--bind", inside / "mounted", config):
+        with mounted("--bind", inside / "a", config):
             # d_ino tells the file below, stat the one above.
             for workers in (1, 2):
                 usage = measure(world.directory, world.names, current=None, cache_dir=None, workers=workers)

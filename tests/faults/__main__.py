@@ -10,7 +10,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-SWEEPS = ("dedupe_killed", "dedupe_writers")
+SWEEPS = ("dedupe_killed", "dedupe_writers", "dedupe_writers_everywhere")
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
 
