@@ -15,7 +15,8 @@ from typing import Any
 def replace(path: Path, data: Mapping[str, Any], *, mode: int = 0o644, durable: bool = True) -> None:
     """Write data as the new content of path in one rename; with `durable` it is on the disk when this returns."""
     text = json.dumps(data, ensure_ascii=False, indent=1) + "\n"
-    replace_bytes(path, text.encode(), mode=mode, durable=durable)
+    # A name on disk need not be UTF-8: what is not becomes an escape, which JSON reads back as it was.
+    replace_bytes(path, text.encode("utf-8", "backslashreplace"), mode=mode, durable=durable)
 
 
 def replace_bytes(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
@@ -71,7 +72,7 @@ def append(path: Path, data: Mapping[str, Any]) -> None:
         size = os.fstat(fd).st_size
         if size and os.pread(fd, 1, size - 1) != b"\n":
             line = "\n" + line
-        os.write(fd, line.encode())
+        os.write(fd, line.encode("utf-8", "backslashreplace"))
         os.fsync(fd)
     finally:
         os.close(fd)

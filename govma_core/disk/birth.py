@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,7 +64,7 @@ def link_tree(
             return {"linked": born.linked, "saved": born.saved, "files": born.files}
 
     done = Born()
-    for found in run_crew(pieces, workers, work, lambda number, told: check()):
+    for found in run_crew(pieces, workers, work, lambda number, told: None, check):
         done.linked += found["linked"]
         done.saved += found["saved"]
         done.files.update({path: Sealed(*sealed) for path, sealed in found["files"].items()})
@@ -145,6 +145,7 @@ class _Birth:
         os.link(f"/proc/self/fd/{master.fd}", staged, dst_dir_fd=directory, follow_symlinks=True)
         try:
             os.rename(staged, name, src_dir_fd=directory, dst_dir_fd=directory)
-        except BaseException:
-            os.unlink(staged, dir_fd=directory)
-            raise
+        finally:
+            # Still there when it failed, and when both were names of one inode already.
+            with suppress(FileNotFoundError):
+                os.unlink(staged, dir_fd=directory)

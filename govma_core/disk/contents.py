@@ -10,8 +10,7 @@ import json
 import os
 import stat
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,13 +56,6 @@ class ContentsStore:
             return {path: Sealed(*sealed) for path, sealed in data.items()}
         except (FileNotFoundError, ValueError, TypeError, AttributeError, zlib.error):
             return None
-
-    def versions(self) -> Iterator[str]:
-        """Give the names of the versions that have a record."""
-        with suppress(FileNotFoundError):
-            for path in self._directory.iterdir():
-                if path.suffix == _SUFFIX and not path.name.startswith("."):
-                    yield path.name.removesuffix(_SUFFIX)
 
     def discard(self, version: str) -> None:
         """Remove the record of a version."""

@@ -14,8 +14,8 @@ from govma_core.errors import GovmaError
 from govma_core.forked import Forked, write_all
 
 _NUMBER = struct.Struct("=I")
-_MOST = 16_000
-"""Pieces that the pipe they are taken from can hold (64 KiB)."""
+MOST_PIECES = 1000
+"""Pieces whose numbers fit into a pipe of one page, which is all that some users get."""
 _SECONDS = 0.2
 
 Tell = Callable[[dict[str, Any]], None]
@@ -23,23 +23,29 @@ Work = Callable[[Iterator[str], Tell], dict[str, Any]]
 
 
 def run_crew(
-    pieces: Sequence[str], workers: int, work: Work, told: Callable[[int, dict[str, Any]], None]
+    pieces: Sequence[str],
+    workers: int,
+    work: Work,
+    told: Callable[[int, dict[str, Any]], None],
+    step: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
     """Run `work(pieces, tell)` in each of `workers` processes; give what each came to.
 
     `work` takes pieces from the iterator as long as there are any. What it tells now and then (it may as often as it
-    likes) goes to `told` here, with the worker's number; that may raise, which ends the processes. An OSError in a
-    worker is raised here; GovmaError when one was killed.
+    likes) goes to `told` here, with the worker's number; that may raise, which ends the processes. `step` is called
+    while nothing is told, and may raise, too. An OSError in a worker is raised here; GovmaError when one was killed.
     """
+    if len(pieces) > MOST_PIECES:
+        raise ValueError(f"{len(pieces)} pieces are more than a pipe holds")
+    # A read from a pipe is whole or not at all: whoever reads the next number has the piece.
     taking, giving = os.pipe()
-    os.set_blocking(giving, False)
-    os.write(giving, b"".join(_NUMBER.pack(number) for number in range(min(len(pieces), _MOST))))
+    write_all(giving, b"".join(_NUMBER.pack(number) for number in range(len(pieces))))
     os.close(giving)
     crew: list[Forked] = []
     try:
         for _ in range(workers):
             crew.append(Forked(lambda answer: _work(answer, taking, pieces, work)))
-        return _collect(crew, told)
+        return _collect(crew, told, step)
     finally:
         os.close(taking)
         for child in crew:
@@ -68,16 +74,22 @@ def _work(answer: int, taking: int, pieces: Sequence[str], work: Work) -> None:
     except OSError as error:
         name = os.fsdecode(error.filename) if error.filename is not None else None
         send({"system": [error.errno, error.strerror, name]})
+    except Exception as error:  # a fault of this program: told as what it is, with the traceback where it belongs
+        send({"fault": f"{type(error).__name__}: {error}"})
+        raise
 
 
-def _collect(crew: Sequence[Forked], told: Callable[[int, dict[str, Any]], None]) -> list[dict[str, Any]]:
+def _collect(
+    crew: Sequence[Forked], told: Callable[[int, dict[str, Any]], None], step: Callable[[], None]
+) -> list[dict[str, Any]]:
     results: dict[int, dict[str, Any]] = {}
     held = [b""] * len(crew)
     with selectors.DefaultSelector() as selector:
         for number, child in enumerate(crew):
             selector.register(child.pipe, selectors.EVENT_READ, number)
         while selector.get_map():
-            for key, _ in selector.select():
+            step()
+            for key, _ in selector.select(_SECONDS):
                 number = key.data
                 block = os.read(key.fd, 1 << 16)
                 if not block:
@@ -88,6 +100,8 @@ def _collect(crew: Sequence[Forked], told: Callable[[int, dict[str, Any]], None]
                     message = json.loads(line)
                     if "system" in message:
                         raise OSError(*message["system"])
+                    if "fault" in message:
+                        raise RuntimeError(message["fault"])
                     if "done" in message:
                         results[number] = message["done"]
                     else:

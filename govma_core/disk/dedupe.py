@@ -18,7 +18,7 @@ from govma_core.disk import leases
 from govma_core.disk.crew import Tell, run_crew
 from govma_core.disk.directories import Directories
 from govma_core.disk.extents import Extents
-from govma_core.disk.files import Inode
+from govma_core.disk.files import Inode, shown
 from govma_core.disk.joining import Joiner
 from govma_core.disk.lockstep import Level, differing, subtrees, walk
 from govma_core.disk.sharing import Counting, HardLinks, Sharing
@@ -49,12 +49,13 @@ class Trees:
 def dedupe(
     trees: Trees,
     progress: Callable[[Tally], None],
+    check: Callable[[], None] = lambda: None,
     *,
     anywhere: bool = False,
     workers: int = 2,
     link_limit: int | None = None,
 ) -> Tally:
-    """Join all that is equal at the same path; `progress` is told now and then, and may raise to stop the work.
+    """Join all that is equal at the same path; `progress` is told now and then, `check` called often; either may raise.
 
     With `anywhere` files of different paths are joined, too. `link_limit` is the link count at which an inode counts as
     full, when the file system's own is not to be reached. OSError for what concerns more than one file.
@@ -78,15 +79,23 @@ def dedupe(
 
     def any_path(taken: Iterator[str], tell: Tell) -> dict[str, Any]:
         with _Pass(trees, link_limit) as work:
-            work.join_anywhere()
+            work.join_anywhere(lambda: tell({"seen": 0, "linked": 0, "freed": 0, "left": {}}))
             done = work.joiner.finish()
-            # Names were counted, and what cannot be joined was named, in the pass before.
-            return Tally(linked=done.linked, freed=done.freed, partly=done.partly).whole()
+            # Names were counted, and these were named, in the pass before.
+            done.seen = 0
+            for reason in ("special", "sparse", "unreadable"):
+                done.left.pop(reason, None)
+            return done.whole()
 
-    done = run_crew(pieces, workers, same_path, told)
+    done = run_crew(pieces, workers, same_path, told, check)
+    result = _sum(map(from_plain, done))
     if anywhere:
-        done += run_crew([""], 1, any_path, told)
-    return _sum(map(from_plain, done))
+        (found,) = map(from_plain, run_crew([""], 1, any_path, lambda number, message: progress(result), check))
+        if trees.staging is None:
+            # Nothing was changed by the first pass: the second one has counted the same once more.
+            result.linked = result.freed = 0
+        result.add(found)
+    return result
 
 
 class _Pass:
@@ -96,6 +105,7 @@ class _Pass:
         leases.ignore_breaks()
         self._trees = trees
         self._directories = Directories(trees.roots)
+        self._devices = [os.fstat(root).st_dev for root in trees.roots]
         self._staging = -1
         sharing: Sharing = Counting()
         if trees.extents:
@@ -134,11 +144,12 @@ class _Pass:
                 found = (self._inode(level.path, name, having) for having in roots.values())
                 self.joiner.join(inode for inode in found if inode is not None)
 
-    def join_anywhere(self) -> None:
-        """Join what is equal, whatever its path. Takes memory for each name."""
+    def join_anywhere(self, step: Callable[[], None]) -> None:
+        """Join what is equal, whatever its path; `step` is called often. Takes memory for each name."""
         inodes: dict[int, Inode] = {}
         single: set[int] = set(self._trees.apart)
         for level in self.walk("", frozenset()):
+            step()
             single.update(self._single(level).values())
             for root, listing in enumerate(level.files):
                 for name, number in listing.items():
@@ -150,7 +161,7 @@ class _Pass:
                     else:
                         known.places.append((root, level.path, name))
                         known.fixed = known.fixed or root == self._trees.current
-        self.joiner.join(inode for number, inode in inodes.items() if number not in single)
+        self.joiner.join((inode for number, inode in inodes.items() if number not in single), step)
 
     def _single(self, level: Level) -> dict[str, int]:
         """Give the live version's files that must stay single: nothing is linked to them, and they to nothing."""
@@ -164,6 +175,9 @@ class _Pass:
         try:
             info = os.stat(name, dir_fd=self._directories.fd(roots[0], path), follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
+            return None
+        if info.st_dev != self._devices[roots[0]]:
+            self.joiner.tally.leave("on another file system", shown(self._trees.names, (roots[0], path, name)))
             return None
         return Inode(info, [(root, path, name) for root in roots], fixed=self._trees.current in roots)
 

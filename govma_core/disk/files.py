@@ -28,6 +28,10 @@ _BLOCK = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
+GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE})
+"""What opening a name says that vanished, or became another kind of thing, meanwhile."""
+
+
 class LeftAloneError(Exception):
     """The file stays as it is."""
 
@@ -50,12 +54,12 @@ class Inode:
 class OpenFile:
     """The inode opened for reading, under a lease where leases can be had."""
 
-    __slots__ = ("_content", "_xattrs", "fd", "info", "lease")
+    __slots__ = ("_content", "_xattrs", "fd", "info", "lease", "place")
 
     def __init__(self, directories: Directories, inode: Inode) -> None:
         """Open it by its first name; LeftAloneError when it is not what it was, or is being written."""
-        root, path, name = inode.places[0]
-        self.fd = _open(name, directories.fd(root, path))
+        self.place = root, path, name = inode.places[0]
+        self.fd = _open(directories, root, path, name)
         try:
             self.info = os.fstat(self.fd)
             if self.info.st_ino != inode.info.st_ino or traits(self.info) != traits(inode.info):
@@ -81,6 +85,15 @@ class OpenFile:
             return leases.held(self.fd)
         now = os.fstat(self.fd)
         return (now.st_mtime_ns, now.st_size) == (self.info.st_mtime_ns, self.info.st_size)
+
+    def still(self, info: os.stat_result) -> bool:
+        """Tell whether this is what was opened, with the same rights and attributes, and nobody writes to it."""
+        return (
+            content_state(info) == content_state(self.info)
+            and traits(info) == traits(self.info)
+            and self.quiet()
+            and xattrs_of(self.fd) == self.xattrs()
+        )
 
     def equals(self, other: OpenFile) -> bool:
         """Compare content and extended attributes; the traits are the same already."""
@@ -117,8 +130,14 @@ def traits(info: os.stat_result) -> tuple[int, int, int, int, int]:
     return info.st_dev, info.st_size, info.st_mode, info.st_uid, info.st_gid
 
 
-def _open(name: str, dir_fd: int) -> int:
+def content_state(info: os.stat_result) -> tuple[int, ...]:
+    """Give what changes when an inode is another one, or is written to. Its change time is not: links change it."""
+    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns
+
+
+def _open(directories: Directories, root: int, path: str, name: str) -> int:
     try:
+        dir_fd = directories.fd(root, path)
         with suppress(PermissionError):
             # Reading a whole tree must not write an access time into each of its inodes.
             return os.open(name, _FLAGS | os.O_NOATIME, dir_fd=dir_fd)
@@ -126,7 +145,7 @@ def _open(name: str, dir_fd: int) -> int:
     except PermissionError:
         raise LeftAloneError("unreadable") from None
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE):
+        if error.errno in GONE:
             raise LeftAloneError("changed meanwhile") from None
         raise
 

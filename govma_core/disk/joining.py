@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import resource
+from collections.abc import Callable, Iterable
 
 from govma_core.disk.directories import Directories
 from govma_core.disk.files import Inode, LeftAloneError, OpenFile, is_regular, shown, traits
-from govma_core.disk.sharing import MasterFullError, Sharing
+from govma_core.disk.sharing import MasterUnusableError, Sharing
 from govma_core.disk.tally import Reason, Tally
 
 _MOST_CLASSES = 1000
-"""Different contents of one path that are held open at once."""
+"""Different contents of one path that are held open at once, where so many descriptors may be had."""
 
 
 class Joiner:
@@ -20,10 +21,12 @@ class Joiner:
         self._directories = directories
         self._sharing = sharing
         self._names = names
+        # Half of what may be open is for directories.
+        self._most = min(_MOST_CLASSES, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
         self.tally = Tally()
 
-    def join(self, inodes: Iterable[Inode]) -> None:
-        """Join the inodes that are equal in everything but their times."""
+    def join(self, inodes: Iterable[Inode], step: Callable[[], None] = lambda: None) -> None:
+        """Join the inodes that are equal in everything but their times; `step` is called between groups of them."""
         alike: dict[tuple[int, ...], list[Inode]] = {}
         for inode in inodes:
             if inode.info.st_size and is_regular(inode.info):
@@ -33,6 +36,7 @@ class Joiner:
                 # Masters first: the current version's, then what most names share already, then the oldest.
                 bucket.sort(key=lambda inode: (not inode.fixed, -inode.info.st_nlink, inode.places[0][0]))
                 self._join_alike(bucket)
+                step()
 
     def finish(self) -> Tally:
         """Do what was put off, and give what all came to."""
@@ -64,7 +68,7 @@ class Joiner:
         except LeftAloneError as left:
             self._leave(left.reason, inode)
             return file
-        if len(masters) == _MOST_CLASSES:
+        if len(masters) >= self._most:
             self._leave("too many different contents", inode)
             return file
         masters.append(file)
@@ -74,7 +78,9 @@ class Joiner:
         master = masters[number]
         try:
             self._sharing.share(inode, file, master, self.tally)
-        except MasterFullError:
+        except MasterUnusableError as error:
+            if error.reason is not None:
+                self.tally.leave(error.reason, shown(self._names, master.place))
             # What could not be linked takes the master's place for those that follow.
             masters[number] = file
             return master

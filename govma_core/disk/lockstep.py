@@ -6,10 +6,9 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from govma_core.disk.crew import MOST_PIECES
 from govma_core.disk.directories import Directories
 from govma_core.disk.tally import Tally
-
-_MOST_PIECES = 4000
 
 Listing = dict[str, int]
 """Names of the regular files of one directory, each with its inode's number."""
@@ -91,7 +90,7 @@ def subtrees(directories: Directories, roots: int, wanted: int, deepest: int = 4
                         for entry in entries
                         if entry.is_dir(follow_symlinks=False)
                     )
-        if not below or len(found) + len(below) > _MOST_PIECES:
+        if not below or len(found) + len(below) > MOST_PIECES:
             break
         level = sorted(below)
         found += level

@@ -12,12 +12,16 @@ from typing import NamedTuple, Protocol
 
 from govma_core import safefs
 from govma_core.disk.directories import Directories
-from govma_core.disk.files import Inode, LeftAloneError, OpenFile, Place, shown
-from govma_core.disk.tally import Tally
+from govma_core.disk.files import Inode, LeftAloneError, OpenFile, Place, content_state, shown
+from govma_core.disk.tally import Reason, Tally
 
 
-class MasterFullError(Exception):
-    """Nothing more can be linked to the master: its link count is at its limit, or it is immutable."""
+class MasterUnusableError(Exception):
+    """Nothing more can be linked to the master: its link count is at its limit, it is gone, or `reason` tells."""
+
+    def __init__(self, reason: Reason | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 _KEPT = 8192
@@ -39,7 +43,7 @@ class Sharing(Protocol):
     """How equal files are made to share."""
 
     def share(self, inode: Inode, file: OpenFile, master: OpenFile, tally: Tally) -> None:
-        """Have `inode`, opened as `file`, take no space of its own; count it. LeftAloneError, MasterFullError."""
+        """Have `inode`, opened as `file`, take no space of its own; count it. LeftAloneError, MasterUnusableError."""
 
     def finish(self, tally: Tally) -> None:
         """Do what was put off."""
@@ -93,7 +97,7 @@ class HardLinks:
             removed = 0
             for taken in found:
                 now = os.stat(taken.staged, dir_fd=self._staging, follow_symlinks=False)
-                if _state(now) == _state(taken.info) or not self._put_back(taken, tally):
+                if content_state(now) == content_state(taken.info) or not self._put_back(taken, tally):
                     names.append(taken.staged)
                     removed += 1
             tally.removed(now, removed)
@@ -117,7 +121,7 @@ class HardLinks:
             if os.stat(name, dir_fd=directory, follow_symlinks=False).st_ino != taken.master:
                 return False
             os.rename(taken.staged, name, src_dir_fd=self._staging, dst_dir_fd=directory)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         tally.linked -= 1
         tally.leave("being written", shown(self._versions, taken.place))
@@ -128,7 +132,9 @@ class HardLinks:
         staged = next(self._names)
         self._link(master, staged)
         try:
-            if not master.quiet() or not file.quiet():
+            if not master.quiet():
+                raise MasterUnusableError("being written")
+            if not file.quiet():
                 raise LeftAloneError("being written")
             self._exchange(staged, self._directories.fd(root, path), name, file, master)
         except BaseException as error:
@@ -142,13 +148,15 @@ class HardLinks:
 
     def _link(self, master: OpenFile, staged: str) -> None:
         if self._limit is not None and os.fstat(master.fd).st_nlink >= self._limit:
-            raise MasterFullError
+            raise MasterUnusableError
         try:
             # By the descriptor: whatever has the master's name by now, it is the inode that was compared.
             os.link(f"/proc/self/fd/{master.fd}", staged, dst_dir_fd=self._staging, follow_symlinks=True)
         except OSError as error:
-            if error.errno in (errno.EMLINK, errno.EPERM, errno.EACCES):
-                raise MasterFullError from None
+            if error.errno in (errno.EMLINK, errno.ENOENT):
+                raise MasterUnusableError from None
+            if error.errno in (errno.EPERM, errno.EACCES):
+                raise MasterUnusableError("immutable") from None
             raise _left_alone(error) from error
 
     def _exchange(self, staged: str, directory: int, name: str, file: OpenFile, master: OpenFile) -> None:
@@ -157,13 +165,13 @@ class HardLinks:
             os.unlink(staged, dir_fd=self._staging)
             os.link(f"/proc/self/fd/{file.fd}", staged, dst_dir_fd=self._staging, follow_symlinks=True)
             self._link(master, f"{staged}m")
-            if _state(os.stat(name, dir_fd=directory, follow_symlinks=False)) != _state(file.info):
+            if content_state(os.stat(name, dir_fd=directory, follow_symlinks=False)) != content_state(file.info):
                 os.unlink(f"{staged}m", dir_fd=self._staging)
                 raise LeftAloneError("changed meanwhile")
             os.rename(f"{staged}m", name, src_dir_fd=self._staging, dst_dir_fd=directory)
             return
         taken = os.stat(staged, dir_fd=self._staging, follow_symlinks=False)
-        if _state(taken) == _state(file.info) and file.quiet():
+        if file.still(taken):
             return
         # Put it back; and when a third file was put there in between, that one is the newest and stays.
         safefs.rename_exchange(staged, name, src_dir_fd=self._staging, dst_dir_fd=directory)
@@ -174,11 +182,6 @@ class HardLinks:
 
 def _inode_of(taken: _Taken) -> int:
     return taken.info.st_ino
-
-
-def _state(info: os.stat_result) -> tuple[int, ...]:
-    """Give what changes when an inode is another one, or is written to. Its change time is not: links change it."""
-    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns
 
 
 def _left_alone(error: OSError) -> Exception:

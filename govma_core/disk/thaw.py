@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from govma_core import safefs, safetree
 from govma_core.disk import leases
 from govma_core.disk.directories import Directories
+from govma_core.disk.files import GONE, LeftAloneError, content_state, xattrs_of
+from govma_core.errors import UnsafeTreeError
 from govma_core.globs import globs, starts
 
 _TRIES = 5
@@ -46,7 +48,8 @@ def thaw(version_fd: int, patterns: Sequence[str], staging: Callable[[], int]) -
             try:
                 _give_own_inode(directories.fd(0, path), name, staging())
                 done.files += 1
-            except FileNotFoundError:
+            except (FileNotFoundError, UnsafeTreeError, LeftAloneError):
+                # Gone, or another thing by now: no file that is shared.
                 continue
             except OSError as error:
                 done.left[f"{path}/{name}" if path else name] = error.strerror or str(error)
@@ -56,17 +59,20 @@ def thaw(version_fd: int, patterns: Sequence[str], staging: Callable[[], int]) -
 def _shared(directories: Directories, patterns: Sequence[str]) -> Iterator[tuple[str, str, int]]:
     fits = globs(patterns).fullmatch
     pending = list(starts(patterns).items())
-    seen: set[str] = set()
+    seen: dict[str, int] = {}
+    told: set[tuple[str, str]] = set()
     while pending:
         path, levels = pending.pop()
-        if path in seen:
+        if seen.get(path, 0) >= levels:
             continue
-        seen.add(path)
+        seen[path] = levels
         inside = f"{path}/" if path else ""
         try:
             entries = os.scandir(directories.fd(0, path))
-        except OSError:
-            continue
+        except OSError as error:
+            if error.errno in GONE:
+                continue
+            raise
         with entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
@@ -78,7 +84,8 @@ def _shared(directories: Directories, patterns: Sequence[str]) -> Iterator[tuple
                     shared = entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_nlink > 1
                 except FileNotFoundError:
                     continue
-                if shared and fits(inside + entry.name):
+                if shared and fits(inside + entry.name) and (path, entry.name) not in told:
+                    told.add((path, entry.name))
                     yield path, entry.name, entry.inode()
 
 
@@ -96,7 +103,8 @@ def _give_own_inode(dir_fd: int, name: str, staging: int) -> None:
                 return
             after = os.fstat(src)
             taken = os.stat(staged, dir_fd=staging, follow_symlinks=False)
-            if _state(before) == _state(after) == _state(taken) and (lease is None or leases.held(src)):
+            unchanged = content_state(before) == content_state(after) == content_state(taken)
+            if unchanged and (lease is None or leases.held(src)):
                 return
             # Somebody wrote to it, or put another file there, while it was copied: theirs is what counts.
             safefs.rename_exchange(staged, name, src_dir_fd=staging, dst_dir_fd=dir_fd)
@@ -113,14 +121,9 @@ def _copy(src: int, info: os.stat_result, staging: int, staged: str) -> None:
         safetree.copy_content(src, dst)
         if os.geteuid() == 0:
             os.fchown(dst, info.st_uid, info.st_gid)
-        with suppress(OSError):
-            for attribute in os.listxattr(src):
-                os.setxattr(dst, attribute, os.getxattr(src, attribute))
+        for attribute, value in xattrs_of(src).items():
+            os.setxattr(dst, attribute, value)
         os.fchmod(dst, stat.S_IMODE(info.st_mode))
         os.utime(dst, ns=(info.st_atime_ns, info.st_mtime_ns))
     finally:
         os.close(dst)
-
-
-def _state(info: os.stat_result) -> tuple[int, ...]:
-    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns

@@ -89,8 +89,13 @@ class Inodes:
 
     def _read_every(self, part: Part, fd: int, device: int) -> list[str]:
         """Do as _read() does, trusting stat alone."""
-        below = []
-        with os.scandir(fd) as entries:
+        below: list[str] = []
+        try:
+            found = os.scandir(fd)
+        except OSError:
+            part.unread += 1
+            return below
+        with found as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     below.append(entry.name)
@@ -140,9 +145,14 @@ class Inodes:
 def _require_replaced(fd: int, name: str, info: os.stat_result) -> None:
     """Raise InodesDifferError unless it was a race: the name now leads, by the listing too, where stat says."""
     with os.scandir(fd) as entries:
-        for entry in entries:
-            if entry.name == name:
-                now = os.stat(name, dir_fd=fd, follow_symlinks=False)
-                if entry.inode() != now.st_ino or now.st_dev != os.fstat(fd).st_dev:
-                    raise InodesDifferError
-                return
+        listed = next((entry.inode() for entry in entries if entry.name == name), None)
+    try:
+        now = os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in GONE:
+            return
+        raise
+    differs = listed is not None and (listed != now.st_ino or now.st_dev != os.fstat(fd).st_dev)
+    # Replaced once more between the two, stat says something else than it did first.
+    if differs and now.st_ino == info.st_ino:
+        raise InodesDifferError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,7 @@ from typing import Literal
 from govma_core import safefs
 from govma_core.disk.contents import Sealed, seal, seal_link
 from govma_core.disk.directories import Directories
+from govma_core.disk.files import GONE
 from govma_core.errors import UnsafeTreeError
 
 Kind = Literal["changed", "mode", "owner", "missing", "added"]
@@ -51,7 +53,13 @@ class Verifier:
             path = pending.pop()
             inside = f"{path}/" if path else ""
             self._step()
-            for entry in safefs.entries(directories.fd(0, path)):
+            try:
+                entries = safefs.entries(directories.fd(0, path))
+            except OSError as error:
+                if error.errno in GONE:
+                    continue
+                raise
+            for entry in entries:
                 shown = inside + entry.name
                 try:
                     if entry.is_dir(follow_symlinks=False):
@@ -60,8 +68,10 @@ class Verifier:
                         yield shown, seal_link(directories.fd(0, path), entry.name)
                     else:
                         yield shown, self._sealed(directories.fd(0, path), entry.name)
-                except FileNotFoundError:
-                    # Gone while we look: it is told as missing, or was never ours.
+                except OSError as error:
+                    if error.errno not in (*GONE, errno.EINVAL):
+                        raise
+                    # Gone, or another thing, while we look: it is told as missing, or was never ours.
                     continue
 
     def _sealed(self, dir_fd: int, name: str) -> Sealed:

@@ -52,7 +52,7 @@ def run(context: Context, *, anywhere: bool = False, reflink: str | None = None)
     for reason, left in done.tally.left.items():
         more = f", … ({left.count} in all)" if left.count > len(left.names) else ""
         reporter.warning(f"Left alone, {reason}: {', '.join(left.names)}{more}")
-    released = f"; the file system has {bytes_text(done.released)} more free" if done.tally.freed else ""
+    released = f"; the file system has {bytes_text(done.released)} more free" if done.released > 0 else ""
     reporter.info(f"{done.tally.seen} files seen. {done.sentence()}{released}.")
     accounting.refresh(context)
     return Outcome(f"{done.sentence()}.", details=done.details())
@@ -92,6 +92,7 @@ def _dedupe(context: Context, *, anywhere: bool, apply: bool, reflink: str) -> D
                 lambda so_far: reporter.progress(
                     "dedupe", so_far.seen, total, f"files, {bytes_text(so_far.freed)} freed"
                 ),
+                reporter.cancellation.check,
                 anywhere=anywhere,
             )
         released = safefs.free_bytes(versions) - before if apply else 0

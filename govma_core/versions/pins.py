@@ -65,11 +65,14 @@ class PinStore:
         return self._directory / f"{version}{_END}"
 
 
+_LATEST = 1 << 40
+
+
 def _from(version: str, data: dict[str, Any]) -> Pin:
     by, reason, at = data.get("by"), data.get("reason"), data.get("at")
     return Pin(
         version,
         by if isinstance(by, str) else "",
         reason if isinstance(reason, str) else "",
-        float(at) if isinstance(at, int | float) else 0.0,
+        float(at) if isinstance(at, int | float) and abs(at) < _LATEST else 0.0,
     )
