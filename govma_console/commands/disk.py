@@ -45,7 +45,8 @@ def verify(given: argparse.Namespace) -> int:
     for found in operation(_context(given), version=given.wanted):
         sound = sound and found.sound
         if given.json:
-            shown.append(dataclasses.asdict(found) | {"sound": found.sound})
+            judged = found.sound if found.changes is not None else None
+            shown.append(dataclasses.asdict(found) | {"sound": judged})
         else:
             _say_verified(found, whole=given.all)
     if given.json:

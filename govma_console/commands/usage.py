@@ -36,7 +36,7 @@ def usage(given: argparse.Namespace) -> int:
         for version in found.versions
     ]
     header = ("", "VERSION", "SIZE", "APPARENT", "EXCLUSIVE", "SHARED", "FILES")
-    print_table(header, rows, cut=(1,), drop=(3, 6, 5), right=(2, 3, 4, 5, 6))
+    print_table(header, rows, cut=(1,), drop=(3, 6, 5, 4), right=(2, 3, 4, 5, 6))
     say()
     say(
         f"{len(found.versions)} versions take {bytes_text(found.real)}; "

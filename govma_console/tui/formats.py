@@ -18,7 +18,7 @@ def size(count: int | None) -> str:
     for unit in _UNITS:
         if value < 999.5 or unit == "T":
             break
-        value /= 1024
+        value /= 1000
     if unit == "B":
         return f"{count} B"
     return f"{value:.1f}{unit}" if value < 99.95 else f"{value:.0f}{unit}"

@@ -132,6 +132,9 @@ class HardLinks:
         staged = next(self._names)
         self._link(master, staged)
         try:
+            if file.lease is None:
+                # Whether somebody writes to it cannot be told for sure.
+                raise LeftAloneError("without a lease")
             if not master.quiet():
                 raise MasterUnusableError("being written")
             if not file.quiet():

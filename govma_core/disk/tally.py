@@ -16,6 +16,7 @@ Reason = Literal[
     "special",
     "unreadable",
     "too many different contents",
+    "without a lease",
     "without blocks of its own",
 ]
 

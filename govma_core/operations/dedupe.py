@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from govma_core import safefs
 from govma_core.disk import dedupe
+from govma_core.disk.directories import raise_descriptor_limit
 from govma_core.disk.extents import can_share_extents
 from govma_core.disk.tally import Tally
 from govma_core.disk.thaw import shared_files
@@ -59,7 +60,7 @@ def run(context: Context, *, anywhere: bool = False, reflink: str | None = None)
 
 
 def dry_run(context: Context, *, anywhere: bool = False) -> Deduped:
-    """Give what a dedupe would come to; takes no lock and changes nothing."""
+    """Give what a dedupe by links would come to; takes no lock and changes nothing."""
     return _dedupe(context, anywhere=anywhere, apply=False, reflink="never")
 
 
@@ -73,13 +74,14 @@ def _dedupe(context: Context, *, anywhere: bool, apply: bool, reflink: str) -> D
         raise RefusedError(f"{pointer.problem} Until then nothing is deduped.")
     known = last_measured(settings.state_dir / "usage", settings.versions_dir)
     total = sum(version.files for version in known.values()) if known.keys() >= set(names) else 0
+    raise_descriptor_limit()
     with ExitStack() as stack:
         versions = stack.enter_context(safefs.opened_root(settings.versions_dir))
         if pointer.version is not None and pointer.version not in names:
             # Live under an odd name: its inodes are to be known, too.
             names.append(pointer.version)
-        roots = [stack.enter_context(safefs.opened(versions, name)) for name in names]
-        current = names.index(pointer.version) if pointer.version is not None else None
+        names, roots, unread = _opened(stack, versions, names)
+        current = names.index(pointer.version) if pointer.version in names else None
         apart = _shared_in_place(context, roots[current]) if current is not None else frozenset()
         # What is linked to is on the disk first; and the free space counts what was still to be written.
         before = safefs.free_bytes(versions) if apply else 0
@@ -95,8 +97,19 @@ def _dedupe(context: Context, *, anywhere: bool, apply: bool, reflink: str) -> D
                 reporter.cancellation.check,
                 anywhere=anywhere,
             )
+        for name in unread:
+            tally.leave("unreadable", name)
         released = safefs.free_bytes(versions) - before if apply else 0
     return Deduped(tally, time.monotonic() - began, released)
+
+
+def _opened(stack: ExitStack, versions: int, names: list[str]) -> tuple[list[str], list[int], list[str]]:
+    """Open the versions; give the names of those that could be, their descriptors, and the names of the others."""
+    roots: dict[str, int] = {}
+    for name in names:
+        with suppress(PermissionError, FileNotFoundError):
+            roots[name] = stack.enter_context(safefs.opened(versions, name))
+    return list(roots), list(roots.values()), [name for name in names if name not in roots]
 
 
 def _extents(context: Context, staging_fd: int, reflink: str) -> bool:

@@ -36,10 +36,9 @@ class Removed:
             return "There is no version to remove."
         count = f"{len(self.names)} version{'s' if len(self.names) > 1 else ''}"
         spared = f" Left alone after all: {', '.join(self.spared)}." if self.spared else ""
-        return (
-            f"Removed {count}: {bytes_text(self.account)} by the account; "
-            f"the file system has {bytes_text(self.freed)} more free.{spared}"
-        )
+        # Others write meanwhile: only what makes sense is said.
+        seen = f"; the file system has {bytes_text(self.freed)} more free" if self.freed > 0 else ""
+        return f"Removed {count}, {bytes_text(self.account)} freed{seen}.{spared}"
 
 
 def run(context: Context, *, keep: int | None = None, older_than: str | None = None) -> Outcome:

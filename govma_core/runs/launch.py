@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from govma_core.errors import BusyError, RefusedError
+from govma_core.errors import BusyError, GovmaError, RefusedError
 from govma_core.runs.lock import lock_holder
 from govma_core.runs.record import RunRecord, RunStore
 from govma_core.runs.requester import Requester
@@ -36,8 +36,15 @@ def start(settings: Settings, operation: str, arguments: dict[str, Any], request
     holder = lock_holder(settings.state_dir)
     if holder is not None:
         raise BusyError(holder.sentence())
-    record = store.create(operation, arguments, requester.by, requester.origin, settings=to_plain(settings))
-    with open(store.path(record.id) / "runner.err", "xb", opener=_private) as errors:
+    try:
+        record = store.create(operation, arguments, requester.by, requester.origin, settings=to_plain(settings))
+        errors = open(store.path(record.id) / "runner.err", "xb", opener=_private)  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise GovmaError(
+            f"The run cannot be written down in state_dir ({settings.state_dir}): {error.strerror}. "
+            "Free some space there, and try again."
+        ) from None
+    with errors:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "govma_core.runs.runner", str(settings.state_dir), record.id],
             cwd="/",

@@ -80,7 +80,8 @@ class Runner:
         try:
             return "ok", ExitCode.OK, self._run_operation()
         except RunCancelled:
-            self._reporter.warning("Cancelled. The work dir is kept; current-version is as it was.")
+            kept = "The work dir is kept" if self._record.operation == "deploy" else "What was done until then stays"
+            self._reporter.warning(f"Cancelled. {kept}; current-version is as it was.")
             return "cancelled", ExitCode.CANCELLED, Outcome("Cancelled.")
         except GovmaError as error:
             self._reporter.error(str(error))

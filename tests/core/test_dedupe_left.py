@@ -17,8 +17,10 @@ from govma_core import safefs
 from govma_core.disk.dedupe import Trees
 from govma_core.disk.dedupe import dedupe as join
 from govma_core.disk.tally import Tally
+from govma_core.disk.thaw import shared_files
 from govma_core.globs import globs
 from govma_core.operations import dedupe
+from govma_core.runs.record import RunStore
 from tests.support.releases import Releases
 from tests.support.rights import as_root
 
@@ -257,3 +259,35 @@ def test_few_descriptors_are_enough(releases: Releases) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert '"linked": 4' in done.stdout
+
+
+def test_without_a_lease_nothing_is_replaced(releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = write(releases, "html/a", b"same", b"same")
+    monkeypatch.setattr("govma_core.disk.leases.take", lambda fd: None)
+    assert details(releases)["left"] == {"without a lease": {"count": 1, "names": [f"{NAMES[0]}/html/a"]}}
+    assert not same(one, other)
+
+
+def test_a_name_that_is_not_utf8_does_not_break_the_record(releases: Releases) -> None:
+    one, _ = write(releases, "html/a", b"same", b"same")
+    os.mkfifo(os.fsencode(one.parent) + b"/caf\xe9")
+    store = RunStore(releases.state)
+    record = store.create("dedupe", {}, "ana", "test", details=details(releases))
+    assert store.read(record.id).details["left"]["special"]["names"] == [f"{NAMES[0]}/html/caf\udce9"]
+
+
+def test_globs_are_found_in_any_order(releases: Releases) -> None:
+    one, other = write(releases, "html/x/y/config.php", b"same")[0], releases.directory / "other"
+    os.link(one, other)
+    fd = os.open(releases.directory / NAMES[0], safefs.DIRECTORY_FLAGS)
+    for patterns in (["**/config.php", "html/*/a"], ["html/*/a", "**/config.php"], ["**/config.php", "html/.htaccess"]):
+        assert list(shared_files(fd, patterns)) == ["html/x/y/config.php"]
+    os.close(fd)
+
+
+def test_a_dry_run_anywhere_counts_each_file_once(releases: Releases) -> None:
+    write(releases, "html/a", b"same", b"same")
+    planned = dedupe.dry_run(releases.context(), anywhere=True).tally
+    done = details(releases, anywhere=True)
+    assert (planned.linked, planned.freed) == (done["linked"], done["freed"])
+    assert done["linked"] == 1
