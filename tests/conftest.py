@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,10 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 # Seconds for a test that may have to wait until an image is made.
 PATIENCE = {"docker_engine": 300, "busybox_image": 300, "node_image": 900}
 MARKS = {"docker_engine": "docker", "busybox_image": "docker", "node_image": "node"}
+
+
+# Started in the background by a script, this process ignores Ctrl-C, and so would every command that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
