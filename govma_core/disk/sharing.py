@@ -6,7 +6,7 @@ import errno
 import itertools
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
@@ -24,7 +24,7 @@ class MasterUnusableError(Exception):
         self.reason = reason
 
 
-_KEPT = 8192
+_KEPT = 4096
 """Duplicates that are kept before they are removed together."""
 
 _REMOVERS = 4
@@ -80,6 +80,8 @@ class HardLinks:
         self._limit = link_limit
         self._names = map(str, itertools.count())
         self._taken: list[_Taken] = []
+        self._removing: list[Future[None]] = []
+        self._pool = ThreadPoolExecutor(_REMOVERS)
 
     def share(self, inode: Inode, file: OpenFile, master: OpenFile, tally: Tally) -> None:
         """Link every place of the inode to the master."""
@@ -87,10 +89,15 @@ class HardLinks:
             self._replace(place, file, master)
             tally.linked += 1
         if len(self._taken) >= _KEPT:
-            self.finish(tally)
+            self._clear(tally)
 
     def finish(self, tally: Tally) -> None:
-        """Remove what was taken out, but put back what was written to since."""
+        """Remove all that was taken out; on return it is gone."""
+        self._clear(tally)
+        self._wait()
+
+    def _clear(self, tally: Tally) -> None:
+        """Have removed what was taken out, but put back what was written to since."""
         self._taken.sort(key=_inode_of)
         names = []
         for _, found in itertools.groupby(self._taken, key=_inode_of):
@@ -105,10 +112,16 @@ class HardLinks:
         self._remove(names)
 
     def _remove(self, names: list[str]) -> None:
+        """Remove them while the work goes on, when those before are gone."""
+        self._wait()
         # A file system that discards freed blocks at once has each removal wait for the device: let several wait.
-        with ThreadPoolExecutor(_REMOVERS) as pool:
-            for _ in pool.map(self._remove_each, (names[start::_REMOVERS] for start in range(_REMOVERS))):
-                pass
+        shares = (names[start::_REMOVERS] for start in range(_REMOVERS))
+        self._removing = [self._pool.submit(self._remove_each, share) for share in shares]
+
+    def _wait(self) -> None:
+        for future in self._removing:
+            future.result()
+        self._removing = []
 
     def _remove_each(self, names: Sequence[str]) -> None:
         for name in names:
