@@ -25,6 +25,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="store_true", help="print the version of this program")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file instead of /etc/govma-console.toml")
+    parser.add_argument(
+        "--headless-server", action="store_true", help="run the HTTP server (`units` makes it a service)"
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for command in COMMANDS:
         _add(commands, command)
@@ -60,7 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"govma-console {version('govma-console')}")
         return ExitCode.OK
     module, function = "console", "console"
-    if given.command is not None:
+    if given.headless_server:
+        module, function = "server", "serve"
+    elif given.command is not None:
         command = next(found for found in COMMANDS if found.name == given.command)
         module, function = command.module, command.function
     try:

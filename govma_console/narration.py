@@ -12,6 +12,32 @@ from govma_core.text import clean_line
 
 _RED, _YELLOW, _GREEN, _DIM, _BOLD, _PLAIN = (f"\x1b[{code}m" for code in (31, 33, 32, 2, 1, 0))
 
+_OUTCOMES = {"ok": _GREEN, "failed": _RED}
+_LEVELS = {"warning": _YELLOW, "error": _RED, "output": _DIM}
+
+
+def told(event: Event) -> list[tuple[str, str, str]]:
+    """Give the lines that tell an event: each a colour, the text in it, and what follows without."""
+    match event:
+        case StageStarted(_, stage):
+            return [(_BOLD, f"== {stage}", "")]
+        case StageFinished(_, stage, outcome, took, remark):
+            said = f": {remark}" if remark else ""
+            return [(_OUTCOMES.get(outcome, _YELLOW), f"== {stage} {outcome}, {seconds(took)}", said)]
+        case LogLine(_, level, text):
+            label = f"{level}: " if level in ("warning", "error") else ""
+            return [(_LEVELS.get(level, ""), f"   {label}{text}", "")]
+        case RunFinished(_, result, code, message):
+            # Why it failed was said already, as an error; what was interrupted said nothing.
+            text = message if result in ("ok", "interrupted") else f"The run ended: {result} (exit code {code})."
+            return [(_GREEN if result == "ok" else _RED, clean_line(line), "") for line in text.split("\n")]
+    return []
+
+
+def plain_text(event: Event) -> str:
+    """Give an event as lines without colour, each with its line end."""
+    return "".join(f"{text}{rest}\n" for _, text, rest in told(event))
+
 
 class Narrator:
     """Writes events to a stream."""
@@ -29,23 +55,12 @@ class Narrator:
         match event:
             case StageStarted(at, stage):
                 self._stage, self._progress = (stage, at), ""
-                self._line(self._paint(_BOLD, f"== {stage}"))
-            case StageFinished(_, stage, outcome, took, remark):
+            case StageFinished():
                 self._stage = None
-                colour = {"ok": _GREEN, "failed": _RED}.get(outcome, _YELLOW)
-                said = f": {remark}" if remark else ""
-                self._line(self._paint(colour, f"== {stage} {outcome}, {seconds(took)}") + said)
-            case LogLine(_, level, text):
-                colour = {"warning": _YELLOW, "error": _RED, "output": _DIM}.get(level, "")
-                label = f"{level}: " if level in ("warning", "error") else ""
-                self._line(self._paint(colour, f"   {label}{text}"))
             case Progress(_, _, done, total, unit):
                 self._progress = f"{done} of {total} {unit}" if total else f"{done} {unit}"
-            case RunFinished(_, result, code, message):
-                # Why it failed was said already, as an error; what was interrupted said nothing.
-                text = message if result in ("ok", "interrupted") else f"The run ended: {result} (exit code {code})."
-                for line in text.split("\n"):
-                    self._line(self._paint(_GREEN if result == "ok" else _RED, clean_line(line)))
+        for colour, text, rest in told(event):
+            self._line(self._paint(colour, text) + rest)
 
     def idle(self) -> None:
         """Bring the status line up to date; called a few times a second while nothing happens."""

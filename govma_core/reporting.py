@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from govma_core.errors import RunCancelled
@@ -76,10 +76,16 @@ class StageRemark:
 
 
 class Reporter:
-    """Turns what an operation has to say into events; text is cleaned of control characters here, once."""
+    """Turns what an operation has to say into events; text is cleaned of control characters here, once.
 
-    def __init__(self, emit: Emit, cancellation: Cancellation | None = None) -> None:
+    `flush` is called when a program's output pauses: whoever keeps the events may have held some back until then.
+    """
+
+    def __init__(
+        self, emit: Emit, cancellation: Cancellation | None = None, flush: Callable[[], None] = lambda: None
+    ) -> None:
         self._emit = emit
+        self.flush = flush
         self.cancellation = cancellation or Cancellation()
         self._last_progress = 0.0
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 
+from govma_console import reports
 from govma_console.commands.settings import effective
 from govma_console.output import print_json, say, warn
 from govma_core.disk.tally import Tally
@@ -26,11 +27,10 @@ def dedupe(given: argparse.Namespace) -> int:
             raise UsageError("--dry-run starts no run that could be left behind: leave --detach out.")
         return _dry_run(given)
     from govma_console.commands.operate import follow_or_detach
-    from govma_console.commands.runs import as_json
 
     record, code = follow_or_detach(given, "dedupe", {"anywhere": given.anywhere, "reflink": given.reflink})
     if record is not None and given.json:
-        print_json(as_json(record))
+        print_json(reports.run(record))
     elif record is not None and code == ExitCode.OK:
         say(record.message)
     return code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from govma_console import reports
 from govma_console.commands.follow import follow_started
 from govma_console.commands.settings import effective
 from govma_console.output import print_json
@@ -44,9 +45,7 @@ def follow_or_detach(
 def _run(given: argparse.Namespace, operation: str, arguments: dict[str, Any]) -> int:
     record, code = follow_or_detach(given, operation, arguments)
     if record is not None and given.json:
-        from govma_console.commands.runs import as_json
-
-        print_json(as_json(record))
+        print_json(reports.run(record))
     elif record is not None and code == ExitCode.OK:
         print(record.version)
     return code

@@ -7,6 +7,7 @@ import dataclasses
 import sys
 import time
 
+from govma_console import reports
 from govma_console.commands.settings import effective
 from govma_console.output import print_json, print_table, say, warn
 from govma_core.errors import ExitCode, RefusedError, UsageError
@@ -24,11 +25,10 @@ def prune(given: argparse.Namespace) -> int:
     if given.dry_run:
         return _print_plan(given)
     from govma_console.commands.operate import follow_or_detach
-    from govma_console.commands.runs import as_json
 
     record, code = follow_or_detach(given, "prune", {"keep": given.keep, "older_than": given.older_than})
     if record is not None and given.json:
-        print_json(as_json(record))
+        print_json(reports.run(record))
     elif record is not None:
         for name in record.details.get("removed", ()):
             say(name)

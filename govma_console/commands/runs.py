@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from itertools import islice
-from typing import Any
 
+from govma_console import reports
 from govma_console.commands.follow import follow_to_end
 from govma_console.commands.settings import effective
 from govma_console.narration import Narrator
@@ -26,7 +25,7 @@ def list_runs(given: argparse.Namespace) -> int:
         raise UsageError(f"-n {given.most}: the number of runs must be 1 or more.")
     records = list(islice(_store(given).records(), given.most))
     if given.json:
-        print_json([as_json(record) for record in records])
+        print_json([reports.run(record) for record in records])
         return ExitCode.OK
     header = ("RUN", "OPERATION", "STATE", "STARTED", "TOOK", "BY", "VERSION", "MESSAGE")
     print_table(header, [_row(record) for record in records], cut=(7, 6), drop=(6, 5, 4))
@@ -55,7 +54,7 @@ def attach(given: argparse.Namespace) -> int:
     store = _store(given)
     record = follow_to_end(store, _active(store, given.run).id, interrupt_cancels=False)
     if given.json:
-        print_json(as_json(record))
+        print_json(reports.run(record))
     return ExitCode.FAILED if record.exit_code is None else record.exit_code
 
 
@@ -64,17 +63,10 @@ def cancel(given: argparse.Namespace) -> int:
     store = _store(given)
     record = cancel_run(store, _active(store, given.run).id)
     if given.json:
-        print_json(as_json(record))
+        print_json(reports.run(record))
     else:
         print(f"Run {record.id} was asked to stop.", file=sys.stderr)
     return ExitCode.OK
-
-
-def as_json(record: RunRecord) -> dict[str, Any]:
-    """Give a record as reports show it: without the settings it ran with."""
-    data = dataclasses.asdict(record)
-    del data["settings"]
-    return data
 
 
 def _store(given: argparse.Namespace) -> RunStore:
@@ -82,7 +74,7 @@ def _store(given: argparse.Namespace) -> RunStore:
 
 
 def _active(store: RunStore, wanted: str | None) -> RunRecord:
-    record = store.find(wanted) if wanted else store.latest(active=True)
+    record = store.find(wanted) if wanted else store.going()
     if record is None or record.ended:
         said = f"Run {record.id} has ended ({record.state})." if record else "Nothing is running."
         raise RefusedError(f"{said} `govma-console log{f' {record.id}' if record else ''}` prints what was.")

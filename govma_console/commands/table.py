@@ -146,6 +146,33 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("attach", "follow the run that is going on; its exit code becomes ours", "runs", "attach", (_RUN,)),
     Command("cancel", "ask the run that is going on to stop", "runs", "cancel", (_RUN,)),
+    Command(
+        "trigger",
+        "have the HTTP server deploy, show the log, and exit as the run did; Ctrl-C only detaches",
+        "trigger",
+        "trigger",
+        ((("url",), {"nargs": "?", "metavar": "URL", "help": "default: http:// and the setting listen_addr"}),),
+        reports=False,
+    ),
+    Command(
+        "token",
+        "make a token for the HTTP server, and print it once",
+        "server",
+        "token",
+        ((("name",), {"metavar": "NAME", "help": "whose it is: runs are recorded under it"}),),
+        reports=False,
+    ),
+    Command(
+        "units",
+        "print the systemd units of the HTTP server",
+        "units",
+        "units",
+        (
+            _flag("--install", "write them to /etc/systemd/system instead"),
+            _flag("--socket", "with a socket unit, so that a restart loses no caller"),
+        ),
+        reports=False,
+    ),
     Command("config", "print the effective settings, and where each came from", "config", "config"),
     Command(
         "init",

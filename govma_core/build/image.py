@@ -127,6 +127,7 @@ class _ImageLog:
             # Those with a detail are the moving bars of a download.
             layer = f"{message['id']}: " if message.get("id") else ""
             self._reporter.output(clean_line(f"{layer}{message['status']}"))
+        self._reporter.flush()
 
     def close(self) -> None:
         """Say what is left."""

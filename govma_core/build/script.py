@@ -107,6 +107,7 @@ class BuildLog:
             while (chunk := receive()) != b"":
                 if chunk:
                     self.feed(chunk)
+                    self._reporter.flush()
                 self._reporter.cancellation.check()
                 if time.monotonic() >= ends:
                     raise BuildError(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,26 +38,54 @@ def start(settings: Settings, operation: str, arguments: dict[str, Any], request
     holder = lock_holder(settings.state_dir)
     if holder is not None:
         raise BusyError(holder.sentence())
+    return launch(store, write_down(store, settings, operation, arguments, requester))
+
+
+def write_down(
+    store: RunStore,
+    settings: Settings,
+    operation: str,
+    arguments: dict[str, Any],
+    requester: Requester,
+    **more: Any,  # noqa: ANN401 - fields of the record
+) -> RunRecord:
+    """Make the record of a run that launch() is to execute; GovmaError when there is no room for it."""
     try:
-        record = store.create(operation, arguments, requester.by, requester.origin, settings=to_plain(settings))
+        return store.create(operation, arguments, requester.by, requester.origin, settings=to_plain(settings), **more)
+    except OSError as error:
+        raise _not_written(store, error) from None
+
+
+def launch(store: RunStore, record: RunRecord) -> StartedRun:
+    """Execute a run in a process of its own; GovmaError, and a record that says so, when that cannot be started."""
+    try:
         errors = open(store.path(record.id) / "runner.err", "xb", opener=_private)  # noqa: SIM115 - closed below
     except OSError as error:
-        raise GovmaError(
-            f"The run cannot be written down in state_dir ({settings.state_dir}): {error.strerror}. "
-            "Free some space there, and try again."
-        ) from None
-    with errors:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "govma_core.runs.runner", str(settings.state_dir), record.id],
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=errors,
-            stderr=errors,
-            start_new_session=True,
-        )
+        raise _not_written(store, error) from None
+    try:
+        with errors:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "govma_core.runs.runner", str(store.state_dir), record.id],
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                start_new_session=True,
+            )
+    except OSError as error:
+        message = f"The run's process cannot be started: {error.strerror}. Try again when the machine has room for it."
+        store.write(dataclasses.replace(record, state="failed", exit_code=1, message=message, finished=time.time()))
+        raise GovmaError(message) from None
     # A long-lived front end must not collect zombies: those that ended are waited for at the next start.
     _children[:] = [child for child in [*_children, process] if child.poll() is None]
     return StartedRun(record, process)
+
+
+def _not_written(store: RunStore, error: OSError) -> GovmaError:
+    return GovmaError(
+        f"The run cannot be written down in state_dir ({store.state_dir}): {error.strerror}. "
+        "Free some space there, and try again."
+    )
 
 
 def prepared_store(settings: Settings) -> RunStore:

@@ -12,11 +12,10 @@ from govma_core.runs.record import RunStore
 
 _BLOCK = 1 << 16
 _FLUSH_BYTES = 1 << 15
-_FLUSH_SECONDS = 0.05
 
 
 class EventLog:
-    """Writes events, a line each. Output that comes in a flood is written in blocks; the rest at once.
+    """Writes events, a line each; a program's output only at `flush()` or in blocks, everything else at once.
 
     `limit` bounds the bytes of program output that are kept: what is beyond is counted and said once. A disk without
     room stops the log, never the run: `broken` then holds the reason.
@@ -26,7 +25,6 @@ class EventLog:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         self._left = limit
         self._buffer = bytearray()
-        self._flushed = time.monotonic()
         self._omitted = 0
         self.broken: OSError | None = None
 
@@ -44,13 +42,11 @@ class EventLog:
             self._omitted = 0
             self._buffer += (to_json(LogLine(time.time(), "warning", note)) + "\n").encode()
         self._buffer += line
-        now = time.monotonic()
-        if not is_output or len(self._buffer) >= _FLUSH_BYTES or now - self._flushed >= _FLUSH_SECONDS:
-            self.flush(now)
+        if not is_output or len(self._buffer) >= _FLUSH_BYTES:
+            self.flush()
 
-    def flush(self, now: float | None = None) -> None:
+    def flush(self) -> None:
         """Hand everything to the kernel."""
-        self._flushed = time.monotonic() if now is None else now
         if self.broken is not None and self._buffer:
             # What was written last may be half a line; the next one must not be lost with it.
             self._buffer[:0] = b"\n"

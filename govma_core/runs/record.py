@@ -16,7 +16,7 @@ from govma_core.errors import UsageError
 from govma_core.process import ProcessId
 from govma_core.safefs import opened_root
 
-State = Literal["starting", "running", "ok", "failed", "refused", "busy", "cancelled", "interrupted"]
+State = Literal["starting", "waiting", "running", "ok", "failed", "refused", "busy", "cancelled", "interrupted"]
 
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 _START_GRACE = 30.0
@@ -25,7 +25,11 @@ _START_GRACE = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """A run as its record tells it. Times are seconds since the epoch, 0 while not there yet."""
+    """A run as its record tells it. Times are seconds since the epoch, 0 while not there yet.
+
+    `queued`: it waits for its turn where another run would be told that somebody else's is going. `key`: what a caller
+    named this request by, so that asking again gives the same run.
+    """
 
     id: str
     operation: str
@@ -33,6 +37,8 @@ class RunRecord:
     by: str
     origin: str
     created: float
+    queued: bool = False
+    key: str = ""
     state: State = "starting"
     stage: str = ""
     pid: int = 0
@@ -56,7 +62,7 @@ class RunRecord:
     @property
     def ended(self) -> bool:
         """True when nothing more will come."""
-        return self.state not in ("starting", "running")
+        return self.state not in ("starting", "waiting", "running")
 
 
 _NAMES = frozenset(f.name for f in dataclasses.fields(RunRecord))
@@ -68,6 +74,7 @@ class RunStore:
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
         self.directory = state_dir / "runs"
+        self._ended: set[str] = set()
 
     def create(self, operation: str, arguments: dict[str, Any], by: str, origin: str, **more: Any) -> RunRecord:  # noqa: ANN401
         """Make the directory and record of a new run, and give it."""
@@ -120,9 +127,35 @@ class RunStore:
             return []
         return sorted((name for name in names if _ID.fullmatch(name)), reverse=True)
 
-    def latest(self, *, active: bool = False) -> RunRecord | None:
-        """Give the latest run, or the latest that has not ended."""
-        return next((record for record in self.records() if not (active and record.ended)), None)
+    def latest(self) -> RunRecord | None:
+        """Give the latest run."""
+        return next(self.records(), None)
+
+    def active(self) -> list[RunRecord]:
+        """Give the runs that have not ended, in the order in which they were asked for; those that have are read once.
+
+        At most one of them is at work: the others are starting, or wait for it.
+        """
+        ids = self.ids()
+        self._ended.intersection_update(ids)
+        found = []
+        for run_id in reversed(ids):
+            if run_id in self._ended:
+                continue
+            data = jsonfile.read(self.path(run_id) / "run.json")
+            record = _from(data) if data else None
+            if record is None:
+                continue
+            record = self._as_it_is(record)
+            if record.ended:
+                self._ended.add(run_id)
+            else:
+                found.append(record)
+        return found
+
+    def going(self) -> RunRecord | None:
+        """Give the run that is at work, or the one that will be next."""
+        return min(self.active(), key=lambda record: (record.state != "running", record.id), default=None)
 
     def find(self, wanted: str | None) -> RunRecord:
         """Give a run by its id or the unique beginning (or end) of one, the latest without; UsageError otherwise."""

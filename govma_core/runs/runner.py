@@ -13,12 +13,12 @@ import signal
 import sys
 import time
 import traceback
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import FrameType
 
 from govma_core.errors import BusyError, ExitCode, GovmaError, RefusedError, RunCancelled
-from govma_core.events import Event, RunFinished, StageStarted
+from govma_core.events import Event, RunFinished, StageFinished, StageStarted
 from govma_core.operations.context import Context, Outcome
 from govma_core.process import ProcessId
 from govma_core.reporting import Cancellation, Reporter
@@ -26,6 +26,8 @@ from govma_core.runs.lock import Holder, held_lock
 from govma_core.runs.log import EventLog
 from govma_core.runs.record import RunStore, State
 from govma_core.runs.system_errors import os_sentence
+from govma_core.runs.totals import Totals
+from govma_core.runs.turn import turn
 from govma_core.settings import from_plain
 
 OPERATIONS = ("deploy", "promote", "rollback", "prune", "dedupe")
@@ -43,21 +45,31 @@ class Runner:
         self._settings = from_plain(self._record.settings)
         self._log = EventLog(store.path(run_id) / "events.jsonl", self._settings.log_limit << 20)
         self._cancellation = Cancellation()
-        self._reporter = Reporter(self._emit, self._cancellation)
+        self._totals = Totals(store.state_dir)
+        self._reporter = Reporter(self._emit, self._cancellation, self._log.flush)
 
     def execute(self) -> int:
         """Run to the end, whatever that is; give the exit code."""
         signal.signal(signal.SIGTERM, self._on_signal)
-        record = self._record
         try:
-            with held_lock(self._store.state_dir, Holder(record.id, record.operation, record.by, record.created)):
+            with self._turn():
                 # The end is written down before the lock is free: no other run begins while this one seems to run.
                 return self._finish(*self._outcome())
         except BusyError as error:
             self._reporter.error(str(error))
             return self._finish("busy", error.exit_code, Outcome(str(error)))
+        except RunCancelled:
+            self._reporter.warning("Cancelled before it began.")
+            return self._finish("cancelled", ExitCode.CANCELLED, Outcome("Cancelled before it began."))
         except OSError as error:
             return self._finish("failed", ExitCode.FAILED, self._told(error))
+
+    def _turn(self) -> AbstractContextManager[None]:
+        record = self._record
+        if record.queued:
+            self._update(state="waiting")
+            return turn(self._store, record, self._reporter)
+        return held_lock(self._store.state_dir, Holder(record.id, record.operation, record.by, record.created))
 
     def _finish(self, state: State, code: ExitCode, outcome: Outcome) -> int:
         # All lines first, then the record, then the end: a follower that sees the record ended misses nothing.
@@ -72,6 +84,8 @@ class Runner:
             commit=outcome.commit,
             details=dict(outcome.details),
         )
+        with suppress(OSError):
+            self._totals.add_run(self._record.operation, state)
         self._log.write(RunFinished(time.time(), state, int(code), outcome.message))
         self._log.close()
         return int(code)
@@ -120,6 +134,8 @@ class Runner:
     def _emit(self, event: Event) -> None:
         if isinstance(event, StageStarted):
             self._update(stage=event.stage)
+        elif isinstance(event, StageFinished) and event.outcome == "ok":
+            self._totals.add_stage(self._record.operation, event.stage, event.seconds)
         self._log.write(event)
 
     def _update(self, **changes: object) -> None:

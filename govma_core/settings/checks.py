@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from govma_core.settings.model import Settings
 
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _ROLES = (
     "source_dir", "versions_dir", "upload_dir", "image_dir", "node_modules_dir", "vendor_dir", "state_dir", "env_file",
 )  # fmt: skip
@@ -39,7 +41,26 @@ def check_together(settings: Settings) -> list[str]:
             problems.append(f"{name} is {value!r}; it must be a name that git knows.")
     if not settings.all_build_commands:
         problems.append("install_command and build_commands are both empty; there is nothing to build with.")
+    try:
+        split_address(settings.listen_addr)
+    except ValueError as error:
+        problems.append(f"listen_addr {error}.")
+    for host in settings.allowed_hosts:
+        if not _HOST.fullmatch(host):
+            problems.append(f"allowed_hosts: {host!r} is no host name; leave scheme, port and path out.")
     return problems
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Take `host:port` apart, IPv6 addresses in brackets, an empty host for all; ValueError says what is wrong."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or not 0 <= int(port) <= 65535:
+        raise ValueError(f"is {text!r}; it must be host:port, such as 127.0.0.1:50024")
+    if host.startswith("[") and host.endswith("]"):
+        return host[1:-1], int(port)
+    if ":" in host:
+        raise ValueError(f"is {text!r}; an IPv6 address is written in brackets, such as [::1]:50024")
+    return host, int(port)
 
 
 def _real(path: Path) -> Path:

@@ -61,6 +61,32 @@ class Settings:
     )
     listen_addr: str = _setting("127.0.0.1:50024", "address of the HTTP server", "LISTEN_ADDR")
 
+    queue: str = _setting(
+        "coalesce",
+        "a deploy over HTTP while one is going: coalesce (those who wait share one), each (one for each), reject",
+        one_of=("coalesce", "each", "reject"),
+    )
+    max_waiting: int = _setting(10, "deploys that may wait for their turn", low=1)
+    unix_socket: Path | None = _setting(
+        Path("/run/govma-console.sock"), "socket of the HTTP server for those who may change everything; empty: none"
+    )
+    unix_group: str = _setting("", "group that may change everything over unix_socket, beside root")
+    token_file: Path | None = _setting(
+        Path("/etc/govma-console.tokens"), "tokens of those who may change everything over HTTP; `token` adds one"
+    )
+    hook_secret_file: Path | None = _setting(
+        Path("/etc/govma-console.hook-secret"), "secret shared with the git server whose push starts a deploy"
+    )
+    allowed_hosts: tuple[str, ...] = _setting((), "more names under which the HTTP server may be asked, as in a URL")
+    allow_unauthenticated_remote: bool = _setting(
+        False, "let everybody who reaches a listen_addr other than loopback deploy and read, without a token"
+    )
+    requests_per_minute: int = _setting(600, "requests of one caller the HTTP server answers a minute", low=1)
+    max_streams: int = _setting(1000, "logs the HTTP server sends at the same time", low=1)
+    drain_timeout: int = _setting(
+        900, "seconds a stopping HTTP server lets its runs go on, before it cancels them", low=0
+    )
+
     remote: str = _setting("origin", "git remote that is fetched")
     branch: str = _setting("main", "branch that is deployed", "GOVMA_BRANCH")
     git_timeout: int = _setting(120, "seconds one git command may take", low=1)

@@ -70,7 +70,7 @@ class Command:
         """Wait until a run is in this stage, and give its record."""
 
         def there() -> RunRecord | None:
-            record = self.runs.latest(active=True)
+            record = self.runs.going()
             return record if record and record.stage == stage else None
 
         return wait_for(there, f"a run in stage {stage}")

@@ -30,7 +30,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     made = make_site(tmp_path / "site")
     yield made
     runs = RunStore(made.settings.state_dir)
-    left = runs.latest(active=True)
+    left = runs.going()
     if left is not None and left.pid != os.getpid():
         cancel(runs, left.id)
         wait_for(lambda: runs.read(left.id).ended, "the end of a run that the test left")

@@ -72,7 +72,7 @@ def test_a_killed_runner_is_shown_as_interrupted(past: Site) -> None:
         await app.sees("Brings 1 commit:")
         await app.press("tab", "enter")
         await app.sees("● assets")
-        record = runs.latest(active=True)
+        record = runs.going()
         assert record is not None
         os.kill(record.pid, 9)
         await app.sees("deploy interrupted")

@@ -168,7 +168,7 @@ def test_quitting_leaves_the_run_and_says_so_and_the_next_app_attaches(past: Sit
         await app.press("q")
 
     left = drive(past.settings, leave)
-    run = RunStore(past.settings.state_dir).latest(active=True)
+    run = RunStore(past.settings.state_dir).going()
     assert run is not None
     assert f"deploy {run.id} goes on" in left.desk.farewell
 

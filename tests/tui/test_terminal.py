@@ -76,7 +76,7 @@ def test_a_lost_terminal_leaves_the_deploy_and_the_next_one_attaches(past: Site,
     lost.keys("Tab", "Enter")
     lost.sees("building")
     lost.close()
-    run = runs.latest(active=True)
+    run = runs.going()
     assert run is not None
     assert run.process.alive()
     again = terminal(past.sample.config_file)
@@ -99,7 +99,7 @@ def test_quitting_says_that_the_run_goes_on(past: Site, terminal: Open) -> None:
     seen.sees("goes on. `govma-console` shows it again")
     runs = RunStore(past.settings.state_dir)
     go.touch()
-    wait_for(lambda: runs.latest(active=True) is None, "the end of the run")
+    wait_for(lambda: runs.going() is None, "the end of the run")
     latest = runs.latest()
     assert latest is not None
     assert latest.state == "ok"

@@ -1,0 +1,32 @@
+"""The HTTP server, its client, its tokens and its units for systemd."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from govma_console.commands.settings import effective
+from govma_console.output import say, warn
+from govma_core.errors import ExitCode
+from govma_core.settings import Settings
+
+
+def serve(given: argparse.Namespace) -> int:
+    """Serve until a signal says to stop."""
+    from govma_console.server.main import serve as run
+
+    config: Path | None = given.config
+    run(lambda: effective(given), ("--config", str(config.absolute())) if config else ())
+    return ExitCode.OK
+
+
+def token(given: argparse.Namespace) -> int:
+    """Make a token and print it, once."""
+    from govma_console.server.tokens import Tokens
+
+    settings: Settings = effective(given)
+    made = Tokens(settings.token_file).add(given.name)
+    print(made)
+    warn(f"This is the only time it is shown; {settings.token_file} keeps its hash. It is sent as a header:")
+    say('  curl -H "Authorization: Bearer $TOKEN" …')
+    return ExitCode.OK

@@ -1,0 +1,95 @@
+"""The client of the server: asks for a deploy, shows its log, and ends as the run did."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import socket
+import sys
+import time
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+from govma_console.commands.settings import effective
+from govma_console.output import say
+from govma_core.errors import BusyError, ExitCode, GovmaError, UsageError
+
+_CONNECT_SECONDS = 10
+_TRIES = 30
+"""Times a broken line is taken up again, a second apart: the server may be restarting."""
+_BLOCK = 1 << 16
+
+
+def trigger(given: argparse.Namespace) -> int:
+    """Ask the server for a deploy and follow it; Ctrl-C leaves it to itself."""
+    server = Server(given.url or f"http://{effective(given).listen_addr}")
+    response = server.get("/deploy")
+    run = response.getheader("X-Run-Id") or ""
+    if response.status != 200:
+        said = response.read(_BLOCK).decode("utf-8", "replace").strip() or f"HTTP {response.status}"
+        raise (BusyError if response.status in (409, 429) else GovmaError)(said)
+    try:
+        # The first line is about the request; where a broken line is taken up again, there is only the log.
+        sys.stdout.buffer.write(response.readline(_BLOCK))
+        shown = _show(response)
+        for _ in range(_TRIES):
+            code = server.exit_code(run)
+            if code is not None:
+                return code
+            time.sleep(1)
+            with suppress(GovmaError):
+                shown += _show(server.get(f"/api/v1/runs/{run}/log?follow=1&offset={shown}"))
+    except KeyboardInterrupt:
+        say(f"The run goes on. `govma-console attach {run}` follows it.", sys.stderr)
+        return ExitCode.CANCELLED
+    raise GovmaError(f"The server is gone; run {run} may go on. `govma-console runs` tells.")
+
+
+class Server:
+    """A server of ours at a URL."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url if "//" in url else f"http://{url}")
+        if parts.scheme != "http" or not parts.hostname:
+            raise UsageError(f"{url!r} is not the address of a server, such as http://127.0.0.1:50024.")
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(parts.hostname, parts.hostname)  # noqa: S104
+        self._address = (host, parts.port or 80)
+        self._prefix = parts.path.removesuffix("/deploy").rstrip("/")
+
+    def get(self, path: str) -> http.client.HTTPResponse:
+        """Ask for a path; GovmaError when nobody answers."""
+        connection = http.client.HTTPConnection(*self._address, timeout=_CONNECT_SECONDS)
+        try:
+            connection.connect()
+            # A build may be silent for long.
+            connection.sock.settimeout(None)
+            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            connection.request("GET", self._prefix + path)
+            return connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            raise GovmaError(
+                f"No server answers at {self._address[0]}:{self._address[1]}: {error}. Is it running? "
+                "(systemctl status govma-console)"
+            ) from None
+
+    def exit_code(self, run: str) -> int | None:
+        """Give the exit code of a run, None while it goes on or nobody answers."""
+        try:
+            response = self.get(f"/api/v1/runs/{run}")
+            data = json.loads(response.read()) if response.status == 200 else {}
+        except (GovmaError, OSError, ValueError, http.client.HTTPException):
+            return None
+        code = data.get("exit_code") if isinstance(data, dict) else None
+        return code if isinstance(code, int) else None
+
+
+def _show(response: http.client.HTTPResponse) -> int:
+    """Print what comes, to the end of the line or of the run; give how many bytes that were."""
+    shown = 0
+    with suppress(OSError, http.client.HTTPException):
+        while block := response.read1(_BLOCK):
+            sys.stdout.buffer.write(block)
+            sys.stdout.buffer.flush()
+            shown += len(block)
+    return shown

@@ -1,0 +1,131 @@
+"""What commands print as JSON and the HTTP server answers: versions, status, runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from govma_core.disk.usage_summary import VersionUsage, last_measured
+from govma_core.runs.lock import Holder, lock_holder
+from govma_core.runs.record import RunRecord, RunStore
+from govma_core.settings import Settings
+from govma_core.text import bytes_text
+from govma_core.versions.history import History, Promotion
+from govma_core.versions.manifest import Manifest, ManifestStore
+from govma_core.versions.pins import Pin, PinStore
+from govma_core.versions.store import Pointer, Version, VersionStore
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """All that is known of one version without looking into it."""
+
+    version: Version
+    current: bool
+    manifest: Manifest | None
+    pin: Pin | None
+    usage: VersionUsage | None
+
+    @property
+    def state(self) -> str:
+        """Give its state in a word or two."""
+        known = self.manifest.result if self.manifest else "no manifest"
+        state = known if self.version.complete else "incomplete"
+        return ", ".join(word for word in (state, "pinned" if self.pin else "") if word)
+
+    def cells(self) -> tuple[str, ...]:
+        """Give it as a row of the table."""
+        sizes = (bytes_text(self.usage.size), bytes_text(self.usage.exclusive)) if self.usage else ("-", "-")
+        made = self.manifest
+        known = (made.commit[:9], made.subject, made.author, made.by) if made else ("-", "-", "-", "-")
+        return ("*" if self.current else "", self.version.name, *sizes, *known, self.state)
+
+    def plain(self) -> dict[str, Any]:
+        """Give it as JSON holds it; sizes are null while nobody has measured them."""
+        return {
+            "name": self.version.name,
+            "made": self.version.made.isoformat() if self.version.made else None,
+            "current": self.current,
+            "complete": self.version.complete,
+            "state": self.state,
+            "size": self.usage.size if self.usage else None,
+            "exclusive": self.usage.exclusive if self.usage else None,
+            "pin": dataclasses.asdict(self.pin) if self.pin else None,
+            "manifest": dataclasses.asdict(self.manifest) if self.manifest else None,
+        }
+
+
+def listed(settings: Settings, store: VersionStore, current: str | None) -> list[Listed]:
+    """Give what is known of all versions, the latest first."""
+    manifests, pins = ManifestStore(settings.state_dir), PinStore(settings.state_dir).read()
+    sizes = last_measured(settings.state_dir / "usage", settings.versions_dir)
+    return [
+        Listed(found, found.name == current, manifests.read(found.name), pins.get(found.name), sizes.get(found.name))
+        for found in store.versions()
+    ]
+
+
+def versions(settings: Settings) -> dict[str, Any]:
+    """Report the versions, the latest first, and which one is live."""
+    store = VersionStore(settings.versions_dir)
+    pointer = store.pointer()
+    return {
+        "current": pointer.version,
+        "problem": pointer.problem,
+        "versions": [found.plain() for found in listed(settings, store, pointer.version)],
+        "others": store.other_names(),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class SiteStatus:
+    """What is live and since when, who holds the lock, which runs wait for it, and the last run."""
+
+    pointer: Pointer
+    manifest: Manifest | None
+    since: Promotion | None
+    holder: Holder | None
+    waiting: tuple[RunRecord, ...]
+    last: RunRecord | None
+
+    def plain(self) -> dict[str, Any]:
+        """Give it as JSON holds it."""
+        return {
+            "current": self.pointer.version,
+            "target": self.pointer.target,
+            "problem": self.pointer.problem,
+            "manifest": dataclasses.asdict(self.manifest) if self.manifest else None,
+            "promotion": dataclasses.asdict(self.since) if self.since else None,
+            "holder": dataclasses.asdict(self.holder) if self.holder else None,
+            "waiting": [run(record) for record in self.waiting],
+            "last_run": run(self.last) if self.last else None,
+        }
+
+
+def status(settings: Settings) -> SiteStatus:
+    """Look what the site is at."""
+    pointer = VersionStore(settings.versions_dir).pointer()
+    promotions = History(settings.state_dir).read()
+    runs_ = RunStore(settings.state_dir)
+    return SiteStatus(
+        pointer,
+        ManifestStore(settings.state_dir).read(pointer.version) if pointer.version else None,
+        promotions[-1] if promotions and promotions[-1].version == pointer.version else None,
+        lock_holder(settings.state_dir),
+        tuple(record for record in runs_.active() if record.state == "waiting"),
+        runs_.latest(),
+    )
+
+
+def runs(store: RunStore, most: int) -> list[dict[str, Any]]:
+    """Report the runs, the latest first."""
+    return [run(record) for record in islice(store.records(), most)]
+
+
+def run(record: RunRecord) -> dict[str, Any]:
+    """Report a run: its record without the settings it ran with."""
+    data = dataclasses.asdict(record)
+    del data["settings"], data["key"]
+    return data

@@ -1,0 +1,156 @@
+"""`/api/v1`: versions, status, disk usage and runs to read, and runs to start and cancel."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from govma_console import reports
+from govma_console.server.access import caller_of, changer, reader, site_of
+from govma_console.server.answers import Refusal
+from govma_console.server.deploy import DEFAULTS
+from govma_console.server.openapi import document
+from govma_console.server.streams import PLAIN, RunStream, require_stream
+from govma_console.server.wanted import run_wanted
+from govma_core.errors import UsageError
+from govma_core.runs.cancel import cancel
+from govma_core.runs.record import RunRecord
+
+_MOST_RUNS = 1000
+
+
+async def versions(request: Request) -> Response:
+    """List the versions, the latest first."""
+    reader(request)
+    return JSONResponse(await asyncio.to_thread(reports.versions, site_of(request).settings))
+
+
+async def status(request: Request) -> Response:
+    """Tell what is live, what runs, what waits, and what the last run came to."""
+    reader(request)
+    found = await asyncio.to_thread(reports.status, site_of(request).settings)
+    return JSONResponse(found.plain())
+
+
+async def usage(request: Request) -> Response:
+    """Account for the disk."""
+    reader(request)
+    return Response(await site_of(request).measured.get(), media_type="application/json")
+
+
+async def list_runs(request: Request) -> Response:
+    """List the runs, the latest first."""
+    reader(request)
+    most = _number(request, "limit", 50, _MOST_RUNS)
+    return JSONResponse({"runs": await asyncio.to_thread(reports.runs, site_of(request).store, most)})
+
+
+async def show_run(request: Request) -> Response:
+    """Give one run."""
+    reader(request)
+    return JSONResponse(reports.run(_run(request)))
+
+
+async def run_log(request: Request) -> ASGIApp:
+    """Send a run's log as plain text, from a byte on; with `follow=1` until the run ends."""
+    reader(request)
+    site = site_of(request)
+    record = _run(request)
+    require_stream(site)
+    return RunStream(
+        site=site,
+        run_id=record.id,
+        render=lambda block: block.text,
+        headers=PLAIN,
+        skip=_number(request, "offset", 0, 1 << 62),
+        stay=request.query_params.get("follow") == "1",
+        last=lambda end: f"run {record.id}: {end.result}, exit code {end.exit_code}\n".encode(),
+    )
+
+
+async def run_events(request: Request) -> ASGIApp:
+    """Send a run's events as server-sent events, behind the one that `Last-Event-ID` names; ends with the run."""
+    reader(request)
+    site = site_of(request)
+    record = _run(request)
+    require_stream(site)
+    last = request.headers.get("last-event-id", "0")
+    return RunStream(
+        site=site,
+        run_id=record.id,
+        render=lambda block: block.server_sent,
+        headers={"content-type": "text/event-stream; charset=utf-8"},
+        offset=int(last) if last.isascii() and last.isdigit() and len(last) < 19 else 0,
+    )
+
+
+async def start_run(request: Request) -> Response:
+    """Start a run: 202 and where it is; deploys wait for their turn, everything else is refused while a run goes on."""
+    caller = caller_of(request)
+    operation, arguments = await run_wanted(request)
+    plain_deploy = operation == "deploy" and arguments == DEFAULTS
+    caller = reader(request) if plain_deploy else changer(request)
+    site = site_of(request)
+    policy = site.settings.queue if operation == "deploy" else "reject"
+    admission = site.admit(operation, arguments, caller, policy=policy, key=_key(request, caller.requester().by))
+    site.launch(admission)
+    record = admission.record
+    headers = {"location": f"/api/v1/runs/{record.id}", "x-run-id": record.id}
+    answer = {"run": reports.run(record), "waits_for": admission.behind.id if admission.behind else None}
+    return JSONResponse(answer, 202, headers)
+
+
+async def cancel_run(request: Request) -> Response:
+    """Ask a run to stop: 202, it does at its next safe point."""
+    changer(request)
+    record = _run(request)
+    if record.ended:
+        raise Refusal(409, f"Run {record.id} has ended already ({record.state}); there is nothing to cancel.")
+    await asyncio.to_thread(cancel, site_of(request).store, record.id)
+    return JSONResponse(reports.run(record), 202)
+
+
+async def openapi(request: Request) -> Response:
+    """Give the description of this API."""
+    return JSONResponse(document())
+
+
+def _run(request: Request) -> RunRecord:
+    try:
+        return site_of(request).store.read(request.path_params["id"])
+    except UsageError:
+        raise Refusal(404, "There is no such run.") from None
+
+
+def _number(request: Request, name: str, default: int, most: int) -> int:
+    text = request.query_params.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= most):
+        raise Refusal(422, f"{name} must be a whole number up to {most}.")
+    return int(text)
+
+
+def _key(request: Request, by: str) -> str:
+    """Give what a request is known by when it is sent again: the caller's own key, told apart from those of others."""
+    key = request.headers.get("idempotency-key", "")
+    if len(key) > 255:
+        raise Refusal(422, "The Idempotency-Key may have 255 characters at most.")
+    return hashlib.sha256(f"{by}\0{key}".encode()).hexdigest() if key else ""
+
+
+ROUTES: list[BaseRoute] = [
+    Route("/api/v1/versions", versions),
+    Route("/api/v1/status", status),
+    Route("/api/v1/usage", usage),
+    Route("/api/v1/runs", list_runs, methods=["GET"]),
+    Route("/api/v1/runs", start_run, methods=["POST"]),
+    Route("/api/v1/runs/{id}", show_run),
+    Route("/api/v1/runs/{id}/log", run_log),
+    Route("/api/v1/runs/{id}/events", run_events),
+    Route("/api/v1/runs/{id}/cancel", cancel_run, methods=["POST"]),
+    Route("/api/v1/openapi.json", openapi),
+]

@@ -1,0 +1,78 @@
+"""The addresses of the server, and what answers at each."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from govma_console.server import api, hooks
+from govma_console.server.access import site_of
+from govma_console.server.answers import Refusal, on_core_error, on_http_error, on_refusal
+from govma_console.server.deploy import deploy
+from govma_console.server.front import Front
+from govma_console.server.metrics import metrics
+from govma_console.server.site import Site
+from govma_core.errors import GovmaError
+from govma_core.versions.store import VersionStore
+
+Endpoint = Callable[[Request], Awaitable[ASGIApp]]
+
+
+def make_app(site: Site, names: frozenset[str]) -> Front:
+    """Make the ASGI application; `names` are those a request may be addressed to."""
+    routes: list[BaseRoute] = [
+        Route("/deploy", Only("GET", "POST", endpoint=deploy)),
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/metrics", metrics),
+        *hooks.ROUTES,
+        *api.ROUTES,
+    ]
+    app = Starlette(
+        routes=routes,
+        exception_handlers={
+            Refusal: on_refusal,
+            GovmaError: on_core_error,
+            HTTPException: on_http_error,
+        },
+    )
+    # What is not exactly an address of ours is none.
+    app.router.redirect_slashes = False
+    app.state.site = site
+    return Front(app, site, names)
+
+
+class Only:
+    """An endpoint that answers these methods and no other; a plain route would answer HEAD where it answers GET."""
+
+    def __init__(self, *methods: str, endpoint: Endpoint) -> None:
+        self._methods = methods
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["method"] not in self._methods:
+            raise HTTPException(405, headers={"Allow": ", ".join(self._methods)})
+        response = await self._endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+
+async def healthz(request: Request) -> Response:
+    """Tell that this process answers."""
+    return PlainTextResponse("ok\n")
+
+
+async def readyz(request: Request) -> Response:
+    """Tell whether a deploy could be started now."""
+    site = site_of(request)
+    if site.draining:
+        raise Refusal(503, "This server is stopping.", retry=5)
+    if VersionStore(site.settings.versions_dir).directory.is_dir():
+        return PlainTextResponse("ready\n")
+    raise Refusal(503, f"versions_dir ({site.settings.versions_dir}) is not there.")

@@ -1,0 +1,99 @@
+"""Who is at the other end of a connection: which local user, as far as the kernel tells."""
+
+from __future__ import annotations
+
+import grp
+import pwd
+import socket
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+
+from govma_console.server.guard import is_loopback
+
+_CREDENTIALS = struct.Struct("3i")
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The far end of a connection: the addresses of TCP, or the user of a unix socket."""
+
+    remote: tuple[str, int] | None = None
+    local: tuple[str, int] | None = None
+    uid: int | None = None
+    gid: int | None = None
+
+    @property
+    def unix(self) -> bool:
+        """True for a unix socket."""
+        return self.remote is None
+
+    @property
+    def loopback(self) -> bool:
+        """True when the other end is on this machine."""
+        return self.remote is None or is_loopback(self.remote[0])
+
+    @property
+    def key(self) -> str:
+        """Give what counts as one caller for the limits."""
+        return f"uid {self.uid}" if self.remote is None else self.remote[0]
+
+    def user(self) -> int | None:
+        """Give the uid of a caller on this machine, None when it cannot be told."""
+        if self.uid is not None or self.remote is None or self.local is None or not self.loopback:
+            return self.uid
+        return _owner(self.remote, self.local)
+
+    def in_group(self, name: str) -> bool:
+        """Tell whether the user of a unix socket is in a group of that name."""
+        if not name or self.uid is None:
+            return False
+        with suppress(KeyError):
+            group = grp.getgrnam(name)
+            return group.gr_gid == self.gid or user_name(self.uid) in group.gr_mem
+        return False
+
+
+def peer_of(connection: socket.socket) -> Peer:
+    """Give the far end of a connection that was accepted; OSError when it is gone."""
+    if connection.family == socket.AF_UNIX:
+        _, uid, gid = _CREDENTIALS.unpack(
+            connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        )
+        return Peer(uid=uid, gid=gid)
+    return Peer(connection.getpeername()[:2], connection.getsockname()[:2])
+
+
+def user_name(uid: int) -> str:
+    """Give the name of a user, or the number when it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _owner(remote: tuple[str, int], local: tuple[str, int]) -> int | None:
+    """Find who owns the other end of a loopback connection: its row in proc_net(5), where the ends are swapped."""
+    wanted = {f"{a} {b}".encode() for a, b in zip(_written(*remote), _written(*local), strict=True)}
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with suppress(OSError):
+            for line in Path(table).read_bytes().split(b"\n")[1:]:
+                fields = line.split()
+                if len(fields) > 7 and b" ".join(fields[1:3]) in wanted:
+                    return int(fields[7])
+    return None
+
+
+def _written(host: str, port: int) -> tuple[str, str]:
+    """Give an address as both tables write it: words of the machine's byte order in hexadecimal."""
+    address = ip_address(host)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    mapped = IPv6Address(f"::ffff:{address}") if isinstance(address, IPv4Address) else address
+
+    def words(packed: bytes) -> str:
+        return "".join(f"{word:08X}" for word in struct.unpack(f"={len(packed) // 4}I", packed))
+
+    return f"{words(address.packed)}:{port:04X}", f"{words(mapped.packed)}:{port:04X}"

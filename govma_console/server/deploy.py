@@ -1,0 +1,70 @@
+"""`/deploy`, the address of the server that this one takes over from: starts a deploy and streams its log."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from govma_console.server.access import reader, site_of
+from govma_console.server.answers import Refusal, of_error
+from govma_console.server.streams import PLAIN, RunStream, require_stream
+from govma_core.errors import GovmaError
+from govma_core.events import RunFinished
+from govma_core.runs.queue import Admission
+
+DEFAULTS = {"ref": None, "rebuild": False, "promote": True}
+"""The arguments of a deploy nobody said more about."""
+
+
+async def deploy(request: Request) -> ASGIApp:
+    """Start a deploy, or share one that waits, and stream it.
+
+    `wait=1` answers only when it has ended, with 500 for a failed one; `on_fail=abort` cuts the stream of a failed one.
+    """
+    site = site_of(request)
+    caller = reader(request)
+    require_stream(site)
+    try:
+        admission = site.admit("deploy", DEFAULTS, caller, policy=site.settings.queue)
+    except GovmaError as error:
+        refusal = of_error(error)
+        raise Refusal(refusal.status, f"deploy failed: {error}", headers=refusal.headers) from None
+    site.launch(admission)
+    run_id = admission.record.id
+    options = request.query_params
+    status = 200
+    if options.get("wait") == "1":
+        with site.streams.one():
+            end = await site.feeds.end(run_id)
+        status = 200 if end.result == "ok" else 500
+    aborts = options.get("on_fail") == "abort"
+    return RunStream(
+        site=site,
+        run_id=run_id,
+        render=lambda block: block.text,
+        status=status,
+        headers=PLAIN | {"x-run-id": run_id},
+        first=_first(admission).encode("utf-8", "replace"),
+        last=lambda end: _last(run_id, end).encode("utf-8", "replace"),
+        ends_whole=lambda end: end.result == "ok" or not aborts,
+    )
+
+
+def _first(admission: Admission) -> str:
+    record, behind = admission.record, admission.behind
+    line = f"run {record.id}: deploy"
+    if not admission.fresh:
+        line += f", shared with {record.by}"
+    if behind is not None:
+        line += f"; waits for {behind.operation} {behind.id}, asked for by {behind.by}"
+    return line + "\n"
+
+
+def _last(run_id: str, end: RunFinished) -> str:
+    # A deploy that went well has printed the banner of deploy.sh as its last line.
+    said = "" if end.result == "ok" else f"deploy failed: {_one_line(end.message) or end.result}\n"
+    return f"{said}run {run_id}: {end.result}, exit code {end.exit_code}\n"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,216 @@
+"""The events of runs for any number of readers: each file is read once a change, whoever follows it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from functools import cached_property
+
+from asyncinotify import Inotify, Mask, Watch
+
+from govma_console.narration import plain_text
+from govma_core.errors import UsageError
+from govma_core.events import Event, RunFinished, from_json, to_json
+from govma_core.runs.record import RunRecord, RunStore
+
+_BLOCK = 1 << 16
+_KEPT = 4
+_LOOK = 1.0
+"""Seconds after which a follower looks for itself: a runner that was killed changes no file."""
+_CHANGES = Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO
+
+
+class Block:
+    """Some events of a run, in order, with the offset in the file behind each."""
+
+    def __init__(self, events: list[tuple[Event, int]], behind: int) -> None:
+        self.events = events
+        self.behind = behind
+
+    @property
+    def finished(self) -> RunFinished | None:
+        """Give the end of the run when it is in here; nothing comes after it."""
+        last = self.events[-1][0] if self.events else None
+        return last if isinstance(last, RunFinished) else None
+
+    @cached_property
+    def text(self) -> bytes:
+        """Give the events as lines of the plain log, without the end of the run: that is told as each answer wants."""
+        return b"".join(
+            plain_text(event).encode("utf-8", "replace")
+            for event, _ in self.events
+            if not isinstance(event, RunFinished)
+        )
+
+    @cached_property
+    def server_sent(self) -> bytes:
+        """Give the events in the format of the WHATWG HTML standard, "Server-sent events"; ids are offsets."""
+        return b"".join(
+            f"id: {behind}\nevent: {event.kind}\ndata: {to_json(event)}\n\n".encode("utf-8", "replace")
+            for event, behind in self.events
+        )
+
+
+class Feed:
+    """The events file of one run, with the blocks that were read last."""
+
+    def __init__(self, store: RunStore, run_id: str) -> None:
+        self.store = store
+        self.run_id = run_id
+        self.followers: set[asyncio.Event] = set()
+        self._path = store.path(run_id) / "events.jsonl"
+        self._blocks: OrderedDict[int, Block] = OrderedDict()
+        self._record: RunRecord | None = None
+        self._looked = 0.0
+
+    def changed(self) -> None:
+        """Wake the followers."""
+        self._looked = 0.0
+        for follower in self.followers:
+            follower.set()
+
+    def record(self) -> RunRecord:
+        """Give the run's record, as it was a moment ago at most; UsageError when it was removed."""
+        now = time.monotonic()
+        if self._record is None or now - self._looked >= _LOOK:
+            self._record, self._looked = self.store.read(self.run_id), now
+        return self._record
+
+    def block(self, offset: int) -> Block:
+        """Give the events from a byte offset on, as many as fit a block; an empty one at the present end."""
+        block = self._blocks.get(offset)
+        if block is None:
+            block = self._read(offset)
+            if block.behind > offset:
+                self._blocks[offset] = block
+                if len(self._blocks) > _KEPT:
+                    self._blocks.popitem(last=False)
+        return block
+
+    def _read(self, offset: int) -> Block:
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return Block([], offset)
+        try:
+            data = os.pread(fd, _BLOCK, offset)
+            while len(data) % _BLOCK == 0 and data and b"\n" not in data[-_BLOCK:]:
+                # A line longer than a block.
+                more = os.pread(fd, _BLOCK, offset + len(data))
+                if not more:
+                    break
+                data += more
+        finally:
+            os.close(fd)
+        events = []
+        behind = offset
+        for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
+            behind += len(line)
+            event = from_json(line)
+            if event is not None:
+                events.append((event, behind))
+        return Block(events, behind)
+
+
+class Feeds:
+    """The feeds of one run store, and the kernel's word of when their files change."""
+
+    def __init__(self, store: RunStore) -> None:
+        self.store = store
+        self._feeds: dict[str, Feed] = {}
+        self._inotify = Inotify()
+        self._watches: dict[str, Watch] = {}
+        self._runs_changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Pass the kernel's word on, until cancelled."""
+        runs = self._inotify.add_watch(self.store.directory, Mask.CREATE | Mask.MOVED_TO | Mask.ONLYDIR)
+        with self._inotify:
+            async for event in self._inotify:
+                if event.watch is None:
+                    # The kernel's queue ran over: anything may have changed.
+                    self._runs_changed.set()
+                    for feed in self._feeds.values():
+                        feed.changed()
+                elif event.watch is runs:
+                    self._runs_changed.set()
+                elif (changed := self._feeds.get(event.watch.path.name)) is not None:
+                    changed.changed()
+
+    async def new_run(self) -> None:
+        """Wait until a run may have been asked for."""
+        await self._runs_changed.wait()
+        self._runs_changed.clear()
+
+    async def follow(self, run_id: str, offset: int, wake: asyncio.Event) -> AsyncGenerator[Block, None]:
+        """Give the events from a byte offset on until the run ends; an empty block when `wake` was set by the caller.
+
+        The last block holds a RunFinished, made up for a run that could not write one.
+        """
+        feed = self._enter(run_id, wake)
+        try:
+            while True:
+                wake.clear()
+                try:
+                    ended = feed.record().ended
+                except UsageError:
+                    # Records of old runs are removed.
+                    return
+                block = feed.block(offset)
+                if block.behind == offset and ended:
+                    yield Block([(_made_up(feed.record()), offset)], offset)
+                    return
+                yield block
+                if block.finished:
+                    return
+                if block.behind == offset:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_LOOK):
+                            await wake.wait()
+                offset = block.behind
+        finally:
+            self._leave(feed, wake)
+
+    async def end(self, run_id: str) -> RunFinished:
+        """Wait for the end of a run."""
+        wake = asyncio.Event()
+        feed = self._enter(run_id, wake)
+        try:
+            while True:
+                wake.clear()
+                record = feed.record()
+                if record.ended:
+                    return _made_up(record)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK):
+                        await wake.wait()
+        finally:
+            self._leave(feed, wake)
+
+    def _enter(self, run_id: str, wake: asyncio.Event) -> Feed:
+        feed = self._feeds.get(run_id)
+        if feed is None:
+            feed = self._feeds[run_id] = Feed(self.store, run_id)
+            with suppress(OSError):
+                # Without it, followers look once a second.
+                self._watches[run_id] = self._inotify.add_watch(self.store.path(run_id), _CHANGES)
+        feed.followers.add(wake)
+        return feed
+
+    def _leave(self, feed: Feed, wake: asyncio.Event) -> None:
+        feed.followers.discard(wake)
+        if not feed.followers:
+            self._feeds.pop(feed.run_id, None)
+            watch = self._watches.pop(feed.run_id, None)
+            if watch is not None:
+                with suppress(OSError, ValueError):
+                    self._inotify.rm_watch(watch)
+
+
+def _made_up(record: RunRecord) -> RunFinished:
+    code = 1 if record.exit_code is None else record.exit_code
+    return RunFinished(record.finished or time.time(), record.state, code, record.message)

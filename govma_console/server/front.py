@@ -1,0 +1,102 @@
+"""What every request passes before it reaches its endpoint: guard, rate, the size of its body, and faults of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from govma_console.server.answers import Refusal, answer
+from govma_console.server.callers import Peer
+from govma_console.server.guard import refusal
+from govma_console.server.protocol import PEER
+from govma_console.server.site import Site
+
+BODY_BYTES = 1 << 16
+HOOK_BODY_BYTES = 1 << 20
+"""A push of many commits takes more than a request of ours."""
+BODY_SECONDS = 10.0
+CLOSE = {"connection": "close"}
+_WITHOUT_BODY = ("GET", "HEAD")
+
+log = logging.getLogger("govma.http")
+
+
+class Front:
+    """ASGI middleware around all endpoints."""
+
+    def __init__(self, app: ASGIApp, site: Site, names: frozenset[str]) -> None:
+        self._app = app
+        self._site = site
+        self.names = names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        started = False
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            self._check(scope)
+            await self._app(scope, _bounded(scope, receive), sending)
+        except Refusal as refused:
+            await answer(Request(scope), refused)(scope, receive, sending)
+        except Exception:
+            log.error("A fault of govma-console in an answer; please report it.\n%s", traceback.format_exc())
+            if not started:
+                sorry = Refusal(500, "This is a fault of govma-console; its log says more.")
+                await answer(Request(scope), sorry)(scope, receive, sending)
+
+    def _check(self, scope: Scope) -> None:
+        peer: Peer = scope[PEER]
+        why = refusal(scope["headers"], scope["http_version"], None if peer.unix else self.names)
+        if why:
+            log.warning("Refused a request of %s: %s", peer.key, why)
+            raise Refusal(403, why)
+        wait = self._site.rate.wait(peer.key)
+        if wait:
+            raise Refusal(429, "More requests than a caller may make in a minute (requests_per_minute).", retry=wait)
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"0")
+        has_body = length.strip() != b"0" or b"transfer-encoding" in headers
+        if has_body and scope["method"] in _WITHOUT_BODY:
+            raise Refusal(413, f"A {scope['method']} has no body here.", headers=CLOSE)
+        if length.isdigit() and int(length) > _most(scope):
+            raise _too_large(scope)
+
+
+def _bounded(scope: Scope, receive: Receive) -> Receive:
+    """Give a receive() that refuses a body which is too large or too slow."""
+    left = _most(scope)
+    whole = False
+
+    async def receiving() -> Message:
+        nonlocal left, whole
+        if whole:
+            return await receive()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                message = await receive()
+        except TimeoutError:
+            raise Refusal(408, "The body of the request did not come in time.", headers=CLOSE) from None
+        left -= len(message.get("body", b""))
+        whole = not message.get("more_body", False)
+        if left < 0:
+            raise _too_large(scope)
+        return message
+
+    return receiving
+
+
+def _most(scope: Scope) -> int:
+    return HOOK_BODY_BYTES if scope["path"].startswith("/hooks/") else BODY_BYTES
+
+
+def _too_large(scope: Scope) -> Refusal:
+    return Refusal(413, f"The body may have {_most(scope)} bytes at most here.", headers=CLOSE)

@@ -1,0 +1,76 @@
+"""Telling programs from web pages: a page must not make the browser of somebody on this machine start a deploy.
+
+A browser that is sent here by a page tells so in headers that the page cannot change: `Origin`, `Referer`, the fetch
+metadata (W3C "Fetch Metadata Request Headers"), or the `Host` of a name that was made to resolve to this address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from urllib.parse import urlsplit
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_NOBODY = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 - names that are refused
+
+
+def allowed_names(bind_hosts: Iterable[str], more: Iterable[str]) -> frozenset[str]:
+    """Give the names a request may be addressed to: those of the addresses listened on, and those of the settings."""
+    names = {host.lower() for host in more}
+    for host in bind_hosts:
+        names |= _LOOPBACK if is_loopback(host) else {f"[{host}]" if ":" in host else host.lower()}
+    return frozenset(names - _NOBODY)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address or name can be reached from this machine only."""
+    return host.startswith("127.") or host in ("localhost", "::1", "[::1]") or host.startswith("::ffff:127.")
+
+
+def refusal(headers: Headers, http_version: str, names: Collection[str] | None) -> str:
+    """Give why a request is refused, an empty text when it is not; `names` None: whoever it is addressed to."""
+    values: dict[str, list[str]] = {}
+    for name, value in headers:
+        values.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1").strip())
+    return _host_refusal(values.get("host", []), http_version, names) or _browser_refusal(values)
+
+
+def _host_refusal(hosts: list[str], http_version: str, names: Collection[str] | None) -> str:
+    if len(hosts) > 1:
+        return "The request has more than one Host."
+    if not hosts:
+        return "" if http_version == "1.0" or names is None else "The request has no Host."
+    if names is not None and _without_port(hosts[0]) not in names:
+        return f"This server does not answer as {hosts[0][:100]!r} (allowed_hosts names more)."
+    return ""
+
+
+def _browser_refusal(values: dict[str, list[str]]) -> str:
+    host = values.get("host", [""])[0].lower()
+    for name in ("origin", "referer"):
+        for value in values.get(name, []):
+            parts = urlsplit(value) if _parses(value) else None
+            if parts is None or parts.scheme not in ("http", "https") or parts.netloc.lower() != host:
+                return f"The request comes from a web page ({name.capitalize()}); pages may not ask this server."
+    if any(value != "same-origin" for value in values.get("sec-fetch-site", [])):
+        return "The request comes from a browser (Sec-Fetch-Site); use curl, or `govma-console trigger`."
+    for name in ("sec-purpose", "purpose", "x-moz", "x-purpose"):
+        if name in values:
+            return f"The request is a browser's guess ({name})."
+    if any(name.startswith("access-control-request-") for name in values):
+        return "Requests of web pages are not answered (preflight)."
+    return ""
+
+
+def _parses(url: str) -> bool:
+    try:
+        urlsplit(url)
+    except ValueError:
+        return False
+    return True
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdigit() and (":" not in name or name.startswith("[")) else host).lower()

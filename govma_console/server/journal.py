@@ -1,0 +1,77 @@
+"""The server's own log: to the journal with its fields (systemd "Native Journal Protocol"), else to standard error."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from typing import Any
+
+_SOCKET = "/run/systemd/journal/socket"
+_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+_LONGEST = 16 << 10
+"""Bytes of a message, well below what a datagram holds."""
+
+
+class JournalHandler(logging.Handler):
+    """Sends records to the journal; `run` in their extra becomes the field RUN_ID."""
+
+    def __init__(self, identifier: str) -> None:
+        super().__init__()
+        self._identifier = identifier
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._socket.setblocking(False)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one record; one that cannot be sent is lost, the server goes on."""
+        fields = {
+            "MESSAGE": self.format(record),
+            "PRIORITY": str(_PRIORITIES.get(record.levelno, 6)),
+            "SYSLOG_IDENTIFIER": self._identifier,
+        }
+        run = getattr(record, "run", "")
+        if run:
+            fields["RUN_ID"] = run
+        try:
+            self._socket.sendto(b"".join(_field(*field) for field in fields.items()), _SOCKET)
+        except OSError:
+            print(fields["MESSAGE"], file=sys.stderr)
+
+
+class _Plain(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        run = getattr(record, "run", "")
+        return f"{record.levelname.lower()}: {f'[{run}] ' if run else ''}{record.getMessage()}"
+
+
+def begin() -> None:
+    """Send what this program logs where it is read: to the journal when that is where standard error goes."""
+    handler: logging.Handler
+    if os.environ.get("JOURNAL_STREAM") == _stream_of(sys.stderr) and os.path.exists(_SOCKET):
+        handler = JournalHandler("govma-console")
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_Plain())
+    logger = logging.getLogger("govma")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    # Our own front tells what uvicorn would.
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
+    logging.getLogger("uvicorn").addHandler(logging.NullHandler())
+
+
+def _stream_of(stream: Any) -> str:  # noqa: ANN401 - any file
+    """Name a stream as $JOURNAL_STREAM does (systemd.exec(5)): device and inode."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return ""
+    return f"{status.st_dev}:{status.st_ino}"
+
+
+def _field(name: str, value: str) -> bytes:
+    data = value.encode("utf-8", "replace")[:_LONGEST]
+    if b"\n" in data:
+        return name.encode() + b"\n" + len(data).to_bytes(8, "little") + data + b"\n"
+    return name.encode() + b"=" + data + b"\n"

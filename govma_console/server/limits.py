@@ -1,0 +1,51 @@
+"""How much one caller, and all of them together, may ask for."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_CALLERS = 4096
+
+
+class RateLimit:
+    """A bucket of requests for each caller, refilled through the minute; of callers, the latest are remembered."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._most = float(per_minute)
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def wait(self, caller: str) -> float:
+        """Take a request of a caller; give 0 when it may be answered, else the seconds until one may."""
+        now = time.monotonic()
+        left, then = self._left.pop(caller, (self._most, now))
+        left = min(self._most, left + (now - then) * self._most / 60)
+        allowed = left >= 1
+        self._left[caller] = (left - 1 if allowed else left, now)
+        if len(self._left) > _CALLERS:
+            self._left.popitem(last=False)
+        return 0.0 if allowed else (1 - left) * 60 / self._most
+
+
+class Slots:
+    """A number of places for what goes on at the same time."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
+
+    @property
+    def free(self) -> bool:
+        """True while there is a place."""
+        return self.taken < self.most
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Take a place for the block."""
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1

@@ -1,0 +1,119 @@
+"""The sockets that are listened on: those that systemd hands over, else listen_addr and unix_socket."""
+
+from __future__ import annotations
+
+import grp
+import os
+import socket
+import stat
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from govma_console.server.guard import is_loopback
+from govma_console.server.systemd import handed_over
+from govma_console.server.tokens import Tokens
+from govma_core.errors import ConfigurationError
+from govma_core.settings import Settings
+from govma_core.settings.checks import split_address
+
+_BACKLOG = 1024
+
+
+@dataclass(slots=True)
+class Listeners:
+    """What is listened on, sentences about what an operator should know of it, and the name that is ours to remove."""
+
+    sockets: list[socket.socket]
+    notes: list[str] = field(default_factory=list)
+    unix_name: Path | None = None
+    unix_inode: int = 0
+
+    def shown(self) -> list[str]:
+        """Give the addresses as people write them."""
+        names = [each.getsockname() for each in self.sockets]
+        return [
+            str(self.unix_name or name) if isinstance(name, str) else f"http://{name[0]}:{name[1]}" for name in names
+        ]
+
+    def remove_name(self) -> None:
+        """Take the name of the unix socket away, unless it is another server's by now."""
+        if self.unix_name is not None:
+            with suppress(OSError):
+                if self.unix_name.lstat().st_ino == self.unix_inode:
+                    self.unix_name.unlink()
+
+
+def open_listeners(settings: Settings) -> Listeners:
+    """Begin to listen.
+
+    ConfigurationError when an address cannot be used, or would let other machines deploy without a token.
+    """
+    found = Listeners(handed_over())
+    if not found.sockets:
+        found.sockets.append(_tcp(settings))
+        if settings.unix_socket is not None:
+            _add_unix(settings, settings.unix_socket, found)
+    hosts = [host for host in hosts_of(found.sockets) if not is_loopback(host)]
+    if hosts and not Tokens(settings.token_file).read():
+        if not settings.allow_unauthenticated_remote:
+            raise ConfigurationError(
+                f"listen_addr ({', '.join(hosts)}) can be reached from other machines, and there is no token: anybody "
+                "there could deploy. Make one with `govma-console token NAME`, or listen on 127.0.0.1, or set "
+                "allow_unauthenticated_remote = true."
+            )
+        found.notes.append(
+            f"EVERYBODY who reaches {', '.join(hosts)} can deploy and read logs: allow_unauthenticated_remote is set."
+        )
+    return found
+
+
+def hosts_of(sockets: list[socket.socket]) -> list[str]:
+    """Give the addresses of those that are TCP's."""
+    return [str(each.getsockname()[0]) for each in sockets if each.family != socket.AF_UNIX]
+
+
+def _tcp(settings: Settings) -> socket.socket:
+    host, port = split_address(settings.listen_addr)
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        raise ConfigurationError(f"listen_addr ({settings.listen_addr}) cannot be used: {error.strerror}.") from None
+    return listener
+
+
+def _add_unix(settings: Settings, path: Path, found: Listeners) -> None:
+    group = -1
+    if settings.unix_group:
+        try:
+            group = grp.getgrnam(settings.unix_group).gr_gid
+        except KeyError:
+            raise ConfigurationError(f"unix_group: there is no group {settings.unix_group!r}.") from None
+    # Made beside and renamed: never there with other rights, and the one that a killed server left is replaced.
+    staged = path.with_name(f".{path.name}-{os.urandom(4).hex()}")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.exists() and not stat.S_ISSOCK(path.lstat().st_mode):
+            raise ConfigurationError(f"unix_socket ({path}) is there and is no socket; move it away.")
+        listener.bind(str(staged))
+        staged.chmod(0o660 if settings.unix_group else 0o600)
+        os.chown(staged, -1, group)
+        listener.listen(_BACKLOG)
+        found.unix_inode = staged.lstat().st_ino
+        staged.replace(path)
+    except OSError as error:
+        listener.close()
+        with suppress(OSError):
+            staged.unlink()
+        found.notes.append(
+            f"unix_socket ({path}) cannot be made: {error.strerror}. What changes more than a deploy takes a token."
+        )
+        return
+    found.sockets.append(listener)
+    found.unix_name = path

@@ -1,0 +1,107 @@
+"""One connection: uvicorn's HTTP protocol with what it leaves open: deadlines, bounds, HTTP/1.0, the peer."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from govma_console.server.callers import Peer, peer_of
+
+HEAD_SECONDS = 10.0
+"""Seconds in which a request's head must be there, from the connection's begin or the request's first byte."""
+HEAD_BYTES = 1 << 16
+"""Bytes that a client may send without completing a request's head."""
+PEER = "govma.peer"
+"""Key of the scope that holds the Peer."""
+UNCHUNKED = "govma.unchunked"
+"""Key of the scope that holds a function: what is sent then has neither length nor chunks."""
+
+_QUIET_SECONDS, _PROBE_SECONDS, _PROBES = 60, 15, 4
+_UNLIMITED = float("inf")
+
+
+class Connection(HttpToolsProtocol):
+    """A connection of the server."""
+
+    _deadline: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+    _in_body = False
+    _peer = Peer(("?", 0))
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a new connection."""
+        super().connection_made(transport)
+        connection: socket.socket = transport.get_extra_info("socket")
+        try:
+            self._peer = peer_of(connection)
+            if not self._peer.unix:
+                _notice_dead_peers(connection)
+        except OSError:
+            transport.abort()
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of a connection."""
+        self._head_is_there()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take the next bytes."""
+        if self._deadline is None and (self.cycle is None or self.cycle.response_complete):
+            self._expect_head()
+        if not self._in_body:
+            self._head_bytes += len(data)
+        if self._head_bytes > HEAD_BYTES:
+            self.transport.abort()
+            return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self.scope[PEER] = self._peer  # type: ignore[literal-required]
+        self.scope[UNCHUNKED] = self._send_until_close  # type: ignore[literal-required]
+
+    def on_headers_complete(self) -> None:
+        """Take the head of a request, which is there now."""
+        self._head_bytes, self._in_body = 0, True
+        self._head_is_there()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Take the end of a request."""
+        self._in_body = False
+        super().on_message_complete()
+
+    def _send_until_close(self) -> None:
+        """Let the response end with the connection: HTTP/1.0 knows no chunks."""
+        self.cycle.chunked_encoding = False
+        self.cycle.expected_content_length = _UNLIMITED  # type: ignore[assignment]
+
+    def _expect_head(self) -> None:
+        self._deadline = self.loop.call_later(HEAD_SECONDS, self._too_slow)
+
+    def _head_is_there(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_slow(self) -> None:
+        self._deadline = None
+        self.transport.abort()
+
+
+def _notice_dead_peers(connection: socket.socket) -> None:
+    """Let the kernel find out that the other end is gone: its machine may have died, or the line."""
+    options: tuple[tuple[int, int, Any], ...] = (
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _QUIET_SECONDS),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_SECONDS),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES),
+        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    )
+    for level, name, value in options:
+        connection.setsockopt(level, name, value)

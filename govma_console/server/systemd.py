@@ -1,0 +1,71 @@
+"""Talking to systemd: readiness, status, watchdog, more time (sd_notify(3)), and the sockets it hands over."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+_FIRST_FD = 3
+"""SD_LISTEN_FDS_START of sd_listen_fds(3)."""
+
+
+class Notifier:
+    """Sends the service manager what it wants to know; does nothing when none started us."""
+
+    def __init__(self) -> None:
+        address = os.environ.pop("NOTIFY_SOCKET", "")
+        self._address = f"\0{address[1:]}" if address.startswith("@") else address
+        interval = os.environ.pop("WATCHDOG_USEC", "")
+        asked = os.environ.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self.watchdog_seconds = int(interval) / 1e6 if asked and interval.isdigit() else 0.0
+        """Seconds within which watchdog() must be called, 0 when nobody waits for it."""
+
+    def ready(self, status: str) -> None:
+        """Tell that requests are answered."""
+        self._send("READY=1", f"STATUS={status}")
+
+    def status(self, text: str) -> None:
+        """Tell in a line what goes on."""
+        self._send(f"STATUS={text}")
+
+    def reloading(self) -> None:
+        """Tell that settings are being read again; ready() ends it."""
+        self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self, status: str) -> None:
+        """Tell that the end has begun."""
+        self._send("STOPPING=1", f"STATUS={status}")
+
+    def watchdog(self) -> None:
+        """Tell that all is well."""
+        self._send("WATCHDOG=1")
+
+    def extend(self, seconds: float) -> None:
+        """Ask for that much time, from now on, for what goes on."""
+        self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
+
+    def _send(self, *lines: str) -> None:
+        if not self._address:
+            return
+        text = "\n".join(line.replace("\n", " ") for line in lines)
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
+                notify.settimeout(1)
+                notify.sendto(text.encode("utf-8", "replace"), self._address)
+        except OSError:
+            # A manager that is gone must not stop what it started.
+            return
+
+
+def handed_over() -> list[socket.socket]:
+    """Give the listening sockets that systemd opened for us; a child process never takes them for its own."""
+    pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
+    os.environ.pop("LISTEN_FDNAMES", None)
+    if pid != str(os.getpid()) or not count.isdigit():
+        return []
+    sockets = []
+    for fd in range(_FIRST_FD, _FIRST_FD + int(count)):
+        os.set_inheritable(fd, False)
+        sockets.append(socket.socket(fileno=fd))
+    return sockets

@@ -1,0 +1,95 @@
+"""The tokens of those who may change everything: a file with a name and a hash a line, readable by its owner only."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import stat
+from pathlib import Path
+
+from govma_core import jsonfile
+from govma_core.errors import ConfigurationError, UsageError
+
+_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._@-]{0,63}) sha256:([0-9a-f]{64})")
+
+
+class Tokens:
+    """The tokens of one file, read again whenever it changed: taking a line out takes the token back."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._seen: tuple[int, int, int] | None = None
+        self._hashes: dict[str, str] = {}
+
+    def name_of(self, token: str) -> str:
+        """Give whose token this is, an empty text when it is nobody's; ConfigurationError when the file is no good."""
+        given = _hashed(token)
+        found = ""
+        for name, known in self.read().items():
+            # All of them, whichever matches: the time taken tells nothing.
+            if hmac.compare_digest(known, given):
+                found = name
+        return found
+
+    def read(self) -> dict[str, str]:
+        """Give the hashes by name; ConfigurationError when others may read the file, or a line is no token."""
+        if self._path is None:
+            return {}
+        try:
+            with self._path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                seen = (status.st_ino, status.st_mtime_ns, status.st_mode)
+                if seen == self._seen:
+                    return self._hashes
+                check_private(self._path, status)
+                text = file.read(1 << 20).decode("utf-8", "replace")
+        except FileNotFoundError:
+            self._seen, self._hashes = None, {}
+            return {}
+        except OSError as error:
+            raise ConfigurationError(f"token_file ({self._path}) cannot be read: {error.strerror}.") from None
+        hashes = {}
+        for number, line in enumerate(text.splitlines(), 1):
+            if not line.strip() or line.startswith("#"):
+                continue
+            match = _LINE.fullmatch(line.strip())
+            if match is None:
+                raise ConfigurationError(
+                    f"token_file ({self._path}), line {number}, is not `NAME sha256:HASH`; "
+                    "`govma-console token NAME` makes such a line."
+                )
+            hashes[match[1]] = match[2]
+        self._seen, self._hashes = seen, hashes
+        return hashes
+
+    def add(self, name: str) -> str:
+        """Make a token under a name, and give it: only its hash is kept. UsageError when the name cannot be used."""
+        if self._path is None:
+            raise ConfigurationError("token_file is empty: name the file that holds the tokens.")
+        if not _LINE.fullmatch(f"{name} sha256:{'0' * 64}"):
+            raise UsageError(f"{name!r} cannot name a token: take letters, digits and . _ @ -")
+        known = self.read()
+        if name in known:
+            raise UsageError(f"There is a token {name!r} in {self._path} already; take its line out to replace it.")
+        token = secrets.token_urlsafe(32)
+        lines = [f"{each} sha256:{hashed}" for each, hashed in (known | {name: _hashed(token)}).items()]
+        jsonfile.replace_bytes(self._path, ("\n".join(lines) + "\n").encode(), mode=0o600)
+        return token
+
+
+def check_private(path: Path, status: os.stat_result) -> None:
+    """Raise ConfigurationError when others than the owner may read or write a file with secrets."""
+    if status.st_uid not in (0, os.geteuid()):
+        raise ConfigurationError(f"{path} belongs to uid {status.st_uid}: chown it to root.")
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        raise ConfigurationError(
+            f"{path} has mode {stat.S_IMODE(status.st_mode):04o}: others may read it. Change its secrets, then "
+            f"chmod 600 {path}."
+        )
+
+
+def _hashed(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

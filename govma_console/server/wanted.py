@@ -1,0 +1,64 @@
+"""What a request to start a run may say, checked field by field."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from starlette.requests import Request
+
+from govma_console.server.answers import Refusal
+from govma_console.server.deploy import DEFAULTS
+from govma_core.ages import age_seconds
+
+_TEXT, _FLAG, _COUNT = (str,), (bool,), (int,)
+ARGUMENTS: dict[str, dict[str, tuple[type, ...]]] = {
+    "deploy": {"ref": _TEXT, "rebuild": _FLAG, "promote": _FLAG},
+    "rollback": {"version": _TEXT},
+    "promote": {"version": _TEXT},
+    "dedupe": {"anywhere": _FLAG, "reflink": _TEXT},
+    "prune": {"keep": _COUNT, "older_than": _TEXT},
+}
+"""The operations that may be asked for, with the types of their arguments."""
+REFLINK = ("auto", "always", "never")
+REQUIRED = {"promote": {"version"}}
+
+
+async def run_wanted(request: Request) -> tuple[str, dict[str, Any]]:
+    """Give the operation and the arguments that a request's body asks for; refused when it makes no sense."""
+    try:
+        data = json.loads(await request.body())
+    except (ValueError, RecursionError):
+        raise Refusal(422, "The body is not JSON.") from None
+    if not isinstance(data, dict) or not isinstance(data.get("operation"), str):
+        raise Refusal(422, 'The body must be an object with an operation, such as {"operation": "deploy"}.')
+    operation, arguments = data["operation"], data.get("arguments", {})
+    if operation not in ARGUMENTS:
+        raise Refusal(422, f"There is no operation {operation[:80]!r}; there are {', '.join(ARGUMENTS)}.")
+    if not isinstance(arguments, dict) or data.keys() - {"operation", "arguments"}:
+        raise Refusal(422, "Beside the operation the body may hold an object named arguments, and nothing else.")
+    known = ARGUMENTS[operation]
+    for name, value in arguments.items():
+        if name not in known:
+            raise Refusal(422, f"{operation} has no argument {name[:80]!r}; it has {', '.join(known)}.")
+        # Not isinstance(): True is an int, too.
+        if type(value) not in known[name]:
+            raise Refusal(422, f"The argument {name} must be a {known[name][0].__name__}.")
+        if isinstance(value, str) and (not value or len(value) > 255 or not value.isprintable()):
+            raise Refusal(422, f"The argument {name} must be a text of 1 to 255 printable characters.")
+        if name == "reflink" and value not in REFLINK:
+            raise Refusal(422, f"The argument reflink must be one of {', '.join(REFLINK)}.")
+        if name == "older_than":
+            _check_age(value)
+        if type(value) is int and not 0 < value < 1 << 31:
+            raise Refusal(422, f"The argument {name} must be 1 or more.")
+    if missing := REQUIRED.get(operation, set()) - arguments.keys():
+        raise Refusal(422, f"{operation} needs the argument {', '.join(missing)}.")
+    return operation, (DEFAULTS | arguments if operation == "deploy" else arguments)
+
+
+def _check_age(text: str) -> None:
+    try:
+        age_seconds(text)
+    except ValueError as error:
+        raise Refusal(422, f"The argument older_than: {error}.") from None

@@ -1,0 +1,82 @@
+"""Requests that may meet a run that is going: they wait, share a run that waits, or are sent away."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from govma_core.errors import BusyError, UsageError
+from govma_core.runs.launch import write_down
+from govma_core.runs.record import RunRecord, RunStore
+from govma_core.runs.requester import Requester
+from govma_core.settings import Settings
+
+
+class QueueFullError(BusyError):
+    """As many runs wait as may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The run that serves a request, and what it waits for; a `fresh` one was made for it and has to be launched."""
+
+    record: RunRecord
+    fresh: bool
+    behind: RunRecord | None = None
+
+
+def admit(
+    store: RunStore,
+    settings: Settings,
+    operation: str,
+    arguments: dict[str, Any],
+    requester: Requester,
+    *,
+    policy: str,
+    most_waiting: int,
+    key: str = "",
+) -> Admission:
+    """Give the run that serves this request.
+
+    It always begins after the request: `coalesce` shares one that waits and asks for the same, `each` makes one of its
+    own, `reject` raises BusyError when another one has not ended. A request whose `key` is that of an earlier one gets
+    that one's run; UsageError when it asks for something else. QueueFullError when `most_waiting` runs wait already.
+    """
+    with _admissions(store.state_dir):
+        if key:
+            known = next((record for record in store.records() if record.key == key), None)
+            if known is not None:
+                if (known.operation, known.arguments) != (operation, arguments):
+                    raise UsageError(f"The key of this request was used for another one, run {known.id}.")
+                return Admission(known, fresh=False)
+        active = store.active()
+        going = min(active, key=lambda record: (record.state != "running", record.id), default=None)
+        waiting = [record for record in active if record is not going]
+        if going is not None and policy == "reject":
+            raise BusyError(f"{going.operation} {going.id}, asked for by {going.by}, has not ended.")
+        behind = waiting[-1] if waiting else going
+        if policy == "coalesce":
+            for record in waiting:
+                same = (record.operation, record.arguments) == (operation, arguments)
+                if same and record.queued and record.state != "running":
+                    return Admission(record, fresh=False, behind=going)
+        if len(waiting) >= most_waiting:
+            raise QueueFullError(f"{len(waiting)} runs wait already (max_waiting); try again when they have ended.")
+        record = write_down(store, settings, operation, arguments, requester, queued=True, key=key)
+        return Admission(record, fresh=True, behind=behind)
+
+
+@contextmanager
+def _admissions(state_dir: Path) -> Iterator[None]:
+    """Admit one request at a time, whichever process it came to."""
+    fd = os.open(state_dir / "queue.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
