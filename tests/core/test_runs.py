@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from govma_core.build.script import BuildLog, BuildScript
 from govma_core.errors import BusyError, UsageError
 from govma_core.events import Event, LogLine, Progress, RunFinished, StageFinished, StageStarted, from_json, to_json
 from govma_core.process import ProcessId
+from govma_core.reporting import Reporter
 from govma_core.runs.lock import Holder, held_lock, lock_holder
 from govma_core.runs.log import EventLog, follow, read_events
 from govma_core.runs.record import RunRecord, RunStore
@@ -190,6 +192,22 @@ def test_output_beyond_the_limit_is_counted_and_everything_else_is_kept(tmp_path
     assert isinstance(events[-2], LogLine)
     assert events[-2].text.startswith(f"{1000 - kept} more lines of output were not kept")
     assert isinstance(events[-1], StageFinished)
+
+
+def test_followers_get_a_burst_of_output_whole_when_the_program_pauses(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path, 1 << 20)
+    build = BuildLog(BuildScript(["true"]), Reporter(log.write, flush=log.flush))
+    seen = []
+    chunks = iter([b"".join(b"line %d\n" % number for number in range(500)), None, b"last\n", b""])
+
+    def receive() -> bytes | None:
+        # Called again when the lines before have been taken: what is in the file by now is what followers see.
+        seen.append(sum(1 for _ in read_events(path)))
+        return next(chunks)
+
+    build.follow(receive, timeout=60)
+    assert seen == [0, 500, 500, 501]
 
 
 def test_a_disk_without_room_does_not_stop_the_writer() -> None:
