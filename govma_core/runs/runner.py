@@ -15,7 +15,7 @@ import time
 import traceback
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 
 from govma_core.errors import BusyError, ExitCode, GovmaError, RefusedError, RunCancelled
 from govma_core.events import Event, RunFinished, StageFinished, StageStarted
@@ -51,6 +51,9 @@ class Runner:
     def execute(self) -> int:
         """Run to the end, whatever that is; give the exit code."""
         signal.signal(signal.SIGTERM, self._on_signal)
+        # Loaded before others have to wait for it; what is wrong with it is told in its turn.
+        with suppress(Exception):
+            self._operation()
         try:
             with self._turn():
                 # The end is written down before the lock is free: no other run begins while this one seems to run.
@@ -124,12 +127,15 @@ class Runner:
         for gone in self._store.settle():
             self._reporter.warning(f"Run {gone.id} ({gone.operation}) had been interrupted during {gone.stage or '?'}.")
         self._store.prune(self._settings.keep_runs)
-        if record.operation not in OPERATIONS:
-            raise RefusedError(f"There is no operation {record.operation!r}.")
-        operation = importlib.import_module(f"govma_core.operations.{record.operation}")
+        operation = self._operation()
         context = Context(self._settings, self._reporter, record.id, record.by, record.origin, started)
         outcome: Outcome = operation.run(context, **record.arguments)
         return outcome
+
+    def _operation(self) -> ModuleType:
+        if self._record.operation not in OPERATIONS:
+            raise RefusedError(f"There is no operation {self._record.operation!r}.")
+        return importlib.import_module(f"govma_core.operations.{self._record.operation}")
 
     def _emit(self, event: Event) -> None:
         if isinstance(event, StageStarted):
