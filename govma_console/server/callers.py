@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import grp
 import pwd
 import socket
 import struct
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from pathlib import Path
 
 from govma_console.server.guard import is_loopback
+from govma_console.server.socket_owner import Address, owner_of
 
 _CREDENTIALS = struct.Struct("3i")
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The far end of a connection: the addresses of TCP, or the user of a unix socket."""
+    """The far end of a connection: the addresses of TCP, none for a unix socket, and the local user if known."""
 
-    remote: tuple[str, int] | None = None
-    local: tuple[str, int] | None = None
+    remote: Address | None = None
+    local: Address | None = None
     uid: int | None = None
     gid: int | None = None
 
@@ -37,14 +37,14 @@ class Peer:
 
     @property
     def key(self) -> str:
-        """Give what counts as one caller for the limits."""
-        return f"uid {self.uid}" if self.remote is None else self.remote[0]
+        """Give what counts as one caller: a local user, or another machine."""
+        return f"uid {self.uid}" if self.uid is not None or self.remote is None else self.remote[0]
 
-    def user(self) -> int | None:
-        """Give the uid of a caller on this machine, None when it cannot be told."""
+    def identified(self) -> Peer:
+        """Give it with the local user behind a connection from this machine, if that can be told."""
         if self.uid is not None or self.remote is None or self.local is None or not self.loopback:
-            return self.uid
-        return _owner(self.remote, self.local)
+            return self
+        return dataclasses.replace(self, uid=owner_of(self.remote, self.local))
 
     def in_group(self, name: str) -> bool:
         """Tell whether the user of a unix socket is in a group of that name."""
@@ -72,28 +72,3 @@ def user_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return f"uid {uid}"
-
-
-def _owner(remote: tuple[str, int], local: tuple[str, int]) -> int | None:
-    """Find who owns the other end of a loopback connection: its row in proc_net(5), where the ends are swapped."""
-    wanted = {f"{a} {b}".encode() for a, b in zip(_written(*remote), _written(*local), strict=True)}
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with suppress(OSError):
-            for line in Path(table).read_bytes().split(b"\n")[1:]:
-                fields = line.split()
-                if len(fields) > 7 and b" ".join(fields[1:3]) in wanted:
-                    return int(fields[7])
-    return None
-
-
-def _written(host: str, port: int) -> tuple[str, str]:
-    """Give an address as both tables write it: words of the machine's byte order in hexadecimal."""
-    address = ip_address(host)
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    mapped = IPv6Address(f"::ffff:{address}") if isinstance(address, IPv4Address) else address
-
-    def words(packed: bytes) -> str:
-        return "".join(f"{word:08X}" for word in struct.unpack(f"={len(packed) // 4}I", packed))
-
-    return f"{words(address.packed)}:{port:04X}", f"{words(mapped.packed)}:{port:04X}"

@@ -21,6 +21,7 @@ _BLOCK = 1 << 16
 _KEPT = 4
 _LOOK = 1.0
 """Seconds after which a follower looks for itself: a runner that was killed changes no file."""
+_LOOK_FOR_RUNS = 5.0
 _CHANGES = Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO
 
 
@@ -143,7 +144,10 @@ class Feeds:
 
     async def new_run(self) -> None:
         """Wait until a run may have been asked for."""
-        await self._runs_changed.wait()
+        with suppress(TimeoutError):
+            # The directory may have been made anew: then the kernel says nothing.
+            async with asyncio.timeout(_LOOK_FOR_RUNS):
+                await self._runs_changed.wait()
         self._runs_changed.clear()
 
     async def follow(self, run_id: str, offset: int, wake: asyncio.Event) -> AsyncGenerator[Block, None]:

@@ -62,13 +62,15 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
-        self.scope[PEER] = self._peer  # type: ignore[literal-required]
         self.scope[UNCHUNKED] = self._send_until_close  # type: ignore[literal-required]
 
     def on_headers_complete(self) -> None:
         """Take the head of a request, which is there now."""
         self._head_bytes, self._in_body = 0, True
         self._head_is_there()
+        # Asked once a connection, and not for those that never send a request.
+        self._peer = self._peer.identified()
+        self.scope[PEER] = self._peer  # type: ignore[literal-required]
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

@@ -28,7 +28,7 @@ class Caller:
 
     def requester(self) -> Requester:
         """Give the caller as a run's record names it."""
-        uid = self.peer.user()
+        uid = self.peer.uid
         who = user_name(uid) if uid is not None else self.peer.remote[0] if self.peer.remote else "?"
         line = "unix socket" if self.peer.remote is None else f"{self.peer.remote[0]}:{self.peer.remote[1]}"
         origin = f"http, {line}" + (f", uid {uid}" if uid is not None else "")
