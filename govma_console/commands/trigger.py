@@ -50,11 +50,15 @@ class Server:
     """A server of ours at a URL."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url if "//" in url else f"http://{url}")
-        if parts.scheme != "http" or not parts.hostname:
+        try:
+            parts = urlsplit(url if "//" in url else f"http://{url}")
+            host, port = parts.hostname or "", parts.port or 80
+        except ValueError:
+            host = ""
+        if not host or parts.scheme != "http":
             raise UsageError(f"{url!r} is not the address of a server, such as http://127.0.0.1:50024.")
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(parts.hostname, parts.hostname)  # noqa: S104
-        self._address = (host, parts.port or 80)
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - listened on, not asked
+        self._address = (host, port)
         self._prefix = parts.path.removesuffix("/deploy").rstrip("/")
 
     def get(self, path: str) -> http.client.HTTPResponse:

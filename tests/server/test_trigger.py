@@ -1,0 +1,121 @@
+"""`govma-console trigger`: the exit code of the run, a line that breaks, and Ctrl-C that only detaches."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from govma_console.sample import SampleSite, create_sample
+from tests.support.command import Command
+from tests.support.server import Server
+from tests.support.waiting import wait_for
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> SampleSite:
+    tmp_path.chmod(0o755)
+    return create_sample(tmp_path / "site")
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Path]:
+    """Give a file that holds builds for as long as it is there."""
+    path = tmp_path / "hold"
+    path.touch()
+    yield path
+    path.unlink(missing_ok=True)
+
+
+def waiting_at(gate: Path) -> dict[str, object]:
+    build = f'echo before; while [ -e "{gate}" ]; do sleep 0.02; done; echo after'
+    return {"install_command": build, "build_commands": [], "asset_inputs": []}
+
+
+def command(server: Server) -> Command:
+    return Command(server.site.config_file, server.site.state_dir)
+
+
+def test_a_deploy_that_went_well_is_shown_and_exits_with_0(site: SampleSite) -> None:
+    with Server(site) as server:
+        done = command(server).run("trigger", server.url)
+    assert done.code == 0, done.err
+    assert "successfully deployed" in done.out
+    assert done.out.splitlines()[-1].endswith("ok, exit code 0")
+
+
+def test_a_failed_deploy_exits_as_the_run_did(site: SampleSite) -> None:
+    (site.source_dir / "left by somebody").touch()
+    with Server(site) as server:
+        done = command(server).run("trigger", server.url)
+        (run,) = server.runs.records()
+    assert done.code == run.exit_code == 3
+    assert "deploy failed: " in done.out
+
+
+def test_without_a_url_the_settings_say_where_the_server_is(site: SampleSite) -> None:
+    with Server(site) as server:
+        done = command(server).run("trigger", LISTEN_ADDR=f"127.0.0.1:{server.port}")
+    assert done.code == 0
+
+
+def test_nobody_there_is_a_sentence(site: SampleSite) -> None:
+    done = Command(site.config_file, site.state_dir).run("trigger", "http://127.0.0.1:1")
+    assert done.code == 1
+    assert "No server answers at 127.0.0.1:1" in done.err
+
+
+def test_a_url_that_is_none_is_a_sentence(site: SampleSite) -> None:
+    done = Command(site.config_file, site.state_dir).run("trigger", "https://[")
+    assert done.code == 2
+    assert "is not the address of a server" in done.err
+
+
+def test_a_busy_server_that_sends_away_gives_exit_code_4(site: SampleSite, gate: Path) -> None:
+    with Server(site, queue="reject", **waiting_at(gate)) as server:
+        first = command(server).start("trigger", server.url)
+        command(server).wait_for_stage("assets")
+        done = command(server).run("trigger", server.url)
+        gate.unlink()
+        first.communicate()
+    assert done.code == 4
+    assert "has not ended" in done.err
+    assert first.returncode == 0
+
+
+def test_ctrl_c_leaves_the_run_to_itself(site: SampleSite, gate: Path) -> None:
+    with Server(site, **waiting_at(gate)) as server:
+        process = command(server).start("trigger", server.url)
+        run = command(server).wait_for_stage("assets")
+        assert process.stdout is not None
+        # It shows the log: it is past its start.
+        seen = b""
+        while b"before" not in seen:
+            seen += os.read(process.stdout.fileno(), 4096)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+        assert process.returncode == 130
+        assert f"attach {run.id}" in said.decode()
+        gate.unlink()
+        wait_for(lambda: server.runs.read(run.id).state == "ok", "the run's end")
+
+
+def test_a_server_that_is_killed_and_comes_back_is_taken_up_again_where_the_line_broke(
+    site: SampleSite, gate: Path
+) -> None:
+    server = Server(site, **waiting_at(gate))
+    server.start()
+    process = command(server).start("trigger", server.url)
+    command(server).wait_for_stage("assets")
+    server.process.kill()
+    server.process.wait()
+    with Server(site, listen_addr=f"127.0.0.1:{server.port}", **waiting_at(gate)):
+        gate.unlink()
+        out, _ = process.communicate(timeout=60)
+    lines = out.decode().splitlines()
+    assert process.returncode == 0
+    assert [lines.count(f"   {word}") for word in ("before", "after")] == [1, 1]
+    assert lines[-1].endswith("ok, exit code 0")
