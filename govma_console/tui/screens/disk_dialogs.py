@@ -64,6 +64,7 @@ class DedupeDialog(_Asking):
             ),
             Content(f"{formats.count(linked, 'file')} of {answer['seen']:,} that are equal in other versions."),
             Content(""),
+            *self._sharing(),
             Content("Files of the live version are not replaced; what the CMS writes in place stays single in it."),
         ]
         if not linked:
@@ -73,6 +74,13 @@ class DedupeDialog(_Asking):
         for reason, left in answer["left"].items():
             lines.append(Content.assemble((f"Left alone, {reason}: {formats.count(left['count'], 'file')}", "$muted")))
         self.say(Content("\n").join(lines), ready=linked > 0)
+
+    def _sharing(self) -> list[Content]:
+        if self._settings.reflink == "never":
+            return []
+        return [
+            Content("Where the file system can, their blocks are shared instead (reflink): inodes stay as they are.")
+        ]
 
 
 class PruneDialog(_Asking):
