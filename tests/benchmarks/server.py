@@ -47,8 +47,8 @@ def _stream(folder: Path) -> list[Row]:
     peers: list[tuple[float, float]] = []
     with Server(site) as server, Dispatcher(folder, command) as peer:
         for _ in range(_STREAMS):
-            for one, taken in ((server, ours), (peer, peers)):
-                taken.append(_timed_lines(one))
+            ours.append(_timed_lines(server))
+            peers.append(_timed_lines(peer))
     line, whole = (statistics.median(taken[part] for taken in ours) for part in (0, 1))
     peer_line, peer_whole = (statistics.median(taken[part] for taken in peers) for part in (0, 1))
     return [
@@ -129,16 +129,16 @@ def _first_byte(folder: Path) -> Row:
     peers: list[float] = []
     with Server(site) as server, Dispatcher(folder, "echo deploying\ntrue") as peer:
         for _ in range(_FIRST_BYTES):
-            for one, taken in ((server, ours), (peer, peers)):
-                taken.append(_until_first_byte(one))
+            ours.append(_until_first_byte(server))
+            peers.append(_until_first_byte(peer))
             # The next request finds nothing going, here as there.
             wait_for(lambda: not server.runs.active(), "the run's end")
-    one, other = statistics.median(ours), statistics.median(peers)
+    first, peer_first = statistics.median(ours), statistics.median(peers)
     return Row(
         f"time to first byte ÷ Go, medians of {_FIRST_BYTES}",
-        f"{one * 1000:.2f} ms",
-        f"{other * 1000:.2f} ms",
-        one / other,
+        f"{first * 1000:.2f} ms",
+        f"{peer_first * 1000:.2f} ms",
+        first / peer_first,
         1.2,
     )
 

@@ -100,7 +100,7 @@ def _receive(each: Call, now: float) -> None:
 
 def dechunked(data: bytes) -> tuple[bytes, bool]:
     """Take chunked coding (RFC 9112, 7.1) off; tell whether the last chunk was there."""
-    found = []
+    found: list[bytes] = []
     while True:
         size, separator, data = data.partition(b"\r\n")
         if not separator or not size:
