@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from govma_console.sample import SampleSite, create_sample
+from tests.benchmarks import server_crowds
 from tests.benchmarks.harness import Row
 from tests.support.calls import Call, Listens, gather, get
 from tests.support.dispatcher import Dispatcher
@@ -26,7 +27,7 @@ def measure(folder: Path) -> list[Row]:
     """Give the rows of the issue's table."""
     rows = [*_stream(folder / "stream"), _delay(folder / "delay"), _first_byte(folder / "first")]
     rows += _start(folder / "start")
-    return rows
+    return rows + server_crowds.measure(folder)
 
 
 def site_that_runs(folder: Path, command: str) -> SampleSite:
