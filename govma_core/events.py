@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -76,6 +76,7 @@ Emit = Callable[[Event], None]
 _KINDS: dict[str, type[Event]] = {
     cls.kind: cls for cls in (StageStarted, StageFinished, LogLine, Progress, RunFinished)
 }
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _FIELDS = {kind: frozenset(f.name for f in dataclasses.fields(cls)) for kind, cls in _KINDS.items()}
 
 
@@ -86,7 +87,13 @@ def to_dict(event: Event) -> dict[str, Any]:
 
 def to_json(event: Event) -> str:
     """Give the event as one line of JSON, without line end."""
-    return json.dumps(to_dict(event), ensure_ascii=False, separators=(",", ":"))
+    return _encode(to_dict(event))
+
+
+def output_json(at: float, lines: Iterable[str]) -> str:
+    """Give lines of a program's output as lines of JSON, with line ends; what to_json() makes of each, but at once."""
+    head = f'{{"event":"log","at":{at!r},"level":"output","text":'
+    return "".join([f"{head}{_encode(line)}}}\n" for line in lines])
 
 
 def from_json(line: str | bytes) -> Event | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from govma_core.errors import RunCancelled
@@ -79,12 +79,18 @@ class Reporter:
     """Turns what an operation has to say into events; text is cleaned of control characters here, once.
 
     `flush` is called when a program's output pauses: whoever keeps the events may have held some back until then.
+    `emit_output` takes the moment and many lines of output at once, where `emit` would be given each as an event.
     """
 
     def __init__(
-        self, emit: Emit, cancellation: Cancellation | None = None, flush: Callable[[], None] = lambda: None
+        self,
+        emit: Emit,
+        cancellation: Cancellation | None = None,
+        flush: Callable[[], None] = lambda: None,
+        emit_output: Callable[[float, Sequence[str]], None] | None = None,
     ) -> None:
         self._emit = emit
+        self._emit_output = emit_output or self._emit_each
         self.flush = flush
         self.cancellation = cancellation or Cancellation()
         self._last_progress = 0.0
@@ -105,9 +111,9 @@ class Reporter:
         """Say why the run fails."""
         self._lines("error", text)
 
-    def output(self, line: str) -> None:
-        """Pass on one line of a program's output that was cleaned already (see govma_core.text)."""
-        self._emit(LogLine(time.time(), "output", line))
+    def output(self, *lines: str) -> None:
+        """Pass on lines of a program's output that were cleaned already (see govma_core.text)."""
+        self._emit_output(time.time(), lines)
 
     def progress(self, stage: str, done: int, total: int, unit: str) -> None:
         """Say how far a stage is (total 0: not known), a few times a second at most; a request to cancel raises."""
@@ -136,6 +142,10 @@ class Reporter:
         finally:
             seconds = round(time.monotonic() - began, 3)
             self._emit(StageFinished(time.time(), name, remark.outcome, seconds, clean_line(remark.text)))
+
+    def _emit_each(self, at: float, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._emit(LogLine(at, "output", line))
 
     def _lines(self, level: Level, text: str) -> None:
         for line in text.split("\n"):

@@ -8,13 +8,12 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from functools import cached_property
 
 from asyncinotify import Inotify, Mask, Watch
 
-from govma_console.narration import plain_text
+from govma_console.server.blocks import Block
 from govma_core.errors import UsageError
-from govma_core.events import Event, RunFinished, from_json, to_json
+from govma_core.events import RunFinished
 from govma_core.runs.record import RunRecord, RunStore
 
 _BLOCK = 1 << 16
@@ -22,38 +21,8 @@ _KEPT = 4
 _LOOK = 1.0
 """Seconds after which a follower looks for itself: a runner that was killed changes no file."""
 _LOOK_FOR_RUNS = 5.0
+_EVENTS = "events.jsonl"
 _CHANGES = Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO
-
-
-class Block:
-    """Some events of a run, in order, with the offset in the file behind each."""
-
-    def __init__(self, events: list[tuple[Event, int]], behind: int) -> None:
-        self.events = events
-        self.behind = behind
-
-    @property
-    def finished(self) -> RunFinished | None:
-        """Give the end of the run when it is in here; nothing comes after it."""
-        last = self.events[-1][0] if self.events else None
-        return last if isinstance(last, RunFinished) else None
-
-    @cached_property
-    def text(self) -> bytes:
-        """Give the events as lines of the plain log, without the end of the run: that is told as each answer wants."""
-        return b"".join(
-            plain_text(event).encode("utf-8", "replace")
-            for event, _ in self.events
-            if not isinstance(event, RunFinished)
-        )
-
-    @cached_property
-    def server_sent(self) -> bytes:
-        """Give the events in the format of the WHATWG HTML standard, "Server-sent events"; ids are offsets."""
-        return b"".join(
-            f"id: {behind}\nevent: {event.kind}\ndata: {to_json(event)}\n\n".encode("utf-8", "replace")
-            for event, behind in self.events
-        )
 
 
 class Feed:
@@ -63,14 +32,15 @@ class Feed:
         self.store = store
         self.run_id = run_id
         self.followers: set[asyncio.Event] = set()
-        self._path = store.path(run_id) / "events.jsonl"
+        self._path = store.path(run_id) / _EVENTS
         self._blocks: OrderedDict[int, Block] = OrderedDict()
         self._record: RunRecord | None = None
         self._looked = 0.0
 
-    def changed(self) -> None:
-        """Wake the followers."""
-        self._looked = 0.0
+    def changed(self, name: str = "") -> None:
+        """Wake the followers; `name` is the file that changed, if that is known."""
+        if name != _EVENTS:
+            self._looked = -_LOOK
         for follower in self.followers:
             follower.set()
 
@@ -96,7 +66,7 @@ class Feed:
         try:
             fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
-            return Block([], offset)
+            return Block(b"", offset)
         try:
             data = os.pread(fd, _BLOCK, offset)
             while len(data) % _BLOCK == 0 and data and b"\n" not in data[-_BLOCK:]:
@@ -107,14 +77,7 @@ class Feed:
                 data += more
         finally:
             os.close(fd)
-        events = []
-        behind = offset
-        for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
-            behind += len(line)
-            event = from_json(line)
-            if event is not None:
-                events.append((event, behind))
-        return Block(events, behind)
+        return Block(data[: data.rfind(b"\n") + 1], offset)
 
 
 class Feeds:
@@ -140,7 +103,7 @@ class Feeds:
                 elif event.watch is runs:
                     self._runs_changed.set()
                 elif (changed := self._feeds.get(event.watch.path.name)) is not None:
-                    changed.changed()
+                    changed.changed(str(event.name or ""))
 
     async def new_run(self) -> None:
         """Wait until a run may have been asked for."""
@@ -166,7 +129,7 @@ class Feeds:
                     return
                 block = feed.block(offset)
                 if block.behind == offset and ended:
-                    yield Block([(_made_up(feed.record()), offset)], offset)
+                    yield Block.of(_made_up(feed.record()), offset)
                     return
                 yield block
                 if block.finished:

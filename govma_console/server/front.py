@@ -54,6 +54,8 @@ class Front:
                 await answer(Request(scope), sorry)(scope, receive, sending)
 
     def _check(self, scope: Scope) -> None:
+        if scope["http_version"] not in ("1.0", "1.1"):
+            raise Refusal(505, "HTTP/1.1 and HTTP/1.0 are spoken here.", headers=CLOSE)
         peer: Peer = scope[PEER]
         why = refusal(scope["headers"], scope["http_version"], None if peer.unix else self.names)
         if why:
@@ -63,6 +65,9 @@ class Front:
         if wait:
             raise Refusal(429, "More requests than a caller may make in a minute (requests_per_minute).", retry=wait)
         headers = dict(scope["headers"])
+        if headers.get(b"transfer-encoding", b"chunked").strip().lower() != b"chunked":
+            # The parser finds no end of such a body, and says so only when the request is on its way already.
+            raise Refusal(501, "Of transfer codings, chunked is known here.", headers=CLOSE)
         length = headers.get(b"content-length", b"0")
         has_body = length.strip() != b"0" or b"transfer-encoding" in headers
         if has_body and scope["method"] in _WITHOUT_BODY:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import aclosing
 
-from govma_console.server.feeds import Block
+from govma_console.server.blocks import Block
 from govma_console.server.site import Site
 from govma_console.server.systemd import Notifier
 from govma_core.errors import GovmaError
@@ -52,7 +52,7 @@ class Monitor:
 
     def _tell(self, record: RunRecord, block: Block) -> None:
         extra = {"run": record.id}
-        for event, _ in block.events:
+        for event in block.told:
             match event:
                 case StageStarted(_, stage):
                     self._notifier.status(f"{record.operation} {record.id}: {stage}")

@@ -15,8 +15,8 @@ _REQUEST = 1
 _HEADER = struct.Struct("=IHHII")
 _ANY_STATE = 0xFFFFFFFF
 _NO_COOKIE = (0xFFFFFFFF, 0xFFFFFFFF)
-_UID_OFFSET = 64
-"""Of inet_diag_msg.idiag_uid: four bytes, a socket id of 48, and three numbers come before it."""
+_OWNER_OFFSET = 64
+"""Of inet_diag_msg.idiag_uid and idiag_inode: four bytes, a socket id of 48, and three numbers come before them."""
 
 
 def owner_of(remote: Address, local: Address) -> int | None:
@@ -55,5 +55,7 @@ def _ask(family: int, source: tuple[bytes, int], destination: tuple[bytes, int])
         answer = asking.recv(1 << 13)
     if _HEADER.unpack_from(answer)[1] != _BY_FAMILY:
         return None
-    uid: int = struct.unpack_from("=I", answer, _HEADER.size + _UID_OFFSET)[0]
-    return uid
+    uid: int
+    uid, inode = struct.unpack_from("=II", answer, _HEADER.size + _OWNER_OFFSET)
+    # An end that its owner closed has no inode any more, and the uid 0: that must not pass for root.
+    return uid if inode else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from starlette.types import Message, Receive, Scope, Send
 
 from govma_console.server.answers import RETRY_SECONDS, Refusal
-from govma_console.server.feeds import Block
+from govma_console.server.blocks import Block
 from govma_console.server.protocol import UNCHUNKED
 from govma_console.server.site import Site
 from govma_core.events import RunFinished
@@ -77,7 +77,7 @@ class RunStream:
             async for block in blocks:
                 end = block.finished
                 yield self.render(block), None
-                if not self.stay and not block.events:
+                if not self.stay and block.empty:
                     return
         if end is not None:
             yield self.last(end), end

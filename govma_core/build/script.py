@@ -62,6 +62,7 @@ class BuildLog:
         self._reporter = reporter
         self._splitter = LineSplitter()
         self._blank_held = False
+        self._said: list[str] = []
         self._current = 0
 
     @property
@@ -73,28 +74,36 @@ class BuildLog:
         """Take the next bytes of the output."""
         for line in self._splitter.feed(chunk):
             self._line(line)
+        self._pass_on()
 
     def close(self) -> None:
         """Pass on what is left: nothing more will come."""
         for line in self._splitter.close():
             self._line(line)
         if self._blank_held:
-            self._reporter.output("")
+            self._said.append("")
             self._blank_held = False
+        self._pass_on()
 
     def _line(self, line: str) -> None:
         number = self._script.begins(line)
         if number:
             # The line end before the marker is the script's too: it made, or it closed, the line that is held.
             self._blank_held = False
+            self._pass_on()
             self._current = number
             self._reporter.info(f"$ {self._script.commands[number - 1]}")
             return
         if self._blank_held:
-            self._reporter.output("")
+            self._said.append("")
         self._blank_held = not line
         if line:
-            self._reporter.output(line)
+            self._said.append(line)
+
+    def _pass_on(self) -> None:
+        if self._said:
+            said, self._said = self._said, []
+            self._reporter.output(*said)
 
     def follow(self, receive: Callable[[], bytes | None], timeout: int) -> None:
         """Read to the end of the build.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from govma_core.events import Event, LogLine, RunFinished, from_json, to_json
+from govma_core.events import Event, LogLine, RunFinished, from_json, output_json, to_json
 from govma_core.runs.record import RunStore
 
 _BLOCK = 1 << 16
@@ -30,19 +30,26 @@ class EventLog:
 
     def write(self, event: Event) -> None:
         """Append an event."""
-        is_output = isinstance(event, LogLine) and event.level == "output"
-        line = (to_json(event) + "\n").encode("utf-8", "replace")
-        if is_output:
-            self._left -= len(line)
-            if self._left < 0:
-                self._omitted += 1
-                return
-        elif self._omitted:
+        if isinstance(event, LogLine) and event.level == "output":
+            self.write_output(event.at, [event.text])
+            return
+        if self._omitted:
             note = f"{self._omitted} more lines of output were not kept: the log is at its limit (log_limit)."
             self._omitted = 0
             self._buffer += (to_json(LogLine(time.time(), "warning", note)) + "\n").encode()
-        self._buffer += line
-        if not is_output or len(self._buffer) >= _FLUSH_BYTES:
+        self._buffer += (to_json(event) + "\n").encode("utf-8", "replace")
+        self.flush()
+
+    def write_output(self, at: float, lines: Sequence[str]) -> None:
+        """Append lines of a program's output."""
+        data = output_json(at, lines).encode("utf-8", "replace")
+        if len(data) > self._left:
+            kept = data.rfind(b"\n", 0, self._left) + 1
+            self._omitted += data.count(b"\n", kept)
+            data, self._left = data[:kept], kept
+        self._left -= len(data)
+        self._buffer += data
+        if len(self._buffer) >= _FLUSH_BYTES:
             self.flush()
 
     def flush(self) -> None:

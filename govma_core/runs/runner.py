@@ -46,7 +46,7 @@ class Runner:
         self._log = EventLog(store.path(run_id) / "events.jsonl", self._settings.log_limit << 20)
         self._cancellation = Cancellation()
         self._totals = Totals(store.state_dir)
-        self._reporter = Reporter(self._emit, self._cancellation, self._log.flush)
+        self._reporter = Reporter(self._emit, self._cancellation, self._log.flush, self._log.write_output)
 
     def execute(self) -> int:
         """Run to the end, whatever that is; give the exit code."""

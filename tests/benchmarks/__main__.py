@@ -12,7 +12,17 @@ from pathlib import Path
 
 from tests.benchmarks.harness import Row, markdown
 
-BENCHMARKS = ("startup", "promotion", "file_work", "asset_cache", "memory", "disk_dedupe", "disk_usage", "console")
+BENCHMARKS = (
+    "startup",
+    "promotion",
+    "file_work",
+    "asset_cache",
+    "memory",
+    "disk_dedupe",
+    "disk_usage",
+    "console",
+    "server",
+)
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
 

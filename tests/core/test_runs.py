@@ -13,10 +13,22 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from govma_core.build.script import BuildLog, BuildScript
 from govma_core.errors import BusyError, UsageError
-from govma_core.events import Event, LogLine, Progress, RunFinished, StageFinished, StageStarted, from_json, to_json
+from govma_core.events import (
+    Event,
+    LogLine,
+    Progress,
+    RunFinished,
+    StageFinished,
+    StageStarted,
+    from_json,
+    output_json,
+    to_json,
+)
 from govma_core.process import ProcessId
 from govma_core.reporting import Reporter
 from govma_core.runs.lock import Holder, held_lock, lock_holder
@@ -177,6 +189,21 @@ def test_a_name_that_is_no_utf8_does_not_stop_the_log(tmp_path: Path) -> None:
     ((event, _),) = read_events(tmp_path / "events.jsonl")
     assert isinstance(event, LogLine)
     assert event.text.startswith("caf")
+
+
+@given(st.floats(0, 1e12), st.lists(st.text()))
+def test_lines_written_at_once_are_the_same_as_one_by_one(at: float, lines: list[str]) -> None:
+    assert output_json(at, lines) == "".join(to_json(LogLine(at, "output", line)) + "\n" for line in lines)
+
+
+def test_many_lines_at_once_are_kept_up_to_the_limit(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl", 10_000)
+    log.write_output(1.0, [f"line {number}" for number in range(1000)])
+    log.write(LogLine(1.0, "output", "short"))
+    log.close()
+    texts = [event.text for event, _ in read_events(tmp_path / "events.jsonl") if isinstance(event, LogLine)]
+    assert 0 < len(texts) < 1000
+    assert texts == [f"line {number}" for number in range(len(texts))]
 
 
 def test_output_beyond_the_limit_is_counted_and_everything_else_is_kept(tmp_path: Path) -> None:

@@ -177,10 +177,10 @@ class CountingReporter(Reporter):
         super().__init__(lambda event: None)
         self._counted = counted
 
-    def output(self, line: str) -> None:
-        self._counted.lines += 1
-        self._counted.longest = max(self._counted.longest, len(line))
-        self._counted.last = line
+    def output(self, *lines: str) -> None:
+        self._counted.lines += len(lines)
+        self._counted.longest = max(self._counted.longest, *map(len, lines))
+        self._counted.last = lines[-1]
 
 
 def peak_of(place: Place, counted: Counted, command: str) -> int:

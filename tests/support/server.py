@@ -140,10 +140,11 @@ class Server:
         finally:
             connection.close()
 
-    def memory(self) -> float:
-        """Give its resident memory in MiB (proc_pid_status(5))."""
+    def memory(self, *, peak: bool = False) -> float:
+        """Give its resident memory in MiB, now or at the most so far (proc_pid_status(5))."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
+        name = "VmHWM:" if peak else "VmRSS:"
+        return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
     def descriptors(self) -> int:
         """Give how many files and connections it has open."""

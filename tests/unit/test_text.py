@@ -50,6 +50,26 @@ def test_lines_are_the_same_however_the_chunks_fall() -> None:
         assert split(whole[:cut], whole[cut:]) == expected
 
 
+_PIECES = [
+    b"a",
+    b"\n",
+    b"\r",
+    b"\t",
+    b"\x1b[1m",
+    b"\x7f",
+    b"\xc3\xa9",
+    b"\xc2\x9b",
+    b"\xe2\x80\xae",
+    b"\xff",
+    b"y" * MAX_LINE,
+]
+
+
+@given(st.lists(st.sampled_from(_PIECES)).map(b"".join))
+def test_a_block_of_lines_reads_as_the_same_bytes_that_come_in_small_pieces(data: bytes) -> None:
+    assert split(data) == split(*(data[at : at + 1000] for at in range(0, len(data), 1000)))
+
+
 def test_invalid_utf8_becomes_replacement_characters() -> None:
     assert split(b"caf\xe9 \xff\n") == ["caf\ufffd \ufffd"]
 
