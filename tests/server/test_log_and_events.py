@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +49,7 @@ def _run(server: Server, site: SampleSite) -> Watched:
         path = f"/api/v1/runs/{run_id}"
         log, events = b"", b""
         with asked(server, "GET", f"{path}/log?follow=1") as response:
-            while b"at the gate\n" not in log.removeprefix(b""):
+            while b"at the gate\n" not in log:
                 log += response.readline()
         # In the middle of a line, as cut connections end.
         log = log[:-5]
@@ -94,8 +96,8 @@ def test_any_offset_gives_the_log_from_there(server: Server, run: Watched) -> No
     for offset in (0, 1, 17, len(whole) - 1, len(whole), len(whole) + 1, 1 << 62):
         assert server.get(f"{path}?offset={offset}").body == whole[offset:], offset
         assert server.get(f"{path}?offset={offset}&follow=1").body == whole[offset:], offset
-    for offset in ("-1", "x", "1.5", "", str((1 << 62) + 1), "9" * 30):
-        assert server.get(f"{path}?offset={offset}").status == 422, offset
+    for wrong in ("-1", "x", "1.5", "", str((1 << 62) + 1), "9" * 30):
+        assert server.get(f"{path}?offset={wrong}").status == 422, wrong
 
 
 def test_events_taken_up_again_are_the_rest_exactly(server: Server, run: Watched) -> None:
@@ -107,9 +109,9 @@ def test_events_taken_up_again_are_the_rest_exactly(server: Server, run: Watched
     ids = [int(_id(each)) for each in whole]
     assert ids == sorted(set(ids))
     kinds = [each.split(b"\n")[1].removeprefix(b"event: ").decode() for each in whole]
-    assert kinds == [_data(each)["kind"] for each in whole]
+    assert kinds == [_data(each)["event"] for each in whole]
     assert _data(whole[-1])["result"] == "ok"
-    assert sum("result" in _data(each) and "stage" not in _data(each) for each in whole) == 1
+    assert kinds.count("run-finished") == 1
 
 
 @pytest.mark.parametrize("last", ["", "x", "-1", "7", "9" * 18, "9" * 19, "1.0", "\xb2"])
@@ -139,9 +141,6 @@ def test_requests_that_were_sent_ahead_are_answered_in_order(server: Server, run
 
 
 def test_a_log_of_a_killed_run_ends_and_says_so(server: Server, site: SampleSite) -> None:
-    import os
-    import signal
-
     with Gate(site).closed():
         run_id = order(server, "deploy").json["run"]["id"]
         record = at_gate(server.runs, run_id)
