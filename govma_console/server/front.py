@@ -24,6 +24,7 @@ BODY_SECONDS = 10.0
 _DISCARDED_BYTES = 4 << 20
 _DISCARDED_SECONDS = 5.0
 CLOSE = {"connection": "close"}
+_SHOWN = 100
 _WITHOUT_BODY = ("GET", "HEAD")
 
 log = logging.getLogger("govma.http")
@@ -63,7 +64,7 @@ class Front:
         peer: Peer = scope[PEER]
         why = refusal(scope["headers"], scope["http_version"], None if peer.unix else self.names)
         if why:
-            log.warning("Refused a request of %s: %s", peer.key, why)
+            log.warning("Refused %s %s of %s: %s", scope["method"], _target(scope), peer.key, why)
             raise Refusal(403, why)
         wait = self._site.rate.wait(peer.key)
         if wait:
@@ -75,6 +76,13 @@ class Front:
             raise Refusal(413, f"A {scope['method']} has no body here.", headers=CLOSE)
         if length.isdigit() and int(length) > _most(scope):
             raise _too_large(scope)
+
+
+def _target(scope: Scope) -> str:
+    """Give what a request asks for as it was sent: percent signs keep it on one line of the log."""
+    query: bytes = scope["query_string"]
+    target: bytes = scope["raw_path"] + (b"?" + query if query else b"")
+    return ascii(target[:_SHOWN].decode("latin-1"))[1:-1]
 
 
 def _bounded(scope: Scope, receive: Receive) -> Receive:
