@@ -13,7 +13,7 @@ from govma_console.server.callers import Peer, peer_of
 HEAD_SECONDS = 10.0
 """Seconds in which a request's head must be there, from the connection's begin or the request's first byte."""
 HEAD_BYTES = 1 << 16
-"""Bytes that a client may send without completing a request's head."""
+"""Bytes that a client may send without completing a request's head, beside those of the last read (256 KiB)."""
 PEER = "govma.peer"
 """Key of the scope that holds the Peer."""
 UNCHUNKED = "govma.unchunked"
@@ -52,12 +52,13 @@ class Connection(HttpToolsProtocol):
         """Take the next bytes."""
         if self._deadline is None and (self.cycle is None or self.cycle.response_complete):
             self._expect_head()
-        if not self._in_body:
-            self._head_bytes += len(data)
-        if self._head_bytes > HEAD_BYTES:
-            self.transport.abort()
-            return
+        self._head_bytes += len(data)
         super().data_received(data)
+        # Only now is it known: a head may come with all of its body in one piece.
+        if self._in_body:
+            self._head_bytes = 0
+        elif self._head_bytes > HEAD_BYTES:
+            self.transport.abort()
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -66,7 +67,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Take the head of a request, which is there now."""
-        self._head_bytes, self._in_body = 0, True
+        self._in_body = True
         self._head_is_there()
         # Asked once a connection, and not for those that never send a request.
         self._peer = self._peer.identified()
@@ -75,7 +76,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Take the end of a request."""
-        self._in_body = False
+        self._head_bytes, self._in_body = 0, False
         super().on_message_complete()
 
     def _send_until_close(self) -> None:
