@@ -21,7 +21,7 @@ from govma_console.server.protocol import Connection
 from govma_console.server.site import Site
 from govma_console.server.stopping import FAREWELL_SECONDS, drain
 from govma_console.server.systemd import Notifier
-from govma_core.errors import ConfigurationError
+from govma_core.errors import ConfigurationError, ExitCode, GovmaError
 from govma_core.settings import Settings
 
 _KEEP_ALIVE = 15
@@ -32,13 +32,25 @@ _SPARE = 200
 log = logging.getLogger("govma.server")
 
 
-def serve(load: Callable[[], Settings], config_arguments: tuple[str, ...]) -> None:
-    """Serve until a signal says to stop; ConfigurationError when it cannot begin.
+def serve(load: Callable[[], Settings], config_arguments: tuple[str, ...]) -> int:
+    """Serve until a signal says to stop, and give the exit code; ConfigurationError when it cannot begin.
 
-    `load` reads the settings, now and at each SIGHUP; `config_arguments` choose the same ones on a command line.
+    `load` reads the settings, now and at each SIGHUP; `config_arguments` choose the same ones on a command line. Where
+    the journal is read, the error goes there, as one.
     """
+    in_journal = journal.begin()
+    try:
+        _serve(load, config_arguments)
+    except GovmaError as error:
+        if not in_journal:
+            raise
+        log.error("%s", error)
+        return int(error.exit_code)
+    return int(ExitCode.OK)
+
+
+def _serve(load: Callable[[], Settings], config_arguments: tuple[str, ...]) -> None:
     settings = load()
-    journal.begin()
     notifier = Notifier()
     listeners = open_listeners(settings)
     try:
