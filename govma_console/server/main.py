@@ -113,7 +113,8 @@ class _Server:
             loop.create_task(self._tick()),
         ]
         stopping = loop.create_task(self._stop.wait())
-        self._notifier.ready(IDLE)
+        self._notifier.status(IDLE)
+        self._notifier.ready()
         log.info("Listening on %s.", ", ".join(self._listeners.shown()))
         for note in self._listeners.notes:
             log.warning("%s", note)
@@ -148,7 +149,7 @@ class _Server:
     def _reload(self) -> None:
         """Take the settings as they are now; wrong ones are told of, and the former ones kept."""
         self._notifier.reloading()
-        status = IDLE
+        note = ""
         try:
             settings = self._load()
             for name in ("listen_addr", "unix_socket", "state_dir"):
@@ -158,9 +159,9 @@ class _Server:
             self._front.names = self._names()
             log.info("The settings were read again.")
         except ConfigurationError as error:
-            status = "Settings are wrong; the former ones are kept"
+            note = "Settings are wrong; the former ones are kept"
             log.error("The settings are wrong, the former ones are kept: %s", error)
-        self._notifier.ready(status)
+        self._notifier.ready(note)
 
     def _names(self) -> frozenset[str]:
         return allowed_names(self._hosts, self._site.settings.allowed_hosts)
