@@ -26,6 +26,7 @@ from govma_core.settings import Settings
 
 _KEEP_ALIVE = 15
 _TICK = 0.5
+_SETTLING = 0.02
 _SPARE = 200
 """Connections beyond max_streams that may be open: short requests, and those that say nothing."""
 
@@ -105,7 +106,7 @@ class _Server:
         await asyncio.wait([serving, begun], return_when=asyncio.FIRST_COMPLETED)
         await self._until_stopped(server, serving)
 
-    async def _until_stopped(self, server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+    async def _until_stopped(self, server: _Uvicorn, serving: asyncio.Task[None]) -> None:
         loop = asyncio.get_running_loop()
         helpers = [
             loop.create_task(self._site.feeds.run()),
@@ -125,6 +126,7 @@ class _Server:
                 task.result()
             self._notifier.stopping("Stopping")
             server.should_exit = True
+            await server.settled()
             await drain(self._site, self._notifier, self._hurry)
             await asyncio.wait([serving], timeout=FAREWELL_SECONDS)
             server.force_exit = True
@@ -178,6 +180,20 @@ class _Uvicorn(uvicorn.Server):
         """Begin to listen."""
         await super().startup(sockets)
         self.begun.set()
+
+    async def settled(self) -> None:
+        """Wait until nobody new is let in, and those who were have said what they want: until then all are served."""
+        for _ in range(round(FAREWELL_SECONDS / _SETTLING)):
+            if not self._may_get_requests():
+                break
+            await asyncio.sleep(_SETTLING)
+        # What came last is taken up.
+        await asyncio.sleep(_SETTLING)
+
+    def _may_get_requests(self) -> bool:
+        return any(each.is_serving() for each in self.servers) or any(
+            isinstance(each, Connection) and each.awaited for each in self.server_state.connections
+        )
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
