@@ -128,6 +128,4 @@ def fresh_service(machine: Machine) -> Iterator[Service]:
         machine.run("touch", GATE)
         machine.run("systemctl", "stop", SOCKET, NAME)
         machine.run("systemctl", "reset-failed")
-        machine.shell(
-            f"rm -rf {GATE} {_DROP_IN} /etc/systemd/system/govma-console.* {STATE}; systemctl daemon-reload"
-        )
+        machine.shell(f"rm -rf {GATE} {_DROP_IN} /etc/systemd/system/govma-console.* {STATE}; systemctl daemon-reload")
