@@ -46,11 +46,11 @@ class Machine:
 
     def run(self, *command: str, user: str = "root") -> Ended:
         """Run a command to its end, a minute at most."""
-        code, (out, err) = self._container.exec_run(
-            ["timeout", str(_PATIENCE), *command], user=user, workdir="/", demux=True
-        )
-        ended = Ended(code, (out or b"").decode(errors="replace"), (err or b"").decode(errors="replace"))
-        assert code != _TIME_LIMIT, f"{shlex.join(command)} did not end: {ended}"
+        argv = ["timeout", str(_PATIENCE), *command]
+        done: Any = self._container.exec_run(argv, user=user, workdir="/", demux=True)
+        out, err = ((stream or b"").decode(errors="replace") for stream in done.output)
+        ended = Ended(done.exit_code, out, err)
+        assert ended.code != _TIME_LIMIT, f"{shlex.join(command)} did not end: {ended}"
         return ended
 
     def out(self, *command: str, user: str = "root") -> str:

@@ -17,7 +17,8 @@ def wait_for_another_server(service: Service, former: str) -> None:
 
 
 def test_a_server_that_hangs_is_replaced(service: Service) -> None:
-    service.configure()
+    service.install()
+    assert service.show("WatchdogUSec") == "1min"
     service.install(drop_in=f"WatchdogSec=2\n{QUICKLY}")
     service.systemctl("start", NAME)
     first = service.show("WatchdogTimestampMonotonic")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.service import NAME, SOCKET, URL, WAITING, Service
 from tests.support.waiting import wait_for
 
 UNIX = "/run/govma-console.sock"
+COULD_NOT_CONNECT = 7
+"""Exit code of curl."""
 DEDUPE = (
     *("curl", "--silent", "--show-error", "--unix-socket", UNIX, "--header", "content-type: application/json"),
     *("--data", '{"operation": "dedupe"}', "--write-out", "%{http_code}", "--output", "/dev/null"),
@@ -92,26 +96,28 @@ def test_restarts_lose_no_caller(service: Service) -> None:
     assert {run["state"] for run in service.runs()} == {"ok"}
 
 
-def test_the_unix_socket_lets_its_group_change_everything_and_others_nothing(service: Service) -> None:
+@pytest.mark.parametrize("opened_by", ["the server", "systemd"])
+def test_the_unix_socket_lets_its_group_change_everything_and_others_nothing(service: Service, opened_by: str) -> None:
     service.machine.shell(
         "getent group deployers || groupadd deployers;"
         "id deployer 2>/dev/null || useradd --groups deployers deployer; id stranger 2>/dev/null || useradd stranger"
     )
-    for install in (lambda: service.begin(unix_group="deployers"), lambda: begin(service, unix_group="deployers")):
-        install()
-        assert service.machine.out("stat", "-c", "%A %U:%G", UNIX).strip() == "srw-rw---- root:deployers"
-        service.machine.out("curl", "--silent", "--unix-socket", UNIX, "http://localhost/healthz", user="deployer")
-        assert service.machine.run(*DEDUPE, user="stranger").code == 7
-        assert service.machine.out(*DEDUPE, user="deployer") == "202"
-        wait_for(lambda: service.runs()[0]["state"] == "ok", "the end of the run")
-        assert service.runs()[0]["by"] == "deployer"
-        service.systemctl("stop", NAME)
+    if opened_by == "systemd":
+        begin(service, unix_group="deployers")
+    else:
+        service.begin(unix_group="deployers")
+    assert service.machine.out("stat", "-c", "%A %U:%G", UNIX).strip() == "srw-rw---- root:deployers"
+    service.machine.out("curl", "--silent", "--unix-socket", UNIX, "http://localhost/healthz", user="deployer")
+    assert service.machine.run(*DEDUPE, user="stranger").code == COULD_NOT_CONNECT
+    assert service.machine.out(*DEDUPE, user="deployer") == "202"
+    wait_for(lambda: service.runs()[0]["state"] == "ok", "the end of the run")
+    assert service.runs()[0]["by"] == "deployer"
 
 
 def test_without_a_group_the_unix_socket_is_root_s_alone(service: Service) -> None:
     service.begin()
     assert service.machine.out("stat", "-c", "%A %U:%G", UNIX).strip() == "srw------- root:root"
-    assert service.machine.run(*DEDUPE, user="node").code == 7
+    assert service.machine.run(*DEDUPE, user="node").code == COULD_NOT_CONNECT
     assert service.machine.out(*DEDUPE) == "202"
     wait_for(lambda: service.runs()[0]["state"] == "ok", "the end of the run")
     service.systemctl("stop", NAME)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.service import NAME, SITE, STATE, WAITING, Service
+from tests.support.service import NAME, SITE, SOCKET, STATE, WAITING, Service
 from tests.support.waiting import wait_for
 
 INFORMATIONAL, ERROR = "6", "3"
@@ -15,6 +15,14 @@ def test_the_service_counts_as_started_when_it_answers(service: Service) -> None
     assert (answer.code, answer.out) == (0, "ok\n")
     assert service.show("Type") == "notify"
     assert service.show("StatusText") == "Waiting for requests"
+
+
+def test_what_the_installation_prints_starts_the_service_now_and_at_each_boot(service: Service) -> None:
+    service.machine.shell(service.command("units", "--install", "--socket"))
+    assert service.show("ActiveState") == "active"
+    for unit in (NAME, SOCKET):
+        assert service.systemctl("is-enabled", unit) == "enabled\n"
+    assert service.curl("/healthz").out == "ok\n"
 
 
 def test_the_status_names_the_stage_while_a_deploy_runs(service: Service) -> None:
@@ -30,10 +38,15 @@ def test_the_status_names_the_stage_while_a_deploy_runs(service: Service) -> Non
 def test_a_deploy_works_within_the_hardening(service: Service) -> None:
     """Guards what the unit forbids: owners are changed, and the build is another user's, all the same."""
     before = service.version()
-    service.begin(install_command="id -u >built-by; test -w .", build_commands=["echo by $(cat built-by)"])
+    service.begin(
+        install_command="id -u >built-by; test -w .",
+        build_commands=["echo by $(cat built-by)", "grep -E 'NoNewPrivs|^Seccomp:' /proc/self/status"],
+    )
     answer = service.deploy().result()
     assert "successfully deployed" in answer.out, answer
     assert "by 1000\n" in answer.out
+    assert "NoNewPrivs:\t1\n" in answer.out.replace("    ", "\t")
+    assert "Seccomp:\t2\n" in answer.out.replace("    ", "\t")
     assert service.version() != before
     owners = service.machine.out("find", f"{SITE}/www_versions/{service.version()}/", "-printf", "%U:%G\n")
     assert set(owners.split()) == {"33:33"}
