@@ -12,6 +12,8 @@ from govma_console.server.callers import Peer, peer_of
 
 HEAD_SECONDS = 10.0
 """Seconds in which a request's head must be there, from the connection's begin or the request's first byte."""
+LAST_HEAD_SECONDS = 1.0
+"""Seconds in which it must be there on a connection that was new when the server began to stop."""
 HEAD_BYTES = 1 << 16
 """Bytes that a client may send without completing a request's head, beside those of the last read (256 KiB)."""
 PEER = "govma.peer"
@@ -29,6 +31,7 @@ class Connection(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _in_body = False
+    _last = False
     _peer = Peer(("?", 0))
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -47,6 +50,20 @@ class Connection(HttpToolsProtocol):
         """Let go of a connection."""
         self._head_is_there()
         super().connection_lost(exc)
+
+    @property
+    def awaited(self) -> bool:
+        """True while the first request of this connection has not come."""
+        return self.cycle is None and not self.transport.is_closing()
+
+    def shutdown(self) -> None:
+        """Take no more requests; but the one that a new connection was made for is answered."""
+        if not self.awaited:
+            super().shutdown()
+            return
+        self._last = True
+        self._head_is_there()
+        self._deadline = self.loop.call_later(LAST_HEAD_SECONDS, self._too_slow)
 
     def data_received(self, data: bytes) -> None:
         """Take the next bytes."""
@@ -73,6 +90,8 @@ class Connection(HttpToolsProtocol):
         self._peer = self._peer.identified()
         self.scope[PEER] = self._peer  # type: ignore[literal-required]
         super().on_headers_complete()
+        if self._last:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """Take the end of a request."""
