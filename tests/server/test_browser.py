@@ -80,7 +80,7 @@ def page(target: str, head: str) -> str:
 
 def refusals(server: Server) -> dict[str, str]:
     """Give why requests were refused, by the name in their query."""
-    return dict(re.findall(r"Refused \S+ \S+\?([a-z-]+)\S* of \S+: (.*)", server.said()))
+    return dict(re.findall(r"Refused \S+ \S+\?([a-z-]+)\S* of [^:]+: (.*)", server.said()))
 
 
 def assert_a_program_deploys(server: Server) -> None:
