@@ -16,8 +16,7 @@ def serve(given: argparse.Namespace) -> int:
     from govma_console.server.main import serve as run
 
     config: Path | None = given.config
-    run(lambda: effective(given), ("--config", str(config.absolute())) if config else ())
-    return ExitCode.OK
+    return run(lambda: effective(given), ("--config", str(config.absolute())) if config else ())
 
 
 def token(given: argparse.Namespace) -> int:

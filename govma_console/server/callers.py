@@ -14,6 +14,10 @@ from govma_console.server.guard import is_loopback
 from govma_console.server.socket_owner import Address, owner_of
 
 _CREDENTIALS = struct.Struct("3i")
+_SO_PEERGROUPS = 59
+"""unix(7) of Linux 4.13 and later; Python has no name for it."""
+_GROUPS_BYTES = 1024
+"""As much as getsockopt() gives in Python: 256 groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,7 @@ class Peer:
     local: Address | None = None
     uid: int | None = None
     gid: int | None = None
+    groups: frozenset[int] = frozenset()
 
     @property
     def unix(self) -> bool:
@@ -52,7 +57,7 @@ class Peer:
             return False
         with suppress(KeyError):
             group = grp.getgrnam(name)
-            return group.gr_gid == self.gid or user_name(self.uid) in group.gr_mem
+            return group.gr_gid in self.groups | {self.gid} or user_name(self.uid) in group.gr_mem
         return False
 
 
@@ -62,8 +67,18 @@ def peer_of(connection: socket.socket) -> Peer:
         _, uid, gid = _CREDENTIALS.unpack(
             connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         )
-        return Peer(uid=uid, gid=gid)
+        return Peer(uid=uid, gid=gid, groups=_groups(connection))
     return Peer(connection.getpeername()[:2], connection.getsockname()[:2])
+
+
+def _groups(connection: socket.socket) -> frozenset[int]:
+    """Give the supplementary groups of a unix socket's other end: those its process has, whatever group(5) says."""
+    try:
+        data = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
+    except OSError:
+        # An old kernel, or more groups than fit.
+        return frozenset()
+    return frozenset(struct.unpack(f"={len(data) // 4}I", data))
 
 
 def user_name(uid: int) -> str:

@@ -23,6 +23,8 @@ async def deploy(request: Request) -> ASGIApp:
     """
     site = site_of(request)
     caller = reader(request)
+    # It says nothing to us, but one that is refused must be so before there is a run.
+    await request.body()
     require_stream(site)
     try:
         admission = site.admit("deploy", DEFAULTS, caller, policy=site.settings.queue)

@@ -22,6 +22,9 @@ _LOOK = 1.0
 """Seconds after which a follower looks for itself: a runner that was killed changes no file."""
 _LOOK_FOR_RUNS = 5.0
 _EVENTS = "events.jsonl"
+_LAST_WORDS = 2.0
+"""Seconds a runner whose record says that it has ended gets to write so into its events, while it lives."""
+_TICK = 0.01
 _CHANGES = Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO
 
 
@@ -119,6 +122,7 @@ class Feeds:
         The last block holds a RunFinished, made up for a run that could not write one.
         """
         feed = self._enter(run_id, wake)
+        patience = _LAST_WORDS
         try:
             while True:
                 wake.clear()
@@ -129,6 +133,11 @@ class Feeds:
                     return
                 block = feed.block(offset)
                 if block.behind == offset and ended:
+                    if patience > 0 and feed.record().process.alive():
+                        # The record is written before the last event: made up as well, that would be told twice.
+                        patience -= _TICK
+                        await asyncio.sleep(_TICK)
+                        continue
                     yield Block.of(_made_up(feed.record()), offset)
                     return
                 yield block

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
+from contextlib import suppress
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,7 +20,11 @@ BODY_BYTES = 1 << 16
 HOOK_BODY_BYTES = 1 << 20
 """A push of many commits takes more than a request of ours."""
 BODY_SECONDS = 10.0
+"""Seconds in which the whole body of a request must be there."""
+_DISCARDED_BYTES = 4 << 20
+_DISCARDED_SECONDS = 5.0
 CLOSE = {"connection": "close"}
+_SHOWN = 100
 _WITHOUT_BODY = ("GET", "HEAD")
 
 log = logging.getLogger("govma.http")
@@ -46,6 +51,8 @@ class Front:
             self._check(scope)
             await self._app(scope, _bounded(scope, receive), sending)
         except Refusal as refused:
+            if refused.status == 413:
+                await _discard(scope, receive)
             await answer(Request(scope), refused)(scope, receive, sending)
         except Exception:
             log.error("A fault of govma-console in an answer; please report it.\n%s", traceback.format_exc())
@@ -59,7 +66,7 @@ class Front:
         peer: Peer = scope[PEER]
         why = refusal(scope["headers"], scope["http_version"], None if peer.unix else self.names)
         if why:
-            log.warning("Refused a request of %s: %s", peer.key, why)
+            log.warning("Refused %s %s of %s: %s", scope["method"], _target(scope), peer.key, why)
             raise Refusal(403, why)
         wait = self._site.rate.wait(peer.key)
         if wait:
@@ -76,27 +83,55 @@ class Front:
             raise _too_large(scope)
 
 
+def _target(scope: Scope) -> str:
+    """Give what a request asks for as it was sent: percent signs keep it on one line of the log."""
+    query: bytes = scope["query_string"]
+    target: bytes = scope["raw_path"] + (b"?" + query if query else b"")
+    return ascii(target[:_SHOWN].decode("latin-1"))[1:-1]
+
+
 def _bounded(scope: Scope, receive: Receive) -> Receive:
     """Give a receive() that refuses a body which is too large or too slow."""
     left = _most(scope)
     whole = False
+    deadline = asyncio.get_running_loop().time() + BODY_SECONDS
 
     async def receiving() -> Message:
         nonlocal left, whole
         if whole:
             return await receive()
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout_at(deadline):
                 message = await receive()
         except TimeoutError:
             raise Refusal(408, "The body of the request did not come in time.", headers=CLOSE) from None
         left -= len(message.get("body", b""))
         whole = not message.get("more_body", False)
         if left < 0:
+            if not whole:
+                await _discard(scope, receive)
             raise _too_large(scope)
         return message
 
     return receiving
+
+
+async def _discard(scope: Scope, receive: Receive) -> None:
+    """Read the rest of a body that is refused, within bounds.
+
+    Closed with bytes unread, a connection is reset, and the client may never see the answer.
+    """
+    if b"expect" in dict(scope["headers"]):
+        # This client waits for our word before it sends.
+        return
+    left = _DISCARDED_BYTES
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARDED_SECONDS):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
 
 
 def _most(scope: Scope) -> int:

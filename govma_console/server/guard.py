@@ -7,11 +7,13 @@ metadata (W3C "Fetch Metadata Request Headers"), or the `Host` of a name that wa
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - not listened on here
 _NOBODY = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 - names that are refused
 
 
@@ -19,13 +21,22 @@ def allowed_names(bind_hosts: Iterable[str], more: Iterable[str]) -> frozenset[s
     """Give the names a request may be addressed to: those of the addresses listened on, and those of the settings."""
     names = {host.lower() for host in more}
     for host in bind_hosts:
-        names |= _LOOPBACK if is_loopback(host) else {f"[{host}]" if ":" in host else host.lower()}
+        names.add(f"[{host}]" if ":" in host else host.lower())
+        if is_loopback(host) or host in _EVERYWHERE:
+            names |= _LOOPBACK
     return frozenset(names - _NOBODY)
 
 
 def is_loopback(host: str) -> bool:
     """Tell whether an address or name can be reached from this machine only."""
-    return host.startswith("127.") or host in ("localhost", "::1", "[::1]") or host.startswith("::ffff:127.")
+    if host == "localhost":
+        return True
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def refusal(headers: Headers, http_version: str, names: Collection[str] | None) -> str:
@@ -51,10 +62,15 @@ def _browser_refusal(values: dict[str, list[str]]) -> str:
     for name in ("origin", "referer"):
         for value in values.get(name, []):
             parts = urlsplit(value) if _parses(value) else None
-            if parts is None or parts.scheme not in ("http", "https") or parts.netloc.lower() != host:
+            if parts is None or parts.scheme not in ("http", "https") or parts.netloc.lower() != (host or None):
                 return f"The request comes from a web page ({name.capitalize()}); pages may not ask this server."
     if any(value != "same-origin" for value in values.get("sec-fetch-site", [])):
         return "The request comes from a browser (Sec-Fetch-Site); use curl, or `govma-console trigger`."
+    # To a name that it does not know for loopback a browser sends no fetch metadata, and a page can have it leave out
+    # the rest; what it calls itself a page cannot change where it cannot read either.
+    agents = values.get("user-agent", [])
+    if "sec-fetch-site" not in values and any(agent.lower().startswith("mozilla/") for agent in agents):
+        return "The request comes from a browser (User-Agent); use curl, or `govma-console trigger`."
     for name in ("sec-purpose", "purpose", "x-moz", "x-purpose"):
         if name in values:
             return f"The request is a browser's guess ({name})."

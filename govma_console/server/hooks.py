@@ -23,6 +23,7 @@ from govma_console.server.deploy import DEFAULTS
 from govma_console.server.protocol import PEER
 from govma_console.server.site import Caller
 from govma_console.server.tokens import check_private
+from govma_core.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,8 @@ def read_secret(path: Path | None) -> bytes:
             return file.read(4096).strip()
     except FileNotFoundError:
         return b""
+    except OSError as error:
+        raise ConfigurationError(f"hook_secret_file ({path}) cannot be read: {error.strerror}.") from None
 
 
 def _pushed(body: bytes) -> str:

@@ -45,10 +45,11 @@ class _Plain(logging.Formatter):
         return f"{record.levelname.lower()}: {f'[{run}] ' if run else ''}{record.getMessage()}"
 
 
-def begin() -> None:
-    """Send what this program logs where it is read: to the journal when that is where standard error goes."""
+def begin() -> bool:
+    """Send what this program logs where it is read; True for the journal, when that is where standard error goes."""
     handler: logging.Handler
-    if os.environ.get("JOURNAL_STREAM") == _stream_of(sys.stderr) and os.path.exists(_SOCKET):
+    in_journal = os.environ.get("JOURNAL_STREAM") == _stream_of(sys.stderr) and os.path.exists(_SOCKET)
+    if in_journal:
         handler = JournalHandler("govma-console")
     else:
         handler = logging.StreamHandler(sys.stderr)
@@ -59,6 +60,7 @@ def begin() -> None:
     # Our own front tells what uvicorn would.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     logging.getLogger("uvicorn").addHandler(logging.NullHandler())
+    return in_journal
 
 
 def _stream_of(stream: Any) -> str:  # noqa: ANN401 - any file

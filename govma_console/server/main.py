@@ -21,24 +21,37 @@ from govma_console.server.protocol import Connection
 from govma_console.server.site import Site
 from govma_console.server.stopping import FAREWELL_SECONDS, drain
 from govma_console.server.systemd import Notifier
-from govma_core.errors import ConfigurationError
+from govma_core.errors import ConfigurationError, ExitCode, GovmaError
 from govma_core.settings import Settings
 
 _KEEP_ALIVE = 15
 _TICK = 0.5
+_SETTLING = 0.02
 _SPARE = 200
 """Connections beyond max_streams that may be open: short requests, and those that say nothing."""
 
 log = logging.getLogger("govma.server")
 
 
-def serve(load: Callable[[], Settings], config_arguments: tuple[str, ...]) -> None:
-    """Serve until a signal says to stop; ConfigurationError when it cannot begin.
+def serve(load: Callable[[], Settings], config_arguments: tuple[str, ...]) -> int:
+    """Serve until a signal says to stop, and give the exit code; ConfigurationError when it cannot begin.
 
-    `load` reads the settings, now and at each SIGHUP; `config_arguments` choose the same ones on a command line.
+    `load` reads the settings, now and at each SIGHUP; `config_arguments` choose the same ones on a command line. Where
+    the journal is read, the error goes there, as one.
     """
+    in_journal = journal.begin()
+    try:
+        _serve(load, config_arguments)
+    except GovmaError as error:
+        if not in_journal:
+            raise
+        log.error("%s", error)
+        return int(error.exit_code)
+    return int(ExitCode.OK)
+
+
+def _serve(load: Callable[[], Settings], config_arguments: tuple[str, ...]) -> None:
     settings = load()
-    journal.begin()
     notifier = Notifier()
     listeners = open_listeners(settings)
     try:
@@ -93,7 +106,7 @@ class _Server:
         await asyncio.wait([serving, begun], return_when=asyncio.FIRST_COMPLETED)
         await self._until_stopped(server, serving)
 
-    async def _until_stopped(self, server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+    async def _until_stopped(self, server: _Uvicorn, serving: asyncio.Task[None]) -> None:
         loop = asyncio.get_running_loop()
         helpers = [
             loop.create_task(self._site.feeds.run()),
@@ -101,7 +114,8 @@ class _Server:
             loop.create_task(self._tick()),
         ]
         stopping = loop.create_task(self._stop.wait())
-        self._notifier.ready(IDLE)
+        self._notifier.status(IDLE)
+        self._notifier.ready()
         log.info("Listening on %s.", ", ".join(self._listeners.shown()))
         for note in self._listeners.notes:
             log.warning("%s", note)
@@ -112,6 +126,7 @@ class _Server:
                 task.result()
             self._notifier.stopping("Stopping")
             server.should_exit = True
+            await server.settled()
             await drain(self._site, self._notifier, self._hurry)
             await asyncio.wait([serving], timeout=FAREWELL_SECONDS)
             server.force_exit = True
@@ -136,7 +151,7 @@ class _Server:
     def _reload(self) -> None:
         """Take the settings as they are now; wrong ones are told of, and the former ones kept."""
         self._notifier.reloading()
-        status = IDLE
+        note = ""
         try:
             settings = self._load()
             for name in ("listen_addr", "unix_socket", "state_dir"):
@@ -146,9 +161,9 @@ class _Server:
             self._front.names = self._names()
             log.info("The settings were read again.")
         except ConfigurationError as error:
-            status = "Settings are wrong; the former ones are kept"
+            note = "Settings are wrong; the former ones are kept"
             log.error("The settings are wrong, the former ones are kept: %s", error)
-        self._notifier.ready(status)
+        self._notifier.ready(note)
 
     def _names(self) -> frozenset[str]:
         return allowed_names(self._hosts, self._site.settings.allowed_hosts)
@@ -165,6 +180,20 @@ class _Uvicorn(uvicorn.Server):
         """Begin to listen."""
         await super().startup(sockets)
         self.begun.set()
+
+    async def settled(self) -> None:
+        """Wait until nobody new is let in, and those who were have said what they want: until then all are served."""
+        for _ in range(round(FAREWELL_SECONDS / _SETTLING)):
+            if not self._may_get_requests():
+                break
+            await asyncio.sleep(_SETTLING)
+        # What came last is taken up.
+        await asyncio.sleep(_SETTLING)
+
+    def _may_get_requests(self) -> bool:
+        return any(each.is_serving() for each in self.servers) or any(
+            isinstance(each, Connection) and each.awaited for each in self.server_state.connections
+        )
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -12,8 +12,10 @@ from govma_console.server.callers import Peer, peer_of
 
 HEAD_SECONDS = 10.0
 """Seconds in which a request's head must be there, from the connection's begin or the request's first byte."""
+LAST_HEAD_SECONDS = 1.0
+"""Seconds in which it must be there on a connection that was new when the server began to stop."""
 HEAD_BYTES = 1 << 16
-"""Bytes that a client may send without completing a request's head."""
+"""Bytes that a client may send without completing a request's head, beside those of the last read (256 KiB)."""
 PEER = "govma.peer"
 """Key of the scope that holds the Peer."""
 UNCHUNKED = "govma.unchunked"
@@ -29,6 +31,7 @@ class Connection(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _in_body = False
+    _last = False
     _peer = Peer(("?", 0))
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -48,16 +51,31 @@ class Connection(HttpToolsProtocol):
         self._head_is_there()
         super().connection_lost(exc)
 
+    @property
+    def awaited(self) -> bool:
+        """True while the first request of this connection has not come."""
+        return self.cycle is None and not self.transport.is_closing()
+
+    def shutdown(self) -> None:
+        """Take no more requests; but the one that a new connection was made for is answered."""
+        if not self.awaited:
+            super().shutdown()
+            return
+        self._last = True
+        self._head_is_there()
+        self._deadline = self.loop.call_later(LAST_HEAD_SECONDS, self._too_slow)
+
     def data_received(self, data: bytes) -> None:
         """Take the next bytes."""
         if self._deadline is None and (self.cycle is None or self.cycle.response_complete):
             self._expect_head()
-        if not self._in_body:
-            self._head_bytes += len(data)
-        if self._head_bytes > HEAD_BYTES:
-            self.transport.abort()
-            return
+        self._head_bytes += len(data)
         super().data_received(data)
+        # Only now is it known: a head may come with all of its body in one piece.
+        if self._in_body:
+            self._head_bytes = 0
+        elif self._head_bytes > HEAD_BYTES:
+            self.transport.abort()
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -66,16 +84,18 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Take the head of a request, which is there now."""
-        self._head_bytes, self._in_body = 0, True
+        self._in_body = True
         self._head_is_there()
         # Asked once a connection, and not for those that never send a request.
         self._peer = self._peer.identified()
         self.scope[PEER] = self._peer  # type: ignore[literal-required]
         super().on_headers_complete()
+        if self._last:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """Take the end of a request."""
-        self._in_body = False
+        self._head_bytes, self._in_body = 0, False
         super().on_message_complete()
 
     def _send_until_close(self) -> None:

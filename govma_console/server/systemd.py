@@ -15,18 +15,20 @@ class Notifier:
 
     def __init__(self) -> None:
         address = os.environ.pop("NOTIFY_SOCKET", "")
+        self._status = ""
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         interval = os.environ.pop("WATCHDOG_USEC", "")
         asked = os.environ.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         self.watchdog_seconds = int(interval) / 1e6 if asked and interval.isdigit() else 0.0
         """Seconds within which watchdog() must be called, 0 when nobody waits for it."""
 
-    def ready(self, status: str) -> None:
-        """Tell that requests are answered."""
-        self._send("READY=1", f"STATUS={status}")
+    def ready(self, note: str = "") -> None:
+        """Tell that requests are answered; a note stands in the status' place until the next one."""
+        self._send("READY=1", f"STATUS={note or self._status}")
 
     def status(self, text: str) -> None:
         """Tell in a line what goes on."""
+        self._status = text
         self._send(f"STATUS={text}")
 
     def reloading(self) -> None:

@@ -95,9 +95,9 @@ class PrunePlan:
     warnings: tuple[str, ...]
 
     @property
-    def removed(self) -> int:
-        """Give how many versions would go."""
-        return sum(not line.keep for line in self.lines)
+    def removed(self) -> list[str]:
+        """Give the versions that would go."""
+        return [line.name for line in self.lines if not line.keep]
 
 
 def prune_plan(answer: dict[str, Any]) -> PrunePlan:

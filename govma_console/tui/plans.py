@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from govma_core.build.source import Commit
 
 ORIGIN = "console"
+_fetching = threading.Lock()
+"""Two fetches at once in one checkout get in each other's way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class CommitLine:
     short: str
     subject: str
     author: str
+    sha: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,8 @@ def plan_deploy(settings: Settings, ref: str | None) -> DeployPlan:
     """Fetch, and compare what is live with what would be deployed; GovmaError or OSError when that fails."""
     from govma_core.operations.pending import pending
 
-    found = pending(context(settings), ref=ref)
+    with _fetching:
+        found = pending(context(settings), ref=ref)
     return DeployPlan(
         found.live,
         found.live_commit,
@@ -73,6 +78,20 @@ def plan_deploy(settings: Settings, ref: str | None) -> DeployPlan:
         _lines(found.undone),
         time.time(),
     )
+
+
+def after_deploy(settings: Settings) -> list[str]:
+    """Say what the settings have a deploy do beside what is shown."""
+    said = []
+    if settings.dedupe == "all":
+        said.append("Then dedupes all versions (dedupe = all).")
+    if settings.prune_after_deploy:
+        young = f" and those younger than {settings.keep_younger}" if settings.keep_younger else ""
+        said.append(
+            f"Then REMOVES old versions (prune_after_deploy): the last {settings.keep_versions} good ones{young} stay; "
+            "Prune shows which."
+        )
+    return said
 
 
 def rollback_target(settings: Settings, snapshot: Snapshot) -> VersionRow | None:
@@ -117,7 +136,7 @@ def _nameless(*rows: VersionRow) -> str:
 
 
 def _line(commit: Commit) -> CommitLine:
-    return CommitLine(commit.short, commit.subject, commit.author)
+    return CommitLine(commit.short, commit.subject, commit.author, commit.sha)
 
 
 def _lines(commits: list[Commit] | None) -> list[CommitLine] | None:

@@ -70,10 +70,10 @@ def _usage(settings: Settings, names: list[str], current: str | None) -> dict[st
     }
 
 
-def _prune(settings: Settings) -> dict[str, Any]:
+def _prune(settings: Settings, keep: int | None, older_than: str | None) -> dict[str, Any]:
     from govma_core.operations import prune
 
-    return prune.plan(_context(settings)).as_dict()
+    return prune.plan(_context(settings), keep=keep, older_than=older_than).as_dict()
 
 
 def _dedupe(settings: Settings) -> dict[str, Any]:

@@ -72,8 +72,14 @@ class Snapshot:
 
     @property
     def active(self) -> RunRecord | None:
-        """Give the run that is going on."""
-        return next((run for run in self.runs if not run.ended), None)
+        """Give the run that is going on, or will be next."""
+        going = [run for run in self.runs if not run.ended]
+        return min(going, key=lambda run: (run.state != "running", run.id), default=None)
+
+    @property
+    def waiting(self) -> int:
+        """Give how many runs wait for the one that is going on."""
+        return max(0, sum(not run.ended for run in self.runs) - 1)
 
     def version(self, name: str | None) -> VersionRow | None:
         """Give a version by its name."""

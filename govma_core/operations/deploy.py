@@ -14,7 +14,7 @@ from govma_core.build.source import Checkout, Commit
 from govma_core.build.unpacking import Unpacking, sweep_staging, unpacking
 from govma_core.build.vendor import merge
 from govma_core.disk.contents import ContentsStore
-from govma_core.errors import BuildError
+from govma_core.errors import BuildError, RefusedError
 from govma_core.operations import birth, leftovers, preflight
 from govma_core.operations.afterwards import after_deploy
 from govma_core.operations.assets import AssetStage
@@ -31,8 +31,18 @@ _PLACES = {"ee": "system", "themes": "html"}
 """The top folder of each vendor tarball, and the directory of a version in which it lies."""
 
 
-def run(context: Context, *, ref: str | None = None, rebuild: bool = False, promote: bool = True) -> Outcome:
-    """Build the remote's branch (or `ref`: branch, tag, sha) as a new version, and promote it unless told not to."""
+def run(
+    context: Context,
+    *,
+    ref: str | None = None,
+    rebuild: bool = False,
+    promote: bool = True,
+    commit_shown: str | None = None,
+) -> Outcome:
+    """Build the remote's branch (or `ref`: branch, tag, sha) as a new version, and promote it unless told not to.
+
+    `commit_shown` is the sha that somebody confirmed; RefusedError when another one would be built by now.
+    """
     settings, reporter = context.settings, context.reporter
     if os.geteuid() != 0:
         reporter.info("Not running as root: owners of files are left as they are.")
@@ -44,6 +54,11 @@ def run(context: Context, *, ref: str | None = None, rebuild: bool = False, prom
     with closing(Checkout(settings, reporter)) as checkout:
         with reporter.stage("source") as remark:
             commit = _bring(checkout, ref)
+            if commit_shown not in (None, commit.sha):
+                raise RefusedError(
+                    f"{commit_shown[:9] if commit_shown else ''} was to be deployed, but {commit.short} "
+                    f"({commit.subject}) has been pushed since. Look at what is pending, and deploy again."
+                )
             remark.note(f"{commit.short} {commit.subject}")
         with ExitStack() as stack:
             with reporter.stage("workdir") as remark:

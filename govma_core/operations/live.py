@@ -6,6 +6,7 @@ import time
 
 from govma_core import safefs
 from govma_core.disk.thaw import Thawed, thaw
+from govma_core.errors import RefusedError
 from govma_core.operations.context import Context
 from govma_core.operations.staging import staging
 from govma_core.versions.history import History, How, Promotion
@@ -32,6 +33,17 @@ def make_live(context: Context, name: str, how: How) -> Switch:
         # The switch stands; what follows from the history is found again from the link (see live_before).
         context.reporter.warning(f"The promotion could not be written to the history: {error.strerror}.")
     return done
+
+
+def require_live(context: Context, shown: str | None) -> str | None:
+    """Give the version that is live; RefusedError when somebody confirmed a switch while `shown` was."""
+    current = context.versions.pointer().version
+    if shown is not None and shown != (current or ""):
+        raise RefusedError(
+            f"{current or 'Nothing'} is live by now, not {shown or 'nothing'} as when this was confirmed. Look again, "
+            "and decide anew."
+        )
+    return current
 
 
 def thaw_version(context: Context, name: str) -> Thawed:

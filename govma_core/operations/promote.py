@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from govma_core.errors import PublishError, RefusedError
 from govma_core.operations.context import Context, Outcome
-from govma_core.operations.live import make_live, thaw_version
+from govma_core.operations.live import make_live, require_live, thaw_version
 from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.store import Version
 
 
-def run(context: Context, *, version: str) -> Outcome:
-    """Point `current-version` to the version that `version` names (a unique beginning is enough)."""
+def run(context: Context, *, version: str, live_shown: str | None = None) -> Outcome:
+    """Point `current-version` to the version that `version` names (a unique beginning is enough).
+
+    RefusedError when another version is live than `live_shown`, the one that somebody confirmed to leave.
+    """
     with context.reporter.stage("preflight"):
         target = context.versions.find(version)
-        current = context.versions.pointer().version
+        current = require_live(context, live_shown)
     if target.name == current:
         thawed = thaw_version(context, target.name)
         rest = f"{thawed.files} files got inodes of their own" if thawed.files else "nothing to do"

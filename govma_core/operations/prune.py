@@ -41,11 +41,14 @@ class Removed:
         return f"Removed {count}, {bytes_text(self.account)} freed{seen}.{spared}"
 
 
-def run(context: Context, *, keep: int | None = None, older_than: str | None = None) -> Outcome:
+def run(
+    context: Context, *, keep: int | None = None, older_than: str | None = None, only: list[str] | None = None
+) -> Outcome:
     """Remove all but: what is live, was live before, pinned, in use, the last good ones, and what is young.
 
     `keep` (how many good ones) and `older_than` (an age such as `30d`) stand in for the settings keep_versions and
-    keep_younger. RefusedError when it is not known which version is live.
+    keep_younger. With `only` nothing but these is removed: what somebody confirmed. RefusedError when it is not known
+    which version is live.
     """
     reporter = context.reporter
     with reporter.stage("preflight"):
@@ -56,6 +59,8 @@ def run(context: Context, *, keep: int | None = None, older_than: str | None = N
         leftovers.clear(context)
     with reporter.stage("plan") as remark:
         found = make_plan(context, wanted)
+        if only is not None:
+            found = found.limited(only)
         tell(context, found)
         remark.note(f"{len(found.removals)} of {len(found.decisions)} to remove, {bytes_text(found.frees)}")
     with reporter.stage("remove") as remark:

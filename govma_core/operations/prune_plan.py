@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -45,6 +46,16 @@ class PrunePlan:
     def frees(self) -> int:
         """Give the bytes that all removals free together."""
         return sum(decision.frees for decision in self.decisions)
+
+    def limited(self, confirmed: Collection[str]) -> PrunePlan:
+        """Give the plan that removes only what somebody confirmed: versions that came into it since are kept."""
+        decisions = [
+            decision
+            if decision.keep or decision.name in confirmed
+            else dataclasses.replace(decision, keep=True, frees=0, reasons=("it was not in the confirmed plan",))
+            for decision in self.decisions
+        ]
+        return dataclasses.replace(self, decisions=tuple(decisions))
 
     def as_dict(self) -> dict[str, Any]:
         """Give the plan as JSON holds it."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from govma_core.errors import RefusedError
 from govma_core.operations.context import Context, Outcome
-from govma_core.operations.live import make_live
+from govma_core.operations.live import make_live, require_live
 from govma_core.operations.promote import commit_of, require_complete
 from govma_core.versions.history import History, live_before
 from govma_core.versions.store import Version
 
 
-def run(context: Context, *, version: str | None = None) -> Outcome:
-    """Point `current-version` back; without `version` to the one that was live before this one, by the history."""
+def run(context: Context, *, version: str | None = None, live_shown: str | None = None) -> Outcome:
+    """Point `current-version` back; without `version` to the one that was live before this one, by the history.
+
+    RefusedError when another version is live than `live_shown`, the one that somebody confirmed to leave.
+    """
     with context.reporter.stage("preflight"):
-        current = context.versions.pointer().version
+        current = require_live(context, live_shown)
         target = context.versions.find(version) if version is not None else previous(context, current)
         if target.name == current:
             raise RefusedError(f"{target.name} is live already. There are:\n{context.versions.listing()}")

@@ -49,7 +49,7 @@ def admit(
     """
     with _admissions(store.state_dir):
         if key:
-            known = next((record for record in store.records() if record.key == key), None)
+            known = store.with_key(key)
             if known is not None:
                 if (known.operation, known.arguments) != (operation, arguments):
                     raise UsageError(f"The key of this request was used for another one, run {known.id}.")
@@ -64,6 +64,8 @@ def admit(
             for record in waiting:
                 same = (record.operation, record.arguments) == (operation, arguments)
                 if same and record.queued and record.state != "running":
+                    if key:
+                        store.share(record.id, key)
                     return Admission(record, fresh=False, behind=going)
         if len(waiting) >= most_waiting:
             raise QueueFullError(f"{len(waiting)} runs wait already (max_waiting); try again when they have ended.")

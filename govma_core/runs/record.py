@@ -170,6 +170,21 @@ class RunStore:
             raise UsageError(f"{wanted!r} does not name one run; it could be:\n{shown}")
         return self.read(ids[0] if len(ids) == 1 else wanted)
 
+    def share(self, run_id: str, key: str) -> None:
+        """Note that another request, known by this key, shares a run. The record is its runner's to write."""
+        with (self.path(run_id) / "keys").open("a") as file:
+            file.write(f"{key}\n")
+
+    def with_key(self, key: str) -> RunRecord | None:
+        """Give the run that serves the request of this key."""
+        return next((record for record in self.records() if key in (record.key, *self._shared(record.id))), None)
+
+    def _shared(self, run_id: str) -> list[str]:
+        try:
+            return (self.path(run_id) / "keys").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+
     def settle(self) -> list[RunRecord]:
         """Write down as interrupted what is; give those. Only under the lock, before a new run begins."""
         gone = [record for record in self.records() if record.state == "interrupted" and not record.finished]

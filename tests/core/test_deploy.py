@@ -14,6 +14,7 @@ from govma_core.errors import (
     RefusedError,
 )
 from govma_core.events import StageStarted
+from govma_core.operations import promote, rollback
 from govma_core.versions.history import History
 from govma_core.versions.manifest import ManifestStore
 from tests.support.rights import as_root
@@ -99,6 +100,26 @@ def test_a_rollback_freshens_css_and_js(site: Site) -> None:
     os.utime(css, (1, 1))
     site.rollback()
     assert css.stat().st_mtime > 1_000_000_000
+
+
+def test_a_commit_that_nobody_confirmed_is_not_built(site: Site) -> None:
+    live = site.current
+    with pytest.raises(RefusedError, match=r"abcdef012 was to be deployed, but [0-9a-f]{9} .* has been pushed since"):
+        site.deploy(commit_shown="abcdef012" + "0" * 31)
+    assert site.current == live
+    assert list(site.stages()) == ["preflight", "source"]
+    sha = site.deploy().commit
+    assert site.deploy(commit_shown=sha).commit == sha
+
+
+def test_a_switch_that_was_confirmed_while_another_version_was_live_is_refused(site: Site) -> None:
+    site.deploy()
+    new = site.current.name
+    for switch in (rollback, promote):
+        with pytest.raises(RefusedError, match=f"{new} is live by now, not {LEGACY}"):
+            switch.run(site.context(), version=LEGACY, live_shown=LEGACY)
+    assert site.current.name == new
+    assert rollback.run(site.context(), version=LEGACY, live_shown=new).version == LEGACY
 
 
 def test_without_promotion_the_link_stays(site: Site) -> None:

@@ -77,6 +77,17 @@ def test_the_plan_changes_nothing_and_is_what_is_done_then(releases: Releases) -
     assert outcome.details["account"] == planned.frees
 
 
+def test_nothing_is_removed_that_was_not_confirmed(releases: Releases) -> None:
+    context = releases.context()
+    wanted = prune.plan(context, keep=1).removals
+    assert len(wanted) > 1
+    confirmed = wanted[0].name
+    outcome = prune.run(context, keep=1, only=[confirmed, "another"])
+    assert outcome.details["removed"] == [confirmed]
+    kept = {found["name"]: found["reasons"] for found in outcome.details["versions"] if found["keep"]}
+    assert all(kept[other.name] == ["it was not in the confirmed plan"] for other in wanted[1:])
+
+
 def test_keeping_by_age_counts_from_now(releases: Releases) -> None:
     releases.flags["keep_younger"] = "3d"
     releases.flags["keep_versions"] = 1

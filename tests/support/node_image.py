@@ -50,7 +50,8 @@ def _ca_bundle() -> bytes:
     return CA_BUNDLE.read_bytes() if CA_BUNDLE.exists() else b""
 
 
-def _run(argv: list[str], what: str) -> None:
+def run_tool(argv: list[str], what: str) -> None:
+    """Run a tool of the image making; raise ImageUnavailableError with its last line when it fails."""
     result = subprocess.run(
         argv,
         env={**os.environ, "PATH": SYSTEM_PATH},
@@ -95,11 +96,11 @@ def build(target: Path) -> None:
     with TemporaryDirectory(dir=target.parent, prefix="building-") as name:
         work = Path(name)
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        _run([*pip, "--dest", str(work), node_requirement()], "the download of Node")
+        run_tool([*pip, "--dest", str(work), node_requirement()], "the download of Node")
         overlay, made = work / "overlay.tar", work / "made.tar"
         _write_overlay(next(work.glob("*.whl")), overlay)
         hook = f"--customize-hook=tar-in {shlex.quote(str(overlay))} /"
-        _run([*MMDEBSTRAP, hook, SUITE, str(made)], "mmdebstrap")
+        run_tool([*MMDEBSTRAP, hook, SUITE, str(made)], "mmdebstrap")
         made.replace(target)
     for old in target.parent.glob("node-*.tar"):
         if old != target:

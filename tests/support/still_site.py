@@ -46,7 +46,7 @@ class StillDesk(Desk):
     def comparison(self, snapshot: Snapshot, row: VersionRow | None) -> SwitchPlan | None:
         if row is None or row.current:
             return None
-        undone = [CommitLine(f"{at:09x}", SUBJECTS[at], "Ana Moura") for at in range(2)]
+        undone = [CommitLine(f"{at:09x}", SUBJECTS[at], "Ana Moura", f"{at:040x}") for at in range(2)]
         return SwitchPlan(snapshot.pointer.version or "", row, undone, [], NOW, True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from govma_console.tui.screens.disk_dialogs import DedupeDialog, PruneDialog
+from govma_core.runs.record import RunStore
 from govma_core.versions.pins import PinStore
 from tests.support.console import Driven, drive
 from tests.support.sites import Site
@@ -78,6 +79,39 @@ def test_prune_removes_only_after_the_word_was_typed(past: Site) -> None:
 
     drive(past.settings, scenario)
     assert [version.name for version in past.store.versions()] == before[:2]
+
+
+def test_prune_with_another_policy_is_looked_at_before_it_can_be_confirmed(past: Site) -> None:
+    before = [version.name for version in past.store.versions()]
+
+    async def scenario(app: Driven) -> None:
+        await app.press("x")
+        await app.sees("Nothing to remove")
+        app.app.screen.set_focus(app.app.screen.query_one("#keep"))
+        await app.press("backspace", "1")
+        await app.sees("Press Enter to see what this policy would remove.")
+        confirm = app.app.screen.query_one("#confirm")
+        assert confirm.disabled
+        await app.press("enter")
+        await app.sees("Removes 2 versions, frees")
+        assert not confirm.disabled
+        app.app.screen.set_focus(app.app.screen.query_one("#age"))
+        await app.type("9x")
+        await app.press("enter")
+        await app.sees("is not an age")
+        assert confirm.disabled
+        await app.press(*["backspace"] * 2, *"100w", "enter")
+        await app.sees("Removes 1 version, frees")
+        app.app.screen.set_focus(confirm)
+        await app.type("remove 1")
+        await app.press("enter")
+        await app.sees("prune ok")
+
+    drive(past.settings, scenario)
+    left = [version.name for version in past.store.versions()]
+    assert len(left) == len(before) - 1
+    (run, *_) = RunStore(past.settings.state_dir).records()
+    assert run.arguments == {"keep": 1, "older_than": "100w", "only": sorted(set(before) - set(left))}
 
 
 def test_a_pin_is_set_with_its_reason_and_taken_away(past: Site) -> None:

@@ -81,6 +81,10 @@ class Dialog(ModalScreen[Result]):
 
         self.run_worker(run, thread=True)
 
+    def forget(self) -> None:
+        """Let go of what is being found out: its answer is not wanted any more."""
+        self._asked = object()
+
     def result(self) -> Result:
         """Give what the dialog was answered with."""
         return {}

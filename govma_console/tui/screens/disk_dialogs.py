@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Button, Input
+from textual.widgets import Button, Input, Label
 
 from govma_console.tui import disk, formats
 from govma_console.tui.disk import PrunePlan
@@ -25,10 +26,16 @@ class _Asking(Dialog):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self._settings = settings
-        self._question = Question(settings, self.what)
+        self._question: Question | None = None
 
     def opened(self) -> None:
         """Ask."""
+        self.ask()
+
+    def ask(self, **arguments: Any) -> None:  # noqa: ANN401 - whatever the question takes
+        """Ask, instead of what was asked before."""
+        self.on_unmount()
+        self._question = Question(self._settings, self.what, **arguments)
         self.say(Content.assemble((self.waiting, "$muted")), ready=False)
         self.find_out(self._question.ask, self.answered)
 
@@ -37,7 +44,8 @@ class _Asking(Dialog):
 
     def on_unmount(self) -> None:
         """Stop asking when nobody waits."""
-        self._question.give_up()
+        if self._question is not None:
+            self._question.give_up()
 
 
 class DedupeDialog(_Asking):
@@ -56,6 +64,7 @@ class DedupeDialog(_Asking):
             ),
             Content(f"{formats.count(linked, 'file')} of {answer['seen']:,} that are equal in other versions."),
             Content(""),
+            *self._sharing(),
             Content("Files of the live version are not replaced; what the CMS writes in place stays single in it."),
         ]
         if not linked:
@@ -65,6 +74,13 @@ class DedupeDialog(_Asking):
         for reason, left in answer["left"].items():
             lines.append(Content.assemble((f"Left alone, {reason}: {formats.count(left['count'], 'file')}", "$muted")))
         self.say(Content("\n").join(lines), ready=linked > 0)
+
+    def _sharing(self) -> list[Content]:
+        if self._settings.reflink == "never":
+            return []
+        return [
+            Content("Where the file system can, their blocks are shared instead (reflink): inodes stay as they are.")
+        ]
 
 
 class PruneDialog(_Asking):
@@ -76,21 +92,45 @@ class PruneDialog(_Asking):
     what = "prune"
     waiting = "Looking at what speaks for keeping each version …"
     _plan: PrunePlan | None = None
+    _keep = 0
+    _age = ""
 
     def options(self) -> list[Widget]:
-        """Give the field for the word."""
-        return [Input(id="confirm", compact=True, disabled=True)]
+        """Give the fields of the policy and of the word."""
+        young = self._settings.keep_younger
+        return [
+            Horizontal(
+                Label("keep the last"),
+                Input(str(self._settings.keep_versions), id="keep", type="integer", compact=True),
+                Label("good ones, and those younger than"),
+                Input(young, placeholder="30d", id="age", compact=True),
+                id="policy",
+            ),
+            Input(id="confirm", compact=True, disabled=True),
+        ]
+
+    def opened(self) -> None:
+        """Ask with the settings' policy."""
+        self._look()
+
+    def _look(self) -> None:
+        self._plan = None
+        self._close_word("")
+        keep, self._age = self.query_one("#keep", Input).value, self.query_one("#age", Input).value.strip()
+        # An empty text is an age, too: none.
+        self._keep = int(keep) if keep.isdecimal() else 0
+        self.ask(keep=self._keep, older_than=self._age)
 
     @property
     def word(self) -> str:
         """Give what has to be typed."""
-        return f"remove {self._plan.removed}" if self._plan else ""
+        return f"remove {len(self._plan.removed)}" if self._plan and self._plan.removed else ""
 
     def answered(self, answer: dict[str, Any]) -> None:
         """Show the plan."""
         plan = self._plan = disk.prune_plan(answer)
         if plan.removed:
-            removed = formats.count(plan.removed, "version")
+            removed = formats.count(len(plan.removed), "version")
             lines = [Content.assemble((f"Removes {removed}, frees {formats.size(plan.frees)}", "bold $text-error"))]
         else:
             lines = [Content("Nothing to remove.")]
@@ -103,20 +143,38 @@ class PruneDialog(_Asking):
                 Content.assemble((word, style), f" {formats.short_name(line.name)}  ", (f"{line.why}{frees}", "$muted"))
             )
         self.say(Content("\n").join(lines), ready=False)
+        self._close_word(f'to remove them, type "{self.word}"' if plan.removed else "")
+
+    def _close_word(self, placeholder: str) -> None:
+        """Empty the field of the word; one without a placeholder takes none."""
         field = self.query_one("#confirm", Input)
-        field.disabled = not plan.removed
-        field.placeholder = f'to remove them, type "{self.word}"' if plan.removed else ""
+        field.value, field.placeholder, field.disabled = "", placeholder, not placeholder
+        field.display = bool(placeholder)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Make the button available when the word was typed."""
+        """Make the button available when the word was typed; another policy has to be looked at first."""
         event.stop()
+        if event.input.id in ("keep", "age"):
+            if self._plan is not None:
+                self._plan = None
+                self._close_word("")
+                self.say(Content.assemble(("Press Enter to see what this policy would remove.", "$muted")), ready=False)
+            return
         self.query_one("#do", Button).disabled = not self._confirmed
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Take Enter for the button, when the word was typed."""
+        """Look at a policy; take Enter for the button, when the word was typed."""
         event.stop()
-        if self._confirmed:
+        if event.input.id in ("keep", "age"):
+            self._look()
+        elif self._confirmed:
             self.dismiss(self.result())
+
+    def result(self) -> Result:
+        """Give the arguments of the operation: the policy, and the very versions that were shown."""
+        if self._plan is None:
+            return None
+        return {"keep": self._keep, "older_than": self._age, "only": self._plan.removed}
 
     @property
     def _confirmed(self) -> bool:

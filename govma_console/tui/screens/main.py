@@ -223,7 +223,8 @@ class MainScreen(Handling, Screen[None]):
         run, stages = feed.record, feed.progress.stages
         stage = f", {stages[-1].name}" if stages else ""
         passed = formats.duration(float(int(max(0.0, time.time() - run.created)))).replace(".0s", "s")
-        return f"{run.operation} by {run.by}{stage}, {passed}"
+        behind = f" (+{self.snapshot.waiting} waiting)" if self.snapshot.waiting else ""
+        return f"{run.operation} by {run.by}{stage}, {passed}{behind}"
 
     def _say_end(self, record: RunRecord | None) -> None:
         if record is None or not record.ended:

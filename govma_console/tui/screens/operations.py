@@ -29,6 +29,7 @@ class DeployDialog(Dialog):
         super().__init__()
         self._settings = settings
         self._ref: str | None = None
+        self._plan: DeployPlan | None = None
 
     def options(self) -> list[Widget]:
         """Give the choices."""
@@ -54,14 +55,17 @@ class DeployDialog(Dialog):
         """Not what the plan is about any more: Enter looks again."""
         event.stop()
         if (event.value.strip() or None) != self._ref:
+            self.forget()
             self.say(Content.assemble(("Press Enter to see what this ref would bring.", "$muted")), ready=False)
 
     def _look(self) -> None:
+        self._plan = None
         self.say(Content.assemble((f"Fetching from {self._settings.remote} …", "$muted")), ready=False)
         ref = self._ref
         self.find_out(lambda: plans.plan_deploy(self._settings, ref), self._show)
 
     def _show(self, plan: DeployPlan) -> None:
+        self._plan = plan
         target = plan.target
         lines = [
             Content.assemble("Builds ", (target.short, "bold $text-accent"), f" {target.subject} ({target.author})"),
@@ -76,11 +80,15 @@ class DeployDialog(Dialog):
             lines.append(Content("Nothing is pending: this commit is live. A deploy would build it again."))
         lines += commits("Brings", plan.commits or [], _MOST)
         lines += commits("Takes back what is live and not in it,", plan.undone or [], _MOST)
+        lines += [Content.assemble((line, "$text-warning")) for line in plans.after_deploy(self._settings)]
         self.say(Content("\n").join(lines), ready=True)
 
     def result(self) -> Result:
-        """Give the arguments of the operation."""
+        """Give the arguments of the operation: the very commit that was shown."""
+        if self._plan is None:
+            return None
         return {
+            "commit_shown": self._plan.target.sha,
             "ref": self._ref,
             "rebuild": self.query_one("#rebuild", Toggle).value,
             "promote": self.query_one("#promote", Toggle).value,
@@ -146,7 +154,7 @@ class SwitchDialog(Dialog):
 
     def result(self) -> Result:
         """Give the arguments of the operation: the very version that was shown."""
-        return {"version": self._plan.target.name} if self._plan else None
+        return {"version": self._plan.target.name, "live_shown": self._plan.source} if self._plan else None
 
 
 class CancelDialog(Dialog):

@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 from govma_console.tui import formats
 from govma_core.runs.record import RunRecord
 
-_MARKS = {"ok": "✓", "running": "●", "starting": "●", "refused": "-", "cancelled": "-"}
+_MARKS = {"ok": "✓", "running": "●", "starting": "●", "waiting": "…", "refused": "-", "cancelled": "-"}
 
 
 class RunsScreen(ModalScreen[str | None]):

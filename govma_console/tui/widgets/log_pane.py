@@ -18,7 +18,12 @@ from govma_console.tui.widgets.log_view import LogView
 from govma_console.tui.widgets.stage_line import StageLine
 from govma_core.runs.record import RunRecord, RunStore
 
-_STATES = {"ok": "$text-success", "running": "bold $text-accent", "starting": "bold $text-accent"}
+_STATES = {
+    "ok": "$text-success",
+    "running": "bold $text-accent",
+    "starting": "bold $text-accent",
+    "waiting": "$text-warning",
+}
 
 
 @dataclass

@@ -1,0 +1,176 @@
+"""The API: what each address answers, and what runs it starts and cancels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from govma_console.sample import SampleSite
+from tests.support.asking import ask, bearer, order
+from tests.support.gates import Gate, at_gate, ended, idle, make_token, shared_site
+from tests.support.server import Server
+
+
+@pytest.fixture(scope="module", name="site")
+def _site(tmp_path_factory: pytest.TempPathFactory) -> SampleSite:
+    return shared_site(tmp_path_factory, "api")
+
+
+@pytest.fixture(scope="module", name="server")
+def _server(site: SampleSite) -> Iterator[Server]:
+    with Server(site, requests_per_minute=100_000, **Gate(site).settings) as server:
+        yield server
+
+
+@pytest.fixture(scope="module", name="token")
+def _token(server: Server) -> str:
+    return make_token(server)
+
+
+@pytest.fixture(autouse=True)
+def _one_after_the_other(server: Server) -> None:
+    idle(server.runs)
+
+
+def test_a_deploy_is_taken_at_once_and_found_where_the_answer_says(server: Server) -> None:
+    answer = order(server, "deploy")
+    assert (answer.status, answer.json["waits_for"]) == (202, None)
+    run_id = answer.headers["x-run-id"]
+    assert answer.headers["location"] == f"/api/v1/runs/{run_id}"
+    ended(server.runs, run_id)
+    found = server.get(answer.headers["location"]).json
+    assert (found["id"], found["state"], found["exit_code"], found["operation"]) == (run_id, "ok", 0, "deploy")
+    assert not {"settings", "key"} & found.keys()
+    assert server.get("/api/v1/runs?limit=1").json["runs"] == [found]
+    assert server.get("/api/v1/status").json["last_run"] == found
+    assert server.get("/api/v1/status").json["current"] == found["version"]
+    versions = server.get("/api/v1/versions").json
+    assert versions["current"] == found["version"] == versions["versions"][0]["name"]
+
+
+def test_the_disk_is_measured_for_whoever_asks(server: Server) -> None:
+    answer = server.get("/api/v1/usage")
+    assert answer.headers["content-type"] == "application/json"
+    assert [each["name"] for each in answer.json["versions"]]
+
+
+def test_health_readiness_and_the_description_are_there(server: Server, site: SampleSite) -> None:
+    assert server.get("/healthz").text == "ok\n"
+    assert server.get("/readyz").text == "ready\n"
+    assert server.get("/api/v1/openapi.json").json["openapi"].startswith("3.1")
+    moved = site.versions_dir.rename(site.root / "moved")
+    try:
+        answer = server.get("/readyz")
+        assert (answer.status, "versions_dir" in answer.text) == (503, True)
+    finally:
+        moved.rename(site.versions_dir)
+
+
+def test_rollback_promote_dedupe_and_prune_do_what_they_say(server: Server, token: str) -> None:
+    after = ended(server.runs, order(server, "deploy").json["run"]["id"])
+    for operation, arguments, current in (
+        ("rollback", {}, after.version_before),
+        ("promote", {"version": after.version}, after.version),
+        ("rollback", {"version": after.version_before}, after.version_before),
+        ("dedupe", {"reflink": "never"}, after.version_before),
+        ("prune", {"keep": 1}, after.version_before),
+    ):
+        answer = order(server, operation, bearer(token), **arguments)
+        assert answer.status == 202, answer.text
+        record = ended(server.runs, answer.json["run"]["id"])
+        assert (record.state, record.by) == ("ok", "ci"), record.message
+        assert record.origin.endswith("token ci")
+        assert server.get("/api/v1/status").json["current"] == current
+    assert order(server, "promote", bearer(token)).status == 422
+
+
+def test_a_ref_that_is_not_there_fails_in_its_run(server: Server, token: str) -> None:
+    answer = order(server, "deploy", bearer(token), ref="no-such-ref")
+    assert answer.status == 202
+    record = ended(server.runs, answer.json["run"]["id"])
+    assert record.state != "ok"
+    assert "no-such-ref" in record.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff",
+        b"[" * 60_000,
+        b"{}",
+        b'{"operation": 1}',
+        b'{"operation": "format"}',
+        b'{"operation": "deploy", "more": 1}',
+        b'{"operation": "deploy", "arguments": []}',
+        b'{"operation": "deploy", "arguments": {"rebuild": 1}}',
+        b'{"operation": "deploy", "arguments": {"ref": ""}}',
+        b'{"operation": "deploy", "arguments": {"ref": null}}',
+        b'{"operation": "deploy", "arguments": {"ref": "a\\u0000b"}}',
+        b'{"operation": "prune", "arguments": {"keep": true}}',
+        b'{"operation": "prune", "arguments": {"keep": 0}}',
+        b'{"operation": "prune", "arguments": {"keep": 1e400}}',
+        b'{"operation": "prune", "arguments": {"older_than": "soon"}}',
+        b'{"operation": "dedupe", "arguments": {"reflink": "maybe"}}',
+        b'{"operation": "promote"}',
+        b'{"operation": "rollback", "arguments": {"version": "' + b"x" * 256 + b'"}}',
+    ],
+)
+def test_a_body_that_makes_no_sense_is_refused_with_a_sentence(server: Server, token: str, body: bytes) -> None:
+    before = server.runs.ids()
+    answer = ask(server, "POST", "/api/v1/runs", bearer(token), body=body)
+    assert (answer.status, list(answer.json)) == (422, ["error"])
+    assert server.runs.ids() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/v1/runs/20260101-000000-0000", 404),
+        ("/api/v1/runs/20260101-000000-0000/log", 404),
+        ("/api/v1/runs/20260101-000000-0000/events", 404),
+        ("/api/v1/runs/..%2f..", 404),
+        ("/api/v1/runs/%00", 404),
+        ("/api/v1/runs?limit=-1", 422),
+        ("/api/v1/runs?limit=1001", 422),
+        ("/api/v1/runs?limit=%C2%B2", 422),
+        ("/api/v1/runs/", 404),
+        ("/api/v1", 404),
+        ("/api/v2/runs", 404),
+        ("/api/v1/runs/20260101-000000-0000/cancel", 405),
+    ],
+)
+def test_what_is_not_there_is_told_as_json(server: Server, path: str, status: int) -> None:
+    answer = server.get(path)
+    assert (answer.status, list(json.loads(answer.body))) == (status, ["error"])
+
+
+def test_head_of_the_api_has_no_body_and_starts_nothing(server: Server) -> None:
+    before = server.runs.ids()
+    for path in ("/api/v1/runs", "/api/v1/status", "/metrics", "/healthz"):
+        answer = ask(server, "HEAD", path)
+        assert (answer.status, answer.body) == (200, b""), path
+    assert ask(server, "HEAD", "/deploy").status == 405
+    assert server.runs.ids() == before
+
+
+def test_a_run_that_goes_on_and_one_that_waits_are_both_cancelled(server: Server, site: SampleSite, token: str) -> None:
+    with Gate(site).closed():
+        going = order(server, "deploy").json["run"]["id"]
+        at_gate(server.runs, going)
+        answer = order(server, "deploy").json
+        waiting = answer["run"]["id"]
+        assert answer["waits_for"] == going
+        assert order(server, "rollback", bearer(token)).status == 409
+        for run_id in (waiting, going):
+            assert ask(server, "POST", f"/api/v1/runs/{run_id}/cancel", bearer(token)).status == 202
+            assert ended(server.runs, run_id).state == "cancelled"
+            again = ask(server, "POST", f"/api/v1/runs/{run_id}/cancel", bearer(token))
+            assert (again.status, "has ended already" in again.text) == (409, True)
+    none = ask(server, "POST", "/api/v1/runs/20260101-000000-0000/cancel", bearer(token))
+    assert none.status == 404

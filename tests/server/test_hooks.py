@@ -1,0 +1,242 @@
+"""Pushes that git servers tell of: authentic ones start a deploy, once; everything else starts nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from urllib.parse import urlencode
+
+import pytest
+
+from govma_console.sample import SampleSite
+from govma_console.server.front import HOOK_BODY_BYTES
+from tests.support.asking import Header, ask
+from tests.support.gates import Gate, at_gate, ended, idle, shared_site
+from tests.support.server import Answer, Server
+
+SECRET = b"a secret of this test"
+SENDERS = ["github", "gitea", "gitlab"]
+_SIGNATURES = {"github": "X-Hub-Signature-256", "gitea": "X-Gitea-Signature", "gitlab": "X-Gitlab-Token"}
+_EVENTS = {"github": "X-GitHub-Event", "gitea": "X-Gitea-Event", "gitlab": "X-Gitlab-Event"}
+_DELIVERIES = {"github": "X-GitHub-Delivery", "gitea": "X-Gitea-Delivery", "gitlab": "X-Gitlab-Event-UUID"}
+_AGENTS = {"github": "GitHub-Hookshot/044aadd", "gitea": "Go-http-client/1.1", "gitlab": "GitLab/17.4.0"}
+
+
+def push(ref: str = "refs/heads/main", after: str = "1") -> bytes:
+    return json.dumps({"ref": ref, "after": after, "commits": [{"message": "Notícias"}]}).encode()
+
+
+def signature(sender: str, body: bytes, secret: bytes = SECRET) -> str:
+    if sender == "gitlab":
+        return secret.decode()
+    return ("sha256=" if sender == "github" else "") + hmac.new(secret, body, hashlib.sha256).hexdigest()
+
+
+def deliver(
+    server: Server, sender: str, body: bytes, *signatures: str, event: str = "", delivery: str = "d-1", kind: str = ""
+) -> Answer:
+    """Send a delivery as this git server does; with the right signature when none is given."""
+    push_event = "Push Hook" if sender == "gitlab" else "push"
+    headers: list[Header] = [
+        ("User-Agent", _AGENTS[sender]),
+        ("Content-Type", kind or "application/json"),
+        (_EVENTS[sender], event or push_event),
+        (_DELIVERIES[sender], delivery),
+        *((_SIGNATURES[sender], each) for each in signatures or [signature(sender, body)]),
+    ]
+    return ask(server, "POST", f"/hooks/{sender}", *headers, body=body)
+
+
+@pytest.fixture(scope="module", name="site")
+def _site(tmp_path_factory: pytest.TempPathFactory) -> SampleSite:
+    site = shared_site(tmp_path_factory, "hooks")
+    secret = site.root / "hook-secret"
+    secret.write_bytes(SECRET + b"\n")
+    secret.chmod(0o600)
+    return site
+
+
+@pytest.fixture(scope="module", name="server")
+def _server(site: SampleSite) -> Iterator[Server]:
+    with Server(site, requests_per_minute=100_000, **Gate(site).settings) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _one_after_the_other(server: Server) -> None:
+    idle(server.runs)
+
+
+@pytest.fixture(name="nothing_runs")
+def _nothing_runs(server: Server) -> Iterator[None]:
+    before = server.runs.ids()
+    yield
+    assert server.runs.ids() == before
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+def test_a_push_to_the_branch_starts_a_deploy_and_its_record_names_the_hook(server: Server, sender: str) -> None:
+    answer = deliver(server, sender, push(after=f"record {sender}"))
+    assert answer.status == 202, answer.text
+    record = ended(server.runs, answer.json["run"])
+    assert answer.json["new"] is True
+    assert answer.headers["location"] == f"/api/v1/runs/{record.id}"
+    assert (record.state, record.operation, record.by) == ("ok", "deploy", f"{sender} hook"), record.message
+    assert record.origin.startswith("http, 127.0.0.1:")
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+@pytest.mark.usefixtures("nothing_runs")
+def test_without_a_signature_there_is_no_run(server: Server, sender: str) -> None:
+    body = push(after="unsigned")
+    event = (_EVENTS[sender], "Push Hook" if sender == "gitlab" else "push")
+    answer = ask(server, "POST", f"/hooks/{sender}", event, body=body)
+    assert (answer.status, answer.text) == (401, "The signature of this delivery is missing or wrong.\n")
+    # SHA-1, which GitHub sends beside it for old receivers, proves nothing.
+    sha1 = ("X-Hub-Signature", "sha1=" + hmac.new(SECRET, body, hashlib.sha1).hexdigest())
+    assert ask(server, "POST", f"/hooks/{sender}", event, sha1, body=body).status == 401
+
+
+def _wrong(sender: str, body: bytes) -> dict[str, list[str]]:
+    right = signature(sender, body)
+    return {
+        "empty": [""],
+        "cut": [right[:-1]],
+        "longer": [right + "0"],
+        "prefix alone": ["sha256="],
+        "other prefix": ["sha1=" + right.removeprefix("sha256=")],
+        "prefix of another sender": [right.removeprefix("sha256=") if sender == "github" else "sha256=" + right],
+        "upper case": [right.upper()],
+        "no ASCII": ["sha256=é" + right[8:]],
+        "other secret": [signature(sender, body, SECRET + b"!")],
+        "empty secret": [signature(sender, body, b"")],
+        "of another body": [signature("github" if sender == "github" else "gitea", body + b" ")],
+        "right twice": [right, right],
+        "wrong and right": ["x", right],
+        "right and wrong": [right, ""],
+        "joined": [f"{right}, {right}"],
+        "JSON": ["[]"],
+    }
+
+
+@pytest.mark.parametrize("how", _wrong("github", b""))
+@pytest.mark.parametrize("sender", SENDERS)
+@pytest.mark.usefixtures("nothing_runs")
+def test_no_run_comes_of_a_signature_that_is(server: Server, sender: str, how: str) -> None:
+    body = push(after="forged")
+    answer = deliver(server, sender, body, *_wrong(sender, body)[how])
+    assert answer.status == 401
+    assert SECRET.decode() not in server.said()
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+def test_a_delivery_that_comes_again_makes_no_second_run(server: Server, sender: str) -> None:
+    body = push(after=f"again {sender}")
+    first = deliver(server, sender, body, delivery="one")
+    again = deliver(server, sender, body, delivery="one")
+    ended(server.runs, first.json["run"])
+    count = len(server.runs.ids())
+    # Ids of deliveries are not signed: who replays one makes up another.
+    later = [deliver(server, sender, body, delivery=each) for each in ("one", "two", "")]
+    assert all(each.json == {"run": first.json["run"], "new": False} for each in (again, *later))
+    assert len(server.runs.ids()) == count
+    assert deliver(server, sender, push(after=f"other {sender}")).json["new"] is True
+
+
+def test_a_delivery_that_shared_a_waiting_run_is_known_again_when_that_has_ended(
+    server: Server, site: SampleSite
+) -> None:
+    with Gate(site).closed():
+        going = deliver(server, "github", push(after="goes"))
+        at_gate(server.runs, going.json["run"])
+        waits = deliver(server, "github", push(after="waits"))
+        shares = deliver(server, "github", push(after="shares"))
+        assert shares.json == {"run": waits.json["run"], "new": False}
+        assert server.runs.read(waits.json["run"]).state in ("starting", "waiting")
+    ended(server.runs, waits.json["run"])
+    assert deliver(server, "github", push(after="shares")).json == shares.json
+    first, second = (ended(server.runs, each.json["run"]) for each in (going, waits))
+    assert first.state == second.state == "ok"
+    assert second.started >= first.finished
+
+
+@pytest.mark.parametrize("ref", ["refs/heads/other", "refs/tags/main", "refs/tags/v1", "main", "refs/heads/main2", ""])
+@pytest.mark.usefixtures("nothing_runs")
+def test_pushes_elsewhere_are_taken_note_of_and_start_nothing(server: Server, ref: str) -> None:
+    answer = deliver(server, "github", push(ref))
+    assert (answer.status, answer.json) == (200, {"ignored": "not a push to refs/heads/main"})
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b"1", b"null", b'{"ref": null}', b'{"ref": ["refs/heads/main"]}'])
+@pytest.mark.usefixtures("nothing_runs")
+def test_authentic_json_that_is_no_push_starts_nothing(server: Server, body: bytes) -> None:
+    assert deliver(server, "gitea", body).status == 200
+
+
+@pytest.mark.parametrize(
+    ("sender", "event"),
+    [("github", "ping"), ("github", "PUSH"), ("gitea", "create"), ("gitlab", "Tag Push Hook"), ("gitlab", "push")],
+)
+@pytest.mark.usefixtures("nothing_runs")
+def test_other_events_are_ignored_and_a_forged_one_is_refused(server: Server, sender: str, event: str) -> None:
+    assert deliver(server, sender, push(), event=event).json == {"ignored": "not a push"}
+    assert deliver(server, sender, push(), "forged", event=event).status == 401
+
+
+@pytest.mark.parametrize(
+    "body", [urlencode({"payload": push().decode()}).encode(), b"{", b"\xff\xfe", b"[" * 100_000, b"NaNN"]
+)
+@pytest.mark.usefixtures("nothing_runs")
+def test_a_signed_body_that_is_no_json_is_refused_with_the_remedy(server: Server, body: bytes) -> None:
+    answer = deliver(server, "github", body, kind="application/x-www-form-urlencoded")
+    assert (answer.status, "content type of the hook to application/json" in answer.text) == (422, True)
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_a_body_may_be_as_large_as_the_limit_and_no_larger(server: Server) -> None:
+    full = push("refs/heads/other").ljust(HOOK_BODY_BYTES)
+    assert deliver(server, "github", full).status == 200
+    answer = deliver(server, "github", full + b" ")
+    assert (answer.status, str(HOOK_BODY_BYTES) in answer.text) == (413, True)
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_only_the_three_addresses_answer_and_only_to_post(server: Server) -> None:
+    for path in ("/hooks/bitbucket", "/hooks/GitHub", "/hooks/", "/hooks/github/"):
+        assert ask(server, "POST", path, body=push()).status == 404, path
+    assert ask(server, "GET", "/hooks/github").status == 405
+
+
+def test_a_secret_that_others_can_read_is_not_used_and_the_answer_says_why(server: Server, site: SampleSite) -> None:
+    secret = site.root / "hook-secret"
+    count = len(server.runs.ids())
+    for mode in (0o644, 0o640, 0o602):
+        secret.chmod(mode)
+        answer = deliver(server, "github", push(after="open secret"))
+        assert answer.status == 503
+        assert f"mode {mode:04o}" in answer.text
+        assert f"chmod 600 {secret}" in answer.text
+    secret.chmod(0o600)
+    assert len(server.runs.ids()) == count
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_without_a_secret_there_are_no_hooks(server: Server, site: SampleSite) -> None:
+    secret = site.root / "hook-secret"
+    kept = secret.read_bytes()
+    for content in (b"", b" \n"):
+        secret.write_bytes(content)
+        answer = deliver(server, "github", push(), signature("github", push(), b""))
+        assert (answer.status, answer.body) == (404, b"")
+    secret.unlink()
+    assert deliver(server, "github", push(), signature("github", push(), b"")).status == 404
+    secret.mkdir()
+    try:
+        broken = deliver(server, "github", push())
+        assert (broken.status, "hook_secret_file" in broken.text) == (503, True)
+        secret.rmdir()
+    finally:
+        secret.write_bytes(kept)
+        secret.chmod(0o600)

@@ -1,0 +1,109 @@
+"""A request that is sent again under its Idempotency-Key is the same request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+
+from govma_console.sample import SampleSite
+from tests.support.asking import bearer, order
+from tests.support.gates import Gate, at_gate, ended, idle, make_token, shared_site
+from tests.support.server import Answer, Server
+
+
+@pytest.fixture(scope="module", name="site")
+def _site(tmp_path_factory: pytest.TempPathFactory) -> SampleSite:
+    return shared_site(tmp_path_factory, "idempotency")
+
+
+@pytest.fixture(scope="module", name="server")
+def _server(site: SampleSite) -> Iterator[Server]:
+    with Server(site, requests_per_minute=100_000, **Gate(site).settings) as server:
+        yield server
+
+
+@pytest.fixture(scope="module", name="token")
+def _token(server: Server) -> str:
+    return make_token(server)
+
+
+@pytest.fixture(autouse=True)
+def _one_after_the_other(server: Server) -> None:
+    idle(server.runs)
+
+
+def run_of(answer: Answer) -> str:
+    assert answer.status == 202, answer.text
+    run_id = answer.json["run"]["id"]
+    assert isinstance(run_id, str)
+    return run_id
+
+
+def key(text: str) -> tuple[str, str]:
+    return "Idempotency-Key", text
+
+
+def test_the_same_key_gives_the_same_run_also_when_that_has_ended(server: Server) -> None:
+    first = run_of(order(server, "deploy", key("a")))
+    assert run_of(order(server, "deploy", key("a"))) == first
+    ended(server.runs, first)
+    assert run_of(order(server, "deploy", key("a"))) == first
+    assert run_of(order(server, "deploy", key("b"))) != first
+
+
+def test_without_a_key_every_request_is_its_own(server: Server) -> None:
+    first = run_of(order(server, "deploy"))
+    ended(server.runs, first)
+    assert run_of(order(server, "deploy", key(""))) != first
+
+
+def test_the_same_key_many_times_at_once_makes_one_run(server: Server) -> None:
+    before = set(server.runs.ids())
+    together = Barrier(16)
+
+    def one(_: int) -> str:
+        together.wait()
+        return run_of(order(server, "deploy", key("at once")))
+
+    with ThreadPoolExecutor(16) as pool:
+        found = set(pool.map(one, range(16)))
+    assert len(found) == 1
+    assert set(server.runs.ids()) - before == found
+
+
+def test_the_same_key_for_something_else_is_refused(server: Server, token: str) -> None:
+    first = run_of(order(server, "rollback", bearer(token), key("c")))
+    ended(server.runs, first)
+    before = server.runs.ids()
+    for operation, arguments in (("rollback", {"version": "x"}), ("dedupe", {}), ("deploy", {"rebuild": True})):
+        answer = order(server, operation, bearer(token), key("c"), **arguments)
+        assert (answer.status, first in answer.text) == (422, True)
+    assert server.runs.ids() == before
+    assert run_of(order(server, "rollback", bearer(token), key("c"))) == first
+
+
+def test_keys_of_different_callers_do_not_meet(server: Server, token: str) -> None:
+    other = make_token(server, "other")
+    runs = set()
+    for headers in ([], [bearer(token)], [bearer(other)]):
+        runs.add(run_of(order(server, "deploy", key("d"), *headers)))
+        idle(server.runs)
+    assert len(runs) == 3
+
+
+def test_a_key_that_shared_a_waiting_run_stays_with_it(server: Server, site: SampleSite) -> None:
+    with Gate(site).closed():
+        at_gate(server.runs, run_of(order(server, "deploy", key("e1"))))
+        waits = run_of(order(server, "deploy", key("e2")))
+        assert run_of(order(server, "deploy", key("e3"))) == waits
+    ended(server.runs, waits)
+    assert run_of(order(server, "deploy", key("e3"))) == waits
+    assert run_of(order(server, "deploy", key("e2"))) == waits
+
+
+def test_a_key_may_have_255_characters(server: Server) -> None:
+    run_of(order(server, "deploy", key("x" * 255)))
+    assert order(server, "deploy", key("x" * 256)).status == 422

@@ -1,0 +1,1 @@
+"""Tests under real systemd, PID 1 of a container."""
