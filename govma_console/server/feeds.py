@@ -89,24 +89,33 @@ class Feeds:
     def __init__(self, store: RunStore) -> None:
         self.store = store
         self._feeds: dict[str, Feed] = {}
-        self._inotify = Inotify()
+        self._inotify = Inotify(sync_timeout=0)
         self._watches: dict[str, Watch] = {}
         self._runs_changed = asyncio.Event()
 
     async def run(self) -> None:
         """Pass the kernel's word on, until cancelled."""
-        runs = self._inotify.add_watch(self.store.directory, Mask.CREATE | Mask.MOVED_TO | Mask.ONLYDIR)
+        loop = asyncio.get_running_loop()
         with self._inotify:
-            async for event in self._inotify:
-                if event.watch is None:
-                    # The kernel's queue ran over: anything may have changed.
-                    self._runs_changed.set()
-                    for feed in self._feeds.values():
-                        feed.changed()
-                elif event.watch is runs:
-                    self._runs_changed.set()
-                elif (changed := self._feeds.get(event.watch.path.name)) is not None:
-                    changed.changed(str(event.name or ""))
+            runs = self._inotify.add_watch(self.store.directory, Mask.CREATE | Mask.MOVED_TO | Mask.ONLYDIR)
+            # Not `async for`: that takes two more rounds of the loop until a line is on its way.
+            loop.add_reader(self._inotify.fd, self._pass_on, runs)
+            try:
+                await loop.create_future()
+            finally:
+                loop.remove_reader(self._inotify.fd)
+
+    def _pass_on(self, runs: Watch) -> None:
+        for event in self._inotify:
+            if event.watch is None:
+                # The kernel's queue ran over: anything may have changed.
+                self._runs_changed.set()
+                for feed in self._feeds.values():
+                    feed.changed()
+            elif event.watch is runs:
+                self._runs_changed.set()
+            elif (changed := self._feeds.get(event.watch.path.name)) is not None:
+                changed.changed(str(event.name or ""))
 
     async def new_run(self) -> None:
         """Wait until a run may have been asked for."""

@@ -51,7 +51,9 @@ def _followers(folder: Path) -> list[Row]:
 
 def _siege(folder: Path) -> list[Row]:
     build = HeldBuild(folder, _STALLED_LINES)
-    with Server(build.site) as server:
+    with Server(build.site, requests_per_minute=10_000) as server:
+        # Twice: what the first one makes Python's allocator keep, the second one uses again, unless it leaks.
+        besiege(server, build, half_open=_HALF_OPEN, stalled=_STALLED)
         siege = besiege(server, build, half_open=_HALF_OPEN, stalled=_STALLED)
     served = build.told_whole(siege.honest) and siege.healthy == [200] * len(siege.healthy)
     late = sum(map(build.told_whole, siege.late))
@@ -61,11 +63,11 @@ def _siege(folder: Path) -> list[Row]:
         Row(f"{what}: complete logs for those who read at last", "", "", late, len(siege.late), at_least=True),
         Row(f"{what}: descriptors left when they are gone", "", "", siege.descriptors_left, 0),
         Row(
-            f"{what}: memory left when they are gone",
+            f"{what}: memory left by a second such crowd",
             f"at most {siege.memory_peak:.1f} MiB meanwhile",
             "",
             siege.memory_grown,
-            8,
+            4,
             _MIB,
         ),
     ]

@@ -86,6 +86,8 @@ def gather(calls: Sequence[Call], until: Callable[[Call], bool] = lambda call: F
                 _receive(each, now)
                 if each.ended or until(each):
                     selector.unregister(each.socket)
+                    if each.ended:
+                        each.close()
 
 
 def _receive(each: Call, now: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +21,7 @@ class HeldBuild:
 
     def __init__(self, folder: Path, lines: int) -> None:
         folder.mkdir(exist_ok=True)
-        # The build's user must get there.
-        folder.chmod(0o755)
+        passable(folder)
         self.lines = lines
         self._text = "".join(map(_LINE.format, range(lines)))
         self._go = folder / "go"
@@ -39,6 +39,14 @@ class HeldBuild:
         text = each.body.decode()
         indented = "".join(f"   {line}" for line in self._text.splitlines(keepends=True))
         return each.status == 200 and each.whole and indented in text and text.endswith(": ok, exit code 0\n")
+
+
+def passable(folder: Path) -> Path:
+    """Give a folder with the way to it open: a build runs as another user, and must get there."""
+    for directory in (folder, *folder.parents):
+        if directory.stat().st_uid == os.geteuid() and directory != Path("/"):
+            directory.chmod(directory.stat().st_mode | 0o055)
+    return folder
 
 
 def first_line(each: Call) -> bool:

@@ -20,7 +20,16 @@ type dispatcher struct {
 	turn    sync.Mutex
 }
 
-func (d *dispatcher) deploy(answer http.ResponseWriter, request *http.Request) {
+// ServeHTTP answers a request.
+func (d *dispatcher) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
+	if request.URL.Path != "/deploy" {
+		answer.WriteHeader(http.StatusNotFound)
+		return
+	}
+	d.deploy(answer)
+}
+
+func (d *dispatcher) deploy(answer http.ResponseWriter) {
 	d.turn.Lock()
 	defer d.turn.Unlock()
 	reader, writer, err := os.Pipe()
@@ -63,14 +72,10 @@ func pass(lines *bufio.Reader, answer http.ResponseWriter) {
 
 func main() {
 	d := &dispatcher{command: os.Getenv("DEPLOY_CMD")}
-	http.HandleFunc("/deploy", d.deploy)
-	http.HandleFunc("/", func(answer http.ResponseWriter, _ *http.Request) {
-		answer.WriteHeader(http.StatusNotFound)
-	})
 	listener, err := net.Listen("tcp", os.Getenv("LISTEN_ADDR"))
 	if err != nil {
 		log.Fatal(err)
 	}
 	log.Printf("Listening on http://%s", listener.Addr())
-	log.Fatal(http.Serve(listener, nil))
+	log.Fatal(http.Serve(listener, d))
 }
