@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -41,12 +42,13 @@ def test_the_numbers_are_those_of_the_runs(tmp_path: Path) -> None:
         token = bearer(make_token(server))
         before = numbers(server)
         assert not [name for name, _ in before if name == "govma_runs_total"]
-        for operation, arguments in (
+        orders: list[tuple[str, dict[str, Any]]] = [
             ("deploy", {}),
             ("rollback", {}),
             ("rollback", {"version": "none"}),
             ("deploy", {}),
-        ):
+        ]
+        for operation, arguments in orders:
             ended(server.runs, order(server, operation, token, **arguments).json["run"]["id"])
         with gate.closed():
             going = order(server, "deploy").json["run"]["id"]
