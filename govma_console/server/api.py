@@ -17,7 +17,7 @@ from govma_console.server.deploy import DEFAULTS
 from govma_console.server.openapi import document
 from govma_console.server.streams import PLAIN, RunStream, require_stream
 from govma_console.server.wanted import run_wanted
-from govma_core.errors import UsageError
+from govma_core.errors import RefusedError, UsageError
 from govma_core.runs.cancel import cancel
 from govma_core.runs.record import RunRecord
 
@@ -116,7 +116,11 @@ async def cancel_run(request: Request) -> Response:
     record = _run(request)
     if record.ended:
         raise Refusal(409, f"Run {record.id} has ended already ({record.state}); there is nothing to cancel.")
-    await asyncio.to_thread(cancel, site_of(request).store, record.id)
+    try:
+        await asyncio.to_thread(cancel, site_of(request).store, record.id)
+    except RefusedError as error:
+        # It has ended since, or does not start at all.
+        raise Refusal(409, str(error)) from None
     return JSONResponse(reports.run(record), 202)
 
 
