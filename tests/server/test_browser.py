@@ -115,7 +115,6 @@ def test_an_address_that_is_typed_shows_why_it_does_nothing(tmp_path: Path) -> N
     with Server(create_sample(tmp_path / "site"), allowed_hosts=["deploy.example.org"]) as server:
         for host, said in (
             ("127.0.0.1", "(Sec-Fetch-Site); use curl"),
-            ("localhost", "(Sec-Fetch-Site); use curl"),
             ("deploy.example.org", "(User-Agent); use curl"),
             ("rebound.example", "does not answer as 'rebound.example:"),
         ):
