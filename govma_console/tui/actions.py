@@ -37,10 +37,6 @@ def _can_start(now: Situation) -> str:
     return ""
 
 
-def _can_deploy(now: Situation) -> str:
-    return _can_start(now)
-
-
 def _can_roll_back(now: Situation) -> str:
     if len(now.snapshot.versions) < 2:
         return "There is no other version to go back to."
@@ -150,7 +146,7 @@ ACTIONS: tuple[Action, ...] = (
         "Build the remote's branch (or another ref) as a new version and make it live. Shows first what is pending.",
         "Operations",
         footer=1,
-        reason=_can_deploy,
+        reason=_can_start,
     ),
     Action(
         "rollback",

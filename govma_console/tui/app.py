@@ -113,6 +113,12 @@ class ConsoleApp(App[int]):
             event.prevent_default()
             focused.insert_text_at_cursor(event.character)
 
+    async def action_quit(self) -> None:
+        """Leave as the action of the registry does, from wherever textual's own key was pressed."""
+        main = next((screen for screen in self.screen_stack if isinstance(screen, MainScreen)), None)
+        if main is not None:
+            main.act("quit")
+
     def on_unmount(self) -> None:
         """Stop watching."""
         self.desk.end()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from govma_console.tui.terminal import flush_seconds
 from govma_console.tui.watch import Watcher
 from govma_core.errors import GovmaError
 from govma_core.runs.launch import StartedRun, start
-from govma_core.runs.record import RunStore
+from govma_core.runs.record import RunRecord, RunStore
 from govma_core.runs.requester import local_requester
 from govma_core.settings import Settings
 
@@ -33,6 +34,7 @@ class Desk:
         self.use: DiskUse | None = None
         self.flush_seconds = flush_seconds(os.environ)
         self.started: StartedRun | None = None
+        self._starting: threading.Thread | None = None
         self.farewell = ""
         """What is said once the screen is gone."""
         self._first = first
@@ -66,6 +68,19 @@ class Desk:
         # After the first paint: it imports its library in its thread, and would take the interpreter from us.
         screen.set_timer(0.1, self._watcher.start)
 
+    def leave_running(self, run: RunRecord) -> None:
+        """Say, when the screen is gone, that a run goes on."""
+        self.farewell = (
+            f"{run.operation} {run.id} goes on. `govma-console` shows it again, `govma-console attach` follows it."
+        )
+
+    def settle(self) -> None:
+        """Wait for a run that is just being started, and say that it goes on; called when the screen is gone."""
+        if self._starting is not None:
+            self._starting.join()
+            if self.started is not None and not self.started.gone() and not self.farewell:
+                self.leave_running(self.started.record)
+
     def end(self) -> None:
         """Stop watching."""
         if self._watcher is not None:
@@ -81,10 +96,14 @@ class Desk:
 
     def _read(self) -> None:
         snapshot = self.reader.read()
-        self._in_app(lambda: self._take(snapshot))
+        room = disk.room(self.settings)
+        self._in_app(lambda: self._take(snapshot, room))
 
-    def _take(self, snapshot: Snapshot) -> None:
+    def _take(self, snapshot: Snapshot, room: tuple[int, int] | None) -> None:
         self._reading = False
+        if room is not None and self.use is not None:
+            # The space changes while nothing is measured: a run writes, people upload.
+            self.use = dataclasses.replace(self.use, free=room[0], capacity=room[1])
         self._screen.take_snapshot(snapshot)
         self._measure()
         if self._again:
@@ -92,8 +111,9 @@ class Desk:
             self._screen.set_timer(0.2, self.refresh)
 
     def measure(self) -> None:
-        """Measure the disk again."""
+        """Measure the disk again, and compare versions anew: the checkout may know more commits by now."""
         self._measured = ()
+        self._comparisons.clear()
         self._measure()
 
     def _measure(self) -> None:
@@ -110,21 +130,26 @@ class Desk:
         def work() -> None:
             try:
                 use = disk.measured(self.settings, list(names), current)
-            except (GovmaError, OSError):
+            except (GovmaError, OSError) as error:
                 # Not permitted to read, most often: the columns stay as they are.
-                self._in_app(lambda: self._take_use(None))
+                sentence = str(error)
+                self._in_app(lambda: self._take_use(sentence))
             else:
                 self._in_app(lambda: self._take_use(use))
 
         self._thread(work, "measure")
 
-    def _take_use(self, use: DiskUse | None) -> None:
+    def _take_use(self, found: DiskUse | str) -> None:
         self._measuring = False
-        if use is not None:
-            self.use = use
-            self._screen.table.show(self._screen.snapshot.versions, self.sizes)
-            self._screen.bring_up_to_date()
-            self._screen.show_detail()
+        if isinstance(found, DiskUse):
+            self.use = found
+        elif self.use is not None:
+            self.use = dataclasses.replace(self.use, problem=f"Sizes could not be measured: {found}")
+        self._screen.table.show(self._screen.snapshot.versions, self.sizes)
+        self._screen.bring_up_to_date()
+        self._screen.show_detail()
+        # What changed while it was being measured.
+        self._measure()
 
     def comparison(self, snapshot: Snapshot, row: VersionRow | None) -> SwitchPlan | None:
         """Give what lies between the live version and another; None while it is being found out."""
@@ -165,7 +190,7 @@ class Desk:
             else:
                 self._in_app(lambda: told(""))
 
-        self._thread(work, "start")
+        self._starting = self._thread(work, "start")
 
     def in_thread(self, work: Callable[[], Any], told: Callable[[Any, str], None]) -> None:
         """Do something short in a thread; `told` gets what it gave and '', or None and an error's sentence."""
@@ -186,7 +211,7 @@ class Desk:
         if screen.is_attached:
             screen.app.call_later(call)
 
-    def _thread(self, work: Callable[[], None], name: str) -> None:
+    def _thread(self, work: Callable[[], None], name: str) -> threading.Thread:
         def guarded() -> None:
             try:
                 work()
@@ -196,4 +221,6 @@ class Desk:
                 if screen.is_attached:
                     screen.app.call_later(lambda: screen.app._handle_exception(fault))
 
-        threading.Thread(target=guarded, name=name, daemon=True).start()
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        thread.start()
+        return thread

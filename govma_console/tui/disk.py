@@ -12,6 +12,7 @@ from govma_console.tui.query import Question
 from govma_core.disk.usage_summary import last_measured
 from govma_core.runs.requester import local_requester
 from govma_core.settings import Settings
+from govma_core.text import clean_line
 from govma_core.versions.pins import PinStore
 
 
@@ -36,6 +37,8 @@ class DiskUse:
     versions: Mapping[str, Sizes] = field(default_factory=dict)
     real: int = 0
     unlinked: int = 0
+    problem: str = ""
+    """What was not measured, and why."""
 
     @property
     def saved(self) -> int:
@@ -45,20 +48,30 @@ class DiskUse:
 
 def last_known(settings: Settings) -> DiskUse | None:
     """Give what was measured last, and the room there is now, at once; None when the directory cannot be read."""
-    try:
-        room = os.statvfs(settings.versions_dir)
-    except OSError:
+    found = room(settings)
+    if found is None:
         return None
     known = last_measured(settings.state_dir / "usage", settings.versions_dir)
     sizes = {name: Sizes(usage.size, usage.exclusive, usage.shared) for name, usage in known.items()}
-    return DiskUse(room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize, sizes)
+    return DiskUse(*found, sizes)
+
+
+def room(settings: Settings) -> tuple[int, int] | None:
+    """Give the free bytes and all bytes where the versions are; None when that cannot be asked."""
+    try:
+        found = os.statvfs(settings.versions_dir)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
 
 
 def measured(settings: Settings, names: list[str], current: str | None) -> DiskUse:
     """Measure the versions; takes seconds, for a thread. GovmaError where it cannot be done."""
     found = Question(settings, "usage", names=names, current=current).ask()
     sizes = {name: Sizes(*numbers) for name, numbers in found["versions"].items()}
-    return DiskUse(found["free"], found["capacity"], sizes, found["real"], found["unlinked"])
+    unread = found["unread"]
+    problem = f"{unread} directories cannot be read by this user: sizes are larger than shown." if unread else ""
+    return DiskUse(found["free"], found["capacity"], sizes, found["real"], found["unlinked"], problem)
 
 
 def pins(settings: Settings) -> dict[str, str]:
@@ -103,7 +116,7 @@ class PrunePlan:
 def prune_plan(answer: dict[str, Any]) -> PrunePlan:
     """Read the answer to the question `prune`."""
     lines = [
-        PruneLine(found["name"], found["keep"], "; ".join(found["reasons"]), found["frees"])
+        PruneLine(clean_line(found["name"]), found["keep"], clean_line("; ".join(found["reasons"])), found["frees"])
         for found in answer["versions"]
     ]
-    return PrunePlan(tuple(lines), answer["frees"], tuple(answer["warnings"]))
+    return PrunePlan(tuple(lines), answer["frees"], tuple(map(clean_line, answer["warnings"])))

@@ -45,7 +45,11 @@ def ago(at: float, now: float | None = None) -> str:
 
 def moment(at: float) -> str:
     """Give local date and time to the minute; '' for 0."""
-    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M") if at else ""
+    try:
+        return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M") if at else ""
+    except (ValueError, OverflowError, OSError, TypeError):
+        # A damaged record, or a name that tells a year nobody will see.
+        return "?"
 
 
 def clock(at: float) -> str:

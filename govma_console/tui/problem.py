@@ -14,6 +14,9 @@ from textual.widgets import Static
 from govma_console.tui.terminal import driver_for
 from govma_core.errors import ExitCode
 
+LOOK_AGAIN = -1
+"""What the app gives when the settings are to be read once more."""
+
 
 class ProblemApp(App[int]):
     """Shows sentences; gives the exit code of wrong settings."""
@@ -23,7 +26,10 @@ class ProblemApp(App[int]):
     #problem { width: 90%; max-width: 100; height: auto; max-height: 90%; border: round $error; padding: 1 2; }
     """
     ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("q,escape,ctrl+c,enter", "leave", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q,escape,ctrl+c", "leave", show=False),
+        Binding("r", "again", show=False),
+    ]
 
     def __init__(self, text: str) -> None:
         super().__init__(driver_class=driver_for(os.environ))
@@ -35,9 +41,14 @@ class ProblemApp(App[int]):
         with VerticalScroll(id="problem") as box:
             box.border_title = "The settings are wrong"
             lines = [Content(f"• {line}") for line in self._text.split("\n")]
-            advice = "`govma-console config` prints the effective settings and where each comes from. q leaves."
-            yield Static(Content("\n").join([*lines, Content(""), Content.assemble((advice, "$muted"))]))
+            advice = "`govma-console config` prints the effective settings and where each comes from."
+            keys = "r looks again, q leaves."
+            yield Static(Content("\n").join([*lines, Content(""), Content.assemble((f"{advice} {keys}", "$muted"))]))
 
     def action_leave(self) -> None:
         """Leave."""
         self.exit(int(ExitCode.CONFIGURATION))
+
+    def action_again(self) -> None:
+        """Leave to read the settings once more."""
+        self.exit(LOOK_AGAIN)

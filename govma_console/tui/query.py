@@ -67,6 +67,7 @@ def _usage(settings: Settings, names: list[str], current: str | None) -> dict[st
         "unlinked": found.unlinked,
         "free": found.free,
         "capacity": found.capacity,
+        "unread": found.unread,
     }
 
 

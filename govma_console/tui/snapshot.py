@@ -16,8 +16,10 @@ from govma_core.errors import GovmaError
 from govma_core.runs.lock import Holder, lock_holder
 from govma_core.runs.record import RunRecord, RunStore
 from govma_core.settings import Settings
+from govma_core.text import clean_line
 from govma_core.versions.history import History, Promotion
 from govma_core.versions.manifest import Manifest, ManifestStore
+from govma_core.versions.names import local_epoch
 from govma_core.versions.store import Pointer, VersionStore
 
 T = TypeVar("T")
@@ -38,14 +40,14 @@ class VersionRow:
 
     @property
     def state(self) -> str:
-        """Give the state in a word; a pinned version says so."""
-        if not self.complete:
-            return "incomplete"
+        """Give the state in a word; what is known against a version is said of a pinned one, too."""
+        result = self.manifest.result if self.manifest else ""
+        against = "incomplete" if not self.complete else "" if result in ("", "published") else result
+        if against:
+            return f"{against} ★" if self.pinned is not None else against
         if self.pinned is not None:
             return "pinned"
-        if self.manifest is None:
-            return "unknown"
-        return "good" if self.manifest.result in ("", "published") else self.manifest.result
+        return "good" if self.manifest else "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class SnapshotReader:
         rows = tuple(
             VersionRow(
                 version.name,
-                version.made.astimezone().timestamp() if version.made else 0.0,
+                local_epoch(version.made),
                 version.complete,
                 version.name == pointer.version,
                 version.name in was_live or version.name == pointer.version,
@@ -130,6 +132,8 @@ class SnapshotReader:
             )
             for version in found
         )
+        there = {row.name for row in rows}
+        self._manifests = {name: known for name, known in self._manifests.items() if name in there}
         return Snapshot(
             time.time(),
             socket.gethostname(),
@@ -140,7 +144,7 @@ class SnapshotReader:
             _guarded(self._all_runs, (), problems),
             "",
             read_only(settings),
-            tuple(dict.fromkeys(problems)),
+            tuple(dict.fromkeys(map(clean_line, problems))),
         )
 
     def _manifest(self, name: str) -> Manifest | None:
@@ -167,6 +171,8 @@ class SnapshotReader:
                     continue
                 self._runs[run_id] = known
             found.append(known[1])
+        shown = {run.id for run in found}
+        self._runs = {run_id: known for run_id, known in self._runs.items() if run_id in shown}
         return tuple(found)
 
 

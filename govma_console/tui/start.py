@@ -13,12 +13,16 @@ from govma_core.errors import ConfigurationError, ExitCode
 
 def run(given: argparse.Namespace) -> int:
     """Run the app until somebody leaves it; give the exit code. Needs a terminal on standard input and error."""
-    try:
-        settings = effective(given)
-    except ConfigurationError as error:
-        from govma_console.tui.problem import ProblemApp
+    while True:
+        try:
+            settings = effective(given)
+            break
+        except ConfigurationError as error:
+            from govma_console.tui.problem import LOOK_AGAIN, ProblemApp
 
-        return ProblemApp(str(error)).run() or ExitCode.CONFIGURATION
+            code = ProblemApp(str(error)).run()
+            if code != LOOK_AGAIN:
+                return code or ExitCode.CONFIGURATION
     found: list[Snapshot] = []
     # While textual is being imported the disk is read.
     reading = threading.Thread(target=lambda: found.append(SnapshotReader(settings).read()), daemon=True)
@@ -30,6 +34,7 @@ def run(given: argparse.Namespace) -> int:
     desk = Desk(settings, found[0] if found else None)
     app = ConsoleApp(desk)
     code = app.run()
+    desk.settle()
     if desk.farewell:
         warn(desk.farewell)
     if app.fault:

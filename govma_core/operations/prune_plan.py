@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
-from math import inf, isfinite
+from math import isfinite
 from typing import Any
 
 from govma_core.ages import age_seconds
@@ -19,6 +18,7 @@ from govma_core.operations.context import Context
 from govma_core.versions.history import History, live_before
 from govma_core.versions.in_use import Uses, in_use, linked, on_paths
 from govma_core.versions.manifest import Manifest, ManifestStore
+from govma_core.versions.names import local_epoch
 from govma_core.versions.pins import PinStore
 from govma_core.versions.retention import Decision, Facts, Known, Policy, decide
 from govma_core.versions.store import Version
@@ -133,18 +133,8 @@ def _facts(context: Context, warnings: list[str]) -> Facts:
 def _known(version: Version, manifest: Manifest | None) -> Known:
     # A name tells local time, which a change of the clock or of the time zone makes ambiguous.
     started = manifest.started if manifest else 0.0
-    made = started if isfinite(started) and started > 0 else _epoch(version.made)
+    made = started if isfinite(started) and started > 0 else local_epoch(version.made)
     return Known(version.name, made, version.complete, manifest.result if manifest else "")
-
-
-def _epoch(local: datetime | None) -> float:
-    """Give a local time in seconds since the epoch; of two possible ones the later."""
-    if local is None:
-        return 0.0
-    try:
-        return local.replace(fold=1).timestamp()
-    except (ValueError, OverflowError):
-        return inf if local.year > datetime.now().astimezone().year else 0.0
 
 
 def _before(trail: list[str], versions: list[Version]) -> list[str]:

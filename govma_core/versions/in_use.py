@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from govma_core.text import clean_line
 from govma_core.versions.names import OURS, POINTER
 from govma_core.versions.sightings import Ours, Shown, content, link, stands_at
 
@@ -61,7 +62,7 @@ def linked(versions_dir: Path, names: Collection[str]) -> dict[str, list[str]]:
             continue
         with suppress(FileNotFoundError):
             for part in set(Path(os.path.normpath(os.readlink(versions_dir / name))).parts) & set(names):
-                found.setdefault(part, []).append(name)
+                found.setdefault(part, []).append(clean_line(name))
     return found
 
 
@@ -71,7 +72,8 @@ def _note(uses: Uses, seen: dict[str, str]) -> None:
 
 
 def _called(directory: str) -> str:
-    name = content(f"{directory}/comm").decode("utf-8", "replace").strip()
+    # Whoever owns the process chose its name.
+    name = clean_line(content(f"{directory}/comm").decode("utf-8", "replace").strip())
     return f"{name or 'a process'} (pid {directory.rpartition('/')[2]})"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from math import inf
 
 PREFIX = "data-build--"
 POINTER = "current-version"
@@ -36,3 +37,13 @@ def version_time(name: str) -> datetime | None:
         return datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - local time, as the name tells it
     except ValueError:
         return None
+
+
+def local_epoch(local: datetime | None) -> float:
+    """Give a local time in seconds since the epoch; of two possible ones the later."""
+    if local is None:
+        return 0.0
+    try:
+        return local.replace(fold=1).timestamp()
+    except (ValueError, OverflowError):
+        return inf if local.year > datetime.now().astimezone().year else 0.0

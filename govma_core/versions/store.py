@@ -13,6 +13,7 @@ from pathlib import Path
 
 from govma_core import safefs
 from govma_core.errors import PreflightError, RefusedError, UsageError
+from govma_core.text import clean_line
 from govma_core.versions.names import POINTER, PREFIX, version_time
 
 _REQUIRED = ("html", "system")
@@ -133,12 +134,15 @@ class VersionStore:
         name = self._name_inside(target)
         if name is None:
             problem = (
-                f"{where} points to {target}, which is not in {self.directory}. Promote a version to set it right."
+                f"{where} points to {clean_line(target)}, which is not in {self.directory}. "
+                "Promote a version to set it right."
             )
             return Pointer(None, target, problem, foreign=True)
         if not safefs.is_directory(fd, name):
             return Pointer(
-                None, target, f"{where} points to {target}, which is not there. Promote a version or deploy."
+                None,
+                target,
+                f"{where} points to {clean_line(target)}, which is not there. Promote a version or deploy.",
             )
         return Pointer(name, target)
 

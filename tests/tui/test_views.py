@@ -202,12 +202,12 @@ def test_scrolling_up_pauses_and_says_how_many_lines_came(past: Site) -> None:
 
 
 def test_five_hundred_versions(site: Site) -> None:
-    made = many_versions(site.settings.versions_dir, site.settings.state_dir, 500)
+    many_versions(site.settings.versions_dir, site.settings.state_dir, 500)
 
     async def scenario(app: Driven) -> None:
         assert len(app.table.rows) == 501
         await app.press("home", "pagedown", "down")
-        assert app.table.cursor == sorted(made)[-(app.table.size.height)] or app.table.position > 10
+        assert app.table.position == app.table.size.height - 1
         await app.press("end")
         assert app.table.position == 500
         await app.press("slash")

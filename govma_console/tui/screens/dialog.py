@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
@@ -28,6 +29,12 @@ class Dialog(ModalScreen[Result]):
         Binding("ctrl+c", "leave", show=False),
         Binding("left", "app.focus_previous", show=False),
         Binding("right", "app.focus_next", show=False),
+        Binding("up", "scroll_text(-1)", show=False),
+        Binding("down", "scroll_text(1)", show=False),
+        Binding("pageup", "scroll_text(-10)", show=False),
+        Binding("pagedown", "scroll_text(10)", show=False),
+        Binding("ctrl+home", "scroll_text(-1000000)", show=False),
+        Binding("ctrl+end", "scroll_text(1000000)", show=False),
     ]
 
     heading = ""
@@ -40,7 +47,10 @@ class Dialog(ModalScreen[Result]):
             yield Static(Content(self.heading), id="dialog-title")
             with VerticalScroll(id="dialog-body", can_focus=False):
                 yield Static("", id="dialog-text")
-            yield from self.options()
+            options = self.options()
+            # Borders, title and buttons take six lines; a long text must not push out what is to be answered.
+            self._beside = 6 + sum(1 + option.styles.margin.height for option in options) + 2 * bool(options)
+            yield from options
             with Horizontal(id="dialog-buttons"):
                 yield Button("Cancel", id="leave", compact=True)
                 yield Button(self.verb, id="do", variant="error" if self.danger else "primary", compact=True)
@@ -53,6 +63,10 @@ class Dialog(ModalScreen[Result]):
         """Focus Cancel: Enter pressed too often does nothing."""
         self.query_one("#leave").focus()
         self.opened()
+
+    def on_resize(self) -> None:
+        """Leave the text the room that the rest does not need."""
+        self.query_one("#dialog-body").styles.max_height = max(3, self.app.size.height * 9 // 10 - self._beside)
 
     def opened(self) -> None:
         """Begin: show the text, or start finding it out."""
@@ -79,7 +93,8 @@ class Dialog(ModalScreen[Result]):
             else:
                 self.app.call_later(told, lambda: done(found))
 
-        self.run_worker(run, thread=True)
+        # Not a worker of the app: leaving would wait for it, and a remote may take minutes to answer.
+        threading.Thread(target=run, name="dialog", daemon=True).start()
 
     def forget(self) -> None:
         """Let go of what is being found out: its answer is not wanted any more."""
@@ -96,6 +111,10 @@ class Dialog(ModalScreen[Result]):
             self.dismiss(self.result())
         elif event.button.id == "leave":
             self.dismiss(None)
+
+    def action_scroll_text(self, lines: int) -> None:
+        """Scroll a text that is longer than the dialog."""
+        self.query_one("#dialog-body").scroll_relative(y=lines, animate=False)
 
     def action_leave(self) -> None:
         """Answer with nothing."""

@@ -211,7 +211,5 @@ class Handling(LogHandling):
         """Leave; say that a run goes on."""
         run = self._main.snapshot.active
         if run is not None:
-            self._main.desk.farewell = (
-                f"{run.operation} {run.id} goes on. `govma-console` shows it again, `govma-console attach` follows it."
-            )
+            self._main.desk.leave_running(run)
         self._main.app.exit(0)

@@ -17,8 +17,8 @@ from govma_core.runs.record import RunRecord
 if TYPE_CHECKING:
     from govma_console.tui.screens.main import MainScreen
 
-_MOST_COPIED = 5_000
-"""Lines: a terminal takes a clipboard of some ten thousand bytes, few take more than a million."""
+_MOST_COPIED = 100_000
+"""Bytes: terminals take a clipboard of some ten thousand, few take more than a million."""
 
 
 class LogHandling:
@@ -169,19 +169,20 @@ class LogHandling:
         """Copy the selected lines to the terminal's clipboard."""
         pane = self._screen.log_pane
         first, last = pane.view.chosen
-        shown = min(last, first + _MOST_COPIED - 1)
+        lines = pane.text(first, last)
 
-        def told(text: str | None, error: str) -> None:
-            if text is None:
+        def told(found: tuple[str, int] | None, error: str) -> None:
+            if found is None:
                 self._screen.notify(error, severity="error", markup=False)
                 return
+            text, count = found
             self._screen.app.copy_to_clipboard(text)
-            cut = f" (the first {_MOST_COPIED:,}; save the log for more)" if shown < last else ""
-            self._screen.notify(f"{formats.count(shown - first + 1, 'line')} copied{cut}.", markup=False)
+            cut = " (the first ones; save the log for more)" if count < last - first + 1 else ""
+            self._screen.notify(f"{formats.count(count, 'line')} copied{cut}.", markup=False)
             if pane.view.mark is not None:
                 pane.view.select()
 
-        self._screen.desk.in_thread(lambda: "\n".join(pane.text(first, shown)), told)
+        self._screen.desk.in_thread(lambda: _for_clipboard(lines), told)
 
     def do_save(self) -> None:
         """Ask for a file name, and write the log there."""
@@ -191,19 +192,18 @@ class LogHandling:
         feed = pane.feed
         if feed is None:
             return
-        default = Path.cwd() / f"{feed.record.operation}-{feed.record.id}.log"
-        lines = feed.file.count
+        default = f"{_here()}/{feed.record.operation}-{feed.record.id}.log"
+        lines, text = feed.file.count, pane.text(0, feed.file.count - 1)
 
         def answered(result: dict[str, str] | None) -> None:
             if result is not None:
-                path = Path(result["text"]).expanduser()
-                self._screen.desk.in_thread(lambda: _save(path, pane.text(0, lines - 1)), told)
+                self._screen.desk.in_thread(lambda: _save(result["text"], text), told)
 
         def told(found: str | None, error: str) -> None:
             self._screen.notify(found or error, severity="error" if error else "information", markup=False)
 
-        text = f"Writes {formats.count(lines, 'line')} of {feed.record.operation} {feed.record.id} to a new file."
-        self._screen.app.push_screen(AskDialog("Save the log", text, "Save", str(default)), answered)
+        what = f"Writes {formats.count(lines, 'line')} of {feed.record.operation} {feed.record.id} to a new file."
+        self._screen.app.push_screen(AskDialog("Save the log", what, "Save", default), answered)
 
     def do_run_log(self) -> None:
         """Show the log of the run that made the selected version."""
@@ -246,14 +246,39 @@ class LogHandling:
             self._screen.show_run(record)
 
 
-def _save(path: Path, lines: Iterable[str]) -> str:
+def _here() -> str:
+    """Give the directory we were started in; the home when that was removed meanwhile."""
     try:
+        return os.getcwd()
+    except OSError:
+        return "~"
+
+
+def _save(name: str, lines: Iterable[str]) -> str:
+    try:
+        path = Path(name).expanduser()
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        written = 0
+        with os.fdopen(fd, "w", encoding="utf-8", errors="replace") as file:
+            for line in lines:
+                file.write(line + "\n")
+                written += 1
     except FileExistsError:
-        raise RefusedError(f"{path} is there already; nothing was written. Choose another name.") from None
-    written = 0
-    with os.fdopen(fd, "w", encoding="utf-8", errors="replace") as file:
-        for line in lines:
-            file.write(line + "\n")
-            written += 1
+        raise RefusedError(f"{name} is there already; nothing was written. Choose another name.") from None
+    except OSError as error:
+        raise RefusedError(f"{name} cannot be written: {error.strerror}.") from None
+    except (RuntimeError, ValueError):
+        raise RefusedError(f"{name!r} is not the name of a file.") from None
     return f"{formats.count(written, 'line')} written to {path}."
+
+
+def _for_clipboard(lines: Iterable[str]) -> tuple[str, int]:
+    """Give as many of the lines as a terminal may take, and how many those are."""
+    taken: list[str] = []
+    size = 0
+    for line in lines:
+        size += len(line.encode("utf-8", "replace")) + 1
+        if taken and size > _MOST_COPIED:
+            break
+        taken.append(line.encode("utf-8", "replace").decode())
+    return "\n".join(taken), len(taken)

@@ -50,6 +50,7 @@ class MainScreen(Handling, Screen[None]):
         """The run whose log somebody asked for; None: the latest."""
         self._ticking: Timer | None = None
         self._drawn_second = 0
+        self._title = ""
 
     def compose(self) -> ComposeResult:
         """Make the parts."""
@@ -114,7 +115,7 @@ class MainScreen(Handling, Screen[None]):
         self._follow_runs(snapshot)
         if first and snapshot.active is not None:
             self.go_to_pane("log", only_narrow=True)
-        if before is not None and snapshot.active is None:
+        if before is not None:
             self._say_end(snapshot.run(before.id))
         self.bring_up_to_date()
         self.show_detail()
@@ -131,7 +132,12 @@ class MainScreen(Handling, Screen[None]):
         """Draw the footer and the titles of the panes."""
         table = self.table
         shown = f"{len(table.rows)} of {table.total}" if table.wanted else str(table.total)
-        self.query_one("#left").border_title = f"Versions ({shown})" + (f" /{table.wanted}" if table.wanted else "")
+        title = f"Versions ({shown})" + (f" /{table.wanted}" if table.wanted else "")
+        left = self.query_one("#left")
+        # What was typed may look like markup.
+        escaped = title.replace("[", r"\[")
+        if escaped != self._title:
+            left.border_title = self._title = escaped
         self.query_one(ActionBar).show(self.place, self.situation)
 
     def show_detail(self) -> None:
@@ -176,13 +182,17 @@ class MainScreen(Handling, Screen[None]):
         active = snapshot.active
         pane = self.log_pane
         if active is None:
+            if self.active is not None and self.active is not pane.feed:
+                self.active.file.close()
             self.active = None
         elif self.active is None or self.active.record.id != active.id:
             shown = pane.feed
+            if self.active is not None and self.active is not shown:
+                self.active.file.close()
             self.active = shown if shown and shown.record.id == active.id else Feed.of(self.desk.runs, active)
             # A run that begins is what everybody wants to see, unless somebody reads another log at this moment.
-            if self.place != "log" or pane.view.following:
-                self.chosen_run = None
+            reading = self.place == "log" and (not pane.view.following or self.focused is not pane.view)
+            self.chosen_run = shown.record.id if reading and shown else None
         for feed in (self.active, pane.feed):
             record = snapshot.run(feed.record.id) if feed else None
             if feed and record:
@@ -193,10 +203,9 @@ class MainScreen(Handling, Screen[None]):
 
     def tick(self) -> None:
         """Take up what the runs wrote, and plan the next look: often while there is more, never when all is still."""
-        feeds = [feed for feed in (self.active,) if feed and feed is not self.log_pane.feed]
-        more = self.log_pane.take_up()
-        for feed in feeds:
-            more = feed.file.update() or more
+        more = self.log_pane.take_up(self.desk.flush_seconds)
+        if self.active and self.active is not self.log_pane.feed:
+            more = self.active.file.update() or more
         ended = self.active is not None and (self.active.progress.finished is not None or not self._alive())
         starting = self.active is not None and self.active.record.state == "starting" and self.active.progress.stages
         if ended or starting:
@@ -234,8 +243,9 @@ class MainScreen(Handling, Screen[None]):
         self.notify(message, title=f"{record.operation}: {record.state}", severity=severity, markup=False)
 
     def _ages(self) -> None:
-        self.table.refresh()
-        self.query_one(SiteHeader).bring_up_to_date()
+        self.table.refresh_ages()
+        # Also what nothing tells of: the room on the disk, and a run whose process never came.
+        self.desk.refresh()
 
     # Panes ----------------------------------------------------------------------------------------------------
 

@@ -74,7 +74,8 @@ class DeployDialog(Dialog):
             Content(""),
         ]
         if plan.commits is None:
-            why = "its commit is not recorded" if plan.live else "nothing is live"
+            why = "the checkout does not have its commit" if plan.live_commit else "its commit is not recorded"
+            why = why if plan.live else "nothing is live"
             lines.append(Content(f"What is pending cannot be listed: {why}."))
         elif not plan.commits and not plan.undone:
             lines.append(Content("Nothing is pending: this commit is live. A deploy would build it again."))

@@ -12,6 +12,7 @@ from govma_console.tui import formats
 from govma_console.tui.disk import Sizes
 from govma_console.tui.plans import CommitLine, SwitchPlan
 from govma_console.tui.snapshot import EMPTY, Snapshot, VersionRow
+from govma_core.versions.manifest import Manifest
 
 _MOST_COMMITS = 12
 _INDENT = 10
@@ -29,12 +30,15 @@ class Detail(VerticalScroll, can_focus=True):
         self._shown = snapshot, row, sizes, plan
         width = max(30, (self.scrollable_content_region.width or self.app.size.width) - 1)
         content = _empty() if row is None else _content(snapshot, row, sizes, plan, width)
-        self.query_one("#detail-text", Static).update(content)
+        if content.markup != self._drawn:
+            self._drawn = content.markup
+            self.query_one("#detail-text", Static).update(content)
 
     def on_resize(self) -> None:
         """Break the lines anew."""
         self.show(*self._shown)
 
+    _drawn = ""
     _shown: tuple[Snapshot, VersionRow | None, Sizes | None, SwitchPlan | None] = (EMPTY, None, None, None)
 
 
@@ -50,7 +54,7 @@ def _content(snapshot: Snapshot, row: VersionRow, sizes: Sizes | None, plan: Swi
         fields.append(("Author", f"{manifest.author}, {formats.moment(manifest.committed)}"))
     else:
         fields = [("Made by", "another tool (no manifest): its commit is not known")]
-    fields.append(("State", row.pinned or row.state))
+    fields.append(("State", f"{row.state}: {row.pinned}" if row.pinned else row.state))
     fields.append(("Size", _sizes(sizes)))
     fields += [("Live", text) for text in _lived(snapshot, row)]
     lines += [part for name, text in fields for part in _field(name, text, width)]
@@ -73,7 +77,18 @@ def _origin(snapshot: Snapshot, row: VersionRow) -> list[tuple[str, str]]:
         ("Run", f"{manifest.run}, {f'{run.state} (o shows its log)' if run else 'record gone'}"),
         ("Assets", f"{manifest.assets or '?'}, builder {manifest.builder or '?'}"),
         ("Files", f"{manifest.files:,}, {formats.size(manifest.bytes)} in all"),
+        ("Made from", ", ".join(f"{name} {digest[:12]}" for name, digest in _digests(manifest).items()) or "?"),
     ]
+
+
+def _digests(manifest: Manifest) -> dict[str, str]:
+    found = {
+        "ee tarball": manifest.ee_sha256,
+        "themes": manifest.themes_sha256,
+        "env file": manifest.env_sha256,
+        "builder": manifest.builder_id.removeprefix("sha256:"),
+    }
+    return {name: digest for name, digest in found.items() if digest}
 
 
 def _field(name: str, text: str, width: int) -> list[Content]:

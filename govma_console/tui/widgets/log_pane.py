@@ -49,6 +49,8 @@ class LogPane(Vertical):
         self.feed: Feed | None = None
         self.usual: float | None = None
         self._title = self._hint = ""
+        self._drawn = 0.0
+        self._count = 0
 
     def compose(self) -> ComposeResult:
         """Make the parts."""
@@ -72,20 +74,26 @@ class LogPane(Vertical):
         """Show the log of another run."""
         if self.feed is not None and self.feed is not feed:
             self.feed.file.close()
-        self.feed = feed
+        self.feed, self._count = feed, 0
         self.usual = usual_seconds(runs, feed.record) if feed else None
         self.view.show(feed.file if feed else None)
         self.bring_up_to_date()
 
-    def take_up(self) -> bool:
-        """Take up new lines; give whether there are more to take up at once."""
+    def take_up(self, draw_seconds: float) -> bool:
+        """Take up new lines; give whether there are more to take up at once.
+
+        While there are, what is shown is drawn every `draw_seconds` only: reading is quick, the line may be slow.
+        """
         if self.feed is None:
             return False
-        before = self.feed.file.count
         more = self.feed.file.update()
-        if self.feed.file.count != before:
-            self.view.grown()
-        self.bring_up_to_date()
+        now = time.monotonic()
+        if not more or now - self._drawn >= draw_seconds:
+            self._drawn = now
+            if self.feed.file.count != self._count:
+                self._count = self.feed.file.count
+                self.view.grown()
+            self.bring_up_to_date()
         return more
 
     def bring_up_to_date(self) -> None:
@@ -139,10 +147,13 @@ class LogPane(Vertical):
         self.bring_up_to_date()
 
     def text(self, first: int, last: int) -> Iterator[str]:
-        """Give lines as they are copied and saved."""
-        if self.feed is not None:
-            for batch in self.feed.file.scan(first):
-                for number, line in batch:
-                    if number > last:
-                        return
-                    yield line.written(timestamps=self.view.timestamps)
+        """Give lines of the log shown now as they are copied and saved, whatever is shown when they are taken."""
+        return _written(self.feed.file, first, last, timestamps=self.view.timestamps) if self.feed else iter(())
+
+
+def _written(file: LogFile, first: int, last: int, *, timestamps: bool) -> Iterator[str]:
+    for batch in file.scan(first):
+        for number, line in batch:
+            if number > last:
+                return
+            yield line.written(timestamps=timestamps)

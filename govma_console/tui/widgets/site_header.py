@@ -12,6 +12,7 @@ from textual.widget import Widget
 from govma_console.tui import formats
 from govma_console.tui.disk import DiskUse
 from govma_console.tui.snapshot import EMPTY, Snapshot
+from govma_core.text import clean_line
 
 Part = tuple[str, str]
 _NOTICE_LINES = 3
@@ -55,7 +56,8 @@ class SiteHeader(Widget):
     def _lines(self) -> list[tuple[tuple[Part, ...], tuple[Part, ...]]]:
         lines = [(self._live(), self._age()), (self._disk(), self._what_runs())]
         notices = [("⏸ ", self.snapshot.hold)] * bool(self.snapshot.hold)
-        notices += [("⚠ ", text) for text in (self.snapshot.read_only, *self.snapshot.problems) if text]
+        measured = clean_line(self.use.problem) if self.use else ""
+        notices += [("⚠ ", text) for text in (self.snapshot.read_only, *self.snapshot.problems, measured) if text]
         for mark, text in notices:
             broken = textwrap.wrap(" ".join(text.split()), max(20, self.size.width - 2))[:_NOTICE_LINES]
             lines += [
@@ -67,7 +69,8 @@ class SiteHeader(Widget):
         now = self.snapshot
         name = now.pointer.version or now.pointer.target or ("nothing" if now.at else "…")
         parts: list[Part] = [("bold $text-primary", now.host.partition(".")[0][:16]), ("", " current-version → ")]
-        parts.append(("bold $text-success" if now.pointer.version else "bold $text-error", name))
+        # A link may lead anywhere.
+        parts.append(("bold $text-success" if now.pointer.version else "bold $text-error", clean_line(name)))
         manifest = now.current.manifest if now.current else None
         if manifest:
             parts += [("", f" {manifest.commit[:9]}"), ("$muted", f" {manifest.subject}")]

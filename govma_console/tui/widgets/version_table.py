@@ -16,6 +16,7 @@ from textual.reactive import var
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from govma_console.tui import formats
 from govma_console.tui.disk import Sizes
 from govma_console.tui.snapshot import VersionRow
 from govma_console.tui.widgets.columns import COLUMNS, GAP, Column, fit, matches
@@ -62,9 +63,12 @@ class VersionTable(ScrollView, can_focus=True):
         self.total = 0
         self._all: tuple[VersionRow, ...] = ()
         self._sizes: Mapping[str, Sizes] = {}
+        self._ages: tuple[str, ...] = ()
 
     def show(self, rows: tuple[VersionRow, ...], sizes: Mapping[str, Sizes]) -> None:
         """Show these versions; the cursor stays where it is if its version is still there."""
+        if (rows, sizes) == (self._all, self._sizes):
+            return
         self._all, self._sizes, self.total = rows, sizes, len(rows)
         self._arrange()
 
@@ -81,14 +85,16 @@ class VersionTable(ScrollView, can_focus=True):
         self._arrange()
 
     def sort_next(self) -> None:
-        """Sort by the next column of those there are."""
-        keys = [column.key for column in COLUMNS]
-        self.sort(keys[(keys.index(self.sort_key) + 1) % len(keys)])
+        """Sort by the next column of those that are shown."""
+        keys = [column.key for column, _ in fit(self._room())]
+        self.sort(keys[(keys.index(self.sort_key) + 1) % len(keys)] if self.sort_key in keys else keys[0])
 
-    def select(self, name: str | None) -> None:
-        """Put the cursor on a version."""
-        if any(row.name == name for row in self.rows):
-            self._put_cursor(name)
+    def refresh_ages(self) -> None:
+        """Draw again when an age reads otherwise than before."""
+        ages = tuple(formats.age(row.made) for row in self.rows)
+        if ages != self._ages:
+            self._ages = ages
+            self.refresh()
 
     @property
     def position(self) -> int:
@@ -197,7 +203,7 @@ class VersionTable(ScrollView, can_focus=True):
             style = base
             if not chosen:
                 if column.key == "state":
-                    style = self._style(_STATES.get(row.state, "dim"))
+                    style = self._style(_STATES.get(row.state.partition(" ")[0], "dim"))
                 elif column.key in ("age", "author", "by", "commit") or (column.key == "subject" and not row.manifest):
                     style = self._style("dim") if not row.current else base
             segments += [Segment(_cell(column.text(row, sizes), room, column.right), style), Segment(" " * GAP, base)]

@@ -1,0 +1,188 @@
+"""Odd input, long texts, and states in which an app could show or do the wrong thing."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from govma_console.tui.screens.disk_dialogs import PruneDialog
+from govma_console.tui.screens.handling_log import _for_clipboard, _save
+from govma_console.tui.screens.operations import DeployDialog
+from govma_core.errors import RefusedError
+from govma_core.process import ProcessId
+from govma_core.runs.record import RunRecord, RunStore
+from govma_core.versions.names import PREFIX
+from tests.support.console import Driven, drive
+from tests.support.histories import many_versions
+from tests.support.sites import Site
+
+
+def test_a_filter_that_looks_like_markup_is_text(past: Site) -> None:
+    async def scenario(app: Driven) -> None:
+        await app.press("slash", "left_square_bracket", "slash", "x", "right_square_bracket")
+        await app.sees("/[/x]")
+        await app.press("escape")
+        await app.sees("Versions (4)")
+
+    drive(past.settings, scenario)
+
+
+def test_a_dialog_with_a_long_text_shows_its_buttons_and_is_read_with_keys(site: Site) -> None:
+    many_versions(site.settings.versions_dir, site.settings.state_dir, 60)
+
+    async def scenario(app: Driven) -> None:
+        await app.press("x")
+        await app.sees("Removes ")
+        for size in ((80, 24), (120, 40)):
+            await app.pilot.resize_terminal(*size)
+            shown = app.text()
+            assert "Cancel        Remove" in shown, shown
+            assert "to remove them, type" in shown, shown
+        first = app.text()
+        await app.press("pagedown", "down")
+        assert app.text() != first
+        await app.press("ctrl+end")
+        await app.sees("keep  ")
+        assert "Cancel        Remove" in app.text()
+        assert isinstance(app.app.screen, PruneDialog)
+
+    drive(site.settings, scenario)
+
+
+def test_names_of_impossible_times_are_shown(site: Site) -> None:
+    for name in ("0001-01-01-00h00m00s", "9999-12-31-23h59m59s"):
+        (site.settings.versions_dir / f"{PREFIX}{name}" / "html").mkdir(parents=True)
+
+    async def scenario(app: Driven) -> None:
+        await app.sees("Versions (3)")
+        await app.press("home", "2")
+        await app.sees("9999-12-31")
+
+    drive(site.settings, scenario)
+
+
+def test_a_link_to_control_sequences_is_told_without_them(past: Site) -> None:
+    link = past.settings.versions_dir / "current-version"
+    link.unlink()
+    link.symlink_to("/tmp/\x1bc\x1b]0;owned\x07evil")
+
+    async def scenario(app: Driven) -> None:
+        await app.sees("points to")
+        assert not {"\x1b", "\x07"} & set(app.text())
+
+    drive(past.settings, scenario)
+
+
+def test_a_deploy_that_was_planned_for_one_ref_is_not_started_for_another(past: Site) -> None:
+    async def scenario(app: Driven) -> None:
+        await app.press("d")
+        await app.sees("Brings 1 commit:")
+        dialog = app.app.screen
+        assert isinstance(dialog, DeployDialog)
+        dialog.query_one("#ref").focus()
+        await app.type("main")
+        await app.sees("Press Enter")
+        assert dialog.query_one("#do").disabled
+        await app.press("enter")
+        await app.sees("Brings 1 commit:")
+        result = dialog.result()
+        assert result is not None
+        assert result["ref"] == "main"
+        assert len(result["commit_shown"]) == 40
+
+    drive(past.settings, scenario)
+
+
+def test_what_ctrl_q_leaves_running_is_said_too(past: Site) -> None:
+    run = waiting_run(RunStore(past.settings.state_dir), "running")
+
+    async def scenario(app: Driven) -> None:
+        await app.until(lambda: app.main.snapshot.active, "the run")
+        await app.press("x", "ctrl+q")
+
+    app = drive(past.settings, scenario)
+    assert f"deploy {run.id} goes on" in app.desk.farewell
+
+
+def test_the_run_at_work_is_shown_and_those_that_wait_are_counted(past: Site) -> None:
+    store = RunStore(past.settings.state_dir)
+    working = waiting_run(store, "running")
+    waiting_run(store, "waiting")
+
+    async def scenario(app: Driven) -> None:
+        await app.sees("(+1 waiting)")
+        assert app.main.active is not None
+        assert app.main.active.record.id == working.id
+
+    drive(past.settings, scenario)
+
+
+def waiting_run(store: RunStore, state: str) -> RunRecord:
+    """Make a run that this process executes, as its record says."""
+    me = ProcessId.current()
+    record = dataclasses.replace(
+        store.create("deploy", {}, "ana", "test", queued=True),
+        state=state,  # type: ignore[arg-type]
+        pid=me.pid,
+        pid_started=me.started,
+        boot=me.boot,
+        started=time.time(),
+    )
+    store.write(record)
+    return record
+
+
+def test_the_free_space_is_kept_up_to_date_while_nothing_is_measured(
+    past: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(app: Driven) -> None:
+        await app.until(lambda: app.main.desk.use and app.main.desk.use.real, "the account")
+        monkeypatch.setattr("govma_console.tui.disk.room", lambda settings: (1_000_000, 100_000_000_000))
+        app.main._ages()
+        await app.sees("100% used, 1.0M free")
+
+    drive(past.settings, scenario)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("~nosuchuser/x", "is not the name of a file"),
+        ("a\0b", "is not the name"),
+        ("/no/such/folder/x", "No such file"),
+    ],
+)
+def test_a_log_cannot_be_saved_everywhere_and_the_reason_is_a_sentence(name: str, said: str) -> None:
+    with pytest.raises(RefusedError, match=said) as caught:
+        _save(name, ["line"])
+    assert "Errno" not in str(caught.value)
+
+
+def test_saving_begins_somewhere_when_the_directory_is_gone(
+    past: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    before = Path.cwd()
+    os.chdir(gone)
+    gone.rmdir()
+
+    async def scenario(app: Driven) -> None:
+        await app.press("3", "s")
+        await app.sees("Save the log")
+        await app.sees("~/")
+
+    try:
+        drive(past.settings, scenario)
+    finally:
+        os.chdir(before)
+
+
+def test_what_is_copied_is_bounded_and_can_be_encoded() -> None:
+    text, count = _for_clipboard(["x" * 60_000, "caf\udce9", "y" * 60_000])
+    assert count == 2
+    assert text.encode().endswith(b"caf?")
