@@ -79,6 +79,8 @@ class Dialog(ModalScreen[Result]):
     def find_out(self, work: Callable[[], T], done: Callable[[T], None]) -> None:
         """Call `work` in a thread, then `done` here; an error of the core becomes the text. The latest call counts."""
         self._asked = asked = object()
+        # Asked for here: in the thread, and once the dialog is closed, there is nobody to tell it.
+        app = self.app
 
         def told(call: Callable[[], None]) -> None:
             if self.is_attached and self._asked is asked:
@@ -89,9 +91,9 @@ class Dialog(ModalScreen[Result]):
                 found = work()
             except (GovmaError, OSError) as error:
                 text = str(error)
-                self.app.call_later(told, lambda: self.say(Content.assemble((text, "$text-error")), ready=False))
+                app.call_later(told, lambda: self.say(Content.assemble((text, "$text-error")), ready=False))
             else:
-                self.app.call_later(told, lambda: done(found))
+                app.call_later(told, lambda: done(found))
 
         # Not a worker of the app: leaving would wait for it, and a remote may take minutes to answer.
         threading.Thread(target=run, name="dialog", daemon=True).start()
