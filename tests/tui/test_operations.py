@@ -28,7 +28,7 @@ def test_deploy_shows_the_pending_commits_and_deploys_them(past: Site) -> None:
         await app.sees("deploy ok")
         await app.until(lambda: app.main.snapshot.pointer.version not in before, "the new version")
         await app.press("1")
-        await app.sees("Publica o calendário escolar")
+        await app.sees("Publica o calend")
 
     drive(past.settings, scenario)
     assert past.store.pointer().version not in before
