@@ -17,7 +17,7 @@ from govma_console.server.deploy import DEFAULTS
 from govma_console.server.openapi import document
 from govma_console.server.streams import PLAIN, RunStream, require_stream
 from govma_console.server.wanted import run_wanted
-from govma_core.errors import UsageError
+from govma_core.errors import RefusedError, UsageError
 from govma_core.runs.cancel import cancel
 from govma_core.runs.record import RunRecord
 
@@ -41,6 +41,11 @@ async def usage(request: Request) -> Response:
     """Account for the disk."""
     reader(request)
     return Response(await site_of(request).measured.get(), media_type="application/json")
+
+
+async def runs(request: Request) -> Response:
+    """List the runs, or start one: of one address, so that a refusal names both methods."""
+    return await (start_run if request.method == "POST" else list_runs)(request)
 
 
 async def list_runs(request: Request) -> Response:
@@ -68,7 +73,7 @@ async def run_log(request: Request) -> ASGIApp:
         render=lambda block: block.text,
         headers=PLAIN,
         skip=_number(request, "offset", 0, 1 << 62),
-        stay=request.query_params.get("follow") == "1",
+        stay=_flag(request, "follow"),
         last=lambda end: f"run {record.id}: {end.result}, exit code {end.exit_code}\n".encode(),
     )
 
@@ -111,7 +116,11 @@ async def cancel_run(request: Request) -> Response:
     record = _run(request)
     if record.ended:
         raise Refusal(409, f"Run {record.id} has ended already ({record.state}); there is nothing to cancel.")
-    await asyncio.to_thread(cancel, site_of(request).store, record.id)
+    try:
+        await asyncio.to_thread(cancel, site_of(request).store, record.id)
+    except RefusedError as error:
+        # It has ended since, or does not start at all.
+        raise Refusal(409, str(error)) from None
     return JSONResponse(reports.run(record), 202)
 
 
@@ -134,6 +143,13 @@ def _number(request: Request, name: str, default: int, most: int) -> int:
     return int(text)
 
 
+def _flag(request: Request, name: str) -> bool:
+    text = request.query_params.get(name, "0")
+    if text not in ("0", "1"):
+        raise Refusal(422, f"{name} must be 0 or 1.")
+    return text == "1"
+
+
 def _key(request: Request, by: str) -> str:
     """Give what a request is known by when it is sent again: the caller's own key, told apart from those of others."""
     key = request.headers.get("idempotency-key", "")
@@ -146,8 +162,7 @@ ROUTES: list[BaseRoute] = [
     Route("/api/v1/versions", versions),
     Route("/api/v1/status", status),
     Route("/api/v1/usage", usage),
-    Route("/api/v1/runs", list_runs, methods=["GET"]),
-    Route("/api/v1/runs", start_run, methods=["POST"]),
+    Route("/api/v1/runs", runs, methods=["GET", "POST"]),
     Route("/api/v1/runs/{id}", show_run),
     Route("/api/v1/runs/{id}/log", run_log),
     Route("/api/v1/runs/{id}/events", run_events),

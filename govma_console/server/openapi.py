@@ -10,7 +10,8 @@ from govma_console.server.wanted import ARGUMENTS, REFLINK, REQUIRED
 Json = dict[str, Any]
 
 _TYPES: dict[type, Json] = {
-    str: {"type": "string", "minLength": 1, "maxLength": 255},
+    # What Python takes for printable: no controls, no marks of direction, no other blank than the space.
+    str: {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\p{L}\p{M}\p{N}\p{P}\p{S} ]+$"},
     bool: {"type": "boolean"},
     int: {"type": "integer", "minimum": 1, "maximum": (1 << 31) - 1},
 }
@@ -44,6 +45,16 @@ _RUN: Json = {
         "details": {"type": "object"},
     },
 }
+_EVENT: Json = {
+    "type": "object",
+    "description": "One event of the stream; data holds JSON, id is what Last-Event-ID takes up again.",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string", "pattern": "^[0-9]+$"},
+        "event": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 _ID = {
     "name": "id",
     "in": "path",
@@ -65,11 +76,11 @@ def document() -> Json:
             "/api/v1/runs/{id}": _read("One run", {"$ref": "#/components/schemas/Run"}, _ID),
             "/api/v1/runs/{id}/log": _stream(
                 "The log as plain text from byte `offset` on; with follow=1 until the run ends",
-                *("text/plain", _ID, _query("offset", 1 << 62), _follow()),
+                *("text/plain", {"type": "string"}, _ID, _query("offset", 1 << 62), _follow()),
             ),
             "/api/v1/runs/{id}/events": _stream(
                 "The events as they come, until the run ends; ids are those that Last-Event-ID takes up again",
-                *("text/event-stream", _ID),
+                *("text/event-stream", _EVENT, _ID, _last_event()),
             ),
             "/api/v1/runs/{id}/cancel": {
                 "post": {
@@ -91,9 +102,9 @@ def _read(summary: str, schema: Json, *parameters: Json) -> Json:
     return {"get": {"summary": summary, "parameters": list(parameters), "responses": _responses(200, schema)}}
 
 
-def _stream(summary: str, media: str, *parameters: Json) -> Json:
-    responses = _responses(200, {"type": "string"})
-    responses["200"]["content"] = {media: {"schema": {"type": "string"}}}
+def _stream(summary: str, media: str, schema: Json, *parameters: Json) -> Json:
+    responses = _responses(200, schema)
+    responses["200"]["content"] = {media: {"schema": schema}}
     return {"get": {"summary": summary, "parameters": list(parameters), "responses": responses}}
 
 
@@ -165,6 +176,10 @@ def _runs() -> Json:
 
 def _query(name: str, most: int) -> Json:
     return {"name": name, "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": most}}
+
+
+def _last_event() -> Json:
+    return {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}}
 
 
 def _follow() -> Json:

@@ -12,7 +12,7 @@ from govma_console.server.feeds import Feeds
 from govma_console.server.limits import RateLimit, Slots
 from govma_console.server.measured import MeasuredUsage
 from govma_console.server.tokens import Tokens
-from govma_core.errors import GovmaError, RefusedError
+from govma_core.errors import GovmaError
 from govma_core.runs.launch import StartedRun, launch, prepared_store
 from govma_core.runs.queue import Admission, admit
 from govma_core.runs.requester import Requester
@@ -71,7 +71,7 @@ class Site:
     ) -> Admission:
         """Give the run that serves a request; errors as those of govma_core.runs.queue.admit()."""
         if self.draining:
-            raise RefusedError("This server is stopping; ask again in a moment.")
+            raise GovmaError("This server is stopping; ask again in a moment.")
         return admit(
             self.store,
             self.settings,

@@ -20,6 +20,7 @@ ARGUMENTS: dict[str, dict[str, tuple[type, ...]]] = {
     "prune": {"keep": _COUNT, "older_than": _TEXT},
 }
 """The operations that may be asked for, with the types of their arguments."""
+_WORDS = {str: "a text", bool: "true or false", int: "a whole number"}
 REFLINK = ("auto", "always", "never")
 REQUIRED = {"promote": {"version"}}
 
@@ -41,9 +42,12 @@ async def run_wanted(request: Request) -> tuple[str, dict[str, Any]]:
     for name, value in arguments.items():
         if name not in known:
             raise Refusal(422, f"{operation} has no argument {name[:80]!r}; it has {', '.join(known)}.")
+        if known[name] is _COUNT and isinstance(value, float) and value.is_integer():
+            # JSON makes no difference between 5 and 5.0.
+            value = arguments[name] = int(value)
         # Not isinstance(): True is an int, too.
         if type(value) not in known[name]:
-            raise Refusal(422, f"The argument {name} must be a {known[name][0].__name__}.")
+            raise Refusal(422, f"The argument {name} must be {_WORDS[known[name][0]]}.")
         if isinstance(value, str) and (not value or len(value) > 255 or not value.isprintable()):
             raise Refusal(422, f"The argument {name} must be a text of 1 to 255 printable characters.")
         if name == "reflink" and value not in REFLINK:

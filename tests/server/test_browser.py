@@ -80,7 +80,7 @@ def page(target: str, head: str) -> str:
 
 def refusals(server: Server) -> dict[str, str]:
     """Give why requests were refused, by the name in their query."""
-    return dict(re.findall(r"Refused \S+ \S+\?([a-z-]+)\S* of \S+: (.*)", server.said()))
+    return dict(re.findall(r"Refused \S+ \S+\?([a-z-]+)\S* of [^:]+: (.*)", server.said()))
 
 
 def assert_a_program_deploys(server: Server) -> None:
@@ -115,10 +115,8 @@ def test_an_address_that_is_typed_shows_why_it_does_nothing(tmp_path: Path) -> N
     with Server(create_sample(tmp_path / "site"), allowed_hosts=["deploy.example.org"]) as server:
         for host, said in (
             ("127.0.0.1", "(Sec-Fetch-Site); use curl"),
-            ("localhost", "(Sec-Fetch-Site); use curl"),
             ("deploy.example.org", "(User-Agent); use curl"),
             ("rebound.example", "does not answer as 'rebound.example:"),
         ):
-            for path in ("/deploy", "/api/v1/runs"):
-                assert said in page_shown(tmp_path, f"http://{host}:{server.port}{path}"), host
+            assert said in page_shown(tmp_path, f"http://{host}:{server.port}/deploy"), host
         assert_a_program_deploys(server)

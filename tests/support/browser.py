@@ -18,7 +18,8 @@ _FLAGS = (
     # Windows that a page opens by itself count, too.
     "--disable-popup-blocking",
     # Nothing of the machine's own network: what is not mapped to loopback does not resolve.
-    "--host-resolver-rules=MAP *.example 127.0.0.1, MAP *.example.org 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+    "--host-resolver-rules=MAP *.example 127.0.0.1, MAP *.example.org 127.0.0.1, MAP * ~NOTFOUND, "
+    "EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
 
 

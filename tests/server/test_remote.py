@@ -1,0 +1,102 @@
+"""A server that other machines reach: without a token it does not start, or says loudly that everybody may deploy."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from govma_console.sample import create_sample
+from govma_core.errors import ExitCode
+from tests.support.asking import ask, bearer, order
+from tests.support.command import Command
+from tests.support.gates import ended, idle, make_token
+from tests.support.rights import as_root
+from tests.support.server import Server, configure
+
+_CLONE_NEWNET = 0x40000000
+_ADDRESS = "10.77.0.1"
+
+
+@contextmanager
+def _network() -> Iterator[ThreadPoolExecutor]:
+    """Give a thread with a network of its own (unshare(2)), where an address that is not loopback leads back here."""
+
+    def enter() -> None:
+        if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "unshare")
+        for line in ("link set lo up", f"addr add {_ADDRESS}/32 dev lo"):
+            subprocess.run(["ip", *line.split()], check=True)
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(enter).result()
+        yield thread
+
+
+def test_without_a_token_it_does_not_listen_where_others_reach_it(tmp_path: Path) -> None:
+    site = create_sample(tmp_path / "site")
+    configure(site, unix_socket="", token_file=str(site.root / "tokens"))
+    for address in ("0.0.0.0:0", ":0", "[::]:0"):
+        configure(site, listen_addr=address)
+        done = Command(site.config_file, site.state_dir).run("--headless-server")
+        assert done.code == ExitCode.CONFIGURATION, done.err
+        assert "there is no token: anybody" in done.err
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0"])
+def test_a_server_that_listens_everywhere_takes_plain_deploys_of_local_users(tmp_path: Path, address: str) -> None:
+    server = Server(create_sample(tmp_path / "site"), listen_addr="127.0.0.1:0")
+    make_token(server)
+    configure(server.site, listen_addr=address)
+    with server:
+        answer = ask(server, "GET", "/deploy")
+        assert (answer.status, answer.text.endswith("ok, exit code 0\n")) == (200, True), answer.text
+        record = next(server.runs.records())
+        assert record.origin.endswith(f"uid {os.getuid()}")
+
+
+@as_root
+def test_from_elsewhere_everything_takes_the_token(tmp_path: Path) -> None:
+    def scenario() -> None:
+        server = Server(create_sample(tmp_path / "site"), listen_addr=f"{_ADDRESS}:0")
+        token = bearer(make_token(server))
+        with server:
+            server.host = _ADDRESS
+            reads = ("/deploy", "/metrics", *(f"/api/v1/{each}" for each in ("versions", "status", "usage", "runs")))
+            for path in reads:
+                answer = ask(server, "GET", path)
+                assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer"), path
+            assert order(server, "deploy").status == 401
+            assert order(server, "rollback").status == 401
+            assert server.runs.ids() == []
+            assert ask(server, "GET", "/healthz").status == 200
+            record = ended(server.runs, order(server, "deploy", token).json["run"]["id"])
+            assert (record.state, record.by) == ("ok", "ci")
+            assert record.origin.startswith(f"http, {_ADDRESS}:")
+            assert ask(server, "GET", "/api/v1/status", token).status == 200
+
+    with _network() as thread:
+        thread.submit(scenario).result()
+
+
+@as_root
+def test_where_everybody_may_deploy_it_says_so_loudly_and_the_rest_still_takes_a_token(tmp_path: Path) -> None:
+    def scenario() -> None:
+        site = create_sample(tmp_path / "site")
+        with Server(site, listen_addr=f"{_ADDRESS}:0", allow_unauthenticated_remote=True) as server:
+            server.host = _ADDRESS
+            assert f"warning: EVERYBODY who reaches {_ADDRESS} can deploy" in server.said()
+            record = ended(server.runs, order(server, "deploy").json["run"]["id"])
+            assert (record.state, record.by) == ("ok", _ADDRESS)
+            assert order(server, "rollback").status == 401
+            assert order(server, "deploy", rebuild=True).status == 401
+            idle(server.runs)
+
+    with _network() as thread:
+        thread.submit(scenario).result()
