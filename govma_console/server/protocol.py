@@ -49,6 +49,13 @@ class Connection(HttpToolsProtocol):
             transport.abort()
         self._expect_head()
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request; but not the whole one before it, which is on its way already."""
+        if self._in_body or self.cycle is None or self.cycle.response_complete:
+            super().send_400_response(msg)
+        else:
+            self.cycle.keep_alive = False
+
     def eof_received(self) -> bool:  # type: ignore[override]
         """Go on with an answer when the caller only has no more to say, as `nc -N`; one who is gone looks the same."""
         if self.cycle is None or self.cycle.response_complete:

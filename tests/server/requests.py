@@ -142,6 +142,21 @@ CASES = (
         _BAD,
         "the parser has no end of the body to look for",
     ),
+    Case(
+        "a chunk that is none",
+        ask("POST /deploy HTTP/1.1", "Transfer-Encoding: chunked", body="zz\r\n"),
+        "200, 1 deploy, chunked, closed",
+        _BAD,
+        "what does not come whole does not deploy",
+    ),
+    Case("nonsense behind it", _GET + b"NONSENSE\r\n\r\n"),
+    Case(
+        "empty lines behind it",
+        _GET + b"\r\n\r\n",
+        "200, 1 deploy, chunked, closed",
+        _DEPLOYS,
+        f"{_LENIENT} (RFC 9112, 2.2)",
+    ),
     Case("no HTTP", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n"),
     Case(
         "a head of 600 KiB",

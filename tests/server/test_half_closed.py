@@ -23,11 +23,15 @@ class Doors:
     def __init__(self, server: Server, build: HeldBuild, unix: Path | None) -> None:
         self.server, self.build, self._unix = server, build, unix
 
+    def connect(self) -> socket.socket:
+        """Open a connection."""
+        connection = socket.socket(socket.AF_UNIX if self._unix else socket.AF_INET)
+        connection.connect(str(self._unix) if self._unix else (self.server.host, self.server.port))
+        return connection
+
     def call(self) -> Call:
         """Ask for a deploy, and wait for the first line."""
-        address = str(self._unix) if self._unix else (self.server.host, self.server.port)
-        connection = socket.socket(socket.AF_UNIX if self._unix else socket.AF_INET)
-        connection.connect(address)
+        connection = self.connect()
         connection.sendall(_REQUEST)
         each = Call(connection)
         gather([each], until=first_line)
@@ -69,3 +73,12 @@ def test_a_caller_who_has_nothing_more_to_say_and_then_hangs_up_is_let_go_too(do
     other.close()
     wait_for(lambda: doors.server.descriptors() <= before, "the end of both connections")
     doors.build.release()
+
+
+def test_a_caller_who_hangs_up_in_the_middle_of_a_body_is_no_fault_of_ours(doors: Doors) -> None:
+    connection = doors.connect()
+    connection.sendall(b"POST /deploy HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nhalf")
+    connection.close()
+    wait_for(lambda: "hung up before the request was whole" in doors.server.said(), "a word of it")
+    assert "fault of govma-console" not in doors.server.said()
+    assert doors.server.runs.ids() == []
