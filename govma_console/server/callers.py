@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import grp
 import pwd
+import select
 import socket
 import struct
 from contextlib import suppress
@@ -50,6 +51,14 @@ class Peer:
         if self.uid is not None or self.remote is None or self.local is None or not self.loopback:
             return self
         return dataclasses.replace(self, uid=owner_of(self.remote, self.local))
+
+    def holds(self, connection: socket.socket) -> bool:
+        """Tell whether somebody still has the far end of a connection that brings no more; False if nobody can tell."""
+        if self.remote is None:
+            poll = select.poll()
+            poll.register(connection, 0)
+            return not poll.poll(0)
+        return self.loopback and self.local is not None and owner_of(self.remote, self.local) is not None
 
     def in_group(self, name: str) -> bool:
         """Tell whether the user of a unix socket is in a group of that name."""

@@ -7,7 +7,7 @@ import logging
 import traceback
 from contextlib import suppress
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from govma_console.server.answers import Refusal, answer
@@ -54,6 +54,8 @@ class Front:
             if refused.status == 413:
                 await _discard(scope, receive)
             await answer(Request(scope), refused)(scope, receive, sending)
+        except ClientDisconnect:
+            log.info("%s hung up before the request was whole.", scope[PEER].key)
         except Exception:
             log.error("A fault of govma-console in an answer; please report it.\n%s", traceback.format_exc())
             if not started:

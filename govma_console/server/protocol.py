@@ -14,6 +14,8 @@ HEAD_SECONDS = 10.0
 """Seconds in which a request's head must be there, from the connection's begin or the request's first byte."""
 LAST_HEAD_SECONDS = 1.0
 """Seconds in which it must be there on a connection that was new when the server began to stop."""
+LOOK_SECONDS = 1.0
+"""Seconds between two looks whether a caller who has nothing more to say is still there."""
 HEAD_BYTES = 1 << 16
 """Bytes that a client may send without completing a request's head, beside those of the last read (256 KiB)."""
 PEER = "govma.peer"
@@ -29,6 +31,7 @@ class Connection(HttpToolsProtocol):
     """A connection of the server."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _look: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _in_body = False
     _last = False
@@ -46,9 +49,25 @@ class Connection(HttpToolsProtocol):
             transport.abort()
         self._expect_head()
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request; but not the whole one before it, which is on its way already."""
+        if self._in_body or self.cycle is None or self.cycle.response_complete:
+            super().send_400_response(msg)
+        else:
+            self.cycle.keep_alive = False
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Go on with an answer when the caller only has no more to say, as `nc -N`; one who is gone looks the same."""
+        if self.cycle is None or self.cycle.response_complete:
+            return False
+        self.cycle.keep_alive = False
+        return self._is_held()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of a connection."""
         self._head_is_there()
+        if self._look is not None:
+            self._look.cancel()
         super().connection_lost(exc)
 
     @property
@@ -97,6 +116,17 @@ class Connection(HttpToolsProtocol):
         """Take the end of a request."""
         self._head_bytes, self._in_body = 0, False
         super().on_message_complete()
+
+    def _is_held(self) -> bool:
+        held = self._peer.holds(self.transport.get_extra_info("socket"))
+        if held:
+            # The kernel does not say when the caller goes after all.
+            self._look = self.loop.call_later(LOOK_SECONDS, self._look_again)
+        return held
+
+    def _look_again(self) -> None:
+        if not self._is_held():
+            self.transport.abort()
 
     def _send_until_close(self) -> None:
         """Let the response end with the connection: HTTP/1.0 knows no chunks."""

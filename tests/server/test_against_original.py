@@ -113,10 +113,13 @@ def test_a_request_is_answered_as_by_the_original_unless_a_difference_is_meant(s
         assert found[0] == found[1]
 
 
-def test_lines_come_while_the_command_goes_on_as_from_the_original(servers: Pair) -> None:
+@pytest.mark.parametrize("half_closed", [False, True], ids=["open", "half closed"])
+def test_the_log_is_sent_to_its_end_as_by_the_original(servers: Pair, half_closed: bool) -> None:
     for server in (servers.ours, servers.original):
         with socket.create_connection((server.host, server.port), timeout=60) as connection:
             connection.sendall(ask("GET /deploy HTTP/1.1", "Connection: close"))
+            if half_closed:
+                connection.shutdown(socket.SHUT_WR)
             with connection.makefile("rb") as stream:
                 text = stream.read()
         head, _, body = text.partition(b"\r\n\r\n")

@@ -1,0 +1,84 @@
+"""Callers who close the side on which they have no more to say get the whole log; those who are gone are let go."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.calls import Call, gather
+from tests.support.crowds import HeldBuild, first_line
+from tests.support.server import Server
+from tests.support.waiting import wait_for
+
+_REQUEST = b"GET /deploy HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+
+class Doors:
+    """A server with a build that waits, asked by TCP or by its unix socket."""
+
+    def __init__(self, server: Server, build: HeldBuild, unix: Path | None) -> None:
+        self.server, self.build, self._unix = server, build, unix
+
+    def connect(self) -> socket.socket:
+        """Open a connection."""
+        connection = socket.socket(socket.AF_UNIX if self._unix else socket.AF_INET)
+        connection.connect(str(self._unix) if self._unix else (self.server.host, self.server.port))
+        return connection
+
+    def call(self) -> Call:
+        """Ask for a deploy, and wait for the first line."""
+        connection = self.connect()
+        connection.sendall(_REQUEST)
+        each = Call(connection)
+        gather([each], until=first_line)
+        return each
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def doors(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Doors]:
+    build = HeldBuild(tmp_path, 10)
+    # The name of a unix socket may have 107 bytes.
+    unix = Path(f"/tmp/govma-test-{os.getpid()}.sock") if request.param == "unix" else None
+    with Server(build.site, unix_socket=str(unix or "")) as server:
+        yield Doors(server, build, unix)
+
+
+def test_a_caller_who_has_nothing_more_to_say_gets_the_whole_log(doors: Doors) -> None:
+    each = doors.call()
+    each.socket.shutdown(socket.SHUT_WR)
+    doors.build.release()
+    gather([each])
+    assert doors.build.told_whole(each)
+
+
+def test_a_caller_who_hangs_up_is_let_go_while_the_run_says_nothing(doors: Doors) -> None:
+    before = doors.server.descriptors()
+    each = doors.call()
+    each.close()
+    wait_for(lambda: doors.server.descriptors() <= before, "the end of the connection")
+    doors.build.release()
+
+
+def test_a_caller_who_has_nothing_more_to_say_and_then_hangs_up_is_let_go_too(doors: Doors) -> None:
+    before = doors.server.descriptors()
+    each, other = doors.call(), doors.call()
+    each.socket.shutdown(socket.SHUT_WR)
+    # Answered after that end of what was said was there: it has been taken note of.
+    assert doors.server.get("/healthz").status == 200
+    each.close()
+    other.close()
+    wait_for(lambda: doors.server.descriptors() <= before, "the end of both connections")
+    doors.build.release()
+
+
+def test_a_caller_who_hangs_up_in_the_middle_of_a_body_is_no_fault_of_ours(doors: Doors) -> None:
+    connection = doors.connect()
+    connection.sendall(b"POST /deploy HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nhalf")
+    connection.close()
+    wait_for(lambda: "hung up before the request was whole" in doors.server.said(), "a word of it")
+    assert "fault of govma-console" not in doors.server.said()
+    assert doors.server.runs.ids() == []
