@@ -77,7 +77,7 @@ def test_restarts_lose_no_caller(service: Service) -> None:
     """Guards the moments of the hand-over: connections that were accepted but not answered yet, above all."""
     begin(service, requests_per_minute=1_000_000)
     service.systemctl("start", NAME)
-    asked = [("/healthz", "ok")] * 3 + [("/deploy", "ok, exit code 0")] * 2
+    asked = [("/readyz", "ready")] * 3 + [("/deploy", "ok, exit code 0")] * 2
     callers = [service.machine.start("sh", "-c", CALLS, "sh", f"{URL}{path}", end) for path, end in asked]
     try:
         for _ in range(4):
