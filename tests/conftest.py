@@ -18,8 +18,8 @@ from tests.support.node_image import node_image
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 # Seconds for a test that may have to wait until an image is made.
-PATIENCE = {"docker_engine": 300, "busybox_image": 300, "node_image": 900}
-MARKS = {"docker_engine": "docker", "busybox_image": "docker", "node_image": "node"}
+PATIENCE = {"docker_engine": 300, "busybox_image": 300, "node_image": 900, "systemd_image": 600}
+MARKS = {"docker_engine": "docker", "busybox_image": "docker", "node_image": "node", "systemd_image": "docker"}
 
 
 # Started in the background by a script, this process ignores Ctrl-C, and so would every command that it starts.

@@ -12,6 +12,8 @@ _SOCKET = "/run/systemd/journal/socket"
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 _LONGEST = 16 << 10
 """Bytes of a message, well below what a datagram holds."""
+_PATIENCE = 0.5
+"""Seconds that a record waits for the journal, which takes few at a time; not again while it does not answer."""
 
 
 class JournalHandler(logging.Handler):
@@ -21,10 +23,10 @@ class JournalHandler(logging.Handler):
         super().__init__()
         self._identifier = identifier
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._socket.setblocking(False)
+        self._socket.settimeout(_PATIENCE)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send one record; one that cannot be sent is lost, the server goes on."""
+        """Send one record; one that cannot be sent goes to standard error, without its fields."""
         fields = {
             "MESSAGE": self.format(record),
             "PRIORITY": str(_PRIORITIES.get(record.levelno, 6)),
@@ -36,7 +38,15 @@ class JournalHandler(logging.Handler):
         try:
             self._socket.sendto(b"".join(_field(*field) for field in fields.items()), _SOCKET)
         except OSError:
-            print(fields["MESSAGE"], file=sys.stderr)
+            self._socket.settimeout(0)
+            print(f"<{fields['PRIORITY']}>{fields['MESSAGE']}", file=sys.stderr)
+        else:
+            self._socket.settimeout(_PATIENCE)
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._socket.close()
+        super().close()
 
 
 class _Plain(logging.Formatter):

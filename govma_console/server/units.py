@@ -58,8 +58,7 @@ Description=govma-console: its sockets, open also while it restarts
 {streams}
 Backlog=1024
 SocketMode={mode}
-{group}NoDelay=yes
-
+{group}
 [Install]
 WantedBy=sockets.target
 """

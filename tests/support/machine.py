@@ -91,6 +91,8 @@ def machine_of(engine: Engine, image: str) -> Iterator[Machine]:
             image,
             detach=True,
             network_mode="none",
+            # With /sys/fs/cgroup as it is outside, the names in there must be those from outside, too.
+            cgroupns="host",
             cap_add=["SYS_ADMIN"],
             security_opt=["seccomp=unconfined", "apparmor=unconfined"],
             tmpfs=_TMPFS,

@@ -126,6 +126,7 @@ def fresh_service(machine: Machine) -> Iterator[Service]:
         yield service
     finally:
         machine.run("touch", GATE)
-        machine.run("systemctl", "disable", "--now", SOCKET, NAME)
+        machine.run("systemctl", "stop", SOCKET, NAME)
+        machine.run("systemctl", "disable", SOCKET, NAME)
         machine.run("systemctl", "reset-failed")
         machine.shell(f"rm -rf {GATE} {_DROP_IN} /etc/systemd/system/govma-console.* {STATE}; systemctl daemon-reload")

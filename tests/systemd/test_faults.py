@@ -17,10 +17,10 @@ def wait_for_another_server(service: Service, former: str) -> None:
 
 
 def test_a_server_that_hangs_is_replaced(service: Service) -> None:
-    service.install()
+    service.begin()
     assert service.show("WatchdogUSec") == "1min"
     service.install(drop_in=f"WatchdogSec=2\n{QUICKLY}")
-    service.systemctl("start", NAME)
+    service.systemctl("restart", NAME)
     first = service.show("WatchdogTimestampMonotonic")
     wait_for(lambda: service.show("WatchdogTimestampMonotonic") != first, "a sign of life")
     assert service.show("NRestarts") == "0"

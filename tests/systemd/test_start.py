@@ -62,8 +62,10 @@ def test_the_journal_knows_priorities_and_the_run_of_each_line(service: Service)
     assert {entry["_SYSTEMD_UNIT"] for entry in entries} == {NAME}
     assert {entry["SYSLOG_IDENTIFIER"] for entry in entries} == {"govma-console"}
     said = {entry["MESSAGE"]: entry["PRIORITY"] for entry in entries}
+    stages = [text.removeprefix("stage ") for text in said if text.startswith("stage ")]
+    assert stages == ["preflight", "source", "workdir", "assets"]
     assert said["stage assets"] == INFORMATIONAL
-    assert said[entries[0]["MESSAGE"]] == INFORMATIONAL
+    assert entries[0]["MESSAGE"].startswith("deploy, asked for by root")
     assert [priority for text, priority in said.items() if text.startswith("failed: ")] == [ERROR]
 
 
