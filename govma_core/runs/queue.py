@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from govma_core.errors import BusyError, UsageError
+from govma_core.errors import BusyError, GovmaError, UsageError
 from govma_core.runs.launch import write_down
 from govma_core.runs.record import RunRecord, RunStore
 from govma_core.runs.requester import Requester
@@ -76,7 +76,10 @@ def admit(
 @contextmanager
 def _admissions(state_dir: Path) -> Iterator[None]:
     """Admit one request at a time, whichever process it came to."""
-    fd = os.open(state_dir / "queue.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fd = os.open(state_dir / "queue.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise GovmaError(f"state_dir ({state_dir}) cannot be used: {error.strerror}. Look what became of it.") from None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from govma_core.errors import BusyError, RunCancelled, UsageError
+from govma_core.errors import BusyError, GovmaError, RunCancelled, UsageError
 from govma_core.events import Event, LogLine
 from govma_core.process import ProcessId
 from govma_core.reporting import Cancellation, Reporter
@@ -130,6 +131,12 @@ def test_a_key_gives_the_same_run_again_also_when_it_has_ended(queue: Queue) -> 
     assert queue.ask(key="l").record.id != first.record.id
     with pytest.raises(UsageError, match=first.record.id):
         queue.ask(key="k", ref="v1")
+
+
+def test_a_state_dir_that_is_gone_is_a_sentence(queue: Queue) -> None:
+    shutil.rmtree(queue.store.state_dir)
+    with pytest.raises(GovmaError, match="state_dir .* cannot be used: No such file"):
+        queue.ask()
 
 
 def test_requests_at_the_same_moment_are_admitted_one_after_the_other(queue: Queue) -> None:
