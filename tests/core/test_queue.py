@@ -135,7 +135,7 @@ def test_a_key_gives_the_same_run_again_also_when_it_has_ended(queue: Queue) -> 
 
 def test_a_state_dir_that_is_gone_is_a_sentence(queue: Queue) -> None:
     shutil.rmtree(queue.store.state_dir)
-    with pytest.raises(GovmaError, match="state_dir .* cannot be used: No such file"):
+    with pytest.raises(GovmaError, match=r"state_dir .* cannot be used: No such file"):
         queue.ask()
 
 
