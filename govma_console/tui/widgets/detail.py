@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 
 from textual.containers import VerticalScroll
@@ -88,7 +89,8 @@ def _digests(manifest: Manifest) -> dict[str, str]:
         "env file": manifest.env_sha256,
         "builder": manifest.builder_id.removeprefix("sha256:"),
     }
-    return {name: digest for name, digest in found.items() if digest}
+    # A local builder has no image, and is told of by what it is.
+    return {name: digest for name, digest in found.items() if re.fullmatch("[0-9a-f]{12,}", digest)}
 
 
 def _field(name: str, text: str, width: int) -> list[Content]:
