@@ -22,8 +22,9 @@ PATIENCE = {"docker_engine": 300, "busybox_image": 300, "node_image": 900, "syst
 MARKS = {"docker_engine": "docker", "busybox_image": "docker", "node_image": "node", "systemd_image": "docker"}
 
 
-# Started in the background by a script, this process ignores Ctrl-C, and so would every command that it starts.
+# Started in the background, or with nohup, this process ignores these, and so would every command that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

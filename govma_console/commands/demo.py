@@ -71,6 +71,7 @@ def _say_what_next(folder: Path, site: SampleSite) -> None:
     command = Path(sys.argv[0]).absolute()
     shown = shlex.quote(str(command)) if command.name.startswith("govma") and command.exists() else "govma-console"
     warn(f"\nThe sample site is in {folder}. (portal/logo.svg was replaced by a person there, and is kept.) Try:")
-    for words in ("status", "rollback", "pending", "log"):
-        warn(f"  {shown} --config {shlex.quote(str(site.config_file))} {words}")
+    for words in ("", " status", " rollback", " pending", " log"):
+        said = "" if words else "   (the console)"
+        warn(f"  {shown} --config {shlex.quote(str(site.config_file))}{words}{said}")
     warn(f"Remove it: {shown} demo --remove {shlex.quote(str(folder))}")

@@ -135,6 +135,8 @@ def key_name(key: str) -> str:
         return signs[key]
     if key.startswith("ctrl+"):
         return f"Ctrl+{key[5:].upper()}"
+    if key.startswith("shift+"):
+        return f"Shift+{key_name(key[6:])}"
     return key.upper() if len(key) > 1 else key
 
 

@@ -57,6 +57,10 @@ class RunProgress:
         return f"{done:,} of {total:,} {unit}" if total else f"{done:,} {unit}"
 
 
+_MUCH_LONGER = 2.0
+_LONG = 60.0
+
+
 def usual_seconds(runs: Iterable[RunRecord], like: RunRecord) -> float | None:
     """Give how long a run like this one takes, by the last ones that ended well; None while that is not known."""
     taken = [
@@ -73,5 +77,6 @@ def remaining(run: RunRecord, usual: float | None, now: float) -> str:
         return ""
     left = run.started + usual - now
     if left < 0:
-        return f"longer than usual ({duration(usual)})"
+        # Only what is out of all proportion: a deploy may have assets to build where the last ones had none.
+        return f"longer than usual ({duration(usual)})" if -left > max(usual * _MUCH_LONGER, _LONG) else ""
     return f"about {duration(max(1.0, round(left)))} left"

@@ -116,7 +116,7 @@ def carry_out(context: Context, found: PrunePlan) -> Removed:
     if not done.names:
         (first, why), *_ = done.spared.items()
         raise GovmaError(f"None of {len(done.spared)} versions could be removed. {first}: {why}.")
-    context.reporter.info(f"{done.sentence()} ({done.account} and {done.freed} bytes)")
+    context.reporter.info(f"{done.sentence()} ({done.account} bytes)")
     return done
 
 

@@ -86,7 +86,7 @@ def _read_file(path: Path, problems: list[str]) -> dict[str, Any]:
         problems.append(f"The settings file {path} is not valid TOML: {error}.")
         return {}
     for name in data.keys() - KEYS.keys():
-        near = difflib.get_close_matches(name, KEYS, n=1, cutoff=0.4)
+        near = difflib.get_close_matches(name, KEYS, n=1, cutoff=0.6)
         hint = f" Did you mean {near[0]}?" if near else " `govma-console config` lists those there are."
         problems.append(f"{path}: there is no setting {name!r}.{hint}")
     return {name: raw for name, raw in data.items() if name in KEYS}

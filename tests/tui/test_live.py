@@ -77,7 +77,7 @@ def test_a_killed_runner_is_shown_as_interrupted(past: Site) -> None:
         os.kill(record.pid, 9)
         await app.sees("deploy interrupted")
         await app.sees("✗ assets")
-        assert "idle" in app.text()
+        assert "last: deploy interrupted" in app.text()
         await app.press("1")
         assert app.main.situation.snapshot.active is None
 

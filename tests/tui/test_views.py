@@ -160,7 +160,7 @@ def test_search_select_copy_and_save(past: Site, tmp_path: Path, monkeypatch: py
         await app.press("N", "N")
         await app.until(lambda: app.log.cursor == 300, "the match before")
         await app.press("v", "up", "y")
-        await app.until(lambda: any("2 lines copied" in note for note in app.notes), "the copy")
+        await app.until(lambda: any("2 lines sent" in note for note in app.notes), "the copy")
         assert app.app.clipboard.count("\n") == 1
         await app.press("t", "w")
         assert app.log.timestamps

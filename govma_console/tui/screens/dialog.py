@@ -17,6 +17,7 @@ from textual.widgets import Button, Static
 from govma_core.errors import GovmaError
 
 T = TypeVar("T")
+_KEYS = "   Tab next  Enter press  Esc leave"
 Result = dict[str, Any] | None
 """Arguments of what is to be done; None when nothing is."""
 
@@ -39,12 +40,13 @@ class Dialog(ModalScreen[Result]):
 
     heading = ""
     verb = "OK"
+    leave = "Cancel"
     danger = False
 
     def compose(self) -> ComposeResult:
         """Make the parts."""
         with Vertical(id="dialog"):
-            yield Static(Content(self.heading), id="dialog-title")
+            yield Static(Content.assemble(self.heading, (_KEYS, "not bold $muted")), id="dialog-title")
             with VerticalScroll(id="dialog-body", can_focus=False):
                 yield Static("", id="dialog-text")
             options = self.options()
@@ -52,7 +54,7 @@ class Dialog(ModalScreen[Result]):
             self._beside = 6 + sum(1 + option.styles.margin.height for option in options) + 2 * bool(options)
             yield from options
             with Horizontal(id="dialog-buttons"):
-                yield Button("Cancel", id="leave", compact=True)
+                yield Button(self.leave, id="leave", compact=True)
                 yield Button(self.verb, id="do", variant="error" if self.danger else "primary", compact=True)
 
     def options(self) -> list[Widget]:

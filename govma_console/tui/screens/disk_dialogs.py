@@ -169,6 +169,8 @@ class PruneDialog(_Asking):
             self._look()
         elif self._confirmed:
             self.dismiss(self.result())
+        else:
+            self.notify(f"To remove them, type exactly: {self.word}", severity="warning", markup=False)
 
     def result(self) -> Result:
         """Give the arguments of the operation: the policy, and the very versions that were shown."""

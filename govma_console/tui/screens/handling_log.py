@@ -178,7 +178,8 @@ class LogHandling:
             text, count = found
             self._screen.app.copy_to_clipboard(text)
             cut = " (the first ones; save the log for more)" if count < last - first + 1 else ""
-            self._screen.notify(f"{formats.count(count, 'line')} copied{cut}.", markup=False)
+            sent = f"{formats.count(count, 'line')} sent to the terminal's clipboard{cut}."
+            self._screen.notify(sent, markup=False)
             if pane.view.mark is not None:
                 pane.view.select()
 

@@ -49,7 +49,6 @@ class DeployDialog(Dialog):
         event.stop()
         self._ref = event.value.strip() or None
         self._look()
-        self.query_one("#leave").focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Not what the plan is about any more: Enter looks again."""
@@ -66,6 +65,8 @@ class DeployDialog(Dialog):
 
     def _show(self, plan: DeployPlan) -> None:
         self._plan = plan
+        if self.query_one("#ref").has_focus:
+            self.query_one("#leave").focus()
         target = plan.target
         lines = [
             Content.assemble("Builds ", (target.short, "bold $text-accent"), f" {target.subject} ({target.author})"),
@@ -162,7 +163,8 @@ class CancelDialog(Dialog):
     """Ask a run to stop."""
 
     heading = "Cancel the run"
-    verb = "Ask it to stop"
+    verb = "Stop the run"
+    leave = "Let it run"
     danger = True
 
     def __init__(self, run: RunRecord, stage: str) -> None:

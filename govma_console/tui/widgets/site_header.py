@@ -79,6 +79,9 @@ class SiteHeader(Widget):
     def _age(self) -> tuple[Part, ...]:
         now = self.snapshot
         lived = now.promotions[-1] if now.promotions and now.promotions[-1].version == now.pointer.version else None
+        if lived is None and now.promotions and now.current:
+            # The history ends with another one: what its time would tell is when it was made.
+            return (("$text-warning", "set by hand"),)
         since = lived.at if lived else (now.current.made if now.current else 0.0)
         return (("", formats.ago(since, time.time())),) if since else ()
 
@@ -101,6 +104,10 @@ class SiteHeader(Widget):
     def _what_runs(self) -> tuple[Part, ...]:
         if self.running:
             return (("bold $text-accent", f"● {self.running}"),)
+        last = next(iter(self.snapshot.runs), None)
+        if last is not None and last.state in ("failed", "interrupted"):
+            when = formats.ago(last.finished or last.created, time.time())
+            return (("bold $text-error", f"last: {last.operation} {last.state}, {when}"),)
         return (("$muted", "idle"),) if self.snapshot.at else ()
 
 
