@@ -186,3 +186,21 @@ def test_what_is_copied_is_bounded_and_can_be_encoded() -> None:
     text, count = _for_clipboard(["x" * 60_000, "caf\udce9", "y" * 60_000])
     assert count == 2
     assert text.encode().endswith(b"caf?")
+
+
+def test_a_hold_is_a_banner_that_no_width_and_no_missing_colour_hides(
+    past: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    why = "Deploys are held by ana since 14:02: the election pages stay as they are until Monday."
+
+    async def scenario(app: Driven) -> None:
+        before = app.main.query_one("#header").size.height
+        app.main.take_snapshot(dataclasses.replace(app.main.snapshot, hold=why))
+        for width in (80, 160):
+            await app.pilot.resize_terminal(width, 24)
+            await app.sees("Deploys are held by ana")
+            assert why in " ".join(" ".join(line.split()) for line in app.text().splitlines()[:5]).replace("⏸ ", "")
+        assert app.main.query_one("#header").size.height > before
+
+    drive(past.settings, scenario)
