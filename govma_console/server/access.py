@@ -8,6 +8,7 @@ from govma_console.server.answers import Refusal
 from govma_console.server.protocol import PEER
 from govma_console.server.site import Caller, Site
 
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 CHALLENGE = {"www-authenticate": "Bearer"}
 
 
@@ -20,20 +21,25 @@ def site_of(request: Request) -> Site:
 def caller_of(request: Request) -> Caller:
     """Give who sent a request; refused when it comes with a token that is nobody's."""
     values = request.headers.getlist("authorization")
+    forwarded = any(name in request.headers for name in _FORWARDED)
     if not values:
-        return Caller(request.scope[PEER])
+        return Caller(request.scope[PEER], forwarded=forwarded)
     scheme, _, token = values[0].partition(" ")
     name = site_of(request).tokens.name_of(token.strip()) if scheme.lower() == "bearer" and len(values) == 1 else ""
     if not name:
         raise Refusal(401, "The token of this request is not in token_file.", headers=CHALLENGE)
-    return Caller(request.scope[PEER], name)
+    return Caller(request.scope[PEER], name, forwarded)
 
 
 def reader(request: Request) -> Caller:
     """Give who sent a request that reads, or deploys the configured branch; refused when it comes from elsewhere."""
     caller = caller_of(request)
     if not site_of(request).may_deploy(caller):
-        raise Refusal(401, "From another machine this takes a token (`govma-console token NAME`).", headers=CHALLENGE)
+        raise Refusal(
+            401,
+            "From another machine, or through a proxy, this takes a token (`govma-console token NAME`).",
+            headers=CHALLENGE,
+        )
     return caller
 
 

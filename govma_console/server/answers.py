@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
@@ -12,7 +13,6 @@ from govma_core.errors import BusyError, ConfigurationError, ExitCode, GovmaErro
 from govma_core.runs.queue import QueueFullError
 
 RETRY_SECONDS = 30
-_STATUSES = {ExitCode.USAGE: 422, ExitCode.BUSY: 409, ExitCode.REFUSED: 403}
 
 
 class Refusal(Exception):
@@ -40,7 +40,7 @@ def of_error(error: GovmaError) -> Refusal:
         case ConfigurationError() | PreflightError():
             return Refusal(503, str(error), retry=RETRY_SECONDS)
         case _:
-            status = _STATUSES.get(error.exit_code, 503)
+            status = 403 if error.exit_code == ExitCode.REFUSED else 503
             return Refusal(status, str(error), retry=RETRY_SECONDS if status == 503 else 0)
 
 
@@ -48,8 +48,20 @@ def answer(request: Request, refusal: Refusal) -> Response:
     """Give the answer that tells it."""
     sentence = str(refusal)
     if request.url.path.startswith("/api/"):
-        return JSONResponse({"error": sentence}, refusal.status, refusal.headers)
-    return PlainTextResponse(f"{sentence}\n" if sentence else "", refusal.status, refusal.headers)
+        return Json({"error": sentence}, refusal.status, refusal.headers)
+    return PlainTextResponse(_utf8(f"{sentence}\n") if sentence else "", refusal.status, refusal.headers)
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
+
+
+class Json(JSONResponse):
+    """JSON in ASCII: names on the disk need not be UTF-8, nor may an answer fail for it."""
+
+    def render(self, content: object) -> bytes:
+        """Give the body."""
+        return json.dumps(content, separators=(",", ":")).encode()
 
 
 async def on_refusal(request: Request, error: Exception) -> Response:

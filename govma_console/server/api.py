@@ -6,13 +6,13 @@ import asyncio
 import hashlib
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from govma_console import reports
 from govma_console.server.access import caller_of, changer, reader, site_of
-from govma_console.server.answers import Refusal
+from govma_console.server.answers import Json, Refusal
 from govma_console.server.deploy import DEFAULTS
 from govma_console.server.openapi import document
 from govma_console.server.streams import PLAIN, RunStream, require_stream
@@ -27,14 +27,14 @@ _MOST_RUNS = 1000
 async def versions(request: Request) -> Response:
     """List the versions, the latest first."""
     reader(request)
-    return JSONResponse(await asyncio.to_thread(reports.versions, site_of(request).settings))
+    return Json(await asyncio.to_thread(reports.versions, site_of(request).settings))
 
 
 async def status(request: Request) -> Response:
     """Tell what is live, what runs, what waits, and what the last run came to."""
     reader(request)
     found = await asyncio.to_thread(reports.status, site_of(request).settings)
-    return JSONResponse(found.plain())
+    return Json(found.plain())
 
 
 async def usage(request: Request) -> Response:
@@ -52,13 +52,13 @@ async def list_runs(request: Request) -> Response:
     """List the runs, the latest first."""
     reader(request)
     most = _number(request, "limit", 50, _MOST_RUNS)
-    return JSONResponse({"runs": await asyncio.to_thread(reports.runs, site_of(request).store, most)})
+    return Json({"runs": await asyncio.to_thread(reports.runs, site_of(request).store, most)})
 
 
 async def show_run(request: Request) -> Response:
     """Give one run."""
     reader(request)
-    return JSONResponse(reports.run(_run(request)))
+    return Json(reports.run(_run(request)))
 
 
 async def run_log(request: Request) -> ASGIApp:
@@ -107,7 +107,7 @@ async def start_run(request: Request) -> Response:
     record = admission.record
     headers = {"location": f"/api/v1/runs/{record.id}", "x-run-id": record.id}
     answer = {"run": reports.run(record), "waits_for": admission.behind.id if admission.behind else None}
-    return JSONResponse(answer, 202, headers)
+    return Json(answer, 202, headers)
 
 
 async def cancel_run(request: Request) -> Response:
@@ -121,12 +121,12 @@ async def cancel_run(request: Request) -> Response:
     except RefusedError as error:
         # It has ended since, or does not start at all.
         raise Refusal(409, str(error)) from None
-    return JSONResponse(reports.run(record), 202)
+    return Json(reports.run(record), 202)
 
 
 async def openapi(request: Request) -> Response:
     """Give the description of this API."""
-    return JSONResponse(document())
+    return Json(document())
 
 
 def _run(request: Request) -> RunRecord:

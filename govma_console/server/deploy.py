@@ -7,7 +7,7 @@ from starlette.types import ASGIApp
 
 from govma_console.server.access import reader, site_of
 from govma_console.server.answers import Refusal, of_error
-from govma_console.server.streams import PLAIN, RunStream, require_stream
+from govma_console.server.streams import PLAIN, Listener, RunStream, require_stream
 from govma_core.errors import GovmaError
 from govma_core.events import RunFinished
 from govma_core.runs.queue import Admission
@@ -37,7 +37,8 @@ async def deploy(request: Request) -> ASGIApp:
     status = 200
     if options.get("wait") == "1":
         with site.streams.one():
-            end = await site.feeds.end(run_id)
+            async with Listener(request.receive) as listener:
+                end = await site.feeds.end(run_id, listener.wake, lambda: listener.gone)
         status = 200 if end.result == "ok" else 500
     aborts = options.get("on_fail") == "abort"
     return RunStream(

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 
 from asyncinotify import Inotify, Mask, Watch
@@ -152,6 +152,8 @@ class Feeds:
                 yield block
                 if block.finished:
                     return
+                # Whoever catches up with a long log lets others have their turn.
+                await asyncio.sleep(0)
                 if block.behind == offset:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(_LOOK):
@@ -160,15 +162,14 @@ class Feeds:
         finally:
             self._leave(feed, wake)
 
-    async def end(self, run_id: str) -> RunFinished:
-        """Wait for the end of a run."""
-        wake = asyncio.Event()
+    async def end(self, run_id: str, wake: asyncio.Event, gone: Callable[[], bool]) -> RunFinished:
+        """Wait for the end of a run, or until nobody waits for it any more: then what it is at now."""
         feed = self._enter(run_id, wake)
         try:
             while True:
                 wake.clear()
                 record = feed.record()
-                if record.ended:
+                if record.ended or gone():
                     return _made_up(record)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK):

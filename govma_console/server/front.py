@@ -66,13 +66,15 @@ class Front:
         if scope["http_version"] not in ("1.0", "1.1"):
             raise Refusal(505, "HTTP/1.1 and HTTP/1.0 are spoken here.", headers=CLOSE)
         peer: Peer = scope[PEER]
+        # First: whoever is refused is told of in the log, which must not be flooded either.
+        wait = self._site.rate.wait(peer.key)
+        if wait:
+            sentence = "More requests than a caller may make in a minute (requests_per_minute)."
+            raise Refusal(429, sentence, retry=wait, headers=CLOSE)
         why = refusal(scope["headers"], scope["http_version"], None if peer.unix else self.names)
         if why:
             log.warning("Refused %s %s of %s: %s", scope["method"], _target(scope), peer.key, why)
-            raise Refusal(403, why)
-        wait = self._site.rate.wait(peer.key)
-        if wait:
-            raise Refusal(429, "More requests than a caller may make in a minute (requests_per_minute).", retry=wait)
+            raise Refusal(403, why, headers=CLOSE if scope["method"] not in _WITHOUT_BODY else None)
         headers = dict(scope["headers"])
         if headers.get(b"transfer-encoding", b"chunked").strip().lower() != b"chunked":
             # The parser finds no end of such a body, and says so only when the request is on its way already.

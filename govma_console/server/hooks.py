@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from govma_console.server.access import site_of
-from govma_console.server.answers import Refusal
+from govma_console.server.answers import Json, Refusal
 from govma_console.server.deploy import DEFAULTS
 from govma_console.server.protocol import PEER
 from govma_console.server.site import Caller
@@ -65,16 +65,16 @@ async def hook(request: Request) -> Response:
     if not sender.authentic(request, body, secret):
         raise Refusal(401, "The signature of this delivery is missing or wrong.")
     if request.headers.get(sender.event) != sender.push:
-        return JSONResponse({"ignored": "not a push"})
+        return Json({"ignored": "not a push"})
     branch = f"refs/heads/{site.settings.branch}"
     if _pushed(body) != branch:
-        return JSONResponse({"ignored": f"not a push to {branch}"})
+        return Json({"ignored": f"not a push to {branch}"})
     caller = Caller(request.scope[PEER], token=f"{request.path_params['sender']} hook")
     # Ids of deliveries are not signed: it is by its content that one is known again.
     key = hashlib.sha256(request.path_params["sender"].encode() + b"\0" + body).hexdigest()
     admission = site.admit("deploy", DEFAULTS, caller, policy=_policy(site.settings.queue), key=key)
     site.launch(admission)
-    return JSONResponse(
+    return Json(
         {"run": admission.record.id, "new": admission.fresh}, 202, {"location": f"/api/v1/runs/{admission.record.id}"}
     )
 

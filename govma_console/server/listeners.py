@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 from govma_console.server.guard import is_loopback
 from govma_console.server.systemd import handed_over
 from govma_console.server.tokens import Tokens
-from govma_core.errors import ConfigurationError
+from govma_core.errors import ConfigurationError, GovmaError
 from govma_core.settings import Settings
 from govma_core.settings.checks import split_address
 
@@ -84,7 +85,9 @@ def _tcp(settings: Settings) -> socket.socket:
         listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError as error:
-        raise ConfigurationError(f"listen_addr ({settings.listen_addr}) cannot be used: {error.strerror}.") from None
+        said = f"listen_addr ({settings.listen_addr}) cannot be used: {error.strerror}."
+        # A port that another server still holds may be free in a moment; an address that is none never is.
+        raise (GovmaError if error.errno == errno.EADDRINUSE else ConfigurationError)(said) from None
     return listener
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import signal
 import socket
@@ -29,6 +30,8 @@ _TICK = 0.5
 _SETTLING = 0.02
 _SPARE = 200
 """Connections beyond max_streams that may be open: short requests, and those that say nothing."""
+
+_TAKE_A_RESTART = ("listen_addr", "unix_socket", "unix_group", "state_dir", "allow_unauthenticated_remote")
 
 log = logging.getLogger("govma.server")
 
@@ -130,6 +133,9 @@ class _Server:
             await drain(self._site, self._notifier, self._hurry)
             await asyncio.wait([serving], timeout=FAREWELL_SECONDS)
             server.force_exit = True
+            # Who has not taken the end of its log by now would keep us for ever.
+            for connection in list(server.server_state.connections):
+                connection.transport.abort()
             await serving
         finally:
             for task in helpers:
@@ -154,10 +160,11 @@ class _Server:
         note = ""
         try:
             settings = self._load()
-            for name in ("listen_addr", "unix_socket", "state_dir"):
-                if getattr(settings, name) != getattr(self._site.settings, name):
+            kept = {name: getattr(self._site.settings, name) for name in _TAKE_A_RESTART}
+            for name, value in kept.items():
+                if getattr(settings, name) != value:
                     log.warning("%s was changed; that takes a restart.", name)
-            self._site.use(settings)
+            self._site.use(dataclasses.replace(settings, **kept))
             self._front.names = self._names()
             log.info("The settings were read again.")
         except ConfigurationError as error:

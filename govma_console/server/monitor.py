@@ -15,6 +15,8 @@ from govma_core.runs.record import RunRecord
 
 IDLE = "Waiting for requests"
 
+_RETRY_SECONDS = 5.0
+
 log = logging.getLogger("govma.runs")
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -31,10 +33,16 @@ class Monitor:
         """Follow every run that begins from now on, and those that go on; until cancelled."""
         going = [record.id for record in self._site.store.active()]
         while True:
-            for run_id in going:
-                await self._follow(run_id)
-            self._notifier.status(IDLE)
-            going = [run_id for run_id in reversed(self._site.store.ids()) if run_id > self._last]
+            try:
+                for run_id in going:
+                    await self._follow(run_id)
+                self._notifier.status(IDLE)
+                going = [run_id for run_id in reversed(self._site.store.ids()) if run_id > self._last]
+            except OSError as error:
+                # No descriptors left, a directory that is gone: what runs goes on, and is told of when it can be.
+                log.error("Runs cannot be followed: %s.", error.strerror)
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
             if going:
                 self._last = going[-1]
             else:

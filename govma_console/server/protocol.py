@@ -18,6 +18,9 @@ LOOK_SECONDS = 1.0
 """Seconds between two looks whether a caller who has nothing more to say is still there."""
 HEAD_BYTES = 1 << 16
 """Bytes that a client may send without completing a request's head, beside those of the last read (256 KiB)."""
+SPARE_CONNECTIONS = 200
+MOST_PIPELINED = 8
+"""Requests that may wait on a connection for the one before."""
 PEER = "govma.peer"
 """Key of the scope that holds the Peer."""
 UNCHUNKED = "govma.unchunked"
@@ -40,6 +43,10 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a new connection."""
         super().connection_made(transport)
+        if len(self.connections) > (self.config.limit_concurrency or 0) + SPARE_CONNECTIONS:
+            # Those beyond the limit get an answer; those beyond this not even that: files must be left for the runs.
+            transport.abort()
+            return
         connection: socket.socket = transport.get_extra_info("socket")
         try:
             self._peer = peer_of(connection)
@@ -64,8 +71,11 @@ class Connection(HttpToolsProtocol):
         return self._is_held()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of a connection."""
+        """Let go of a connection, with all requests that came by it."""
         self._head_is_there()
+        for cycle, _ in self.pipeline:
+            cycle.disconnected = True
+            cycle.message_event.set()
         if self._look is not None:
             self._look.cancel()
         super().connection_lost(exc)
@@ -109,6 +119,8 @@ class Connection(HttpToolsProtocol):
         self._peer = self._peer.identified()
         self.scope[PEER] = self._peer  # type: ignore[literal-required]
         super().on_headers_complete()
+        if len(self.pipeline) > MOST_PIPELINED:
+            self.transport.abort()
         if self._last:
             self.cycle.keep_alive = False
 

@@ -25,6 +25,8 @@ class Caller:
 
     peer: Peer
     token: str = ""
+    forwarded: bool = False
+    """True when a proxy says that it asks for somebody else, who may be anywhere."""
 
     def requester(self) -> Requester:
         """Give the caller as a run's record names it."""
@@ -64,7 +66,8 @@ class Site:
 
     def may_deploy(self, caller: Caller) -> bool:
         """Tell whether this caller may deploy the configured branch, and read: everybody on this machine may."""
-        return caller.peer.loopback or self.may_change(caller) or self.settings.allow_unauthenticated_remote
+        local = caller.peer.loopback and not caller.forwarded
+        return local or self.may_change(caller) or self.settings.allow_unauthenticated_remote
 
     def admit(
         self, operation: str, arguments: dict[str, Any], caller: Caller, *, policy: str, key: str = ""

@@ -56,7 +56,8 @@ class RunStream:
 
     async def _body(self, receive: Receive, send: Send) -> bool:
         skip = self.skip
-        whole = True
+        # A run whose record is removed while it is followed has no end to tell.
+        whole = not self.stay
         with self.site.streams.one():
             async with Listener(receive) as listener, aclosing(self._parts(listener)) as parts:
                 async for part, end in parts:
@@ -66,7 +67,7 @@ class RunStream:
                         await send(_body(left))
                     if listener.gone:
                         return False
-                    whole = end is None or self.ends_whole(end)
+                    whole = self.ends_whole(end) if end is not None else not self.stay
         return whole
 
     async def _parts(self, listener: Listener) -> AsyncGenerator[tuple[bytes, RunFinished | None], None]:

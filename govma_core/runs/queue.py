@@ -14,7 +14,7 @@ from govma_core.errors import BusyError, GovmaError, UsageError
 from govma_core.runs.launch import write_down
 from govma_core.runs.record import RunRecord, RunStore
 from govma_core.runs.requester import Requester
-from govma_core.settings import Settings
+from govma_core.settings import Settings, to_plain
 
 
 class QueueFullError(BusyError):
@@ -47,6 +47,7 @@ def admit(
     own, `reject` raises BusyError when another one has not ended. A request whose `key` is that of an earlier one gets
     that one's run; UsageError when it asks for something else. QueueFullError when `most_waiting` runs wait already.
     """
+    wanted = to_plain(settings)
     with _admissions(store.state_dir):
         if key:
             known = store.with_key(key)
@@ -62,7 +63,8 @@ def admit(
         behind = waiting[-1] if waiting else going
         if policy == "coalesce":
             for record in waiting:
-                same = (record.operation, record.arguments) == (operation, arguments)
+                # With other settings, such as another branch, it would be another deploy.
+                same = (record.operation, record.arguments, record.settings) == (operation, arguments, wanted)
                 if same and record.queued and record.state != "running":
                     if key:
                         store.share(record.id, key)

@@ -176,8 +176,9 @@ class RunStore:
             file.write(f"{key}\n")
 
     def with_key(self, key: str) -> RunRecord | None:
-        """Give the run that serves the request of this key."""
-        return next((record for record in self.records() if key in (record.key, *self._shared(record.id))), None)
+        """Give the run that serves the request of this key; one that was interrupted serves nobody."""
+        known = (record for record in self.records() if key in (record.key, *self._shared(record.id)))
+        return next((record for record in known if record.state != "interrupted"), None)
 
     def _shared(self, run_id: str) -> list[str]:
         try:

@@ -126,6 +126,8 @@ class Runner:
         self._store.write(self._record)
         for gone in self._store.settle():
             self._reporter.warning(f"Run {gone.id} ({gone.operation}) had been interrupted during {gone.stage or '?'}.")
+            with suppress(OSError):
+                Totals(self._store.state_dir).add_run(gone.operation, "interrupted")
         self._store.prune(self._settings.keep_runs)
         operation = self._operation()
         context = Context(self._settings, self._reporter, record.id, record.by, record.origin, started)
