@@ -6,11 +6,18 @@
     ├── PreflightError            3  something the operation needs is missing (all of it, at once)
     ├── BusyError                 4  another run holds the lock
     ├── RefusedError              5  understood, but not done, on purpose
+    │   └── HeldError             5  deploys are frozen
     ├── SourceError               1  the git checkout or its remote
+    ├── EngineError               1  the Docker engine
+    ├── CommandError              1  a program that was run on this machine
     ├── BuildError                1  the builder, or what it left
     ├── VendorError               1  a vendor tarball
     ├── UnsafeTreeError           1  something in a tree is not what it may be
-    └── PublishError              1  the versions directory or the pointer
+    ├── PublishError              1  the versions directory or the pointer
+    ├── RehearsalError            1  the candidate was tried, and is not good
+    ├── HookError                 1  a hook stopped the run
+    ├── RevertedError             1  the new version was live, and is not any more
+    └── UnprovedError             6  the version is live, but what is served is not proved or not right
 
     RunCancelled                130  not a failure: somebody asked for it
 
@@ -33,6 +40,7 @@ class ExitCode(IntEnum):
     CONFIGURATION = 3
     BUSY = 4
     REFUSED = 5
+    UNPROVED = 6
     CANCELLED = 130
 
 
@@ -76,8 +84,20 @@ class RefusedError(GovmaError):
     exit_code = ExitCode.REFUSED
 
 
+class HeldError(RefusedError):
+    """Somebody, or a rollback, has frozen deploys."""
+
+
 class SourceError(GovmaError):
     """The git checkout is not clean, not there, or its remote cannot be used."""
+
+
+class EngineError(GovmaError):
+    """The Docker engine does not answer, or does not do what it was asked for."""
+
+
+class CommandError(GovmaError):
+    """A program on this machine could not be started or ended, or failed."""
 
 
 class BuildError(GovmaError):
@@ -94,6 +114,24 @@ class UnsafeTreeError(GovmaError):
 
 class PublishError(GovmaError):
     """The versions directory or the pointer is not in a state to work with."""
+
+
+class RehearsalError(GovmaError):
+    """The candidate was tried before the switch, and did not answer as it must."""
+
+
+class HookError(GovmaError):
+    """An operator's hook failed before the switch, or could not be run."""
+
+
+class RevertedError(GovmaError):
+    """The version was switched to and did not serve as it must; the one before is live again."""
+
+
+class UnprovedError(GovmaError):
+    """The version is live, but it was not proved that it is what is served, or a check fails on it."""
+
+    exit_code = ExitCode.UNPROVED
 
 
 class RunCancelled(Exception):

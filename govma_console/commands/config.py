@@ -8,6 +8,7 @@ from govma_console.commands.settings import loaded
 from govma_console.output import print_json, print_table, warn
 from govma_core.errors import ExitCode
 from govma_core.settings import to_plain
+from govma_core.settings.model import KEYS
 from govma_core.settings.toml import toml_value
 
 
@@ -16,12 +17,12 @@ def config(given: argparse.Namespace) -> int:
     found = loaded(given)
     plain = to_plain(found.settings)
     if given.json:
-        print_json({name: {"value": value, "from": found.origins[name]} for name, value in plain.items()})
+        print_json({KEYS[name].written: {"value": value, "from": found.origins[name]} for name, value in plain.items()})
         return ExitCode.OK
     files = {origin for origin in found.origins.values() if origin.startswith("/")}
     for file in files:
         warn(f"file: {file}")
     origins = {name: "file" if origin in files else origin for name, origin in found.origins.items()}
-    rows = [(name, toml_value(value), origins[name]) for name, value in plain.items()]
+    rows = [(KEYS[name].written, toml_value(value), origins[name]) for name, value in plain.items()]
     print_table(("SETTING", "VALUE", "FROM"), rows, cut=(1,))
     return ExitCode.OK

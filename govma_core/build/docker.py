@@ -9,17 +9,15 @@ from docker.errors import ImageNotFound
 from docker.types import LogConfig, Mount
 
 from govma_core.build import node_modules
+from govma_core.build.attachment import Attachment
 from govma_core.build.builder import BuildJob
-from govma_core.build.container import Attachment, remove, throwaway
-from govma_core.build.docker_api import connected, streaming, told_as
 from govma_core.build.image import make_image
 from govma_core.build.script import BuildLog, BuildScript
-from govma_core.errors import BuildError
+from govma_core.engine.api import connected, streaming, told_as
+from govma_core.engine.throwaway import labels, remove_leftovers, throwaway
+from govma_core.errors import BuildError, EngineError
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
-
-SITE_LABEL = "govma-console.site"
-RUN_LABEL = "govma-console.run"
 
 _QUICK = 5
 _HOME = '[ -w "${HOME:-/}" ] || export HOME=/tmp'
@@ -37,22 +35,13 @@ class DockerBuilder:
         try:
             with connected(_QUICK) as client, told_as("answer"):
                 client.ping()
-        except BuildError as error:
+        except EngineError as error:
             return [str(error)]
         return []
 
     def remove_leftovers(self, reporter: Reporter) -> None:
         """Kill and remove every container that carries this site's label."""
-        with connected() as client:
-            with told_as("list its containers"):
-                found = client.containers.list(
-                    all=True, ignore_removed=True, filters={"label": f"{SITE_LABEL}={self._settings.versions_dir}"}
-                )
-            for container in found:
-                run = container.labels.get(RUN_LABEL, "?")
-                with told_as(f"remove the container {container.name}, left by run {run}"):
-                    remove(container)
-                reporter.warning(f"Removed the container {container.name}, which run {run} left behind.")
+        remove_leftovers(self._settings.versions_dir, reporter)
 
     def prepare(self, context: IO[bytes] | None, reporter: Reporter) -> str:
         """Build the builder image from the folder in `context`, or take the one that is there; give its id."""
@@ -97,7 +86,7 @@ class DockerBuilder:
         settings = self._settings
         options: dict[str, Any] = {
             "name": f"govma-build-{job.run_id}",
-            "labels": {SITE_LABEL: str(settings.versions_dir), RUN_LABEL: job.run_id},
+            "labels": labels(settings.versions_dir, job.run_id),
             "user": f"{settings.build_uid}:{settings.build_gid}",
             "working_dir": "/src",
             "mounts": [

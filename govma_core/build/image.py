@@ -11,11 +11,11 @@ from typing import IO, Any
 
 from docker import DockerClient
 
-from govma_core.build.docker_api import FAILURES, reason, streaming
-from govma_core.build.script import TICK
+from govma_core.engine.api import FAILURES, reason, streaming
 from govma_core.errors import BuildError
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
+from govma_core.shell.waiting import TICK
 from govma_core.text import LineSplitter, clean_line
 
 Message = dict[str, Any]

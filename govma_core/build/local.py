@@ -11,13 +11,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
-from govma_core.build import node_modules, reaper
+from govma_core.build import node_modules
 from govma_core.build.builder import BuildJob
-from govma_core.build.local_process import identity, running
 from govma_core.build.script import BuildLog, BuildScript
 from govma_core.errors import BuildError
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
+from govma_core.shell import reaper
+from govma_core.shell.running import identity, running
 
 _MARK = "GOVMA_BUILD_FOR"
 """Environment variable of every process of a build: the versions directory it works for."""

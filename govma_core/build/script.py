@@ -15,12 +15,6 @@ from govma_core.errors import BuildError
 from govma_core.reporting import Reporter
 from govma_core.text import LineSplitter, clean_line
 
-TICK = 0.25
-"""Seconds a builder waits for output at a time; a request from another thread is noticed that late at most."""
-
-CHUNK = 64 * 1024
-"""Bytes that are read at a time."""
-
 _SHOWN = 120
 
 

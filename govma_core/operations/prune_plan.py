@@ -10,9 +10,9 @@ from math import isfinite
 from typing import Any
 
 from govma_core.ages import age_seconds
-from govma_core.build.mounts import container_mounts
 from govma_core.disk.usage import Usage
-from govma_core.errors import BuildError, GovmaError, UsageError
+from govma_core.engine.mounts import container_mounts
+from govma_core.errors import EngineError, GovmaError, UsageError
 from govma_core.operations.accounting import account
 from govma_core.operations.context import Context
 from govma_core.versions.history import History, live_before
@@ -154,7 +154,7 @@ def _uses(context: Context, names: list[str], warnings: list[str]) -> Uses:
     uses = in_use(directory, names)
     try:
         containers = container_mounts()
-    except BuildError as error:
+    except EngineError as error:
         warnings.append(f"Which containers use a version could only be seen from their processes and mounts: {error}")
         return uses
     for container in containers:

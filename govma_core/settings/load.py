@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ def load(
             values[name] = read(KEYS[name], raw)
             origins[name] = origin
         except ValueError as error:
-            problems.append(f"{name} ({origin}): {error}.")
+            problems.append(f"{KEYS[name].written} ({origin}): {error}.")
 
     chosen = _chosen_file(environment, file)
     if chosen is not None:
@@ -85,8 +85,19 @@ def _read_file(path: Path, problems: list[str]) -> dict[str, Any]:
     except ValueError as error:
         problems.append(f"The settings file {path} is not valid TOML: {error}.")
         return {}
-    for name in data.keys() - KEYS.keys():
-        near = difflib.get_close_matches(name, KEYS, n=1, cutoff=0.6)
+    names = {key.written: name for name, key in KEYS.items()}
+    found = dict(_flat(data, {key.table for key in KEYS.values()}))
+    for written in found.keys() - names.keys():
+        near = difflib.get_close_matches(written, names, n=1, cutoff=0.6)
         hint = f" Did you mean {near[0]}?" if near else " `govma-console config` lists those there are."
-        problems.append(f"{path}: there is no setting {name!r}.{hint}")
-    return {name: raw for name, raw in data.items() if name in KEYS}
+        problems.append(f"{path}: there is no setting {written!r}.{hint}")
+    return {names[written]: raw for written, raw in found.items() if written in names}
+
+
+def _flat(data: Mapping[str, Any], tables: Collection[str]) -> Iterator[tuple[str, Any]]:
+    """Give the values by the names they are written with, those in one of our tables as `table.name`."""
+    for name, value in data.items():
+        if name in tables and isinstance(value, dict):
+            yield from ((f"{name}.{inner}", raw) for inner, raw in value.items())
+        else:
+            yield name, value

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from govma_core.settings.page_check import PageCheck
+
 
 def _setting(default: Any, doc: str, env: str | None = None, **rules: Any) -> Any:  # noqa: ANN401
     return dataclasses.field(default=default, metadata={"doc": doc, "env": env, **rules})
@@ -152,6 +154,66 @@ class Settings:
     build_gid: int = _setting(1000, "group that runs the build", low=1)
     keep_runs: int = _setting(200, "run records kept", low=1)
 
+    hooks_dir: Path | None = _setting(
+        Path("/etc/govma-console.hooks"), "directory of pre-build, pre-promote, post-promote, on-failure; empty: none"
+    )
+    hook_timeout: int = _setting(300, "seconds one hook may take", low=1)
+
+    rehearsal_image: str = _setting("", "image of the web container in which a new version is tried", table="rehearsal")
+    rehearsal_like: str = _setting(
+        "",
+        "compose service or container that the new version is tried like: image, environment, networks, mounts",
+        table="rehearsal",
+    )
+    rehearsal_command: str = _setting(
+        "", "command of this machine that tries the version in $1 instead; its exit code decides", table="rehearsal"
+    )
+    rehearsal_mount: str = _setting(
+        "/var/www/versions", "where the image looks for current-version", table="rehearsal", container_path=True
+    )
+    rehearsal_port: int = _setting(80, "port on which the container answers", low=1, table="rehearsal")
+    rehearsal_writable: tuple[str, ...] = _setting(
+        ("system/user/cache", "system/user/config", "system/user/templates"),
+        "directories of the version that may be written while it is tried, in copies thrown away after it",
+        table="rehearsal",
+        inside=True,
+    )
+    rehearsal_timeout: int = _setting(60, "seconds until the container has to answer", low=1, table="rehearsal")
+    rehearsal_checks: tuple[PageCheck, ...] = _setting((), "what it has to answer; empty: 200 at /", table="rehearsal")
+
+    activation_containers: tuple[str, ...] = _setting(
+        (), "containers that serve the site: compose services, names, or label=value", table="activation"
+    )
+    activation_reload: str = _setting(
+        "apachectl -k graceful", "command run in each of them after the switch; empty: none", table="activation"
+    )
+    activation_command: str = _setting("", "command run on this machine after the switch", table="activation")
+    activation_url: str = _setting(
+        "",
+        "where the site answers, such as http://127.0.0.1:8080; empty: each container is asked directly",
+        table="activation",
+        url=True,
+    )
+    activation_host: str = _setting("", "Host that is asked for; empty: that of the address", table="activation")
+    activation_port: int = _setting(80, "port on which the containers answer", low=1, table="activation")
+    activation_proof_path: str = _setting(
+        "",
+        "page that answers the name of its version; empty: a probe is put into html/ and removed again",
+        table="activation",
+        url_path=True,
+    )
+    activation_timeout: int = _setting(30, "seconds until the new version has to be served", low=1, table="activation")
+    activation_on_unproved: str = _setting(
+        "warn",
+        "when it is not: warn (it stays live, exit code 6) or revert",
+        one_of=("warn", "revert"),
+        table="activation",
+    )
+    activation_checks: tuple[PageCheck, ...] = _setting((), "what the site has to answer then", table="activation")
+    activation_on_failure: str = _setting(
+        "revert", "when it does not, and did before: revert or warn", one_of=("revert", "warn"), table="activation"
+    )
+
     @property
     def web_owner(self) -> tuple[int, int]:
         """Give (uid, gid) of the web server."""
@@ -188,6 +250,16 @@ class Key:
     env: str | None
     kind: str
     rules: dict[str, Any]
+
+    @property
+    def table(self) -> str:
+        """Give the table of the file in which it stands, '' for the top."""
+        return str(self.rules.get("table", ""))
+
+    @property
+    def written(self) -> str:
+        """Give the name it has in the file, with its table before a dot."""
+        return f"{self.table}.{self.name.removeprefix(f'{self.table}_')}" if self.table else self.name
 
 
 def _keys() -> dict[str, Key]:

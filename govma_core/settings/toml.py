@@ -11,11 +11,13 @@ from govma_core.settings.values import to_plain
 
 
 def toml_value(value: Any) -> str:  # noqa: ANN401
-    """Give a text, number or list of texts as TOML (basic strings are JSON's, DEL aside)."""
+    """Give a text, number, list or flat table as TOML (basic strings are JSON's, DEL aside)."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
         return "[" + ", ".join(toml_value(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {toml_value(item)}" for name, item in value.items()) + "}"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -26,9 +28,14 @@ def commented_file(chosen: Mapping[str, Any]) -> str:
         "# Settings of govma-console. A line that begins with '#' shows a default.",
         "# The environment variable named beside a setting wins over this file.",
     ]
-    for name, key in KEYS.items():
+    table = ""
+    # What stands at the top comes before the first table: sorted() keeps the order otherwise.
+    for name, key in sorted(KEYS.items(), key=lambda item: item[1].table != ""):
+        if key.table != table:
+            table = key.table
+            lines += ["", f"[{table}]"]
         variable = f" (${key.env})" if key.env else ""
         value = chosen.get(name, defaults[name])
         lines += ["", f"# {key.doc}{variable}"]
-        lines.append(f"{'' if name in chosen else '# '}{name} = {toml_value(value)}")
+        lines.append(f"{'' if name in chosen else '# '}{key.written.rpartition('.')[2]} = {toml_value(value)}")
     return "\n".join(lines) + "\n"

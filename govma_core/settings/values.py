@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from govma_core.ages import age_seconds
 from govma_core.globs import globs
 from govma_core.settings.model import KEYS, Key, Settings
+from govma_core.settings.page_check import PageCheck, read_page_check
 
 _SIZE = re.compile(r"\d+(\.\d+)?[bkmg]?", re.IGNORECASE)
 
@@ -41,7 +43,13 @@ def read_value(key: Key, raw: Any) -> Any:  # noqa: ANN401
                 raise ValueError('must be a list of texts, such as ["one", "two"]')
             if key.rules.get("globs"):
                 globs(raw)
+            for item in raw if key.rules.get("inside") else ():
+                _require_inside(item)
             return tuple(raw)
+        case "tuple[PageCheck, ...]":
+            if not isinstance(raw, list):
+                raise ValueError('must be a list of tables, such as [{path = "/", status = 200}]')
+            return tuple(read_page_check(item) for item in raw)
         case _:
             return _text(key, raw)
 
@@ -82,7 +90,28 @@ def _text(key: Key, raw: Any) -> str:  # noqa: ANN401
         age_seconds(raw)
     if key.rules.get("size") and raw and not _SIZE.fullmatch(raw):
         raise ValueError(f"{raw!r} is not a size such as 512m or 2g")
+    if key.rules.get("container_path") and (not raw.startswith("/") or raw == "/" or ".." in raw.split("/")):
+        raise ValueError(f"{raw!r} must be an absolute path in the container, and not /")
+    if key.rules.get("url_path") and raw and not raw.startswith("/"):
+        raise ValueError(f"{raw!r} must begin with /")
+    if key.rules.get("url") and raw:
+        _require_url(raw)
     return raw
+
+
+def _require_inside(item: str) -> None:
+    if not item or item.startswith("/") or {"", ".", ".."} & set(item.rstrip("/").split("/")):
+        raise ValueError(f"{item!r} must be a directory below the version, such as system/user/cache")
+
+
+def _require_url(text: str) -> None:
+    try:
+        parts = urlsplit(text)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        right = False
+    if not right or parts.path not in ("", "/") or parts.query or parts.username:
+        raise ValueError(f"{text!r} must be http:// or https://, a host and perhaps a port")
 
 
 def to_plain(settings: Settings) -> dict[str, Any]:
@@ -92,7 +121,7 @@ def to_plain(settings: Settings) -> dict[str, Any]:
         value = getattr(settings, name)
         plain[name] = str(value or "") if isinstance(value, Path | None) else value
         if isinstance(value, tuple):
-            plain[name] = list(value)
+            plain[name] = [item.plain() if isinstance(item, PageCheck) else item for item in value]
     return plain
 
 

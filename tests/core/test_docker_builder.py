@@ -18,8 +18,8 @@ import pytest
 from docker.errors import ImageNotFound
 from docker.models.containers import Container
 
-from govma_core.build.container import Frames
-from govma_core.errors import BuildError, RunCancelled
+from govma_core.build.attachment import Frames
+from govma_core.errors import BuildError, EngineError, RunCancelled
 from tests.support.builder_contract import BuilderContract
 from tests.support.builds import Place, wait_until
 from tests.support.builds import place as made_place
@@ -204,7 +204,7 @@ def test_neither_folder_nor_image_is_a_sentence(place: Place, built_image: str) 
 
 
 def test_a_build_without_its_image_is_a_sentence(place: Place, built_image: str) -> None:
-    with pytest.raises(BuildError, match=rf"Docker could not make a container of the image {built_image}"):
+    with pytest.raises(EngineError, match=rf"Docker could not make a container of the image {built_image}"):
         place.build("true")
 
 
@@ -213,7 +213,7 @@ def test_an_image_without_a_shell_is_a_sentence(place: Place, built_image: str, 
     tarfile.open(fileobj=tar, mode="w").close()
     with docker_engine.client() as client:
         client.api.import_image_from_data(tar.getvalue(), repository=built_image.partition(":")[0], tag="latest")
-    with pytest.raises(BuildError, match=r"Docker could not start the build's container: .*sh"):
+    with pytest.raises(EngineError, match=r"Docker could not start the build's container: .*sh"):
         place.build("true")
 
 
@@ -251,7 +251,7 @@ def test_an_engine_that_is_not_there_is_a_sentence(place: Place, monkeypatch: py
         lambda: place.builder.prepare(None, place.reporter),
         lambda: place.build("true"),
     ):
-        with pytest.raises(BuildError, match="Docker does not answer"):
+        with pytest.raises(EngineError, match="Docker does not answer"):
             call()
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from govma_core.build.mounts import container_mounts
-from govma_core.errors import BuildError
+from govma_core.engine.mounts import container_mounts
+from govma_core.errors import EngineError
 from govma_core.versions.in_use import in_use, linked, on_paths
 from govma_core.versions.sightings import versions_in
 from tests.support.engine import Engine
@@ -257,5 +257,5 @@ def test_no_engine_is_not_asked_and_one_that_does_not_answer_is_said(
     assert container_mounts() == []
     (tmp_path / "dead.sock").touch()
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/dead.sock")
-    with pytest.raises(BuildError, match=r"does not answer at .*dead\.sock.*\(systemctl start docker\)\.$"):
+    with pytest.raises(EngineError, match=r"does not answer at .*dead\.sock.*\(systemctl start docker\)\.$"):
         container_mounts()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from govma_core.build import reaper
 from govma_core.errors import BuildError
+from govma_core.shell import reaper
 from tests.support.builder_contract import BuilderContract
 from tests.support.builds import Place, alive, wait_until
 from tests.support.builds import place as made_place

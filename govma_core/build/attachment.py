@@ -1,47 +1,19 @@
-"""The throwaway container of one build: its output as it comes, its end, and that nothing of it stays."""
+"""What the container of a build prints, as it comes, and its end."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from docker import DockerClient
-from docker.errors import NotFound
 from docker.models.containers import Container
 
-from govma_core.build.docker_api import FAILURES, reason, told_as
-from govma_core.build.script import CHUNK, TICK, BuildLog
+from govma_core.build.script import BuildLog
+from govma_core.engine.api import FAILURES, reason, told_as
 from govma_core.errors import BuildError
-from govma_core.reporting import Cancellation, Reporter
+from govma_core.reporting import Cancellation
+from govma_core.shell.waiting import CHUNK, TICK
 
 _HEADER = 8
-
-
-@contextmanager
-def throwaway(client: DockerClient, reporter: Reporter, image: str, **options: Any) -> Iterator[Container]:  # noqa: ANN401
-    """Give a new container that was not started yet; killed and removed at the end, whatever happened."""
-    with told_as(f"make a container of the image {image}"):
-        container = client.containers.create(image, **options)
-    try:
-        yield container
-    finally:
-        try:
-            remove(container)
-        except FAILURES as error:
-            # Whatever is going on is told by the error on its way; the labels let the next run find the container.
-            reporter.warning(
-                f"The container {container.name} could not be removed ({reason(error)}); the next deploy tries again."
-            )
-
-
-def remove(container: Container) -> None:
-    """Kill and remove a container and its anonymous volumes, unless it is gone already."""
-    try:
-        container.remove(force=True, v=True)
-    except NotFound:
-        return
 
 
 class Attachment:

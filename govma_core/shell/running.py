@@ -11,9 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from govma_core.build import reaper
-from govma_core.build.script import CHUNK, TICK
 from govma_core.reporting import Cancellation
+from govma_core.shell import reaper
+from govma_core.shell.waiting import CHUNK, TICK
 
 
 def identity(uid: int, gid: int) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class LocalProcess:
         self._watched.discard(fd)
 
     def end(self) -> None:
-        """Kill what still runs; BuildError when that cannot be done."""
+        """Kill what still runs; CommandError when that cannot be done."""
         kill_group(self._process)
         self._descendants.end()
 

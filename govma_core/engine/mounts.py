@@ -18,7 +18,7 @@ class ContainerMounts:
 
 
 def container_mounts() -> list[ContainerMounts]:
-    """Ask the engine; nothing where there is none. BuildError when there is one that does not answer within seconds."""
+    """Ask the engine; nothing where there is none. EngineError when one is there and does not answer within seconds."""
     host = os.environ.get("DOCKER_HOST") or _DEFAULT_HOST
     kind, _, path = host.partition("://")
     if kind == "unix":
@@ -29,7 +29,7 @@ def container_mounts() -> list[ContainerMounts]:
         except OSError:
             # There is something that this user may not look at: connecting says so.
             pass
-    from govma_core.build.docker_api import connected, told_as
+    from govma_core.engine.api import connected, told_as
 
     with connected(_QUICK, otherwise="") as client, told_as("list its containers"):
         found = client.api.containers(filters={"status": ["running", "paused", "restarting"]})

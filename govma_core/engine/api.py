@@ -16,7 +16,7 @@ from docker import DockerClient
 from docker.errors import APIError, DockerException
 from docker.types import CancellableStream
 
-from govma_core.errors import BuildError
+from govma_core.errors import EngineError
 from govma_core.text import clean_line
 
 FAILURES = (DockerException, OSError, urllib3.exceptions.HTTPError, http.client.HTTPException)
@@ -31,14 +31,14 @@ _WITHOUT = ", or build without it: GOVMA_BUILDER=local"
 def connected(timeout: int = 60, otherwise: str = _WITHOUT) -> Iterator[DockerClient]:
     """Give a client of the engine at DOCKER_HOST (else the default socket), closed at the end.
 
-    `timeout` is for each single answer, in seconds. BuildError when the engine does not answer; it ends with what one
+    `timeout` is for each single answer, in seconds. EngineError when the engine does not answer; it ends with what one
     can do `otherwise`.
     """
     try:
         _knock(timeout)
         client = docker.from_env(timeout=timeout, environment={**os.environ, "DOCKER_HOST": _host()})
     except FAILURES as error:
-        raise BuildError(unreachable(error, otherwise)) from None
+        raise EngineError(unreachable(error, otherwise)) from None
     try:
         yield client
     finally:
@@ -85,11 +85,11 @@ def _knock(timeout: int) -> None:
 
 @contextmanager
 def told_as(doing: str) -> Iterator[None]:
-    """Turn a failure of the engine into a BuildError: "Docker could not <doing>: <reason>". For calls to it only."""
+    """Turn a failure of the engine into an EngineError: "Docker could not <doing>: <reason>". For calls to it only."""
     try:
         yield
     except FAILURES as error:
-        raise BuildError(f"Docker could not {doing}: {reason(error)}.") from None
+        raise EngineError(f"Docker could not {doing}: {reason(error)}.") from None
 
 
 def unreachable(error: BaseException, otherwise: str = _WITHOUT) -> str:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from govma_core.errors import BuildError
+from govma_core.errors import CommandError
 
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
@@ -49,7 +49,7 @@ class Descendants:
     def end(self) -> list[Process]:
         """Kill and reap them all, and what they start meanwhile; give those that still ran.
 
-        Children that `subprocess` waits for must have been waited for: their exit status is taken here. BuildError
+        Children that `subprocess` waits for must have been waited for: their exit status is taken here. CommandError
         when one cannot be ended.
         """
         return end_all(lambda: [process for process in _below(os.getpid()) if process.identity not in self._before])
@@ -86,7 +86,7 @@ def end_all(find: Callable[[], list[Process]]) -> list[Process]:
                 ended[process.identity] = process
         if time.monotonic() > deadline:
             names = ", ".join(f"{process.pid} ({process.name})" for process in found[:5])
-            raise BuildError(f"Processes of the build cannot be ended: {names}. Look at them with ps, and end them.")
+            raise CommandError(f"Processes of the build cannot be ended: {names}. Look at them with ps, and end them.")
         time.sleep(_PAUSE)
     return list(ended.values())
 

@@ -1,0 +1,1 @@
+"""The Docker engine: asked, and used for throwaway containers."""

@@ -1,0 +1,62 @@
+"""Throwaway containers: made for one purpose, labelled with whose they are, and nothing of them stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from docker import DockerClient
+from docker.errors import NotFound
+from docker.models.containers import Container
+
+from govma_core.engine.api import FAILURES, connected, reason, told_as
+from govma_core.reporting import Reporter
+
+SITE_LABEL = "govma-console.site"
+RUN_LABEL = "govma-console.run"
+
+
+def labels(versions_dir: Path, run_id: str) -> dict[str, str]:
+    """Give the labels of a throwaway container: the site it works for, and the run that made it."""
+    return {SITE_LABEL: str(versions_dir), RUN_LABEL: run_id}
+
+
+def remove_leftovers(versions_dir: Path, reporter: Reporter) -> None:
+    """Kill and remove every container that carries this site's label. Only under the lock."""
+    with connected() as client:
+        with told_as("list its containers"):
+            found = client.containers.list(
+                all=True, ignore_removed=True, filters={"label": f"{SITE_LABEL}={versions_dir}"}
+            )
+        for container in found:
+            run = container.labels.get(RUN_LABEL, "?")
+            with told_as(f"remove the container {container.name}, left by run {run}"):
+                remove(container)
+            reporter.warning(f"Removed the container {container.name}, which run {run} left behind.")
+
+
+@contextmanager
+def throwaway(client: DockerClient, reporter: Reporter, image: str, **options: Any) -> Iterator[Container]:  # noqa: ANN401
+    """Give a new container that was not started yet; killed and removed at the end, whatever happened."""
+    with told_as(f"make a container of the image {image}"):
+        container = client.containers.create(image, **options)
+    try:
+        yield container
+    finally:
+        try:
+            remove(container)
+        except FAILURES as error:
+            # Whatever is going on is told by the error on its way; the labels let the next run find the container.
+            reporter.warning(
+                f"The container {container.name} could not be removed ({reason(error)}); the next deploy tries again."
+            )
+
+
+def remove(container: Container) -> None:
+    """Kill and remove a container and its anonymous volumes, unless it is gone already."""
+    try:
+        container.remove(force=True, v=True)
+    except NotFound:
+        return

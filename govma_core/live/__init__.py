@@ -1,0 +1,1 @@
+"""What is served: the candidate tried before the switch, the new version proved after it."""
