@@ -14,10 +14,11 @@
     ├── VendorError               1  a vendor tarball
     ├── UnsafeTreeError           1  something in a tree is not what it may be
     ├── PublishError              1  the versions directory or the pointer
-    ├── RehearsalError            1  the candidate was tried, and is not good
     ├── HookError                 1  a hook stopped the run
-    ├── RevertedError             1  the new version was live, and is not any more
-    └── UnprovedError             6  the version is live, but what is served is not proved or not right
+    └── CandidateError            1  about the version that was to become live
+        ├── RehearsalError        1  it was tried, and is not good
+        ├── RevertedError         1  it was live, and is not any more
+        └── UnprovedError         6  it is live, but what is served is not proved or not right
 
     RunCancelled                130  not a failure: somebody asked for it
 
@@ -116,19 +117,28 @@ class PublishError(GovmaError):
     """The versions directory or the pointer is not in a state to work with."""
 
 
-class RehearsalError(GovmaError):
-    """The candidate was tried before the switch, and did not answer as it must."""
-
-
 class HookError(GovmaError):
     """An operator's hook failed before the switch, or could not be run."""
 
 
-class RevertedError(GovmaError):
+class CandidateError(GovmaError):
+    """About one version that was to become live; `before` is the one that was live when the run began, '' for none."""
+
+    def __init__(self, message: str, version: str = "", before: str | None = "") -> None:
+        super().__init__(message)
+        self.version = version
+        self.before = before or ""
+
+
+class RehearsalError(CandidateError):
+    """The candidate was tried before the switch, and did not answer as it must."""
+
+
+class RevertedError(CandidateError):
     """The version was switched to and did not serve as it must; the one before is live again."""
 
 
-class UnprovedError(GovmaError):
+class UnprovedError(CandidateError):
     """The version is live, but it was not proved that it is what is served, or a check fails on it."""
 
     exit_code = ExitCode.UNPROVED

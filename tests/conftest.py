@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import pytest
 
+from tests.support.apache_image import apache_image
 from tests.support.engine import Engine, EngineUnavailableError, engine_for_tests
 from tests.support.images import ImageUnavailableError, busybox_image
 from tests.support.node_image import node_image
@@ -18,8 +19,8 @@ from tests.support.node_image import node_image
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 # Seconds for a test that may have to wait until an image is made.
-PATIENCE = {"docker_engine": 300, "busybox_image": 300, "node_image": 900, "systemd_image": 600}
-MARKS = {"docker_engine": "docker", "busybox_image": "docker", "node_image": "node", "systemd_image": "docker"}
+PATIENCE = {"docker_engine": 300, "busybox_image": 300, "node_image": 900, "systemd_image": 600, "apache_image": 600}
+MARKS = dict.fromkeys(PATIENCE, "docker") | {"node_image": "node"}
 
 
 # Started in the background, or with nohup, this process ignores these, and so would every command that it starts.
@@ -89,6 +90,17 @@ def _node_image(docker_engine: Engine) -> Iterator[str]:
     with ExitStack() as stack:
         try:
             tag = stack.enter_context(node_image(docker_engine))
+        except ImageUnavailableError as error:
+            pytest.skip(str(error))
+        yield tag
+
+
+@pytest.fixture(scope="session", name="apache_image")
+def _apache_image(docker_engine: Engine) -> Iterator[str]:
+    """Give the tag of an image of Debian's Apache with mod_php, OPcache on, its realpath cache at the default."""
+    with ExitStack() as stack:
+        try:
+            tag = stack.enter_context(apache_image(docker_engine))
         except ImageUnavailableError as error:
             pytest.skip(str(error))
         yield tag

@@ -1,4 +1,4 @@
-"""Commands that start a run and follow it: deploy, promote, rollback."""
+"""Commands that start a run and follow it: deploy, promote, rollback, check."""
 
 from __future__ import annotations
 
@@ -17,12 +17,19 @@ from govma_core.runs.requester import local_requester
 
 def deploy(given: argparse.Namespace) -> int:
     """Start a deploy."""
-    return _run(given, "deploy", {"ref": given.ref, "rebuild": given.rebuild, "promote": not given.no_promote})
+    return _run(
+        given, "deploy", {"ref": given.ref, "rebuild": given.rebuild, "promote": not given.no_promote} | _tried(given)
+    )
 
 
 def promote(given: argparse.Namespace) -> int:
     """Start a promotion."""
-    return _run(given, "promote", {"version": given.wanted})
+    return _run(given, "promote", {"version": given.wanted} | _tried(given))
+
+
+def check(given: argparse.Namespace) -> int:
+    """Start the rehearsal of a version."""
+    return _run(given, "check", {"version": given.wanted})
 
 
 def rollback(given: argparse.Namespace) -> int:
@@ -40,6 +47,10 @@ def follow_or_detach(
         print_json({"run": started.record.id}) if given.json else print(started.record.id)
         return None, ExitCode.OK
     return follow_started(settings, started)
+
+
+def _tried(given: argparse.Namespace) -> dict[str, Any]:
+    return {"rehearse": False} if given.no_rehearsal else {}
 
 
 def _run(given: argparse.Namespace, operation: str, arguments: dict[str, Any]) -> int:

@@ -26,6 +26,7 @@ def _flag(name: str, text: str) -> Argument:
 
 
 _REF: Argument = ("--ref",), {"metavar": "REF", "help": "branch, tag or commit instead of the configured branch"}
+_NO_REHEARSAL = _flag("--no-rehearsal", "don't try the version before the switch (the run's record says so)")
 _DETACH = _flag("--detach", "start the run, print its id, and leave")
 _RUN: Argument = ("run",), {"nargs": "?", "metavar": "RUN", "help": "id of a run (or its unique beginning or end)"}
 _VERSION = "name of a version, or its unique beginning (data-build-- may be left out)"
@@ -40,6 +41,7 @@ COMMANDS: tuple[Command, ...] = (
             _REF,
             _flag("--rebuild", "build the assets even when a recorded build could be used"),
             _flag("--no-promote", "publish the version, but don't make it live"),
+            _NO_REHEARSAL,
             _DETACH,
         ),
     ),
@@ -48,7 +50,7 @@ COMMANDS: tuple[Command, ...] = (
         "make a version live",
         "operate",
         "promote",
-        ((("wanted",), {"metavar": "VERSION", "help": _VERSION}), _DETACH),
+        ((("wanted",), {"metavar": "VERSION", "help": _VERSION}), _NO_REHEARSAL, _DETACH),
     ),
     Command(
         "rollback",
@@ -56,6 +58,13 @@ COMMANDS: tuple[Command, ...] = (
         "operate",
         "rollback",
         ((("wanted",), {"metavar": "VERSION", "nargs": "?", "help": _VERSION}), _DETACH),
+    ),
+    Command(
+        "check",
+        "try a version as a deploy does before the switch, and switch nothing",
+        "operate",
+        "check",
+        ((("wanted",), {"metavar": "VERSION", "help": _VERSION}), _DETACH),
     ),
     Command("list", "list the versions", "versions", "list_versions"),
     Command(

@@ -13,16 +13,17 @@ from govma_core.ages import age_seconds
 
 _TEXT, _FLAG, _COUNT = (str,), (bool,), (int,)
 ARGUMENTS: dict[str, dict[str, tuple[type, ...]]] = {
-    "deploy": {"ref": _TEXT, "rebuild": _FLAG, "promote": _FLAG},
+    "deploy": {"ref": _TEXT, "rebuild": _FLAG, "promote": _FLAG, "rehearse": _FLAG},
     "rollback": {"version": _TEXT},
-    "promote": {"version": _TEXT},
+    "promote": {"version": _TEXT, "rehearse": _FLAG},
+    "check": {"version": _TEXT},
     "dedupe": {"anywhere": _FLAG, "reflink": _TEXT},
     "prune": {"keep": _COUNT, "older_than": _TEXT},
 }
 """The operations that may be asked for, with the types of their arguments."""
 _WORDS = {str: "a text", bool: "true or false", int: "a whole number"}
 REFLINK = ("auto", "always", "never")
-REQUIRED = {"promote": {"version"}}
+REQUIRED = {"promote": {"version"}, "check": {"version"}}
 
 
 async def run_wanted(request: Request) -> tuple[str, dict[str, Any]]:

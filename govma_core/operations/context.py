@@ -23,6 +23,7 @@ class Context:
     by: str
     origin: str
     started: float
+    operation: str = ""
 
     @property
     def local_start(self) -> datetime:

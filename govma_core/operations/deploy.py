@@ -15,11 +15,12 @@ from govma_core.build.unpacking import Unpacking, sweep_staging, unpacking
 from govma_core.build.vendor import merge
 from govma_core.disk.contents import ContentsStore
 from govma_core.errors import BuildError, RefusedError
-from govma_core.operations import birth, leftovers, preflight
+from govma_core.operations import birth, hooks, leftovers, preflight, rehearsal
 from govma_core.operations.afterwards import after_deploy
 from govma_core.operations.assets import AssetStage
 from govma_core.operations.context import Context, Outcome
-from govma_core.operations.live import make_live
+from govma_core.operations.going_live import go_live
+from govma_core.operations.surroundings import variables
 from govma_core.reporting import StageRemark
 from govma_core.versions.manifest import Manifest, ManifestStore
 from govma_core.versions.names import version_name
@@ -37,6 +38,7 @@ def run(
     ref: str | None = None,
     rebuild: bool = False,
     promote: bool = True,
+    rehearse: bool = True,
     commit_shown: str | None = None,
 ) -> Outcome:
     """Build the remote's branch (or `ref`: branch, tag, sha) as a new version, and promote it unless told not to.
@@ -49,7 +51,7 @@ def run(
     context = _in_a_second_of_its_own(context)
     builder = make_builder(settings)
     with reporter.stage("preflight"):
-        preflight.check(context, builder, promote=promote)
+        preflight.check(context, builder, promote=promote, rehearse=rehearse)
         _clear_leftovers(context, builder)
     with closing(Checkout(settings, reporter)) as checkout:
         with reporter.stage("source") as remark:
@@ -69,16 +71,18 @@ def run(
                     unpacking(settings.work_dir, work_fd, tarballs, context.web_owner, earlier)
                 )
                 inputs = _fill(context, checkout, commit, work_fd, remark)
+            told = variables(context, commit=commit.sha)
+            hooks.before(context, "pre-build", told | {"GOVMA_WORK_DIR": str(settings.work_dir)})
             with reporter.stage("assets") as remark:
                 stage = AssetStage(context, builder, checkout, commit, inputs)
                 assets = stage.execute(work_fd, remark, rebuild=rebuild)
             manifest = _new_manifest(context, commit, ref, assets.builder_id, assets.origin)
             manifest = _assemble(context, work_fd, vendor, manifest)
             _publish(context, work_fd, manifest)
+    rehearsal.rehearse(context, manifest.version, skip=not rehearse)
     if not promote:
         return Outcome(f"{manifest.version} is published, and not live.", manifest.version, "", commit.sha)
-    with reporter.stage("promote"):
-        before = make_live(context, manifest.version, "deploy").previous.version or ""
+    before = go_live(context, manifest.version, "deploy", commit.sha).previous.version or ""
     reporter.info(f"=== {manifest.version} {BANNER} ===")
     details = after_deploy(context)
     return Outcome(f"{manifest.version} is live.", manifest.version, before, commit.sha, details)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from govma_core import safefs
 from govma_core.disk.contents import ContentsStore
+from govma_core.live import probe
 from govma_core.operations.context import Context
 from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.names import REMOVED_PREFIX
@@ -27,6 +28,7 @@ def clear(context: Context) -> None:
     # Where the link leads to nothing, what it led to may be what was set aside.
     spare = [REMOVED_PREFIX] if pointer.version is None and pointer.target is not None else []
     with safefs.opened_root(context.settings.versions_dir) as fd:
+        probe.sweep(fd, [version.name for version in context.versions.versions()])
         for found in sweep(fd, spare=spare):
             if found.left:
                 context.reporter.warning(f"{found.name} ({found.what}) cannot be removed whole: {some(found.left)}.")

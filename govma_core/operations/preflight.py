@@ -8,13 +8,13 @@ from pathlib import Path
 from govma_core.build import envfile, source, vendor, workdir
 from govma_core.build.builder import Builder
 from govma_core.errors import PreflightError
-from govma_core.operations import space
+from govma_core.operations import rehearsal, space
 from govma_core.operations.context import Context
 from govma_core.settings import Settings
 from govma_core.versions.names import version_name
 
 
-def check(context: Context, builder: Builder, *, promote: bool) -> None:
+def check(context: Context, builder: Builder, *, promote: bool, rehearse: bool) -> None:
     """Raise PreflightError with a sentence for each problem; warn about what does not stand in the way."""
     settings = context.settings
     problems = [
@@ -25,6 +25,7 @@ def check(context: Context, builder: Builder, *, promote: bool) -> None:
         *envfile.preflight(settings.env_file),
         *workdir.preflight(settings.work_dir, settings.state_dir),
         *builder.preflight(),
+        *(rehearsal.preflight(settings) if rehearse else ()),
     ]
     if settings.versions_dir.is_dir():
         problems += _pointer(context, promote=promote)

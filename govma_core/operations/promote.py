@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from govma_core.errors import PublishError, RefusedError
+from govma_core.operations import rehearsal
 from govma_core.operations.context import Context, Outcome
-from govma_core.operations.live import make_live, require_live, thaw_version
+from govma_core.operations.going_live import go_live
+from govma_core.operations.live import require_live, thaw_version
 from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.store import Version
 
 
-def run(context: Context, *, version: str, live_shown: str | None = None) -> Outcome:
-    """Point `current-version` to the version that `version` names (a unique beginning is enough).
+def run(context: Context, *, version: str, live_shown: str | None = None, rehearse: bool = True) -> Outcome:
+    """Try the version that `version` names (a unique beginning is enough), and point `current-version` to it.
 
     RefusedError when another version is live than `live_shown`, the one that somebody confirmed to leave.
     """
@@ -22,21 +24,27 @@ def run(context: Context, *, version: str, live_shown: str | None = None) -> Out
         rest = f"{thawed.files} files got inodes of their own" if thawed.files else "nothing to do"
         return Outcome(f"{target.name} is live already; {rest}.", target.name, target.name)
     require_complete(context, target)
-    with context.reporter.stage("promote"):
-        make_live(context, target.name, "promote")
-    return Outcome(f"{target.name} is live.", target.name, current or "", commit_of(context, target.name))
+    commit = commit_of(context, target.name)
+    rehearsal.rehearse(context, target.name, skip=not rehearse)
+    go_live(context, target.name, "promote", commit)
+    return Outcome(f"{target.name} is live.", target.name, current or "", commit)
 
 
 def require_complete(context: Context, target: Version) -> None:
-    """Refuse a version that is not whole, with the list of what there is; PublishError when the link is blocked."""
+    """Refuse a version that is not whole; PublishError when the link is blocked."""
+    require_whole(context, target)
+    pointer = context.versions.pointer()
+    if pointer.blocks:
+        raise PublishError(pointer.problem)
+
+
+def require_whole(context: Context, target: Version) -> None:
+    """Refuse a version that is not whole, with the list of what there is."""
     if not target.complete:
         raise RefusedError(
             f"{target.name} is incomplete (no html/ or no system/ in it) and is not made live. "
             f"There are:\n{context.versions.listing()}"
         )
-    pointer = context.versions.pointer()
-    if pointer.blocks:
-        raise PublishError(pointer.problem)
 
 
 def commit_of(context: Context, name: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from govma_core.errors import RefusedError
 from govma_core.operations.context import Context, Outcome
-from govma_core.operations.live import make_live, require_live
+from govma_core.operations.going_live import go_live
+from govma_core.operations.live import require_live
 from govma_core.operations.promote import commit_of, require_complete
 from govma_core.versions.history import History, live_before
 from govma_core.versions.store import Version
@@ -21,9 +22,9 @@ def run(context: Context, *, version: str | None = None, live_shown: str | None 
         if target.name == current:
             raise RefusedError(f"{target.name} is live already. There are:\n{context.versions.listing()}")
         require_complete(context, target)
-    with context.reporter.stage("promote"):
-        make_live(context, target.name, "rollback")
-    return Outcome(f"Rolled back to {target.name}.", target.name, current or "", commit_of(context, target.name))
+    commit = commit_of(context, target.name)
+    go_live(context, target.name, "rollback", commit)
+    return Outcome(f"Rolled back to {target.name}.", target.name, current or "", commit)
 
 
 def previous(context: Context, current: str | None) -> Version:

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import FrameType, ModuleType
 
-from govma_core.errors import BusyError, ExitCode, GovmaError, RefusedError, RunCancelled
+from govma_core.errors import BusyError, CandidateError, ExitCode, GovmaError, RefusedError, RunCancelled
 from govma_core.events import Event, RunFinished, StageFinished, StageStarted
 from govma_core.operations.context import Context, Outcome
 from govma_core.process import ProcessId
@@ -30,7 +30,7 @@ from govma_core.runs.totals import Totals
 from govma_core.runs.turn import turn
 from govma_core.settings import from_plain
 
-OPERATIONS = ("deploy", "promote", "rollback", "prune", "dedupe")
+OPERATIONS = ("deploy", "promote", "rollback", "check", "prune", "dedupe")
 
 
 class Runner:
@@ -94,12 +94,36 @@ class Runner:
         return int(code)
 
     def _outcome(self) -> tuple[State, ExitCode, Outcome]:
+        state, code, outcome = self._tried()
+        if state == "failed":
+            self._on_failure(code, outcome)
+        return state, code, outcome
+
+    def _on_failure(self, code: ExitCode, outcome: Outcome) -> None:
+        """Run the operators' hook; whatever that comes to, the run has failed already."""
+        from govma_core.operations import hooks
+        from govma_core.operations.surroundings import variables
+
+        context = self._context()
+        told = variables(context, outcome.version, outcome.version_before, outcome.commit)
+        with suppress(RunCancelled, OSError):
+            failed = {
+                "GOVMA_ERROR": outcome.message,
+                "GOVMA_EXIT_CODE": str(int(code)),
+                "GOVMA_STAGE": self._record.stage,
+            }
+            hooks.after(context, "on-failure", told | failed)
+
+    def _tried(self) -> tuple[State, ExitCode, Outcome]:
         try:
             return "ok", ExitCode.OK, self._run_operation()
         except RunCancelled:
             kept = "The work dir is kept" if self._record.operation == "deploy" else "What was done until then stays"
             self._reporter.warning(f"Cancelled. {kept}; current-version is as it was.")
             return "cancelled", ExitCode.CANCELLED, Outcome("Cancelled.")
+        except CandidateError as error:
+            self._reporter.error(str(error))
+            return "failed", error.exit_code, Outcome(str(error), error.version, error.before)
         except GovmaError as error:
             self._reporter.error(str(error))
             return "refused" if isinstance(error, RefusedError) else "failed", error.exit_code, Outcome(str(error))
@@ -129,10 +153,14 @@ class Runner:
             with suppress(OSError):
                 Totals(self._store.state_dir).add_run(gone.operation, "interrupted")
         self._store.prune(self._settings.keep_runs)
-        operation = self._operation()
-        context = Context(self._settings, self._reporter, record.id, record.by, record.origin, started)
-        outcome: Outcome = operation.run(context, **record.arguments)
+        outcome: Outcome = self._operation().run(self._context(), **record.arguments)
         return outcome
+
+    def _context(self) -> Context:
+        record = self._record
+        return Context(
+            self._settings, self._reporter, record.id, record.by, record.origin, record.started, record.operation
+        )
 
     def _operation(self) -> ModuleType:
         if self._record.operation not in OPERATIONS:

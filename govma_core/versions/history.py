@@ -10,7 +10,7 @@ from typing import Literal
 
 from govma_core import jsonfile
 
-How = Literal["deploy", "promote", "rollback"]
+How = Literal["deploy", "promote", "rollback", "revert"]
 
 
 @dataclass(frozen=True, slots=True)

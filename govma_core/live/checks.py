@@ -1,0 +1,89 @@
+"""Whether pages answer as the settings say they must."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from govma_core.live.pages import Address, Answer, NoAnswerError, ask
+from govma_core.settings.page_check import PageCheck
+from govma_core.text import clean_line
+
+DEFAULT = (PageCheck(path="/"),)
+"""What is looked at when the settings name nothing: the home page."""
+
+_NOT_READY = (502, 503, 504)
+_LONGEST = 160
+# Without a php.ini PHP shows its errors in the page, and answers 200.
+_PHP_ERROR = re.compile(r"(?:<b>(?:Fatal|Parse) error</b>:|^(?:PHP )?(?:Fatal|Parse) error: ).*", re.MULTILINE)
+_TAG = re.compile(r"<[^>]*>")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A check that failed, and how; `ready` is False while nothing or a gateway answers that nobody is there yet."""
+
+    check: PageCheck
+    problem: str
+    ready: bool = True
+
+    def sentence(self) -> str:
+        """Say which page it is about, and what it did."""
+        where = f"{self.check.host}{self.check.path}"
+        return f"{where} {self.problem}"
+
+
+def look(address: Address, check: PageCheck) -> Finding | None:
+    """Ask for one page; None when it is as it must be."""
+    try:
+        answer = ask(address, check.path, host=check.host, timeout=check.timeout)
+    except NoAnswerError as error:
+        return Finding(check, f"did not answer: {error}", ready=False)
+    problem = _problem(check, answer)
+    return Finding(check, problem, ready=answer.status not in _NOT_READY) if problem else None
+
+
+def failing(address: Address, checks: Sequence[PageCheck]) -> list[Finding]:
+    """Ask for all pages, each once more when it fails; give what is not as it must be."""
+    found = ((check, look(address, check)) for check in checks)
+    again = (look(address, check) for check, finding in found if finding)
+    return [finding for finding in again if finding]
+
+
+def told(findings: Iterable[Finding]) -> str:
+    """Give findings in one sentence."""
+    return "; ".join(finding.sentence() for finding in findings)
+
+
+def _problem(check: PageCheck, answer: Answer) -> str:
+    """Say what is wrong with an answer, '' when nothing is."""
+    text = answer.text
+    error = _PHP_ERROR.search(text)
+    if error and not check.contains:
+        return f"answered {answer.status} with a PHP error: {_short(error.group())}"
+    if answer.status != check.status:
+        place = answer.headers.get("location", "")
+        return f"answered {answer.status}{f' (to {_short(place)})' if place else ''}, not {check.status}"
+    if check.status == 200 and not answer.body.strip():
+        return "answered 200 with an empty page"
+    if check.contains and check.contains not in text:
+        return f"does not contain {check.contains!r}"
+    if check.lacks and check.lacks in text:
+        return f"contains {check.lacks!r}, which it must not"
+    return _header_problem(check.header, answer)
+
+
+def _header_problem(wanted: str, answer: Answer) -> str:
+    name, _, value = (part.strip() for part in wanted.partition(":"))
+    if not name:
+        return ""
+    found = answer.headers.get(name.lower())
+    if found is None:
+        return f"has no header {name}"
+    return f"has {name}: {_short(found)}, not {value!r}" if value not in found else ""
+
+
+def _short(text: str) -> str:
+    text = clean_line(" ".join(_TAG.sub("", text).split()))
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"

@@ -1,0 +1,107 @@
+"""Proof of what is served: asked again and again, by several at once, until every answer comes from the new version."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from govma_core.live.pages import Address, NoAnswerError, ask
+from govma_core.reporting import Reporter
+from govma_core.text import clean_line
+
+_AT_ONCE = 8
+"""Requests to one address at the same time, so that several workers have to answer."""
+
+_ROUNDS = 2
+"""Rounds in a row in which all answers must be right: a worker of the time before may have been busy in one."""
+
+_PAUSE = 0.05
+_PATIENCE = 5.0
+_LONGEST = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A page, and how its answer tells a version: `read` gives (version, worker), the worker '' when it is not told."""
+
+    path: str
+    read: Callable[[str], tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the asking came to: seconds since the switch, workers that told the new version, what was wrong ('')."""
+
+    seconds: float
+    workers: int
+    problem: str = ""
+
+
+def probe_question(path: str) -> Question:
+    """Ask a probe (see govma_core.live.probe)."""
+
+    def read(text: str) -> tuple[str, str]:
+        version, _, worker = text.strip().partition(" ")
+        return version, worker
+
+    return Question(path, read)
+
+
+def page_question(path: str, version: str) -> Question:
+    """Ask a page of the site that has the name of its version in it."""
+    return Question(path, lambda text: (version if version in text else text.strip()[:_LONGEST], ""))
+
+
+def warm(addresses: Sequence[Address], question: Question) -> None:
+    """Ask before the switch, so that the caches hold what they would hold for a page that was visited."""
+    with ThreadPoolExecutor(_AT_ONCE * max(1, len(addresses))) as pool:
+        _round(pool, addresses, question)
+
+
+def prove(
+    addresses: Sequence[Address], question: Question, version: str, since: float, timeout: float, reporter: Reporter
+) -> Proof:
+    """Ask until all answers are of the version, `timeout` seconds at most; `since` is the switch's time.monotonic()."""
+    ends = time.monotonic() + timeout
+    right = 0
+    first = 0.0
+    workers: set[str] = set()
+    with ThreadPoolExecutor(_AT_ONCE * len(addresses)) as pool:
+        while True:
+            told = _round(pool, addresses, question)
+            wrong = [problem or found for found, _, problem in told if found != version]
+            if wrong:
+                right, workers = 0, set()
+            else:
+                first = first if right else time.monotonic() - since
+                right += 1
+                workers |= {worker for _, worker, _ in told if worker}
+            if right >= _ROUNDS:
+                return Proof(first, len(workers))
+            if time.monotonic() >= ends:
+                said = clean_line(wrong[0])[:_LONGEST] if wrong else "too few answers"
+                return Proof(
+                    time.monotonic() - since,
+                    len(workers),
+                    f"{len(wrong)} of {len(told)} answers were not of {version} after {timeout:g} s (such as: {said})",
+                )
+            with reporter.cancellation.interruptible():
+                time.sleep(_PAUSE)
+
+
+def _round(pool: ThreadPoolExecutor, addresses: Sequence[Address], question: Question) -> list[tuple[str, str, str]]:
+    """Ask all addresses at once; give version, worker and problem for each answer."""
+
+    def once(address: Address) -> tuple[str, str, str]:
+        try:
+            answer = ask(address, question.path, timeout=_PATIENCE)
+        except NoAnswerError as error:
+            return "", "", str(error)
+        if answer.status != 200:
+            return "", "", f"status {answer.status}"
+        version, worker = question.read(answer.text)
+        return version, worker, ""
+
+    return list(pool.map(once, [address for address in addresses for _ in range(_AT_ONCE)]))

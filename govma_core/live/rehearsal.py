@@ -1,0 +1,151 @@
+"""The rehearsal: a version is tried in a throwaway web container before anything leads to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from docker import DockerClient
+from docker.errors import ImageNotFound
+from docker.models.containers import Container
+from docker.types import LogConfig, Mount
+
+from govma_core.engine.api import connected, told_as
+from govma_core.engine.containers import addresses
+from govma_core.engine.throwaway import labels, throwaway
+from govma_core.errors import EngineError, RehearsalError
+from govma_core.live import checks, likeness
+from govma_core.live.candidate import Stage
+from govma_core.live.pages import Address
+from govma_core.reporting import Reporter
+from govma_core.settings import Settings
+from govma_core.text import LineSplitter
+
+_OTHERWISE = ", or try versions by rehearsal.command, or not at all (--no-rehearsal)"
+_QUICK = 5
+_PAUSE = 0.1
+_LOG_LINES = 200
+
+
+def rehearse(settings: Settings, stage: Stage, run_id: str, reporter: Reporter) -> str:
+    """Try a version in a container; give a few words on how it went. RehearsalError when it is not good.
+
+    The container's own log goes into the run's then. Whatever happens, the container is gone afterwards.
+    """
+    wanted = settings.rehearsal_checks or checks.DEFAULT
+    with (
+        connected(otherwise=_OTHERWISE) as client,
+        _container(client, settings, stage, run_id, reporter) as container,
+    ):
+        try:
+            ready = _answering(container, settings, reporter)
+            findings = checks.failing(ready, wanted)
+            if findings:
+                raise RehearsalError(f"The new version is not good: {checks.told(findings)}.")
+        except RehearsalError:
+            _tell_log(container, reporter)
+            raise
+    return f"{len(wanted)} pages answer as they must" if len(wanted) > 1 else f"{wanted[0].path} answers as it must"
+
+
+def preflight(settings: Settings) -> list[str]:
+    """Give a sentence when the image is not there, or nothing runs that a container is to be like."""
+    try:
+        with connected(_QUICK, otherwise=_OTHERWISE) as client:
+            if settings.rehearsal_like:
+                likeness.like(client, settings)
+                return []
+            with told_as(f"find the image {settings.rehearsal_image}"), suppress(ImageNotFound):
+                client.images.get(settings.rehearsal_image)
+                return []
+            return [
+                f"Docker has no image {settings.rehearsal_image} (rehearsal.image). Build or pull it, or name another."
+            ]
+    except (EngineError, RehearsalError) as error:
+        return [str(error)]
+
+
+@contextmanager
+def _container(
+    client: DockerClient, settings: Settings, stage: Stage, run_id: str, reporter: Reporter
+) -> Iterator[Container]:
+    options: dict[str, Any]
+    networks: list[str]
+    if settings.rehearsal_like:
+        image, mount, options, networks = likeness.like(client, settings)
+    else:
+        image, mount, networks = settings.rehearsal_image, settings.rehearsal_mount, []
+        options = {"mounts": likeness.neighbours(mount, settings)}
+    options["mounts"] += [
+        Mount(f"{mount}/{inside}".rstrip("/"), str(source), type="bind", read_only=not writable)
+        for source, inside, writable in stage.mounts
+    ]
+    with told_as(f"find the image {image}"):
+        image_labels = client.images.get(image).labels
+    ours = likeness.blanked(image_labels) | labels(settings.versions_dir, run_id)
+    with throwaway(
+        client,
+        reporter,
+        image,
+        name=f"govma-rehearsal-{run_id}",
+        labels=ours,
+        # On this machine only, and on a port that is free.
+        ports={f"{settings.rehearsal_port}/tcp": ("127.0.0.1", None)},
+        log_config=LogConfig(type=LogConfig.types.JSON, config={"max-size": "1m"}),
+        network=networks[0] if networks else None,
+        **options,
+    ) as container:
+        for network in networks[1:]:
+            with told_as(f"connect the container to the network {network}"):
+                client.networks.get(network).connect(container)
+        with told_as("start the container in which the version is tried"):
+            container.start()
+        yield container
+
+
+def _answering(container: Container, settings: Settings, reporter: Reporter) -> Address:
+    """Wait until the container answers its first check in any way, and say where."""
+    ends = time.monotonic() + settings.rehearsal_timeout
+    first = (settings.rehearsal_checks or checks.DEFAULT)[0]
+    while True:
+        with told_as("look at the container in which the version is tried"):
+            container.reload()
+        state = container.attrs["State"]
+        if not state["Running"]:
+            raise RehearsalError(
+                f"The container in which the version was tried has ended (exit code {state['ExitCode']}) before it "
+                "answered. Its log is above."
+            )
+        found = _address(container, settings.rehearsal_port)
+        finding = checks.look(found, first) if found else None
+        if found and (finding is None or finding.ready):
+            return found
+        if time.monotonic() >= ends:
+            said = finding.sentence() if finding else "it got no address"
+            raise RehearsalError(
+                f"The new version did not answer within {settings.rehearsal_timeout} s (rehearsal.timeout): {said}."
+            )
+        with reporter.cancellation.interruptible():
+            time.sleep(_PAUSE)
+
+
+def _address(container: Container, port: int) -> Address | None:
+    """Say where this machine reaches the container: its published port, or itself where its networks are internal."""
+    published = container.attrs["NetworkSettings"]["Ports"].get(f"{port}/tcp") or ()
+    for entry in published:
+        return Address("127.0.0.1", int(entry["HostPort"]))
+    for address in addresses(container):
+        return Address(address, port)
+    return None
+
+
+def _tell_log(container: Container, reporter: Reporter) -> None:
+    with told_as("read the log of the container in which the version was tried"):
+        said = container.logs(tail=_LOG_LINES)
+    splitter = LineSplitter()
+    lines = [*splitter.feed(said), *splitter.close()]
+    if lines:
+        reporter.info("What the container said:")
+        reporter.output(*lines)

@@ -1,0 +1,24 @@
+"""Check: the rehearsal of one version alone. Nothing is switched."""
+
+from __future__ import annotations
+
+from govma_core.errors import ConfigurationError
+from govma_core.operations import rehearsal
+from govma_core.operations.context import Context, Outcome
+from govma_core.operations.promote import commit_of, require_whole
+
+
+def run(context: Context, *, version: str) -> Outcome:
+    """Try the version that `version` names (a unique beginning is enough), as a deploy does before the switch.
+
+    RehearsalError when it is not good; ConfigurationError when the settings do not say how it is to be tried.
+    """
+    if not rehearsal.wanted(context):
+        raise ConfigurationError(
+            "There is nothing to try a version in: set image, like or command in the table [rehearsal] of the settings."
+        )
+    with context.reporter.stage("preflight"):
+        target = context.versions.find(version)
+        require_whole(context, target)
+    rehearsal.rehearse(context, target.name)
+    return Outcome(f"{target.name} is good.", target.name, commit=commit_of(context, target.name))

@@ -1,0 +1,78 @@
+"""The operators' own programs at four moments of a run: pre-build, pre-promote, post-promote, on-failure."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from govma_core.errors import CommandError, HookError
+from govma_core.operations.context import Context
+from govma_core.shell.command import execute
+
+Moment = Literal["pre-build", "pre-promote", "post-promote", "on-failure"]
+
+
+def before(context: Context, moment: Moment, environment: Mapping[str, str]) -> None:
+    """Run the hook of this moment, if there is one; HookError stops the run when it fails or cannot be run."""
+    path = _found(context, moment)
+    if path is None:
+        return
+    with context.reporter.stage(moment):
+        try:
+            code = _run(context, moment, path, environment)
+        except CommandError as error:
+            raise HookError(str(error)) from None
+        if code:
+            raise HookError(f"The hook {path} ended with exit code {code}, which stops the run. What it said is above.")
+
+
+def after(context: Context, moment: Moment, environment: Mapping[str, str]) -> None:
+    """Run the hook of this moment, if there is one; what goes wrong with it is a warning and changes nothing."""
+    try:
+        path = _found(context, moment)
+        if path is None:
+            return
+        with context.reporter.stage(moment) as remark:
+            code = _run(context, moment, path, environment)
+            if code:
+                remark.note(f"exit code {code}")
+                context.reporter.warning(f"The hook {path} ended with exit code {code}; nothing is undone for that.")
+    except (HookError, CommandError) as error:
+        context.reporter.warning(str(error))
+
+
+def _found(context: Context, moment: Moment) -> Path | None:
+    """Give the hook's path; HookError when there is one that somebody else could have written, or nobody may run."""
+    directory = context.settings.hooks_dir
+    if directory is None:
+        return None
+    path = directory / moment
+    try:
+        info = path.stat()
+        for place, found in ((directory, directory.stat()), (path, info)):
+            if found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise HookError(
+                    f"The hook {path} is not run: others than root can write {place}. "
+                    f"Mend that: chown root {place}; chmod go-w {place}"
+                )
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise HookError(f"The hook {path} cannot be looked at: {error.strerror}.") from None
+    if not stat.S_ISREG(info.st_mode) or not os.access(path, os.X_OK):
+        raise HookError(f"The hook {path} is not run: it is no program. Make it one (chmod +x {path}), or remove it.")
+    return path
+
+
+def _run(context: Context, moment: Moment, path: Path, environment: Mapping[str, str]) -> int:
+    return execute(
+        f"exec {shlex.quote(str(path))}\n",
+        f"The hook {path}",
+        {"GOVMA_HOOK": moment, **environment},
+        context.reporter,
+        context.settings.hook_timeout,
+    )

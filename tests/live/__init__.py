@@ -1,0 +1,1 @@
+"""Tests of what is served: the rehearsal before the switch, the activation after it."""

@@ -1,0 +1,81 @@
+"""A container of Apache that serves a site's versions, as the operators' compose project runs it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from docker.models.containers import Container
+
+from govma_core.live.pages import Address, Answer, NoAnswerError, ask
+from tests.support.engine import Engine
+from tests.support.php_site import PhpSite
+from tests.support.waiting import wait_for
+
+
+@dataclass(frozen=True)
+class Apache:
+    """A running Apache."""
+
+    container: Container
+    address: Address
+    service: str
+
+    def get(self, path: str = "/", timeout: float = 10.0) -> Answer:
+        return ask(self.address, path, timeout=timeout)
+
+    def run(self, *command: str) -> str:
+        """Run a command in the container, as root."""
+        code, said = self.container.exec_run(list(command), user="root")
+        assert code == 0, said
+        assert isinstance(said, bytes)
+        return said.decode()
+
+    def workers(self) -> list[int]:
+        """Give the pids of the workers, as this machine numbers them."""
+        rows = self.container.top(ps_args="-eo pid,ppid,comm")["Processes"]
+        parents = {row[1] for row in rows}
+        return [int(row[0]) for row in rows if row[2] == "apache2" and row[0] not in parents]
+
+
+@contextmanager
+def serving(engine: Engine, image: str, site: PhpSite, *, service: str = "", networks: Sequence[str] = ()) -> Iterator[Apache]:
+    """Have an Apache of a compose service serve the site, on a port of 127.0.0.1, until the block ends."""
+    service = service or f"apache-{uuid.uuid4().hex[:8]}"
+    volumes = [f"{site.directory}:/var/www/versions", f"{site.uploads}:/var/www/uploads"]
+    with engine.client() as client:
+        container = client.containers.run(
+            image,
+            detach=True,
+            labels={"com.docker.compose.service": service, "com.docker.compose.project": "prod-env"},
+            volumes=[*volumes, *options.pop("volumes", ())],
+            ports={"80/tcp": ("127.0.0.1", None)},
+            **options,
+        )
+        try:
+            container.reload()
+            port = int(container.attrs["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"])
+            apache = Apache(container, Address("127.0.0.1", port), service)
+            wait_for(lambda: answers(apache), "Apache")
+            yield apache
+        finally:
+            container.remove(force=True, v=True)
+
+
+def answers(apache: Apache, path: str = "/static.txt") -> bool:
+    """Tell whether it answers at all."""
+    try:
+        apache.get(path, timeout=2)
+    except NoAnswerError:
+        return False
+    return True
+
+
+def containers_of(engine: Engine, site: PhpSite) -> Sequence[str]:
+    """Give the names of our own containers that are there."""
+    with engine.client() as client:
+        label = f"govma-console.site={site.directory}"
+        return [str(found.name) for found in client.containers.list(all=True, filters={"label": label})]
