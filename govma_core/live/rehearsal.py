@@ -146,6 +146,5 @@ def _tell_log(container: Container, reporter: Reporter) -> None:
         said = container.logs(tail=_LOG_LINES)
     splitter = LineSplitter()
     lines = [*splitter.feed(said), *splitter.close()]
-    if lines:
-        reporter.info("What the container said:")
-        reporter.output(*lines)
+    reporter.info("The container said:" if lines else "The container said nothing.")
+    reporter.output(*lines)

@@ -10,6 +10,7 @@ from typing import Any
 
 from docker.models.containers import Container
 
+from govma_core.engine.containers import addresses
 from govma_core.live.pages import Address, Answer, NoAnswerError, ask
 from tests.support.engine import Engine
 from tests.support.php_site import PhpSite
@@ -42,24 +43,25 @@ class Apache:
 
 
 @contextmanager
-def serving(engine: Engine, image: str, site: PhpSite, *, service: str = "", networks: Sequence[str] = ()) -> Iterator[Apache]:
+def serving(engine: Engine, image: str, site: PhpSite, *, wait: bool = True, **options: Any) -> Iterator[Apache]:
     """Have an Apache of a compose service serve the site, on a port of 127.0.0.1, until the block ends."""
-    service = service or f"apache-{uuid.uuid4().hex[:8]}"
-    volumes = [f"{site.directory}:/var/www/versions", f"{site.uploads}:/var/www/uploads"]
+    service = f"apache-{uuid.uuid4().hex[:8]}"
     with engine.client() as client:
-        container = client.containers.run(
+        container = client.containers.create(
             image,
-            detach=True,
             labels={"com.docker.compose.service": service, "com.docker.compose.project": "prod-env"},
-            volumes=[*volumes, *options.pop("volumes", ())],
+            volumes=[f"{site.directory}:/var/www/versions", f"{site.uploads}:/var/www/uploads"],
             ports={"80/tcp": ("127.0.0.1", None)},
             **options,
         )
         try:
+            container.start()
             container.reload()
-            port = int(container.attrs["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"])
-            apache = Apache(container, Address("127.0.0.1", port), service)
-            wait_for(lambda: answers(apache), "Apache")
+            published = container.attrs["NetworkSettings"]["Ports"].get("80/tcp")
+            at = ("127.0.0.1", int(published[0]["HostPort"])) if published else (addresses(container)[0], 80)
+            apache = Apache(container, Address(*at), service)
+            if wait:
+                wait_for(lambda: answers(apache), "Apache")
             yield apache
         finally:
             container.remove(force=True, v=True)
