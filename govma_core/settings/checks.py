@@ -45,9 +45,25 @@ def check_together(settings: Settings) -> list[str]:
         split_address(settings.listen_addr)
     except ValueError as error:
         problems.append(f"listen_addr {error}.")
+    problems += _live(settings)
     for host in settings.allowed_hosts:
         if not _HOST.fullmatch(host):
             problems.append(f"allowed_hosts: {host!r} is no host name; leave scheme, port and path out.")
+    return problems
+
+
+def _live(settings: Settings) -> list[str]:
+    ways = [name for name in ("image", "like", "command") if getattr(settings, f"rehearsal_{name}")]
+    problems = []
+    if len(ways) > 1:
+        problems.append(f"rehearsal: {' and '.join(ways)} exclude one another; a version is tried in one way.")
+    if not ways and settings.rehearsal_checks:
+        problems.append("rehearsal.checks says what must be answered, but not where: set rehearsal.image or like.")
+    asked = settings.activation_url or settings.activation_containers
+    if (settings.activation_checks or settings.activation_proof_path) and not asked:
+        problems.append(
+            "activation: checks and proof_path need to know who is asked: set activation.url or containers."
+        )
     return problems
 
 

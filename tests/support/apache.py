@@ -51,7 +51,7 @@ def serving(engine: Engine, image: str, site: PhpSite, *, wait: bool = True, **o
             image,
             labels={"com.docker.compose.service": service, "com.docker.compose.project": "prod-env"},
             volumes=[f"{site.directory}:/var/www/versions", f"{site.uploads}:/var/www/uploads"],
-            ports={"80/tcp": ("127.0.0.1", None)},  # type: ignore[dict-item] - the SDK takes it
+            ports={"80/tcp": ("127.0.0.1", None)},  # type: ignore[dict-item]
             **options,
         )
         try:

@@ -169,3 +169,51 @@ def test_an_export_that_cannot_be_read_takes_an_earlier_one_with_it() -> None:
     found = read_exports("export GOV_MA_WORK_DIR=/srv/old/work\nexport GOV_MA_WORK_DIR=`pwd`/work\n")
     assert found.settings == {}
     assert "it runs a command" in found.problems[0]
+
+
+def test_tables_are_read_printed_and_written_back(tmp_path: Path) -> None:
+    """Guards `[rehearsal]` and `[activation]`: read by their table's name, in the written file after all others."""
+    check = {"path": "/", "contains": "Notícias"}
+    file = tmp_path / "settings.toml"
+    file.write_text(
+        'branch = "main"\n[rehearsal]\nimage = "web"\nchecks = [{path = "/", contains = "Notícias"}]\n'
+        '[activation]\ncontainers = ["apache"]\n'
+    )
+    settings = load({}, file=file).settings
+    assert settings.rehearsal_image == "web"
+    assert [found.plain() for found in settings.rehearsal_checks] == [check]
+    assert from_plain(to_plain(settings)) == settings
+    written = tmp_path / "written.toml"
+    written.write_text(commented_file({"branch": "x", "rehearsal_image": "web", "rehearsal_checks": [check]}))
+    again = load({}, file=written).settings
+    assert (again.branch, again.rehearsal_image, again.rehearsal_checks) == ("x", "web", settings.rehearsal_checks)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[rehearsal]\nimages = 'x'", r"there is no setting 'rehearsal.images'. Did you mean rehearsal.image\?"),
+        ("rehearsal_image = 'x'", r"there is no setting 'rehearsal_image'. Did you mean rehearsal.image\?"),
+        ("rehearsal = 'x'", "there is no setting 'rehearsal'"),
+        ("[rehearsal]\nimage = 'x'\nlike = 'y'", "image and like exclude one another"),
+        ("[rehearsal]\nchecks = [{path = '/'}]", "set rehearsal.image or like"),
+        ("[rehearsal]\nchecks = [{status = 200}]", "must be a table with a path"),
+        ("[rehearsal]\nchecks = [{path = 'x'}]", "must begin with /"),
+        ("[rehearsal]\nchecks = [{path = '/', stauts = 200}]", "did you mean status"),
+        ("[rehearsal]\nchecks = [{path = '/', status = '200'}]", "must be a number"),
+        ("[rehearsal]\nchecks = [{path = '/', status = 99}]", "no status of HTTP"),
+        ("[rehearsal]\nchecks = [{path = '/', timeout = 0}]", "timeout"),
+        ('[rehearsal]\nchecks = [{path = "/", host = "a\\r\\nb"}]', "control characters"),
+        ("[rehearsal]\nwritable = ['../etc']", "must be a directory below the version"),
+        ("[rehearsal]\nmount = 'var'", "absolute path in the container"),
+        ("[activation]\nurl = 'ftp://x'", "must be http:// or https://"),
+        ("[activation]\nurl = 'http://x/path'", "must be http:// or https://"),
+        ("[activation]\nchecks = [{path = '/'}]", "set activation.url or containers"),
+        ("[activation]\non_unproved = 'maybe'", "not one of warn, revert"),
+    ],
+)
+def test_wrong_tables_are_sentences(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError, match=said):
+        load({}, file=file)

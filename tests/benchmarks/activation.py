@@ -1,0 +1,110 @@
+"""What visitors of a real Apache with mod_php get while versions are switched and Apache is reloaded."""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+import subprocess
+import time
+from itertools import cycle
+from pathlib import Path
+
+from govma_core.operations import promote
+from tests.benchmarks.harness import Row
+from tests.support.apache import Apache, serving
+from tests.support.apache_image import apache_image
+from tests.support.engine import engine_for_tests
+from tests.support.load import Load
+from tests.support.php_site import PhpSite, parts
+from tests.support.releases import NAMES
+
+_PROMOTIONS = 60
+_RELOADS = 40
+_LOOKED = 125
+"""Seconds in which the version before is looked for: workers come and go with it until their caches have ended."""
+FIRST, SECOND = NAMES[:2]
+
+
+def measure(folder: Path) -> list[Row]:
+    """Give the rows of the issue's table."""
+    with engine_for_tests() as engine, apache_image(engine) as image:
+        os.environ["DOCKER_HOST"] = engine.host
+        site = PhpSite(folder / "site")
+        site.add(*NAMES[:4])
+        site.live(FIRST)
+        with serving(engine, image, site) as apache:
+            without = _without(site, apache)
+            site.flags = {"activation_containers": [apache.service]}
+            return [*_promotions(site, apache), *_reloads(apache), *without]
+
+
+def _promotions(site: PhpSite, apache: Apache) -> list[Row]:
+    served: list[float] = []
+    began = time.monotonic()
+    with Load(apache.address, ["/", "/static.txt"]) as load:
+        for _, name in zip(range(_PROMOTIONS), cycle(NAMES[:4]), strict=False):
+            if name != site.store.pointer().version:
+                promote.run(site.context(), version=name)
+                remark = site.stages()["activation"].remark
+                served.append(float(remark.split(" after ")[1].split()[0]))
+    took = time.monotonic() - began
+    what = f"{len(served)} promotions in a row with activation, under load"
+    asked = f"{load.answers} requests, {load.answers / took:.0f}/s"
+    slowest = f"slowest {max(served):.1f} s"
+    return [
+        Row(f"{what}: failed requests", str(len(load.failed)), asked, len(load.failed), 0),
+        Row(f"{what}: pages of two versions", str(load.mixed), asked, load.mixed, 0),
+        Row(
+            f"{what}: switch to PHP on every worker that answers, p99",
+            f"{statistics.quantiles(served, n=100)[98]:.1f} s",
+            slowest,
+            statistics.quantiles(served, n=100)[98],
+            1.5,
+            " s",
+        ),
+    ]
+
+
+def _reloads(apache: Apache) -> list[Row]:
+    """Reload Apache again and again under wrk: with a connection a request (as nginx asks), then with kept ones."""
+    rows = []
+    for kept in (False, True):
+        header = [] if kept else ["-H", "Connection: close"]
+        command = ["wrk", "-t1", "-c8", "-d20s", *header, f"{apache.address}/"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as wrk:
+            time.sleep(1)
+            for _ in range(_RELOADS):
+                apache.run("apachectl", "-k", "graceful")
+                time.sleep(0.4)
+            said = wrk.communicate()[0]
+        errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
+        bad = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+        lost = sum(map(int, errors.groups())) if errors else 0
+        lost += int(bad.group(1)) if bad else 0
+        total = re.search(r"(\d+) requests in", said)
+        connections = "kept connections" if kept else "a connection a request"
+        rows.append(
+            Row(
+                f"{_RELOADS} graceful reloads under load, {connections}: requests dropped",
+                str(lost),
+                f"{total.group(1) if total else '?'} requests",
+                lost,
+                0,
+            )
+        )
+    return rows
+
+
+def _without(site: PhpSite, apache: Apache) -> list[Row]:
+    """Measure how long PHP goes on with the version before when nobody is told of the switch."""
+    for _ in range(200):
+        apache.get()
+    promote.run(site.context(), version=SECOND)
+    switched = last = time.monotonic()
+    while time.monotonic() - switched < _LOOKED:
+        if FIRST in parts(apache.get().text):
+            last = time.monotonic()
+        time.sleep(0.02)
+    stale = last - switched
+    return [Row("without activation: PHP answers from the version before, for", f"{stale:.0f} s", "", stale, 121, " s")]
