@@ -21,7 +21,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="govma-console",
         description="Deploy, list and roll back the versions of a site that live behind one symlink. "
         "Without a command, on a terminal: the console, where all of it is on one screen.",
-        epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration or preflight, 4 busy, 5 refused, 6 live but not proved, 130 cancelled.",
+        epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration or preflight, 4 busy, 5 refused, 6 live but not "
+        "proved, 130 cancelled.",
     )
     parser.add_argument("--version", action="store_true", help="print the version of this program")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file instead of /etc/govma-console.toml")

@@ -38,7 +38,7 @@ def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
             )
         except RehearsalError as error:
             verdicts.mark_failed(context, version, str(error))
-            raise
+            raise RehearsalError(str(error), version, context.versions.pointer().version) from None
 
 
 def preflight(settings: Settings) -> list[str]:

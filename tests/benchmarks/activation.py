@@ -19,7 +19,7 @@ from tests.support.load import Load
 from tests.support.php_site import PhpSite, parts
 from tests.support.releases import NAMES
 
-_PROMOTIONS = 60
+_PROMOTIONS = 1000
 _RELOADS = 40
 _LOOKED = 125
 """Seconds in which the version before is looked for: workers come and go with it until their caches have ended."""
@@ -33,7 +33,7 @@ def measure(folder: Path) -> list[Row]:
         site = PhpSite(folder / "site")
         site.add(*NAMES[:4])
         site.live(FIRST)
-        with serving(engine, image, site) as apache:
+        with serving(engine, image, site.directory, site.uploads) as apache:
             without = _without(site, apache)
             site.flags = {"activation_containers": [apache.service]}
             return [*_promotions(site, apache), *_reloads(apache), *without]

@@ -22,7 +22,7 @@ from tests.support.php_site import PhpSite, parts
 @pytest.fixture
 def apache(docker_engine: Engine, apache_image: str, site: PhpSite) -> Iterator[Apache]:
     """Give an Apache whose workers have all served the version that is live, so that their caches hold it."""
-    with serving(docker_engine, apache_image, site) as found:
+    with serving(docker_engine, apache_image, site.directory, site.uploads) as found:
         for _ in range(30):
             assert found.get().text == site.page(FIRST)
         yield found

@@ -25,7 +25,7 @@ def tried(site: PhpSite, image: str, *checks: dict[str, Any], **more: Any) -> No
 
 
 def nothing_left(engine: Engine, site: PhpSite) -> bool:
-    return containers_of(engine, site) == [] and list((site.state / "rehearsal").iterdir()) == []
+    return containers_of(engine, site.directory) == [] and list((site.state / "rehearsal").iterdir()) == []
 
 
 def test_a_good_version_passes_and_is_left_as_it_was(docker_engine: Engine, apache_image: str, site: PhpSite) -> None:
@@ -82,7 +82,7 @@ def test_it_is_tried_like_the_container_that_serves(docker_engine: Engine, apach
         network = client.networks.create(f"{site.root.parent.name}-internal", internal=True)
         try:
             options: dict[str, Any] = {"environment": {"BANCO": "db-7"}, "network": network.name}
-            with serving(docker_engine, apache_image, site, **options) as apache:
+            with serving(docker_engine, apache_image, site.directory, site.uploads, **options) as apache:
                 site.flags |= {
                     "rehearsal_like": apache.service,
                     "rehearsal_checks": [{"path": "/", "contains": "db-7 false"}],
@@ -90,7 +90,7 @@ def test_it_is_tried_like_the_container_that_serves(docker_engine: Engine, apach
                 found: list[dict[str, Any]] = []
 
                 def look() -> None:
-                    names = wait_for(lambda: containers_of(docker_engine, site), "the container")
+                    names = wait_for(lambda: containers_of(docker_engine, site.directory), "the container")
                     found.append(client.containers.get(names[0]).attrs)
 
                 watcher = threading.Thread(target=look)
@@ -120,8 +120,9 @@ def test_a_container_that_ends_or_never_answers(docker_engine: Engine, busybox_i
     tried(site, busybox_image)
     with pytest.raises(RehearsalError, match=r"has ended \(exit code 0\) before it answered"):
         check.run(site.context(), version=SECOND)
-    with serving(docker_engine, busybox_image, site, command=["sleep", "60"], wait=False) as sleeper:
-        site.flags |= {"rehearsal_like": sleeper.service, "rehearsal_timeout": 1}
+    options: dict[str, Any] = {"command": ["sleep", "60"], "wait": False}
+    with serving(docker_engine, busybox_image, site.directory, site.uploads, **options) as sleeper:
+        site.flags = {"rehearsal_like": sleeper.service, "rehearsal_timeout": 1}
         with pytest.raises(RehearsalError, match=r"did not answer within 1 s \(rehearsal.timeout\)"):
             check.run(site.context(), version=SECOND)
     assert nothing_left(docker_engine, site)
@@ -132,7 +133,7 @@ def test_what_it_needs_is_looked_for_before_anything_is_built(docker_engine: Eng
 
     site.flags["rehearsal_image"] = "govma-test/nowhere"
     assert "has no image govma-test/nowhere" in rehearsal.preflight(site.settings)[0]
-    site.flags |= {"rehearsal_like": "nobody"}
+    site.flags = {"rehearsal_like": "nobody"}
     assert "No running container is called 'nobody'" in rehearsal.preflight(site.settings)[0]
     with pytest.raises((RehearsalError, PreflightError), match="nobody"):
         promote.run(site.context(), version=SECOND)
@@ -146,7 +147,7 @@ def test_cancelled_in_the_middle_nothing_is_left(docker_engine: Engine, apache_i
     context = site.context()
 
     def ask() -> None:
-        wait_for(lambda: containers_of(docker_engine, site), "the container")
+        wait_for(lambda: containers_of(docker_engine, site.directory), "the container")
         with suppress(RunCancelled):
             context.reporter.cancellation.request()
 

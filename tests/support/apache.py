@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from docker.models.containers import Container
@@ -13,7 +14,6 @@ from docker.models.containers import Container
 from govma_core.engine.containers import addresses
 from govma_core.live.pages import Address, Answer, NoAnswerError, ask
 from tests.support.engine import Engine
-from tests.support.php_site import PhpSite
 from tests.support.waiting import wait_for
 
 
@@ -43,14 +43,16 @@ class Apache:
 
 
 @contextmanager
-def serving(engine: Engine, image: str, site: PhpSite, *, wait: bool = True, **options: Any) -> Iterator[Apache]:
-    """Have an Apache of a compose service serve the site, on a port of 127.0.0.1, until the block ends."""
+def serving(
+    engine: Engine, image: str, versions: Path, uploads: Path, *, wait: bool = True, **options: Any
+) -> Iterator[Apache]:
+    """Have an Apache of a compose service serve a versions directory, on a port of 127.0.0.1, until the block ends."""
     service = f"apache-{uuid.uuid4().hex[:8]}"
     with engine.client() as client:
         container = client.containers.create(
             image,
             labels={"com.docker.compose.service": service, "com.docker.compose.project": "prod-env"},
-            volumes=[f"{site.directory}:/var/www/versions", f"{site.uploads}:/var/www/uploads"],
+            volumes=[f"{versions}:/var/www/versions", f"{uploads}:/var/www/uploads"],
             ports={"80/tcp": ("127.0.0.1", None)},  # type: ignore[dict-item]
             **options,
         )
@@ -76,8 +78,8 @@ def answers(apache: Apache, path: str = "/static.txt") -> bool:
     return True
 
 
-def containers_of(engine: Engine, site: PhpSite) -> Sequence[str]:
+def containers_of(engine: Engine, versions: Path) -> Sequence[str]:
     """Give the names of our own containers that are there."""
     with engine.client() as client:
-        label = f"govma-console.site={site.directory}"
+        label = f"govma-console.site={versions}"
         return [str(found.name) for found in client.containers.list(all=True, filters={"label": label})]

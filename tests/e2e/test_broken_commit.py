@@ -1,0 +1,54 @@
+"""A developer pushes what breaks the site: the whole way, from git to what a visitor of a real Apache gets."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from govma_console.sample import create_sample
+from govma_core.live.pages import ask
+from tests.support.apache import containers_of, serving
+from tests.support.command import Command
+from tests.support.engine import Engine
+
+BROKEN = "<?php\nrequire __DIR__ . '/../system/user/nada.php';\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="files are given to the web server's user")
+def test_a_broken_commit_never_goes_live_and_the_next_one_does(
+    tmp_path: Path, docker_engine: Engine, apache_image: str
+) -> None:
+    """Guards the promise of rehearsal and activation together, by the command, on the sample site."""
+    sample = create_sample(tmp_path / "site", builder="local")
+    index = (sample.source_dir / "data/html/index.php").read_text()
+    command = Command(sample.config_file, sample.state_dir)
+    with serving(docker_engine, apache_image, sample.versions_dir, sample.upload_dir, wait=False) as apache:
+        with sample.config_file.open("a") as file:
+            file.write(f'\n[rehearsal]\nlike = "{apache.service}"\nchecks = [{{path = "/", contains = "Notícias"}}]\n')
+            file.write(f'[activation]\ncontainers = ["{apache.service}"]\nchecks = [{{path = "/"}}]\n')
+        done = command.run("deploy")
+        assert done.code == 0, done.err
+        assert "/ answers as it must" in done.err
+        assert "served after" in done.err
+        good = done.out.strip()
+        sample.commit({"data/html/index.php": BROKEN}, "Quebra tudo")
+        done = command.run("deploy")
+        assert done.code == 1
+        assert "answered 500, not 200" in done.err
+        assert "Failed opening required" in done.err
+        assert command.run("status", "--json").json["current"] == good
+        assert "Notícias" in ask(apache.address, "/").text
+        record = json.loads(command.run("runs", "--json").out)[0]
+        bad = record["version"]
+        assert (sample.versions_dir / bad).is_dir()
+        assert command.run("check", bad).code == 1
+        done = command.run("promote", bad)
+        assert done.code == 1
+        sample.commit({"data/html/index.php": index + "// 2\n"}, "Conserta")
+        done = command.run("deploy")
+        assert done.code == 0, done.err
+        assert command.run("check", done.out.strip()).code == 0
+    assert containers_of(docker_engine, sample.versions_dir) == []
