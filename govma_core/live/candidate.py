@@ -60,7 +60,8 @@ def staged(
 def sweep(state_dir: Path) -> None:
     """Have an empty directory for candidates: what a killed run left in it is removed. Only under the lock."""
     root = state_dir / _FOLDER
-    root.mkdir(mode=0o755, exist_ok=True)
+    # The copies may hold the site's secrets; a mount leads into it past these rights.
+    root.mkdir(mode=0o700, exist_ok=True)
     with safefs.opened_root(root) as fd:
         for entry in safefs.entries(fd):
             safetree.remove(fd, entry.name)

@@ -13,6 +13,7 @@ from govma_core.live.pages import ask
 from tests.support.apache import containers_of, serving
 from tests.support.command import Command
 from tests.support.engine import Engine
+from tests.support.waiting import wait_for
 
 BROKEN = "<?php\nrequire __DIR__ . '/../system/user/nada.php';\n"
 
@@ -52,3 +53,28 @@ def test_a_broken_commit_never_goes_live_and_the_next_one_does(
         assert done.code == 0, done.err
         assert command.run("check", done.out.strip()).code == 0
     assert containers_of(docker_engine, sample.versions_dir) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="files are given to the web server's user")
+def test_what_a_killed_rehearsal_left_is_removed_by_the_next(
+    tmp_path: Path, docker_engine: Engine, apache_image: str
+) -> None:
+    """Guards the production database from a candidate's container that nobody looks after any more."""
+    sample = create_sample(tmp_path / "site", builder="local")
+    with sample.config_file.open("a") as file:
+        file.write(f'\n[rehearsal]\nimage = "{apache_image}"\nchecks = [{{path = "/slow.php"}}]\n')
+    sample.commit({"data/html/slow.php": "<?php sleep(60);\n"}, "Devagar")
+    command = Command(sample.config_file, sample.state_dir)
+    process = command.start("deploy")
+    record = command.wait_for_stage("rehearsal")
+    wait_for(lambda: containers_of(docker_engine, sample.versions_dir), "the container")
+    command.kill_runner(record)
+    process.communicate(timeout=30)
+    left = containers_of(docker_engine, sample.versions_dir)
+    assert left == [f"govma-rehearsal-{record.id}"]
+    sample.commit({"data/html/slow.php": "<?php echo 1;\n"}, "Depressa")
+    done = command.run("deploy")
+    assert done.code == 0, done.err
+    assert f"Removed the container {left[0]}, which run {record.id} left behind." in done.err
+    assert containers_of(docker_engine, sample.versions_dir) == []
+    assert list((sample.state_dir / "rehearsal").iterdir()) == []

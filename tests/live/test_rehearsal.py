@@ -42,6 +42,7 @@ def test_a_good_version_passes_and_is_left_as_it_was(docker_engine: Engine, apac
     assert site.stages()["rehearsal"].remark == "2 pages answer as they must"
     assert sorted((str(path), path.lstat().st_mtime_ns) for path in (site.directory / SECOND).rglob("*")) == before
     assert nothing_left(docker_engine, site)
+    assert (site.state / "rehearsal").stat().st_mode & 0o777 == 0o700
     assert site.store.pointer().version == FIRST
 
 
