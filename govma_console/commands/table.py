@@ -206,6 +206,14 @@ COMMANDS: tuple[Command, ...] = (
         (_flag("--fix", "make the directories that are missing, and give those there are to their owners"),),
     ),
     Command(
+        "completion",
+        "print what makes a shell complete commands, versions and runs",
+        "completion",
+        "completion",
+        ((("shell",), {"choices": ("bash", "zsh", "fish"), "help": "the shell that is to complete"}),),
+        reports=False,
+    ),
+    Command(
         "demo",
         "deploy a sample site in a folder of yours, without root and without Docker",
         "demo",
