@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from govma_core.runs.lock import lock_holder
 from govma_core.runs.record import RunRecord, RunStore
 from govma_core.runs.requester import Requester
 from govma_core.settings import Settings, to_plain
+
+SAVING = ("rollback", "promote")
+"""Operations that save the site: a state_dir without room, or that cannot be written, does not prevent them."""
 
 _children: list[subprocess.Popen[bytes]] = []
 
@@ -34,7 +38,12 @@ class StartedRun:
 
 def start(settings: Settings, operation: str, arguments: dict[str, Any], requester: Requester) -> StartedRun:
     """Start a run in a detached process, and give it at once; BusyError when another one is going."""
-    store = prepared_store(settings)
+    try:
+        store = prepared_store(settings)
+    except RefusedError:
+        if operation not in SAVING or os.geteuid() != 0:
+            raise
+        store = RunStore(settings.state_dir)
     holder = lock_holder(settings.state_dir)
     if holder is not None:
         raise BusyError(holder.sentence())
@@ -49,10 +58,17 @@ def write_down(
     requester: Requester,
     **more: Any,  # noqa: ANN401 - fields of the record
 ) -> RunRecord:
-    """Make the record of a run that launch() is to execute; GovmaError when there is no room for it."""
+    """Make the record of a run that launch() is to execute; GovmaError when there is no room for it.
+
+    That of an operation that saves the site is kept in another place then.
+    """
+    more["settings"] = to_plain(settings)
     try:
-        return store.create(operation, arguments, requester.by, requester.origin, settings=to_plain(settings), **more)
+        return store.create(operation, arguments, requester.by, requester.origin, **more)
     except OSError as error:
+        if operation in SAVING and os.geteuid() == 0:
+            with suppress(OSError):
+                return store.create(operation, arguments, requester.by, requester.origin, spare=True, **more)
         raise _not_written(store, error) from None
 
 
@@ -61,7 +77,9 @@ def launch(store: RunStore, record: RunRecord) -> StartedRun:
     try:
         errors = open(store.path(record.id) / "runner.err", "xb", opener=_private)  # noqa: SIM115 - closed below
     except OSError as error:
-        raise _not_written(store, error) from None
+        refusal = _not_written(store, error)
+        _end(store, record, str(refusal))
+        raise refusal from None
     try:
         with errors:
             process = subprocess.Popen(
@@ -74,11 +92,20 @@ def launch(store: RunStore, record: RunRecord) -> StartedRun:
             )
     except OSError as error:
         message = f"The run's process cannot be started: {error.strerror}. Try again when the machine has room for it."
-        store.write(dataclasses.replace(record, state="failed", exit_code=1, message=message, finished=time.time()))
+        _end(store, record, message)
         raise GovmaError(message) from None
+    store.note_process(record.id, process.pid)
     # A long-lived front end must not collect zombies: those that ended are waited for at the next start.
     _children[:] = [child for child in [*_children, process] if child.poll() is None]
     return StartedRun(record, process)
+
+
+def _end(store: RunStore, record: RunRecord, message: str) -> None:
+    """Write down that the run does not start; where there is no room for that, nothing is left of it."""
+    try:
+        store.write(dataclasses.replace(record, state="failed", exit_code=1, message=message, finished=time.time()))
+    except OSError:
+        store.discard(record.id)
 
 
 def _not_written(store: RunStore, error: OSError) -> GovmaError:

@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -22,9 +23,10 @@ from govma_core.events import Event, RunFinished, StageFinished, StageStarted
 from govma_core.operations.context import Context, Outcome
 from govma_core.process import ProcessId
 from govma_core.reporting import Cancellation, Reporter
+from govma_core.runs.launch import SAVING
 from govma_core.runs.lock import Holder, held_lock
 from govma_core.runs.log import EventLog
-from govma_core.runs.record import RunStore, State
+from govma_core.runs.record import RunRecord, RunStore, State
 from govma_core.runs.system_errors import os_sentence
 from govma_core.runs.totals import Totals
 from govma_core.runs.turn import turn
@@ -78,6 +80,7 @@ class Runner:
         # All lines first, then the record, then the end: a follower that sees the record ended misses nothing.
         self._log.flush()
         self._update(
+            self._store.write_last,
             state=state,
             exit_code=int(code),
             message=outcome.message,
@@ -121,18 +124,31 @@ class Runner:
     def _run_operation(self) -> Outcome:
         record = self._record
         started = time.time()
-        # Before anything is done: where this cannot be written, nobody could follow what is.
         self._record = dataclasses.replace(record, state="running", started=started)
+        try:
+            self._begin()
+        except OSError as error:
+            # Before anything is done: where this cannot be written, nobody could follow what is.
+            if record.operation not in SAVING:
+                raise
+            self._reporter.warning(
+                f"state_dir ({self._store.state_dir}) cannot be written: {error.strerror}. "
+                f"The {record.operation} goes on."
+            )
+        operation = self._operation()
+        context = Context(self._settings, self._reporter, record.id, record.by, record.origin, started)
+        outcome: Outcome = operation.run(context, **record.arguments)
+        return outcome
+
+    def _begin(self) -> None:
+        """Write down that the run begins, and what became of those before it."""
         self._store.write(self._record)
+        self._store.reserve(self._record.id)
         for gone in self._store.settle():
             self._reporter.warning(f"Run {gone.id} ({gone.operation}) had been interrupted during {gone.stage or '?'}.")
             with suppress(OSError):
                 Totals(self._store.state_dir).add_run(gone.operation, "interrupted")
         self._store.prune(self._settings.keep_runs)
-        operation = self._operation()
-        context = Context(self._settings, self._reporter, record.id, record.by, record.origin, started)
-        outcome: Outcome = operation.run(context, **record.arguments)
-        return outcome
 
     def _operation(self) -> ModuleType:
         if self._record.operation not in OPERATIONS:
@@ -146,10 +162,10 @@ class Runner:
             self._totals.add_stage(self._record.operation, event.stage, event.seconds)
         self._log.write(event)
 
-    def _update(self, **changes: object) -> None:
+    def _update(self, write: Callable[[RunRecord], None] | None = None, **changes: object) -> None:
         self._record = dataclasses.replace(self._record, **changes)  # type: ignore[arg-type]
         try:
-            self._store.write(self._record)
+            (write or self._store.write)(self._record)
         except OSError as error:
             # A disk without room must not decide whether a deploy fails; the next change is written again.
             _note(f"run.json could not be written: {error}")
