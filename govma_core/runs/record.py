@@ -28,9 +28,12 @@ _START_GRACE = 30.0
 _SPARE = Path("/run/govma-console")
 """Where only root writes, in memory: for the runs that must be possible when state_dir has no room."""
 
+_PROCESS = "process"
+"""A link whose text tells the process that was started for a run."""
+
 _LAST = ".last"
 """Room for a run's last word, taken at its start."""
-_LAST_SIZE = 1 << 16
+_LAST_SIZE = 1 << 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +140,13 @@ class RunStore:
 
     def reserve(self, run_id: str) -> None:
         """Take the room now that the end of the run will need to be written down; OSError when there is none."""
-        fd = os.open(self.path(run_id) / _LAST, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        last = self.path(run_id) / _LAST
+        fd = os.open(last, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             os.posix_fallocate(fd, 0, _LAST_SIZE)
+        except OSError:
+            last.unlink()
+            raise
         finally:
             os.close(fd)
 
@@ -161,9 +168,10 @@ class RunStore:
 
     def note_process(self, run_id: str, pid: int) -> None:
         """Note which process was started for a run, for as long as that has not said so itself."""
+        process = ProcessId.of(pid)
         with suppress(OSError):
-            process = ProcessId.of(pid)
-            jsonfile.replace(self.path(run_id) / "process.json", dataclasses.asdict(process), durable=False)
+            # A link's text, for it is there at once or not at all, and takes no room.
+            os.symlink(f"{process.pid} {process.started} {process.boot}", self.path(run_id) / _PROCESS)
 
     def read(self, run_id: str) -> RunRecord:
         """Give a run by its id; a runner that is gone without an end makes it `interrupted`. UsageError when absent."""
@@ -276,7 +284,7 @@ class RunStore:
                     continue
                 staged = jsonfile.staged_beside(self.directory / name)
                 try:
-                    shutil.copytree(self.spare / name, staged)
+                    shutil.copytree(self.spare / name, staged, symlinks=True)
                     staged.rename(self.directory / name)
                 except OSError:
                     shutil.rmtree(staged, ignore_errors=True)
@@ -308,14 +316,12 @@ class RunStore:
         return dataclasses.replace(record, state="interrupted", exit_code=1, message=message)
 
     def _may_still_start(self, record: RunRecord) -> bool:
-        noted = jsonfile.read(self.path(record.id) / "process.json")
-        try:
-            if noted and not ProcessId(**noted).alive():
-                # It may have written its last word since the record was read.
-                data = jsonfile.read(self.path(record.id) / "run.json")
-                return data is None or data.get("state") != "starting" or bool(data.get("pid"))
-        except TypeError:
-            pass
+        with suppress(OSError, ValueError):
+            pid, started, boot = os.readlink(self.path(record.id) / _PROCESS).split(" ")
+            if not ProcessId(int(pid), int(started), boot).alive():
+                # It may have written more since the record was read.
+                data = jsonfile.read(self.path(record.id) / "run.json") or {}
+                return data.get("state") != "starting" or bool(data.get("pid"))
         return 0 <= time.time() - record.created < _START_GRACE
 
 
