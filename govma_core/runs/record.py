@@ -123,6 +123,7 @@ class RunStore:
             # Whatever the caller's umask: who runs what is for all to read who may enter state_dir, the log is not.
             (directory / run_id).chmod(0o755)
             self.write(record)
+            self._reserve(run_id)
         except OSError:
             self.discard(run_id)
             raise
@@ -138,17 +139,16 @@ class RunStore:
             self.path(record.id) / "run.json", dataclasses.asdict(record), mode=0o644, durable=record.ended
         )
 
-    def reserve(self, run_id: str) -> None:
-        """Take the room now that the end of the run will need to be written down; OSError when there is none."""
-        last = self.path(run_id) / _LAST
-        fd = os.open(last, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            os.posix_fallocate(fd, 0, _LAST_SIZE)
-        except OSError:
-            last.unlink()
-            raise
-        finally:
-            os.close(fd)
+    def _reserve(self, run_id: str) -> None:
+        """Make what a run must have to be told of, and take the room that its end will need to be written down."""
+        for name, mode, size in (("events.jsonl", 0o640, 0), (_LAST, 0o644, _LAST_SIZE)):
+            fd = os.open(self.path(run_id) / name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
+            try:
+                os.fchmod(fd, mode)
+                if size:
+                    os.posix_fallocate(fd, 0, size)
+            finally:
+                os.close(fd)
 
     def write_last(self, record: RunRecord) -> None:
         """Replace the record by the final one, if need be in the room that was reserved for it."""

@@ -143,7 +143,6 @@ class Runner:
     def _begin(self) -> None:
         """Write down that the run begins, and what became of those before it."""
         self._store.write(self._record)
-        self._store.reserve(self._record.id)
         for gone in self._store.settle():
             self._reporter.warning(f"Run {gone.id} ({gone.operation}) had been interrupted during {gone.stage or '?'}.")
             with suppress(OSError):

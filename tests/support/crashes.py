@@ -60,9 +60,10 @@ class CrashSite:
         """Start a run with a fault, in a session of its own as a runner has it."""
         record = write_down(self.store, self.settings, operation, arguments, Requester("ana", "test"))
         line = [sys.executable, "-m", "tests.support.faulty_runner", fault, str(self.settings.state_dir), record.id]
-        process = subprocess.Popen(
-            line, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
-        )
+        with (self.store.path(record.id) / "runner.err").open("w") as errors:
+            process = subprocess.Popen(
+                line, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+            )
         self.store.note_process(record.id, process.pid)
         return record, process
 

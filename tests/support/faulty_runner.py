@@ -19,7 +19,7 @@ CHANGES = frozenset(
     f"os.{name}"
     for name in ("rename", "link", "symlink", "mkdir", "rmdir", "remove", "chmod", "chown", "utime", "truncate")
 )
-_GROWING = frozenset({"os.link", "os.symlink", "os.mkdir", "os.rename", "open"})
+_GROWING = frozenset({"os.link", "os.symlink", "os.mkdir", "open"})
 
 
 class Fault:
@@ -39,8 +39,10 @@ class Fault:
     def call(self, name: str, arguments: tuple[object, ...]) -> None:
         """Count a change that is about to be made: what Python tells its audit hooks."""
         if name == "open":
+            # Only what makes a file: writing over one that is there takes no room.
             flags = arguments[2]
-            if not isinstance(flags, int) or not flags & (os.O_CREAT | os.O_WRONLY | os.O_RDWR):
+            path = arguments[0]
+            if not isinstance(flags, int) or not flags & os.O_CREAT or os.path.exists(str(path)):
                 return
         elif name not in CHANGES:
             return
