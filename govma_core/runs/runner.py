@@ -20,6 +20,7 @@ from types import FrameType, ModuleType
 
 from govma_core.errors import BusyError, ExitCode, GovmaError, RefusedError, RunCancelled
 from govma_core.events import Event, RunFinished, StageFinished, StageStarted
+from govma_core.masking import mask_of
 from govma_core.operations.context import Context, Outcome
 from govma_core.process import ProcessId
 from govma_core.reporting import Cancellation, Reporter
@@ -48,7 +49,8 @@ class Runner:
         self._log = EventLog(store.path(run_id) / "events.jsonl", self._settings.log_limit << 20)
         self._cancellation = Cancellation()
         self._totals = Totals(store.state_dir)
-        self._reporter = Reporter(self._emit, self._cancellation, self._log.flush, self._log.write_output)
+        mask = mask_of(self._settings.env_file, [str(value) for value in self._record.settings.values()])
+        self._reporter = Reporter(self._emit, self._cancellation, self._log.flush, self._log.write_output, mask)
 
     def execute(self) -> int:
         """Run to the end, whatever that is; give the exit code."""
@@ -77,13 +79,14 @@ class Runner:
         return held_lock(self._store.state_dir, Holder(record.id, record.operation, record.by, record.created))
 
     def _finish(self, state: State, code: ExitCode, outcome: Outcome) -> int:
+        message = self._reporter.mask(outcome.message)
         # All lines first, then the record, then the end: a follower that sees the record ended misses nothing.
         self._log.flush()
         self._update(
             self._store.write_last,
             state=state,
             exit_code=int(code),
-            message=outcome.message,
+            message=message,
             finished=time.time(),
             version=outcome.version,
             version_before=outcome.version_before,
@@ -92,7 +95,7 @@ class Runner:
         )
         with suppress(OSError):
             self._totals.add_run(self._record.operation, state)
-        self._log.write(RunFinished(time.time(), state, int(code), outcome.message))
+        self._log.write(RunFinished(time.time(), state, int(code), message))
         self._log.close()
         return int(code)
 

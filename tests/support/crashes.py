@@ -125,7 +125,7 @@ class CrashSite:
             return found
         if manifest is None or contents is None:
             return [*found, "it has no manifest or no record of its contents"]
-        there = _files(path)
+        there = files_of(path)
         sealed = {path: entry.digest for path, entry in contents.items() if not entry.is_link}
         if len(there) != manifest.files:
             found.append(f"{len(there)} files, {manifest.files} in the manifest")
@@ -135,7 +135,7 @@ class CrashSite:
 
     def look_at_people(self) -> dict[str, str]:
         """Give the digest of everything in the persistent directories."""
-        return _files(self.settings.upload_dir) | _files(self.settings.image_dir or self.settings.upload_dir)
+        return files_of(self.settings.upload_dir) | files_of(self.settings.image_dir or self.settings.upload_dir)
 
     def leftovers(self) -> list[str]:
         """Give what a killed run may leave and the next one has to remove."""
@@ -153,7 +153,7 @@ class CrashSite:
         return [path for path in found if "/.htaccess" not in path]
 
 
-def _files(root: Path) -> dict[str, str]:
+def files_of(root: Path) -> dict[str, str]:
     found = {}
     for at, _, names in os.walk(root):
         for name in names:
