@@ -91,10 +91,10 @@ def locked(directory: Path) -> Iterator[None]:
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """Give the object in the file; None when it is not there or damaged (a reader must go on without it)."""
+    """Give the object in the file; None when it is not there, damaged or not for this user to read."""
     try:
         data = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError):
         return None
     return data if isinstance(data, dict) else None
 
@@ -118,7 +118,7 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
     """Give the objects of a file with one a line; damaged lines are passed over."""
     try:
         file = path.open("rb")
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return
     with file:
         for line in file:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import grp
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from govma_core.errors import BusyError, GovmaError, RefusedError
+from govma_core.errors import BusyError, ConfigurationError, GovmaError, RefusedError
 from govma_core.runs.lock import lock_holder
 from govma_core.runs.record import RunRecord, RunStore
 from govma_core.runs.requester import Requester
@@ -124,11 +126,35 @@ def prepared_store(settings: Settings) -> RunStore:
             if not path.is_dir():
                 path.mkdir(parents=True)
                 path.chmod(0o755)
+        close_to_others(settings)
     except OSError as error:
         raise RefusedError(f"state_dir ({directory}) cannot be made: {error.strerror}. Run as root.") from None
     if not os.access(store.directory, os.W_OK):
         raise RefusedError(f"state_dir ({directory}) cannot be written by this user. Run as root.")
     return store
+
+
+def close_to_others(settings: Settings) -> None:
+    """Have only its owner, and log_group, enter state_dir; ConfigurationError when there is no such group."""
+    state = settings.state_dir
+    info = state.stat()
+    if info.st_uid != os.geteuid():
+        return
+    try:
+        group = grp.getgrnam(settings.log_group).gr_gid if settings.log_group else info.st_gid
+    except KeyError:
+        raise ConfigurationError(f"log_group: there is no group {settings.log_group!r}.") from None
+    # The group of what is made in runs/ is that of the directory.
+    wanted = (
+        (state, 0o750 if settings.log_group else 0o700),
+        (state / "runs", 0o2750 if settings.log_group else 0o755),
+    )
+    for path, mode in wanted:
+        now = path.stat()
+        if now.st_gid != group:
+            os.chown(path, -1, group)
+        if stat.S_IMODE(now.st_mode) != mode or now.st_gid != group:
+            path.chmod(mode)
 
 
 def _private(path: str, flags: int) -> int:

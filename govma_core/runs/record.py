@@ -6,6 +6,7 @@ import dataclasses
 import os
 import re
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from govma_core import jsonfile, safetree
-from govma_core.errors import UsageError
+from govma_core.errors import RefusedError, UsageError
 from govma_core.process import ProcessId
 from govma_core.safefs import opened_root
 
@@ -105,6 +106,8 @@ class RunStore:
         OSError when there is no room, and then nothing is left of it.
         """
         directory = self.spare if spare else self.directory
+        if spare:
+            _SPARE.mkdir(mode=0o700, exist_ok=True)
         directory.mkdir(parents=True, exist_ok=True)
         now = time.time()
         while True:
@@ -120,8 +123,9 @@ class RunStore:
             id=run_id, operation=operation, arguments=arguments, by=by, origin=origin, created=now, **more
         )
         try:
-            # Whatever the caller's umask: who runs what is for all to read who may enter state_dir, the log is not.
-            (directory / run_id).chmod(0o755)
+            # Whatever the caller's umask. Who may enter state_dir reads who runs what; the log is for its group, which
+            # comes with the bit for it from the directory above.
+            (directory / run_id).chmod(stat.S_IMODE((directory / run_id).stat().st_mode) | 0o755)
             self.write(record)
             self._reserve(run_id)
         except OSError:
@@ -190,11 +194,17 @@ class RunStore:
                 yield self._as_it_is(record)
 
     def ids(self) -> list[str]:
-        """Give the ids of all runs, the latest first."""
+        """Give the ids of all runs, the latest first; RefusedError when this user may not read them."""
         names: set[str] = set()
         for directory in (self.directory, self.spare):
             with suppress(FileNotFoundError):
-                names.update(os.listdir(directory))
+                try:
+                    names.update(os.listdir(directory))
+                except PermissionError:
+                    raise RefusedError(
+                        f"Runs ({directory}) can be read by root and the members of log_group only. Run as root, or "
+                        "ask the HTTP server."
+                    ) from None
         return sorted((name for name in names if _ID.fullmatch(name)), reverse=True)
 
     def latest(self) -> RunRecord | None:

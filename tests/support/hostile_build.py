@@ -124,10 +124,10 @@ def other(case: str, canary: str) -> None:
         for name in ("a\nb", "\n", "\r", "\x1b[31mred", "\t", " ", "a\n=== successfully deployed ==="):
             open(f"{html}/{name}", "w").close()
     elif case == "invalid-utf8":
-        for name in (b"\xff\xfe", b"caf\xe9", b"\xed\xb2\x80"):
-            open(os.fsencode(html) + b"/" + name, "w").close()
-            os.mkdir(os.fsencode(html) + b"/d" + name)
-            os.symlink(name, os.fsencode(html) + b"/l" + name)
+        for odd in (b"\xff\xfe", b"caf\xe9", b"\xed\xb2\x80"):
+            open(os.fsencode(html) + b"/" + odd, "w").close()
+            os.mkdir(os.fsencode(html) + b"/d" + odd)
+            os.symlink(odd, os.fsencode(html) + b"/l" + odd)
     elif case == "long-name":
         for name in ("n" * 255, "ã" * 127):
             open(f"{html}/{name}", "w").close()
