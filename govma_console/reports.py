@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from govma_core.disk.usage_summary import VersionUsage, last_measured
+from govma_core.errors import RefusedError
 from govma_core.runs.lock import Holder, lock_holder
 from govma_core.runs.record import RunRecord, RunStore
 from govma_core.settings import Settings
@@ -89,6 +90,8 @@ class SiteStatus:
     holder: Holder | None
     waiting: tuple[RunRecord, ...]
     last: RunRecord | None
+    unread: str = ""
+    """Why nothing is told of runs; '' when it is."""
 
     def plain(self) -> dict[str, Any]:
         """Give it as JSON holds it."""
@@ -101,6 +104,7 @@ class SiteStatus:
             "holder": dataclasses.asdict(self.holder) if self.holder else None,
             "waiting": [run(record) for record in self.waiting],
             "last_run": run(self.last) if self.last else None,
+            "unread": self.unread,
         }
 
 
@@ -109,13 +113,20 @@ def status(settings: Settings) -> SiteStatus:
     pointer = VersionStore(settings.versions_dir).pointer()
     promotions = History(settings.state_dir).read()
     runs_ = RunStore(settings.state_dir)
+    waiting: tuple[RunRecord, ...] = ()
+    last, unread = None, ""
+    try:
+        waiting, last = tuple(record for record in runs_.active() if record.state == "waiting"), runs_.latest()
+    except RefusedError as error:
+        unread = str(error)
     return SiteStatus(
         pointer,
         ManifestStore(settings.state_dir).read(pointer.version) if pointer.version else None,
         promotions[-1] if promotions and promotions[-1].version == pointer.version else None,
         lock_holder(settings.state_dir),
-        tuple(record for record in runs_.active() if record.state == "waiting"),
-        runs_.latest(),
+        waiting,
+        last,
+        unread,
     )
 
 

@@ -56,7 +56,7 @@ class PinStore:
         """Give all pins by version; a damaged file still pins the version that it is named after."""
         try:
             names = [path.name for path in self._directory.iterdir()]
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             return {}
         versions = sorted(name.removesuffix(_END) for name in names if name.endswith(_END) and name[0] != ".")
         return {version: _from(version, jsonfile.read(self._path(version)) or {}) for version in versions}
