@@ -60,7 +60,12 @@ class Holds:
     commits: tuple[Hold, ...] = ()
 
     def __bool__(self) -> bool:
-        return self.by_hand is not None or bool(self.commits)
+        return bool(self.all)
+
+    @property
+    def all(self) -> tuple[Hold, ...]:
+        """Give all of them, that by hand first."""
+        return ((self.by_hand,) if self.by_hand else ()) + self.commits
 
     def of(self, commit: str | None) -> Hold | None:
         """Give what holds a deploy of this commit (None: of one that is not known yet)."""
@@ -129,8 +134,7 @@ class HoldStore:
     def _release(self, names: list[str]) -> list[Hold]:
         in_force = self.read()
         ended = [name for name in names if _means(name) and self._files.remove(name)]
-        holds = [in_force.by_hand] if in_force.by_hand else []
-        return [hold for hold in [*holds, *in_force.commits] if (hold.commit or _ALL) in ended]
+        return [hold for hold in in_force.all if (hold.commit or _ALL) in ended]
 
 
 def held_error(hold: Hold) -> HeldError:
