@@ -80,6 +80,9 @@ class Holds:
         }
 
 
+NO_HOLDS = Holds()
+
+
 class HoldStore:
     """The holds of a site."""
 
