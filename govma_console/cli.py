@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from govma_console.commands.completion import COMPLETED, complete
 from govma_console.commands.table import COMMANDS, Command
 from govma_console.output import say, warn
 from govma_core.errors import ExitCode, GovmaError, RunCancelled
@@ -44,7 +45,9 @@ def _add(commands: argparse._SubParsersAction[argparse.ArgumentParser], command:
     if command.reports:
         sub.add_argument("--json", action="store_true", help="print JSON")
     for names, options in command.arguments:
-        sub.add_argument(*names, **options)
+        made = sub.add_argument(*names, **options)
+        if options.get("metavar") in COMPLETED:
+            made.completer = complete  # type: ignore[attr-defined]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,6 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Names on disk need not be valid in the terminal's encoding, nor in any.
             stream.reconfigure(errors="backslashreplace")
     parser = build_parser()
+    if "_ARGCOMPLETE" in os.environ:
+        # The shell asks what could follow; see the command `completion`.
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
     given = parser.parse_args(arguments)
     if given.version:
         from importlib.metadata import version

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from govma_core.disk.usage_summary import VersionUsage, last_measured
+from govma_core.errors import RefusedError
 from govma_core.runs.lock import Holder, lock_holder
 from govma_core.runs.record import RunRecord, RunStore
 from govma_core.settings import Settings
@@ -104,6 +105,8 @@ class SiteStatus:
     holds: Holds
     mark: Mark | None
     """What is known against the version that is live."""
+    unread: str = ""
+    """Why nothing is told of runs; '' when it is."""
 
     def plain(self) -> dict[str, Any]:
         """Give it as JSON holds it."""
@@ -118,6 +121,7 @@ class SiteStatus:
             "last_run": run(self.last) if self.last else None,
             "holds": self.holds.plain(),
             "mark": dataclasses.asdict(self.mark) if self.mark else None,
+            "unread": self.unread,
         }
 
 
@@ -126,15 +130,23 @@ def status(settings: Settings) -> SiteStatus:
     pointer = VersionStore(settings.versions_dir).pointer()
     promotions = History(settings.state_dir).read()
     runs_ = RunStore(settings.state_dir)
+    waiting: tuple[RunRecord, ...] = ()
+    last, unread, holds = None, "", Holds()
+    try:
+        waiting, last = tuple(record for record in runs_.active() if record.state == "waiting"), runs_.latest()
+        holds = HoldStore(settings.state_dir).read()
+    except (RefusedError, PermissionError) as error:
+        unread = str(error)
     return SiteStatus(
         pointer,
         ManifestStore(settings.state_dir).read(pointer.version) if pointer.version else None,
         promotions[-1] if promotions and promotions[-1].version == pointer.version else None,
         lock_holder(settings.state_dir),
-        tuple(record for record in runs_.active() if record.state == "waiting"),
-        runs_.latest(),
-        HoldStore(settings.state_dir).read(),
+        waiting,
+        last,
+        holds,
         MarkStore(settings.state_dir).read().get(pointer.version or ""),
+        unread,
     )
 
 

@@ -5,23 +5,48 @@ The state directory belongs to whoever runs govma-console and to nobody else, so
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+_STAGED = re.compile(r"\..+-(\d+)-[0-9a-f]{16}")
+
+
+def staged_beside(path: Path) -> Path:
+    """Give a hidden name beside path that nobody has; it tells which process it belongs to (see sweep)."""
+    return path.with_name(f".{path.name}-{os.getpid()}-{os.urandom(8).hex()}")
+
+
+def sweep(directory: Path) -> None:
+    """Remove what processes that are gone had staged in the directory; what resists stays."""
+    with suppress(OSError), os.scandir(directory) as found:
+        for entry in found:
+            match = _STAGED.fullmatch(entry.name)
+            if match and not os.path.exists(f"/proc/{match[1]}"):
+                with suppress(OSError):
+                    os.unlink(entry.path)
 
 
 def replace(path: Path, data: Mapping[str, Any], *, mode: int = 0o644, durable: bool = True) -> None:
     """Write data as the new content of path in one rename; with `durable` it is on the disk when this returns."""
+    replace_bytes(path, encoded(data), mode=mode, durable=durable)
+
+
+def encoded(data: Mapping[str, Any]) -> bytes:
+    """Give the content of such a file."""
     text = json.dumps(data, ensure_ascii=False, indent=1) + "\n"
     # A name on disk need not be UTF-8: what is not becomes an escape, which JSON reads back as it was.
-    replace_bytes(path, text.encode("utf-8", "backslashreplace"), mode=mode, durable=durable)
+    return text.encode("utf-8", "backslashreplace")
 
 
 def replace_bytes(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
     """Write the new content of path in one rename; with `durable` it is on the disk when this returns."""
-    staged = path.with_name(f".{path.name}-{os.urandom(8).hex()}")
+    staged = staged_beside(path)
     fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(fd, "wb") as file:
@@ -40,7 +65,7 @@ def replace_bytes(path: Path, content: bytes, *, mode: int = 0o644, durable: boo
 
 def put_file(path: Path, text: str, *, replace: bool) -> None:
     """Make a text file whole or not at all; FileExistsError when it is there and is not to be replaced."""
-    staged = path.with_name(f".{path.name}-{os.urandom(8).hex()}")
+    staged = staged_beside(path)
     try:
         with staged.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -54,11 +79,22 @@ def put_file(path: Path, text: str, *, replace: bool) -> None:
         staged.unlink(missing_ok=True)
 
 
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold the lock of a directory for the block, once it is free: to read, change and write again a file in it."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
 def read(path: Path) -> dict[str, Any] | None:
-    """Give the object in the file; None when it is not there or damaged (a reader must go on without it)."""
+    """Give the object in the file; None when it is not there, damaged or not for this user to read."""
     try:
         data = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError):
         return None
     return data if isinstance(data, dict) else None
 
@@ -82,7 +118,7 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
     """Give the objects of a file with one a line; damaged lines are passed over."""
     try:
         file = path.open("rb")
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return
     with file:
         for line in file:

@@ -19,7 +19,12 @@ class ProcessId:
     @classmethod
     def current(cls) -> ProcessId:
         """Give this process."""
-        return cls(os.getpid(), _start_of(os.getpid()) or 0, _boot())
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessId:
+        """Give a process that is there: a child of this one."""
+        return cls(pid, _start_of(pid) or 0, _boot())
 
     def alive(self) -> bool:
         """Tell whether it still runs; a zombie does not."""

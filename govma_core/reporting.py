@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from govma_core.errors import RunCancelled
 from govma_core.events import Emit, Event, Level, LogLine, Outcome, Progress, StageFinished, StageStarted
+from govma_core.masking import Mask
 from govma_core.text import clean_line
 
 _PROGRESS_SECONDS = 0.25
@@ -80,6 +81,7 @@ class Reporter:
 
     `flush` is called when a program's output pauses: whoever keeps the events may have held some back until then.
     `emit_output` takes the moment and many lines of output at once, where `emit` would be given each as an event.
+    What `mask` hides is in no line of output, warning or error.
     """
 
     def __init__(
@@ -88,7 +90,9 @@ class Reporter:
         cancellation: Cancellation | None = None,
         flush: Callable[[], None] = lambda: None,
         emit_output: Callable[[float, Sequence[str]], None] | None = None,
+        mask: Mask | None = None,
     ) -> None:
+        self.mask = mask or Mask()
         self._emit = emit
         self._emit_output = emit_output or self._emit_each
         self.flush = flush
@@ -105,15 +109,15 @@ class Reporter:
 
     def warning(self, text: str) -> None:
         """Say something the operator should look at."""
-        self._lines("warning", text)
+        self._lines("warning", self.mask(text))
 
     def error(self, text: str) -> None:
         """Say why the run fails."""
-        self._lines("error", text)
+        self._lines("error", self.mask(text))
 
     def output(self, *lines: str) -> None:
         """Pass on lines of a program's output that were cleaned already (see govma_core.text)."""
-        self._emit_output(time.time(), lines)
+        self._emit_output(time.time(), self.mask.lines(lines))
 
     def progress(self, stage: str, done: int, total: int, unit: str) -> None:
         """Say how far a stage is (total 0: not known), a few times a second at most; a request to cancel raises."""

@@ -19,8 +19,9 @@ def follow_started(settings: Settings, started: StartedRun) -> tuple[RunRecord, 
     """Narrate a run that was started here until it ends; give its final record and exit code. Ctrl-C cancels it."""
     store = RunStore(settings.state_dir)
     record = follow_to_end(store, started.record.id, interrupt_cancels=True, gone=started.gone)
-    code = record.exit_code if record.exit_code is not None and record.ended else started.process.wait()
-    if not record.ended:
+    written = record.ended and record.state != "interrupted" and record.exit_code is not None
+    code = record.exit_code if written and record.exit_code is not None else started.process.wait()
+    if not written and code >= 0:
         warn(f"The run could not write down how it ended. Is there room in state_dir ({settings.state_dir})?")
     # A runner that was killed has a negative code.
     return record, code if code >= 0 else ExitCode.FAILED

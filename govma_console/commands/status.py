@@ -25,12 +25,15 @@ def status(given: argparse.Namespace) -> int:
         say(f"  commit         {made.commit[:9]}  {made.subject}  ({made.author})")
     if since:
         say(f"  live since     {local_time(since.at)} ({age(since.at)}), {since.how} by {since.by}")
-    elif pointer.version:
+    elif pointer.version and not found.unread:
         say("  live since     not recorded: the link was set by hand or by deploy.sh")
     if found.mark:
         say(f"  mark           {found.mark.sentence()}")
     for hold in found.holds.all:
         say(f"held             {hold.sentence()}")
+    if found.unread:
+        say(f"runs             not known: {found.unread}")
+        return ExitCode.OK
     say(f"running          {found.holder.sentence() if found.holder else 'nothing'}")
     for waiting in found.waiting:
         say(f"waiting          {waiting.operation} {waiting.id}, asked for by {waiting.by}")

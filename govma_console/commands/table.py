@@ -237,6 +237,21 @@ COMMANDS: tuple[Command, ...] = (
         reports=False,
     ),
     Command(
+        "doctor",
+        "look at everything a server needs, and tell what is wrong and which command mends it",
+        "doctor",
+        "doctor",
+        (_flag("--fix", "make the directories that are missing, and give those there are to their owners"),),
+    ),
+    Command(
+        "completion",
+        "print what makes a shell complete commands, versions and runs",
+        "completion",
+        "completion",
+        ((("shell",), {"choices": ("bash", "zsh", "fish"), "help": "the shell that is to complete"}),),
+        reports=False,
+    ),
+    Command(
         "demo",
         "deploy a sample site in a folder of yours, without root and without Docker",
         "demo",

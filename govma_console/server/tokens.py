@@ -71,12 +71,13 @@ class Tokens:
             raise ConfigurationError("token_file is empty: name the file that holds the tokens.")
         if not _LINE.fullmatch(f"{name} sha256:{'0' * 64}"):
             raise UsageError(f"{name!r} cannot name a token: take letters, digits and . _ @ -")
-        known = self.read()
-        if name in known:
-            raise UsageError(f"There is a token {name!r} in {self._path} already; take its line out to replace it.")
         token = secrets.token_urlsafe(32)
-        lines = [f"{each} sha256:{hashed}" for each, hashed in (known | {name: _hashed(token)}).items()]
-        jsonfile.replace_bytes(self._path, ("\n".join(lines) + "\n").encode(), mode=0o600)
+        with jsonfile.locked(self._path.parent):
+            known = self.read()
+            if name in known:
+                raise UsageError(f"There is a token {name!r} in {self._path} already; take its line out to replace it.")
+            lines = [f"{each} sha256:{hashed}" for each, hashed in (known | {name: _hashed(token)}).items()]
+            jsonfile.replace_bytes(self._path, ("\n".join(lines) + "\n").encode(), mode=0o600)
         return token
 
 

@@ -31,7 +31,7 @@ WatchdogSec=60
 KillMode=mixed
 TimeoutStopSec=30
 StateDirectory={state}
-StateDirectoryMode=0755
+StateDirectoryMode={state_mode}
 UMask=0022
 LimitNOFILE=16384
 {environment}\
@@ -75,6 +75,7 @@ def make_units(settings: Settings, config: Path | None, *, with_socket: bool) ->
             requires=f"Requires={SOCKET}\nAfter={SOCKET}\n" if with_socket else "",
             command=_escaped([*command, "--headless-server"]),
             state=state.name if state.parent == Path("/var/lib") else "govma-console",
+            state_mode="0750" if settings.log_group else "0700",
             environment="",
         )
     }

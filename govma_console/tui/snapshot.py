@@ -211,7 +211,7 @@ def _guarded(read: Callable[[], T], otherwise: T, problems: list[str]) -> T:
 def read_only(settings: Settings) -> str:
     """Say why nothing can be changed by this user; '' when it can."""
     state = settings.state_dir
-    place = next((path for path in (state / "runs", state, *state.parents) if path.exists()), Path("/"))
+    place = next((path for path in (state / "runs", state, *state.parents) if os.path.lexists(path)), Path("/"))
     if not os.access(place, os.W_OK | os.X_OK):
         return f"Read-only: {place} cannot be written by this user. Run as root to change anything."
     if settings.versions_dir.is_dir() and not os.access(settings.versions_dir, os.W_OK | os.X_OK):
@@ -222,7 +222,7 @@ def read_only(settings: Settings) -> str:
 def _stamp(path: Path) -> tuple[int, int] | None:
     try:
         info = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
     return info.st_mtime_ns, info.st_ino
 

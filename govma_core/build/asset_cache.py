@@ -7,6 +7,7 @@ identity and the commands. Every file is verified before the first one is taken.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -120,6 +121,8 @@ def _take(data_fd: int, path: str, staged: Path) -> tuple[str, int]:
         source, info = safefs.open_regular(parent, name)
     copy = staged / "copy"
     with os.fdopen(source, "rb") as file, copy.open("xb") as target:
+        if info.st_nlink > 1:
+            raise OSError(errno.EMLINK, f"{path!r} has more names than one")
         safetree.copy_content(file.fileno(), target.fileno())
     sha = _hash(copy)
     copy.rename(staged / sha)

@@ -12,7 +12,7 @@ import stat
 from dataclasses import dataclass
 
 from govma_core import safefs, safetree
-from govma_core.build.snapshot import DEEPEST
+from govma_core.build.snapshot import DEEPEST, refuse_sparse
 from govma_core.errors import BuildError, UnsafeTreeError
 
 
@@ -70,6 +70,7 @@ def _give_link(fd: int, name: str, owner: tuple[int, int], path: str) -> None:
 
 def _give_file(fd: int, name: str, owner: tuple[int, int] | None, build_uid: int, path: str) -> int:
     info = os.stat(name, dir_fd=fd, follow_symlinks=False)
+    refuse_sparse(path, info)
     if stat.S_ISREG(info.st_mode) and info.st_nlink == 1 and (owner is None or (info.st_uid, info.st_gid) == owner):
         return info.st_size
     try:

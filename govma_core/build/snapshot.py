@@ -16,12 +16,15 @@ from govma_core.errors import BuildError
 DEEPEST = 100
 """Levels of directories that a version may have."""
 
+_LARGE = 1 << 28
+"""Bytes from which on a file may not be mostly holes."""
+
 Snapshot = dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Paths relative to the tree: regular files added or changed, paths that are gone, and links added or changed."""
+    """Paths relative to the tree: files added or changed, paths that are gone, links (hard ones, too) that are new."""
 
     files: tuple[str, ...]
     removed: tuple[str, ...]
@@ -41,7 +44,8 @@ def changes(before: Snapshot, tree_fd: int) -> Changes:
     for path, info in walk(tree_fd):
         seen.add(path)
         if before.get(path) != _mark(info):
-            (links if stat.S_ISLNK(info.st_mode) else files).append(path)
+            # A second name could be that of any file of the machine: it is judged by whoever takes the tree over.
+            (links if stat.S_ISLNK(info.st_mode) or info.st_nlink > 1 else files).append(path)
     return Changes(tuple(sorted(files)), tuple(sorted(before.keys() - seen)), tuple(sorted(links)))
 
 
@@ -58,7 +62,14 @@ def walk(tree_fd: int, shown: str = "", depth: int = 0) -> Iterator[tuple[str, o
         info = entry.stat(follow_symlinks=False)
         if not (stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode)):
             raise BuildError(f"The build left {path!r}, which is neither a file, a directory nor a link.")
+        refuse_sparse(path, info)
         yield path, info
+
+
+def refuse_sparse(path: str, info: os.stat_result) -> None:
+    """Raise BuildError for a large file that is mostly holes: to read it would take for ever, to copy it all room."""
+    if info.st_size > _LARGE and info.st_blocks * 512 < info.st_size // 2:
+        raise BuildError(f"The build left {path!r}, {info.st_size} bytes long with next to nothing in it.")
 
 
 def _mark(info: os.stat_result) -> int:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from govma_core.jsonfile import staged_beside
+
 Array: TypeAlias = "array[int]"
 
 _LENGTH = struct.Struct("=Q")
@@ -63,7 +65,7 @@ def replace_file(path: Path, content: Sequence[bytes], mode: int = 0o600) -> Non
     for left in path.parent.glob(f".{path.name}-*"):
         # Of a process that was killed; another one that writes at this moment fails, and that is no loss.
         left.unlink(missing_ok=True)
-    staged = path.with_name(f".{path.name}-{os.urandom(8).hex()}")
+    staged = staged_beside(path)
     fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(fd, "wb") as file:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import grp
 import os
+import stat
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from govma_core.errors import BusyError, GovmaError, RefusedError
+from govma_core.errors import BusyError, ConfigurationError, GovmaError, RefusedError
 from govma_core.runs.lock import lock_holder
 from govma_core.runs.record import RunRecord, RunStore
 from govma_core.runs.requester import Requester
 from govma_core.settings import Settings, to_plain
+
+SAVING = ("rollback", "promote")
+"""Operations that save the site: a state_dir without room, or that cannot be written, does not prevent them."""
 
 _children: list[subprocess.Popen[bytes]] = []
 
@@ -34,7 +40,12 @@ class StartedRun:
 
 def start(settings: Settings, operation: str, arguments: dict[str, Any], requester: Requester) -> StartedRun:
     """Start a run in a detached process, and give it at once; BusyError when another one is going."""
-    store = prepared_store(settings)
+    try:
+        store = prepared_store(settings)
+    except RefusedError:
+        if operation not in SAVING or os.geteuid() != 0:
+            raise
+        store = RunStore(settings.state_dir)
     holder = lock_holder(settings.state_dir)
     if holder is not None:
         raise BusyError(holder.sentence())
@@ -49,10 +60,17 @@ def write_down(
     requester: Requester,
     **more: Any,  # noqa: ANN401 - fields of the record
 ) -> RunRecord:
-    """Make the record of a run that launch() is to execute; GovmaError when there is no room for it."""
+    """Make the record of a run that launch() is to execute; GovmaError when there is no room for it.
+
+    That of an operation that saves the site is kept in another place then.
+    """
+    more["settings"] = to_plain(settings)
     try:
-        return store.create(operation, arguments, requester.by, requester.origin, settings=to_plain(settings), **more)
+        return store.create(operation, arguments, requester.by, requester.origin, **more)
     except OSError as error:
+        if operation in SAVING and os.geteuid() == 0:
+            with suppress(OSError):
+                return store.create(operation, arguments, requester.by, requester.origin, spare=True, **more)
         raise _not_written(store, error) from None
 
 
@@ -61,7 +79,9 @@ def launch(store: RunStore, record: RunRecord) -> StartedRun:
     try:
         errors = open(store.path(record.id) / "runner.err", "xb", opener=_private)  # noqa: SIM115 - closed below
     except OSError as error:
-        raise _not_written(store, error) from None
+        refusal = _not_written(store, error)
+        _end(store, record, str(refusal))
+        raise refusal from None
     try:
         with errors:
             process = subprocess.Popen(
@@ -74,11 +94,20 @@ def launch(store: RunStore, record: RunRecord) -> StartedRun:
             )
     except OSError as error:
         message = f"The run's process cannot be started: {error.strerror}. Try again when the machine has room for it."
-        store.write(dataclasses.replace(record, state="failed", exit_code=1, message=message, finished=time.time()))
+        _end(store, record, message)
         raise GovmaError(message) from None
+    store.note_process(record.id, process.pid)
     # A long-lived front end must not collect zombies: those that ended are waited for at the next start.
     _children[:] = [child for child in [*_children, process] if child.poll() is None]
     return StartedRun(record, process)
+
+
+def _end(store: RunStore, record: RunRecord, message: str) -> None:
+    """Write down that the run does not start; where there is no room for that, nothing is left of it."""
+    try:
+        store.write(dataclasses.replace(record, state="failed", exit_code=1, message=message, finished=time.time()))
+    except OSError:
+        store.discard(record.id)
 
 
 def _not_written(store: RunStore, error: OSError) -> GovmaError:
@@ -97,11 +126,35 @@ def prepared_store(settings: Settings) -> RunStore:
             if not path.is_dir():
                 path.mkdir(parents=True)
                 path.chmod(0o755)
+        close_to_others(settings)
     except OSError as error:
         raise RefusedError(f"state_dir ({directory}) cannot be made: {error.strerror}. Run as root.") from None
     if not os.access(store.directory, os.W_OK):
         raise RefusedError(f"state_dir ({directory}) cannot be written by this user. Run as root.")
     return store
+
+
+def close_to_others(settings: Settings) -> None:
+    """Have only its owner, and log_group, enter state_dir; ConfigurationError when there is no such group."""
+    state = settings.state_dir
+    info = state.stat()
+    if info.st_uid != os.geteuid():
+        return
+    try:
+        group = grp.getgrnam(settings.log_group).gr_gid if settings.log_group else info.st_gid
+    except KeyError:
+        raise ConfigurationError(f"log_group: there is no group {settings.log_group!r}.") from None
+    # The group of what is made in runs/ is that of the directory.
+    wanted = (
+        (state, 0o750 if settings.log_group else 0o700),
+        (state / "runs", 0o2750 if settings.log_group else 0o755),
+    )
+    for path, mode in wanted:
+        now = path.stat()
+        if now.st_gid != group:
+            os.chown(path, -1, group)
+        if stat.S_IMODE(now.st_mode) != mode or now.st_gid != group:
+            path.chmod(mode)
 
 
 def _private(path: str, flags: int) -> int:

@@ -6,10 +6,11 @@ Only the file's owner may open the lock: whoever can open it could hold it. Ever
 from __future__ import annotations
 
 import dataclasses
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +38,11 @@ class Holder:
 
 @contextmanager
 def held_lock(state_dir: Path, holder: Holder) -> Iterator[None]:
-    """Hold the lock of this state directory; BusyError at once when somebody else does."""
-    fd = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    """Hold the lock of this state directory; BusyError at once when somebody else does.
+
+    The note is written where there is room for it: without one the lock still holds.
+    """
+    fd = _opened(state_dir / "lock")
     note = state_dir / "holder.json"
     try:
         try:
@@ -47,13 +51,25 @@ def held_lock(state_dir: Path, holder: Holder) -> Iterator[None]:
             other = lock_holder(state_dir)
             raise BusyError(other.sentence() if other else "Another run is just starting or ending.") from None
         process = dataclasses.asdict(ProcessId.current())
-        jsonfile.replace(note, dataclasses.asdict(holder) | {"process": process}, durable=False)
+        with suppress(OSError):
+            jsonfile.replace(note, dataclasses.asdict(holder) | {"process": process}, durable=False)
         try:
             yield
         finally:
-            note.unlink(missing_ok=True)
+            with suppress(OSError):
+                note.unlink(missing_ok=True)
     finally:
         os.close(fd)
+
+
+def _opened(path: Path) -> int:
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags | os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+    return os.open(path, flags | os.O_RDONLY)
 
 
 def lock_holder(state_dir: Path) -> Holder | None:

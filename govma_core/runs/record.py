@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+import shutil
+import stat
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from govma_core import jsonfile, safetree
-from govma_core.errors import UsageError
+from govma_core.errors import RefusedError, UsageError
 from govma_core.process import ProcessId
 from govma_core.safefs import opened_root
 
@@ -21,6 +25,16 @@ State = Literal["starting", "waiting", "running", "ok", "failed", "refused", "bu
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 _START_GRACE = 30.0
 """Seconds a runner has from its record's creation to write its own process id into it."""
+
+_SPARE = Path("/run/govma-console")
+"""Where only root writes, in memory: for the runs that must be possible when state_dir has no room."""
+
+_PROCESS = "process"
+"""A link whose text tells the process that was started for a run."""
+
+_LAST = ".last"
+"""Room for a run's last word, taken at its start."""
+_LAST_SIZE = 1 << 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,34 +88,94 @@ class RunStore:
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
         self.directory = state_dir / "runs"
+        self.spare = _SPARE / str(state_dir).strip("/").replace("-", r"\x2d").replace("/", "-")
         self._ended: set[str] = set()
 
-    def create(self, operation: str, arguments: dict[str, Any], by: str, origin: str, **more: Any) -> RunRecord:  # noqa: ANN401
-        """Make the directory and record of a new run, and give it."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+    def create(
+        self,
+        operation: str,
+        arguments: dict[str, Any],
+        by: str,
+        origin: str,
+        *,
+        spare: bool = False,
+        **more: Any,  # noqa: ANN401
+    ) -> RunRecord:
+        """Make the directory and record of a new run, and give it; with `spare` out of state_dir, until there is room.
+
+        OSError when there is no room, and then nothing is left of it.
+        """
+        directory = self.spare if spare else self.directory
+        if spare:
+            _SPARE.mkdir(mode=0o700, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
         now = time.time()
         while True:
             # UTC, and the fraction of the second last: the order of ids is that of runs, also when summer time ends.
             stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
             run_id = f"{stamp}-{int(now % 1 * 0x10000):04x}"
             try:
-                self.path(run_id).mkdir()
-                # Whatever the caller's umask: who runs what is for everybody to read, the log is not.
-                self.path(run_id).chmod(0o755)
+                (directory / run_id).mkdir()
                 break
             except FileExistsError:
                 now = time.time()
         record = RunRecord(
             id=run_id, operation=operation, arguments=arguments, by=by, origin=origin, created=now, **more
         )
-        self.write(record)
+        try:
+            # Whatever the caller's umask. Who may enter state_dir reads who runs what; the log is for its group, which
+            # comes with the bit for it from the directory above.
+            (directory / run_id).chmod(stat.S_IMODE((directory / run_id).stat().st_mode) | 0o755)
+            self.write(record)
+            self._reserve(run_id)
+        except OSError:
+            self.discard(run_id)
+            raise
         return record
+
+    def discard(self, run_id: str) -> None:
+        """Remove a run that did not come to be, as far as that goes."""
+        shutil.rmtree(self.path(run_id), ignore_errors=True)
 
     def write(self, record: RunRecord) -> None:
         """Replace the record on disk."""
         jsonfile.replace(
             self.path(record.id) / "run.json", dataclasses.asdict(record), mode=0o644, durable=record.ended
         )
+
+    def _reserve(self, run_id: str) -> None:
+        """Make what a run must have to be told of, and take the room that its end will need to be written down."""
+        for name, mode, size in (("events.jsonl", 0o640, 0), (_LAST, 0o644, _LAST_SIZE)):
+            fd = os.open(self.path(run_id) / name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
+            try:
+                os.fchmod(fd, mode)
+                if size:
+                    os.posix_fallocate(fd, 0, size)
+            finally:
+                os.close(fd)
+
+    def write_last(self, record: RunRecord) -> None:
+        """Replace the record by the final one, if need be in the room that was reserved for it."""
+        last = self.path(record.id) / _LAST
+        try:
+            self.write(record)
+        except OSError:
+            data = jsonfile.encoded(dataclasses.asdict(record))
+            if len(data) > _LAST_SIZE:
+                data = jsonfile.encoded(dataclasses.asdict(dataclasses.replace(record, details={})))
+            with last.open("r+b") as file:
+                file.write(data)
+                file.truncate()
+            last.replace(last.with_name("run.json"))
+        with suppress(OSError):
+            last.unlink(missing_ok=True)
+
+    def note_process(self, run_id: str, pid: int) -> None:
+        """Note which process was started for a run, for as long as that has not said so itself."""
+        process = ProcessId.of(pid)
+        with suppress(OSError):
+            # A link's text, for it is there at once or not at all, and takes no room.
+            os.symlink(f"{process.pid} {process.started} {process.boot}", self.path(run_id) / _PROCESS)
 
     def read(self, run_id: str) -> RunRecord:
         """Give a run by its id; a runner that is gone without an end makes it `interrupted`. UsageError when absent."""
@@ -120,11 +194,17 @@ class RunStore:
                 yield self._as_it_is(record)
 
     def ids(self) -> list[str]:
-        """Give the ids of all runs, the latest first."""
-        try:
-            names = [path.name for path in self.directory.iterdir()]
-        except FileNotFoundError:
-            return []
+        """Give the ids of all runs, the latest first; RefusedError when this user may not read them."""
+        names: set[str] = set()
+        for directory in (self.directory, self.spare):
+            with suppress(FileNotFoundError):
+                try:
+                    names.update(os.listdir(directory))
+                except PermissionError:
+                    raise RefusedError(
+                        f"Runs ({directory}) can be read by root and the members of log_group only. Run as root, or "
+                        "ask the HTTP server."
+                    ) from None
         return sorted((name for name in names if _ID.fullmatch(name)), reverse=True)
 
     def latest(self) -> RunRecord | None:
@@ -187,11 +267,41 @@ class RunStore:
             return []
 
     def settle(self) -> list[RunRecord]:
-        """Write down as interrupted what is; give those. Only under the lock, before a new run begins."""
+        """Write down as interrupted what is; give those. Only under the lock, before a new run begins.
+
+        What killed processes had staged is removed, and runs that had to be kept elsewhere come back to state_dir.
+        """
         gone = [record for record in self.records() if record.state == "interrupted" and not record.finished]
         for record in gone:
             self.write(dataclasses.replace(record, finished=time.time()))
+            (self.path(record.id) / _LAST).unlink(missing_ok=True)
+            jsonfile.sweep(self.path(record.id))
+        for directory in (
+            self.state_dir,
+            *(self.state_dir / name for name in ("versions", "contents", "usage", "pins")),
+        ):
+            jsonfile.sweep(directory)
+        self._bring_back()
         return gone
+
+    def _bring_back(self) -> None:
+        """Move ended runs from the spare place to state_dir, now that there is room."""
+        with suppress(OSError):
+            for name in os.listdir(self.spare):
+                data = jsonfile.read(self.spare / name / "run.json")
+                record = _from(data) if data else None
+                if record is None or not self._as_it_is(record).ended:
+                    continue
+                staged = jsonfile.staged_beside(self.directory / name)
+                try:
+                    shutil.copytree(self.spare / name, staged, symlinks=True)
+                    staged.rename(self.directory / name)
+                except OSError:
+                    shutil.rmtree(staged, ignore_errors=True)
+                    raise
+                shutil.rmtree(self.spare / name)
+            self.spare.rmdir()
+            self.spare.parent.rmdir()
 
     def prune(self, keep: int) -> None:
         """Remove the oldest records beyond `keep`; runs that go on are kept."""
@@ -204,16 +314,25 @@ class RunStore:
 
     def path(self, run_id: str) -> Path:
         """Give the directory of a run."""
-        return self.directory / run_id
+        spare = self.spare / run_id
+        return spare if os.path.lexists(spare) else self.directory / run_id
 
-    @staticmethod
-    def _as_it_is(record: RunRecord) -> RunRecord:
+    def _as_it_is(self, record: RunRecord) -> RunRecord:
         if record.ended or record.process.alive():
             return record
-        if record.state == "starting" and not record.pid and 0 <= time.time() - record.created < _START_GRACE:
+        if record.state == "starting" and not record.pid and self._may_still_start(record):
             return record
         message = f"The run was interrupted during {record.stage or 'its start'}: its process is gone."
         return dataclasses.replace(record, state="interrupted", exit_code=1, message=message)
+
+    def _may_still_start(self, record: RunRecord) -> bool:
+        with suppress(OSError, ValueError):
+            pid, started, boot = os.readlink(self.path(record.id) / _PROCESS).split(" ")
+            if not ProcessId(int(pid), int(started), boot).alive():
+                # It may have written more since the record was read.
+                data = jsonfile.read(self.path(record.id) / "run.json") or {}
+                return data.get("state") != "starting" or bool(data.get("pid"))
+        return 0 <= time.time() - record.created < _START_GRACE
 
 
 def _from(data: dict[str, Any]) -> RunRecord | None:

@@ -13,18 +13,21 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import FrameType, ModuleType
 
 from govma_core.errors import BusyError, CandidateError, ExitCode, GovmaError, HeldError, RefusedError, RunCancelled
 from govma_core.events import Event, RunFinished, StageFinished, StageStarted
+from govma_core.masking import mask_of
 from govma_core.operations.context import Context, Outcome
 from govma_core.process import ProcessId
 from govma_core.reporting import Cancellation, Reporter
+from govma_core.runs.launch import SAVING
 from govma_core.runs.lock import Holder, held_lock
 from govma_core.runs.log import EventLog
-from govma_core.runs.record import RunStore, State
+from govma_core.runs.record import RunRecord, RunStore, State
 from govma_core.runs.system_errors import os_sentence
 from govma_core.runs.totals import Totals
 from govma_core.runs.turn import turn
@@ -46,7 +49,8 @@ class Runner:
         self._log = EventLog(store.path(run_id) / "events.jsonl", self._settings.log_limit << 20)
         self._cancellation = Cancellation()
         self._totals = Totals(store.state_dir)
-        self._reporter = Reporter(self._emit, self._cancellation, self._log.flush, self._log.write_output)
+        mask = mask_of(self._settings.env_file, [str(value) for value in self._record.settings.values()])
+        self._reporter = Reporter(self._emit, self._cancellation, self._log.flush, self._log.write_output, mask)
 
     def execute(self) -> int:
         """Run to the end, whatever that is; give the exit code."""
@@ -75,12 +79,14 @@ class Runner:
         return held_lock(self._store.state_dir, Holder(record.id, record.operation, record.by, record.created))
 
     def _finish(self, state: State, code: ExitCode, outcome: Outcome) -> int:
+        message = self._reporter.mask(outcome.message)
         # All lines first, then the record, then the end: a follower that sees the record ended misses nothing.
         self._log.flush()
         self._update(
+            self._store.write_last,
             state=state,
             exit_code=int(code),
-            message=outcome.message,
+            message=message,
             finished=time.time(),
             version=outcome.version,
             version_before=outcome.version_before,
@@ -89,7 +95,7 @@ class Runner:
         )
         with suppress(OSError):
             self._totals.add_run(self._record.operation, state)
-        self._log.write(RunFinished(time.time(), state, int(code), outcome.message))
+        self._log.write(RunFinished(time.time(), state, int(code), message))
         self._log.close()
         return int(code)
 
@@ -108,7 +114,7 @@ class Runner:
         told = variables(context, outcome.version, outcome.version_before, outcome.commit)
         with suppress(RunCancelled, OSError):
             failed = {
-                "GOVMA_ERROR": outcome.message,
+                "GOVMA_ERROR": self._reporter.mask(outcome.message),
                 "GOVMA_EXIT_CODE": str(int(code)),
                 "GOVMA_STAGE": self._record.stage,
             }
@@ -148,16 +154,28 @@ class Runner:
     def _run_operation(self) -> Outcome:
         record = self._record
         started = time.time()
-        # Before anything is done: where this cannot be written, nobody could follow what is.
         self._record = dataclasses.replace(record, state="running", started=started)
+        try:
+            self._begin()
+        except OSError as error:
+            # Before anything is done: where this cannot be written, nobody could follow what is.
+            if record.operation not in SAVING:
+                raise
+            self._reporter.warning(
+                f"state_dir ({self._store.state_dir}) cannot be written: {error.strerror}. "
+                f"The {record.operation} goes on."
+            )
+        outcome: Outcome = self._operation().run(self._context(), **record.arguments)
+        return outcome
+
+    def _begin(self) -> None:
+        """Write down that the run begins, and what became of those before it."""
         self._store.write(self._record)
         for gone in self._store.settle():
             self._reporter.warning(f"Run {gone.id} ({gone.operation}) had been interrupted during {gone.stage or '?'}.")
             with suppress(OSError):
                 Totals(self._store.state_dir).add_run(gone.operation, "interrupted")
         self._store.prune(self._settings.keep_runs)
-        outcome: Outcome = self._operation().run(self._context(), **record.arguments)
-        return outcome
 
     def _context(self) -> Context:
         record = self._record
@@ -177,10 +195,10 @@ class Runner:
             self._totals.add_stage(self._record.operation, event.stage, event.seconds)
         self._log.write(event)
 
-    def _update(self, **changes: object) -> None:
+    def _update(self, write: Callable[[RunRecord], None] | None = None, **changes: object) -> None:
         self._record = dataclasses.replace(self._record, **changes)  # type: ignore[arg-type]
         try:
-            self._store.write(self._record)
+            (write or self._store.write)(self._record)
         except OSError as error:
             # A disk without room must not decide whether a deploy fails; the next change is written again.
             _note(f"run.json could not be written: {error}")

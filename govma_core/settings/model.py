@@ -108,6 +108,7 @@ class Settings:
     build_timeout: int = _setting(1800, "seconds the whole build may take", low=1)
     build_memory: str = _setting("", "memory limit of the builder container, such as 2g; empty: none", size=True)
     build_cpus: float = _setting(0.0, "cores the builder container may use; 0: all", low=0)
+    log_group: str = _setting("", "group that may read runs and their logs, beside the one who deploys; empty: none")
     log_limit: int = _setting(512, "MiB of one run's log that are kept", low=1)
 
     asset_inputs: tuple[str, ...] = _setting(

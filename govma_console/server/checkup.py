@@ -1,0 +1,45 @@
+"""Whether the HTTP server is there as a service, looked at from outside."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from govma_console.server.units import DIRECTORY, SERVICE
+from govma_core.operations.doctor import Finding
+
+_SYSTEMD = Path("/run/systemd/system")
+_OLD = "dispatcher-server.service"
+_PATIENCE = 10
+
+
+def examine() -> Iterator[Finding]:
+    """Look whether the unit is installed and going, and whether the server it takes over from still is."""
+    if not _SYSTEMD.is_dir() or shutil.which("systemctl") is None:
+        yield Finding(
+            "service", "note", "this machine is not run by systemd: start `govma-console --headless-server` yourself"
+        )
+        return
+    if not (DIRECTORY / SERVICE).exists():
+        said = f"{SERVICE} is not installed: nobody can deploy over HTTP"
+        yield Finding("service", "note", said, ("govma-console", "units", "--socket", "--install"))
+    elif (state := _ask("is-active", SERVICE)) != "active":
+        yield Finding("service", "wrong", f"{SERVICE} is {state}", ("systemctl", "enable", "--now", SERVICE))
+    else:
+        yield Finding("service", "ok", f"{SERVICE} is active")
+    if _ask("is-enabled", _OLD) == "enabled" or _ask("is-active", _OLD) == "active":
+        said = f"{_OLD}, which this program takes over from, still has its address"
+        yield Finding("service", "wrong", said, ("systemctl", "disable", "--now", _OLD))
+
+
+def _ask(question: str, unit: str) -> str:
+    """Give systemd's answer in a word."""
+    try:
+        done = subprocess.run(
+            ["systemctl", question, unit], capture_output=True, text=True, timeout=_PATIENCE, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return done.stdout.strip().split("\n")[0] or "unknown"

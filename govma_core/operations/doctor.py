@@ -1,0 +1,174 @@
+"""The doctor: everything a server needs is looked at, each thing with what is wrong and the command that mends it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from govma_core.build import envfile, source, vendor
+from govma_core.build.builder import make_builder
+from govma_core.errors import GovmaError
+from govma_core.operations import rehearsal, space
+from govma_core.operations.context import Context
+from govma_core.settings import Settings
+
+State = Literal["ok", "note", "wrong"]
+
+_MADE = "the next deploy makes it"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, and the command that mends it.
+
+    One that is `safe` may be run without asking: it makes a directory or gives it to its owner, and touches nothing
+    that is in it.
+    """
+
+    what: str
+    state: State
+    said: str
+    mend: tuple[str, ...] = ()
+    safe: bool = False
+
+    @property
+    def command(self) -> str:
+        """Give the command as it is typed, '' when there is none."""
+        return shlex.join(self.mend)
+
+
+def examine(context: Context) -> Iterator[Finding]:
+    """Look at one thing after the other. Asks the git remote and Docker; changes nothing."""
+    settings = context.settings
+    yield _rights()
+    yield from _programs(settings)
+    yield from _directories(settings)
+    yield from _files(settings)
+    yield from _source(context)
+    yield from _told("builder", "ready", make_builder(settings).preflight)
+    if rehearsal.wanted(context):
+        yield from _told("rehearsal", "ready", lambda: rehearsal.preflight(settings))
+    yield _pointer(context)
+    yield from _told("room", "enough for the next deploy", lambda: space.problems(context))
+
+
+def _rights() -> Finding:
+    if os.geteuid() == 0:
+        return Finding("user", "ok", "root")
+    return Finding("user", "note", "not root: owners of files are left as they are, and only this user's runs are seen")
+
+
+def _programs(settings: Settings) -> Iterator[Finding]:
+    for name in ("git", *(("docker",) if settings.builder == "docker" else ())):
+        path = shutil.which(name)
+        package = {"docker": "docker.io"}.get(name, name)
+        if path:
+            yield Finding(name, "ok", path)
+        elif name == "git":
+            yield Finding(name, "wrong", "is not installed", ("apt-get", "install", package))
+        else:
+            yield Finding(name, "note", "the command is not installed; only the engine is needed")
+
+
+def _directories(settings: Settings) -> Iterator[Finding]:
+    web, build = settings.web_owner, settings.build_owner
+    root = (0, 0)
+    yield _directory("state_dir", settings.state_dir, root, "0755")
+    yield _directory("versions_dir", settings.versions_dir, web, "0755")
+    yield _directory("upload_dir", settings.upload_dir, web, "0755")
+    if settings.image_dir is not None:
+        yield _optional(_directory("image_dir", settings.image_dir, web, "0755"), "images stay in the version")
+    yield _optional(_directory("node_modules_dir", settings.node_modules_dir, build, "0755"), _MADE)
+    yield _optional(_directory("work_dir", settings.work_dir, build, "0755"), _MADE)
+    yield _directory("vendor_dir", settings.vendor_dir, root, "0755")
+
+
+def _directory(what: str, path: Path, owner: tuple[int, int], mode: str) -> Finding:
+    """Look at a directory and whose it is. Its mode is looked at for what it must not allow, not for what it is."""
+    mend = ("install", "-d", "-o", str(owner[0]), "-g", str(owner[1]), "-m", mode, str(path))
+    try:
+        info = path.stat()
+    except FileNotFoundError:
+        return Finding(what, "wrong", f"{path} is not there", mend, safe=True)
+    except OSError as error:
+        return Finding(what, "wrong", f"{path} cannot be looked at: {error.strerror}")
+    if not stat.S_ISDIR(info.st_mode):
+        return Finding(what, "wrong", f"{path} is no directory; move it away")
+    if os.geteuid() == 0 and (info.st_uid, info.st_gid) != owner:
+        said = f"{path} belongs to {info.st_uid}:{info.st_gid}, not {owner[0]}:{owner[1]}"
+        return Finding(what, "wrong", said, ("chown", f"{owner[0]}:{owner[1]}", str(path)), safe=True)
+    if owner[0] == 0 and info.st_mode & stat.S_IWOTH:
+        return Finding(what, "wrong", f"{path} can be written by everybody", ("chmod", "o-w", str(path)), safe=True)
+    return Finding(what, "ok", str(path))
+
+
+def _optional(found: Finding, without: str) -> Finding:
+    """Take for a note that something is missing which nobody has to have, with what that means."""
+    missing = found.mend[:1] == ("install",)
+    return replace(found, state="note", said=f"{found.said}: {without}") if missing else found
+
+
+def _files(settings: Settings) -> Iterator[Finding]:
+    yield from _told("env_file", str(settings.env_file), lambda: envfile.preflight(settings.env_file))
+    try:
+        open_to_all = settings.env_file.stat().st_mode & stat.S_IROTH
+    except OSError:
+        open_to_all = 0
+    if open_to_all:
+        said = f"{settings.env_file} can be read by every local user, and so can its copy in each version"
+        yield Finding("env_file", "note", said, ("chmod", "o-r", str(settings.env_file)))
+    for what, path in (("ee_tarball", settings.ee_path), ("themes_tarball", settings.themes_path)):
+        yield from _told(what, str(path), partial(vendor.preflight_tarball, path, what))
+
+
+def _source(context: Context) -> Iterator[Finding]:
+    settings = context.settings
+    if not settings.source_dir.is_dir():
+        clone = ("git", "clone", "-b", settings.branch, "REPOSITORY", str(settings.source_dir))
+        yield Finding("source_dir", "wrong", f"{settings.source_dir} is not there: clone the site to it", clone)
+        return
+    problems = source.preflight(settings, context.reporter)
+    if problems:
+        yield from (Finding("source_dir", "wrong", problem) for problem in problems)
+        return
+    yield Finding("source_dir", "ok", f"{settings.source_dir}, clean")
+    try:
+        with closing(source.Checkout(settings, context.reporter)) as checkout:
+            checkout.fetch(everything=False)
+            target = checkout.resolve(None)
+        yield Finding("remote", "ok", f"{settings.remote}/{settings.branch} is at {target.short} {target.subject}")
+    except GovmaError as error:
+        yield Finding("remote", "wrong", str(error))
+
+
+def _pointer(context: Context) -> Finding:
+    try:
+        pointer = context.versions.pointer()
+    except GovmaError as error:
+        return Finding("current-version", "wrong", str(error))
+    if not pointer.problem:
+        return Finding("current-version", "ok", str(pointer.version))
+    # On a new server there is none yet.
+    return Finding(
+        "current-version", "note" if pointer.target is None and not pointer.blocks else "wrong", pointer.problem
+    )
+
+
+def _told(what: str, good: str, look: Callable[[], list[str]]) -> Iterator[Finding]:
+    """Give what a preflight says as findings, or that all is well."""
+    try:
+        problems = look()
+    except GovmaError as error:
+        problems = [str(error)]
+    for problem in problems:
+        yield Finding(what, "wrong", problem)
+    if not problems:
+        yield Finding(what, "ok", good)

@@ -1,0 +1,99 @@
+"""A build that tries everything it can leave behind; after each, nothing outside was reached and the site is whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from govma_core.errors import GovmaError
+from govma_core.runs.system_errors import os_sentence
+from govma_core.shell.reaper import marked
+from tests.faults.result import Result
+from tests.support import hostile_build
+from tests.support.canary import Canary
+from tests.support.crashes import files_of
+from tests.support.sites import Site, make_site
+
+_PYTHON = "/usr/bin/python3"
+_PLAIN = ("sh tools/build.sh docs", "sh tools/build.sh prod")
+
+
+def sweep(folder: Path, cases: Sequence[str] = hostile_build.CASES) -> Result:
+    """Deploy with each of the cases in the build, and after each once more without."""
+    began = time.monotonic()
+    trial = Trial(folder)
+    for case in cases:
+        trial.attempt(case)
+    for problem in trial.problems[:20]:
+        print(f"  {problem}", file=sys.stderr)
+    return Result(
+        "a hostile build; then a canary outside (owner, mode, content, mtime) and the site are looked at",
+        f"{len(cases)} inputs",
+        f"{trial.refused} refused with a sentence, {trial.harmless} harmless; {time.monotonic() - began:.0f} s",
+        len(trial.problems),
+    )
+
+
+class Trial:
+    """A site, a canary beside it, and what went wrong so far."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.chmod(0o755)
+        self.site: Site = make_site(folder / "site", files=10, vendor_files=12)
+        self.script = folder / "hostile.py"
+        shutil.copy(hostile_build.__file__, self.script)
+        self.script.chmod(0o644)
+        self.canary = Canary(folder / "canary")
+        self.people = files_of(self.site.settings.upload_dir)
+        self.problems: list[str] = []
+        self.refused = self.harmless = 0
+
+    def attempt(self, case: str) -> None:
+        """Deploy with the case, look, and deploy without it."""
+        before = self.site.current.name
+        self._build(*_PLAIN, f"{_PYTHON} {self.script} {case} {self.canary.root}")
+        try:
+            self.site.deploy()
+            self.harmless += 1
+        except GovmaError as error:
+            self.refused += 1
+            self._expect(case, str(error).strip().endswith((".", ")", "…")) or "\n" in str(error), f"said {error}")
+        except OSError as error:
+            self.refused += 1
+            self._expect(case, bool(os_sentence(error, "assets", self.site.settings)), f"raised {error!r}")
+        except Exception as error:
+            self.problems.append(f"{case}: a fault of ours, {error!r}")
+        self._look(case)
+        if self.site.current.name != before:
+            self.site.rollback(before)
+        self._build(*_PLAIN)
+        try:
+            self.site.deploy()
+        except (GovmaError, OSError) as error:
+            self.problems.append(f"{case}: the next deploy failed: {error}")
+        self._look(case)
+
+    def _build(self, *commands: str) -> None:
+        self.site.flags = {"asset_inputs": [], "install_command": "", "build_commands": list(commands)}
+
+    def _look(self, case: str) -> None:
+        settings = self.site.settings
+        self.problems += [f"{case}: changed {path}" for path in self.canary.changes()]
+        stolen = self.canary.found_in(settings.versions_dir, settings.upload_dir, settings.state_dir)
+        # What the build owns and may read it may publish, too.
+        self.problems += [f"{case}: read into {path}" for path in stolen if not path.endswith("stolen.css")]
+        self._expect(case, marked(f"GOVMA_BUILD_FOR={settings.versions_dir}", 1000) == [], "left processes")
+        people = files_of(settings.upload_dir)
+        lost = [path for path, digest in self.people.items() if people.get(path) != digest]
+        self._expect(case, not lost, f"lost uploads: {lost}")
+        names = os.listdir(settings.versions_dir)
+        self._expect(case, not [name for name in names if name.startswith(".")], f"left {names}")
+        self._expect(case, (self.site.current / "html").is_dir(), "nothing whole is live")
+
+    def _expect(self, case: str, good: bool, what: str) -> None:
+        if not good:
+            self.problems.append(f"{case}: {what}")

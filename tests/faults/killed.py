@@ -1,0 +1,80 @@
+"""Runners killed with SIGKILL: at each event, at each change of a file system, and at random moments.
+
+After each: `current-version` names a whole version, every version is what was published, the lock is free, the record
+says interrupted; the next deploy succeeds and leaves nothing of the interrupted run.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from tests.faults.result import Result
+from tests.support.crashes import CrashSite
+
+OPERATIONS = ("deploy", "deploy", "rollback", "promote", "dedupe", "prune")
+
+
+def sweep(folder: Path, moments: int = 320, calls: int = 150, seed: int = 7) -> Result:
+    """Kill at `moments` random moments, at every event, and at `calls` changes spread over each operation."""
+    folder.chmod(0o755)
+    site = CrashSite.make(folder / "site")
+    rng = random.Random(seed)
+    began, kills, early = time.monotonic(), 0, 0
+    for fault, operation in _faults(site, rng, calls):
+        kills += _once(site, rng, fault, operation)
+    events = kills
+    for number in range(moments):
+        operation = OPERATIONS[number % len(OPERATIONS)]
+        hit = _at_random(site, rng, operation, group=number % 3 == 0)
+        kills, early = kills + 1, early + hit
+    for problem in site.problems[:20]:
+        print(f"  {problem}", file=sys.stderr)
+    return Result(
+        "kill -9 of the runner (deploy, rollback, promote, dedupe, prune); then everything is looked at",
+        f"{events} at an event or a change, {moments} at a random moment ({early} before the end)",
+        f"{kills} deploys after them, all good; {time.monotonic() - began:.0f} s",
+        len(site.problems),
+    )
+
+
+def _faults(site: CrashSite, rng: random.Random, calls: int) -> list[tuple[str, str]]:
+    """Give every event of each operation, and as many of its changes as are wanted, spread evenly."""
+    found = []
+    for operation in dict.fromkeys(OPERATIONS):
+        _, code, out = site.run("none", operation, **site.prepare(operation, rng))
+        if code != 0:
+            site.problems.append(f"{operation} failed before any kill")
+            continue
+        events, changes = map(int, out.split())
+        site.recover()
+        found += [(f"event:{number}", operation) for number in range(1, events + 1)]
+        step = max(1, changes // calls)
+        found += [(f"call:{number}", operation) for number in range(1, changes + 1, step)]
+    return found
+
+
+def _once(site: CrashSite, rng: random.Random, fault: str, operation: str) -> bool:
+    record, code, _ = site.run(fault, operation, **site.prepare(operation, rng))
+    site.check(f"{operation} at {fault}", record, killed=code == -signal.SIGKILL)
+    site.recover()
+    return code == -signal.SIGKILL
+
+
+def _at_random(site: CrashSite, rng: random.Random, operation: str, *, group: bool) -> bool:
+    arguments = site.prepare(operation, rng)
+    record, process = site.start("never", operation, **arguments)
+    time.sleep(rng.uniform(0.05, 0.9 if operation == "deploy" else 0.35))
+    if group:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.communicate(timeout=60)
+    hit = process.returncode == -signal.SIGKILL
+    site.check(f"{operation} at a random moment", record, killed=hit)
+    site.recover()
+    return hit

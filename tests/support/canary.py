@@ -1,0 +1,75 @@
+"""A tree that nothing may reach: what is in it is compared, and its content is looked for where it must not be."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import stat
+from pathlib import Path
+
+Mark = tuple[int, int, int, int, int, str]
+
+
+class Canary:
+    """Files and folders of root, of the web server and of the build's user, below `root`; each holds a secret."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.secret = f"canary-{secrets.token_hex(16)}"
+        root.mkdir(mode=0o755)
+        for name, owner, mode in (("root", 0, 0o600), ("web", 33, 0o640), ("build", 1000, 0o644), ("open", 0, 0o666)):
+            folder = root / f"{name}-folder"
+            for path in (root / name, folder / "html/inner.css", folder / "user/config/inner.js", folder / ".env"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(f"{self.secret} {path.name}")
+                path.chmod(mode)
+                os.utime(path, (1_000_000_000, 1_000_000_000))
+            (folder / "system").mkdir()
+            for path in (root / name, folder, *folder.rglob("*")):
+                os.chown(path, owner, owner)
+        (root / "open-folder").chmod(0o777)
+        for path in (root, *(path for path in root.rglob("*") if path.is_dir())):
+            os.utime(path, (1_000_000_000, 1_000_000_000))
+        self._before = self._look()
+
+    @property
+    def file(self) -> Path:
+        """Give a file of root's that nobody else may read."""
+        return self.root / "root"
+
+    @property
+    def folder(self) -> Path:
+        """Give a folder of root's; files and folders in it have the names that a version has."""
+        return self.root / "root-folder"
+
+    def changes(self) -> list[str]:
+        """Name what is not as it was: owner, group, mode, size, mtime, content, or there at all."""
+        now = self._look()
+        return sorted(path for path in now.keys() | self._before.keys() if now.get(path) != self._before.get(path))
+
+    def found_in(self, *trees: Path) -> list[str]:
+        """Name the regular files of the trees that hold the secret; nothing is followed."""
+        found = []
+        for tree in trees:
+            for at, _, names in os.walk(tree):
+                for name in names:
+                    path = os.path.join(at, name)
+                    if stat.S_ISREG(os.lstat(path).st_mode):
+                        with open(path, "rb") as file:
+                            if self.secret.encode() in file.read():
+                                found.append(path)
+        return found
+
+    def _look(self) -> dict[str, Mark]:
+        found = {}
+        for at, _, names in os.walk(self.root):
+            for path in (at, *(os.path.join(at, name) for name in names)):
+                info = os.lstat(path)
+                content = ""
+                if stat.S_ISREG(info.st_mode):
+                    fd = os.open(path, os.O_RDONLY | os.O_NOATIME)
+                    with open(fd, "rb") as file:
+                        content = hashlib.sha256(file.read()).hexdigest()
+                found[path] = info.st_uid, info.st_gid, info.st_mode, info.st_size, info.st_mtime_ns, content
+        return found
