@@ -16,6 +16,7 @@
     ├── PublishError              1  the versions directory or the pointer
     ├── HookError                 1  a hook stopped the run
     └── CandidateError            1  about the version that was to become live
+        ├── NotTriedError         1  it could not be tried; nothing is known against it
         ├── RehearsalError        1  it was tried, and is not good
         ├── RevertedError         1  it was live, and is not any more
         └── UnprovedError         6  it is live, but what is served is not proved or not right
@@ -128,10 +129,15 @@ class HookError(GovmaError):
 class CandidateError(GovmaError):
     """About one version that was to become live; `before` is the one that was live when the run began, '' for none."""
 
-    def __init__(self, message: str, version: str = "", before: str | None = "") -> None:
+    def __init__(self, message: str, version: str = "", before: str | None = "", commit: str = "") -> None:
         super().__init__(message)
         self.version = version
         self.before = before or ""
+        self.commit = commit
+
+
+class NotTriedError(CandidateError):
+    """The candidate could not be tried: that says nothing about it."""
 
 
 class RehearsalError(CandidateError):

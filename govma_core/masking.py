@@ -30,6 +30,12 @@ class Mask:
         # Looked for one by one: many times faster than the pattern, which has something to do once in a long while.
         return self._pattern.sub(MASKED, text) if any(value in text for value in self._values) else text
 
+    def also(self, environment: Iterable[str]) -> Mask:
+        """Give a mask that also replaces the secrets of an environment (`NAME=value`), by their names."""
+        pairs = (entry.partition("=") for entry in environment)
+        secrets = (value for name, _, value in pairs if _SECRET.search(name) and len(value) >= _SHORTEST)
+        return Mask([*self._values, *secrets])
+
     def lines(self, lines: Sequence[str]) -> Sequence[str]:
         """Give many lines without them."""
         if not self._values:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from govma_core.errors import RunCancelled
@@ -98,6 +98,10 @@ class Reporter:
         self.flush = flush
         self.cancellation = cancellation or Cancellation()
         self._last_progress = 0.0
+
+    def hide(self, environment: Iterable[str]) -> None:
+        """Hide from now on what stands in an environment (`NAME=value`), too."""
+        self.mask = self.mask.also(environment)
 
     def emit(self, event: Event) -> None:
         """Pass an event on as it is."""

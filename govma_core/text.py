@@ -44,6 +44,12 @@ def bytes_text(count: int) -> str:
     return f"{count} B" if unit == "B" else f"{amount:.1f} {unit}"
 
 
+def clean_lines(data: bytes) -> list[str]:
+    """Give a whole output as clean lines."""
+    splitter = LineSplitter()
+    return [*splitter.feed(data), *splitter.close()]
+
+
 class LineSplitter:
     """Cuts a stream of byte chunks into clean lines; holds at most MAX_LINE bytes and the chunk at hand."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,8 +12,10 @@ from docker import DockerClient
 from docker.models.containers import Container
 
 from govma_core.engine.api import told_as
+from govma_core.errors import EngineError
 
 SERVICE_LABEL = "com.docker.compose.service"
+_ONE_OFF_LABEL = "com.docker.compose.oneoff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +29,24 @@ class Inside:
 def running(client: DockerClient, wanted: str, directory: Path) -> list[Container]:
     """Give the running containers of a compose service, of a name, or with a label (`name=value`).
 
-    Of several with the service's name, those that have `directory` mounted are meant, if there are any: another
-    project on the machine may have a service called so, too.
+    Of a service only those that have `directory` mounted: another project on the machine may have one called so, too.
+    What was started beside the service (`docker compose run`) is none of it.
     """
     with told_as(f"look for {wanted}"):
         if "=" in wanted:
             return list(client.containers.list(filters={"label": wanted}, ignore_removed=True))
-        found = client.containers.list(filters={"label": f"{SERVICE_LABEL}={wanted}"}, ignore_removed=True)
-        if not found:
-            return [
-                container
-                for container in client.containers.list(filters={"name": wanted}, ignore_removed=True)
-                if container.name == wanted
-            ]
-    return [container for container in found if where(container, directory)] or list(found)
+        labelled = client.containers.list(filters={"label": f"{SERVICE_LABEL}={wanted}"}, ignore_removed=True)
+        found = [container for container in labelled if not one_off(container) and where(container, directory)]
+        return found or [
+            container
+            for container in client.containers.list(filters={"name": wanted}, ignore_removed=True)
+            if container.name == wanted
+        ]
+
+
+def one_off(container: Container) -> bool:
+    """Tell whether somebody started a container beside its service, for one command."""
+    return str(container.labels.get(_ONE_OFF_LABEL, "")).lower() == "true"
 
 
 def where(container: Container, directory: Path) -> Inside | None:
@@ -60,5 +67,19 @@ def where(container: Container, directory: Path) -> Inside | None:
 def addresses(container: Container) -> list[str]:
     """Give the addresses under which this machine reaches a container."""
     settings = container.attrs.get("NetworkSettings") or {}
-    networks = (settings.get("Networks") or {}).values()
-    return [str(network["IPAddress"]) for network in networks if network.get("IPAddress")]
+    networks = list((settings.get("Networks") or {}).values())
+    kinds = ("IPAddress", "GlobalIPv6Address")
+    return [str(network[kind]) for kind in kinds for network in networks if network.get(kind)]
+
+
+def workers(container: Container) -> set[str]:
+    """Give the processes of a container that answer requests: those that are called as their parent and have no child.
+
+    Empty where the engine cannot tell.
+    """
+    with suppress(EngineError), told_as(f"list the processes of {container.name}"):
+        rows = container.top(ps_args="-eo pid,ppid,comm")["Processes"] or ()
+        names = {row[0]: row[-1] for row in rows}
+        parents = {row[1] for row in rows}
+        return {row[0] for row in rows if row[0] not in parents and names.get(row[1]) == row[-1]}
+    return set()

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from govma_core import safefs, safetree
-from govma_core.errors import RehearsalError, UnsafeTreeError
+from govma_core.errors import NotTriedError, UnsafeTreeError
 
 _FOLDER = "rehearsal"
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a container has to have mounted: path of this machine, path below its versions directory, may it write."""
+    """What a container has to have mounted: path of this machine, path below its versions directory, may it write.
+
+    `tree` is the opened version: by its path somebody else could have put something in its place.
+    """
 
     mounts: tuple[tuple[Path, str, bool], ...]
+    version: str
+    tree: int
+
+    def shown_by(self, root: Path) -> bool:
+        """Tell whether the root directory of a process shows the version itself in its versions directory."""
+        found = (root / self.version).stat()
+        own = os.fstat(self.tree)
+        return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
 
 
 @contextmanager
@@ -35,7 +47,7 @@ def staged(
     """Prepare a version to be tried: read-only, but for copies of the directories `writable`; gone after the block.
 
     `link` is the name by which the web server comes to a version. Nothing is written into the version itself.
-    RehearsalError when it holds something that cannot be copied.
+    NotTriedError when it holds something that cannot be copied.
     """
     sweep(state_dir)
     root = state_dir / _FOLDER
@@ -51,7 +63,7 @@ def staged(
                 for number, path in enumerate(writable):
                     if _copied(tree, copies, path, str(number), owner, step):
                         mounts.append((root / "copies" / str(number), f"{version}/{path}", True))
-            yield Stage(tuple(mounts))
+                yield Stage(tuple(mounts), version, tree)
         finally:
             for name in ("versions", "copies"):
                 safetree.remove(fd, name)
@@ -72,13 +84,23 @@ def _copied(
 ) -> bool:
     """Copy a directory of the version, with everything in it; False when the version has none."""
     *folders, last = path.strip("/").split("/")
-    try:
-        with safefs.opened(tree, *folders) as folder:
-            if not safefs.is_directory(folder, last):
-                return False
-            safetree.TreeCopier(owner, step).copy_directory(folder, copies, last, path, name)
-    except FileNotFoundError:
-        return False
-    except UnsafeTreeError as error:
-        raise RehearsalError(f"{path} of the version cannot be copied to be tried: {error}") from None
-    return True
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(safefs.opened(tree, *folders))
+            there = safefs.is_directory(folder, last)
+        except (FileNotFoundError, UnsafeTreeError):
+            return False
+        return there and _copy(folder, last, copies, name, path, safetree.TreeCopier(owner, step))
+
+
+def _copy(folder: int, last: str, copies: int, name: str, path: str, copier: safetree.TreeCopier) -> bool:
+    """Copy while the CMS may be clearing its cache: what vanishes under our hands makes us begin anew."""
+    for _ in range(_ATTEMPTS):
+        try:
+            copier.copy_directory(folder, copies, last, path, name)
+            return True
+        except FileNotFoundError:
+            safetree.remove(copies, name)
+        except UnsafeTreeError as error:
+            raise NotTriedError(f"{path} of the version cannot be copied to be tried: {error}") from None
+    raise NotTriedError(f"{path} of the version changes faster than it can be copied to be tried. Try again.")

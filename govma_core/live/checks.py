@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from govma_core.live.pages import Address, Answer, NoAnswerError, ask
+from govma_core.reporting import Cancellation
 from govma_core.settings.page_check import PageCheck
 from govma_core.text import clean_line
 
@@ -15,6 +17,7 @@ DEFAULT = (PageCheck(path="/"),)
 
 _NOT_READY = (502, 503, 504)
 _LONGEST = 160
+_AT_ONCE = 16
 # Without a php.ini PHP shows its errors in the page, and answers 200.
 _PHP_ERROR = re.compile(r"(?:<b>(?:Fatal|Parse) error</b>:|^(?:PHP )?(?:Fatal|Parse) error: ).*", re.MULTILINE)
 _TAG = re.compile(r"<[^>]*>")
@@ -24,31 +27,57 @@ _TAG = re.compile(r"<[^>]*>")
 class Finding:
     """A check that failed, and how; `ready` is False while nothing or a gateway answers that nobody is there yet."""
 
+    address: Address
     check: PageCheck
     problem: str
     ready: bool = True
 
+    @property
+    def about(self) -> tuple[Address, PageCheck]:
+        """Give what was asked of whom."""
+        return self.address, self.check
+
     def sentence(self) -> str:
-        """Say which page it is about, and what it did."""
-        where = f"{self.check.host}{self.check.path}"
-        return f"{where} {self.problem}"
+        """Say which page it is about, of whom, and what it did."""
+        whose = f" of {self.address.label}" if self.address.label else ""
+        return f"{self.check.host}{self.check.path}{whose} {self.problem}"
 
 
-def look(address: Address, check: PageCheck) -> Finding | None:
-    """Ask for one page; None when it is as it must be."""
+def look(address: Address, check: PageCheck, timeout: float | None = None) -> Finding | None:
+    """Ask for one page, within its own time limit or a shorter one; None when it is as it must be."""
     try:
-        answer = ask(address, check.path, host=check.host, timeout=check.timeout)
+        answer = ask(address, check.path, host=check.host, timeout=min(check.timeout, timeout or check.timeout))
     except NoAnswerError as error:
-        return Finding(check, f"did not answer: {error}", ready=False)
+        return Finding(address, check, f"did not answer: {error}", ready=False)
     problem = _problem(check, answer)
-    return Finding(check, problem, ready=answer.status not in _NOT_READY) if problem else None
+    return Finding(address, check, problem, ready=answer.status not in _NOT_READY) if problem else None
 
 
-def failing(address: Address, checks: Sequence[PageCheck]) -> list[Finding]:
-    """Ask for all pages, each once more when it fails; give what is not as it must be."""
-    found = ((check, look(address, check)) for check in checks)
-    again = (look(address, check) for check, finding in found if finding)
-    return [finding for finding in again if finding]
+def failing(addresses: Sequence[Address], checks: Sequence[PageCheck], cancellation: Cancellation) -> list[Finding]:
+    """Ask everybody for all pages, each once more when it fails; give what is not as it must be.
+
+    RunCancelled as soon as somebody asks for it.
+    """
+    found = []
+    for address in addresses:
+        for check in checks:
+            with cancellation.interruptible():
+                finding = look(address, check) and look(address, check)
+            if finding:
+                found.append(finding)
+    return found
+
+
+def failing_already(
+    addresses: Sequence[Address], checks: Sequence[PageCheck], limit: float
+) -> frozenset[tuple[Address, PageCheck]]:
+    """Ask everybody for all pages at once, and give what fails, or takes longer than `limit` seconds."""
+    wanted = [(address, check) for address in addresses for check in checks]
+    if not wanted:
+        return frozenset()
+    with ThreadPoolExecutor(min(len(wanted), _AT_ONCE)) as pool:
+        found = pool.map(lambda pair: look(pair[0], pair[1], limit), wanted)
+        return frozenset(finding.about for finding in found if finding)
 
 
 def told(findings: Iterable[Finding]) -> str:
@@ -60,7 +89,7 @@ def _problem(check: PageCheck, answer: Answer) -> str:
     """Say what is wrong with an answer, '' when nothing is."""
     text = answer.text
     error = _PHP_ERROR.search(text)
-    if error and not check.contains:
+    if error and not (check.contains and check.contains in error.group()):
         return f"answered {answer.status} with a PHP error: {_short(error.group())}"
     if answer.status != check.status:
         place = answer.headers.get("location", "")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from docker import DockerClient
 from docker.models.containers import Container
 from docker.types import Mount
 
-from govma_core.engine.containers import running, where
-from govma_core.errors import RehearsalError
+from govma_core.engine.containers import Inside, running, where
+from govma_core.errors import NotTriedError
 from govma_core.settings import Settings
 
 _COMPOSE = "com.docker.compose."
@@ -22,30 +22,33 @@ def like(client: DockerClient, settings: Settings) -> tuple[str, str, dict[str, 
     Gives the image's id, where the container has the versions directory, the options for one like it, and the names of
     the networks it has to be connected to. Everything of this machine that it has mounted is read-only, and it answers
     to none of the names under which its services find one another.
-    RehearsalError when there is not exactly one such container, or one like it could not run beside it.
+    NotTriedError when there is not exactly one such container, or one like it could not run beside it.
     """
     wanted = settings.rehearsal_like
     found = running(client, wanted, settings.versions_dir)
     if not found:
-        raise RehearsalError(
-            f"No running container is called {wanted!r}, nor is the service of one (rehearsal.like). "
-            "Start it, or try the version in an image: rehearsal.image."
+        raise NotTriedError(
+            f"No running container with {settings.versions_dir} mounted is called {wanted!r}, nor is its service "
+            "(rehearsal.like). Start it, or try the version in an image: rehearsal.image."
         )
     container = found[0]
+    if len({(other.attrs["Image"], str(other.attrs["Config"].get("Cmd"))) for other in found}) > 1:
+        names = ", ".join(sorted(str(other.name) for other in found))
+        raise NotTriedError(f"{wanted!r} (rehearsal.like) is {names}, which are not alike. Name one of them.")
     inside = where(container, settings.versions_dir)
     if inside is None:
-        raise RehearsalError(
+        raise NotTriedError(
             f"The container {container.name} (rehearsal.like) has not mounted {settings.versions_dir}, so one like it "
             "would not show the new version. Name the container of the web server."
         )
     mode = str(container.attrs["HostConfig"].get("NetworkMode", ""))
     if mode == "host" or mode.startswith("container:"):
-        raise RehearsalError(
+        raise NotTriedError(
             f"The container {container.name} (rehearsal.like) uses the network of {mode.removeprefix('container:')}: "
             "another one beside it would want the same ports. Use rehearsal.image or rehearsal.command."
         )
     networks = list(container.attrs["NetworkSettings"]["Networks"] or ())
-    return str(container.attrs["Image"]), inside.path, _options(container, inside.mount), networks
+    return str(container.attrs["Image"]), inside.path, _options(container, inside, settings), networks
 
 
 def blanked(labels: dict[str, str]) -> dict[str, str]:
@@ -53,7 +56,9 @@ def blanked(labels: dict[str, str]) -> dict[str, str]:
     return {name: "" for name in labels if name.startswith(_COMPOSE)}
 
 
-def _options(container: Container, versions: dict[str, Any]) -> dict[str, Any]:
+def _options(container: Container, inside: Inside, settings: Settings) -> dict[str, Any]:
+    # A mount of a directory above stays, and the candidate's comes over it.
+    versions = inside.mount if inside.mount["Destination"] == inside.path else None
     config, host = container.attrs["Config"], container.attrs["HostConfig"]
     return {
         "command": config.get("Cmd"),
@@ -65,15 +70,18 @@ def _options(container: Container, versions: dict[str, Any]) -> dict[str, Any]:
         "dns": host.get("Dns") or None,
         "tmpfs": host.get("Tmpfs") or None,
         "mem_limit": host.get("Memory") or None,
-        "mounts": [_mount(found) for found in container.attrs["Mounts"] if found != versions],
+        "mounts": [_mount(found, settings) for found in container.attrs["Mounts"] if found != versions],
     }
 
 
-def _mount(found: dict[str, Any]) -> Mount:
-    """Give what is mounted in a container once more, read-only."""
+def _mount(found: dict[str, Any], settings: Settings) -> Mount:
+    """Give what is mounted in a container once more, read-only; what need not last is empty and may be written."""
+    at = found["Destination"]
+    if found["Type"] == "tmpfs" or any(PurePosixPath(at).is_relative_to(path) for path in settings.rehearsal_scratch):
+        return Mount(at, None, type="tmpfs")
     if found["Type"] == "volume":
-        return Mount(found["Destination"], found["Name"], type="volume", read_only=True, no_copy=True)
-    return Mount(found["Destination"], found["Source"], type=found["Type"], read_only=True)
+        return Mount(at, found["Name"], type="volume", read_only=True, no_copy=True)
+    return Mount(at, found["Source"], type=found["Type"], read_only=True)
 
 
 def neighbours(mount: str, settings: Settings) -> list[Mount]:

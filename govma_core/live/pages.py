@@ -25,6 +25,8 @@ class Address:
     port: int
     secure: bool = False
     host: str = ""
+    label: str = ""
+    """What people call it; '' for the address itself."""
 
     @classmethod
     def of_url(cls, url: str, host: str = "") -> Address:
@@ -58,12 +60,13 @@ class NoAnswerError(Exception):
 
 def ask(address: Address, path: str, *, host: str = "", timeout: float = 10.0) -> Answer:
     """GET a page; NoAnswerError says why there is none after `timeout` seconds for all of it."""
-    connection = _connection(address, host or address.host or address.name, timeout)
-    limit = threading.Timer(timeout, _end, [connection])
+    connection = _connection(address, host or address.host, timeout)
+    late = threading.Event()
+    limit = threading.Timer(timeout, _end, [connection, late])
     limit.daemon = True
+    limit.start()
     try:
         connection.connect()
-        limit.start()
         headers = {"User-Agent": "govma-console", "Connection": "close", "Accept": "*/*"}
         name = host or address.host
         connection.request("GET", path, headers=headers | ({"Host": name} if name else {}))
@@ -71,11 +74,14 @@ def ask(address: Address, path: str, *, host: str = "", timeout: float = 10.0) -
         body = response.read(_MOST)
     except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
         # The timer closes the connection under our hands; what that raises is a matter of the moment.
-        late = not limit.is_alive() and limit.ident is not None
-        raise NoAnswerError(f"no whole answer within {timeout:g} s" if late else _reason(error)) from None
+        raise NoAnswerError(_late(timeout) if late.is_set() else _reason(error)) from None
     finally:
         limit.cancel()
         connection.close()
+    if late.is_set():
+        raise NoAnswerError(_late(timeout))
+    if response.length and len(body) < _MOST:
+        raise NoAnswerError(f"the answer was cut after {len(body)} bytes")
     found: dict[str, str] = {}
     for key, value in response.getheaders():
         key = key.lower()
@@ -86,7 +92,7 @@ def ask(address: Address, path: str, *, host: str = "", timeout: float = 10.0) -
 def _connection(address: Address, host: str, timeout: float) -> http.client.HTTPConnection:
     if not address.secure:
         return http.client.HTTPConnection(address.name, address.port, timeout=timeout)
-    return _SecureConnection(address, host.partition(":")[0], timeout)
+    return _SecureConnection(address, host.partition(":")[0] or address.name, timeout)
 
 
 class _SecureConnection(http.client.HTTPSConnection):
@@ -101,7 +107,12 @@ class _SecureConnection(http.client.HTTPSConnection):
         self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self._expected)
 
 
-def _end(connection: http.client.HTTPConnection) -> None:
+def _late(timeout: float) -> str:
+    return f"no whole answer within {timeout:g} s"
+
+
+def _end(connection: http.client.HTTPConnection, late: threading.Event) -> None:
+    late.set()
     with suppress(OSError, AttributeError):
         connection.sock.shutdown(socket.SHUT_RDWR)
 

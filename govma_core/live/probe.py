@@ -13,7 +13,6 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 from govma_core import safefs
 from govma_core.errors import UnsafeTreeError
@@ -33,21 +32,12 @@ they are."""
 _AGE = 3600
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """A probe that is in place: its path on the site."""
-
-    name: str
-
-    @property
-    def path(self) -> str:
-        """Give what to ask for."""
-        return f"/{self.name}"
-
-
 @contextmanager
-def placed(versions_fd: int, versions: Sequence[str]) -> Iterator[Probe]:
-    """Have a probe in the `html/` of these versions, gone after the block; OSError when it cannot be written."""
+def placed(versions_fd: int, versions: Sequence[str]) -> Iterator[str]:
+    """Have a probe in the `html/` of these versions, gone after the block; give its path on the site.
+
+    OSError or UnsafeTreeError when it cannot be written.
+    """
     name = f"govma-probe-{secrets.token_hex(16)}.php"
     content = (_PAGE % secrets.token_hex(16)).encode()
     try:
@@ -57,7 +47,7 @@ def placed(versions_fd: int, versions: Sequence[str]) -> Iterator[Probe]:
             for other in rest:
                 with safefs.opened(versions_fd, other, "html") as second:
                     os.link(name, name, src_dir_fd=html, dst_dir_fd=second, follow_symlinks=False)
-        yield Probe(name)
+        yield f"/{name}"
     finally:
         for version in versions:
             _remove(versions_fd, version, [name])

@@ -19,6 +19,8 @@ _ROUNDS = 2
 
 _PAUSE = 0.05
 _PATIENCE = 5.0
+_PATIENCE_BEFORE = 2.0
+"""Seconds for one answer after and before the switch: a site that hangs must not keep anybody from rolling back."""
 _LONGEST = 120
 
 
@@ -54,10 +56,14 @@ def page_question(path: str, version: str) -> Question:
     return Question(path, lambda text: (version if version in text else text.strip()[:_LONGEST], ""))
 
 
-def warm(addresses: Sequence[Address], question: Question) -> None:
-    """Ask before the switch, so that the caches hold what they would hold for a page that was visited."""
+def warm(addresses: Sequence[Address], question: Question, version: str) -> bool:
+    """Ask before the switch, so that the caches hold what they would hold for a page that was visited.
+
+    True when all answers were of `version`, the one that is live: then wrong ones after the switch say something.
+    """
     with ThreadPoolExecutor(_AT_ONCE * max(1, len(addresses))) as pool:
-        _round(pool, addresses, question)
+        told = _round(pool, addresses, question, _PATIENCE_BEFORE)
+    return all(found == version for found, _, _ in told)
 
 
 def prove(
@@ -91,17 +97,23 @@ def prove(
                 time.sleep(_PAUSE)
 
 
-def _round(pool: ThreadPoolExecutor, addresses: Sequence[Address], question: Question) -> list[tuple[str, str, str]]:
+def _round(
+    pool: ThreadPoolExecutor, addresses: Sequence[Address], question: Question, patience: float = _PATIENCE
+) -> list[tuple[str, str, str]]:
     """Ask all addresses at once; give version, worker and problem for each answer."""
 
     def once(address: Address) -> tuple[str, str, str]:
         try:
-            answer = ask(address, question.path, timeout=_PATIENCE)
+            answer = ask(address, question.path, timeout=patience)
         except NoAnswerError as error:
-            return "", "", str(error)
+            return "", "", _whose(address, str(error))
         if answer.status != 200:
-            return "", "", f"status {answer.status}"
+            return "", "", _whose(address, f"status {answer.status}")
         version, worker = question.read(answer.text)
         return version, worker, ""
 
     return list(pool.map(once, [address for address in addresses for _ in range(_AT_ONCE)]))
+
+
+def _whose(address: Address, problem: str) -> str:
+    return f"{address.label}: {problem}" if address.label else problem

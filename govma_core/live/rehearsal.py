@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from docker import DockerClient
@@ -15,17 +16,19 @@ from docker.types import LogConfig, Mount
 from govma_core.engine.api import connected, told_as
 from govma_core.engine.containers import addresses
 from govma_core.engine.throwaway import labels, throwaway
-from govma_core.errors import EngineError, RehearsalError
+from govma_core.errors import EngineError, NotTriedError, RehearsalError
 from govma_core.live import checks, likeness
 from govma_core.live.candidate import Stage
 from govma_core.live.pages import Address
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
-from govma_core.text import LineSplitter
+from govma_core.text import clean_lines
 
 _OTHERWISE = ", or try versions by rehearsal.command, or not at all (--no-rehearsal)"
 _QUICK = 5
 _PAUSE = 0.1
+_MOUNT_LABEL = "govma-console.mount"
+"""Where in the container the candidate's versions directory is."""
 _LOG_LINES = 200
 
 
@@ -39,9 +42,10 @@ def rehearse(settings: Settings, stage: Stage, run_id: str, reporter: Reporter) 
         connected(otherwise=_OTHERWISE) as client,
         _container(client, settings, stage, run_id, reporter) as container,
     ):
+        _require_itself(container, stage, settings)
         try:
             ready = _answering(container, settings, reporter)
-            findings = checks.failing(ready, wanted)
+            findings = checks.failing([ready], wanted, reporter.cancellation)
             if findings:
                 raise RehearsalError(f"The new version is not good: {checks.told(findings)}.")
         except RehearsalError:
@@ -63,7 +67,7 @@ def preflight(settings: Settings) -> list[str]:
             return [
                 f"Docker has no image {settings.rehearsal_image} (rehearsal.image). Build or pull it, or name another."
             ]
-    except (EngineError, RehearsalError) as error:
+    except (EngineError, NotTriedError) as error:
         return [str(error)]
 
 
@@ -82,9 +86,11 @@ def _container(
         Mount(f"{mount}/{inside}".rstrip("/"), str(source), type="bind", read_only=not writable)
         for source, inside, writable in stage.mounts
     ]
+    # What its programs may quote in errors is not for the log.
+    reporter.hide(options.get("environment") or ())
     with told_as(f"find the image {image}"):
         image_labels = client.images.get(image).labels
-    ours = likeness.blanked(image_labels) | labels(settings.versions_dir, run_id)
+    ours = likeness.blanked(image_labels) | labels(settings.versions_dir, run_id) | {_MOUNT_LABEL: mount}
     with throwaway(
         client,
         reporter,
@@ -105,6 +111,18 @@ def _container(
         yield container
 
 
+def _require_itself(container: Container, stage: Stage, settings: Settings) -> None:
+    """See that the container shows the version that was staged: its path is in a tree that others can write."""
+    with told_as("look at the container in which the version is tried"):
+        container.reload()
+    root = Path(f"/proc/{container.attrs['State']['Pid']}/root")
+    mount = container.labels[_MOUNT_LABEL]
+    with suppress(OSError):
+        # An engine of another machine, or a container that has ended already, cannot be looked into.
+        if not stage.shown_by(root / mount.lstrip("/")):
+            raise NotTriedError("Something else was put in the place of the version while it was to be tried.")
+
+
 def _answering(container: Container, settings: Settings, reporter: Reporter) -> Address:
     """Wait until the container answers its first check in any way, and say where."""
     ends = time.monotonic() + settings.rehearsal_timeout
@@ -119,11 +137,14 @@ def _answering(container: Container, settings: Settings, reporter: Reporter) -> 
                 "answered. Its log is above."
             )
         found = _address(container, settings.rehearsal_port)
-        finding = checks.look(found, first) if found else None
+        with reporter.cancellation.interruptible():
+            finding = checks.look(found, first) if found else None
         if found and (finding is None or finding.ready):
             return found
         if time.monotonic() >= ends:
-            said = finding.sentence() if finding else "it got no address"
+            if finding is None:
+                raise NotTriedError("The container in which the version was to be tried got no address to ask it at.")
+            said = finding.sentence()
             raise RehearsalError(
                 f"The new version did not answer within {settings.rehearsal_timeout} s (rehearsal.timeout): {said}."
             )
@@ -134,17 +155,16 @@ def _answering(container: Container, settings: Settings, reporter: Reporter) -> 
 def _address(container: Container, port: int) -> Address | None:
     """Say where this machine reaches the container: its published port, or itself where its networks are internal."""
     published = container.attrs["NetworkSettings"]["Ports"].get(f"{port}/tcp") or ()
-    for entry in published:
-        return Address("127.0.0.1", int(entry["HostPort"]))
-    for address in addresses(container):
-        return Address(address, port)
-    return None
+    own = (Address(at, port) for at in addresses(container))
+    return next((Address("127.0.0.1", int(entry["HostPort"])) for entry in published), next(own, None))
 
 
 def _tell_log(container: Container, reporter: Reporter) -> None:
-    with told_as("read the log of the container in which the version was tried"):
-        said = container.logs(tail=_LOG_LINES)
-    splitter = LineSplitter()
-    lines = [*splitter.feed(said), *splitter.close()]
+    """Pass on what the container said; that it cannot be had must not hide why the version is not good."""
+    try:
+        with told_as("read the log of the container in which the version was tried"):
+            lines = clean_lines(container.logs(tail=_LOG_LINES))
+    except EngineError as error:
+        return reporter.warning(str(error))
     reporter.info("The container said:" if lines else "The container said nothing.")
     reporter.output(*lines)

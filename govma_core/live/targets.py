@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections import deque
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from govma_core.errors import EngineError
 from govma_core.live.pages import Address
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
+from govma_core.shell.waiting import TICK
 from govma_core.text import LineSplitter
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.containers import Container
+
+_QUICK = 5
+_MOST_LINES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A container that serves the site: its id, its name, and the workers it had before the switch."""
+
+    id: str
+    name: str
+    workers: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """The names of the containers by their ids, where to ask, and sentences about what could not be found."""
+    """The containers, where to ask, and sentences about what could not be found."""
 
-    containers: dict[str, str] = field(default_factory=dict)
+    containers: tuple[Served, ...] = ()
     addresses: tuple[Address, ...] = ()
     problems: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Found:
+    containers: list[Served] = field(default_factory=list)
+    addresses: list[Address] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 def find(settings: Settings) -> Targets:
@@ -26,50 +54,108 @@ def find(settings: Settings) -> Targets:
     url = (Address.of_url(settings.activation_url, host),) if settings.activation_url else ()
     if not settings.activation_containers:
         return Targets(addresses=url)
-    from govma_core.engine.api import connected, told_as
-    from govma_core.engine.containers import addresses, running
+    from govma_core.engine.api import connected
 
-    names: dict[str, str] = {}
-    found: list[Address] = []
-    problems = []
+    found = _Found()
     try:
         with connected(_QUICK, otherwise="") as client:
             for name in settings.activation_containers:
-                containers = running(client, name, settings.versions_dir)
-                if not containers:
-                    problems.append(f"No running container is {name!r} (activation.containers).")
-                for container in containers:
-                    with told_as(f"look at {container.name}"):
-                        container.reload()
-                    names[str(container.id)] = str(container.name)
-                    found += [Address(at, settings.activation_port, host=host) for at in addresses(container)[:1]]
+                try:
+                    _look(client, name, settings, found, asked=not url)
+                except EngineError as error:
+                    found.problems.append(str(error))
     except EngineError as error:
-        problems.append(str(error))
-    return Targets(names, url or tuple(found), tuple(problems))
+        found.problems.append(str(error))
+    return Targets(tuple(found.containers), url or tuple(found.addresses), tuple(found.problems))
+
+
+def _look(client: DockerClient, name: str, settings: Settings, found: _Found, *, asked: bool) -> None:
+    """Add the containers of a name to what was found; `asked` tells whether each of them has to be asked itself."""
+    from govma_core.engine.containers import addresses, running, workers
+
+    containers = running(client, name, settings.versions_dir)
+    if not containers:
+        found.problems.append(
+            f"No running container is {name!r} (activation.containers), or the service of one that has "
+            f"{settings.versions_dir} mounted."
+        )
+    for container in containers:
+        found.containers.append(Served(str(container.id), str(container.name), frozenset(workers(container))))
+        at = next(iter(addresses(container)), None)
+        if at is not None:
+            label = str(container.name)
+            found.addresses.append(Address(at, settings.activation_port, host=settings.activation_host, label=label))
+        elif asked:
+            found.problems.append(f"{container.name} has no address of its own to be asked at: set activation.url.")
 
 
 def reload(targets: Targets, settings: Settings, reporter: Reporter) -> list[str]:
-    """Run activation.reload in each container; give a sentence for each in which it failed."""
+    """Run activation.reload in each container; give a sentence for each in which it failed, or did not end in time."""
     if not targets.containers or not settings.activation_reload:
         return []
-    from govma_core.engine.api import connected, told_as
+    from govma_core.engine.api import connected
 
     problems = []
-    try:
-        with connected(settings.activation_timeout, otherwise="") as client:
-            for container, name in targets.containers.items():
-                with told_as(f"run `{settings.activation_reload}` in {name}"):
-                    command = ["sh", "-c", settings.activation_reload]
-                    made = client.api.exec_create(container, command, user="root")
-                    said = client.api.exec_start(made["Id"])
-                    code = client.api.exec_inspect(made["Id"])["ExitCode"]
-                splitter = LineSplitter()
-                reporter.output(*splitter.feed(said), *splitter.close())
-                if code:
-                    problems.append(f"`{settings.activation_reload}` in {name} ended with exit code {code}.")
-    except EngineError as error:
-        problems.append(str(error))
+    for served in targets.containers:
+        try:
+            with connected(settings.activation_timeout, otherwise="") as client:
+                problems += _reload(client, served, settings, reporter)
+        except EngineError as error:
+            problems.append(str(error))
     return problems
 
 
-_QUICK = 5
+def _reload(client: DockerClient, served: Served, settings: Settings, reporter: Reporter) -> list[str]:
+    from govma_core.engine.api import FAILURES, streaming, told_as
+
+    command, limit = settings.activation_reload, settings.activation_timeout
+    what = f"`{command}` in {served.name}"
+    said: deque[str] = deque(maxlen=_MOST_LINES)
+    splitter = LineSplitter()
+    with told_as(f"run {what}"):
+        made = client.api.exec_create(served.id, ["sh", "-c", command], user="root")["Id"]
+
+    def listen() -> None:
+        try:
+            for chunk in client.api.exec_start(made, stream=True):
+                said.extend(splitter.feed(chunk))
+        except (*FAILURES, ValueError, AttributeError):
+            # Closed under our hands, or gone: how it ended is asked below.
+            return
+
+    # The SDK waits for output without a limit.
+    listening = threading.Thread(target=listen, daemon=True)
+    with streaming(client):
+        listening.start()
+        listening.join(limit)
+    said.extend(splitter.close())
+    reporter.output(*said)
+    ends = time.monotonic() + 1
+    while True:
+        with told_as(f"look how {what} ended"):
+            code = client.api.exec_inspect(made)["ExitCode"]
+        if code is not None or time.monotonic() > ends or listening.is_alive():
+            break
+        time.sleep(TICK / 5)
+    if code is None:
+        return [f"{what} did not end within {limit} s."]
+    return [f"{what} ended with exit code {code}."] if code else []
+
+
+def left_over(targets: Targets) -> int:
+    """Give how many workers of before the switch are still there: they end when the connection they have does."""
+    if not any(served.workers for served in targets.containers):
+        return 0
+    from govma_core.engine.api import connected, told_as
+    from govma_core.engine.containers import workers
+
+    left = 0
+    try:
+        with connected(_QUICK, otherwise="") as client:
+            for served in targets.containers:
+                with told_as(f"look at {served.name}"):
+                    container: Container = client.containers.get(served.id)
+                left += len(served.workers & workers(container))
+    except EngineError:
+        return 0
+    return left

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from govma_core import safefs
 from govma_core.errors import CommandError, UnsafeTreeError
 from govma_core.live import checks, probe, proof, targets
+from govma_core.live.pages import Address
 from govma_core.live.proof import Question
 from govma_core.live.targets import Targets
 from govma_core.operations.context import Context
-from govma_core.operations.surroundings import variables
 from govma_core.settings.page_check import PageCheck
 from govma_core.shell.command import execute
+
+_BEFORE = 3.0
+"""Seconds that looking at the checks before the switch may take: what hangs counts as failing already."""
+
+_LEFT_OVER = 1.0
+"""Seconds in which the workers of before are waited for, once the new version is proved."""
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What became known: a few words on the proof; why it is not proved; which checks fail that did not before."""
+    """What became known: a few words on the proof; why it is not proved; which checks fail that did not before.
+
+    `certain` tells whether the proof would have worked before the switch: only then does its failure speak against the
+    version.
+    """
 
     said: str
     unproved: str = ""
     failing: str = ""
+    certain: bool = False
 
     @property
     def good(self) -> bool:
@@ -34,17 +45,18 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """Everything that was looked at before the switch."""
+    """Everything that was looked at before the switch; `told` is what commands are told about it."""
 
     context: Context
     targets: Targets
-    question: Question | None
-    failed_before: frozenset[PageCheck]
+    told: Mapping[str, str]
+    question: Question | None = None
+    certain: bool = False
+    failed_before: frozenset[tuple[Address, PageCheck]] = frozenset()
 
-    def serve(self, version: str, *, check: bool = True) -> Served:
-        """Reload, prove, and check unless told not to; call it right after the switch."""
+    def serve(self, version: str, since: float, *, check: bool = True) -> Served:
+        """Reload, prove, and check unless told not to; `since` is time.monotonic() of the switch."""
         settings, reporter = self.context.settings, self.context.reporter
-        since = time.monotonic()
         if not settings.activated:
             reporter.info(
                 "Nobody was told of the switch: [activation] is not set. PHP may go on serving the version before for "
@@ -52,39 +64,34 @@ class Activation:
             )
             return Served("not asked")
         with reporter.stage("activation") as remark:
-            problems = [
-                *self.targets.problems,
-                *targets.reload(self.targets, settings, reporter),
-                *self._command(version),
-            ]
-            for problem in problems:
+            problems = [*targets.reload(self.targets, settings, reporter), *self._command()]
+            for problem in (*self.targets.problems, *problems):
                 reporter.warning(problem)
-            served = self._proved(version, since, problems)
+            served = replace(self._proved(version, since, problems), certain=self.certain)
             remark.note(served.said)
         if not check or not settings.activation_checks:
             return served
-        with reporter.stage("checks") as remark:
+        with reporter.stage("checks"):
             return replace(served, failing=self._checked())
 
-    def _command(self, version: str) -> list[str]:
+    def _command(self) -> list[str]:
         settings = self.context.settings
         if not settings.activation_command:
             return []
-        told = variables(self.context, version)
         name, limit = "activation.command", settings.activation_timeout
         try:
-            code = execute(settings.activation_command, name, told, self.context.reporter, limit)
+            code = execute(settings.activation_command, name, self.told, self.context.reporter, limit)
         except CommandError as error:
             return [str(error)]
         return [f"{name} ended with exit code {code}."] if code else []
 
     def _proved(self, version: str, since: float, problems: list[str]) -> Served:
+        """Ask everybody; who could not be found leaves it unproved, whatever the others say."""
         settings = self.context.settings
+        missing = " ".join(self.targets.problems)
         if not self.targets.addresses:
-            if settings.activation_containers:
-                return Served(
-                    "not proved", unproved=" ".join(problems) or "The containers have no address to be asked."
-                )
+            if missing:
+                return Served("not proved", unproved=missing)
             self.context.reporter.info("Whether it is served was not asked: activation.url is not set.")
             return Served("not asked")
         path = settings.activation_proof_path
@@ -94,57 +101,66 @@ class Activation:
         found = proof.prove(
             self.targets.addresses, question, version, since, settings.activation_timeout, self.context.reporter
         )
-        if found.problem:
-            return Served("not proved", unproved=f"{' '.join(problems)} {found.problem}.".lstrip())
+        if found.problem or missing:
+            said = [*self.targets.problems, *problems, f"{found.problem}." if found.problem else ""]
+            return Served("not proved", unproved=" ".join(part for part in said if part))
         who = f", told by {found.workers} workers" if found.workers else ""
-        return Served(f"served after {found.seconds:.1f} s{who}")
+        return Served(f"served after {found.seconds:.1f} s{who}{self._left_over()}")
+
+    def _left_over(self) -> str:
+        """Wait a little for the workers of before, and say how many still finish what they have begun."""
+        ends = time.monotonic() + _LEFT_OVER
+        while (left := targets.left_over(self.targets)) and time.monotonic() < ends:
+            time.sleep(_LEFT_OVER / 10)
+        return f"; {left} of before still have a connection to finish" if left else ""
 
     def _checked(self) -> str:
         """Give what fails now and did not before; what failed before is a warning."""
         found = _failing(self.context, self.targets)
         for finding in found:
-            if finding.check in self.failed_before:
+            if finding.about in self.failed_before:
                 self.context.reporter.warning(f"{finding.sentence()}; but that was so before the switch, too.")
-        return checks.told(finding for finding in found if finding.check not in self.failed_before)
+        return checks.told(finding for finding in found if finding.about not in self.failed_before)
 
 
 @contextmanager
-def prepared(context: Context, version: str, live: str | None) -> Iterator[Activation]:
+def prepared(
+    context: Context, version: str, live: str | None, told: Mapping[str, str], *, compare: bool = True
+) -> Iterator[Activation]:
     """Look at everything before the switch from `live` (None: nothing) to `version`.
 
-    Who serves the site, which checks fail already, and a probe in place for the time of the block. What cannot be
-    found or written is told after the switch: nothing here keeps anybody from rolling back.
+    Who serves the site, which checks fail already (unless nothing is to be compared with them), and a probe in place
+    for the time of the block. What cannot be found or written is told after the switch: nothing here keeps anybody
+    from rolling back.
     """
     settings = context.settings
     if not settings.activated:
-        yield Activation(context, Targets(), None, frozenset())
+        yield Activation(context, Targets(), told)
         return
     found = targets.find(settings)
-    failed = frozenset(finding.check for finding in _failing(context, found)) if live else frozenset()
-    if settings.activation_proof_path or not found.addresses:
-        yield Activation(context, found, None, failed)
-        return
-    with (
-        safefs.opened_root(settings.versions_dir) as versions,
-        _probe(context, versions, [version, live] if live else [version]) as question,
-    ):
-        if question and live:
-            proof.warm(found.addresses, question)
-        yield Activation(context, found, question, failed)
+    failed = checks.failing_already(found.addresses, settings.activation_checks, _BEFORE) if live and compare else ()
+    with ExitStack() as stack:
+        path = settings.activation_proof_path
+        names = [version, live] if live else [version]
+        question = None if path or not found.addresses else _probe(context, stack, names)
+        before = proof.page_question(path, live) if path and live else question
+        certain = bool(before and live and proof.warm(found.addresses, before, live) and not found.problems)
+        yield Activation(context, found, told, question, certain, frozenset(failed))
 
 
-@contextmanager
-def _probe(context: Context, versions: int, names: list[str]) -> Iterator[Question | None]:
+def _probe(context: Context, stack: ExitStack, names: list[str]) -> Question | None:
+    """Put a probe into the versions for as long as the stack lasts; None, and a warning, where that cannot be."""
     try:
-        with probe.placed(versions, names) as placed:
-            yield proof.probe_question(placed.path)
+        versions = stack.enter_context(safefs.opened_root(context.settings.versions_dir))
+        probe.sweep(versions, names)
+        return proof.probe_question(stack.enter_context(probe.placed(versions, names)))
     except (OSError, UnsafeTreeError) as error:
         context.reporter.warning(f"No probe could be put into {' and '.join(names)}: {error}.")
-        yield None
+        return None
 
 
 def _failing(context: Context, found: Targets) -> list[checks.Finding]:
     wanted = context.settings.activation_checks
     if wanted and not found.addresses:
         context.reporter.warning("activation.checks cannot be asked: nobody who serves the site was found.")
-    return [finding for address in found.addresses for finding in checks.failing(address, wanted)]
+    return checks.failing(found.addresses, wanted, context.reporter.cancellation)

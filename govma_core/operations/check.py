@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from govma_core.errors import ConfigurationError
 from govma_core.operations import rehearsal
-from govma_core.operations.context import Context, Outcome
-from govma_core.operations.promote import commit_of, require_whole
+from govma_core.operations.context import Context, Outcome, commit_of
+from govma_core.operations.promote import require_whole
 
 
 def run(context: Context, *, version: str) -> Outcome:

@@ -10,6 +10,7 @@ from typing import Any
 
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
+from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.store import VersionStore
 
 
@@ -44,6 +45,12 @@ class Context:
     def versions(self) -> VersionStore:
         """Give the versions directory."""
         return VersionStore(self.settings.versions_dir)
+
+
+def commit_of(context: Context, name: str) -> str:
+    """Give the commit a version was made from, '' when it has no manifest."""
+    manifest = ManifestStore(context.settings.state_dir).read(name)
+    return manifest.commit if manifest else ""
 
 
 @dataclass(frozen=True, slots=True)

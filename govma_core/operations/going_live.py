@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 from govma_core import safefs
-from govma_core.errors import GovmaError, RevertedError, UnprovedError
-from govma_core.operations import hooks, verdicts
+from govma_core.errors import CandidateError, RevertedError, UnprovedError
+from govma_core.operations import hooks, rehearsal, verdicts
 from govma_core.operations.activation import Served, prepared
 from govma_core.operations.context import Context
 from govma_core.operations.live import make_live
@@ -20,55 +18,60 @@ def go_live(context: Context, version: str, how: How, commit: str) -> Switch:
     """Switch to a complete version, activate it, and prove and check what is served.
 
     RevertedError when the version before is live again, UnprovedError when the new one is live in spite of what was
-    found. HookError, and nothing switched, when the hook pre-promote fails.
+    found. HookError, and nothing switched, when the hook pre-promote fails. A rollback is never reverted: what it left
+    is what somebody wanted to leave.
     """
-    before = context.versions.pointer().version
-    told = variables(context, version, before or "", commit)
+    live = context.versions.pointer().version
+    told = variables(context, version, live or "", commit)
     hooks.before(context, "pre-promote", told)
-    with prepared(context, version, before) as activation:
+    with prepared(context, version, live, told, compare=how != "rollback") as activation:
         with context.reporter.stage("promote"):
             done = make_live(context, version, how)
-        since = time.monotonic()
-        served = activation.serve(version)
-    reason = _reason_to_revert(context, served)
+        served = activation.serve(version, done.at)
+    before = done.previous.version
+    reason = "" if how == "rollback" else _reason_to_revert(context, served)
     if reason and before and before != version and _whole(context, before):
-        raise _reverted(
-            context, version, before, commit, f"{reason} (it was live for {time.monotonic() - since:.0f} s)"
-        )
+        raise _reverted(context, version, before, commit, reason, done.at)
     verdicts.note_result(context, _result(served))
     hooks.after(context, "post-promote", told | {"GOVMA_SERVED": "yes" if served.good else "no"})
+    if how == "rollback":
+        # It was not held up by that; a candidate that a killed run left is still to go.
+        rehearsal.clear_leftovers_afterwards(context)
     if not served.good:
-        found = " ".join(part for part in (_unproved(served), _failing(served)) if part)
-        none = "" if not reason else " There is no version to switch back to."
-        raise UnprovedError(
-            f"{version} is live, but {found}{none} Look at the site; `govma-console rollback` goes back.",
-            version,
-            before,
-        )
+        none = " There is no version to switch back to." if reason else ""
+        said = f"{version} is live, but {_result(served)}{none} Look at the site"
+        advice = "." if how == "rollback" else "; `govma-console rollback` goes back."
+        raise UnprovedError(f"{said}{advice}", version, before, commit)
     return done
 
 
-def _reverted(context: Context, version: str, before: str, commit: str, reason: str) -> GovmaError:
+def _reverted(context: Context, version: str, before: str, commit: str, reason: str, since: float) -> CandidateError:
     """Switch back, once and whatever is found then, and give the error that tells it."""
     context.reporter.error(f"{version}: {reason}. Switching back to {before}.")
+    told = variables(context, before, version)
     try:
-        with prepared(context, before, version) as activation:
+        with prepared(context, before, version, told, compare=False) as activation:
             with context.reporter.stage("revert"):
-                make_live(context, before, "revert")
-            served = activation.serve(before, check=False)
-    except (GovmaError, OSError) as error:
-        return UnprovedError(f"{version} is live, {reason}, and switching back failed: {error}", version, before)
+                back = make_live(context, before, "revert")
+            served = activation.serve(before, back.at, check=False)
+    except Exception as error:
+        # Whatever it was: that the version is still live, and why it should not be, has to be told.
+        said = f"{version} is live, {reason}, and switching back failed: {error or type(error).__name__}"
+        return UnprovedError(said, version, before, commit)
     verdicts.note_result(context, f"live again: {served.said}")
     verdicts.mark_bad(context, version, commit, reason)
     still = f" But it is not proved that it is served: {served.unproved}" if served.unproved else ""
     return RevertedError(
-        f"{version} was live and is not any more: {reason}. {before} is live again.{still}", version, before
+        f"{version} was live for {back.at - since:.0f} s and is not any more: {reason}. {before} is live again.{still}",
+        version,
+        before,
+        commit,
     )
 
 
 def _reason_to_revert(context: Context, served: Served) -> str:
     settings = context.settings
-    if served.unproved and settings.activation_on_unproved == "revert":
+    if served.unproved and served.certain and settings.activation_on_unproved == "revert":
         return _unproved(served).rstrip(".")
     if served.failing and settings.activation_on_failure == "revert":
         return _failing(served).rstrip(".")

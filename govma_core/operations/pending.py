@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from govma_core.build.source import Checkout, Commit
 from govma_core.errors import PreflightError
-from govma_core.operations.context import Context
-from govma_core.operations.promote import commit_of
+from govma_core.operations.context import Context, commit_of
 
 
 @dataclass(frozen=True, slots=True)

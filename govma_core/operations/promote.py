@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from govma_core.errors import PublishError, RefusedError
+from govma_core.errors import PublishError, RefusedError, UnprovedError
 from govma_core.operations import holding, rehearsal
-from govma_core.operations.context import Context, Outcome
+from govma_core.operations.context import Context, Outcome, commit_of
 from govma_core.operations.going_live import go_live
 from govma_core.operations.live import require_live, thaw_version
-from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.store import Version
 
 
@@ -28,7 +27,12 @@ def run(context: Context, *, version: str, live_shown: str | None = None, rehear
     require_complete(context, target)
     commit = commit_of(context, target.name)
     rehearsal.rehearse(context, target.name, skip=not rehearse)
-    go_live(context, target.name, "promote", commit)
+    try:
+        go_live(context, target.name, "promote", commit)
+    except UnprovedError:
+        # It is live all the same, by somebody's choice.
+        holding.chosen(context, target.name)
+        raise
     holding.chosen(context, target.name)
     return Outcome(f"{target.name} is live.", target.name, current or "", commit)
 
@@ -48,9 +52,3 @@ def require_whole(context: Context, target: Version) -> None:
             f"{target.name} is incomplete (no html/ or no system/ in it) and is not made live. "
             f"There are:\n{context.versions.listing()}"
         )
-
-
-def commit_of(context: Context, name: str) -> str:
-    """Give the commit a version was made from, '' when it has no manifest."""
-    manifest = ManifestStore(context.settings.state_dir).read(name)
-    return manifest.commit if manifest else ""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 
-from govma_core.errors import CommandError, RehearsalError
+from govma_core.errors import CommandError, EngineError, GovmaError, NotTriedError, RehearsalError
 from govma_core.live import candidate
 from govma_core.operations import verdicts
-from govma_core.operations.context import Context
+from govma_core.operations.context import Context, commit_of
 from govma_core.operations.surroundings import variables
 from govma_core.settings import Settings
 from govma_core.shell.command import execute
@@ -15,8 +15,9 @@ from govma_core.versions.names import POINTER
 
 
 def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
-    """Try a version before anything leads to it; RehearsalError, and the version marked as failed, when it is not good.
+    """Try a version before anything leads to it.
 
+    RehearsalError, and the version marked as failed, when it is not good; NotTriedError when it could not be tried.
     Without settings for it, or when it is to be skipped, the log says that nothing was tried.
     """
     reporter = context.reporter
@@ -25,14 +26,18 @@ def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
     if skip:
         return reporter.warning("The new version was not tried before the switch, as was asked for (--no-rehearsal).")
     with reporter.stage("rehearsal") as remark:
-        _clear_leftovers(context)
+        live, commit = context.versions.pointer().version, commit_of(context, version)
         try:
+            _clear_leftovers(context)
             remark.note(
                 _by_command(context, version) if context.settings.rehearsal_command else _apart(context, version)
             )
         except RehearsalError as error:
             verdicts.mark_failed(context, version, str(error))
-            raise RehearsalError(str(error), version, context.versions.pointer().version) from None
+            raise RehearsalError(str(error), version, live, commit) from None
+        except (NotTriedError, EngineError, CommandError) as error:
+            said = f"{version} was not made live, as it could not be tried. {error}"
+            raise NotTriedError(said, version, live, commit) from None
 
 
 def preflight(settings: Settings) -> list[str]:
@@ -54,16 +59,20 @@ def _clear_leftovers(context: Context) -> None:
     candidate.sweep(settings.state_dir)
 
 
+def clear_leftovers_afterwards(context: Context) -> None:
+    """Remove what a killed run's rehearsal left, when everything else is done; that it cannot be is a warning."""
+    try:
+        _clear_leftovers(context)
+    except (GovmaError, OSError) as error:
+        context.reporter.warning(f"What an earlier rehearsal may have left was not removed: {error}")
+
+
 def _by_command(context: Context, version: str) -> str:
     settings = context.settings
     path = settings.versions_dir / version
     script = f"set -- {shlex.quote(str(path))}\n{settings.rehearsal_command}\n"
-    try:
-        code = execute(
-            script, "rehearsal.command", variables(context, version), context.reporter, settings.rehearsal_timeout
-        )
-    except CommandError as error:
-        raise RehearsalError(f"The new version could not be tried: {error}") from None
+    told = variables(context, version)
+    code = execute(script, "rehearsal.command", told, context.reporter, settings.rehearsal_timeout)
     if code:
         raise RehearsalError(f"The new version is not good: rehearsal.command ended with exit code {code}.")
     return "rehearsal.command took it for good"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from govma_core.errors import RefusedError
 from govma_core.operations import holding, verdicts
-from govma_core.operations.context import Context, Outcome
+from govma_core.operations.context import Context, Outcome, commit_of
 from govma_core.operations.going_live import go_live
 from govma_core.operations.live import require_live
-from govma_core.operations.promote import commit_of, require_complete
+from govma_core.operations.promote import require_complete
 from govma_core.versions.history import History, live_before
 from govma_core.versions.store import Version
 

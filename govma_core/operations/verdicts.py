@@ -45,7 +45,7 @@ def hold_commit(context: Context, version: str, commit: str, reason: str) -> Non
 
     def write() -> None:
         HoldStore(context.settings.state_dir).hold_commit(
-            commit, version, reason, context.by, time.time(), context.run_id
+            commit, version, context.reporter.mask(reason), context.by, time.time(), context.run_id
         )
         context.reporter.info(
             f"Deploys of commit {commit[:9]} are held from now on; a newer commit can be deployed. "
@@ -70,7 +70,7 @@ def note_result(context: Context, result: str) -> None:
         return
     written(
         context,
-        lambda: History(context.settings.state_dir).note(context.run_id, result, time.time()),
+        lambda: History(context.settings.state_dir).note(context.run_id, context.reporter.mask(result), time.time()),
         "What the promotion came to could not be written to the history",
     )
 
@@ -85,7 +85,7 @@ def written(context: Context, write: Callable[[], object], failed: str) -> None:
 
 def _mark(context: Context, version: str, kind: Kind, reason: str) -> None:
     # The first line says it; the rest of it is in the run's log.
-    said = reason.split("\n")[0]
+    said = context.reporter.mask(reason).split("\n")[0]
     written(
         context,
         lambda: MarkStore(context.settings.state_dir).mark(

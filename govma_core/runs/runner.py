@@ -112,7 +112,7 @@ class Runner:
 
         context = self._context()
         told = variables(context, outcome.version, outcome.version_before, outcome.commit)
-        with suppress(RunCancelled, OSError):
+        with suppress(Exception):
             failed = {
                 "GOVMA_ERROR": self._reporter.mask(outcome.message),
                 "GOVMA_EXIT_CODE": str(int(code)),
@@ -129,7 +129,7 @@ class Runner:
             return "cancelled", ExitCode.CANCELLED, Outcome("Cancelled.")
         except CandidateError as error:
             self._reporter.error(str(error))
-            return "failed", error.exit_code, Outcome(str(error), error.version, error.before)
+            return "failed", error.exit_code, Outcome(str(error), error.version, error.before, error.commit)
         except HeldError as error:
             self._reporter.error(str(error))
             return "refused", error.exit_code, Outcome(str(error), details={"held_until": error.until})

@@ -57,7 +57,7 @@ def _live(settings: Settings) -> list[str]:
     problems = []
     if len(ways) > 1:
         problems.append(f"rehearsal: {' and '.join(ways)} exclude one another; a version is tried in one way.")
-    if not ways and settings.rehearsal_checks:
+    if settings.rehearsal_checks and not (settings.rehearsal_image or settings.rehearsal_like):
         problems.append("rehearsal.checks says what must be answered, but not where: set rehearsal.image or like.")
     asked = settings.activation_url or settings.activation_containers
     if (settings.activation_checks or settings.activation_proof_path) and not asked:

@@ -172,12 +172,18 @@ class Settings:
     rehearsal_mount: str = _setting(
         "/var/www/versions", "where the image looks for current-version", table="rehearsal", container_path=True
     )
-    rehearsal_port: int = _setting(80, "port on which the container answers", low=1, table="rehearsal")
+    rehearsal_port: int = _setting(80, "port on which the container answers", low=1, high=65535, table="rehearsal")
     rehearsal_writable: tuple[str, ...] = _setting(
         ("system/user/cache", "system/user/config", "system/user/templates"),
         "directories of the version that may be written while it is tried, in copies thrown away after it",
         table="rehearsal",
         inside=True,
+    )
+    rehearsal_scratch: tuple[str, ...] = _setting(
+        ("/var/log",),
+        "what the container mounts at or below these is not taken from the running one: it is empty and may be written",
+        table="rehearsal",
+        inside_container=True,
     )
     rehearsal_timeout: int = _setting(60, "seconds until the container has to answer", low=1, table="rehearsal")
     rehearsal_checks: tuple[PageCheck, ...] = _setting((), "what it has to answer; empty: 200 at /", table="rehearsal")
@@ -196,7 +202,7 @@ class Settings:
         url=True,
     )
     activation_host: str = _setting("", "Host that is asked for; empty: that of the address", table="activation")
-    activation_port: int = _setting(80, "port on which the containers answer", low=1, table="activation")
+    activation_port: int = _setting(80, "port on which the containers answer", low=1, high=65535, table="activation")
     activation_proof_path: str = _setting(
         "",
         "page that answers the name of its version; empty: a probe is put into html/ and removed again",

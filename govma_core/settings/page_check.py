@@ -48,10 +48,15 @@ def read_page_check(raw: object) -> PageCheck:
         if isinstance(value, str) and not value.isprintable():
             raise ValueError(f"{name} of a check holds control characters")
     check = PageCheck(**raw)
-    if not check.path.startswith("/") or " " in check.path or not check.path.isascii():
-        raise ValueError(f"path {check.path!r} must begin with / and be written as in a URL (%20 for a space)")
+    require_url_path(check.path)
     if not 100 <= check.status <= 599:
         raise ValueError(f"status {check.status} is no status of HTTP")
     if not 0 < check.timeout <= _LONGEST_WAIT:
         raise ValueError(f"timeout {check.timeout} must be seconds, {_LONGEST_WAIT} at most")
     return check
+
+
+def require_url_path(path: str) -> None:
+    """Raise ValueError for what is no path as it stands in a URL."""
+    if not path.startswith("/") or " " in path or not path.isascii() or not path.isprintable():
+        raise ValueError(f"path {path!r} must begin with / and be written as in a URL (%20 for a space)")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from govma_core.ages import age_seconds
 from govma_core.globs import globs
 from govma_core.settings.model import KEYS, Key, Settings
-from govma_core.settings.page_check import PageCheck, read_page_check
+from govma_core.settings.page_check import PageCheck, read_page_check, require_url_path
 
 _SIZE = re.compile(r"\d+(\.\d+)?[bkmg]?", re.IGNORECASE)
 
@@ -45,6 +45,8 @@ def read_value(key: Key, raw: Any) -> Any:  # noqa: ANN401
                 globs(raw)
             for item in raw if key.rules.get("inside") else ():
                 _require_inside(item)
+            for item in raw if key.rules.get("inside_container") else ():
+                _require_container_path(item)
             return tuple(raw)
         case "tuple[PageCheck, ...]":
             if not isinstance(raw, list):
@@ -73,6 +75,9 @@ def _number(key: Key, raw: Any, kinds: tuple[type, ...]) -> Any:  # noqa: ANN401
     if isinstance(raw, bool) or not isinstance(raw, kinds) or not isinstance(raw, int | float):
         raise ValueError(f"{raw!r} is not a {'whole ' if kinds == (int,) else ''}number")
     low = key.rules.get("low")
+    high = key.rules.get("high", 2**32 - 2)
+    if isinstance(low, int) and raw > high:
+        raise ValueError(f"{raw} is out of range; the most is {high}")
     if isinstance(low, int) and not low <= raw < 2**32 - 1:
         raise ValueError(f"{raw} is out of range; the least is {low}")
     return raw
@@ -90,10 +95,10 @@ def _text(key: Key, raw: Any) -> str:  # noqa: ANN401
         age_seconds(raw)
     if key.rules.get("size") and raw and not _SIZE.fullmatch(raw):
         raise ValueError(f"{raw!r} is not a size such as 512m or 2g")
-    if key.rules.get("container_path") and (not raw.startswith("/") or raw == "/" or ".." in raw.split("/")):
-        raise ValueError(f"{raw!r} must be an absolute path in the container, and not /")
-    if key.rules.get("url_path") and raw and not raw.startswith("/"):
-        raise ValueError(f"{raw!r} must begin with /")
+    if key.rules.get("container_path"):
+        _require_container_path(raw)
+    if key.rules.get("url_path") and raw:
+        require_url_path(raw)
     if key.rules.get("url") and raw:
         _require_url(raw)
     return raw
@@ -102,6 +107,11 @@ def _text(key: Key, raw: Any) -> str:  # noqa: ANN401
 def _require_inside(item: str) -> None:
     if not item or item.startswith("/") or {"", ".", ".."} & set(item.rstrip("/").split("/")):
         raise ValueError(f"{item!r} must be a directory below the version, such as system/user/cache")
+
+
+def _require_container_path(text: str) -> None:
+    if not text.startswith("/") or text == "/" or ".." in text.split("/"):
+        raise ValueError(f"{text!r} must be an absolute path in the container, and not /")
 
 
 def _require_url(text: str) -> None:

@@ -18,12 +18,16 @@ _DEEPEST = 100
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """What a switch did: where the link led before, how many files were freshened, seconds for the work and syncfs."""
+    """What a switch did: where the link led before, how many files were freshened, seconds for the work and syncfs.
+
+    `at` is time.monotonic() of the moment when the link had its new name.
+    """
 
     previous: Pointer
     freshened: int
     seconds: float
     sync_seconds: float
+    at: float = 0.0
 
 
 def switch(
@@ -61,7 +65,8 @@ def switch(
             # An fsync that fails after the rename does not undo it.
             if store.pointer().version != name:
                 raise PublishError(f"{store.directory / POINTER} could not be switched: {error.strerror}.") from error
-    return Switch(pointer, freshened, time.monotonic() - began - (synced - syncing), synced - syncing)
+        switched = time.monotonic()
+    return Switch(pointer, freshened, switched - began - (synced - syncing), synced - syncing, switched)
 
 
 def freshen(version_fd: int) -> int:

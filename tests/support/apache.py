@@ -82,4 +82,6 @@ def containers_of(engine: Engine, versions: Path) -> Sequence[str]:
     """Give the names of our own containers that are there."""
     with engine.client() as client:
         label = f"govma-console.site={versions}"
-        return [str(found.name) for found in client.containers.list(all=True, filters={"label": label})]
+        return [
+            str(found.name) for found in client.containers.list(all=True, ignore_removed=True, filters={"label": label})
+        ]

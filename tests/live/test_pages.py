@@ -1,0 +1,90 @@
+"""Asking for pages: what is no whole answer passes for none."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from govma_core.live.checks import look
+from govma_core.live.pages import Address, NoAnswerError, ask
+from govma_core.settings.page_check import PageCheck
+
+
+@contextmanager
+def saying(*parts: bytes | float) -> Iterator[Address]:
+    """Answer one request with these bytes, with pauses of so many seconds between them."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                for part in parts:
+                    try:
+                        connection.sendall(part) if isinstance(part, bytes) else time.sleep(part)
+                    except OSError:
+                        return
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield Address("127.0.0.1", server.getsockname()[1])
+        thread.join()
+
+
+def drip(data: bytes) -> list[bytes | float]:
+    return [piece for byte in data for piece in (bytes([byte]), 0.05)]
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ([HEAD % 1000, b"<h1>"], "cut after 4 bytes"),
+        ([HEAD % 1000, b"<h1>", 1.0], "no whole answer within 0.5 s"),
+        ([HEAD % 20, *drip(b"a" * 20)], "no whole answer within 0.5 s"),
+        (drip(HEAD % 2 + b"ok"), "no whole answer within 0.5 s"),
+        ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"], "."),
+        ([b""], "without an answer"),
+        ([b"SSH-2.0-OpenSSH\r\n"], "."),
+    ],
+)
+def test_what_is_not_whole_is_no_answer(parts: list[bytes | float], said: str) -> None:
+    with saying(*parts) as address, pytest.raises(NoAnswerError, match=said):
+        ask(address, "/", timeout=0.5)
+
+
+def test_nobody_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(NoAnswerError, match="refused"):
+        ask(Address("127.0.0.1", port), "/", timeout=0.5)
+
+
+@pytest.mark.parametrize(
+    ("body", "check", "said"),
+    [
+        (
+            b"<h1>Noticias</h1><b>Fatal error</b>: Uncaught Error in x",
+            {"contains": "Noticias"},
+            "PHP error: Fatal error",
+        ),
+        (b"<b>Fatal error</b>: it says", {"contains": "Fatal error"}, ""),
+        (b"ok", {}, ""),
+        (b" \n", {}, "empty page"),
+        (b"ok", {"header": "X-Version: 2"}, "has no header X-Version"),
+        (b"ok", {"header": "content-length"}, ""),
+    ],
+)
+def test_what_a_page_must_be(body: bytes, check: dict[str, str], said: str) -> None:
+    make: Callable[..., PageCheck] = PageCheck
+    with saying(HEAD % len(body), body) as address:
+        found = look(address, make(path="/", **check))
+    assert (found.problem if found else "").find(said) >= 0
+    assert bool(found) == bool(said)
