@@ -43,6 +43,8 @@ class DeployPlan:
     commits: list[CommitLine] | None
     undone: list[CommitLine] | None
     fetched: float
+    containers: str = ""
+    """What the containers need besides, as a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ def plan_deploy(settings: Settings, ref: str | None) -> DeployPlan:
         _lines(found.commits),
         _lines(found.undone),
         time.time(),
+        found.containers,
     )
 
 

@@ -30,7 +30,7 @@ from govma_core.runs.totals import Totals
 from govma_core.runs.turn import turn
 from govma_core.settings import from_plain
 
-OPERATIONS = ("deploy", "promote", "rollback", "prune", "dedupe")
+OPERATIONS = ("deploy", "promote", "rollback", "prune", "dedupe", "services")
 
 
 class Runner:
