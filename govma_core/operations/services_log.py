@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -18,8 +19,12 @@ from govma_core.settings import Settings
 
 
 @contextmanager
-def service_log(settings: Settings, service: str, lines: int, *, follow: bool) -> Iterator[Iterator[list[str]]]:
+def service_log(
+    settings: Settings, service: str, lines: int, *, follow: bool, until: threading.Event | None = None
+) -> Iterator[Iterator[list[str]]]:
     """Give batches of the lines of a service's output: the last ones, and with `follow` those that come.
+
+    What is followed ends when `until` is set, by any thread.
 
     UsageError when there is no such service; PreflightError or EngineError when it cannot be looked at.
     """
@@ -29,7 +34,7 @@ def service_log(settings: Settings, service: str, lines: int, *, follow: bool) -
         if not follow:
             yield iter([last_lines(client, container, lines, mask)])
             return
-        tail = Tail(client, container, mask, lines=lines)
+        tail = Tail(client, container, mask, lines=lines, until=until)
         try:
             yield tail.batches()
         finally:

@@ -13,6 +13,7 @@ from govma_core.services.mask import Mask
 from govma_core.text import LineSplitter
 
 _LONGEST = 256 * 1024
+_TICK = 0.25
 
 
 def last_lines(client: DockerClient, container: str, lines: int, mask: Mask) -> list[str]:
@@ -25,12 +26,14 @@ def last_lines(client: DockerClient, container: str, lines: int, mask: Mask) -> 
 
 
 class Tail:
-    """The output of a container from its last lines on; `close` ends it from any thread."""
+    """The output of a container from its last lines on; `close`, or setting `until`, ends it from any thread."""
 
-    def __init__(self, client: DockerClient, container: str, mask: Mask, *, lines: int) -> None:
+    def __init__(
+        self, client: DockerClient, container: str, mask: Mask, *, lines: int, until: threading.Event | None = None
+    ) -> None:
         self._client, self._container, self._mask, self._lines = client, container, mask, lines
-        self._closed = threading.Event()
-        self._end = threading.Event()
+        self._closed = until or threading.Event()
+        self._done = False
 
     def batches(self) -> Iterator[list[str]]:
         """Give lines as they come, until the container ends or somebody closes this."""
@@ -56,16 +59,16 @@ class Tail:
                 if rest:
                     yield self._mask.lines(rest)
             finally:
-                self._end.set()
+                self._done = True
                 closer.join()
 
     def close(self) -> None:
         """Have batches() end."""
         self._closed.set()
-        self._end.set()
 
     def _close_when_asked(self, stream: object) -> None:
-        self._end.wait()
-        if self._closed.is_set():
-            with suppress(*FAILURES, AttributeError):
-                stream.close()  # type: ignore[attr-defined]
+        while not self._done:
+            if self._closed.wait(_TICK):
+                with suppress(*FAILURES, AttributeError):
+                    stream.close()  # type: ignore[attr-defined]
+                return
