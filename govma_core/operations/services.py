@@ -38,14 +38,14 @@ def run(context: Context, *, services: Sequence[str] | None = None, sync: bool =
         with reporter.stage("preflight"):
             require_program()
             _recover(context, restart)
-            chosen = _chosen(config(project), services)
-            _warn_of_storage(context)
-        with restart.put_back_if_it_fails():
-            if sync:
-                _sync(context, restart)
-            project = restart.project = find_project(context.settings)
             wanted = config(project)
             chosen = _chosen(wanted, services)
+            _warn_of_storage(context, reporter)
+        with restart.put_back_if_it_fails():
+            if sync and _synced(context, restart):
+                project = restart.project = find_project(context.settings)
+                wanted = config(project)
+                chosen = _chosen(wanted, services)
             reporter.mask = whole_mask(project, wanted, look(client, project.name))
             with reporter.mask.over_errors():
                 _build(restart, wanted, chosen)
@@ -77,13 +77,14 @@ def _recover(context: Context, restart: Restart) -> None:
     restart.begin()
 
 
-def _warn_of_storage(context: Context) -> None:
+def _warn_of_storage(context: Context, reporter: MaskedReporter) -> None:
     for store in stores(context.settings):
         if store.problem:
-            context.reporter.warning(f"{store.problem}. Mend it: {store.mend}" if store.mend else f"{store.problem}.")
+            reporter.warning(f"{store.problem}. Mend it: {store.mend}" if store.mend else f"{store.problem}.")
 
 
-def _sync(context: Context, restart: Restart) -> None:
+def _synced(context: Context, restart: Restart) -> bool:
+    """Move prod-env forward to the commit that is live; give whether it had to be."""
     settings = context.settings
     with restart.reporter.stage("sync") as remark:
         commit = live_commit(settings)
@@ -97,12 +98,13 @@ def _sync(context: Context, restart: Restart) -> None:
                 repository.fetch_from(settings.source_dir, commit)
             if repository.contains(head, commit):
                 remark.skip(f"prod-env has {commit[:9]} already")
-                return
+                return False
             # Written down first: what is moved can be moved back by whoever comes after a crash.
             restart.journal.head = head
             restart.journal.write()
             repository.forward(commit)
         remark.note(f"{head[:9]} -> {commit[:9]}")
+        return True
 
 
 def _build(restart: Restart, wanted: WantedProject, chosen: Sequence[str]) -> None:

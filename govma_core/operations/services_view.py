@@ -93,6 +93,7 @@ class _Found:
     mask: Mask
     wanted: WantedProject | None
     seen: Seen
+    engine_answers: bool
     output: Mapping[str, list[str]]
     differences: list[Difference]
 
@@ -135,7 +136,7 @@ def _gather(context: Context, project: Project, problems: list[str], lines: int)
         found = differences(wanted, seen, context.settings)
     with _telling(problems):
         found += source_differences(context.settings, wanted, seen)
-    return _Found(mask, wanted, seen, output, found)
+    return _Found(mask, wanted, seen, engine_answers, output, found)
 
 
 def _answer(question: Question | None, project: Project) -> WantedProject | None:
@@ -160,12 +161,12 @@ def _states(found: _Found, settings: Settings) -> tuple[ServiceState, ...]:
         containers = found.seen.of(name)
         rows += [_state(found, settings, services.get(name), each) for each in containers]
         if not containers:
-            rows.append(_absent(services[name], found.mask))
+            rows.append(_without(services[name], "absent" if found.engine_answers else "unknown", found.mask))
     return tuple(rows)
 
 
-def _absent(wanted: Wanted, mask: Mask) -> ServiceState:
-    return ServiceState(wanted.name, "", "absent", "", 0.0, 0, mask.image(wanted.image), "", 0.0, (), (), wanted.builds)
+def _without(wanted: Wanted, state: str, mask: Mask) -> ServiceState:
+    return ServiceState(wanted.name, "", state, "", 0.0, 0, mask.image(wanted.image), "", 0.0, (), (), wanted.builds)
 
 
 def _state(found: _Found, settings: Settings, wanted: Wanted | None, container: Container) -> ServiceState:

@@ -160,7 +160,7 @@ class ServicesScreen(ModalScreen[Result]):
             log.write_lines(selected["lines"] if selected else [])
 
     def _hint(self, doing: str = "") -> None:
-        following = f"following {self._chosen}: Enter stops" if self._tail else "Enter follow"
+        following = "Enter stop following" if self._tail else "Enter follow"
         text = f"{doing + '  ' if doing else ''}{following}  u restart it  U all  D disk use  r look again  Esc closes"
         self.query_one("#services-hint", Static).update(Content(text))
 
