@@ -8,45 +8,44 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 INTERVAL = 0.01
-"""Seconds from the begin of one request to the next; the next one waits for the one before."""
+"""Seconds from the begin of one request to the next."""
 
 _TIMEOUT = 1.0
+_LATE = 0.03
+_TIMES_USUAL = 3
 _FAULT = 500
 _FRONTS = ("nginx", "web", "proxy", "apache")
 _USUAL = ("80/tcp", "8080/tcp", "443/tcp")
 
 
-@dataclass
 class Probe:
-    """Asks one address in a thread of its own. `silent` seconds without an answer are those between two good ones."""
+    """Asks one address again and again; `silent` seconds without an answer are those between two good ones.
 
-    url: str
-    host: str = ""
-    answered: bool = False
-    """True when it answered before anything was done."""
-    _gone: float = 0.0
-    _last_good: float = 0.0
-    _first_bad: float = 0.0
-    _longest: float = 0.0
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _good: threading.Event = field(default_factory=threading.Event)
+    A request waits for the one before, so that a slow site is not asked twice at a time. One that takes much longer
+    than usual is not waited for: packets to a container that has just ended are lost, and its answer never comes.
+    """
+
+    def __init__(self, url: str, host: str = "") -> None:
+        self.url, self.host = url, host
+        self.answered = False
+        """True when it answered before anything was done."""
+        self._gone = self._last_good = self._first_bad = 0.0
+        self._late = _LATE
+        self._lock = threading.Lock()
+        self._stop, self._good = threading.Event(), threading.Event()
+        self._asking: threading.Thread | None = None
 
     @property
     def silent(self) -> float:
         """Give the seconds without an answer until now."""
-        return self._gone + (time.monotonic() - self._last_good if self._first_bad and self.answered else 0.0)
-
-    @property
-    def longest(self) -> float:
-        """Give the longest time without an answer, in seconds."""
-        return self._longest
+        with self._lock:
+            return self._gone + (time.monotonic() - self._last_good if self._first_bad else 0.0)
 
     def answers(self, patience: float) -> bool:
-        """Wait for an answer that begins from now on; False when none comes within `patience` seconds."""
+        """Wait for an answer that comes from now on; False when none does within `patience` seconds."""
         self._good.clear()
         return self._good.wait(patience)
 
@@ -71,20 +70,30 @@ class Probe:
             with suppress(OSError):
                 connection.close()
 
-    def run(self) -> None:
-        """Ask until it is stopped."""
-        due = time.monotonic()
-        while not self._stop.is_set():
-            good = self.ask()
-            now = time.monotonic()
+    def _ask_once(self) -> None:
+        began = time.monotonic()
+        good = self.ask()
+        now = time.monotonic()
+        with self._lock:
+            if self._stop.is_set():
+                return
             if good:
                 if self._first_bad:
-                    silent = now - self._last_good
-                    self._gone, self._longest = self._gone + silent, max(self._longest, silent)
+                    self._gone += now - self._last_good
                 self._first_bad, self._last_good = 0.0, now
                 self._good.set()
-            elif not self._first_bad and self.answered:
+            elif self.answered and began > self._last_good and not self._first_bad:
+                # One that began before the last good answer was lost on the way, and says nothing of now.
                 self._first_bad = now
+
+    def _run(self) -> None:
+        began = due = time.monotonic()
+        while not self._stop.is_set():
+            now = time.monotonic()
+            if self._asking is None or not self._asking.is_alive() or now - began > self._late:
+                began = now
+                self._asking = threading.Thread(target=self._ask_once, name="probe", daemon=True)
+                self._asking.start()
             due = max(due + INTERVAL, now)
             self._stop.wait(max(0.0, due - time.monotonic()))
 
@@ -92,13 +101,19 @@ class Probe:
     def going(self) -> Iterator[None]:
         """Ask all the while; a site that did not answer before is not missed."""
         self.answered = any(self.ask() for _ in range(2))
+        began = time.monotonic()
+        self.answered = self.ask() or self.answered
         self._last_good = time.monotonic()
-        thread = threading.Thread(target=self.run, name="probe", daemon=True)
+        self._late = max(_LATE, _TIMES_USUAL * (self._last_good - began))
+        thread = threading.Thread(target=self._run, name="probing", daemon=True)
         thread.start()
         try:
             yield
         finally:
-            self._stop.set()
+            with self._lock:
+                if self._first_bad:
+                    self._gone, self._first_bad = self._gone + time.monotonic() - self._last_good, 0.0
+                self._stop.set()
             thread.join()
 
 
