@@ -182,17 +182,20 @@ def _state(found: _Found, settings: Settings, wanted: Wanted | None, container: 
         mask.image(wanted.image if wanted else container.image),
         container.image_id.removeprefix("sha256:")[:12],
         image.created if image else 0.0,
-        tuple(sorted(_port(port, found) for port in container.ports)),
+        tuple(sorted(_port(port, wanted, found.mask) for port in container.ports)),
         tuple(_mount(mount, settings) for mount in sorted(container.mounts, key=lambda mount: mount.target)),
         bool(wanted and wanted.builds),
         tuple(found.output.get(container.id, ())),
     )
 
 
-def _port(port: tuple[str, str, str], found: _Found) -> str:
+def _port(port: tuple[str, str, str], wanted: Wanted | None, mask: Mask) -> str:
     address, published, inside = port
-    shown = found.mask.whole(published)
-    return f"{found.mask.whole(address)}:{shown}->{inside}" if address else f"{shown}->{inside}"
+    if wanted is not None and port not in wanted.ports:
+        # It may be what stood in `.env` before.
+        return f"(another port)->{inside}"
+    shown = mask.whole(published)
+    return f"{mask.whole(address)}:{shown}->{inside}" if address else f"{shown}->{inside}"
 
 
 def _mount(mount: Mount, settings: Settings) -> str:

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from govma_core.operations import services
+from govma_core.operations.context import Outcome
 from govma_core.operations.services_view import View, view
 from tests.support.command import Command, environment
 from tests.support.engine import Engine
@@ -116,6 +118,13 @@ class Stack:
         done = self.command.run(*arguments)
         self.told += [done.out, done.err]
         return done
+
+    def up(self, *names: str, sync: bool = False) -> Outcome:
+        """Restart containers in this process; what was told is in `told`, and in site.log()."""
+        try:
+            return services.run(self.site.context(), services=list(names) or None, sync=sync)
+        finally:
+            self.told.append(self.site.log())
 
     def view(self, **options: Any) -> View:
         found = view(self.site.context(), **options)
