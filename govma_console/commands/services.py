@@ -6,7 +6,6 @@ import argparse
 import sys
 import time
 
-from govma_console import reports
 from govma_console.commands.settings import effective
 from govma_console.output import print_json, print_table, say, warn
 from govma_console.times import age
@@ -35,6 +34,7 @@ def services(given: argparse.Namespace) -> int:
 
 def up(given: argparse.Namespace) -> int:
     """Start a restart of containers, once somebody said that it is meant."""
+    from govma_console import reports
     from govma_console.commands.operate import follow_or_detach
 
     settings = effective(given)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from govma_core import jsonfile
 from govma_core.errors import GovmaError
 from govma_core.operations.containers_due import Due, between
 from govma_core.operations.prod_env import SOURCES, Repository, opened
 from govma_core.services.drift import PERHAPS, SITE_DOWN, Difference, faces
-from govma_core.services.running import Seen
 from govma_core.services.wanted import Wanted, WantedProject
 from govma_core.settings import Settings
 from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.store import VersionStore
+
+if TYPE_CHECKING:
+    from govma_core.services.running import Seen
 
 BUILT = "services-built.json"
 """File of state_dir: for each image that `services up` built, by its id, the commit that prod-env was at."""
@@ -23,21 +27,48 @@ _EVERY = "(all)"
 _SYNC = "govma-console services up --sync"
 
 
-def source_differences(settings: Settings, wanted: WantedProject | None, seen: Seen) -> list[Difference]:
-    """Compare the sources of images; SourceError when prod-env is no checkout."""
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What git tells without knowing the services: where prod-env is, what is edited there, what commits change."""
+
+    head: str
+    edited: tuple[str, ...]
+    against: tuple[tuple[str, str, Due], ...]
+    """`live` or `pending`, the commit, and what of it differs."""
+
+
+def gather(settings: Settings) -> Sources | None:
+    """Ask git; None without prod-env, SourceError when that is no checkout."""
     directory = settings.services_compose_dir
     if directory is None:
-        return []
+        return None
     with opened(directory, settings) as project:
-        head = project.sha("HEAD")
-        found = list(_not_built(settings, project, head, wanted, seen))
-        edited = project.edited(*SOURCES)
-    if edited:
-        what = f"changed in prod-env and not committed: {_some(edited)}"
-        found.append(Difference(_EVERY, "edited", what, "commit it in the repository, or take it back", "no downtime"))
+        head, edited = project.sha("HEAD"), tuple(project.edited(*SOURCES))
+    against: list[tuple[str, str, Due]] = []
     # Without the checkout of the source there is nothing to compare with; deploys say what is wrong with it.
     with suppress(GovmaError, OSError):
-        found += _against_commits(settings, head, wanted)
+        against += _against_commits(settings, head)
+    return Sources(head, edited, tuple(against))
+
+
+def source_differences(
+    settings: Settings, sources: Sources, wanted: WantedProject | None, seen: Seen
+) -> list[Difference]:
+    """Give what differs in the sources of images."""
+    directory = settings.services_compose_dir
+    found: list[Difference] = []
+    if directory is not None and any(service.builds for service in (wanted.services.values() if wanted else ())):
+        with opened(directory, settings) as project:
+            found += _not_built(settings, project, sources.head, wanted, seen)
+    if sources.edited:
+        what = f"changed in prod-env and not committed: {_some(sources.edited)}"
+        found.append(Difference(_EVERY, "edited", what, "commit it in the repository, or take it back", "no downtime"))
+    told: set[str] = set()
+    for word, commit, due in sources.against:
+        for part, files in due.parts().items():
+            if part not in told:
+                told.add(part)
+                found.append(_difference(settings, wanted, word, commit, part, files, due))
     return found
 
 
@@ -77,21 +108,15 @@ def _not_built(
             yield Difference(service.name, "sources", what, up, _down(service, settings))
 
 
-def _against_commits(settings: Settings, head: str, wanted: WantedProject | None) -> Iterator[Difference]:
+def _against_commits(settings: Settings, head: str) -> Iterator[tuple[str, str, Due]]:
     live = live_commit(settings)
     with opened(settings.source_dir, settings) as source:
         pending = source.sha(f"refs/remotes/{settings.remote}/{settings.branch}")
-        told: set[str] = set()
         for word, commit in (("live", live), ("pending", pending)):
-            if not (source.has(head) and source.has(commit)):
-                continue
-            due = between(source, head, commit, settings)
-            if due is None:
-                continue
-            for part, files in due.parts().items():
-                if part not in told:
-                    told.add(part)
-                    yield _difference(settings, wanted, word, commit, part, files, due)
+            if source.has(head) and source.has(commit):
+                due = between(source, head, commit, settings)
+                if due is not None:
+                    yield word, commit, due
 
 
 def _difference(
@@ -111,5 +136,5 @@ def _down(service: Wanted, settings: Settings) -> str:
     return SITE_DOWN if faces(service, settings) else PERHAPS
 
 
-def _some(files: list[str]) -> str:
+def _some(files: Sequence[str]) -> str:
     return files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"

@@ -6,20 +6,21 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from govma_core.errors import GovmaError, PreflightError
 from govma_core.operations.context import Context
-from govma_core.operations.services_sources import source_differences
 from govma_core.services.compose import Question
 from govma_core.services.drift import Difference, differences, real
 from govma_core.services.journal import read_journal
 from govma_core.services.mask import Mask
 from govma_core.services.project import Project, find_project
-from govma_core.services.running import Container, Seen, look
 from govma_core.services.storage import Store, stores
 from govma_core.services.wanted import Mount, Wanted, WantedProject, read_config
 from govma_core.settings import Settings
+
+if TYPE_CHECKING:
+    from govma_core.services.running import Container, Seen
 
 _QUICK = 10
 
@@ -99,27 +100,34 @@ class _Found:
 
 
 def _gather(context: Context, project: Project, problems: list[str], lines: int) -> _Found:
-    from govma_core.engine.api import connected
-    from govma_core.services.logs import last_lines
-
     wanted: WantedProject | None = None
-    seen = Seen((), {}, {}, ())
     output: dict[str, list[str]] = {}
     engine_answers = False
     question = None
     with _telling(problems):
         # Asked first: it takes longer than all the rest, which is found out meanwhile.
         question = Question(project, "config")
+    # Imported while compose is at work: Docker's library and git's take as long as all of our own.
+    from govma_core.engine.api import connected
+    from govma_core.operations.services_sources import gather, source_differences
+    from govma_core.services.logs import last_lines
+    from govma_core.services.running import Seen, look
+
+    seen, sources = Seen((), {}, {}, ()), None
     try:
         with _telling(problems), connected(_QUICK, otherwise="") as client:
             seen = look(client, project.name)
             engine_answers = True
+            with _telling(problems):
+                sources = gather(context.settings)
             with _telling(problems):
                 wanted = _answer(question, project)
             mask = whole_mask(project, wanted, seen)
             for container in seen.containers if lines else ():
                 output[container.id] = last_lines(client, container.id, lines, mask)
         if not engine_answers:
+            with _telling(problems):
+                sources = gather(context.settings)
             with _telling(problems):
                 wanted = _answer(question, project)
         mask = whole_mask(project, wanted, seen)
@@ -135,7 +143,7 @@ def _gather(context: Context, project: Project, problems: list[str], lines: int)
     if wanted is not None and engine_answers:
         found = differences(wanted, seen, context.settings)
     with _telling(problems):
-        found += source_differences(context.settings, wanted, seen)
+        found += source_differences(context.settings, sources, wanted, seen) if sources else []
     return _Found(mask, wanted, seen, engine_answers, output, found)
 
 

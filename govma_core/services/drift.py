@@ -7,10 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from govma_core.services.running import Container, Image, Seen
 from govma_core.services.wanted import Mount, Wanted, WantedProject
 from govma_core.settings import Settings
+
+if TYPE_CHECKING:
+    # Docker is imported there: here only its answers are compared.
+    from govma_core.services.running import Container, Image, Seen
 
 SITE_DOWN = "the site does not answer meanwhile"
 PERHAPS = "pages that need it fail meanwhile"
