@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from govma_core import jsonfile
-from govma_core.errors import GovmaError
-from govma_core.operations.containers_due import Due, between
-from govma_core.operations.prod_env import SOURCES, Repository, opened
+from govma_core.errors import GovmaError, SourceError
 from govma_core.services.drift import PERHAPS, SITE_DOWN, Difference, faces
 from govma_core.services.wanted import Wanted, WantedProject
 from govma_core.settings import Settings
@@ -18,6 +16,9 @@ from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.store import VersionStore
 
 if TYPE_CHECKING:
+    # Git's library is imported there: not before it is known that there is a checkout.
+    from govma_core.operations.containers_due import Due
+    from govma_core.operations.prod_env import Repository
     from govma_core.services.running import Seen
 
 BUILT = "services-built.json"
@@ -42,6 +43,10 @@ def gather(settings: Settings) -> Sources | None:
     directory = settings.services_compose_dir
     if directory is None:
         return None
+    if not (directory / ".git").exists():
+        raise SourceError(f"{directory} is no git checkout: what its containers were built from is not known.")
+    from govma_core.operations.prod_env import SOURCES, opened
+
     with opened(directory, settings) as project:
         head, edited = project.sha("HEAD"), tuple(project.edited(*SOURCES))
     against: list[tuple[str, str, Due]] = []
@@ -58,6 +63,8 @@ def source_differences(
     directory = settings.services_compose_dir
     found: list[Difference] = []
     if directory is not None and any(service.builds for service in (wanted.services.values() if wanted else ())):
+        from govma_core.operations.prod_env import opened
+
         with opened(directory, settings) as project:
             found += _not_built(settings, project, sources.head, wanted, seen)
     if sources.edited:
@@ -109,6 +116,9 @@ def _not_built(
 
 
 def _against_commits(settings: Settings, head: str) -> Iterator[tuple[str, str, Due]]:
+    from govma_core.operations.containers_due import between
+    from govma_core.operations.prod_env import opened
+
     live = live_commit(settings)
     with opened(settings.source_dir, settings) as source:
         pending = source.sha(f"refs/remotes/{settings.remote}/{settings.branch}")

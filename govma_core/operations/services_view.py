@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from govma_core.errors import GovmaError, PreflightError
 from govma_core.operations.context import Context
-from govma_core.services.compose import Question
+from govma_core.services.compose import Question, is_second, require_program
 from govma_core.services.drift import Difference, differences, real
 from govma_core.services.journal import read_journal
 from govma_core.services.mask import Mask
 from govma_core.services.project import Project, find_project
+from govma_core.services.quick import read_quickly
 from govma_core.services.storage import Store, stores
-from govma_core.services.wanted import Mount, Wanted, WantedProject, read_config
+from govma_core.services.wanted import Mount, Wanted, WantedProject, read_config, read_data
 from govma_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -105,8 +106,10 @@ def _gather(context: Context, project: Project, problems: list[str], lines: int)
     engine_answers = False
     question = None
     with _telling(problems):
-        # Asked first: it takes longer than all the rest, which is found out meanwhile.
-        question = Question(project, "config")
+        wanted = _quickly(project)
+        if wanted is None:
+            # Asked first: it takes longer than all the rest, which is found out meanwhile.
+            question = Question(project, "config")
     # Imported while compose is at work: Docker's library and git's take as long as all of our own.
     from govma_core.engine.api import connected
     from govma_core.operations.services_sources import gather, source_differences
@@ -121,7 +124,7 @@ def _gather(context: Context, project: Project, problems: list[str], lines: int)
             with _telling(problems):
                 sources = gather(context.settings)
             with _telling(problems):
-                wanted = _answer(question, project)
+                wanted = wanted or _answer(question, project)
             mask = whole_mask(project, wanted, seen)
             for container in seen.containers if lines else ():
                 output[container.id] = last_lines(client, container.id, lines, mask)
@@ -129,7 +132,7 @@ def _gather(context: Context, project: Project, problems: list[str], lines: int)
             with _telling(problems):
                 sources = gather(context.settings)
             with _telling(problems):
-                wanted = _answer(question, project)
+                wanted = wanted or _answer(question, project)
         mask = whole_mask(project, wanted, seen)
     finally:
         if question is not None:
@@ -145,6 +148,12 @@ def _gather(context: Context, project: Project, problems: list[str], lines: int)
     with _telling(problems):
         found += source_differences(context.settings, sources, wanted, seen) if sources else []
     return _Found(mask, wanted, seen, engine_answers, output, found)
+
+
+def _quickly(project: Project) -> WantedProject | None:
+    program = require_program()
+    data = read_quickly(project)
+    return None if data is None else read_data(project, data, second=is_second(program))
 
 
 def _answer(question: Question | None, project: Project) -> WantedProject | None:

@@ -39,6 +39,15 @@ def program() -> tuple[str, ...]:
     return ()
 
 
+def is_second(found: tuple[str, ...]) -> bool:
+    """Tell whether this is version 2, which is no script."""
+    path = shutil.which(found[0])
+    if len(found) > 1 or path is None:
+        return True
+    with open(path, "rb") as file:
+        return file.read(2) != b"#!"
+
+
 def require_program() -> tuple[str, ...]:
     """Give the command line that compose begins with; PreflightError without one."""
     found = program()

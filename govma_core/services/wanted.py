@@ -83,19 +83,25 @@ class WantedProject:
 def read_config(project: Project, text: str) -> WantedProject:
     """Read what `compose config` printed; CommandError when that is not what any known compose prints."""
     try:
+        # Only version 2 tells the project's name, and joins it to others with a dash.
         data = yaml.load(text, Loader=_LOADER)  # noqa: S506 - both are safe loaders
-        services = dict(data["services"])
-        secrets = {name: set(values) for name, values in project.secrets.items()}
-        plain = project.texts()
-        for service in services.values():
-            for name, value in _environment(service).items():
-                # What is not written in the compose files was put in for a variable, or came from an env file.
-                if value and value not in plain:
-                    secrets.setdefault(name, set()).add(value)
-        reader = _Reader(project, data)
-        found = {name: reader.service(str(name), service or {}) for name, service in services.items()}
+        return read_data(project, data, second="name" in data)
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError):
         raise CommandError("compose config printed something that is not understood.") from None
+
+
+def read_data(project: Project, data: Mapping[str, Any], *, second: bool) -> WantedProject:
+    """Read the same once it is parsed; `second` for version 2. KeyError, TypeError and others when it is not."""
+    services = dict(data["services"])
+    secrets = {name: set(values) for name, values in project.secrets.items()}
+    plain = project.texts()
+    for service in services.values():
+        for name, value in _environment(service).items():
+            # What is not written in the compose files was put in for a variable, or came from an env file.
+            if value and value not in plain:
+                secrets.setdefault(name, set()).add(value)
+    reader = _Reader(project, data, second=second)
+    found = {name: reader.service(str(name), service or {}) for name, service in services.items()}
     return WantedProject(found, secrets)
 
 
@@ -114,11 +120,9 @@ def _scalar(value: object) -> str:
 
 
 class _Reader:
-    def __init__(self, project: Project, data: Mapping[str, Any]) -> None:
+    def __init__(self, project: Project, data: Mapping[str, Any], *, second: bool) -> None:
         self._project = project
-        # Only version 2 tells the project's name, and joins it to others with a dash.
-        self._second = "name" in data
-        self._joint = "-" if self._second else "_"
+        self._joint = "-" if second else "_"
         self._networks: Mapping[str, Any] = data.get("networks") or {}
         self._volumes: Mapping[str, Any] = data.get("volumes") or {}
 
