@@ -23,6 +23,8 @@ from govma_core.services.storage import stores
 from govma_core.services.wanted import WantedProject, read_config
 
 _BUILD_SECONDS = 3600.0
+_ANSWER_SECONDS = 300
+"""A container may be given minutes to stop (stop_grace_period); the engine answers when it has."""
 
 
 def run(context: Context, *, services: Sequence[str] | None = None, sync: bool = False) -> Outcome:
@@ -33,7 +35,7 @@ def run(context: Context, *, services: Sequence[str] | None = None, sync: bool =
     """
     project = find_project(context.settings)
     reporter = MaskedReporter(context.reporter, project.mask)
-    with project.mask.over_errors(), connected(otherwise="") as client:
+    with project.mask.over_errors(), connected(_ANSWER_SECONDS, otherwise="") as client:
         restart = Restart(context, reporter, client, project)
         with reporter.stage("preflight"):
             require_program()

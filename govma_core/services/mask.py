@@ -72,10 +72,11 @@ class Mask:
         """Take values out of the sentence of every error of ours that leaves the block."""
         try:
             yield
-        except PreflightError as error:
-            raise PreflightError(self.lines(error.problems)) from None
         except GovmaError as error:
-            raise type(error)(self(str(error))) from None
+            error.args = (self(str(error)),)
+            if isinstance(error, PreflightError):
+                error.problems = tuple(self.lines(error.problems))
+            raise
 
 
 def _forms(value: str) -> set[str]:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from govma_core.build.git import GitFailedError
 from govma_core.errors import CommandError, ConfigurationError, PreflightError
 from govma_core.services.compose import Question
 from govma_core.services.drift import faces
@@ -41,6 +42,15 @@ def test_short_values_are_masked_where_they_stand_alone_and_names_of_services_ne
     mask = Mask({"PIN": {"4711x"}, "PORT": {"80"}, "HOST": {"redis"}, "FLAG": {"true"}}, {"redis"})
     assert mask("4711x a4711xb 80 redis true") == "${PIN} a4711xb 80 redis true"
     assert (mask.whole("80"), mask.whole("redis"), mask.image("a/b:80")) == ("${PORT}", "redis", "a/b:${PORT}")
+
+
+def test_errors_leave_without_values_whatever_their_kind() -> None:
+    """Guards the sentences: also those of errors that carry more than a text."""
+    mask = Mask({"NAME": {"a secret value"}})
+    for error in (PreflightError(["with a secret value"]), GitFailedError("with a secret value", 3)):
+        with pytest.raises(type(error), match=r"with \$\{NAME\}") as caught, mask.over_errors():
+            raise error
+        assert "a secret value" not in repr(caught.value)
 
 
 def test_every_reading_of_an_env_file_is_known(tmp_path: Path) -> None:
