@@ -48,6 +48,10 @@ def _add(commands: argparse._SubParsersAction[argparse.ArgumentParser], command:
         made = sub.add_argument(*names, **options)
         if options.get("metavar") in COMPLETED:
             made.completer = complete  # type: ignore[attr-defined]
+    if command.actions:
+        actions = sub.add_subparsers(dest="action", metavar="ACTION")
+        for action in command.actions:
+            _add(actions, action)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module, function = "server", "serve"
     elif given.command is not None:
         command = next(found for found in COMMANDS if found.name == given.command)
+        command = next((found for found in command.actions if found.name == given.action), command)
         module, function = command.module, command.function
     try:
         return int(getattr(importlib.import_module(f"govma_console.commands.{module}"), function)(given))

@@ -29,6 +29,7 @@ def show_pending(given: argparse.Namespace) -> int:
     if found.commits is None:
         what = f"{found.live} has no recorded commit" if found.live else "nothing is live"
         say(f"{found.target.short} {found.target.subject} would be deployed; {what}, so there is no list.")
+        _say_containers(found.containers)
         return ExitCode.OK
     if not found.commits and not found.undone:
         say(f"Nothing is pending: {found.target.short} is live.")
@@ -36,7 +37,13 @@ def show_pending(given: argparse.Namespace) -> int:
     if found.undone:
         say("Live now, and not in what would be deployed:")
         _print(found.undone)
+    _say_containers(found.containers)
     return ExitCode.OK
+
+
+def _say_containers(sentence: str) -> None:
+    if sentence:
+        say(sentence)
 
 
 def _print(commits: list[Commit]) -> None:

@@ -19,6 +19,8 @@ class Command:
     function: str
     arguments: tuple[Argument, ...] = ()
     reports: bool = True
+    actions: tuple[Command, ...] = ()
+    """What may follow its name; without, it is this command itself."""
 
 
 def _flag(name: str, text: str) -> Argument:
@@ -190,6 +192,39 @@ COMMANDS: tuple[Command, ...] = (
         "retention",
         "unpin",
         ((("wanted",), {"metavar": "VERSION", "help": _VERSION}),),
+    ),
+    Command(
+        "services",
+        "show the site's containers, and where they differ from what is wanted",
+        "services",
+        "services",
+        (_flag("--disk", "measure what the persistent directories take"),),
+        actions=(
+            Command(
+                "up",
+                "rebuild images, and restart the containers that changed (downtime; what fails is put back)",
+                "services",
+                "up",
+                (
+                    (("names",), {"nargs": "*", "metavar": "SERVICE", "help": "only these"}),
+                    _flag("--sync", "move prod-env forward to the deployed commit before"),
+                    _flag("--yes", "don't ask for the project's name"),
+                    _DETACH,
+                ),
+            ),
+            Command(
+                "log",
+                "print the last lines of a service's output",
+                "services",
+                "log",
+                (
+                    (("name",), {"metavar": "SERVICE"}),
+                    (("-f", "--follow"), {"action": "store_true", "help": "go on until Ctrl-C"}),
+                    (("-n", "--lines"), {"type": int, "default": 50, "metavar": "N", "help": "how many (default 50)"}),
+                ),
+                reports=False,
+            ),
+        ),
     ),
     Command("attach", "follow the run that is going on; its exit code becomes ours", "runs", "attach", (_RUN,)),
     Command("cancel", "ask the run that is going on to stop", "runs", "cancel", (_RUN,)),

@@ -1,10 +1,11 @@
-"""`/api/v1`: versions, status, history, disk usage and runs to read, and runs to start and cancel."""
+"""`/api/v1`: versions, status, history, disk usage, containers and runs to read, and runs to start and cancel."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
 import hashlib
+import json
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -50,6 +51,16 @@ async def usage(request: Request) -> Response:
     """Account for the disk."""
     reader(request)
     return Response(await site_of(request).measured.get(), media_type="application/json")
+
+
+async def services(request: Request) -> Response:
+    """Tell of the containers; what they printed is for those who may change something."""
+    caller = reader(request)
+    site = site_of(request)
+    found = json.loads(await site.containers.get())
+    if not site.may_change(caller):
+        found["services"] = [service | {"lines": []} for service in found["services"]]
+    return Json(found)
 
 
 async def runs(request: Request) -> Response:
@@ -172,6 +183,7 @@ ROUTES: list[BaseRoute] = [
     Route("/api/v1/status", status),
     Route("/api/v1/history", history),
     Route("/api/v1/usage", usage),
+    Route("/api/v1/services", services),
     Route("/api/v1/runs", runs, methods=["GET", "POST"]),
     Route("/api/v1/runs/{id}", show_run),
     Route("/api/v1/runs/{id}/log", run_log),

@@ -58,6 +58,59 @@ _HOLD: Json = {
 _HOLD_LIST: Json = {"type": "array", "items": {"$ref": "#/components/schemas/Hold"}}
 _COMMIT: Json = {"name": "commit", "in": "query", "schema": {"type": "string", "pattern": f"^({SHA.pattern})$"}}
 _AGE: Json = {"type": "string", "description": "An age such as 30d or 12h", "pattern": "^[0-9]{1,6}[smhdw]$"}
+_TEXTS: Json = {"type": "array", "items": {"type": "string"}}
+_SERVICES: Json = {
+    "type": "object",
+    "description": "Times are seconds since the epoch, 0 while not known. No value of the environment is in it.",
+    "required": ["project", "directory", "services", "differences", "storage", "problems"],
+    "properties": {
+        "project": {"type": "string"},
+        "directory": {"type": "string"},
+        "services": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name", "container", "state", "health", "started", "restarts", "image", "ports", "mounts"],
+                "properties": {
+                    "name": {"type": "string"},
+                    "container": {"type": "string"},
+                    "state": {"type": "string"},
+                    "health": {"type": "string"},
+                    "started": {"type": "number"},
+                    "restarts": {"type": "integer"},
+                    "image": {"type": "string"},
+                    "image_id": {"type": "string"},
+                    "image_made": {"type": "number"},
+                    "ports": _TEXTS,
+                    "mounts": _TEXTS,
+                    "builds": {"type": "boolean"},
+                    "lines": _TEXTS | {"description": "Its last output; empty for those who may only read"},
+                },
+            },
+        },
+        "differences": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["service", "kind", "what", "takes", "downtime"],
+                "properties": {name: {"type": "string"} for name in ("service", "kind", "what", "takes", "downtime")},
+            },
+        },
+        "storage": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name", "owner", "wanted", "problem", "mend"],
+                "properties": {
+                    **{name: {"type": "string"} for name in ("name", "owner", "wanted", "problem", "mend")},
+                    "size": {"type": ["integer", "null"]},
+                    "whole": {"type": "boolean"},
+                },
+            },
+        },
+        "problems": _TEXTS,
+    },
+}
 _EVENT: Json = {
     "type": "object",
     "description": "One event of the stream; data holds JSON, id is what Last-Event-ID takes up again.",
@@ -88,6 +141,10 @@ def document() -> Json:
                 "Which version was live from when to when, the latest first", _history(), _query("limit", 1000)
             ),
             "/api/v1/usage": _read("What versions take on the disk, measured now", _object()),
+            "/api/v1/services": _read(
+                "The containers, where they differ from what is wanted, and the persistent directories, looked at now",
+                _SERVICES,
+            ),
             "/api/v1/runs": _read("The runs, the latest first", _runs(), _query("limit", 1000)) | {"post": _start()},
             "/api/v1/runs/{id}": _read("One run", {"$ref": "#/components/schemas/Run"}, _ID),
             "/api/v1/runs/{id}/log": _stream(

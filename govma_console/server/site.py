@@ -10,7 +10,7 @@ from typing import Any
 from govma_console.server.callers import Peer, user_name
 from govma_console.server.feeds import Feeds
 from govma_console.server.limits import RateLimit, Slots
-from govma_console.server.measured import MeasuredUsage
+from govma_console.server.measured import Measured
 from govma_console.server.tokens import Tokens
 from govma_core.errors import GovmaError
 from govma_core.runs.launch import StartedRun, launch, prepared_store
@@ -45,7 +45,8 @@ class Site:
         self.store = prepared_store(settings)
         self.feeds = Feeds(self.store)
         self.streams = Slots(settings.max_streams)
-        self.measured = MeasuredUsage(config_arguments)
+        self.measured = Measured(config_arguments, "usage", "The disk")
+        self.containers = Measured(config_arguments, "services", "The containers")
         self.draining = False
         self.own: list[StartedRun] = []
         self._launches: set[asyncio.Task[None]] = set()

@@ -46,6 +46,8 @@ class DeployPlan:
     fetched: float
     held: Hold | None = None
     """What this deploy would have to be forced against."""
+    containers: str = ""
+    """What the containers need besides, as a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ def plan_deploy(settings: Settings, ref: str | None) -> DeployPlan:
         _lines(found.undone),
         time.time(),
         HoldStore(settings.state_dir).read().of(found.target.sha),
+        found.containers,
     )
 
 

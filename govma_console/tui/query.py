@@ -1,4 +1,4 @@
-"""Questions about the disk, answered in a process of their own: `python -m govma_console.tui.query`.
+"""Questions about the disk and the containers, answered in a process of their own: `python -m govma_console.tui.query`.
 
 They walk whole trees and fork; the app has threads and a screen to draw. The question comes as JSON on standard input,
 the answer goes out as JSON; an error of the core is an answer, too.
@@ -44,7 +44,7 @@ class Question:
         try:
             answer = json.loads(out)
         except ValueError:
-            raise GovmaError("The question to the disk was not answered: its process ended.") from None
+            raise GovmaError("The question was not answered: its process ended.") from None
         if "error" in answer:
             raise GovmaError(answer["error"])
         found: dict[str, Any] = answer["answer"]
@@ -83,6 +83,12 @@ def _dedupe(settings: Settings) -> dict[str, Any]:
     return dry_run(_context(settings)).details()
 
 
+def _services(settings: Settings, lines: int, disk: bool) -> dict[str, Any]:
+    from govma_core.operations.services_view import view
+
+    return view(_context(settings), lines=lines, disk=disk).plain()
+
+
 def _context(settings: Settings) -> Any:  # noqa: ANN401
     from govma_core.operations.context import Context
     from govma_core.reporting import Reporter
@@ -90,7 +96,12 @@ def _context(settings: Settings) -> Any:  # noqa: ANN401
     return Context(settings, Reporter(lambda event: None), "", "", "console", time.time())
 
 
-_QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {"usage": _usage, "prune": _prune, "dedupe": _dedupe}
+_QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
+    "usage": _usage,
+    "prune": _prune,
+    "dedupe": _dedupe,
+    "services": _services,
+}
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from govma_core.errors import BuildError, RefusedError
 from govma_core.operations import birth, hooks, leftovers, preflight, rehearsal
 from govma_core.operations.afterwards import after_deploy
 from govma_core.operations.assets import AssetStage
+from govma_core.operations.containers_due import tell_due
 from govma_core.operations.context import Context, Outcome
 from govma_core.operations.going_live import go_live
 from govma_core.operations.holding import Gate
@@ -67,6 +68,7 @@ def run(
                 )
             gate.known(checkout, commit)
             remark.note(f"{commit.short} {commit.subject}")
+        tell_due(context, commit.sha)
         with ExitStack() as stack:
             with reporter.stage("workdir") as remark:
                 work_fd = stack.enter_context(workdir.emptied(settings.work_dir, settings.state_dir))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from govma_core.build.source import Checkout, Commit
 from govma_core.errors import PreflightError
+from govma_core.operations.containers_due import due
 from govma_core.operations.context import Context, commit_of
 
 
@@ -23,6 +24,8 @@ class Pending:
     target: Commit
     commits: list[Commit] | None
     undone: list[Commit] | None
+    containers: str = ""
+    """What the containers need besides, as a sentence; '' when they need nothing."""
 
 
 def pending(context: Context, *, ref: str | None = None, fetch: bool = True) -> Pending:
@@ -38,4 +41,5 @@ def pending(context: Context, *, ref: str | None = None, fetch: bool = True) -> 
         target = checkout.resolve(ref)
         commits = checkout.between(live_commit, target.sha) if live_commit else None
         undone = checkout.between(target.sha, live_commit) if live_commit else None
-    return Pending(live, live_commit, target, commits, undone)
+    containers = due(context.settings, target.sha, live_commit)
+    return Pending(live, live_commit, target, commits, undone, containers.sentence() if containers else "")

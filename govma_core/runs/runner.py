@@ -33,7 +33,7 @@ from govma_core.runs.totals import Totals
 from govma_core.runs.turn import turn
 from govma_core.settings import from_plain
 
-OPERATIONS = ("deploy", "promote", "rollback", "check", "prune", "dedupe")
+OPERATIONS = ("deploy", "promote", "rollback", "check", "prune", "dedupe", "services")
 
 
 class Runner:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from govma_core.settings.model import Settings
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _ROLES = (
     "source_dir", "versions_dir", "upload_dir", "image_dir", "node_modules_dir", "vendor_dir", "state_dir", "env_file",
+    "services_compose_dir", "services_storage_dir",
 )  # fmt: skip
 
 
@@ -46,6 +48,12 @@ def check_together(settings: Settings) -> list[str]:
     except ValueError as error:
         problems.append(f"listen_addr {error}.")
     problems += _live(settings)
+    probed = urlsplit(settings.services_probe_url).hostname or "localhost"
+    if not (probed in ("localhost", "::1") or probed.startswith("127.")):
+        problems.append(
+            f"services.probe_url asks {probed}: it is asked a hundred times a second, so it must be on this machine, "
+            "such as http://127.0.0.1:80."
+        )
     for host in settings.allowed_hosts:
         if not _HOST.fullmatch(host):
             problems.append(f"allowed_hosts: {host!r} is no host name; leave scheme, port and path out.")

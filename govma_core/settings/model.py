@@ -221,6 +221,25 @@ class Settings:
         "revert", "when it does not, and did before: revert or warn", one_of=("revert", "warn"), table="activation"
     )
 
+    services_compose_dir: Path | None = _setting(
+        _HOME / "prod-env", "compose project of the site's containers; empty: none", table="services"
+    )
+    services_project: str = _setting("", "its name; empty: what compose calls it", table="services")
+    services_storage_dir: Path | None = _setting(
+        _HOME / "persistent-storage",
+        "directories of persistent data whose owners are checked; empty: none",
+        table="services",
+    )
+    services_probe_url: str = _setting(
+        "",
+        "where the site is asked while its containers are restarted, on this machine; empty: a published port",
+        table="services",
+        url=True,
+    )
+    services_up_timeout: int = _setting(
+        120, "seconds a restarted container may take to get healthy", low=1, table="services"
+    )
+
     @property
     def web_owner(self) -> tuple[int, int]:
         """Give (uid, gid) of the web server."""

@@ -22,6 +22,7 @@ BENCHMARKS = (
     "disk_usage",
     "console",
     "server",
+    "services",
 )
 RESULTS = Path(__file__).parent / "RESULTS.md"
 

@@ -16,7 +16,7 @@ from tests.support.gates import idle, make_token, shared_site
 from tests.support.server import Server
 
 _RUN = (sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run")
-_OPERATIONS = 13
+_OPERATIONS = 14
 
 
 @pytest.fixture(scope="module", name="server")

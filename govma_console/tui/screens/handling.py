@@ -185,6 +185,13 @@ class Handling(LogHandling):
         self._main.notify(error or done, severity="error" if error else "information", markup=False)
         self._main.desk.refresh()
 
+    def do_services(self) -> None:
+        """Show the containers; what is answered there is a restart of some."""
+        from govma_console.tui.screens.services import ServicesScreen
+
+        blocked = actions.BY_ID["deploy"].reason(self._main.situation)
+        self._ask("services", ServicesScreen(self._main.desk.settings, blocked))
+
     def do_refresh(self) -> None:
         """Read everything anew."""
         self._main.desk.measure()

@@ -105,6 +105,8 @@ class DeployDialog(Dialog):
             lines.append(Content("Nothing is pending: this commit is live. A deploy would build it again."))
         lines += commits("Brings", plan.commits or [], _MOST)
         lines += commits("Takes back what is live and not in it,", plan.undone or [], _MOST)
+        if plan.containers:
+            lines += [Content(""), Content.assemble((plan.containers, "bold $text-warning"))]
         lines += [Content.assemble((line, "$text-warning")) for line in plans.after_deploy(self._settings)]
         self.say(Content("\n").join(lines), ready=True)
         self.query_one("#force").display = bool(held)

@@ -1,0 +1,128 @@
+"""Commands about the containers beside the code: services, services up, services log."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from govma_console.commands.settings import effective
+from govma_console.output import print_json, print_table, say, warn
+from govma_console.times import age
+from govma_core.errors import ExitCode, RefusedError, UsageError
+from govma_core.operations.context import Context
+from govma_core.operations.services_view import ServiceState, View
+from govma_core.reporting import Reporter
+from govma_core.services.project import find_project
+from govma_core.settings import Settings
+from govma_core.text import bytes_text
+
+_LINES = 5
+
+
+def services(given: argparse.Namespace) -> int:
+    """Print the containers, and where they differ from what is wanted; what cannot be looked at is said."""
+    from govma_core.operations.services_view import view
+
+    found = view(context(effective(given)), lines=_LINES if given.json else 0, disk=given.disk)
+    if given.json:
+        print_json(found.plain())
+        return ExitCode.OK
+    _print(found)
+    return ExitCode.OK
+
+
+def up(given: argparse.Namespace) -> int:
+    """Start a restart of containers, once somebody said that it is meant."""
+    from govma_console import reports
+    from govma_console.commands.operate import follow_or_detach
+
+    settings = effective(given)
+    if not given.yes:
+        _ask(find_project(settings).name)
+    record, code = follow_or_detach(given, "services", {"services": given.names or None, "sync": given.sync})
+    if record is not None and given.json:
+        print_json(reports.run(record))
+    elif record is not None and code == ExitCode.OK:
+        say(record.message)
+    return code
+
+
+def log(given: argparse.Namespace) -> int:
+    """Print the last lines of a service's output; with -f go on until the container or somebody ends it."""
+    from govma_core.operations.services_log import service_log
+
+    if given.lines < 0:
+        raise UsageError(f"--lines {given.lines}: name 0 or more.")
+    with service_log(effective(given), given.name, given.lines, follow=given.follow) as batches:
+        for batch in batches:
+            say("\n".join(batch))
+    return ExitCode.OK
+
+
+def context(settings: Settings) -> Context:
+    """Give a context for looking, not for doing."""
+    return Context(settings, Reporter(lambda event: None), "", "", "cli", time.time())
+
+
+def _ask(project: str) -> None:
+    if not sys.stdin.isatty():
+        raise RefusedError(
+            "This restarts containers, and the site does not answer meanwhile. Nobody can be asked here whether that "
+            "is meant: --yes says so."
+        )
+    warn("This restarts the containers that changed; the site does not answer for a moment. The former ones come back")
+    warn(f"when the new ones are not good. Type the project's name ({project}) to go on:")
+    if sys.stdin.readline().strip() != project:
+        raise RefusedError("That is not the project's name. Nothing was done.")
+
+
+def _print(found: View) -> None:
+    if found.services:
+        rows = [_row(service) for service in found.services]
+        header = ("SERVICE", "STATE", "HEALTH", "SINCE", "RESTARTS", "IMAGE", "MADE", "PORTS")
+        print_table(header, rows, cut=(5, 7), drop=(6, 4, 7, 5), right=(4,))
+        for service in found.services:
+            if service.mounts:
+                say(f"  {service.name}: {', '.join(service.mounts)}")
+    for problem in found.problems:
+        warn(f"warning: {problem}")
+    if found.project and found.services and not found.problems and not found.differences:
+        say(f"All of {found.project} is as it should be.")
+    if found.differences:
+        say("\nDifferences:")
+        for difference in found.differences:
+            say(f"  {difference.sentence()}")
+    _print_storage(found)
+
+
+def _row(service: ServiceState) -> tuple[str, ...]:
+    return (
+        service.name,
+        service.state,
+        service.health or "-",
+        age(service.started) or "-",
+        str(service.restarts),
+        f"{service.image} {service.image_id}".strip(),
+        age(service.image_made) or "-",
+        ", ".join(service.ports) or "-",
+    )
+
+
+def _print_storage(found: View) -> None:
+    wrong = [store for store in found.storage if store.problem]
+    if any(store.size is not None for store in found.storage):
+        say()
+        rows = [
+            (store.name, store.owner or "not there", store.wanted, _size(store.size, whole=store.whole))
+            for store in found.storage
+        ]
+        print_table(("STORAGE", "OWNER", "WANTED", "SIZE"), rows, cut=(0,), right=(3,))
+    if wrong:
+        say("\nStorage:")
+    for store in wrong:
+        say(f"  {store.problem}.{f' Mend it: {store.mend}' if store.mend else ''}")
+
+
+def _size(size: int | None, *, whole: bool) -> str:
+    return "-" if size is None else f"{'' if whole else 'more than '}{bytes_text(size)}"

@@ -1,0 +1,249 @@
+"""The panel of the containers: what runs, what differs from what is wanted, and the output of one service."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Log, OptionList, Static
+from textual.widgets.option_list import Option
+
+from govma_console.tui import formats
+from govma_console.tui.query import Question
+from govma_console.tui.screens.dialog import Result
+from govma_console.tui.services_tail import ServiceTail
+from govma_core.errors import GovmaError
+from govma_core.settings import Settings
+
+_LINES = 40
+_KEPT_LINES = 2000
+_FLUSH = 0.25
+_GOOD = {"running", "healthy"}
+
+
+class ServicesScreen(ModalScreen[Result]):
+    """Looks at the containers, and gives the arguments of a restart when somebody confirmed one."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,ctrl+c", "leave", show=False),
+        Binding("u", "restart(False)", show=False),
+        Binding("U", "restart(True)", show=False),
+        Binding("l,f,enter", "follow", show=False),
+        Binding("D", "disk", show=False),
+        Binding("r,f5", "look", show=False),
+        Binding("pageup", "scroll_about(-5)", show=False, priority=True),
+        Binding("pagedown", "scroll_about(5)", show=False, priority=True),
+    ]
+
+    def __init__(self, settings: Settings, blocked: str) -> None:
+        super().__init__()
+        self._settings, self._blocked = settings, blocked
+        self._view: dict[str, Any] = {}
+        self._question: Question | None = None
+        self._tail: ServiceTail | None = None
+        self._disk = False
+        self._chosen = ""
+
+    def compose(self) -> ComposeResult:
+        """Make the parts."""
+        with Vertical(id="services-panel"):
+            yield Static("Services", id="dialog-title")
+            yield OptionList(id="services-list", compact=True)
+            with VerticalScroll(id="services-about", can_focus=False):
+                yield Static("", id="services-text")
+            yield Log(id="services-log", max_lines=_KEPT_LINES, auto_scroll=True)
+            yield Static("", id="services-hint", classes="hint")
+
+    def on_mount(self) -> None:
+        """Begin to look."""
+        self.query_one("#services-log").can_focus = False
+        self.query_one("#services-list").focus()
+        self.set_interval(_FLUSH, self._take_lines)
+        self.action_look()
+
+    def action_look(self) -> None:
+        """Look at everything anew, in a process of its own."""
+        self._give_up()
+        question = self._question = Question(self._settings, "services", lines=_LINES, disk=self._disk)
+        app = self.app
+        self._hint("looking …")
+
+        def work() -> None:
+            try:
+                found: dict[str, Any] | str = question.ask()
+            except (GovmaError, OSError) as error:
+                found = str(error)
+            app.call_later(lambda: self._show(question, found))
+
+        threading.Thread(target=work, name="services", daemon=True).start()
+
+    def action_disk(self) -> None:
+        """Measure the persistent directories, too."""
+        self._disk = True
+        self.action_look()
+
+    def _show(self, question: Question, found: dict[str, Any] | str) -> None:
+        if not self.is_attached or question is not self._question:
+            return
+        self._question = None
+        if isinstance(found, str):
+            self.query_one("#services-text", Static).update(Content.assemble((found, "$text-error")))
+            self._hint()
+            return
+        self._view = found
+        services = self.query_one("#services-list", OptionList)
+        chosen = self._chosen or next((each["name"] for each in found["services"]), "")
+        services.clear_options()
+        services.add_options(Option(_row(each, found, self.size.width))
+                             for each in found["services"])  # fmt: skip
+        services.display = bool(found["services"])
+        names = [each["name"] for each in found["services"]]
+        services.highlighted = names.index(chosen) if chosen in names else 0 if names else None
+        title = f"Services of {found['project']}" if found["project"] else "Services"
+        self.query_one("#dialog-title", Static).update(Content.assemble(title, (f"  {found['directory']}", "$muted")))
+        self._about()
+        self._hint()
+
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        """Show another service."""
+        event.stop()
+        selected = self._selected
+        if selected is not None and selected["name"] != self._chosen:
+            self._chosen = selected["name"]
+            self._end_tail()
+            self._about()
+            self._hint()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Follow the output of the service, or stop."""
+        event.stop()
+        self.action_follow()
+
+    @property
+    def _selected(self) -> dict[str, Any] | None:
+        at = self.query_one("#services-list", OptionList).highlighted
+        services = self._view.get("services", [])
+        return services[at] if at is not None and at < len(services) else None
+
+    def _about(self) -> None:
+        view, selected = self._view, self._selected
+        lines = [Content.assemble((problem, "$text-warning")) for problem in view["problems"]]
+        name = selected["name"] if selected else ""
+        if selected is not None:
+            made = f", made {formats.ago(selected['image_made'])}" if selected["image_made"] else ""
+            lines.append(Content.assemble(("Image    ", "$muted"), f"{selected['image']} {selected['image_id']}{made}"))
+            lines.append(Content.assemble(("Ports    ", "$muted"), ", ".join(selected["ports"]) or "none"))
+            lines += [Content.assemble(("Mount    ", "$muted"), mount) for mount in selected["mounts"]]
+        ordered = sorted(view["differences"], key=lambda each: each["service"] != name)
+        if ordered:
+            lines.append(Content.assemble(("Differences", "bold")))
+        for each in ordered:
+            style = "$text-warning" if each["downtime"] == "no downtime" else "bold $text-error"
+            lines.append(
+                Content.assemble(
+                    (f"{each['service']}: ", "bold"), each["what"], (f"; {each['downtime']}", style),
+                    (f". {each['takes']}", "$muted"),
+                )
+            )  # fmt: skip
+        if view["services"] and not ordered and not view["problems"]:
+            lines.append(Content.assemble(("All is as the compose file wants it.", "$text-success")))
+        lines += _storage(view["storage"])
+        self.query_one("#services-text", Static).update(Content("\n").join(lines))
+        if self._tail is None:
+            log = self.query_one("#services-log", Log)
+            log.clear()
+            log.write_lines(selected["lines"] if selected else [])
+
+    def _hint(self, doing: str = "") -> None:
+        following = "Enter stop following" if self._tail else "Enter follow"
+        text = f"{doing + '  ' if doing else ''}{following}  u restart it  U all  D disk use  r look again  Esc closes"
+        self.query_one("#services-hint", Static).update(Content(text))
+
+    def action_follow(self) -> None:
+        """Follow the output of the service that is selected, or stop."""
+        if self._tail is not None:
+            self._end_tail()
+        elif self._selected is not None and self._selected["container"]:
+            log = self.query_one("#services-log", Log)
+            log.clear()
+            self._tail = ServiceTail(self._settings, self._selected["name"], _LINES)
+            self._tail.start()
+        self._hint()
+
+    def _take_lines(self) -> None:
+        if self._tail is not None:
+            lines = self._tail.take()
+            if lines:
+                self.query_one("#services-log", Log).write_lines(lines)
+
+    def action_restart(self, every: bool) -> None:
+        """Ask whether a restart is meant; that closes the panel."""
+        if not self._view.get("project") or not self._view.get("services"):
+            self.notify("There is nothing to restart.", severity="warning", markup=False)
+            return
+        if self._blocked:
+            self.notify(self._blocked, title="Restart: not now", severity="warning", markup=False)
+            return
+        from govma_console.tui.screens.restart import RestartDialog
+
+        selected = self._selected
+        only = None if every or selected is None else selected["name"]
+
+        def answered(result: Result) -> None:
+            if result is not None:
+                self.dismiss(result)
+
+        self.app.push_screen(RestartDialog(self._view, only), answered)
+
+    def action_scroll_about(self, lines: int) -> None:
+        """Scroll what is told of the service."""
+        self.query_one("#services-about").scroll_relative(y=lines, animate=False)
+
+    def action_leave(self) -> None:
+        """Close."""
+        self.dismiss(None)
+
+    def on_unmount(self) -> None:
+        """End what is under way."""
+        self._give_up()
+        self._end_tail()
+
+    def _give_up(self) -> None:
+        if self._question is not None:
+            self._question.give_up()
+            self._question = None
+
+    def _end_tail(self) -> None:
+        if self._tail is not None:
+            self._tail.close()
+            self._tail = None
+
+
+def _row(service: dict[str, Any], view: dict[str, Any], width: int) -> Content:
+    count = sum(each["service"] == service["name"] for each in view["differences"])
+    state = service["state"] if not service["health"] else f"{service['state']}, {service['health']}"
+    mark = "●" if (service["health"] or service["state"]) in _GOOD else "✗"
+    since = f"{formats.age(service['started']):>4}" if service["state"] == "running" else "    "
+    restarts = f"  {formats.count(service['restarts'], 'restart')}" if service["restarts"] else ""
+    differs = f"  ≠ {formats.count(count, 'difference')}" if count else ""
+    image = f"  {service['image']}" if width >= 100 else ""
+    # No colour: the line that is highlighted has its own.
+    return Content(f"{mark} {service['name']:14} {state:20} {since}{differs}{restarts}{image}")
+
+
+def _storage(stores: list[dict[str, Any]]) -> list[Content]:
+    lines = []
+    for store in stores:
+        size = formats.size(store["size"])
+        more = "" if store["whole"] else "more than "
+        if store["problem"]:
+            mend = f" Mend it: {store['mend']}" if store["mend"] else ""
+            lines.append(Content.assemble((f"{store['problem']}.", "$text-warning"), (mend, "$muted")))
+        if size:
+            lines.append(Content.assemble(("Storage  ", "$muted"), f"{store['name']} {more}{size}"))
+    return lines

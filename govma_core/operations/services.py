@@ -1,0 +1,126 @@
+"""Restart of containers: images are built while the site runs, then only what changed is exchanged, one by one.
+
+What is not good is put back: the container that ran before, its image's name, the commit of prod-env.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from govma_core.engine.api import connected
+from govma_core.errors import PreflightError, UsageError
+from govma_core.operations.context import Context, Outcome
+from govma_core.operations.prod_env import opened
+from govma_core.operations.services_restart import Restart
+from govma_core.operations.services_sources import live_commit
+from govma_core.operations.services_view import whole_mask
+from govma_core.services.compose import Question, execute, require_program
+from govma_core.services.journal import read_journal
+from govma_core.services.mask import MaskedReporter
+from govma_core.services.project import Project, find_project
+from govma_core.services.running import look
+from govma_core.services.storage import stores
+from govma_core.services.wanted import WantedProject, read_config
+
+_BUILD_SECONDS = 3600.0
+_ANSWER_SECONDS = 300
+"""A container may be given minutes to stop (stop_grace_period); the engine answers when it has."""
+
+
+def run(context: Context, *, services: Sequence[str] | None = None, sync: bool = False) -> Outcome:
+    """Bring the named services (all without names) to what the compose file wants.
+
+    With `sync` prod-env is moved forward to the commit that is live before. RevertedError when a new container does
+    not get good, and the former one is back.
+    """
+    project = find_project(context.settings)
+    reporter = MaskedReporter(context.reporter, project.mask)
+    with project.mask.over_errors(), connected(_ANSWER_SECONDS, otherwise="") as client:
+        restart = Restart(context, reporter, client, project)
+        with reporter.stage("preflight"):
+            require_program()
+            _recover(context, restart)
+            wanted = config(project)
+            chosen = _chosen(wanted, services)
+            _warn_of_storage(context, reporter)
+        with restart.put_back_if_it_fails():
+            if sync and _synced(context, restart):
+                project = restart.project = find_project(context.settings)
+                wanted = config(project)
+                chosen = _chosen(wanted, services)
+            reporter.names = whole_mask(project, wanted, look(client, project.name))
+            with reporter.names.over_errors():
+                _build(restart, wanted, chosen)
+                changed = restart.changed(wanted, chosen)
+                return restart.carry_out(wanted, changed) if changed else _nothing(restart, wanted, chosen)
+
+
+def config(project: Project) -> WantedProject:
+    """Give what the compose file wants; CommandError with compose's words, masked, when it is not valid."""
+    return read_config(project, Question(project, "config").answer(project.mask))
+
+
+def _chosen(wanted: WantedProject, services: Sequence[str] | None) -> list[str]:
+    unknown = [name for name in services or () if name not in wanted.services]
+    if unknown:
+        raise UsageError(
+            f"The compose file has no service {', '.join(unknown)}. It has {', '.join(wanted.services) or 'none'}."
+        )
+    return wanted.in_order(set(services or wanted.services))
+
+
+def _recover(context: Context, restart: Restart) -> None:
+    left = read_journal(context.settings.state_dir)
+    if left is None:
+        return
+    restart.reporter.warning(f"The restart {left.run} was interrupted; what it left is put right first.")
+    restart.journal = left
+    restart.finish() if left.done else restart.put_back()
+    restart.begin()
+
+
+def _warn_of_storage(context: Context, reporter: MaskedReporter) -> None:
+    for store in stores(context.settings):
+        if store.problem:
+            reporter.warning(f"{store.problem}. Mend it: {store.mend}" if store.mend else f"{store.problem}.")
+
+
+def _synced(context: Context, restart: Restart) -> bool:
+    """Move prod-env forward to the commit that is live; give whether it had to be."""
+    settings = context.settings
+    with restart.reporter.stage("sync") as remark:
+        commit = live_commit(settings)
+        if not commit:
+            raise PreflightError(
+                ["The commit of the live version is not recorded, so prod-env cannot be brought to it. Deploy first."]
+            )
+        with opened(restart.project.directory, settings) as repository:
+            head = repository.sha("HEAD")
+            if not repository.has(commit):
+                repository.fetch_from(settings.source_dir, commit)
+            if repository.contains(head, commit):
+                remark.skip(f"prod-env has {commit[:9]} already")
+                return False
+            # Written down first: what is moved can be moved back by whoever comes after a crash.
+            restart.journal.head = head
+            restart.journal.write()
+            repository.forward(commit)
+        remark.note(f"{head[:9]} -> {commit[:9]}")
+        return True
+
+
+def _build(restart: Restart, wanted: WantedProject, chosen: Sequence[str]) -> None:
+    with restart.reporter.stage("build") as remark:
+        builds = [name for name in chosen if wanted.services[name].builds]
+        if not builds:
+            remark.skip("no image is built here")
+            return
+        restart.note_tags([wanted.services[name].image for name in builds])
+        execute(restart.project, ["build", *builds], restart.reporter, restart.reporter.names, _BUILD_SECONDS)
+        remark.note(f"{len(builds)} image{'s' * (len(builds) != 1)}, while the site runs")
+
+
+def _nothing(restart: Restart, wanted: WantedProject, chosen: Sequence[str]) -> Outcome:
+    restart.note_built(wanted, chosen)
+    restart.journal.clear()
+    return Outcome("Nothing to do: all containers are as the compose file wants them.")

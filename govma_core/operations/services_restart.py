@@ -1,0 +1,230 @@
+"""The exchange of containers in its order, and its undoing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from docker import DockerClient
+
+from govma_core.errors import GovmaError, RevertedError, RunCancelled
+from govma_core.operations.context import Context, Outcome
+from govma_core.operations.prod_env import opened
+from govma_core.operations.services_sources import note_built
+from govma_core.services import exchange
+from govma_core.services.compose import Question, execute
+from govma_core.services.journal import Change, Journal, path_of
+from govma_core.services.logs import last_lines
+from govma_core.services.mask import MaskedReporter
+from govma_core.services.probe import Probe, address
+from govma_core.services.project import Project
+from govma_core.services.running import Container, look
+from govma_core.services.wanted import Wanted, WantedProject
+
+_LAST_LINES = 10
+_UP = ("up", "-d", "--no-build", "--no-deps")
+
+
+class Restart:
+    """One restart of the containers of a project."""
+
+    def __init__(self, context: Context, reporter: MaskedReporter, client: DockerClient, project: Project) -> None:
+        self._context, self._client, self.reporter = context, client, reporter
+        self._settings = context.settings
+        self.project = project
+        self.begin()
+
+    def begin(self) -> None:
+        """Have nothing under way; the journal is written with the first step."""
+        self.journal = Journal(path_of(self._settings.state_dir), self._context.run_id, self.project.name)
+        self._probe: Probe | None = None
+
+    def note_tags(self, images: Sequence[str]) -> None:
+        """Write down which images these names mean before others get them."""
+        seen = look(self._client, self.project.name)
+        for image in images:
+            tag = image if ":" in image.rpartition("/")[2] else f"{image}:latest"
+            if seen.tagged(image):
+                self.journal.tags[tag] = seen.tagged(image)
+        self.journal.write()
+
+    def changed(self, wanted: WantedProject, chosen: Sequence[str]) -> list[str]:
+        """Give the services that compose itself would recreate, create or start, in their order."""
+        answer = Question(self.project, "config", "--hash=*").answer(self.reporter.names)
+        hashes = dict(line.split()[:2] for line in answer.splitlines() if len(line.split()) >= 2)
+        seen = look(self._client, self.project.name)
+        found = []
+        for name in chosen:
+            there, image = seen.of(name), seen.tagged(wanted.services[name].image)
+            same = [each for each in there if each.config_hash == hashes.get(name) and image in ("", each.image_id)]
+            if len(there) != wanted.services[name].replicas or len(same) != len(there) or not _all_run(there):
+                found.append(name)
+        return found
+
+    def carry_out(self, wanted: WantedProject, changed: Sequence[str]) -> Outcome:
+        """Exchange these services one by one; RevertedError when one does not get good, and all is put back."""
+        seen = look(self._client, self.project.name)
+        ports = {each.service: list(each.ports) for each in seen.containers if each.running}
+        url = address(self._settings.services_probe_url or self._settings.activation_url, ports)
+        with self.reporter.stage("prepare") as remark:
+            for name in changed:
+                there = seen.of(name)
+                former = there[0] if there else None
+                beside = exchange.can_be_beside(wanted.services[name], there)
+                change = Change(name, former.id if former else "", former.name if former else "", beside)
+                self.journal.changes.append(change)
+                self.journal.write()
+                if beside:
+                    arguments = self._client, self.project, wanted.services[name], self.reporter, self.reporter.names
+                    change.new = exchange.make_beside(*arguments)
+                    self.journal.write()
+            remark.note(f"{', '.join(changed)}; nothing is stopped yet")
+        self.reporter.info(f"From here on it cannot be cancelled. The site is asked at {url or 'no address'}.")
+        self.reporter.cancellation.close()
+        self._probe = Probe(url, self._settings.activation_host) if url else None
+        if self._probe is None:
+            self._restart_all(wanted)
+        else:
+            with self._probe.going():
+                self._restart_all(wanted)
+        self.note_built(wanted, changed)
+        self.journal.done = True
+        self.journal.write()
+        self.finish()
+        return self._outcome(changed)
+
+    def _restart_all(self, wanted: WantedProject) -> None:
+        for change in self.journal.changes:
+            with self.reporter.stage(f"restart {change.service}") as remark:
+                try:
+                    self._restart(wanted.services[change.service], change)
+                except GovmaError as error:
+                    said = self._said(change)
+                    self._reverted(f"{error}{said}")
+                remark.note("healthy" if wanted.services[change.service].checked else "it runs")
+        probe = self._probe
+        if probe is not None and probe.answered and not probe.answers(self._settings.services_up_timeout):
+            self._reverted(f"All containers run, but the site does not answer at {probe.url}.")
+
+    def _restart(self, wanted: Wanted, change: Change) -> None:
+        change.touched = True
+        self.journal.write()
+        if change.beside:
+            exchange.exchange(self._client, change)
+        else:
+            execute(self.project, [*_UP, change.service], self.reporter, self.reporter.names, 600.0)
+        exchange.wait_until_good(
+            self._client, change.service, lambda: self._newest(change), self._settings.services_up_timeout
+        )
+
+    def _newest(self, change: Change) -> str:
+        if change.new:
+            return change.new
+        there = look(self._client, self.project.name).of(change.service)
+        return there[0].id if there else ""
+
+    def _said(self, change: Change) -> str:
+        """Tell the last lines of a container that is not good, before it is removed."""
+        container = self._newest(change)
+        try:
+            lines = last_lines(self._client, container, _LAST_LINES, self.reporter.names) if container else []
+        except GovmaError:
+            lines = []
+        if lines:
+            self.reporter.warning(f"The last lines of the new container of {change.service}:")
+            self.reporter.output(*lines)
+            return f" It said last: {lines[-1].strip()[:200]}"
+        return ""
+
+    def _reverted(self, why: str) -> None:
+        """Put everything back while the site is still asked, and raise what tells it."""
+        self.reporter.error(why)
+        with self.reporter.stage("put back"):
+            whole = self.put_back()
+            probe = self._probe
+            if probe is not None and probe.answered:
+                probe.answers(self._settings.services_up_timeout)
+        state = "The former containers are back" if whole else "Not all of what was before is back; see the log"
+        raise RevertedError(f"{why} {state}; {self._silence()}.")
+
+    def put_back(self) -> bool:
+        """Bring back what was before; give whether all of it is."""
+        done = exchange.put_back(self._client, self.journal, self.reporter)
+        if self.journal.head:
+            try:
+                with opened(self.project.directory, self._settings) as repository:
+                    repository.back(self.journal.head)
+                self.reporter.warning(f"prod-env is back at {self.journal.head[:9]}.")
+            except GovmaError as error:
+                done.problems.append(f"prod-env could not be moved back to {self.journal.head[:9]}: {error}")
+        for service in done.left:
+            try:
+                self._bring_back(service)
+            except GovmaError as error:
+                done.problems.append(f"{service} could not be brought back: {error}")
+        for problem in done.problems:
+            self.reporter.error(problem)
+        if not done.problems:
+            self.journal.clear()
+        return not done.problems
+
+    def _bring_back(self, service: str) -> None:
+        change = next(each for each in self.journal.changes if each.service == service)
+        if change.former:
+            execute(self.project, [*_UP, service], self.reporter, self.reporter.names, 600.0)
+        else:
+            execute(self.project, ["rm", "-s", "-f", service], self.reporter, self.reporter.names, 600.0)
+
+    @contextmanager
+    def put_back_if_it_fails(self) -> Iterator[None]:
+        """Undo what was prepared when the block does not get to its end, whatever the reason."""
+        try:
+            yield
+        except RevertedError:
+            raise
+        except BaseException as error:
+            if self.journal.path.exists() and not self.journal.done:
+                if isinstance(error, RunCancelled | GovmaError):
+                    self.reporter.info("What was prepared is taken back; the containers run as before.")
+                self.put_back()
+            raise
+
+    def note_built(self, wanted: WantedProject, services: Sequence[str]) -> None:
+        """Write down from which commit of prod-env the images of these services were built."""
+        seen = look(self._client, self.project.name)
+        images = [seen.tagged(wanted.services[name].image) for name in services if wanted.services[name].builds]
+        try:
+            with opened(self.project.directory, self._settings) as repository:
+                # What was changed and not committed is in the image, and in no commit.
+                head = repository.sha("HEAD") if not repository.edited("docker") else ""
+        except GovmaError:
+            return
+        if head:
+            note_built(self._settings, {image: head for image in images if image})
+
+    def finish(self) -> None:
+        """Clear away what was replaced."""
+        exchange.remove_former(self._client, self.journal, self.reporter)
+        self.journal.clear()
+
+    def _silence(self) -> str:
+        probe = self._probe
+        if probe is None:
+            return "whether the site answered meanwhile is not known (services.probe_url)"
+        if not probe.answered:
+            return f"the site did not answer at {probe.url} before, either"
+        return f"the site did not answer for {probe.silent:.2f} s"
+
+    def _outcome(self, changed: Sequence[str]) -> Outcome:
+        probe = self._probe
+        silent = round(probe.silent, 3) if probe is not None and probe.answered else None
+        details: dict[str, Any] = {"services": list(changed), "seconds_without_answer": silent}
+        text = f"{', '.join(changed)}: as the compose file wants {'it' if len(changed) == 1 else 'them'}; "
+        message = f"{text}{self._silence()}."
+        self.reporter.info(message)
+        return Outcome(message, details=details)
+
+
+def _all_run(there: Sequence[Container]) -> bool:
+    return all(each.running for each in there)

@@ -1,0 +1,150 @@
+"""What images were built from against what the commits have: prod-env, the live commit, and the one that is pending."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from govma_core import jsonfile
+from govma_core.errors import GovmaError, SourceError
+from govma_core.services.drift import PERHAPS, SITE_DOWN, Difference, faces
+from govma_core.services.wanted import Wanted, WantedProject
+from govma_core.settings import Settings
+from govma_core.versions.manifest import ManifestStore
+from govma_core.versions.store import VersionStore
+
+if TYPE_CHECKING:
+    # Git's library is imported there: not before it is known that there is a checkout.
+    from govma_core.operations.containers_due import Due
+    from govma_core.operations.prod_env import Repository
+    from govma_core.services.running import Seen
+
+BUILT = "services-built.json"
+"""File of state_dir: for each image that `services up` built, by its id, the commit that prod-env was at."""
+
+_EVERY = "(all)"
+_SYNC = "govma-console services up --sync"
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What git tells without knowing the services: where prod-env is, what is edited there, what commits change."""
+
+    head: str
+    edited: tuple[str, ...]
+    against: tuple[tuple[str, str, Due], ...]
+    """`live` or `pending`, the commit, and what of it differs."""
+
+
+def gather(settings: Settings) -> Sources | None:
+    """Ask git; None without prod-env, SourceError when that is no checkout."""
+    directory = settings.services_compose_dir
+    if directory is None:
+        return None
+    if not (directory / ".git").exists():
+        raise SourceError(f"{directory} is no git checkout: what its containers were built from is not known.")
+    from govma_core.operations.prod_env import SOURCES, opened
+
+    with opened(directory, settings) as project:
+        head, edited = project.sha("HEAD"), tuple(project.edited(*SOURCES))
+    against: list[tuple[str, str, Due]] = []
+    # Without the checkout of the source there is nothing to compare with; deploys say what is wrong with it.
+    with suppress(GovmaError, OSError):
+        against += _against_commits(settings, head)
+    return Sources(head, edited, tuple(against))
+
+
+def source_differences(
+    settings: Settings, sources: Sources, wanted: WantedProject | None, seen: Seen
+) -> list[Difference]:
+    """Give what differs in the sources of images."""
+    directory = settings.services_compose_dir
+    found: list[Difference] = []
+    if directory is not None and any(service.builds for service in (wanted.services.values() if wanted else ())):
+        from govma_core.operations.prod_env import opened
+
+        with opened(directory, settings) as project:
+            found += _not_built(settings, project, sources.head, wanted, seen)
+    if sources.edited:
+        what = f"changed in prod-env and not committed: {_some(sources.edited)}"
+        found.append(Difference(_EVERY, "edited", what, "commit it in the repository, or take it back", "no downtime"))
+    told: set[str] = set()
+    for word, commit, due in sources.against:
+        for part, files in due.parts().items():
+            if part not in told:
+                told.add(part)
+                found.append(_difference(settings, wanted, word, commit, part, files, due))
+    return found
+
+
+def live_commit(settings: Settings) -> str:
+    """Give the commit of the version that is live, '' when it is not recorded."""
+    name = VersionStore(settings.versions_dir).pointer().version
+    manifest = ManifestStore(settings.state_dir).read(name) if name else None
+    return manifest.commit if manifest else ""
+
+
+def note_built(settings: Settings, images: dict[str, str]) -> None:
+    """Write down from which commit of prod-env images were built (ids to commits); the last hundred are kept."""
+    path = settings.state_dir / BUILT
+    known = jsonfile.read(path) or {}
+    kept = {name: commit for name, commit in known.items() if name not in images}
+    jsonfile.replace(path, dict(list((kept | images).items())[-100:]))
+
+
+def _not_built(
+    settings: Settings, project: Repository, head: str, wanted: WantedProject | None, seen: Seen
+) -> Iterator[Difference]:
+    """Find images that are older than their sources in prod-env."""
+    built = jsonfile.read(settings.state_dir / BUILT) or {}
+    for service in wanted.services.values() if wanted else ():
+        image = seen.tagged(service.image)
+        if service.context is None or not image:
+            continue
+        base = str(built.get(image, ""))
+        up = f"govma-console services up {service.name}"
+        if project.has(base):
+            files = [] if base == head else project.changed(base, head, service.context)
+            if files:
+                what = f"its image was built before {_some(files)} changed in prod-env"
+                yield Difference(service.name, "sources", what, up, _down(service, settings))
+        elif (known := seen.images.get(image)) and project.committed(service.context) > known.created:
+            what = f"{service.context} changed in prod-env after its image was made"
+            yield Difference(service.name, "sources", what, up, _down(service, settings))
+
+
+def _against_commits(settings: Settings, head: str) -> Iterator[tuple[str, str, Due]]:
+    from govma_core.operations.containers_due import between
+    from govma_core.operations.prod_env import opened
+
+    live = live_commit(settings)
+    with opened(settings.source_dir, settings) as source:
+        pending = source.sha(f"refs/remotes/{settings.remote}/{settings.branch}")
+        for word, commit in (("live", live), ("pending", pending)):
+            if source.has(head) and source.has(commit):
+                due = between(source, head, commit, settings)
+                if due is not None:
+                    yield word, commit, due
+
+
+def _difference(
+    settings: Settings, wanted: WantedProject | None, word: str, commit: str, part: str, files: list[str], due: Due
+) -> Difference:
+    services = list(wanted.services.values()) if wanted else []
+    mine = next((each for each in services if each.context and files[0].startswith(f"{each.context}/")), None)
+    names = f" ({', '.join(due.names)})" if part == ".env.sample" and due.names else ""
+    what = f"{_some(files)}{names} in the {word} commit {commit[:9]} is not what prod-env ({due.base[:9]}) has"
+    down = _down(mine, settings) if mine else SITE_DOWN
+    # A deploy first: prod-env goes to what is deployed, not further.
+    takes = _SYNC if word == "live" else f"a deploy, then {_SYNC}"
+    return Difference(mine.name if mine else _EVERY, "sources", what, takes, down)
+
+
+def _down(service: Wanted, settings: Settings) -> str:
+    return SITE_DOWN if faces(service, settings) else PERHAPS
+
+
+def _some(files: Sequence[str]) -> str:
+    return files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"

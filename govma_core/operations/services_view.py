@@ -1,0 +1,246 @@
+"""The view of the containers: what is there, what is wanted, what differs, and what it takes. Changes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from govma_core.errors import GovmaError, PreflightError
+from govma_core.operations.context import Context
+from govma_core.services.compose import Question, is_second, require_program
+from govma_core.services.drift import Difference, differences, real
+from govma_core.services.journal import read_journal
+from govma_core.services.mask import NameMask
+from govma_core.services.project import Project, find_project
+from govma_core.services.quick import read_quickly
+from govma_core.services.storage import Store, stores
+from govma_core.services.wanted import Mount, Wanted, WantedProject, read_config, read_data
+from govma_core.settings import Settings
+
+if TYPE_CHECKING:
+    from govma_core.services.running import Container, Seen
+
+_QUICK = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """One service as people see it. Times are epoch seconds, 0 when not known."""
+
+    name: str
+    container: str
+    state: str
+    health: str
+    started: float
+    restarts: int
+    image: str
+    image_id: str
+    image_made: float
+    ports: tuple[str, ...]
+    mounts: tuple[str, ...]
+    """What is mounted, in words: never a path that may be a value of `.env`."""
+    builds: bool
+    lines: tuple[str, ...] = ()
+    """The last lines of its output."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All of it. `problems` are sentences: what could not be looked at, and why."""
+
+    project: str
+    directory: str
+    services: tuple[ServiceState, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    storage: tuple[Store, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    def plain(self) -> dict[str, Any]:
+        """Give it as JSON holds it."""
+        return dataclasses.asdict(self)
+
+
+def view(context: Context, *, lines: int = 0, disk: bool = False) -> View:
+    """Look at everything; what cannot be looked at is a sentence among the problems, never an error.
+
+    `lines` of each container's output, and with `disk` how much is in each persistent directory.
+    """
+    settings = context.settings
+    problems: list[str] = []
+    storage: list[Store] = []
+    with _telling(problems):
+        storage = stores(settings, disk=disk)
+    directory = str(settings.services_compose_dir or "")
+    try:
+        project = find_project(settings)
+    except PreflightError as error:
+        return View("", directory, storage=tuple(storage), problems=(*error.problems, *problems))
+    found = _gather(context, project, problems, lines)
+    mask = found.mask
+    return View(
+        project.name,
+        mask(directory),
+        _states(found, settings),
+        tuple(dataclasses.replace(each, what=mask(each.what), takes=mask(each.takes)) for each in found.differences),
+        tuple(dataclasses.replace(store, mend=mask(store.mend)) for store in storage),
+        tuple(mask.lines(problems)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    mask: NameMask
+    wanted: WantedProject | None
+    seen: Seen
+    engine_answers: bool
+    output: Mapping[str, list[str]]
+    differences: list[Difference]
+
+
+def _gather(context: Context, project: Project, problems: list[str], lines: int) -> _Found:
+    wanted: WantedProject | None = None
+    output: dict[str, list[str]] = {}
+    engine_answers = False
+    question = None
+    with _telling(problems):
+        wanted = _quickly(project)
+        if wanted is None:
+            # Asked first: it takes longer than all the rest, which is found out meanwhile.
+            question = Question(project, "config")
+    # Imported while compose is at work: Docker's library and git's take as long as all of our own.
+    from govma_core.engine.api import connected
+    from govma_core.operations.services_sources import gather, source_differences
+    from govma_core.services.logs import last_lines
+    from govma_core.services.running import Seen, look
+
+    seen, sources = Seen((), {}, {}, ()), None
+    try:
+        with _telling(problems), connected(_QUICK, otherwise="") as client:
+            seen = look(client, project.name)
+            engine_answers = True
+            with _telling(problems):
+                sources = gather(context.settings)
+            with _telling(problems):
+                wanted = wanted or _answer(question, project)
+            mask = whole_mask(project, wanted, seen)
+            for container in seen.containers if lines else ():
+                output[container.id] = last_lines(client, container.id, lines, mask)
+        if not engine_answers:
+            with _telling(problems):
+                sources = gather(context.settings)
+            with _telling(problems):
+                wanted = wanted or _answer(question, project)
+        mask = whole_mask(project, wanted, seen)
+    finally:
+        if question is not None:
+            question.give_up()
+    if read_journal(context.settings.state_dir) is not None:
+        problems.append(
+            "A restart of containers goes on, or was interrupted: the next `govma-console services up` first puts back "
+            "what an interrupted one left."
+        )
+    found: list[Difference] = []
+    if wanted is not None and engine_answers:
+        found = differences(wanted, seen, context.settings)
+    with _telling(problems):
+        found += source_differences(context.settings, sources, wanted, seen) if sources else []
+    return _Found(mask, wanted, seen, engine_answers, output, found)
+
+
+def _quickly(project: Project) -> WantedProject | None:
+    program = require_program()
+    data = read_quickly(project)
+    return None if data is None else read_data(project, data, second=is_second(program))
+
+
+def _answer(question: Question | None, project: Project) -> WantedProject | None:
+    return read_config(project, question.answer(project.mask)) if question is not None else None
+
+
+def whole_mask(project: Project, wanted: WantedProject | None, seen: Seen) -> NameMask:
+    """Give the mask of all secrets: also of those that containers still have, and that `.env` had before."""
+    secrets = {name: set(values) for name, values in (wanted.secrets if wanted else project.secrets).items()}
+    for environment in seen.environments:
+        for name in secrets.keys() & environment.keys():
+            secrets[name].add(environment[name])
+    harmless = project.harmless | {container.service for container in seen.containers}
+    return NameMask(secrets, harmless | {container.name for container in seen.containers})
+
+
+def _states(found: _Found, settings: Settings) -> tuple[ServiceState, ...]:
+    services = dict(found.wanted.services) if found.wanted else {}
+    names = [*services, *(each.service for each in found.seen.containers if each.service not in services)]
+    rows = []
+    for name in dict.fromkeys(names):
+        containers = found.seen.of(name)
+        rows += [_state(found, settings, services.get(name), each) for each in containers]
+        if not containers:
+            rows.append(_without(services[name], "absent" if found.engine_answers else "unknown", found.mask))
+    return tuple(rows)
+
+
+def _without(wanted: Wanted, state: str, mask: NameMask) -> ServiceState:
+    return ServiceState(wanted.name, "", state, "", 0.0, 0, mask.image(wanted.image), "", 0.0, (), (), wanted.builds)
+
+
+def _state(found: _Found, settings: Settings, wanted: Wanted | None, container: Container) -> ServiceState:
+    mask = found.mask
+    image = found.seen.images.get(container.image_id)
+    return ServiceState(
+        container.service,
+        container.name,
+        container.state,
+        container.health,
+        container.started,
+        container.restarts,
+        mask.image(wanted.image if wanted else container.image),
+        container.image_id.removeprefix("sha256:")[:12],
+        image.created if image else 0.0,
+        tuple(sorted(_port(port, wanted, found.mask) for port in container.ports)),
+        tuple(_mount(mount, settings) for mount in sorted(container.mounts, key=lambda mount: mount.target)),
+        bool(wanted and wanted.builds),
+        tuple(found.output.get(container.id, ())),
+    )
+
+
+def _port(port: tuple[str, str, str], wanted: Wanted | None, mask: NameMask) -> str:
+    address, published, inside = port
+    if wanted is not None and port not in wanted.ports:
+        # It may be what stood in `.env` before.
+        return f"(another port)->{inside}"
+    shown = mask.whole(published)
+    return f"{mask.whole(address)}:{shown}->{inside}" if address else f"{shown}->{inside}"
+
+
+def _mount(mount: Mount, settings: Settings) -> str:
+    """Say what is mounted where, by the names of our settings: the path itself may be a value of `.env`."""
+    mode = "" if mount.writable else " (read-only)"
+    if mount.kind != "bind":
+        return f"{mount.target}: {mount.kind}{mode}"
+    source = real(mount.source)
+    known = (
+        ("versions_dir", settings.versions_dir), ("upload_dir", settings.upload_dir),
+        ("image_dir", settings.image_dir), ("services.storage_dir", settings.services_storage_dir),
+        ("services.compose_dir", settings.services_compose_dir),
+    )  # fmt: skip
+    for name, directory in known:
+        if directory is not None and source == real(str(directory)):
+            return f"{mount.target}: {name}{mode}"
+    for name, directory in known:
+        if directory is not None and source.is_relative_to(real(str(directory))):
+            return f"{mount.target}: in {name}{mode}"
+    return f"{mount.target}: a directory of this machine{mode}"
+
+
+@contextmanager
+def _telling(problems: list[str]) -> Iterator[None]:
+    """Take an error of the block for one more problem."""
+    try:
+        yield
+    except GovmaError as error:
+        problems += str(error).split("\n")
+    except OSError as error:
+        problems.append(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.")

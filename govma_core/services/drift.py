@@ -1,0 +1,202 @@
+"""Wanted against running, service by service: each difference is one line that tells what it takes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from govma_core.services.wanted import Mount, Wanted, WantedProject
+from govma_core.settings import Settings
+
+if TYPE_CHECKING:
+    # Docker is imported there: here only its answers are compared.
+    from govma_core.services.running import Container, Image, Seen
+
+SITE_DOWN = "the site does not answer meanwhile"
+PERHAPS = "pages that need it fail meanwhile"
+NONE = "no downtime"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One difference: of which service, of what kind, what it is, what it takes, and whether the site goes down."""
+
+    service: str
+    kind: str
+    what: str
+    takes: str
+    downtime: str
+
+    def sentence(self) -> str:
+        """Give it as one line."""
+        return f"{self.service}: {self.what}. Takes: {self.takes}; {self.downtime}."
+
+
+def differences(wanted: WantedProject, seen: Seen, settings: Settings) -> list[Difference]:
+    """Compare all services; values are not in what is said, nor are paths that could be some."""
+    found: list[Difference] = []
+    for service in wanted.services.values():
+        there = seen.of(service.name)
+        up = f"govma-console services up {service.name}"
+        if not there:
+            if service.replicas:
+                found.append(Difference(service.name, "absent", "there is no container", up, NONE))
+            continue
+        container = there[0]
+        down = (SITE_DOWN if faces(service, settings) else PERHAPS) if container.running else NONE
+        if not container.running:
+            found.append(Difference(service.name, "stopped", stopped(container), up, NONE))
+        for kind, what in compare(service, container, seen):
+            found.append(Difference(service.name, kind, what, up, down))
+        found += [
+            Difference(service.name, "place", what, f"mend the compose file, then {up}", down)
+            for what in places(container, settings)
+        ]
+    for container in seen.containers:
+        if container.service not in wanted.services:
+            what = f"the container {container.name} is of a service that the compose file does not have any more"
+            found.append(Difference(container.service, "orphan", what, f"docker rm -f {container.name}", NONE))
+    return found
+
+
+def faces(service: Wanted, settings: Settings) -> bool:
+    """Tell whether the site is not served without it: it publishes a port, or has the versions mounted."""
+    versions = real(str(settings.versions_dir))
+    return bool(service.ports) or any(real(mount.source) == versions for mount in service.mounts)
+
+
+def stopped(container: Container) -> str:
+    """Say of a container what it does instead of running."""
+    code = f" with exit code {container.exit_code}" if container.state == "exited" else ""
+    return f"it does not run: {container.state}{code}"
+
+
+def compare(wanted: Wanted, container: Container, seen: Seen) -> Iterator[tuple[str, str]]:
+    """Give kind and words of each difference between a service and its container."""
+    tagged = seen.tagged(wanted.image)
+    image = seen.images.get(container.image_id)
+    if not tagged:
+        yield "image", "its image is not there" + ("; it has to be built" if wanted.builds else "")
+    elif tagged != container.image_id:
+        made = f" of {_day(image.created)}" if image and image.created else ""
+        yield "image", f"it runs the image {short(container.image_id)}{made}; the image's name means {short(tagged)}"
+    yield from _environment(wanted, container, image)
+    yield from _mounts(wanted, container)
+    yield from _networks(wanted, container)
+    if wanted.ports != container.ports:
+        inside = sorted({port for *_, port in wanted.ports ^ container.ports})
+        yield "ports", f"published differently: {', '.join(inside)}"
+    if image is not None:
+        if container.command != _or_own(wanted.command, wanted, image.command):
+            yield "command", "another command is wanted"
+        if container.entrypoint != (image.entrypoint if wanted.entrypoint is None else wanted.entrypoint):
+            yield "entrypoint", "another entrypoint is wanted"
+    if wanted.restart.partition(":")[0] != container.restart:
+        yield "restart", f"restart policy {container.restart}, wanted {wanted.restart}"
+
+
+def _or_own(command: tuple[str, ...] | None, wanted: Wanted, own: tuple[str, ...]) -> tuple[str, ...]:
+    if command is not None:
+        return command
+    # Docker drops the image's command when an entrypoint is given.
+    return own if wanted.entrypoint is None else ()
+
+
+def _environment(wanted: Wanted, container: Container, image: Image | None) -> Iterator[tuple[str, str]]:
+    own: Mapping[str, bytes] = image.environment if image else {}
+    has = container.environment
+    changed = sorted(
+        name for name, value in wanted.environment.items() if value is not None and name in has and has[name] != value
+    )
+    added = sorted(name for name, value in wanted.environment.items() if value is not None and name not in has)
+    removed = sorted(name for name in has if name not in wanted.environment and name not in own and image)
+    back = sorted(name for name in own if name in has and has[name] != own[name] and name not in wanted.environment)
+    parts = (("changed", changed + back), ("added", added), ("removed", removed))
+    said = "; ".join(f"{word} {', '.join(names)}" for word, names in parts if names)
+    if said:
+        yield "environment", f"environment: {said}"
+
+
+def _mounts(wanted: Wanted, container: Container) -> Iterator[tuple[str, str]]:
+    want = {mount.target: mount for mount in wanted.mounts if mount.kind != "tmpfs"}
+    have = {mount.target: mount for mount in container.mounts if mount.kind != "tmpfs"}
+    for target, mount in want.items():
+        now = have.get(target)
+        if now is None:
+            yield "mounts", f"mount {target}: added"
+        elif mount.source and not _same(mount, now):
+            yield "mounts", f"mount {target}: from another place"
+        elif mount.writable != now.writable:
+            yield "mounts", f"mount {target}: {'writable' if mount.writable else 'read-only'} is wanted"
+    for target, mount in have.items():
+        if target not in want and not target.startswith("/run/secrets/") and len(mount.source) != 64:
+            yield "mounts", f"mount {target}: removed"
+
+
+def _same(one: Mount, other: Mount) -> bool:
+    if one.kind != other.kind:
+        return False
+    return one.source == other.source or (one.kind == "bind" and real(one.source) == real(other.source))
+
+
+def _networks(wanted: Wanted, container: Container) -> Iterator[tuple[str, str]]:
+    if wanted.networks is None:
+        return
+    for name in sorted(wanted.networks.keys() - container.networks.keys()):
+        yield "networks", f"it is not in the network {name}"
+    for name in sorted(container.networks.keys() - wanted.networks.keys()):
+        yield "networks", f"it is in the network {name}, and should not be"
+
+
+def places(container: Container, settings: Settings) -> Iterator[str]:
+    """Say what is wrong with where the versions and the uploads are mounted in a container."""
+    # The name counts beside what it leads to: the link current-version leads elsewhere after each switch.
+    named, versions = settings.versions_dir, real(str(settings.versions_dir))
+    whole = None
+    for mount in container.mounts:
+        if mount.kind != "bind":
+            continue
+        source = real(mount.source)
+        if source == versions:
+            whole = mount
+        elif any(_below(path, place) for path in (source, Path(mount.source)) for place in (versions, named)):
+            yield (
+                f"{mount.target} is one version, not versions_dir: it goes on serving it whatever current-version "
+                "points to. Mount versions_dir itself"
+            )
+    if whole is None:
+        return
+    # The link in a version is html/uploads -> ../../../uploads: beside the place where all versions are.
+    beside = Path(whole.target).parent
+    for name, directory in (("uploads", settings.upload_dir), ("images", settings.image_dir)):
+        if directory is None or not directory.is_dir():
+            continue
+        at = str(beside / name)
+        there = next((mount for mount in container.mounts if mount.target == at), None)
+        key = "upload_dir" if name == "uploads" else "image_dir"
+        if there is None:
+            yield f"{key} is not mounted at {at}, where the link {name} of every version leads"
+        elif real(there.source) != real(str(directory)):
+            yield f"{at}, where the link {name} of every version leads, is not {key}"
+
+
+def _below(path: Path, directory: Path) -> bool:
+    return path != directory and path.is_relative_to(directory)
+
+
+def real(path: str) -> Path:
+    """Give where a path leads, as far as it is there."""
+    return Path(os.path.realpath(path))
+
+
+def short(image_id: str) -> str:
+    """Give an image's id as people write it."""
+    return image_id.removeprefix("sha256:")[:12]
+
+
+def _day(at: float) -> str:
+    return f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M}"

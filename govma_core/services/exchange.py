@@ -1,0 +1,187 @@
+"""One container for another: the new one is made beside the former one, which stays until the new one is good.
+
+Between the end of the former and the start of the new container nothing is made, pulled or removed: that is all of the
+downtime there is. And when the new one is not good, the very container that ran before is started again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from docker import DockerClient
+from docker.errors import APIError, NotFound
+
+from govma_core.engine.api import FAILURES, reason, told_as
+from govma_core.errors import EngineError
+from govma_core.reporting import Reporter
+from govma_core.services.compose import execute
+from govma_core.services.journal import Change, Journal
+from govma_core.services.mask import NameMask
+from govma_core.services.project import Project
+from govma_core.services.running import PROJECT, SERVICE, Container, inspected
+from govma_core.services.wanted import Wanted
+
+STEADY = 3.0
+"""Seconds that a container without a health check has to run."""
+
+_TICK = 0.05
+_SHORT_STOP = 2
+_PATIENCE = 600.0
+_NETWORK_KEYS = {"aliases", "ipv4_address", "ipv6_address", "priority"}
+
+
+def can_be_beside(wanted: Wanted, there: tuple[Container, ...]) -> bool:
+    """Tell whether a second container of a service can be made beside the first, to take its place later."""
+    return (
+        len(there) == 1
+        and there[0].running
+        # A volume without a name goes from container to container only when compose itself recreates it.
+        and not there[0].anonymous
+        and not wanted.fixed_name
+        and wanted.replicas == 1
+        and wanted.networks is not None
+        and all(set(config) <= _NETWORK_KEYS for config in wanted.networks.values())
+    )
+
+
+def make_beside(client: DockerClient, project: Project, wanted: Wanted, reporter: Reporter, mask: NameMask) -> str:
+    """Have compose make a second container, not started; give its id. Without a doubt which one it is: EngineError."""
+    before = ids(client, project.name, wanted.name)
+    options = ("--no-start", "--no-recreate", "--no-build", "--no-deps", "--scale", f"{wanted.name}=2")
+    execute(project, ["up", *options, wanted.name], reporter, mask, _PATIENCE)
+    made = ids(client, project.name, wanted.name) - before
+    if len(made) != 1:
+        raise EngineError(f"compose made {len(made)} containers of {wanted.name} where one was asked for.")
+    new = made.pop()
+    with told_as(f"connect the new container of {wanted.name} to its networks"):
+        _connect(client, wanted, new)
+    return new
+
+
+def _connect(client: DockerClient, wanted: Wanted, container: str) -> None:
+    """Connect a container that was not started to all its networks; compose version 1 leaves that to its own start."""
+    raw = client.api.inspect_container(container)
+    for name, config in (wanted.networks or {}).items():
+        if name in raw["NetworkSettings"]["Networks"]:
+            continue
+        aliases = [wanted.name, container[:12], *(config.get("aliases") or ())]
+        addresses = {key: config[key] for key in ("ipv4_address", "ipv6_address") if config.get(key)}
+        client.api.connect_container_to_network(container, name, aliases=aliases, **addresses)
+
+
+def exchange(client: DockerClient, change: Change) -> None:
+    """Stop the former container, start the new one."""
+    with told_as(f"stop the container {change.name}"), suppress(NotFound):
+        client.api.stop(change.former)
+    with told_as(f"start the new container of {change.service}"):
+        client.api.start(change.new)
+
+
+def wait_until_good(client: DockerClient, service: str, find: Callable[[], str], timeout: float) -> None:
+    """Wait until a container is healthy, or runs steadily without a health check; EngineError when it does not.
+
+    `find` gives its id, '' while there is none.
+    """
+    until = time.monotonic() + timeout
+    steady_from, seen = 0.0, ("", "", 0)
+    while True:
+        container = find()
+        raw = inspected(client, container) if container else None
+        now = time.monotonic()
+        state: dict[str, Any] = raw["State"] if raw else {"Status": "missing"}
+        health = (state.get("Health") or {}).get("Status", "none")
+        if health == "healthy":
+            return
+        if health == "unhealthy":
+            raise EngineError(f"{service} is unhealthy.")
+        if state["Status"] in ("exited", "dead", "missing"):
+            raise EngineError(f"{service} does not run: {state['Status']} with exit code {state.get('ExitCode', '?')}.")
+        life = (container, str(state.get("StartedAt")), int(raw["RestartCount"]) if raw else 0)
+        if life != seen or state["Status"] != "running":
+            if seen[0] and life[2] > 1:
+                raise EngineError(f"{service} ends again and again: exit code {state.get('ExitCode', '?')}.")
+            seen, steady_from = life, now
+        if health == "none" and state["Status"] == "running" and now - steady_from >= min(STEADY, timeout):
+            return
+        if now > until:
+            word = "healthy" if health != "none" else "steady"
+            raise EngineError(f"{service} was not {word} within {timeout:g} s (services.up_timeout).")
+        time.sleep(_TICK)
+
+
+@dataclass
+class PutBack:
+    """What came of putting back: services that compose has to bring back, and sentences about what resisted."""
+
+    left: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def put_back(client: DockerClient, journal: Journal, reporter: Reporter) -> PutBack:
+    """Start the former containers again, and remove the new ones; then give the images their names back.
+
+    What compose recreated itself is left to the caller: the former containers are gone. Whatever resists is a problem,
+    and the rest is done.
+    """
+    done = PutBack()
+    for change in reversed(journal.changes):
+        if not change.beside:
+            done.left += [change.service] if change.touched else []
+            continue
+        try:
+            if change.touched:
+                _start_former(client, change, reporter)
+            for made in {change.new} - {""} or _never_started(client, journal.project, change):
+                with suppress(NotFound):
+                    client.api.remove_container(made, force=True)
+        except FAILURES as error:
+            why = reason(error)
+            done.problems.append(f"{change.service}: the former container could not be brought back: {why}.")
+    for tag, image in journal.tags.items():
+        try:
+            repository, _, name = tag.rpartition(":")
+            client.api.tag(image, repository, name)
+        except FAILURES as error:
+            done.problems.append(f"The image {tag} could not be put back: {reason(error)}.")
+    return done
+
+
+def _start_former(client: DockerClient, change: Change, reporter: Reporter) -> None:
+    with suppress(NotFound):
+        # It is not good: there is nothing to be waited for long.
+        client.api.stop(change.new, timeout=_SHORT_STOP)
+    raw = inspected(client, change.former)
+    if raw is not None and not raw["State"]["Running"]:
+        client.api.start(change.former)
+        reporter.warning(f"{change.service}: the former container {change.name} runs again.")
+
+
+def _never_started(client: DockerClient, project: str, change: Change) -> set[str]:
+    """Give what compose had made beside the former container when it was interrupted."""
+    found = ids(client, project, change.service) - {change.former}
+    raws = {each: inspected(client, each) for each in found}
+    return {each for each, raw in raws.items() if raw is not None and raw["State"]["Status"] == "created"}
+
+
+def remove_former(client: DockerClient, journal: Journal, reporter: Reporter) -> None:
+    """Remove the containers that were replaced, and give the new ones their names."""
+    for change in journal.changes:
+        if not change.new or not change.former:
+            continue
+        try:
+            with suppress(NotFound):
+                client.api.remove_container(change.former, force=True)
+            client.api.rename(change.new, change.name)
+        except APIError as error:
+            reporter.warning(f"{change.service}: the former container could not be cleared away: {reason(error)}.")
+
+
+def ids(client: DockerClient, project: str, service: str) -> set[str]:
+    """Give the containers of a service."""
+    with told_as("list its containers"):
+        labels = [f"{PROJECT}={project}", f"{SERVICE}={service}"]
+        return {entry["Id"] for entry in client.api.containers(all=True, filters={"label": labels})}

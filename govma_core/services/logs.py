@@ -1,0 +1,74 @@
+"""The output of a container: its last lines, or line by line as it comes. Masked, and harmless to a terminal."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+
+from docker import DockerClient
+
+from govma_core.engine.api import FAILURES, streaming, told_as
+from govma_core.services.mask import NameMask
+from govma_core.text import LineSplitter
+
+_LONGEST = 256 * 1024
+_TICK = 0.25
+
+
+def last_lines(client: DockerClient, container: str, lines: int, mask: NameMask) -> list[str]:
+    """Give the last lines of a container's output; EngineError when the engine does not give them."""
+    with told_as("read the output of a container"):
+        raw = client.api.logs(container, tail=lines)
+    splitter = LineSplitter()
+    found = [*splitter.feed(raw[-_LONGEST:]), *splitter.close()]
+    return mask.lines(found)[-lines:]
+
+
+class Tail:
+    """The output of a container from its last lines on; `close`, or setting `until`, ends it from any thread."""
+
+    def __init__(
+        self, client: DockerClient, container: str, mask: NameMask, *, lines: int, until: threading.Event | None = None
+    ) -> None:
+        self._client, self._container, self._mask, self._lines = client, container, mask, lines
+        self._closed = until or threading.Event()
+        self._done = False
+
+    def batches(self) -> Iterator[list[str]]:
+        """Give lines as they come, until the container ends or somebody closes this."""
+        with streaming(self._client):
+            with told_as("follow the output of a container"):
+                stream = self._client.api.logs(self._container, stream=True, follow=True, tail=self._lines)
+            closer = threading.Thread(target=self._close_when_asked, args=(stream,), daemon=True)
+            closer.start()
+            splitter = LineSplitter()
+            try:
+                while True:
+                    try:
+                        chunk = next(stream, None)
+                    except (*FAILURES, ValueError):
+                        # The engine went away, or somebody closed it under our hands.
+                        chunk = None
+                    if chunk is None or self._closed.is_set():
+                        break
+                    lines = splitter.feed(chunk)
+                    if lines:
+                        yield self._mask.lines(lines)
+                rest = list(splitter.close())
+                if rest:
+                    yield self._mask.lines(rest)
+            finally:
+                self._done = True
+                closer.join()
+
+    def close(self) -> None:
+        """Have batches() end."""
+        self._closed.set()
+
+    def _close_when_asked(self, stream: object) -> None:
+        while not self._done:
+            if self._closed.wait(_TICK):
+                with suppress(*FAILURES, AttributeError):
+                    stream.close()  # type: ignore[attr-defined]
+                return

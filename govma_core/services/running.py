@@ -1,0 +1,191 @@
+"""What runs: the containers of a compose project, found by compose's labels, and the images they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from docker import DockerClient
+from docker.errors import NotFound
+
+from govma_core.engine.api import told_as
+from govma_core.services.mask import fingerprint
+from govma_core.services.wanted import Mount
+
+PROJECT = "com.docker.compose.project"
+SERVICE = "com.docker.compose.service"
+_ONEOFF = "com.docker.compose.oneoff"
+_HASH = "com.docker.compose.config-hash"
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container of the project. Times are epoch seconds, 0 when not known; `environment` holds fingerprints."""
+
+    id: str
+    name: str
+    service: str
+    state: str
+    health: str
+    """`healthy`, `unhealthy`, `starting`; '' without a health check."""
+    started: float
+    restarts: int
+    exit_code: int
+    image: str
+    image_id: str
+    config_hash: str
+    environment: Mapping[str, bytes]
+    mounts: tuple[Mount, ...]
+    networks: Mapping[str, str]
+    """The networks it is in, and its address in each ('' while it does not run)."""
+    ports: frozenset[tuple[str, str, str]]
+    command: tuple[str, ...]
+    entrypoint: tuple[str, ...]
+    restart: str
+    anonymous: bool
+    """True when it has volumes without a name, which a new container would not have."""
+
+    @property
+    def running(self) -> bool:
+        """Tell whether its program runs."""
+        return self.state == "running"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What an image brings itself, and when it was made (epoch seconds)."""
+
+    id: str
+    created: float
+    environment: Mapping[str, bytes]
+    command: tuple[str, ...]
+    entrypoint: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All containers of a project by service, their images by id, and the ids of all tags there are."""
+
+    containers: tuple[Container, ...]
+    images: Mapping[str, Image]
+    tags: Mapping[str, str]
+    environments: tuple[Mapping[str, str], ...]
+    """Values of the containers, for the mask and for nothing else."""
+
+    def of(self, service: str) -> tuple[Container, ...]:
+        """Give the containers of a service, those that run first."""
+        found = [container for container in self.containers if container.service == service]
+        return tuple(sorted(found, key=lambda container: (not container.running, container.name)))
+
+    def tagged(self, image: str) -> str:
+        """Give the id of the image that a name stands for now, '' when there is none."""
+        last = image.rpartition("/")[2]
+        return self.tags.get(image if ":" in last or "@" in last else f"{image}:latest", "")
+
+
+def look(client: DockerClient, project: str) -> Seen:
+    """Look at a project's containers; EngineError when the engine does not tell."""
+    with told_as("list its containers"):
+        listed = client.api.containers(all=True, filters={"label": f"{PROJECT}={project}"})
+        tags = {tag: image["Id"] for image in client.api.images() for tag in image.get("RepoTags") or ()}
+    found, values = [], []
+    for entry in listed:
+        if (entry.get("Labels") or {}).get(_ONEOFF, "False").lower() == "true":
+            continue
+        raw = inspected(client, entry["Id"])
+        if raw is not None:
+            found.append(read_container(raw))
+            values.append(dict(pair.partition("=")[::2] for pair in raw["Config"].get("Env") or ()))
+    images = {image_id: _image(client, image_id) for image_id in {container.image_id for container in found}}
+    there = {image_id: image for image_id, image in images.items() if image is not None}
+    return Seen(tuple(found), there, tags, tuple(values))
+
+
+def inspected(client: DockerClient, container: str) -> dict[str, Any] | None:
+    """Give all that the engine knows of a container; None when it is gone."""
+    with told_as("look at a container"):
+        try:
+            raw: dict[str, Any] = client.api.inspect_container(container)
+        except NotFound:
+            return None
+        return raw
+
+
+def read_container(raw: Mapping[str, Any]) -> Container:
+    """Read what the engine tells of a container."""
+    config, host, state = raw["Config"], raw["HostConfig"], raw["State"]
+    labels = config.get("Labels") or {}
+    networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
+    mounts = tuple(_mounts(raw))
+    wanted_volumes = set(config.get("Volumes") or ())
+    named = {str(bind).split(":")[1].rstrip("/") for bind in host.get("Binds") or () if ":" in str(bind)}
+    return Container(
+        raw["Id"],
+        raw["Name"].removeprefix("/"),
+        labels.get(SERVICE, ""),
+        state["Status"],
+        (state.get("Health") or {}).get("Status", "").replace("none", ""),
+        epoch(state.get("StartedAt")),
+        int(raw.get("RestartCount") or 0),
+        int(state.get("ExitCode") or 0),
+        config.get("Image") or "",
+        raw["Image"],
+        labels.get(_HASH, ""),
+        _digests(config.get("Env")),
+        mounts,
+        {name: endpoint.get("IPAddress") or "" for name, endpoint in networks.items()},
+        frozenset(_ports(host.get("PortBindings") or {})),
+        tuple(config.get("Cmd") or ()),
+        tuple(config.get("Entrypoint") or ()),
+        (host.get("RestartPolicy") or {}).get("Name") or "no",
+        any(_unnamed(mount, named, wanted_volumes) for mount in mounts),
+    )
+
+
+def epoch(text: str | None) -> float:
+    """Give a time of the engine as seconds since the epoch; 0 for none."""
+    if not text or text.startswith("0001"):
+        return 0.0
+    try:
+        return datetime.fromisoformat(text[:19]).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return 0.0
+
+
+def _image(client: DockerClient, image_id: str) -> Image | None:
+    with told_as("look at an image"):
+        try:
+            raw: dict[str, Any] = client.api.inspect_image(image_id)  # type: ignore[no-untyped-call]
+        except NotFound:
+            return None
+    config = raw.get("Config") or {}
+    command, entrypoint = tuple(config.get("Cmd") or ()), tuple(config.get("Entrypoint") or ())
+    return Image(image_id, epoch(raw.get("Created")), _digests(config.get("Env")), command, entrypoint)
+
+
+def _digests(pairs: Iterable[str] | None) -> dict[str, bytes]:
+    split = (pair.partition("=") for pair in pairs or ())
+    return {name: fingerprint(value) for name, _, value in split}
+
+
+def _mounts(raw: Mapping[str, Any]) -> Iterable[Mount]:
+    for entry in raw.get("Mounts") or ():
+        kind = entry.get("Type") or "bind"
+        source = entry.get("Name") if kind == "volume" else entry.get("Source")
+        yield Mount(str(entry["Destination"]).rstrip("/") or "/", source or "", kind, bool(entry.get("RW", True)))
+
+
+def _unnamed(mount: Mount, named: set[str], by_image: set[str]) -> bool:
+    """Tell whether this is a volume that nobody gave a name: only this container knows it."""
+    anonymous_name = len(mount.source) == 64 and set(mount.source) <= set("0123456789abcdef")
+    return mount.kind == "volume" and (anonymous_name or (mount.target in by_image and mount.target not in named))
+
+
+def _ports(bindings: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
+    one: Mapping[str, str]
+    for inside, published in bindings.items():
+        for one in published or [{}]:
+            address = one.get("HostIp") or ""
+            yield "" if address in ("0.0.0.0", "::") else address, one.get("HostPort") or "", inside  # noqa: S104

@@ -1,0 +1,301 @@
+"""The containers beside the code, a real compose project on the real engine: seen, compared, exchanged, put back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from govma_core.errors import CommandError, GovmaError, RefusedError, RevertedError, UsageError
+from tests.support.engine import Engine
+from tests.support.stack import Stack, dockerfile, stack
+from tests.support.waiting import wait_for
+
+FAILING = "RUN echo 'sleep 0.2; exit 3' > /start"
+BROKEN = "RUN echo no such thing; exit 7"
+
+
+@pytest.fixture(scope="module", name="site")
+def _site(tmp_path_factory: pytest.TempPathFactory, docker_engine: Engine, busybox_image: str) -> Iterator[Stack]:
+    """Give one site for the module; each test leaves its containers as the compose file wants them."""
+    assert busybox_image
+    root = tmp_path_factory.mktemp("stack")
+    for directory in (root, *root.parents):
+        if directory.stat().st_uid == os.geteuid() and directory != Path("/"):
+            directory.chmod(directory.stat().st_mode | 0o055)
+    with stack(root, docker_engine) as made:
+        yield made
+
+
+def test_what_runs_is_shown_and_differs_in_nothing(site: Stack) -> None:
+    """Guards against drift that is none: a project just brought up by compose itself."""
+    wait_for(lambda: site.view().services[0].health == "healthy", "health")
+    found = site.view(lines=3, disk=True)
+    assert [(each.name, each.state) for each in found.services] == [("apache", "running"), ("redis", "running")]
+    assert (found.differences, found.problems) == ((), ())
+    apache = found.services[0]
+    assert apache.ports == ("127.0.0.1:${HTTP_PORT}->80/tcp",)
+    assert "/var/www/versions: versions_dir" in apache.mounts
+    assert "/var/www/uploads: upload_dir" in apache.mounts
+    assert apache.lines == ("started with ${DB_PASSWORD} ${REDIS_TOKEN}",)
+    assert next(store.size for store in found.storage if store.name == "upload-dir")
+    done = site.run("services")
+    assert done.code == 0
+    assert "as it should be" in done.out
+    assert site.run("services", "log", "apache").out == "started with ${DB_PASSWORD} ${REDIS_TOKEN}\n"
+
+
+def test_every_kind_of_drift_is_named_by_service_and_never_by_value(site: Stack) -> None:
+    """Guards the comparison: a change of the compose file, of `.env`, of an image, of a container."""
+    compose, before = site.directory / "docker-compose.yml", dict(site.values)
+    original = compose.read_text()
+    other = site.site.sample.root / "elsewhere"
+    other.mkdir()
+    try:
+        text = original.replace("MODE: production", "NEW_NAME: of no interest")
+        text = text.replace("restart: always", "restart: unless-stopped\n    command: [/start, more]")
+        text = text.replace("networks: [cache]", "networks: [cms]")
+        compose.write_text(text)
+        site.write_env(DB_PASSWORD="quite another secret", HTTP_PORT="54321", GOV_MA_UPLOAD_DIR=str(other))
+        found = site.view()
+        told = {(each.service, each.kind): each.what for each in found.differences}
+        assert told["apache", "environment"] == (
+            # HTTP_PORT and the directories are no part of the environment; all of `.env` would be.
+            "environment: changed DB_PASSWORD; added NEW_NAME; removed MODE"
+        )
+        assert told["apache", "ports"] == "published differently: 80/tcp"
+        assert told["apache", "mounts"] == "mount /var/www/uploads: from another place"
+        assert told["apache", "command"] == "another command is wanted"
+        assert told["apache", "restart"] == "restart policy always, wanted unless-stopped"
+        networks = [each.what for each in found.differences if (each.service, each.kind) == ("redis", "networks")]
+        assert [what.partition("network ")[0] for what in networks] == ["it is not in the ", "it is in the "]
+        downtime = {each.service: each.downtime for each in found.differences if each.kind in ("ports", "networks")}
+        assert downtime["apache"] == "the site does not answer meanwhile"
+        assert downtime["redis"] == "pages that need it fail meanwhile"
+        compose.write_text(original.partition("  redis:")[0] + "networks:\n  cms:\n  cache:\n")
+        assert site.differences()["redis"] == ["orphan"]
+        assert site.leaked(*site.told) == []
+        former = {name: site.values[name] for name in ("DB_PASSWORD",)} | {"was": before["DB_PASSWORD"]}
+        assert [name for name, value in former.items() if any(value in text for text in site.told)] == []
+    finally:
+        compose.write_text(original)
+        site.write_env(**before)
+        other.rmdir()
+    with site.engine.client() as client:
+        client.containers.get(site.container("redis")).stop(timeout=0)
+        client.images.get(f"{site.project}_apache").tag(f"{site.project}_apache", "kept")
+        client.images.get("govma-test/busybox:latest").tag(f"{site.project}_apache", "latest")
+        try:
+            found = site.view()
+        finally:
+            client.images.get(f"{site.project}_apache:kept").tag(f"{site.project}_apache", "latest")
+            client.images.remove(f"{site.project}_apache:kept")
+            client.containers.get(site.container("redis")).start()
+    assert {(each.service, each.kind) for each in found.differences} >= {("redis", "stopped"), ("apache", "image")}
+    assert site.differences() == {}
+
+
+def test_a_version_mounted_instead_of_all_and_an_upload_dir_elsewhere_are_named(site: Stack) -> None:
+    """Guards the mounts that the site's layout depends on."""
+    compose = site.directory / "docker-compose.yml"
+    original = compose.read_text()
+    try:
+        one = "BASE_DIR}:/var/www/versions\n      - ${GOV_MA_SERVER_BASE_DIR}/current-version:/var/www/one"
+        wrong = original.replace("BASE_DIR}:/var/www/versions", one)
+        compose.write_text(wrong.replace(":/var/www/uploads", ":/srv/uploads"))
+        site.compose("up", "-d", "-t", "0", "apache")
+        places = [each.what.partition(",")[0] for each in site.view().differences if each.kind == "place"]
+        assert places == ["/var/www/one is one version", "upload_dir is not mounted at /var/www/uploads"]
+    finally:
+        compose.write_text(original)
+        site.compose("up", "-d", "-t", "0", "apache")
+
+
+def test_a_restart_builds_while_the_site_runs_and_exchanges_only_what_changed(site: Stack) -> None:
+    """Guards the main job: prod-env moved forward, image built, one container exchanged, downtime measured."""
+    redis, apache = site.container("redis"), site.container()
+    commit = site.change("two")
+    assert [(each.kind, each.takes) for each in site.view().differences] == [
+        ("sources", "govma-console services up --sync")
+    ]
+    refused = site.run("services", "up", "--sync")
+    assert (refused.code, site.container()) == (5, apache)
+    done = site.run("services", "up", "--sync", "--yes", "--json")
+    assert done.code == 0, done.err
+    assert site.page() == "two"
+    assert site.git("rev-parse", "HEAD") == commit
+    assert site.container("redis") == redis
+    details = done.json["details"]
+    assert details["services"] == ["apache"]
+    assert 0.02 < details["seconds_without_answer"] < 20
+    assert f"{details['seconds_without_answer']:.2f} s" in done.json["message"]
+    assert site.answers()
+    # Compose itself finds nothing left to do.
+    site.compose("up", "-d", "--build")
+    assert (site.page(), site.container("redis"), site.differences()) == ("two", redis, {})
+    with site.engine.client() as client:
+        assert client.containers.get(site.container()).name == f"{site.project}_apache_1"
+        networks = client.containers.get(site.container()).attrs["NetworkSettings"]["Networks"]
+    assert {name: "apache" in found["Aliases"] for name, found in networks.items()} == {
+        f"{site.project}_cms": True,
+        f"{site.project}_cache": True,
+    }
+    assert site.up().message.startswith("Nothing to do")
+    assert site.leaked(*site.told, site.written()) == []
+
+
+def test_when_the_new_container_does_not_get_healthy_the_former_one_is_back(site: Stack) -> None:
+    """Guards the undoing: the very container of before, its image's name, the commit of prod-env."""
+    apache, head, page = site.container(), site.git("rev-parse", "HEAD"), site.page()
+    with site.engine.client() as client:
+        tagged = client.images.get(f"{site.project}_apache").id
+    site.change("three", FAILING)
+    with pytest.raises(RevertedError, match="The former containers are back; the site did not answer for"):
+        site.up(sync=True)
+    assert (site.container(), site.page(), site.git("rev-parse", "HEAD")) == (apache, page, head)
+    assert site.answers()
+    with site.engine.client() as client:
+        assert client.images.get(f"{site.project}_apache").id == tagged
+    assert not (site.site.settings.state_dir / "services-restart.json").exists()
+    assert site.leaked(*site.told, site.written()) == []
+
+
+def test_when_a_build_fails_nothing_is_touched(site: Stack) -> None:
+    """Guards what runs from what cannot be built."""
+    apache, head = site.container(), site.git("rev-parse", "HEAD")
+    site.change("four", BROKEN)
+    with pytest.raises(CommandError, match="compose build failed with exit code 1"):
+        site.up(sync=True)
+    assert (site.container(), site.git("rev-parse", "HEAD")) == (apache, head)
+    assert site.containers("apache") == [apache]
+    assert site.answers()
+    site.change("two")
+
+
+def test_local_changes_in_the_way_of_a_sync_are_refused_and_others_kept(site: Stack) -> None:
+    """Guards what a person changed in prod-env."""
+    site.change("two", "ENV SYNCED=yes")
+    path, notes = site.directory / "docker/apache/Dockerfile", site.directory / "notes.txt"
+    original = path.read_text()
+    notes.write_text("mine")
+    path.write_text(original + "# mine\n")
+    apache = site.container()
+    with pytest.raises(RefusedError, match="docker/apache/Dockerfile"):
+        site.up(sync=True)
+    assert (path.read_text(), site.container()) == (original + "# mine\n", apache)
+    assert "edited" in site.differences()["(all)"]
+    path.write_text(original)
+    site.up(sync=True)
+    assert "SYNCED" in path.read_text()
+    assert notes.read_text() == "mine"
+    notes.unlink()
+
+
+def test_what_a_killed_restart_left_is_put_back_by_the_next_one(site: Stack) -> None:
+    """Guards against a crash between the end of the former container and the health of the new one."""
+    apache = site.container()
+    path = site.directory / "docker/apache/Dockerfile"
+    original = path.read_text()
+    path.write_text(dockerfile("five", "RUN echo 'trap exit TERM; sleep 600 & wait' > /start"))
+    process = site.command.start("services", "up", "--yes")
+    try:
+        record = site.command.wait_for_stage("restart apache")
+        wait_for(lambda: not site.answers(), "the end of the former container")
+        os.kill(record.pid, signal.SIGKILL)
+    finally:
+        process.communicate()
+    path.write_text(original)
+    assert any("was interrupted" in problem for problem in site.view().problems)
+    site.up()
+    assert "the former container" in site.told[-1]
+    assert (site.container(), site.answers()) == (apache, True)
+    assert site.view().problems == ()
+
+
+def test_a_service_with_a_name_of_its_own_is_recreated_by_compose_and_brought_back(site: Stack) -> None:
+    """Guards the other way: no second container can be made beside one whose name is fixed, or that is not there."""
+    compose = site.directory / "docker-compose.yml"
+    original = compose.read_text()
+    path = site.directory / "docker/apache/Dockerfile"
+    dockerfile_before = path.read_text()
+    named = original.replace("    restart: always", f"    restart: always\n    container_name: {site.project}-web")
+    try:
+        compose.write_text(named)
+        site.up("apache")
+        page, former = site.page(), site.container()
+        path.write_text(dockerfile("seven", FAILING))
+        with pytest.raises(RevertedError, match="The former containers are back"):
+            site.up("apache")
+        # Not the same container: compose made it again, of the former image.
+        assert (site.page(), site.container() == former, site.answers()) == (page, False, True)
+    finally:
+        compose.write_text(original)
+        path.write_text(dockerfile_before)
+        site.compose("up", "-d", "--build", "-t", "0", "apache")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "There is no compose file"),
+        ("services: [", "compose config in"),
+        ("version: '3.7'\nservices:\n  one:\n    image: ${NOT_SET:?must be set}\n", "must be set"),
+        ("version: '3.7'\nservices:\n  one:\n    image: x\n    secret: ${DB_PASSWORD}\n", "compose config in"),
+    ],
+)
+def test_a_compose_file_that_is_missing_or_wrong_is_a_sentence(site: Stack, text: str | None, told: str) -> None:
+    """Guards the words for bad input: the view still shows what runs, a restart touches nothing."""
+    path = site.directory / "docker-compose.yml"
+    original = path.read_text()
+    apache = site.container()
+    try:
+        path.unlink() if text is None else path.write_text(text)
+        found = site.view()
+        assert any(told in problem for problem in found.problems)
+        if text is not None:
+            assert [each.name for each in found.services] == ["apache", "redis"]
+        with pytest.raises(GovmaError, match=told):
+            site.up()
+    finally:
+        path.write_text(original)
+    assert site.container() == apache
+    assert site.leaked(*site.told, site.written()) == []
+
+
+def test_without_engine_project_or_compose_the_view_says_so_and_exits_well(site: Stack, tmp_path: Path) -> None:
+    """Guards the view where there is little to see."""
+    nowhere = site.command.run("services", "--json", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
+    assert nowhere.code == 0, nowhere.err
+    assert any("Docker does not answer" in problem for problem in nowhere.json["problems"])
+    with pytest.raises(UsageError, match="It has apache, redis"):
+        site.up("other")
+    (tmp_path / "git").symlink_to(str(shutil.which("git")))
+    without = site.command.run("services", "--json", PATH=str(tmp_path))
+    assert any("neither docker-compose nor docker compose" in problem for problem in without.json["problems"])
+    assert [each["state"] for each in without.json["services"]] == ["running", "running"]
+    config = tmp_path / "elsewhere.toml"
+    config.write_text(f'state_dir = "{tmp_path}/state"\n[services]\ncompose_dir = "{tmp_path}/none"\n')
+    absent = type(site.command)(config, tmp_path / "state").run("services", "--json")
+    assert absent.code == 0
+    assert "is not there" in json.dumps(absent.json["problems"])
+
+
+def test_a_deploy_says_that_the_containers_have_to_be_rebuilt(site: Stack) -> None:
+    """Guards the warning in the plan and in the log, and that nothing of it is done."""
+    apache = site.container()
+    site.site.sample.commit({"docker/apache/Dockerfile": dockerfile("six"), ".env.sample": "HTTP_PORT=80\nNEW=\n"}, "x")
+    pending = site.run("pending")
+    sentence = (
+        "This change also needs the containers rebuilt: .env.sample (new: NEW), apache (docker/apache/Dockerfile)"
+    )
+    assert sentence in pending.out
+    assert site.run("pending", "--json").json["containers"].startswith(sentence)
+    done = site.run("deploy")
+    assert done.code == 0, done.err
+    assert sentence in done.err
+    assert site.container() == apache

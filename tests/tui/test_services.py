@@ -1,0 +1,85 @@
+"""The panel of the containers: what it shows, its log, and what has to be typed before anything is restarted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from govma_core.runs.record import RunStore
+from tests.support.console import Driven, drive
+from tests.support.engine import Engine
+from tests.support.stack import Stack, dockerfile, stack
+
+
+@pytest.fixture(scope="module", name="stacked")
+def _stacked(tmp_path_factory: pytest.TempPathFactory, docker_engine: Engine, busybox_image: str) -> Iterator[Stack]:
+    assert busybox_image
+    root = tmp_path_factory.mktemp("stack")
+    for directory in (root, *root.parents):
+        if directory.stat().st_uid == os.geteuid() and directory != Path("/"):
+            directory.chmod(directory.stat().st_mode | 0o055)
+    with stack(root, docker_engine) as made:
+        yield made
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 45)])
+def test_the_panel_shows_containers_differences_and_a_log_that_is_followed(
+    stacked: Stack, size: tuple[int, int]
+) -> None:
+    """Guards the picture of the panel, and that no value of `.env` is in it."""
+    compose = stacked.directory / "docker-compose.yml"
+    original = compose.read_text()
+    seen: list[str] = []
+
+    async def scenario(app: Driven) -> None:
+        await app.press("5")
+        await app.sees(f"Services of {stacked.project}")
+        await app.sees("apache         running")
+        await app.sees("≠ 1 difference")
+        seen.append(app.text())
+        await app.press("enter")
+        await app.sees("stop following")
+        await app.sees("started with ${DB_PASSWORD}")
+        seen.append(app.text())
+        await app.press("down")
+        await app.sees("another command is wanted")
+        seen.append(app.text())
+        await app.press("escape")
+        await app.until(lambda: app.at_main, "the end of the panel")
+
+    try:
+        compose.write_text(original.replace("sleep 0.1", "sleep 0.2"))
+        drive(stacked.site.settings, scenario, size=size)
+    finally:
+        compose.write_text(original)
+    assert stacked.leaked(*seen) == []
+
+
+def test_a_restart_asks_for_the_projects_name_and_is_followed_as_a_run(stacked: Stack) -> None:
+    """Guards the dialog: it names the downtime, takes nothing but the name, and starts the operation."""
+    (stacked.directory / "docker/apache/Dockerfile").write_text(dockerfile("console"))
+
+    async def scenario(app: Driven) -> None:
+        await app.press("e")
+        await app.sees("apache         running")
+        await app.press("U")
+        await app.sees("The site does not answer while")
+        await app.press("tab", "tab", "tab")
+        field = app.app.screen.query_one("#confirm")
+        app.app.screen.set_focus(field)
+        await app.type("something")
+        await app.press("enter")
+        await app.until(lambda: any("type exactly" in note for note in app.notes), "the refusal")
+        await app.press(*["backspace"] * len("something"))
+        await app.type(stacked.project)
+        await app.press("enter")
+        await app.until(lambda: app.at_main, "the main screen")
+        await app.sees("services ok", 90)
+
+    drive(stacked.site.settings, scenario)
+    record = RunStore(stacked.site.settings.state_dir).find(None)
+    assert (record.state, record.arguments) == ("ok", {"services": None, "sync": False})
+    assert stacked.page() == "console"
