@@ -278,7 +278,7 @@ class RunStore:
             jsonfile.sweep(self.path(record.id))
         for directory in (
             self.state_dir,
-            *(self.state_dir / name for name in ("versions", "contents", "usage", "pins")),
+            *(self.state_dir / name for name in ("versions", "contents", "usage", "pins", "marks", "holds")),
         ):
             jsonfile.sweep(directory)
         self._bring_back()
