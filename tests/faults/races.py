@@ -56,14 +56,14 @@ _OLD, _LIVE, _NEW = (f"data-build--2022-01-0{day}-00h00m00s" for day in (1, 2, 3
 _SINGLE = ("system/user/config/**", "system/user/templates/**")
 
 
-def sweep(folder: Path, rounds: int = 10_000) -> Result:
-    """Run each step again and again until its racer has had `rounds` rounds."""
+def sweep(folder: Path, rounds: int = 10_000, least: int = 20) -> Result:
+    """Run each step again and again, `least` times or more, until its racer has had `rounds` rounds."""
     folder.chmod(0o755)
     began = time.monotonic()
     world = World(folder)
     races = executed = 0
     for name in STEPS:
-        done, times = world.race(name, rounds)
+        done, times = world.race(name, rounds, least)
         races, executed = races + done, executed + times
     for problem in world.problems[:20]:
         print(f"  {problem}", file=sys.stderr)
@@ -107,7 +107,7 @@ class World:
         (self.versions / "current-version").symlink_to(_LIVE)
         self.state.mkdir()
 
-    def race(self, name: str, rounds: int) -> tuple[int, int]:
+    def race(self, name: str, rounds: int, least: int) -> tuple[int, int]:
         """Race one step; give the rounds of the racer and how often the step was executed."""
         step, place = STEPS[name]
         times = 0
@@ -119,7 +119,7 @@ class World:
             names += ["uploads/portal", "uploads/portal/logo.svg"]
         pairs = [(self.root / inner, self._target(inner)) for inner in names]
         with Racer(pairs, None) as racer:
-            while racer.rounds < rounds or times < 20:
+            while racer.rounds < rounds or times < least:
                 # Laid anew while nobody swaps: what does that here follows links.
                 racer.pause()
                 self.make()
