@@ -33,8 +33,8 @@ def run_crew(
 
     `work` takes pieces from the iterator as long as there are any. What it tells now and then (it may as often as it
     likes) goes to `told` here, with the worker's number; that may raise, which ends the processes. `step` is called
-    while nothing is told, and may raise, too. An OSError or UnsafeTreeError in a worker is raised here; GovmaError when one was
-    killed.
+    while nothing is told, and may raise, too. An OSError or UnsafeTreeError in a worker is raised here; GovmaError when
+    one was killed.
     """
     if len(pieces) > MOST_PIECES:
         raise ValueError(f"{len(pieces)} pieces are more than a pipe holds")
