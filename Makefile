@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench faults screenshots clean
+.PHONY: help demo test check bench faults audit screenshots clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -29,6 +29,11 @@ faults: ## the long sweeps of faults (ARGS=... for the sweeps)
 	@scripts/test-packages
 	@scripts/bootstrap dev
 	.venv/bin/python -m tests.faults $(ARGS)
+
+audit: ## look the pinned dependencies up among known vulnerabilities, where that service can be reached
+	@scripts/bootstrap dev
+	.venv/bin/python -m pip install -q --upgrade --target .cache/audit pip-audit
+	PYTHONPATH=.cache/audit .venv/bin/python -m pip_audit --strict --no-deps --disable-pip -r constraints.txt
 
 screenshots: ## draw the pictures of the README from the running app
 	@scripts/bootstrap dev

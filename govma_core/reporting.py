@@ -81,7 +81,7 @@ class Reporter:
 
     `flush` is called when a program's output pauses: whoever keeps the events may have held some back until then.
     `emit_output` takes the moment and many lines of output at once, where `emit` would be given each as an event.
-    What `mask` hides is in no line of output, warning or error.
+    What `mask` hides is in no line.
     """
 
     def __init__(
@@ -113,11 +113,11 @@ class Reporter:
 
     def warning(self, text: str) -> None:
         """Say something the operator should look at."""
-        self._lines("warning", self.mask(text))
+        self._lines("warning", text)
 
     def error(self, text: str) -> None:
         """Say why the run fails."""
-        self._lines("error", self.mask(text))
+        self._lines("error", text)
 
     def output(self, *lines: str) -> None:
         """Pass on lines of a program's output that were cleaned already (see govma_core.text)."""
@@ -156,5 +156,5 @@ class Reporter:
             self._emit(LogLine(at, "output", line))
 
     def _lines(self, level: Level, text: str) -> None:
-        for line in text.split("\n"):
+        for line in self.mask(text).split("\n"):
             self._emit(LogLine(time.time(), level, clean_line(line)))

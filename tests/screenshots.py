@@ -41,7 +41,7 @@ async def picture(settings: Settings, name: str, size: tuple[int, int], steps: l
         await pilot.pause()
         svg = app.export_screenshot(title="govma-console")
         if name == "deploying":
-            await asyncio.to_thread((settings.state_dir / "go").touch)
+            await asyncio.to_thread((settings.state_dir.parent / "go").touch)
             await driven.sees("deploy ok")
     write(name, svg)
 
@@ -85,7 +85,8 @@ async def take_all(folder: Path) -> None:
 def hold(settings: Settings) -> str:
     """Give a command that prints as a build does, and waits until it is let go."""
     printing = 'for n in $(seq 1 24); do echo "compiling $n of 60: resources/css/page-$n.css"; sleep 0.08; done'
-    return f"{printing}; until [ -e {settings.state_dir / 'go'} ] || [ ! -d {settings.state_dir} ]; do sleep 0.05; done"
+    go, state = settings.state_dir.parent / "go", settings.state_dir
+    return f"{printing}; until [ -e {go} ] || [ ! -d {state} ]; do sleep 0.05; done"
 
 
 if __name__ == "__main__":

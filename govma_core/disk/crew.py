@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from govma_core.errors import GovmaError
+from govma_core.errors import GovmaError, UnsafeTreeError
 from govma_core.forked import Forked, write_all
 
 _NUMBER = struct.Struct("=I")
@@ -33,7 +33,8 @@ def run_crew(
 
     `work` takes pieces from the iterator as long as there are any. What it tells now and then (it may as often as it
     likes) goes to `told` here, with the worker's number; that may raise, which ends the processes. `step` is called
-    while nothing is told, and may raise, too. An OSError in a worker is raised here; GovmaError when one was killed.
+    while nothing is told, and may raise, too. An OSError or UnsafeTreeError in a worker is raised here; GovmaError when
+    one was killed.
     """
     if len(pieces) > MOST_PIECES:
         raise ValueError(f"{len(pieces)} pieces are more than a pipe holds")
@@ -74,6 +75,8 @@ def _work(answer: int, taking: int, pieces: Sequence[str], work: Work) -> None:
     except OSError as error:
         name = os.fsdecode(error.filename) if error.filename is not None else None
         send({"system": [error.errno, error.strerror, name]})
+    except UnsafeTreeError as error:
+        send({"unsafe": str(error)})
     except Exception as error:  # a fault of this program: told as what it is, with the traceback where it belongs
         send({"fault": f"{type(error).__name__}: {error}"})
         raise
@@ -100,6 +103,8 @@ def _collect(
                     message = json.loads(line)
                     if "system" in message:
                         raise OSError(*message["system"])
+                    if "unsafe" in message:
+                        raise UnsafeTreeError(message["unsafe"])
                     if "fault" in message:
                         raise RuntimeError(message["fault"])
                     if "done" in message:

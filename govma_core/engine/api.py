@@ -110,6 +110,8 @@ def reason(error: BaseException) -> str:
         text = (cause.strerror or str(cause)) if cause is not None else str(error)
         if isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.TimeoutError):
             text = "it did not answer in time"
+        elif cause is None and isinstance(error, requests.exceptions.ConnectionError):
+            text = "it closed the connection"
     text = clean_line(" ".join(text.split())).rstrip(".")
     return (text if len(text) <= _LONGEST else text[:_LONGEST] + "…") or type(error).__name__
 

@@ -145,11 +145,8 @@ def close_to_others(settings: Settings) -> None:
     except KeyError:
         raise ConfigurationError(f"log_group: there is no group {settings.log_group!r}.") from None
     # The group of what is made in runs/ is that of the directory.
-    wanted = (
-        (state, 0o750 if settings.log_group else 0o700),
-        (state / "runs", 0o2750 if settings.log_group else 0o755),
-    )
-    for path, mode in wanted:
+    modes = (0o750, 0o2750) if settings.log_group else (0o700, 0o755)
+    for path, mode in zip((state, state / "runs"), modes, strict=True):
         now = path.stat()
         if now.st_gid != group:
             os.chown(path, -1, group)

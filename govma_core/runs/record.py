@@ -155,20 +155,26 @@ class RunStore:
                 os.close(fd)
 
     def write_last(self, record: RunRecord) -> None:
-        """Replace the record by the final one, if need be in the room that was reserved for it."""
+        """Replace the record by the final one, in the room that was reserved for it; OSError when there is none."""
         last = self.path(record.id) / _LAST
+        data = jsonfile.encoded(dataclasses.asdict(record))
+        if len(data) > _LAST_SIZE:
+            data = jsonfile.encoded(dataclasses.asdict(dataclasses.replace(record, details={})))
+            with suppress(OSError):
+                self.write(record)
+                last.unlink(missing_ok=True)
+                return
         try:
-            self.write(record)
-        except OSError:
-            data = jsonfile.encoded(dataclasses.asdict(record))
-            if len(data) > _LAST_SIZE:
-                data = jsonfile.encoded(dataclasses.asdict(dataclasses.replace(record, details={})))
             with last.open("r+b") as file:
                 file.write(data)
                 file.truncate()
-            last.replace(last.with_name("run.json"))
-        with suppress(OSError):
-            last.unlink(missing_ok=True)
+                file.flush()
+                os.fsync(file.fileno())
+        except FileNotFoundError:
+            self.write(record)
+            return
+        last.replace(last.with_name("run.json"))
+        jsonfile.sync_directory(last.parent)
 
     def note_process(self, run_id: str, pid: int) -> None:
         """Note which process was started for a run, for as long as that has not said so itself."""
@@ -274,8 +280,7 @@ class RunStore:
         gone = [record for record in self.records() if record.state == "interrupted" and not record.finished]
         for record in gone:
             self.write(dataclasses.replace(record, finished=time.time()))
-            (self.path(record.id) / _LAST).unlink(missing_ok=True)
-            jsonfile.sweep(self.path(record.id))
+            self._sweep(record.id)
         for directory in (
             self.state_dir,
             *(self.state_dir / name for name in ("versions", "contents", "usage", "pins", "marks", "holds")),
@@ -283,6 +288,10 @@ class RunStore:
             jsonfile.sweep(directory)
         self._bring_back()
         return gone
+
+    def _sweep(self, run_id: str) -> None:
+        (self.path(run_id) / _LAST).unlink(missing_ok=True)
+        jsonfile.sweep(self.path(run_id))
 
     def _bring_back(self) -> None:
         """Move ended runs from the spare place to state_dir, now that there is room."""

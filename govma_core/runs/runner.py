@@ -49,7 +49,8 @@ class Runner:
         self._log = EventLog(store.path(run_id) / "events.jsonl", self._settings.log_limit << 20)
         self._cancellation = Cancellation()
         self._totals = Totals(store.state_dir)
-        mask = mask_of(self._settings.env_file, [str(value) for value in self._record.settings.values()])
+        paths = [str(value) for value in self._record.settings.values() if str(value).startswith("/")]
+        mask = mask_of(self._settings.env_file, paths)
         self._reporter = Reporter(self._emit, self._cancellation, self._log.flush, self._log.write_output, mask)
 
     def execute(self) -> int:

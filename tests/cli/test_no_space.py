@@ -72,7 +72,8 @@ def test_no_room(tmp_path: Path, place: str) -> None:
         versions = target if place == "versions_dir" else sample.versions_dir
         if place == "state_dir":
             assert done.code == 1, done.err
-            assert f"room in state_dir ({target}" in done.err
+            assert f"cannot be written down in state_dir ({target}" in done.err
+            assert "Free some space there" in done.err
         else:
             assert done.code == 1, done.err
             assert f"{place} ({target}" in done.err

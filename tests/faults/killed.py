@@ -11,6 +11,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.faults.result import Result
@@ -19,17 +20,24 @@ from tests.support.crashes import CrashSite
 OPERATIONS = ("deploy", "deploy", "rollback", "promote", "dedupe", "prune")
 
 
-def sweep(folder: Path, moments: int = 320, calls: int = 150, seed: int = 7) -> Result:
-    """Kill at `moments` random moments, at every event, and at `calls` changes spread over each operation."""
+def sweep(
+    folder: Path,
+    moments: int = 320,
+    calls: int = 20,
+    step: int = 1,
+    operations: Sequence[str] = OPERATIONS,
+    seed: int = 7,
+) -> Result:
+    """Kill at `moments` random moments, at every `step`th event, and at `calls` changes of each operation."""
     folder.chmod(0o755)
     site = CrashSite.make(folder / "site")
     rng = random.Random(seed)
     began, kills, early = time.monotonic(), 0, 0
-    for fault, operation in _faults(site, rng, calls):
+    for fault, operation in _faults(site, rng, operations, calls, step):
         kills += _once(site, rng, fault, operation)
     events = kills
     for number in range(moments):
-        operation = OPERATIONS[number % len(OPERATIONS)]
+        operation = operations[number % len(operations)]
         hit = _at_random(site, rng, operation, group=number % 3 == 0)
         kills, early = kills + 1, early + hit
     for problem in site.problems[:20]:
@@ -42,19 +50,21 @@ def sweep(folder: Path, moments: int = 320, calls: int = 150, seed: int = 7) -> 
     )
 
 
-def _faults(site: CrashSite, rng: random.Random, calls: int) -> list[tuple[str, str]]:
-    """Give every event of each operation, and as many of its changes as are wanted, spread evenly."""
+def _faults(
+    site: CrashSite, rng: random.Random, operations: Sequence[str], calls: int, step: int
+) -> list[tuple[str, str]]:
+    """Give every `step`th event of each operation, and as many of its changes as are wanted, spread evenly."""
     found = []
-    for operation in dict.fromkeys(OPERATIONS):
+    for operation in dict.fromkeys(operations):
         _, code, out = site.run("none", operation, **site.prepare(operation, rng))
         if code != 0:
             site.problems.append(f"{operation} failed before any kill")
             continue
         events, changes = map(int, out.split())
         site.recover()
-        found += [(f"event:{number}", operation) for number in range(1, events + 1)]
-        step = max(1, changes // calls)
-        found += [(f"call:{number}", operation) for number in range(1, changes + 1, step)]
+        found += [(f"event:{number}", operation) for number in range(1, events + 1, step)]
+        stride = max(1, changes // calls) if calls else changes + 1
+        found += [(f"call:{number}", operation) for number in range(stride // 2 + 1, changes + 1, stride)]
     return found
 
 

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,17 +22,19 @@ from tests.faults.result import Result
 from tests.support.command import Command
 from tests.support.crashes import CrashSite
 
-_OPERATIONS = ("deploy", "rollback", "promote", "dedupe", "prune")
+OPERATIONS = ("deploy", "rollback", "promote", "dedupe", "prune")
 _LARGE = "size=512m,nr_inodes=200000"
 
 
-def sweep(folder: Path, errors: int = 40, rooms: int = 24, seed: int = 11) -> Result:
+def sweep(
+    folder: Path, errors: int = 12, rooms: int = 16, operations: Sequence[str] = OPERATIONS, seed: int = 11
+) -> Result:
     """Have `errors` changes of each operation fail, then deploy with `rooms` amounts of bytes and of inodes left."""
     folder.chmod(0o755)
     rng, began = random.Random(seed), time.monotonic()
     with mounted(folder / "small", _LARGE):
         site = CrashSite.make(folder / "small/site")
-        failed = sum(_fails(site, rng, operation, errors) for operation in _OPERATIONS)
+        failed = sum(_fails(site, rng, operation, errors) for operation in operations)
         short = sum(_short(site, rng, folder / "small", number, rooms) for number in range(rooms))
         saved = _saved(site, folder)
     for problem in site.problems[:20]:

@@ -35,9 +35,10 @@ class CrashSite:
     problems: list[str] = field(default_factory=list)
 
     @classmethod
-    def make(cls, root: Path, **flags: Any) -> CrashSite:
-        site = cls(create_sample(root, files=20, vendor_files=12), {"keep_versions": 2, **flags})
-        for _ in range(3):
+    def make(cls, root: Path, **options: Any) -> CrashSite:
+        """Make the sample with these options of its own, and deploy a few times."""
+        site = cls(create_sample(root, files=20, vendor_files=12, **options), {"keep_versions": 2})
+        for _ in range(2):
             site.recover()
         site.people = site.look_at_people()
         return site

@@ -2,7 +2,8 @@
 
 `event:N` kills it (SIGKILL) when it writes its Nth event, `call:N` before the Nth time it changes a file system, and
 `error:N:ENOSPC` has that change fail with this error, and all that follow it. `none` is a runner without a fault; how
-many events and changes it came to is told on standard output.
+many events and changes it came to is told on standard output. `clock:N:SECONDS` sets its clock back when it writes
+its Nth event.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import errno
 import os
 import signal
 import sys
+import time
 
 from govma_core import safefs
 from govma_core.runs import log, runner
@@ -35,6 +37,9 @@ class Fault:
         self.events += 1
         if self.kind == "event" and self.events == self.number:
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.kind == "clock" and self.events == self.number:
+            real = time.time
+            time.time = lambda: real() - self.error
 
     def call(self, name: str, arguments: tuple[object, ...]) -> None:
         """Count a change that is about to be made: what Python tells its audit hooks."""
@@ -58,7 +63,7 @@ class Fault:
 def main() -> int:
     kind, _, rest = sys.argv.pop(1).partition(":")
     number, _, name = rest.partition(":")
-    fault = Fault(kind, int(number or 0), getattr(errno, name, 0))
+    fault = Fault(kind, int(number or 0), int(name) if name.isdecimal() else getattr(errno, name, 0))
     write, rename = log.EventLog.write, safefs._renameat2
 
     def counted(self: log.EventLog, event: object) -> None:

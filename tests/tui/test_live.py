@@ -20,7 +20,7 @@ from tests.support.sites import Site
 
 
 def test_a_run_of_another_process_appears_live_and_its_version_too(past: Site) -> None:
-    go = past.settings.state_dir / "go"
+    go = past.sample.root / "go"
     text = past.sample.config_file.read_text().splitlines()
     kept = [line for line in text if not line.startswith(("install_command", "asset_inputs"))]
     past.sample.config_file.write_text(

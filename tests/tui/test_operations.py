@@ -156,7 +156,7 @@ def test_cancel_asks_the_run_to_stop(past: Site) -> None:
 
 
 def test_quitting_leaves_the_run_and_says_so_and_the_next_app_attaches(past: Site) -> None:
-    go = past.settings.state_dir / "go"
+    go = past.sample.root / "go"
     past.flags["install_command"] = f"until [ -e {go} ]; do sleep 0.05; done"
     past.flags["asset_inputs"] = []
     os.chmod(past.settings.state_dir, 0o755)

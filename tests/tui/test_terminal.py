@@ -32,7 +32,7 @@ def terminal() -> Iterator[Open]:
 
 def hold_builds(site: Site) -> Path:
     """Have builds wait until a file is there; give the file."""
-    go = site.settings.state_dir / "go"
+    go = site.sample.root / "go"
     lines = [
         line for line in site.sample.config_file.read_text().splitlines() if not line.startswith("install_command")
     ]

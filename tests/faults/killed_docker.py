@@ -1,0 +1,78 @@
+"""Deploys with the real Docker engine, killed or cut off from the engine in the middle of the build."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.faults.result import Result
+from tests.support.crashes import CrashSite
+from tests.support.cut_line import cut_line
+from tests.support.engine import Engine, engine_for_tests
+from tests.support.images import busybox_image
+from tests.support.waiting import wait_for
+
+
+def sweep(folder: Path, kills: int = 15, cuts: int = 3, seed: int = 3) -> Result:
+    """Kill the runner at moments of the build; after each the next deploy succeeds, and no container is left."""
+    folder.chmod(0o755)
+    rng, began = random.Random(seed), time.monotonic()
+    with ExitStack() as stack:
+        engine = stack.enter_context(engine_for_tests())
+        variables = stack.enter_context(pytest.MonkeyPatch.context())
+        variables.setenv("DOCKER_HOST", engine.host)
+        image = stack.enter_context(busybox_image(engine))
+        site = CrashSite.make(folder / "site", builder="docker", base_image=image)
+        found = 0
+        for _ in range(kills):
+            record, process = site.start("never", "deploy", rebuild=True)
+            _wait_for_build(site, record.id)
+            time.sleep(rng.uniform(0, 1.2))
+            process.kill()
+            process.communicate()
+            found += bool(containers(engine, site))
+            site.check("killed in a build by Docker", record, killed=process.returncode < 0)
+            _recover(site, engine)
+        for number in range(cuts):
+            with cut_line(Path(folder, f"{number}.sock"), engine) as line:
+                variables.setenv("DOCKER_HOST", line.host)
+                site.flags["install_command"] = "sleep 600"
+                record, process = site.start("never", "deploy", rebuild=True)
+                wait_for(lambda: containers(engine, site), "the container")
+                line.cut()
+                process.communicate(timeout=60)
+            variables.setenv("DOCKER_HOST", engine.host)
+            site.flags.pop("install_command")
+            record = site.store.read(record.id)
+            if record.state != "failed" or "Docker" not in record.message:
+                site.problems.append(f"Docker was gone in a build: {record.state}, {record.message}")
+            _recover(site, engine)
+    for problem in site.problems[:20]:
+        print(f"  {problem}", file=sys.stderr)
+    return Result(
+        "kill -9 during a build by the real Docker engine, and the engine gone during one",
+        f"{kills} kills, {cuts} times without the engine",
+        f"{found} times a container, gone after the next deploy; {time.monotonic() - began:.0f} s",
+        len(site.problems),
+    )
+
+
+def _wait_for_build(site: CrashSite, run_id: str) -> None:
+    wait_for(lambda: site.store.read(run_id).stage == "assets" or site.store.read(run_id).ended, "the build")
+
+
+def containers(engine: Engine, site: CrashSite) -> list[str]:
+    """Give the containers of the site, running or not."""
+    with engine.client() as client:
+        label = f"govma-console.site={site.settings.versions_dir}"
+        return [str(c.id) for c in client.containers.list(all=True, ignore_removed=True, filters={"label": label})]
+
+
+def _recover(site: CrashSite, engine: Engine) -> None:
+    site.recover()
+    site.problems += [f"left over: container {container}" for container in containers(engine, site)]
