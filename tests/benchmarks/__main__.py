@@ -20,6 +20,7 @@ BENCHMARKS = (
     "memory",
     "disk_dedupe",
     "disk_usage",
+    "activation",
     "console",
     "server",
     "services",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -50,3 +51,43 @@ class Load:
                     self.mixed += len(versions) > 1
                     if failed:
                         self.failed.append(failed)
+
+
+class Witness:
+    """Asks one page from several threads, and remembers the moments of the switch and of the last stale answer.
+
+    Moments are time.monotonic(): `switched` when the static file first was another one, `last` 0 when none was stale.
+    """
+
+    def __init__(self, address: Address, before: str, at_once: int = 4) -> None:
+        self._address = address
+        self._before = before
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(at_once)]
+        self._threads.append(threading.Thread(target=self._look))
+        self.switched = 0.0
+        self.last = 0.0
+
+    def __enter__(self) -> Witness:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _look(self) -> None:
+        while not self._stop.is_set() and not self.switched:
+            if self._before not in parts(ask(self._address, "/static.txt").text):
+                self.switched = time.monotonic()
+
+    def _ask(self) -> None:
+        while not self._stop.is_set():
+            began = time.monotonic()
+            stale = self._before in parts(ask(self._address, "/").text)
+            if stale and self.switched and began > self.switched:
+                self.last = max(self.last, began)

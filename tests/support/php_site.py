@@ -17,6 +17,11 @@ for ($part = 0; $part < %d; $part++) { require __DIR__ . "/../system/part$part.p
 RELATIVE_PAGE = """<?php
 for ($part = 0; $part < %d; $part++) { require "../system/part$part.php"; }
 """
+ROOTED_PAGE = """<?php
+for ($part = 0; $part < %d; $part++) { require $_SERVER['DOCUMENT_ROOT'] . "/../system/part$part.php"; usleep(2000); }
+"""
+"""As sites have it that find their files by the path through the link: each file may be of another version."""
+
 _PAST = 1_600_000_000
 
 
@@ -34,7 +39,7 @@ class PhpSite(Releases):
             (tree / "html").mkdir(parents=True)
             for folder in ("user/cache", "user/config", "user/templates/site.group"):
                 (tree / "system" / folder).mkdir(parents=True)
-            for page, content in (("index.php", PAGE), ("relative.php", RELATIVE_PAGE)):
+            for page, content in (("index.php", PAGE), ("relative.php", RELATIVE_PAGE), ("rooted.php", ROOTED_PAGE)):
                 shared = self.root / page
                 if not shared.exists():
                     self._write(shared, content % PARTS)
