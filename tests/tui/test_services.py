@@ -63,7 +63,7 @@ def test_a_restart_asks_for_the_projects_name_and_is_followed_as_a_run(stacked: 
     (stacked.directory / "docker/apache/Dockerfile").write_text(dockerfile("console"))
 
     async def scenario(app: Driven) -> None:
-        await app.press("e")
+        await app.press("5")
         await app.sees("apache         running")
         await app.press("U")
         await app.sees("The site does not answer while")
