@@ -43,6 +43,12 @@ def pytest_xdist_setupnodes(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> workers.ByFile | None:
+    """Share the tests out as the suite needs it, unless `--dist` says how."""
+    return workers.ByFile(config, log) if config.getoption("dist") == "load" else None
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker where the engine is asked for."""
     workers.tell_worker(node.config, node.workerinput)
@@ -57,7 +63,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if names and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(max(PATIENCE[name] for name in names)))
     if workers.engine_desk(config):
-        workers.share_out(items)
+        items[:] = workers.in_order(items)
 
 
 @pytest.hookimpl(wrapper=True)

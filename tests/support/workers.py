@@ -6,8 +6,10 @@ A worker takes on whole files, because their fixtures are made once a file.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.engine_desk import EngineDesk
 
@@ -43,12 +45,22 @@ def engine_desk(config: pytest.Config) -> str | None:
     return told.get(_ENGINE_DESK)
 
 
-def share_out(items: list[pytest.Item]) -> None:
-    """Sort the tests by what is taken on first, and mark what goes to a worker as a whole."""
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else item.location[0]))
-    items.sort(key=lambda item: _turn(item.path.parent.name))
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives each worker that is free the next file, or folder of TOGETHER, in the order of the collection."""
+
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder = file.rpartition("/")[0]
+        return folder if folder.rpartition("/")[2] in TOGETHER else file
+
+
+def in_order(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Give the tests as they are to be taken on."""
+    return sorted(items, key=lambda item: _turn(item.path.parent.name))
 
 
 def _turn(folder: str) -> int:
