@@ -1,4 +1,4 @@
-"""What commands print as JSON and the HTTP server answers: versions, status, runs."""
+"""What commands print as JSON and the HTTP server answers: versions, status, history, runs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from govma_core.runs.lock import Holder, lock_holder
 from govma_core.runs.record import RunRecord, RunStore
 from govma_core.settings import Settings
 from govma_core.text import bytes_text
-from govma_core.versions.history import History, Promotion
+from govma_core.versions.history import History, Promotion, Span, spans
+from govma_core.versions.holds import Holds, HoldStore
 from govma_core.versions.manifest import Manifest, ManifestStore
+from govma_core.versions.marks import Mark, MarkStore
 from govma_core.versions.pins import Pin, PinStore
 from govma_core.versions.store import Pointer, Version, VersionStore
 
@@ -27,12 +29,13 @@ class Listed:
     current: bool
     manifest: Manifest | None
     pin: Pin | None
+    mark: Mark | None
     usage: VersionUsage | None
 
     @property
     def state(self) -> str:
         """Give its state in a word or two."""
-        known = self.manifest.result if self.manifest else "no manifest"
+        known = self.mark.kind if self.mark else self.manifest.result if self.manifest else "no manifest"
         state = known if self.version.complete else "incomplete"
         return ", ".join(word for word in (state, "pinned" if self.pin else "") if word)
 
@@ -54,6 +57,7 @@ class Listed:
             "size": self.usage.size if self.usage else None,
             "exclusive": self.usage.exclusive if self.usage else None,
             "pin": dataclasses.asdict(self.pin) if self.pin else None,
+            "mark": dataclasses.asdict(self.mark) if self.mark else None,
             "manifest": dataclasses.asdict(self.manifest) if self.manifest else None,
         }
 
@@ -61,9 +65,17 @@ class Listed:
 def listed(settings: Settings, store: VersionStore, current: str | None) -> list[Listed]:
     """Give what is known of all versions, the latest first."""
     manifests, pins = ManifestStore(settings.state_dir), PinStore(settings.state_dir).read()
+    marks = MarkStore(settings.state_dir).read()
     sizes = last_measured(settings.state_dir / "usage", settings.versions_dir)
     return [
-        Listed(found, found.name == current, manifests.read(found.name), pins.get(found.name), sizes.get(found.name))
+        Listed(
+            found,
+            found.name == current,
+            manifests.read(found.name),
+            pins.get(found.name),
+            marks.get(found.name),
+            sizes.get(found.name),
+        )
         for found in store.versions()
     ]
 
@@ -82,7 +94,7 @@ def versions(settings: Settings) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class SiteStatus:
-    """What is live and since when, who holds the lock, which runs wait for it, and the last run."""
+    """What is live and since when, who holds the lock, which runs wait for it, the last run, and what is held."""
 
     pointer: Pointer
     manifest: Manifest | None
@@ -90,6 +102,9 @@ class SiteStatus:
     holder: Holder | None
     waiting: tuple[RunRecord, ...]
     last: RunRecord | None
+    holds: Holds
+    mark: Mark | None
+    """What is known against the version that is live."""
     unread: str = ""
     """Why nothing is told of runs; '' when it is."""
 
@@ -104,6 +119,8 @@ class SiteStatus:
             "holder": dataclasses.asdict(self.holder) if self.holder else None,
             "waiting": [run(record) for record in self.waiting],
             "last_run": run(self.last) if self.last else None,
+            "holds": self.holds.plain(),
+            "mark": dataclasses.asdict(self.mark) if self.mark else None,
             "unread": self.unread,
         }
 
@@ -126,8 +143,16 @@ def status(settings: Settings) -> SiteStatus:
         lock_holder(settings.state_dir),
         waiting,
         last,
+        HoldStore(settings.state_dir).read(),
+        MarkStore(settings.state_dir).read().get(pointer.version or ""),
         unread,
     )
+
+
+def history(settings: Settings, most: int) -> list[Span]:
+    """Give the times in which versions were live, the latest first."""
+    current = VersionStore(settings.versions_dir).pointer().version
+    return spans(History(settings.state_dir).entries(), current)[::-1][:most]
 
 
 def runs(store: RunStore, most: int) -> list[dict[str, Any]]:

@@ -86,7 +86,11 @@ class RefusedError(GovmaError):
 
 
 class HeldError(RefusedError):
-    """Somebody, or a rollback, has frozen deploys."""
+    """Somebody, or a rollback, has frozen deploys; `until` is when that ends (epoch seconds), 0 when not known."""
+
+    def __init__(self, message: str, until: float = 0.0) -> None:
+        super().__init__(message)
+        self.until = until
 
 
 class SourceError(GovmaError):

@@ -17,9 +17,8 @@ from govma_core.runs.requester import local_requester
 
 def deploy(given: argparse.Namespace) -> int:
     """Start a deploy."""
-    return _run(
-        given, "deploy", {"ref": given.ref, "rebuild": given.rebuild, "promote": not given.no_promote} | _tried(given)
-    )
+    wanted = {"ref": given.ref, "rebuild": given.rebuild, "promote": not given.no_promote}
+    return _run(given, "deploy", wanted | _tried(given) | ({"force": True} if given.force else {}))
 
 
 def promote(given: argparse.Namespace) -> int:
@@ -34,7 +33,7 @@ def check(given: argparse.Namespace) -> int:
 
 def rollback(given: argparse.Namespace) -> int:
     """Start a rollback."""
-    return _run(given, "rollback", {"version": given.wanted})
+    return _run(given, "rollback", {"version": given.wanted} | ({"keep_mark": True} if given.keep_mark else {}))
 
 
 def follow_or_detach(

@@ -27,6 +27,10 @@ def status(given: argparse.Namespace) -> int:
         say(f"  live since     {local_time(since.at)} ({age(since.at)}), {since.how} by {since.by}")
     elif pointer.version and not found.unread:
         say("  live since     not recorded: the link was set by hand or by deploy.sh")
+    if found.mark:
+        say(f"  mark           {found.mark.sentence()}")
+    for hold in found.holds.all:
+        say(f"held             {hold.sentence()}")
     if found.unread:
         say(f"runs             not known: {found.unread}")
         return ExitCode.OK

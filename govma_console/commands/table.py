@@ -42,6 +42,7 @@ COMMANDS: tuple[Command, ...] = (
             _flag("--rebuild", "build the assets even when a recorded build could be used"),
             _flag("--no-promote", "publish the version, but don't make it live"),
             _NO_REHEARSAL,
+            _flag("--force", "deploy though deploys, or those of this commit, are held (the run's record says so)"),
             _DETACH,
         ),
     ),
@@ -57,7 +58,11 @@ COMMANDS: tuple[Command, ...] = (
         "go back to the version that was live before, or to a named one",
         "operate",
         "rollback",
-        ((("wanted",), {"metavar": "VERSION", "nargs": "?", "help": _VERSION}), _DETACH),
+        (
+            (("wanted",), {"metavar": "VERSION", "nargs": "?", "help": _VERSION}),
+            _flag("--keep-mark", "don't mark the version that is left as bad, and don't hold deploys of its commit"),
+            _DETACH,
+        ),
     ),
     Command(
         "check",
@@ -65,6 +70,39 @@ COMMANDS: tuple[Command, ...] = (
         "operate",
         "check",
         ((("wanted",), {"metavar": "VERSION", "help": _VERSION}), _DETACH),
+    ),
+    Command(
+        "hold",
+        "hold all deploys until somebody releases them",
+        "holds",
+        "hold",
+        (
+            (
+                ("reason",),
+                {"nargs": "*", "metavar": "REASON", "help": "why, for those who want to deploy"},
+            ),
+            (
+                ("--until",),
+                {
+                    "metavar": "T",
+                    "help": "the hold ends then: 2026-11-24T08:00, 2026-11-24, 18:30, or an age such as 2h",
+                },
+            ),
+        ),
+    ),
+    Command(
+        "release",
+        "end all holds, those of commits that somebody rolled back from too (or only that of COMMIT)",
+        "holds",
+        "release",
+        ((("commit",), {"nargs": "?", "metavar": "COMMIT", "help": "a held commit, or its unique beginning"}),),
+    ),
+    Command(
+        "history",
+        "tell which version was live from when to when, by whom, how, and with what result",
+        "holds",
+        "history",
+        ((("-n", "--most"), {"type": int, "default": 20, "metavar": "N", "help": "how many (default 20)"}),),
     ),
     Command("list", "list the versions", "versions", "list_versions"),
     Command(

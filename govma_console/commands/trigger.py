@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from govma_console.commands.settings import effective
 from govma_console.output import say
-from govma_core.errors import BusyError, ExitCode, GovmaError, UsageError
+from govma_core.errors import BusyError, ExitCode, GovmaError, RefusedError, UsageError
 
 _CONNECT_SECONDS = 10
 _TRIES = 30
@@ -28,7 +28,7 @@ def trigger(given: argparse.Namespace) -> int:
     run = response.getheader("X-Run-Id") or ""
     if response.status != 200:
         said = response.read(_BLOCK).decode("utf-8", "replace").strip() or f"HTTP {response.status}"
-        raise (BusyError if response.status in (409, 429) else GovmaError)(said)
+        raise {409: BusyError, 423: RefusedError, 429: BusyError}.get(response.status, GovmaError)(said)
     try:
         # The first line is about the request; where a broken line is taken up again, there is only the log.
         sys.stdout.buffer.write(response.readline(_BLOCK))

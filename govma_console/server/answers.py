@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from govma_core.errors import BusyError, ConfigurationError, ExitCode, GovmaError, PreflightError, UsageError
+from govma_core.errors import (
+    BusyError,
+    ConfigurationError,
+    ExitCode,
+    GovmaError,
+    HeldError,
+    PreflightError,
+    UsageError,
+)
 from govma_core.runs.queue import QueueFullError
 
 RETRY_SECONDS = 30
+LOCKED = 423
+"""Deploys are held: RFC 4918, 11.3, which says of what is locked that it is there and must not be changed."""
 
 
 class Refusal(Exception):
@@ -35,6 +46,8 @@ def of_error(error: GovmaError) -> Refusal:
             return Refusal(429, str(error), retry=RETRY_SECONDS)
         case BusyError():
             return Refusal(409, str(error), retry=RETRY_SECONDS)
+        case HeldError():
+            return Refusal(LOCKED, str(error), retry=max(1.0, error.until - time.time()) if error.until else 0)
         case UsageError():
             return Refusal(422, str(error))
         case ConfigurationError() | PreflightError():

@@ -1,8 +1,9 @@
-"""`/api/v1`: versions, status, disk usage and runs to read, and runs to start and cancel."""
+"""`/api/v1`: versions, status, history, disk usage and runs to read, and runs to start and cancel."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 
 from starlette.requests import Request
@@ -35,6 +36,14 @@ async def status(request: Request) -> Response:
     reader(request)
     found = await asyncio.to_thread(reports.status, site_of(request).settings)
     return Json(found.plain())
+
+
+async def history(request: Request) -> Response:
+    """Tell which version was live from when to when, the latest first."""
+    reader(request)
+    most = _number(request, "limit", 50, _MOST_RUNS)
+    found = await asyncio.to_thread(reports.history, site_of(request).settings, most)
+    return Json({"history": [dataclasses.asdict(span) for span in found]})
 
 
 async def usage(request: Request) -> Response:
@@ -161,6 +170,7 @@ def _key(request: Request, by: str) -> str:
 ROUTES: list[BaseRoute] = [
     Route("/api/v1/versions", versions),
     Route("/api/v1/status", status),
+    Route("/api/v1/history", history),
     Route("/api/v1/usage", usage),
     Route("/api/v1/runs", runs, methods=["GET", "POST"]),
     Route("/api/v1/runs/{id}", show_run),

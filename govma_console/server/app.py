@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from govma_console.server import api, hooks
+from govma_console.server import api, holds, hooks
 from govma_console.server.access import site_of
 from govma_console.server.answers import Refusal, on_core_error, on_http_error, on_refusal
 from govma_console.server.deploy import deploy
@@ -33,6 +33,7 @@ def make_app(site: Site, names: frozenset[str]) -> Front:
         Route("/metrics", metrics),
         *hooks.ROUTES,
         *api.ROUTES,
+        *holds.ROUTES,
     ]
     app = Starlette(
         routes=routes,

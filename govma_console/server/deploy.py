@@ -6,9 +6,10 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from govma_console.server.access import reader, site_of
-from govma_console.server.answers import Refusal, of_error
+from govma_console.server.answers import LOCKED, Refusal, of_error
+from govma_console.server.site import Site
 from govma_console.server.streams import PLAIN, Listener, RunStream, require_stream
-from govma_core.errors import GovmaError
+from govma_core.errors import GovmaError, UsageError
 from govma_core.events import RunFinished
 from govma_core.runs.queue import Admission
 
@@ -19,7 +20,8 @@ DEFAULTS = {"ref": None, "rebuild": False, "promote": True}
 async def deploy(request: Request) -> ASGIApp:
     """Start a deploy, or share one that waits, and stream it.
 
-    `wait=1` answers only when it has ended, with 500 for a failed one; `on_fail=abort` cuts the stream of a failed one.
+    `wait=1` answers only when it has ended, with 500 for a failed one, 423 for one that was held; `on_fail=abort` cuts
+    the stream of a failed one.
     """
     site = site_of(request)
     caller = reader(request)
@@ -39,7 +41,7 @@ async def deploy(request: Request) -> ASGIApp:
         with site.streams.one():
             async with Listener(request.receive) as listener:
                 end = await site.feeds.end(run_id, listener.wake, lambda: listener.gone)
-        status = 200 if end.result == "ok" else 500
+        status = 200 if end.result == "ok" else _failed(site, run_id)
     aborts = options.get("on_fail") == "abort"
     return RunStream(
         site=site,
@@ -51,6 +53,14 @@ async def deploy(request: Request) -> ASGIApp:
         last=lambda end: _last(run_id, end).encode("utf-8", "replace"),
         ends_whole=lambda end: end.result == "ok" or not aborts,
     )
+
+
+def _failed(site: Site, run_id: str) -> int:
+    """Give the status of a deploy that did not go live: which commit it is, and so whether it is held, told its run."""
+    try:
+        return LOCKED if "held_until" in site.store.read(run_id).details else 500
+    except UsageError:
+        return 500
 
 
 def _first(admission: Admission) -> str:

@@ -77,6 +77,9 @@ def _add_site(site: Site, add: Add) -> None:
         "The version that is live; 0 when there is none.",
         [("", {"version": current, "commit": commit}, 1 if current else 0)],
     )
+    holds = found.holds
+    add("govma_hold", "gauge", "Holds on deploys that are in force: by hand (1 or 0), and of commits.",
+        [("", {"of": "all"}, bool(holds.by_hand)), ("", {"of": "commits"}, len(holds.commits))])  # fmt: skip
     if found.since:
         add("govma_current_version_since_seconds", "gauge", "When it went live.", [("", {}, found.since.at)])
     if found.last and found.last.finished:

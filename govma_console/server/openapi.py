@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from govma_console.server.wanted import ARGUMENTS, REFLINK, REQUIRED
+from govma_console.server.wanted import ARGUMENTS, REFLINK, REQUIRED, SHA
 
 Json = dict[str, Any]
 
@@ -45,6 +45,19 @@ _RUN: Json = {
         "details": {"type": "object"},
     },
 }
+_HOLD: Json = {
+    "type": "object",
+    "description": "What holds deploys: all (commit is empty) or those of one commit. Times as those of a run.",
+    "required": ["commit", "version", "reason", "by", "at", "until", "run", "damaged"],
+    "properties": {
+        **{key: {"type": "string"} for key in ("commit", "version", "reason", "by", "run")},
+        **{key: {"type": "number"} for key in ("at", "until")},
+        "damaged": {"type": "boolean"},
+    },
+}
+_HOLD_LIST: Json = {"type": "array", "items": {"$ref": "#/components/schemas/Hold"}}
+_COMMIT: Json = {"name": "commit", "in": "query", "schema": {"type": "string", "pattern": f"^({SHA.pattern})$"}}
+_AGE: Json = {"type": "string", "description": "An age such as 30d or 12h", "pattern": "^[0-9]{1,6}[smhdw]$"}
 _EVENT: Json = {
     "type": "object",
     "description": "One event of the stream; data holds JSON, id is what Last-Event-ID takes up again.",
@@ -71,6 +84,9 @@ def document() -> Json:
         "paths": {
             "/api/v1/versions": _read("The versions, the latest first, and which one is live", _object()),
             "/api/v1/status": _read("What is live, what runs and waits, and the last run", _object()),
+            "/api/v1/history": _read(
+                "Which version was live from when to when, the latest first", _history(), _query("limit", 1000)
+            ),
             "/api/v1/usage": _read("What versions take on the disk, measured now", _object()),
             "/api/v1/runs": _read("The runs, the latest first", _runs(), _query("limit", 1000)) | {"post": _start()},
             "/api/v1/runs/{id}": _read("One run", {"$ref": "#/components/schemas/Run"}, _ID),
@@ -90,9 +106,18 @@ def document() -> Json:
                     "responses": _responses(202, {"$ref": "#/components/schemas/Run"}),
                 }
             },
+            "/api/v1/hold": _read("What holds deploys", _holds()) | {"post": _hold()},
+            "/api/v1/release": {
+                "post": {
+                    "summary": "End all holds, or only that of one commit",
+                    "parameters": [_COMMIT],
+                    "security": [{"token": []}],
+                    "responses": _responses(200, _object(released=_HOLD_LIST)),
+                }
+            },
         },
         "components": {
-            "schemas": {"Run": _RUN, "Error": _ERROR},
+            "schemas": {"Run": _RUN, "Hold": _HOLD, "Error": _ERROR},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -141,7 +166,7 @@ def _argument(name: str, kind: type) -> Json:
     if name == "reflink":
         return {"enum": list(REFLINK)}
     if name == "older_than":
-        return {"type": "string", "description": "An age such as 30d or 12h", "pattern": "^[0-9]{1,6}[smhdw]$"}
+        return _AGE
     return _TYPES[kind]
 
 
@@ -161,6 +186,7 @@ _ERRORS = {
     409: "Another run has not ended, or this one has",
     413: "The body is too large, or should not be there",
     422: "The request makes no sense",
+    423: "Deploys are held; Retry-After says until when, where that is known",
     429: "Too many requests, or too many runs that wait",
     503: "It cannot be done now",
 }
@@ -168,6 +194,26 @@ _ERRORS = {
 
 def _object(**properties: Json) -> Json:
     return {"type": "object"} | ({"required": sorted(properties), "properties": properties} if properties else {})
+
+
+def _hold() -> Json:
+    body = {"type": "object", "additionalProperties": False, "properties": {"reason": _TYPES[str], "for": _AGE}}
+    return {
+        "summary": "Hold all deploys, for some time or until they are released; instead of an earlier hold by hand",
+        "security": [{"token": []}],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": _responses(200, {"$ref": "#/components/schemas/Hold"}),
+    }
+
+
+def _holds() -> Json:
+    return _object(by_hand={"oneOf": [{"$ref": "#/components/schemas/Hold"}, {"type": "null"}]}, commits=_HOLD_LIST)
+
+
+def _history() -> Json:
+    texts = {name: {"type": "string"} for name in ("version", "by", "how", "run", "result", "previous")}
+    span = _object(**texts, since={"type": "number"}, until={"type": ["number", "null"]})
+    return _object(history={"type": "array", "items": span})
 
 
 def _runs() -> Json:

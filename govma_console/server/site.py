@@ -17,6 +17,7 @@ from govma_core.runs.launch import StartedRun, launch, prepared_store
 from govma_core.runs.queue import Admission, admit
 from govma_core.runs.requester import Requester
 from govma_core.settings import Settings
+from govma_core.versions.holds import HoldStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,14 @@ class Site:
     def admit(
         self, operation: str, arguments: dict[str, Any], caller: Caller, *, policy: str, key: str = ""
     ) -> Admission:
-        """Give the run that serves a request; errors as those of govma_core.runs.queue.admit()."""
+        """Give the run that serves a request; errors as those of govma_core.runs.queue.admit().
+
+        HeldError while all deploys are held, unless this one is forced, or was admitted before.
+        """
         if self.draining:
             raise GovmaError("This server is stopping; ask again in a moment.")
+        if operation == "deploy" and not arguments.get("force") and not (key and self.store.with_key(key)):
+            HoldStore(self.settings.state_dir).check()
         return admit(
             self.store,
             self.settings,

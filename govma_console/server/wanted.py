@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from starlette.requests import Request
@@ -13,8 +14,8 @@ from govma_core.ages import age_seconds
 
 _TEXT, _FLAG, _COUNT = (str,), (bool,), (int,)
 ARGUMENTS: dict[str, dict[str, tuple[type, ...]]] = {
-    "deploy": {"ref": _TEXT, "rebuild": _FLAG, "promote": _FLAG, "rehearse": _FLAG},
-    "rollback": {"version": _TEXT},
+    "deploy": {"ref": _TEXT, "rebuild": _FLAG, "promote": _FLAG, "rehearse": _FLAG, "force": _FLAG},
+    "rollback": {"version": _TEXT, "keep_mark": _FLAG},
     "promote": {"version": _TEXT, "rehearse": _FLAG},
     "check": {"version": _TEXT},
     "dedupe": {"anywhere": _FLAG, "reflink": _TEXT},
@@ -22,16 +23,14 @@ ARGUMENTS: dict[str, dict[str, tuple[type, ...]]] = {
 }
 """The operations that may be asked for, with the types of their arguments."""
 _WORDS = {str: "a text", bool: "true or false", int: "a whole number"}
+SHA = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 REFLINK = ("auto", "always", "never")
 REQUIRED = {"promote": {"version"}, "check": {"version"}}
 
 
 async def run_wanted(request: Request) -> tuple[str, dict[str, Any]]:
     """Give the operation and the arguments that a request's body asks for; refused when it makes no sense."""
-    try:
-        data = json.loads(await request.body())
-    except (ValueError, RecursionError):
-        raise Refusal(422, "The body is not JSON.") from None
+    data = await _json(request)
     if not isinstance(data, dict) or not isinstance(data.get("operation"), str):
         raise Refusal(422, 'The body must be an object with an operation, such as {"operation": "deploy"}.')
     operation, arguments = data["operation"], data.get("arguments", {})
@@ -49,21 +48,56 @@ async def run_wanted(request: Request) -> tuple[str, dict[str, Any]]:
         # Not isinstance(): True is an int, too.
         if type(value) not in known[name]:
             raise Refusal(422, f"The argument {name} must be {_WORDS[known[name][0]]}.")
-        if isinstance(value, str) and (not value or len(value) > 255 or not value.isprintable()):
-            raise Refusal(422, f"The argument {name} must be a text of 1 to 255 printable characters.")
+        if isinstance(value, str):
+            _check_text(name, value)
         if name == "reflink" and value not in REFLINK:
             raise Refusal(422, f"The argument reflink must be one of {', '.join(REFLINK)}.")
         if name == "older_than":
-            _check_age(value)
+            _age(name, value)
         if type(value) is int and not 0 < value < 1 << 31:
             raise Refusal(422, f"The argument {name} must be 1 or more.")
     if missing := REQUIRED.get(operation, set()) - arguments.keys():
         raise Refusal(422, f"{operation} needs the argument {', '.join(missing)}.")
+    if operation == "deploy" and not arguments.get("force"):
+        # Not forced is what everybody's deploy is.
+        arguments.pop("force", None)
     return operation, (DEFAULTS | arguments if operation == "deploy" else arguments)
 
 
-def _check_age(text: str) -> None:
+async def hold_wanted(request: Request) -> tuple[str, int]:
+    """Give the reason, and for how many seconds (0: until it is released), that a request's body asks a hold for."""
+    data = await _json(request)
+    if not isinstance(data, dict) or data.keys() - {"reason", "for"}:
+        raise Refusal(
+            422, 'The body must be an object with a reason, and for how long, such as {"for": "2h"}, or empty.'
+        )
+    for name in data:
+        _check_text(name, data[name])
+    return data.get("reason", ""), _age("for", data["for"]) if "for" in data else 0
+
+
+def commit_wanted(request: Request) -> str:
+    """Give the commit that a request's query names, '' for none."""
+    commit = request.query_params.get("commit", "")
+    if "commit" in request.query_params and not SHA.fullmatch(commit):
+        raise Refusal(422, "commit must be the whole sha of a commit.")
+    return commit
+
+
+async def _json(request: Request) -> Any:  # noqa: ANN401 - whatever JSON can hold
     try:
-        age_seconds(text)
+        return json.loads(await request.body())
+    except (ValueError, RecursionError):
+        raise Refusal(422, "The body is not JSON.") from None
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str) or not value or len(value) > 255 or not value.isprintable():
+        raise Refusal(422, f"The argument {name} must be a text of 1 to 255 printable characters.")
+
+
+def _age(name: str, text: str) -> int:
+    try:
+        return age_seconds(text)
     except ValueError as error:
-        raise Refusal(422, f"The argument older_than: {error}.") from None
+        raise Refusal(422, f"The argument {name}: {error}.") from None

@@ -66,6 +66,14 @@ def _can_pin(now: Situation) -> str:
     return now.snapshot.read_only
 
 
+def _can_hold(now: Situation) -> str:
+    return now.snapshot.read_only
+
+
+def _can_release(now: Situation) -> str:
+    return now.snapshot.read_only if now.snapshot.holds else "Nothing is held."
+
+
 def _can_cancel(now: Situation) -> str:
     if now.snapshot.active is None:
         return "Nothing is running."
@@ -110,6 +118,8 @@ class Action:
     where: Place = ""
     footer: int = 0
     reason: Callable[[Situation], str] = _always
+    in_sight: Callable[[Situation], bool] = lambda now: True
+    """Whether the footer has a place for it now."""
 
     @property
     def shown_key(self) -> str:
@@ -188,6 +198,26 @@ ACTIONS: tuple[Action, ...] = (
         "Operations",
         footer=1,
         reason=_can_pin,
+    ),
+    Action(
+        "hold",
+        ("h",),
+        "Hold",
+        "Hold all deploys, until a moment or until they are released.",
+        "Operations",
+        footer=1,
+        reason=_can_hold,
+        in_sight=lambda now: now.snapshot.holds.by_hand is None,
+    ),
+    Action(
+        "release",
+        ("H",),
+        "Release",
+        "End all holds. Shows first what is held, by whom and why.",
+        "Operations",
+        footer=1,
+        reason=_can_release,
+        in_sight=lambda now: bool(now.snapshot.holds),
     ),
     Action(
         "cancel",

@@ -63,7 +63,8 @@ class Desk:
             self._measure()
         else:
             self.refresh()
-        places = (settings.versions_dir, settings.state_dir, self.runs.directory, settings.state_dir / "pins")
+        state = settings.state_dir
+        places = (settings.versions_dir, state, self.runs.directory, state / "pins", state / "marks", state / "holds")
         self._watcher = Watcher(places, lambda: self._in_app(self.refresh))
         # After the first paint: it imports its library in its thread, and would take the interpreter from us.
         screen.set_timer(0.1, self._watcher.start)

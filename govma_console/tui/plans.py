@@ -14,6 +14,7 @@ from govma_core.operations.context import Context
 from govma_core.reporting import Reporter
 from govma_core.runs.requester import local_requester
 from govma_core.settings import Settings
+from govma_core.versions.holds import Hold, HoldStore
 
 if TYPE_CHECKING:
     from govma_core.build.source import Commit
@@ -43,6 +44,8 @@ class DeployPlan:
     commits: list[CommitLine] | None
     undone: list[CommitLine] | None
     fetched: float
+    held: Hold | None = None
+    """What this deploy would have to be forced against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ def plan_deploy(settings: Settings, ref: str | None) -> DeployPlan:
         _lines(found.commits),
         _lines(found.undone),
         time.time(),
+        HoldStore(settings.state_dir).read().of(found.target.sha),
     )
 
 

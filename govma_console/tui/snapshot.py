@@ -17,8 +17,10 @@ from govma_core.runs.lock import Holder, lock_holder
 from govma_core.runs.record import RunRecord, RunStore
 from govma_core.settings import Settings
 from govma_core.text import clean_line
-from govma_core.versions.history import History, Promotion
+from govma_core.versions.history import History, Promotion, Result, Span, spans
+from govma_core.versions.holds import NO_HOLDS, Holds, HoldStore
 from govma_core.versions.manifest import Manifest, ManifestStore
+from govma_core.versions.marks import Mark, MarkStore
 from govma_core.versions.names import local_epoch
 from govma_core.versions.store import Pointer, VersionStore
 
@@ -37,11 +39,13 @@ class VersionRow:
     was_live: bool
     pinned: str | None
     manifest: Manifest | None
+    mark: Mark | None = None
 
     @property
     def state(self) -> str:
         """Give the state in a word; what is known against a version is said of a pinned one, too."""
         result = self.manifest.result if self.manifest else ""
+        result = self.mark.kind if self.mark else result
         against = "incomplete" if not self.complete else "" if result in ("", "published") else result
         if against:
             return f"{against} ★" if self.pinned is not None else against
@@ -66,6 +70,9 @@ class Snapshot:
     read_only: str
     """Why nothing can be changed from here; '' when it can."""
     problems: tuple[str, ...]
+    holds: Holds = NO_HOLDS
+    spans: tuple[Span, ...] = ()
+    """When which version was live, oldest first."""
 
     @property
     def current(self) -> VersionRow | None:
@@ -115,8 +122,12 @@ class SnapshotReader:
             pointer, found = Pointer(None, None), []
         if pointer.problem:
             problems.append(pointer.problem)
-        nothing: tuple[Promotion, ...] = ()
-        promotions = _guarded(lambda: tuple(History(settings.state_dir).read()), nothing, problems)
+        nothing: list[Promotion | Result] = []
+        entries = _guarded(lambda: History(settings.state_dir).entries(), nothing, problems)
+        promotions = tuple(entry for entry in entries if isinstance(entry, Promotion))
+        holds = _guarded(lambda: HoldStore(settings.state_dir).read(), NO_HOLDS, problems)
+        unmarked: dict[str, Mark] = {}
+        marks = _guarded(lambda: MarkStore(settings.state_dir).read(), unmarked, problems)
         unpinned: dict[str, str] = {}
         pins = _guarded(lambda: disk.pins(settings), unpinned, problems)
         was_live = {name for promotion in promotions for name in (promotion.version, promotion.previous)}
@@ -129,6 +140,7 @@ class SnapshotReader:
                 version.name in was_live or version.name == pointer.version,
                 pins.get(version.name),
                 _guarded(partial(self._manifest, version.name), None, problems),
+                marks.get(version.name),
             )
             for version in found
         )
@@ -142,9 +154,11 @@ class SnapshotReader:
             promotions,
             _guarded(lambda: lock_holder(settings.state_dir), None, problems),
             _guarded(self._all_runs, (), problems),
-            "",
+            _banner(holds),
             read_only(settings),
             tuple(dict.fromkeys(map(clean_line, problems))),
+            holds,
+            tuple(spans(entries, pointer.version)),
         )
 
     def _manifest(self, name: str) -> Manifest | None:
@@ -174,6 +188,15 @@ class SnapshotReader:
         shown = {run.id for run in found}
         self._runs = {run_id: known for run_id, known in self._runs.items() if run_id in shown}
         return tuple(found)
+
+
+def _banner(holds: Holds) -> str:
+    """Give what the header says of the holds, that by hand first; '' when there are none."""
+    if not holds:
+        return ""
+    first, *others = holds.all
+    more = f" {len(others)} more (H shows {'it' if len(others) == 1 else 'them'})." if others else ""
+    return clean_line(f"{first.sentence()}{more}")
 
 
 def _guarded(read: Callable[[], T], otherwise: T, problems: list[str]) -> T:

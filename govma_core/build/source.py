@@ -162,6 +162,18 @@ class Checkout:
         with readable(self._settings.source_dir):
             return [_commit(found) for found in islice(self._repo.iter_commits(f"{older}..{newer}"), most)]
 
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        """Tell whether all of `older` is in `newer`; False when one of them is not there."""
+        if self._sha(older) is None or self._sha(newer) is None:
+            return False
+        try:
+            self._git.run("merge-base", "--is-ancestor", older, newer)
+        except GitFailedError as error:
+            if error.code == 1:
+                return False
+            raise
+        return True
+
     @contextmanager
     def at(self, commit: Commit) -> Iterator[None]:
         """Have the files of a commit in the checkout for the time of the block, then go back to the branch."""

@@ -20,6 +20,7 @@ from govma_core.operations.afterwards import after_deploy
 from govma_core.operations.assets import AssetStage
 from govma_core.operations.context import Context, Outcome
 from govma_core.operations.going_live import go_live
+from govma_core.operations.holding import Gate
 from govma_core.operations.surroundings import variables
 from govma_core.reporting import StageRemark
 from govma_core.versions.manifest import Manifest, ManifestStore
@@ -39,18 +40,21 @@ def run(
     rebuild: bool = False,
     promote: bool = True,
     rehearse: bool = True,
+    force: bool = False,
     commit_shown: str | None = None,
 ) -> Outcome:
     """Build the remote's branch (or `ref`: branch, tag, sha) as a new version, and promote it unless told not to.
 
-    `commit_shown` is the sha that somebody confirmed; RefusedError when another one would be built by now.
+    `commit_shown` is the sha that somebody confirmed; RefusedError when another one would be built by now. HeldError
+    while deploys, or those of the commit, are held, unless it is forced.
     """
     settings, reporter = context.settings, context.reporter
     if os.geteuid() != 0:
         reporter.info("Not running as root: owners of files are left as they are.")
     context = _in_a_second_of_its_own(context)
-    builder = make_builder(settings)
+    builder, gate = make_builder(settings), Gate(context, promote=promote, force=force)
     with reporter.stage("preflight"):
+        gate.begin()
         preflight.check(context, builder, promote=promote, rehearse=rehearse)
         _clear_leftovers(context, builder)
     with closing(Checkout(settings, reporter)) as checkout:
@@ -61,6 +65,7 @@ def run(
                     f"{commit_shown[:9] if commit_shown else ''} was to be deployed, but {commit.short} "
                     f"({commit.subject}) has been pushed since. Look at what is pending, and deploy again."
                 )
+            gate.known(checkout, commit)
             remark.note(f"{commit.short} {commit.subject}")
         with ExitStack() as stack:
             with reporter.stage("workdir") as remark:
@@ -77,12 +82,14 @@ def run(
                 stage = AssetStage(context, builder, checkout, commit, inputs)
                 assets = stage.execute(work_fd, remark, rebuild=rebuild)
             manifest = _new_manifest(context, commit, ref, assets.builder_id, assets.origin)
-            manifest = _assemble(context, work_fd, vendor, manifest)
+            manifest = _assemble(context, work_fd, vendor, dataclasses.replace(manifest, forced=gate.overridden))
             _publish(context, work_fd, manifest)
     rehearsal.rehearse(context, manifest.version, skip=not rehearse)
     if not promote:
         return Outcome(f"{manifest.version} is published, and not live.", manifest.version, "", commit.sha)
+    gate.last_moment(manifest.version)
     before = go_live(context, manifest.version, "deploy", commit.sha).previous.version or ""
+    gate.passed()
     reporter.info(f"=== {manifest.version} {BANNER} ===")
     details = after_deploy(context)
     return Outcome(f"{manifest.version} is live.", manifest.version, before, commit.sha, details)

@@ -9,6 +9,7 @@ from govma_core.disk.contents import ContentsStore
 from govma_core.live import probe
 from govma_core.operations.context import Context
 from govma_core.versions.manifest import ManifestStore
+from govma_core.versions.marks import MarkStore
 from govma_core.versions.names import REMOVED_PREFIX
 from govma_core.versions.pins import PinStore
 from govma_core.versions.removal import Remover
@@ -39,9 +40,13 @@ def clear(context: Context) -> None:
 def remover(context: Context) -> Remover:
     """Give what removes versions, with all that is recorded about them."""
     state = context.settings.state_dir
-    return Remover(
-        context.versions, state, [ManifestStore(state).discard, ContentsStore(state).discard, PinStore(state).unpin]
-    )
+    drops = [
+        ManifestStore(state).discard,
+        ContentsStore(state).discard,
+        PinStore(state).unpin,
+        MarkStore(state).clear,
+    ]
+    return Remover(context.versions, state, drops)
 
 
 def some(problems: Sequence[str]) -> str:

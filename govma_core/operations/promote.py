@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from govma_core.errors import PublishError, RefusedError
-from govma_core.operations import rehearsal
+from govma_core.operations import holding, rehearsal
 from govma_core.operations.context import Context, Outcome
 from govma_core.operations.going_live import go_live
 from govma_core.operations.live import require_live, thaw_version
@@ -19,14 +19,17 @@ def run(context: Context, *, version: str, live_shown: str | None = None, rehear
     with context.reporter.stage("preflight"):
         target = context.versions.find(version)
         current = require_live(context, live_shown)
+        holding.warn(context)
     if target.name == current:
         thawed = thaw_version(context, target.name)
+        holding.chosen(context, target.name)
         rest = f"{thawed.files} files got inodes of their own" if thawed.files else "nothing to do"
         return Outcome(f"{target.name} is live already; {rest}.", target.name, target.name)
     require_complete(context, target)
     commit = commit_of(context, target.name)
     rehearsal.rehearse(context, target.name, skip=not rehearse)
     go_live(context, target.name, "promote", commit)
+    holding.chosen(context, target.name)
     return Outcome(f"{target.name} is live.", target.name, current or "", commit)
 
 

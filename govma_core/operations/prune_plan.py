@@ -18,6 +18,7 @@ from govma_core.operations.context import Context
 from govma_core.versions.history import History, live_before
 from govma_core.versions.in_use import Uses, in_use, linked, on_paths
 from govma_core.versions.manifest import Manifest, ManifestStore
+from govma_core.versions.marks import Mark, MarkStore
 from govma_core.versions.names import local_epoch
 from govma_core.versions.pins import PinStore
 from govma_core.versions.retention import Decision, Facts, Known, Policy, decide
@@ -118,33 +119,35 @@ def _facts(context: Context, warnings: list[str]) -> Facts:
     state, directory = context.settings.state_dir, context.settings.versions_dir
     versions, pointer = context.versions.versions(), context.versions.pointer()
     names = [version.name for version in versions]
-    manifests = ManifestStore(state)
+    manifests, marks = ManifestStore(state), MarkStore(state).read()
     return Facts(
-        versions=[_known(version, manifests.read(version.name)) for version in versions],
+        versions=[_known(version, manifests.read(version.name), marks.get(version.name)) for version in versions],
         current=pointer.version,
         problem=pointer.problem,
-        before=_before(live_before(History(state).read(), pointer.version), versions),
+        before=_before(live_before(History(state).read(), pointer.version), versions, marks),
         pinned=PinStore(state).read(),
         used=_uses(context, names, warnings),
         linked=linked(directory, names),
     )
 
 
-def _known(version: Version, manifest: Manifest | None) -> Known:
+def _known(version: Version, manifest: Manifest | None, mark: Mark | None) -> Known:
     # A name tells local time, which a change of the clock or of the time zone makes ambiguous.
     started = manifest.started if manifest else 0.0
     made = started if isfinite(started) and started > 0 else local_epoch(version.made)
+    if mark is not None:
+        return Known(version.name, made, version.complete, mark.kind, mark.sentence())
     return Known(version.name, made, version.complete, manifest.result if manifest else "")
 
 
-def _before(trail: list[str], versions: list[Version]) -> list[str]:
-    """Give what was live before and is still there, back to the first whole one: a rollback leads to that."""
+def _before(trail: list[str], versions: list[Version], marks: Collection[str]) -> list[str]:
+    """Give what was live before and is still there, back to the first whole one without a mark: the rollback's aim."""
     there = {version.name: version.complete for version in versions}
     found: list[str] = []
     for name in trail:
         if name in there:
             found.append(name)
-            if there[name]:
+            if there[name] and name not in marks:
                 break
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from govma_core.errors import RefusedError
+from govma_core.operations import holding, verdicts
 from govma_core.operations.context import Context, Outcome
 from govma_core.operations.going_live import go_live
 from govma_core.operations.live import require_live
@@ -11,8 +12,12 @@ from govma_core.versions.history import History, live_before
 from govma_core.versions.store import Version
 
 
-def run(context: Context, *, version: str | None = None, live_shown: str | None = None) -> Outcome:
+def run(
+    context: Context, *, version: str | None = None, live_shown: str | None = None, keep_mark: bool = False
+) -> Outcome:
     """Point `current-version` back; without `version` to the one that was live before this one, by the history.
+
+    What it leaves is marked bad, and deploys of its commit are held, unless told not to (`keep_mark`).
 
     RefusedError when another version is live than `live_shown`, the one that somebody confirmed to leave.
     """
@@ -23,18 +28,25 @@ def run(context: Context, *, version: str | None = None, live_shown: str | None 
             raise RefusedError(f"{target.name} is live already. There are:\n{context.versions.listing()}")
         require_complete(context, target)
     commit = commit_of(context, target.name)
-    go_live(context, target.name, "rollback", commit)
+    with holding.leaving(context, current, target.name, keep_mark=keep_mark):
+        go_live(context, target.name, "rollback", commit)
     return Outcome(f"Rolled back to {target.name}.", target.name, current or "", commit)
 
 
 def previous(context: Context, current: str | None) -> Version:
-    """Give the version a rollback leads to: the latest that was live before the current one and is still whole."""
+    """Give the version a rollback leads to: the latest that was live before the current one, whole and not marked."""
     trail = live_before(History(context.settings.state_dir).read(), current)
-    there = {found.name: found for found in context.versions.versions() if found.complete}
+    marks = verdicts.marks(context)
+    there = {found.name: found for found in context.versions.versions()}
+    against = {}
     for name in trail:
-        if name in there:
-            return there[name]
-    gone = f" ({', '.join(trail[:3])} had been, but is gone)" if trail else ""
+        found = there.get(name)
+        if found is not None and found.complete and name not in marks:
+            return found
+        marked = marks[name].sentence() if name in marks else "incomplete"
+        against[name] = marked if found is not None else "gone"
+    gone = ", ".join(f"{name} had been, but is {why}" for name, why in list(against.items())[:3])
+    gone = f" ({gone})" if gone else ""
     raise RefusedError(
         f"No record tells which version was live before this one{gone}. Name the one to go back to: "
         f"`govma-console rollback VERSION`. There are:\n{context.versions.listing()}"

@@ -1,18 +1,90 @@
-"""What becomes known about a version once it was tried or live, written down for those who decide later."""
+"""What becomes known about a version once it was tried or live, written down for those who decide later.
+
+Where it cannot be written (a full disk) that is a warning: nothing here keeps anybody from going back.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from govma_core.operations.context import Context
+from govma_core.versions.history import History
+from govma_core.versions.holds import HoldStore
+from govma_core.versions.marks import Kind, Mark, MarkStore
 
 
 def mark_failed(context: Context, version: str, reason: str) -> None:
     """Mark a version that did not pass its rehearsal."""
     context.reporter.warning(f"{version} is kept, marked as failed; current-version is as it was.")
+    _mark(context, version, "failed", reason)
 
 
 def mark_bad(context: Context, version: str, commit: str, reason: str) -> None:
     """Mark a version that did not serve as it must, and hold deploys of its commit."""
+    hold_commit(context, version, commit, f"{version} was not good: {reason}")
+    _mark(context, version, "bad", reason)
+
+
+def mark_left(context: Context, version: str, reason: str) -> None:
+    """Mark a version that somebody went back from."""
+    _mark(context, version, "bad", reason)
+
+
+def hold_commit(context: Context, version: str, commit: str, reason: str) -> None:
+    """Hold deploys of the commit that a version was made from, and say so; where it is not known, say that."""
+    if not commit:
+        context.reporter.warning(
+            f"It is not recorded which commit {version} was made from: deploys of it cannot be held. "
+            "`govma-console hold` holds all deploys."
+        )
+        return
+
+    def write() -> None:
+        HoldStore(context.settings.state_dir).hold_commit(
+            commit, version, reason, context.by, time.time(), context.run_id
+        )
+        context.reporter.info(
+            f"Deploys of commit {commit[:9]} are held from now on; a newer commit can be deployed. "
+            f"`govma-console release {commit[:9]}` ends that."
+        )
+
+    written(context, write, f"Deploys of commit {commit[:9]} could not be held")
+
+
+def marks(context: Context) -> dict[str, Mark]:
+    """Give what is known against versions; that it cannot be read is a warning."""
+    try:
+        return MarkStore(context.settings.state_dir).read()
+    except OSError as error:
+        context.reporter.warning(f"The marks of versions cannot be read: {error.strerror}.")
+        return {}
 
 
 def note_result(context: Context, result: str) -> None:
     """Add to the history what the promotion of this run came to; a failure to write is a warning."""
+    written(
+        context,
+        lambda: History(context.settings.state_dir).note(context.run_id, result, time.time()),
+        "What the promotion came to could not be written to the history",
+    )
+
+
+def written(context: Context, write: Callable[[], object], failed: str) -> None:
+    """Write something down; that it cannot be written is a warning that begins with `failed`."""
+    try:
+        write()
+    except OSError as error:
+        context.reporter.warning(f"{failed}: {error.strerror}.")
+
+
+def _mark(context: Context, version: str, kind: Kind, reason: str) -> None:
+    # The first line says it; the rest of it is in the run's log.
+    said = reason.split("\n")[0]
+    written(
+        context,
+        lambda: MarkStore(context.settings.state_dir).mark(
+            version, kind, said, context.by, time.time(), context.run_id
+        ),
+        f"{version} could not be marked as {kind}",
+    )

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import FrameType, ModuleType
 
-from govma_core.errors import BusyError, CandidateError, ExitCode, GovmaError, RefusedError, RunCancelled
+from govma_core.errors import BusyError, CandidateError, ExitCode, GovmaError, HeldError, RefusedError, RunCancelled
 from govma_core.events import Event, RunFinished, StageFinished, StageStarted
 from govma_core.masking import mask_of
 from govma_core.operations.context import Context, Outcome
@@ -130,6 +130,9 @@ class Runner:
         except CandidateError as error:
             self._reporter.error(str(error))
             return "failed", error.exit_code, Outcome(str(error), error.version, error.before)
+        except HeldError as error:
+            self._reporter.error(str(error))
+            return "refused", error.exit_code, Outcome(str(error), details={"held_until": error.until})
         except GovmaError as error:
             self._reporter.error(str(error))
             return "refused" if isinstance(error, RefusedError) else "failed", error.exit_code, Outcome(str(error))

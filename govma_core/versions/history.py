@@ -1,4 +1,4 @@
-"""Which version was live when: one line a promotion in `<state_dir>/history.jsonl`, and what follows from it."""
+"""Which version was live when, and what it came to: the lines of `<state_dir>/history.jsonl`, and what follows."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from govma_core import jsonfile
+from govma_core.versions.small_files import moment, text
 
 How = Literal["deploy", "promote", "rollback", "revert"]
 
@@ -25,6 +26,15 @@ class Promotion:
     run: str
 
 
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the last promotion of a run came to, and when that was known."""
+
+    of: str
+    at: float
+    result: str
+
+
 class History:
     """The promotions in order, oldest first."""
 
@@ -35,30 +45,110 @@ class History:
         """Add a promotion; on the disk when this returns."""
         jsonfile.append(self._path, dataclasses.asdict(promotion))
 
+    def note(self, run: str, result: str, at: float) -> None:
+        """Add what the last promotion of a run came to; on the disk when this returns."""
+        jsonfile.append(self._path, dataclasses.asdict(Result(run, at, result)))
+
     def read(self) -> list[Promotion]:
         """Give all promotions; damaged lines are passed over."""
-        names = [field.name for field in dataclasses.fields(Promotion)]
-        return [
-            Promotion(**{name: line[name] for name in names})
-            for line in jsonfile.lines(self._path)
-            if all(name in line for name in names)
-        ]
+        return [entry for entry in self.entries() if isinstance(entry, Promotion)]
+
+    def entries(self) -> list[Promotion | Result]:
+        """Give all lines; damaged ones are passed over."""
+        found = (_entry(line) for line in jsonfile.lines(self._path))
+        return [entry for entry in found if entry is not None]
+
+
+def _entry(line: dict[str, Any]) -> Promotion | Result | None:
+    kind = Result if "of" in line else Promotion
+    for field in dataclasses.fields(kind):
+        if not isinstance(line.get(field.name), str if field.type == "str" else int | float):
+            return None
+    at = moment(line, "at")
+    if kind is Result:
+        return Result(text(line, "of"), at, text(line, "result"))
+    version, previous, how, by, run = (text(line, name) for name in ("version", "previous", "how", "by", "run"))
+    return Promotion(at, version, previous, how, by, run)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A time in which a version was live, from what before it ('' for nothing), and how it came to be.
+
+    `since` and `until` are epoch seconds, 0 where nobody wrote it down; `until` is None while it is live. `how` is ''
+    for a link that was set by hand or by deploy.sh: by whom is not known then. `result` is '' where none was noted.
+    """
+
+    version: str
+    since: float
+    until: float | None
+    by: str = ""
+    how: str = ""
+    run: str = ""
+    result: str = ""
+    previous: str = ""
+
+
+def spans(entries: Iterable[Promotion | Result], current: str | None) -> list[Span]:
+    """Give the times in which versions were live, oldest first; `current` is where the link leads now (None: nowhere).
+
+    Where a promotion left another version than the one before had put there, somebody switched the link by hand
+    between the two: when is not known.
+    """
+    found: list[Span] = []
+    for entry in entries:
+        if isinstance(entry, Result):
+            _note(found, entry)
+            continue
+        _end(found, entry.previous, entry.at)
+        if entry.how == "revert" and found and found[-1].run == entry.run and not found[-1].result:
+            found[-1] = dataclasses.replace(found[-1], result="reverted")
+        found.append(Span(entry.version, entry.at, None, entry.by, entry.how, entry.run, previous=entry.previous))
+    _end(found, current or "", None)
+    return found
+
+
+def _end(found: list[Span], left: str, at: float | None) -> None:
+    """End the last span at the moment in which `left` was left (None: it is still live)."""
+    last = found[-1] if found else None
+    if last is not None and last.version == left:
+        found[-1] = dataclasses.replace(last, until=at)
+        return
+    if last is not None:
+        found[-1] = dataclasses.replace(last, until=0.0)
+    if left:
+        found.append(Span(left, 0.0, at, previous=last.version if last else ""))
+
+
+def _note(found: list[Span], result: Result) -> None:
+    for at in reversed(range(len(found))):
+        if found[at].run == result.of:
+            found[at] = dataclasses.replace(found[at], result=result.result)
+            return
 
 
 def live_before(promotions: Iterable[Promotion], current: str | None) -> list[str]:
     """Give the versions that were live before the current one, the latest first: where rollbacks lead, in turn.
 
-    A rollback takes back what it left, so a second rollback goes further back and never returns to what the first one
-    left. A link that somebody switched by hand counts as one more promotion.
+    A rollback, or a revert, takes back what it left, so a second rollback goes further back and never returns to what
+    the first one left. A link that somebody switched by hand counts as one more promotion.
     """
     trail: list[str] = []
     for promotion in promotions:
         _put_on(trail, promotion.previous)
-        if promotion.how == "rollback" and promotion.version in trail:
-            del trail[trail.index(promotion.version) :]
+        if promotion.how in ("rollback", "revert"):
+            _take_back(trail, promotion)
         _put_on(trail, promotion.version)
     _put_on(trail, current or "")
     return [name for name in reversed(trail) if name != current]
+
+
+def _take_back(trail: list[str], promotion: Promotion) -> None:
+    if promotion.version in trail:
+        del trail[trail.index(promotion.version) :]
+    elif promotion.how == "revert" and trail[-1:] == [promotion.previous]:
+        # It leads to what a rollback had taken off the trail.
+        trail.pop()
 
 
 def _put_on(trail: list[str], name: str) -> None:

@@ -34,6 +34,8 @@ class Manifest:
     files: int = 0
     bytes: int = 0
     result: str = ""
+    forced: str = ""
+    """What held deploys when this one was forced."""
 
 
 _NAMES = frozenset(field.name for field in dataclasses.fields(Manifest))

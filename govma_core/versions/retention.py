@@ -20,6 +20,8 @@ class Known:
     made: float
     complete: bool = True
     result: str = ""
+    why: str = ""
+    """What is known against it, in a few words more than its result."""
 
     @property
     def good(self) -> bool:
@@ -122,7 +124,7 @@ def _for_removing(known: Known, policy: Policy) -> str:
     if not known.complete:
         return "incomplete: html/ or system/ is missing"
     if not known.good:
-        return f"not good: {known.result}"
+        return f"not good: {known.why or known.result}"
     age = f", and than {policy.age}" if policy.younger and policy.age else ""
     return f"older than the last {f'{policy.keep} good' if policy.keep > 1 else 'good one'}{age}"
 

@@ -73,7 +73,7 @@ def test_rollback_promote_dedupe_and_prune_do_what_they_say(server: Server, toke
     for operation, arguments, current in (
         ("rollback", {}, after.version_before),
         ("promote", {"version": after.version}, after.version),
-        ("rollback", {"version": after.version_before}, after.version_before),
+        ("rollback", {"version": after.version_before, "keep_mark": True}, after.version_before),
         ("dedupe", {"reflink": "never"}, after.version_before),
         ("prune", {"keep": 1}, after.version_before),
     ):

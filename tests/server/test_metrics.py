@@ -44,7 +44,7 @@ def test_the_numbers_are_those_of_the_runs(tmp_path: Path) -> None:
         assert not [name for name, _ in before if name == "govma_runs_total"]
         orders: list[tuple[str, dict[str, Any]]] = [
             ("deploy", {}),
-            ("rollback", {}),
+            ("rollback", {"keep_mark": True}),
             ("rollback", {"version": "none"}),
             ("deploy", {}),
         ]

@@ -22,6 +22,7 @@ CHANGES = [
     ("deploy", {"ref": "main"}),
     ("deploy", {"rebuild": True}),
     ("deploy", {"promote": False}),
+    ("deploy", {"force": True}),
     ("rollback", {}),
     ("promote", {"version": "x"}),
     ("dedupe", {}),

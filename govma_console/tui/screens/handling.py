@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -13,6 +14,8 @@ from govma_console.tui.screens.dialog import Result
 from govma_console.tui.screens.handling_log import LogHandling
 from govma_console.tui.widgets.action_bar import ActionBar
 from govma_core.runs.record import RunRecord
+from govma_core.runs.requester import local_requester
+from govma_core.versions.holds import HoldStore
 
 if TYPE_CHECKING:
     from govma_console.tui.screens.main import MainScreen
@@ -140,6 +143,38 @@ class Handling(LogHandling):
             self._main.desk.refresh()
 
         self._main.app.push_screen(PinDialog(row), answered)
+
+    def do_hold(self) -> None:
+        """Ask why and until when, then hold all deploys."""
+        from govma_console.tui.screens.hold_dialogs import HoldDialog
+
+        def answered(result: Result) -> None:
+            if result is not None:
+                by = local_requester("console").by
+                work = partial(self._holds.hold, result["reason"], by, time.time(), result["until"])
+                self._main.desk.in_thread(work, partial(self._tell_of_holds, "Deploys are held."))
+
+        self._main.app.push_screen(HoldDialog(self._main.snapshot.holds), answered)
+
+    def do_release(self) -> None:
+        """Ask, then end all holds."""
+        from govma_console.tui.screens.hold_dialogs import ReleaseDialog
+
+        def answered(result: Result) -> None:
+            if result is not None:
+                self._main.desk.in_thread(
+                    self._holds.release, partial(self._tell_of_holds, "Deploys are no longer held.")
+                )
+
+        self._main.app.push_screen(ReleaseDialog(self._main.snapshot.holds), answered)
+
+    @property
+    def _holds(self) -> HoldStore:
+        return HoldStore(self._main.desk.settings.state_dir)
+
+    def _tell_of_holds(self, done: str, _: object, error: str) -> None:
+        self._main.notify(error or done, severity="error" if error else "information", markup=False)
+        self._main.desk.refresh()
 
     def do_refresh(self) -> None:
         """Read everything anew."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Input
+from textual.widgets import Button, Checkbox, Input
 
 from govma_console.tui import formats, plans
 from govma_console.tui.plans import DeployPlan, SwitchPlan
@@ -15,6 +15,8 @@ from govma_console.tui.widgets.toggle import Toggle
 from govma_core.errors import RefusedError
 from govma_core.runs.record import RunRecord
 from govma_core.settings import Settings
+from govma_core.text import clean_line
+from govma_core.versions.holds import Hold
 
 _MOST = 200
 
@@ -38,11 +40,27 @@ class DeployDialog(Dialog):
             Input(placeholder=f"branch, tag or commit (Enter); empty: {branch}", id="ref", compact=True),
             Toggle("rebuild the assets even when a recorded build could be used", id="rebuild"),
             Toggle("make it live", True, id="promote"),
+            Toggle("deploy in spite of the hold (it is recorded)", id="force"),
         ]
 
     def opened(self) -> None:
         """Fetch and compare."""
+        self.query_one("#force").display = False
         self._look()
+
+    def on_checkbox_changed(self, event: Checkbox.Changed) -> None:
+        """See whether a held deploy can be started now: when it is forced, or puts nothing live."""
+        event.stop()
+        self._weigh()
+
+    def _weigh(self) -> None:
+        plan = self._plan
+        if plan is not None:
+            self.query_one("#do", Button).disabled = plan.held is not None and not self._passes(plan.held)
+
+    def _passes(self, held: Hold) -> bool:
+        nothing_live = bool(held.commit) and not self.query_one("#promote", Toggle).value
+        return self.query_one("#force", Toggle).value or nothing_live
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Compare with another ref."""
@@ -59,6 +77,8 @@ class DeployDialog(Dialog):
 
     def _look(self) -> None:
         self._plan = None
+        force = self.query_one("#force", Toggle)
+        force.value = force.display = False
         self.say(Content.assemble((f"Fetching from {self._settings.remote} …", "$muted")), ready=False)
         ref = self._ref
         self.find_out(lambda: plans.plan_deploy(self._settings, ref), self._show)
@@ -68,7 +88,9 @@ class DeployDialog(Dialog):
         if self.query_one("#ref").has_focus:
             self.query_one("#leave").focus()
         target = plan.target
+        held = [] if plan.held is None else [Content.assemble((clean_line(plan.held.sentence()), "bold $text-warning"))]
         lines = [
+            *held,
             Content.assemble("Builds ", (target.short, "bold $text-accent"), f" {target.subject} ({target.author})"),
             Content.assemble((f"as fetched at {formats.clock(plan.fetched)}", "$muted")),
             Content.assemble("Live now: ", plan.live or "nothing"),
@@ -84,12 +106,15 @@ class DeployDialog(Dialog):
         lines += commits("Takes back what is live and not in it,", plan.undone or [], _MOST)
         lines += [Content.assemble((line, "$text-warning")) for line in plans.after_deploy(self._settings)]
         self.say(Content("\n").join(lines), ready=True)
+        self.query_one("#force").display = bool(held)
+        self._weigh()
 
     def result(self) -> Result:
         """Give the arguments of the operation: the very commit that was shown."""
         if self._plan is None:
             return None
-        return {
+        forced = {"force": True} if self.query_one("#force", Toggle).value else {}
+        return forced | {
             "commit_shown": self._plan.target.sha,
             "ref": self._ref,
             "rebuild": self.query_one("#rebuild", Toggle).value,
@@ -104,7 +129,15 @@ class SwitchDialog(Dialog):
         super().__init__()
         self.heading = self.verb = "Rollback" if operation == "rollback" else "Promote"
         self._settings, self._snapshot, self._target = settings, snapshot, target
+        self._operation = operation
         self._plan: SwitchPlan | None = None
+
+    def options(self) -> list[Widget]:
+        """Give the choice that a rollback has."""
+        live = self._snapshot.pointer.version
+        if self._operation != "rollback" or live is None:
+            return []
+        return [Toggle(f"mark {formats.short_name(live)} bad and hold its commit", True, id="mark")]
 
     def opened(self) -> None:
         """Compare the two versions."""
@@ -115,8 +148,8 @@ class SwitchDialog(Dialog):
         target = self._target or plans.rollback_target(self._settings, self._snapshot)
         if target is None:
             raise RefusedError(
-                "No record tells which version was live before this one. Select the version to go back to, "
-                "then press r again."
+                "There is no version that is known to have been live before this one, is whole and has no mark. "
+                "Select the version to go back to, then press r again."
             )
         return plans.plan_switch(self._settings, self._snapshot, target)
 
@@ -136,6 +169,13 @@ class SwitchDialog(Dialog):
             lines.append(Content("It was live before; when is not recorded."))
         else:
             lines.append(Content.assemble(("It was never live, as far as is recorded.", "bold $text-warning")))
+        if target.mark is not None:
+            said = f"It was {target.mark.sentence()}. Made live, it no longer is."
+            lines.append(Content.assemble((clean_line(said), "bold $text-warning")))
+        if self._operation == "promote" and self._snapshot.holds.by_hand is not None:
+            lines.append(
+                Content.assemble((f"{self._snapshot.hold} A promotion goes on all the same.", "$text-warning"))
+            )
         if not target.complete:
             lines.append(Content.assemble(("It is incomplete, and cannot be made live.", "bold $text-error")))
         lines.append(Content(""))
@@ -156,7 +196,10 @@ class SwitchDialog(Dialog):
 
     def result(self) -> Result:
         """Give the arguments of the operation: the very version that was shown."""
-        return {"version": self._plan.target.name, "live_shown": self._plan.source} if self._plan else None
+        if self._plan is None:
+            return None
+        kept = {"keep_mark": True} if any(not toggle.value for toggle in self.query("#mark").results(Toggle)) else {}
+        return kept | {"version": self._plan.target.name, "live_shown": self._plan.source}
 
 
 class CancelDialog(Dialog):

@@ -10,7 +10,7 @@ from textual.widget import Widget
 from govma_console.tui.actions import Action, Place, Situation, for_footer
 from govma_console.tui.snapshot import EMPTY
 
-_SHORT = {"refresh": "Refresh", "cancel": "Cancel"}
+_SHORT = {"refresh": "Reload", "cancel": "Cancel"}
 
 
 class ActionBar(Widget):
@@ -47,15 +47,16 @@ class ActionBar(Widget):
             self.refresh()
 
     def _line(self, number: int) -> Content:
-        actions = for_footer(number, self._place)
+        actions = [action for action in for_footer(number, self._place) if action.in_sight(self._situation)]
         labels = [(action, action.label) for action in actions]
         gap = 2
         if _width(labels, gap) > self.size.width:
             gap = 1
             labels = [(action, _SHORT.get(action.id, action.label)) for action in actions]
         while labels and _width(labels, gap) > self.size.width:
-            # Help and Quit stand last and stay.
-            labels.pop(-3 if len(labels) > 2 else 0)
+            # What comes by itself goes first; Help and Quit stand last and stay.
+            spare = next((at for at, (action, _) in enumerate(labels) if action.id == "refresh"), -3)
+            labels.pop(spare if len(labels) > 2 else 0)
         items = []
         at = 0
         for action, label in labels:

@@ -13,6 +13,8 @@ from govma_console.tui import formats
 from govma_console.tui.disk import Sizes
 from govma_console.tui.plans import CommitLine, SwitchPlan
 from govma_console.tui.snapshot import EMPTY, Snapshot, VersionRow
+from govma_core.text import clean_line
+from govma_core.versions.history import Span
 from govma_core.versions.manifest import Manifest
 
 _MOST_COMMITS = 12
@@ -55,7 +57,7 @@ def _content(snapshot: Snapshot, row: VersionRow, sizes: Sizes | None, plan: Swi
         fields.append(("Author", f"{manifest.author}, {formats.moment(manifest.committed)}"))
     else:
         fields = [("Made by", "another tool (no manifest): its commit is not known")]
-    fields.append(("State", f"{row.state}: {row.pinned}" if row.pinned else row.state))
+    fields.append(("State", "; ".join(known for known in (_judged(row), row.pinned) if known)))
     fields.append(("Size", _sizes(sizes)))
     fields += [("Live", text) for text in _lived(snapshot, row)]
     lines += [part for name, text in fields for part in _field(name, text, width)]
@@ -110,12 +112,32 @@ def _sizes(sizes: Sizes | None) -> str:
     )
 
 
+def _judged(row: VersionRow) -> str:
+    """Give the state, with why and since when a version has its mark."""
+    mark = row.mark
+    if mark is None:
+        return row.state
+    who = ", ".join(part for part in (mark.by, formats.moment(mark.at)) if part)
+    return f"{mark.kind}{f': {clean_line(mark.reason)}' if mark.reason else ''}{f' ({who})' if who else ''}"
+
+
 def _lived(snapshot: Snapshot, row: VersionRow) -> list[str]:
-    times = [promotion for promotion in snapshot.promotions if promotion.version == row.name]
+    times = [span for span in snapshot.spans if span.version == row.name]
     if not times:
         return ["was live, when is not recorded" if row.was_live else "never"]
-    shown = [f"{formats.moment(promotion.at)}, {promotion.how} by {promotion.by}" for promotion in times[-3:][::-1]]
-    return shown + ([f"and {len(times) - 3} times before"] if len(times) > 3 else [])
+    return [_span(span) for span in times[-3:][::-1]] + (
+        [f"and {len(times) - 3} times before"] if len(times) > 3 else []
+    )
+
+
+def _span(span: Span) -> str:
+    """Give one time in which a version was live; what nobody wrote down is left out."""
+    since, until = formats.moment(span.since), formats.moment(span.until or 0.0)
+    when = f"since {since}" if span.until is None else f"{since} to {until}" if until else f"from {since}"
+    if not since:
+        when = "now" if span.until is None else f"until {until}" if until else "when is not recorded"
+    how = f"{span.how} by {span.by}" if span.how else "set by hand"
+    return f"{when}, {how}{f' ({clean_line(span.result)})' if span.result else ''}"
 
 
 def _between(row: VersionRow, plan: SwitchPlan | None) -> list[Content]:

@@ -1,0 +1,96 @@
+"""Commands about what may go live, and what was: hold, release, history."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import time
+
+from govma_console import reports
+from govma_console.commands.settings import effective
+from govma_console.output import print_json, print_table, say, warn
+from govma_console.times import local_time
+from govma_core.errors import ExitCode, RefusedError, UsageError
+from govma_core.runs.requester import local_requester
+from govma_core.settings import Settings
+from govma_core.versions.history import Span
+from govma_core.versions.holds import Hold, HoldStore
+
+
+def hold(given: argparse.Namespace) -> int:
+    """Hold all deploys."""
+    from govma_core.moments import moment_to_come
+
+    now, settings = time.time(), effective(given)
+    try:
+        until = moment_to_come(given.until, now) if given.until is not None else 0.0
+    except ValueError as error:
+        raise UsageError(f"--until: {error}.") from None
+    made = _store(settings).hold(" ".join(given.reason), local_requester("cli").by, now, until)
+    if given.json:
+        print_json(dataclasses.asdict(made))
+    else:
+        say(f"{made.sentence()} `govma-console release` ends that.")
+    _warn_of_runs(settings)
+    return ExitCode.OK
+
+
+def release(given: argparse.Namespace) -> int:
+    """End all holds, or that of one commit."""
+    store = _store(effective(given))
+    ended = store.release_commit(_held(store, given.commit).commit) if given.commit else store.release()
+    if given.json:
+        print_json({"released": [dataclasses.asdict(hold) for hold in ended]})
+        return ExitCode.OK
+    for found in ended:
+        say(f"Released: {found.sentence()}")
+    if not ended:
+        warn("Nothing was held.")
+    return ExitCode.OK
+
+
+def history(given: argparse.Namespace) -> int:
+    """Print which version was live from when to when, the latest first."""
+    if given.most < 1:
+        raise UsageError(f"-n {given.most}: the number of lines must be 1 or more.")
+    found = reports.history(effective(given), given.most)
+    if given.json:
+        print_json([dataclasses.asdict(span) for span in found])
+        return ExitCode.OK
+    header = ("VERSION", "LIVE FROM", "UNTIL", "HOW", "BY", "RESULT", "RUN")
+    print_table(header, [_row(span) for span in found], cut=(5,), drop=(6, 4))
+    return ExitCode.OK
+
+
+def _row(span: Span) -> tuple[str, ...]:
+    until = "still live" if span.until is None else local_time(span.until) or "not recorded"
+    how = span.how or "set by hand"
+    return (span.version, local_time(span.since) or "not recorded", until, how, span.by, span.result, span.run)
+
+
+def _held(store: HoldStore, wanted: str) -> Hold:
+    """Give the one hold of a commit that `wanted` begins."""
+    commits = store.read().commits
+    found = [hold for hold in commits if hold.commit.startswith(wanted.lower())]
+    if len(found) == 1:
+        return found[0]
+    listed = "\n".join(f"  {hold.commit[:12]} {hold.version}" for hold in commits) or "  (none)"
+    if found:
+        raise UsageError(f"{wanted!r} does not name one held commit. There are:\n{listed}")
+    raise RefusedError(f"Deploys of commit {wanted!r} are not held. Held commits:\n{listed}")
+
+
+def _store(settings: Settings) -> HoldStore:
+    """Give the holds; RefusedError when this user may not change them."""
+    from govma_core.runs.launch import prepared_store
+
+    prepared_store(settings)
+    return HoldStore(settings.state_dir)
+
+
+def _warn_of_runs(settings: Settings) -> None:
+    from govma_core.runs.record import RunStore
+
+    for run in RunStore(settings.state_dir).active():
+        if run.operation == "deploy":
+            warn(f"Deploy {run.id} (by {run.by}) has not ended: what it builds will not go live while this holds.")

@@ -1,0 +1,44 @@
+"""Moments to come, as people write them: `2026-11-24T08:00`, `2026-11-24`, `18:30`, or an age from now such as `2h`."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+from govma_core.ages import age_seconds
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?)?", re.ASCII)
+_CLOCK = re.compile(r"\d{2}:\d{2}(:\d{2})?", re.ASCII)
+_LATEST = 10 * 366 * 86400
+
+
+def moment_to_come(text: str, now: float) -> float:
+    """Give the moment (epoch seconds) of a local time: a day's is its beginning, a time of day the next one of it.
+
+    ValueError says what it must look like, or that it has passed.
+    """
+    wanted = text.strip()
+    try:
+        if _DAY.fullmatch(wanted):
+            at = datetime.fromisoformat(wanted).timestamp()
+        elif _CLOCK.fullmatch(wanted):
+            at = _next(wanted, now)
+        else:
+            at = now + age_seconds(wanted)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{text!r} is no moment such as 2026-11-24T08:00, 2026-11-24, 18:30 or, from now on, 2h or 3d"
+        ) from None
+    if at <= now:
+        raise ValueError(f"{text!r} has passed; name a moment to come")
+    if at > now + _LATEST:
+        raise ValueError(f"{text!r} is more than ten years away; leave it out, or name an earlier moment")
+    return at
+
+
+def _next(clock: str, now: float) -> float:
+    today = datetime.fromtimestamp(now)  # noqa: DTZ006 - local time, as the clock on the wall tells it
+    hour, minute, *second = map(int, clock.split(":"))
+    at = today.replace(hour=hour, minute=minute, second=second[0] if second else 0, microsecond=0, fold=0)
+    # By the calendar, not by 86,400 s: the night in which the clock is changed has another length.
+    return (at if at.timestamp() > now else at + timedelta(days=1)).timestamp()

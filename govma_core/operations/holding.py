@@ -1,0 +1,145 @@
+"""What holds and marks mean for operations: what stops a deploy, what a rollback leaves behind, what ends a hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from govma_core.build.source import Checkout, Commit
+from govma_core.errors import HeldError
+from govma_core.operations import verdicts
+from govma_core.operations.context import Context
+from govma_core.versions.holds import Hold, HoldStore, held_error
+from govma_core.versions.manifest import ManifestStore
+from govma_core.versions.marks import Mark, MarkStore
+
+
+class Gate:
+    """What a deploy has to pass; its methods are called in their order."""
+
+    def __init__(self, context: Context, *, promote: bool, force: bool) -> None:
+        self._context = context
+        self._holds = HoldStore(context.settings.state_dir)
+        self._promote, self._force = promote, force
+        self._superseded: list[Hold] = []
+        self.overridden = ""
+        """What `force` was needed against, '' when nothing was in the way."""
+
+    def begin(self) -> None:
+        """Refuse at once while all deploys are held."""
+        self._pass(self._holds.read().by_hand)
+
+    def known(self, checkout: Checkout, commit: Commit) -> None:
+        """Refuse when the commit is held that would go live; find out which holds its going live ends."""
+        holds = self._holds.read()
+        self._pass(holds.by_hand)
+        for hold in holds.commits:
+            if hold.commit != commit.sha:
+                if checkout.is_ancestor(hold.commit, commit.sha):
+                    self._superseded.append(hold)
+            elif self._promote:
+                self._pass(hold)
+            else:
+                self._context.reporter.info(f"{hold.sentence()} Nothing goes live by this run, so it goes on.")
+
+    def last_moment(self, version: str) -> None:
+        """Refuse when somebody has held all deploys since this one began."""
+        hold = self._holds.read().by_hand
+        if hold is not None and not self._force:
+            error = held_error(hold)
+            raise HeldError(
+                f"{error} {version} is published, and not live: `govma-console promote {version}` makes it so.",
+                error.until,
+            )
+
+    def passed(self) -> None:
+        """End the holds of commits that are behind the one which is live now."""
+        for hold in self._superseded:
+            _end(self._context, hold.commit, "a newer commit is live")
+
+    def _pass(self, hold: Hold | None) -> None:
+        if hold is None:
+            return
+        if not self._force:
+            raise held_error(hold)
+        if hold.sentence() not in self.overridden:
+            self.overridden = f"{self.overridden} {hold.sentence()}".lstrip()
+            self._context.reporter.warning(f"{hold.sentence()} This one goes on all the same, as asked for (--force).")
+
+
+@contextmanager
+def leaving(context: Context, left: str | None, target: str, *, keep_mark: bool) -> Iterator[None]:
+    """Frame the switch of a rollback: what it leaves is bad, and deploys of its commit are held.
+
+    Before the switch, so that no deploy can come between; taken back when the block raises and `target` is not live.
+    With `keep_mark` nothing is said against what it leaves. Behind the block nothing speaks against `target` any more.
+    """
+    settings = context.settings
+    marks, holds, manifests = (
+        MarkStore(settings.state_dir),
+        HoldStore(settings.state_dir),
+        ManifestStore(settings.state_dir),
+    )
+    made = manifests.read(left) if left else None
+    mark, commit = verdicts.marks(context).get(left or ""), made.commit if made else ""
+    held = any(hold.commit == commit for hold in _commits(holds))
+    said = left is not None and not keep_mark
+    if left is not None and said:
+        verdicts.hold_commit(context, left, commit, f"rolled back to {target}")
+        verdicts.mark_left(context, left, f"rolled back to {target}")
+    try:
+        yield
+    except BaseException:
+        if said and context.versions.pointer().version != target:
+            with suppress(OSError):
+                _take_back(marks, left or "", mark)
+                if not held:
+                    holds.release_commit(commit)
+                context.reporter.warning(f"{left} was not left: what was said against it is taken back.")
+        raise
+    chosen(context, target, but=commit if said else "")
+
+
+def chosen(context: Context, version: str, *, but: str = "") -> None:
+    """Forget what speaks against a version that somebody made live on purpose; the hold of commit `but` stays."""
+    state = context.settings.state_dir
+    mark = verdicts.marks(context).get(version)
+    if mark is not None:
+
+        def clear() -> None:
+            MarkStore(state).clear(version)
+            context.reporter.info(f"{version} was {mark.sentence()}. It is not any more.")
+
+        verdicts.written(context, clear, f"The mark of {version} could not be taken away")
+    made = ManifestStore(state).read(version)
+    if made is not None and made.commit != but:
+        _end(context, made.commit, f"{version} was made live")
+
+
+def warn(context: Context) -> None:
+    """Say that deploys are held: a promotion is deliberate, and goes on."""
+    with suppress(OSError):
+        hold = HoldStore(context.settings.state_dir).read().by_hand
+        if hold is not None:
+            context.reporter.warning(f"{hold.sentence()} A promotion is made on purpose, and goes on.")
+
+
+def _end(context: Context, commit: str, why: str) -> None:
+    def release() -> None:
+        for hold in HoldStore(context.settings.state_dir).release_commit(commit):
+            context.reporter.info(f"Deploys of commit {hold.commit[:9]} are no longer held: {why}.")
+
+    verdicts.written(context, release, f"The hold of commit {commit[:9]} could not be ended")
+
+
+def _take_back(marks: MarkStore, version: str, before: Mark | None) -> None:
+    if before is None:
+        marks.clear(version)
+    else:
+        marks.put_back(before)
+
+
+def _commits(holds: HoldStore) -> tuple[Hold, ...]:
+    with suppress(OSError):
+        return holds.read().commits
+    return ()

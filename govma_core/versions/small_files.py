@@ -1,0 +1,68 @@
+"""One small JSON file a name in a directory of the state directory, so that two writers lose nothing of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from govma_core import jsonfile
+
+_END = ".json"
+_LATEST = 1 << 40
+
+
+class SmallFiles:
+    """The files of one directory; who may enter the state directory may read them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def write(self, name: str, data: Mapping[str, Any]) -> None:
+        """Write the file of a name, replacing an earlier one; on the disk when this returns."""
+        if not self.directory.is_dir():
+            self.directory.mkdir(parents=True, exist_ok=True)
+            # Whatever the caller's umask: what is said here is for everybody to read.
+            self.directory.chmod(0o755)
+        jsonfile.replace(self.directory / f"{name}{_END}", data)
+
+    def remove(self, name: str) -> bool:
+        """Remove the file of a name; False when there was none."""
+        try:
+            (self.directory / f"{name}{_END}").unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        jsonfile.sync_directory(self.directory)
+        return True
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """Give the content of all files by name, in the order of names; a damaged file is there, and empty."""
+        try:
+            found = [path.name for path in self.directory.iterdir()]
+        except (FileNotFoundError, PermissionError):
+            return {}
+        names = sorted(name.removesuffix(_END) for name in found if name.endswith(_END) and name[0] != ".")
+        return {name: self._content(name) for name in names}
+
+    def _content(self, name: str) -> dict[str, Any]:
+        with suppress(OSError):
+            return jsonfile.read(self.directory / f"{name}{_END}") or {}
+        return {}
+
+
+def text(data: Mapping[str, Any], name: str) -> str:
+    """Give a text of a file's content, '' when there is none."""
+    value = data.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def moment(data: Mapping[str, Any], name: str) -> float:
+    """Give a time of a file's content (epoch seconds), 0 when there is none that makes sense."""
+    value = data.get(name)
+    return float(value) if isinstance(value, int | float) and abs(value) < _LATEST else 0.0
+
+
+def one_line(said: str) -> str:
+    """Give what somebody typed as one line."""
+    return " ".join(said.split())

@@ -1,0 +1,98 @@
+"""hold, release and history as a user calls them, and what a held deploy says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from govma_console.sample import LEGACY_VERSION, SampleSite, create_sample
+from tests.support.command import Command, environment
+from tests.support.rights import as_root
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> SampleSite:
+    return create_sample(tmp_path / "site")
+
+
+@pytest.fixture
+def command(sample: SampleSite) -> Command:
+    return Command(sample.config_file, sample.state_dir)
+
+
+def test_held_deploys_exit_with_5_until_they_are_released_or_forced(command: Command) -> None:
+    done = command.run("hold", "election", "night", "--until", "2h")
+    assert (done.code, "election night (until " in done.out) == (0, True), done.err
+    held = command.run("deploy")
+    assert held.code == 5
+    for said in ("held by root since", "election night", "`govma-console release` ends the hold", "--force"):
+        assert said in held.err
+    assert "held             Deploys are held by root" in command.run("status").out
+    assert command.run("status", "--json").json["holds"]["by_hand"]["reason"] == "election night"
+    assert command.run("deploy", "--force").code == 0
+    assert next(command.runs.records()).arguments["force"] is True
+    assert "Released: Deploys are held by root" in command.run("release").out
+    assert (command.run("release").code, command.run("release", "--json").json) == (0, {"released": []})
+    assert command.run("deploy").code == 0
+
+
+def test_after_a_rollback_the_list_the_history_and_the_status_tell(command: Command, sample: SampleSite) -> None:
+    version = command.run("deploy").out.strip()
+    assert command.run("rollback").code == 0
+    listed = {found["name"]: found for found in command.run("list", "--json").json["versions"]}
+    assert (listed[version]["state"], listed[version]["mark"]["reason"]) == ("bad", f"rolled back to {LEGACY_VERSION}")
+    assert listed[LEGACY_VERSION]["mark"] is None
+    (held,) = command.run("status", "--json").json["holds"]["commits"]
+    assert (held["commit"], held["version"]) == (listed[version]["manifest"]["commit"], version)
+    assert command.run("deploy").code == 5
+    rows = command.run("history").out.splitlines()
+    assert [row.split()[0] for row in rows] == ["VERSION", LEGACY_VERSION, version, LEGACY_VERSION]
+    assert "still live" in rows[1]
+    assert "rollback" in rows[1]
+    assert "set by hand" in rows[3]
+    (last,) = command.run("history", "-n", "1", "--json").json
+    assert (last["version"], last["until"], last["previous"], last["by"]) == (LEGACY_VERSION, None, version, "root")
+    assert command.run("release", "0123").code == 5
+    assert held["commit"][:9] in command.run("release", held["commit"][:7]).out
+    assert command.run("deploy").code == 0
+
+
+def test_a_rollback_with_keep_mark_marks_nothing(command: Command) -> None:
+    command.run("deploy")
+    assert command.run("rollback", "--keep-mark").code == 0
+    assert not (command.state_dir / "marks").exists()
+    assert not (command.state_dir / "holds").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong", [["hold", "--until", "2020-01-01"], ["hold", "--until", "soon"], ["history", "-n", "0"]]
+)
+def test_what_makes_no_sense_is_said(command: Command, wrong: list[str]) -> None:
+    done = command.run(*wrong)
+    assert done.code == 2
+    assert "govma-console: " in done.err
+    assert not (command.state_dir / "holds").exists()
+
+
+@as_root
+def test_only_who_may_write_the_state_holds_and_everybody_reads(command: Command, sample: SampleSite) -> None:
+    assert command.run("hold", "freeze").code == 0
+    for path in (command.state_dir, *command.state_dir.rglob("*")):
+        os.chown(path, 33, 33)
+
+    def powerless(*arguments: str) -> subprocess.CompletedProcess[str]:
+        # Root's name without root's rights: another user may not even have the way to this Python.
+        drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+        line = [*drop, *command.line(*arguments)]
+        return subprocess.run(line, env=environment(), capture_output=True, text=True, check=False)
+
+    for name in ("hold", "release"):
+        done = powerless(name)
+        assert (done.returncode, "cannot be written by this user. Run as root." in done.stderr) == (5, True), (
+            done.stderr
+        )
+    assert "freeze" in powerless("status").stdout
+    assert os.listdir(command.state_dir / "holds") == ["all.json"]
