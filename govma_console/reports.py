@@ -131,10 +131,11 @@ def status(settings: Settings) -> SiteStatus:
     promotions = History(settings.state_dir).read()
     runs_ = RunStore(settings.state_dir)
     waiting: tuple[RunRecord, ...] = ()
-    last, unread = None, ""
+    last, unread, holds = None, "", Holds()
     try:
         waiting, last = tuple(record for record in runs_.active() if record.state == "waiting"), runs_.latest()
-    except RefusedError as error:
+        holds = HoldStore(settings.state_dir).read()
+    except (RefusedError, PermissionError) as error:
         unread = str(error)
     return SiteStatus(
         pointer,
@@ -143,7 +144,7 @@ def status(settings: Settings) -> SiteStatus:
         lock_holder(settings.state_dir),
         waiting,
         last,
-        HoldStore(settings.state_dir).read(),
+        holds,
         MarkStore(settings.state_dir).read().get(pointer.version or ""),
         unread,
     )

@@ -54,6 +54,16 @@ def _can_promote(now: Situation) -> str:
     return _can_start(now)
 
 
+def _can_check(now: Situation) -> str:
+    if now.selected is None:
+        return "No version is selected."
+    if not now.snapshot.rehearsed:
+        return "There is nothing to try a version in: set the table [rehearsal] of the settings."
+    if not now.selected.complete:
+        return f"{now.selected.name} is incomplete (no html/ or no system/ in it)."
+    return _can_start(now)
+
+
 def _has_versions(now: Situation) -> str:
     if not now.snapshot.versions:
         return "There are no versions."
@@ -171,6 +181,16 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "promote", ("p",), "Promote", "Make the selected version live.", "Operations", footer=1, reason=_can_promote
+    ),
+    Action(
+        "check",
+        ("e",),
+        "Check",
+        "Try the selected version in a container of its own, as a deploy does before the switch. Switches nothing.",
+        "Operations",
+        footer=1,
+        reason=_can_check,
+        in_sight=lambda now: now.snapshot.rehearsed,
     ),
     Action(
         "dedupe",

@@ -73,6 +73,8 @@ class Snapshot:
     holds: Holds = NO_HOLDS
     spans: tuple[Span, ...] = ()
     """When which version was live, oldest first."""
+    rehearsed: bool = False
+    """Whether the settings say how a version is tried before it goes live."""
 
     @property
     def current(self) -> VersionRow | None:
@@ -159,6 +161,7 @@ class SnapshotReader:
             tuple(dict.fromkeys(map(clean_line, problems))),
             holds,
             tuple(spans(entries, pointer.version)),
+            settings.rehearsed,
         )
 
     def _manifest(self, name: str) -> Manifest | None:

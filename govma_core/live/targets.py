@@ -20,11 +20,6 @@ class Targets:
     problems: tuple[str, ...] = ()
 
 
-def wanted(settings: Settings) -> bool:
-    """Tell whether the settings say how a version is activated."""
-    return bool(settings.activation_containers or settings.activation_command or settings.activation_url)
-
-
 def find(settings: Settings) -> Targets:
     """Look for what the settings name; what is missing is told, not raised: being able to roll back matters more."""
     host = settings.activation_host

@@ -45,7 +45,7 @@ class Activation:
         """Reload, prove, and check unless told not to; call it right after the switch."""
         settings, reporter = self.context.settings, self.context.reporter
         since = time.monotonic()
-        if not targets.wanted(settings):
+        if not settings.activated:
             reporter.info(
                 "Nobody was told of the switch: [activation] is not set. PHP may go on serving the version before for "
                 "as long as its realpath cache lasts (120 s by default)."
@@ -116,7 +116,7 @@ def prepared(context: Context, version: str, live: str | None) -> Iterator[Activ
     found or written is told after the switch: nothing here keeps anybody from rolling back.
     """
     settings = context.settings
-    if not targets.wanted(settings):
+    if not settings.activated:
         yield Activation(context, Targets(), None, frozenset())
         return
     found = targets.find(settings)

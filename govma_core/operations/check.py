@@ -13,7 +13,7 @@ def run(context: Context, *, version: str) -> Outcome:
 
     RehearsalError when it is not good; ConfigurationError when the settings do not say how it is to be tried.
     """
-    if not rehearsal.wanted(context):
+    if not context.settings.rehearsed:
         raise ConfigurationError(
             "There is nothing to try a version in: set image, like or command in the table [rehearsal] of the settings."
         )

@@ -54,7 +54,7 @@ def examine(context: Context) -> Iterator[Finding]:
     yield from _files(settings)
     yield from _source(context)
     yield from _told("builder", "ready", make_builder(settings).preflight)
-    if rehearsal.wanted(context):
+    if settings.rehearsed:
         yield from _told("rehearsal", "ready", lambda: rehearsal.preflight(settings))
     yield _pointer(context)
     yield from _told("room", "enough for the next deploy", lambda: space.problems(context))

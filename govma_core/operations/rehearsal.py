@@ -14,19 +14,13 @@ from govma_core.shell.command import execute
 from govma_core.versions.names import POINTER
 
 
-def wanted(context: Context) -> bool:
-    """Tell whether the settings say how a version is tried."""
-    settings = context.settings
-    return bool(settings.rehearsal_command or settings.rehearsal_image or settings.rehearsal_like)
-
-
 def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
     """Try a version before anything leads to it; RehearsalError, and the version marked as failed, when it is not good.
 
     Without settings for it, or when it is to be skipped, the log says that nothing was tried.
     """
     reporter = context.reporter
-    if not wanted(context):
+    if not context.settings.rehearsed:
         return reporter.info("The new version was not tried before the switch: [rehearsal] is not set.")
     if skip:
         return reporter.warning("The new version was not tried before the switch, as was asked for (--no-rehearsal).")

@@ -13,6 +13,9 @@ from govma_core.versions.history import History
 from govma_core.versions.holds import HoldStore
 from govma_core.versions.marks import Kind, Mark, MarkStore
 
+_NOT_ASKED = "not asked"
+"""What an activation says that asked nobody: nothing became known."""
+
 
 def mark_failed(context: Context, version: str, reason: str) -> None:
     """Mark a version that did not pass its rehearsal."""
@@ -63,6 +66,8 @@ def marks(context: Context) -> dict[str, Mark]:
 
 def note_result(context: Context, result: str) -> None:
     """Add to the history what the promotion of this run came to; a failure to write is a warning."""
+    if result == _NOT_ASKED:
+        return
     written(
         context,
         lambda: History(context.settings.state_dir).note(context.run_id, result, time.time()),

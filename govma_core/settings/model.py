@@ -226,6 +226,16 @@ class Settings:
         return self.build_uid, self.build_gid
 
     @property
+    def rehearsed(self) -> bool:
+        """Tell whether a version is tried before it goes live."""
+        return bool(self.rehearsal_command or self.rehearsal_image or self.rehearsal_like)
+
+    @property
+    def activated(self) -> bool:
+        """Tell whether those who serve the site are told of a switch."""
+        return bool(self.activation_containers or self.activation_command or self.activation_url)
+
+    @property
     def all_build_commands(self) -> tuple[str, ...]:
         """Give the install command and the build commands, without empty ones, in order."""
         return tuple(command for command in (self.install_command, *self.build_commands) if command.strip())

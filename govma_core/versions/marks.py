@@ -63,5 +63,5 @@ class MarkStore:
                 moment(data, "at"),
                 text(data, "run"),
             )
-            for version, data in self._files.read().items()
+            for version, data in self._files.readable().items()
         }

@@ -44,5 +44,5 @@ class PinStore:
         """Give all pins by version; a damaged file still pins the version that it is named after."""
         return {
             version: Pin(version, text(data, "by"), text(data, "reason"), moment(data, "at"))
-            for version, data in self._files.read().items()
+            for version, data in self._files.readable().items()
         }

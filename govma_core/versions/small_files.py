@@ -36,11 +36,18 @@ class SmallFiles:
         jsonfile.sync_directory(self.directory)
         return True
 
+    def readable(self) -> dict[str, dict[str, Any]]:
+        """Give what read() gives, and nothing to who may not enter the state directory."""
+        try:
+            return self.read()
+        except PermissionError:
+            return {}
+
     def read(self) -> dict[str, dict[str, Any]]:
         """Give the content of all files by name, in the order of names; a damaged file is there, and empty."""
         try:
             found = [path.name for path in self.directory.iterdir()]
-        except (FileNotFoundError, PermissionError):
+        except FileNotFoundError:
             return {}
         names = sorted(name.removesuffix(_END) for name in found if name.endswith(_END) and name[0] != ".")
         return {name: self._content(name) for name in names}

@@ -78,10 +78,12 @@ def test_what_makes_no_sense_is_said(command: Command, wrong: list[str]) -> None
 
 
 @as_root
-def test_only_who_may_write_the_state_holds_and_everybody_reads(command: Command, sample: SampleSite) -> None:
+def test_only_who_may_write_the_state_holds_and_who_may_read_it_sees_it(command: Command, sample: SampleSite) -> None:
     assert command.run("hold", "freeze").code == 0
     for path in (command.state_dir, *command.state_dir.rglob("*")):
         os.chown(path, 33, 33)
+    # As a group that may read it (log_group) finds it.
+    command.state_dir.chmod(0o755)
 
     def powerless(*arguments: str) -> subprocess.CompletedProcess[str]:
         # Root's name without root's rights: another user may not even have the way to this Python.

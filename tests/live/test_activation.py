@@ -17,6 +17,7 @@ from tests.support.apache import Apache, serving
 from tests.support.engine import Engine
 from tests.support.load import Load
 from tests.support.php_site import PhpSite, parts
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_what_is_not_proved_is_said_loudly_or_reverted(site: PhpSite, apache: Ap
     assert site.store.pointer().version == SECOND
     activated(site, apache, activation_reload="", activation_on_unproved="revert", activation_timeout=1)
     apache.run("apachectl", "-k", "graceful")
-    assert served(apache) == {SECOND}
+    wait_for(lambda: served(apache) == {SECOND}, "the end of the workers of before")
     with pytest.raises(RevertedError, match=rf"{FIRST} was live and is not any more: .*{SECOND} is live"):
         promote.run(site.context(), version=FIRST)
     assert site.store.pointer().version == SECOND

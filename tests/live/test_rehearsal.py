@@ -78,7 +78,9 @@ def test_what_is_broken_never_goes_live(
 
 def test_it_is_tried_like_the_container_that_serves(docker_engine: Engine, apache_image: str, site: PhpSite) -> None:
     """Guards image, environment, networks and mounts being the same, and that it is no part of the compose project."""
-    site.broken(SECOND, '<?php echo getenv("BANCO"), " ", json_encode(is_writable("uploads")), " ", gethostname();')
+    site.broken(
+        SECOND, '<?php sleep(1); echo getenv("BANCO"), " ", json_encode(is_writable("uploads")), " ", gethostname();'
+    )
     with docker_engine.client() as client:
         network = client.networks.create(f"{site.root.parent.name}-internal", internal=True)
         try:

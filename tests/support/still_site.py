@@ -13,8 +13,10 @@ from govma_console.tui.snapshot import Snapshot, VersionRow
 from govma_core.events import Event, LogLine, Progress, StageFinished, StageStarted, to_json
 from govma_core.runs.record import RunRecord
 from govma_core.settings import load
-from govma_core.versions.history import Promotion
+from govma_core.versions.history import Promotion, spans
+from govma_core.versions.holds import NO_HOLDS, Hold, Holds
 from govma_core.versions.manifest import Manifest
+from govma_core.versions.marks import Mark
 from govma_core.versions.store import Pointer
 from tests.support.histories import PEOPLE, SUBJECTS
 
@@ -50,8 +52,8 @@ class StillDesk(Desk):
         return SwitchPlan(snapshot.pointer.version or "", row, undone, [], NOW, True)
 
 
-def snapshot(*, running: bool) -> Snapshot:
-    """Give a state of the site: five versions, the second one live; with a run going on, or not."""
+def snapshot(*, running: bool, held: bool = False) -> Snapshot:
+    """Give a state of the site: five versions, the second one live; with a run going on, or a commit held, or not."""
     rows = tuple(_row(name, at) for at, name in enumerate(_NAMES))
     run = RunRecord(
         id="20231114-220000-0abc",
@@ -77,7 +79,21 @@ def snapshot(*, running: bool) -> Snapshot:
         finished=NOW - 89_940,
         state="ok",
     )
-    return Snapshot(NOW, "prod-web-1", Pointer(_NAMES[1], _NAMES[1]), rows, (live,), None, (run, earlier), "", "", ())
+    hold = Hold("1" * 40, _NAMES[0], f"rolled back to {_NAMES[1]}", "ana", NOW - 7200)
+    return Snapshot(
+        NOW,
+        "prod-web-1",
+        Pointer(_NAMES[1], _NAMES[1]),
+        rows,
+        (live,),
+        None,
+        (run, earlier),
+        hold.sentence() if held else "",
+        "",
+        (),
+        Holds(None, (hold,)) if held else NO_HOLDS,
+        tuple(spans([live], _NAMES[1])),
+    )
 
 
 def write_log(state_dir: Path) -> None:
@@ -124,4 +140,5 @@ def _row(name: str, at: int) -> VersionRow:
     )
     pinned = "pinned by ana: before the election" if at == 3 else None
     known = manifest if at != 4 else None
-    return VersionRow(name, NOW - 86_400 * (at + 1) + 37_000, at != 2, at == 1, at < 3, pinned, known)
+    mark = Mark(name, "bad", f"rolled back to {_NAMES[1]}", "ana", NOW - 7200) if at == 0 else None
+    return VersionRow(name, NOW - 86_400 * (at + 1) + 37_000, at != 2, at == 1, at < 3, pinned, known, mark)

@@ -15,6 +15,7 @@ from govma_console.tui.screens.operations import DeployDialog
 from govma_core.errors import RefusedError
 from govma_core.process import ProcessId
 from govma_core.runs.record import RunRecord, RunStore
+from govma_core.versions.holds import HoldStore
 from govma_core.versions.names import PREFIX
 from tests.support.console import Driven, drive
 from tests.support.histories import many_versions
@@ -192,15 +193,17 @@ def test_a_hold_is_a_banner_that_no_width_and_no_missing_colour_hides(
     past: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    why = "Deploys are held by ana since 14:02: the election pages stay as they are until Monday."
+    why = "the election pages stay as they are until Monday, and nobody must touch them before"
 
     async def scenario(app: Driven) -> None:
         before = app.main.query_one("#header").size.height
-        app.main.take_snapshot(dataclasses.replace(app.main.snapshot, hold=why))
+        HoldStore(past.settings.state_dir).hold(why, "ana", time.time())
         for width in (80, 160):
             await app.pilot.resize_terminal(width, 24)
             await app.sees("Deploys are held by ana")
             assert why in " ".join(" ".join(line.split()) for line in app.text().splitlines()[:5]).replace("⏸ ", "")
         assert app.main.query_one("#header").size.height > before
+        HoldStore(past.settings.state_dir).release()
+        await app.until(lambda: "held by ana" not in app.text(), "the end of the banner")
 
     drive(past.settings, scenario)

@@ -31,6 +31,8 @@ def _time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
         ("log-80x24", (80, 24), True, ["3"], {}),
         # Side by side: table, detail with what a rollback would undo, log; every column but the last has room.
         ("wide-120x40", (120, 40), True, ["down", "down"], {}),
+        # After a rollback: the header says what is held, the version that was left why it is bad and when it was live.
+        ("held-120x40", (120, 40), False, ["up"], {}),
         # Without any colour: cursor, live version, focus and unavailable actions are still told apart.
         ("monochrome-80x24", (80, 24), False, ["down"], {"NO_COLOR": "1"}),
         # A light terminal with 16 colours: its own colours, none of ours.
@@ -49,7 +51,7 @@ def test_the_screen_looks_as_it_did(
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
     write_log(tmp_path)
-    app = ConsoleApp(StillDesk(tmp_path, snapshot(running=running)))
+    app = ConsoleApp(StillDesk(tmp_path, snapshot(running=running, held=name.startswith("held"))))
 
     async def take() -> str:
         async with app.run_test(size=size) as pilot:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from textual.widgets import Input
 
@@ -68,6 +68,12 @@ class Handling(LogHandling):
         row = self._main.situation.selected
         self._ask("promote", SwitchDialog(self._main.desk.settings, self._main.snapshot, "promote", row))
 
+    def do_check(self) -> None:
+        """Try the selected version: it changes nothing, so nothing is asked."""
+        row = self._main.situation.selected
+        if row is not None:
+            self._start("check", {"version": row.name})
+
     def do_cancel(self) -> None:
         """Ask, then ask the run to stop."""
         from govma_console.tui.screens.operations import CancelDialog
@@ -93,8 +99,11 @@ class Handling(LogHandling):
     def _ask(self, operation: str, dialog) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
         def answered(arguments: Result) -> None:
             if arguments is not None:
-                self._main.desk.start(operation, arguments, started)
+                self._start(operation, arguments)
 
+        self._main.app.push_screen(dialog, answered)
+
+    def _start(self, operation: str, arguments: dict[str, Any]) -> None:
         def started(error: str) -> None:
             if error:
                 self._main.notify(
@@ -105,7 +114,7 @@ class Handling(LogHandling):
                 self._main.go_to_pane("log", only_narrow=True)
             self._main.desk.refresh()
 
-        self._main.app.push_screen(dialog, answered)
+        self._main.desk.start(operation, arguments, started)
 
     def do_dedupe(self) -> None:
         """Show what a dedupe would free, then dedupe."""

@@ -40,6 +40,7 @@ class DeployDialog(Dialog):
             Input(placeholder=f"branch, tag or commit (Enter); empty: {branch}", id="ref", compact=True),
             Toggle("rebuild the assets even when a recorded build could be used", id="rebuild"),
             Toggle("make it live", True, id="promote"),
+            *_rehearsal(self._settings),
             Toggle("deploy in spite of the hold (it is recorded)", id="force"),
         ]
 
@@ -119,6 +120,7 @@ class DeployDialog(Dialog):
             "ref": self._ref,
             "rebuild": self.query_one("#rebuild", Toggle).value,
             "promote": self.query_one("#promote", Toggle).value,
+            **_rehearse(self),
         }
 
 
@@ -133,9 +135,11 @@ class SwitchDialog(Dialog):
         self._plan: SwitchPlan | None = None
 
     def options(self) -> list[Widget]:
-        """Give the choice that a rollback has."""
+        """Give the choices: a promotion is tried before, a rollback leaves a mark."""
+        if self._operation == "promote":
+            return _rehearsal(self._settings)
         live = self._snapshot.pointer.version
-        if self._operation != "rollback" or live is None:
+        if live is None:
             return []
         return [Toggle(f"mark {formats.short_name(live)} bad and hold its commit", True, id="mark")]
 
@@ -199,7 +203,17 @@ class SwitchDialog(Dialog):
         if self._plan is None:
             return None
         kept = {"keep_mark": True} if any(not toggle.value for toggle in self.query("#mark").results(Toggle)) else {}
-        return kept | {"version": self._plan.target.name, "live_shown": self._plan.source}
+        return kept | {"version": self._plan.target.name, "live_shown": self._plan.source} | _rehearse(self)
+
+
+def _rehearsal(settings: Settings) -> list[Widget]:
+    """Give the choice to try a version before it goes live, where the settings say how."""
+    return [Toggle("try it before the switch", True, id="rehearse")] if settings.rehearsed else []
+
+
+def _rehearse(dialog: Dialog) -> dict[str, bool]:
+    """Give what was chosen there as an argument: only that it is not to be tried."""
+    return {"rehearse": False} if any(not toggle.value for toggle in dialog.query("#rehearse").results(Toggle)) else {}
 
 
 class CancelDialog(Dialog):

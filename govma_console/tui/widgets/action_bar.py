@@ -50,10 +50,10 @@ class ActionBar(Widget):
         actions = [action for action in for_footer(number, self._place) if action.in_sight(self._situation)]
         labels = [(action, action.label) for action in actions]
         gap = 2
-        if _width(labels, gap) > self.size.width:
+        if self._width(labels, gap) > self.size.width:
             gap = 1
             labels = [(action, _SHORT.get(action.id, action.label)) for action in actions]
-        while labels and _width(labels, gap) > self.size.width:
+        while labels and self._width(labels, gap) > self.size.width:
             # What comes by itself goes first; Help and Quit stand last and stay.
             spare = next((at for at, (action, _) in enumerate(labels) if action.id == "refresh"), -3)
             labels.pop(spare if len(labels) > 2 else 0)
@@ -64,6 +64,9 @@ class ActionBar(Widget):
             self._spots.append((number - 1, at, at + items[-1].cell_length, action.id))
             at += items[-1].cell_length + gap
         return Content(" " * gap).join(items)
+
+    def _width(self, labels: list[tuple[Action, str]], gap: int) -> int:
+        return sum(self._item(action, label).cell_length for action, label in labels) + gap * (len(labels) - 1)
 
     def _item(self, action: Action, label: str) -> Content:
         if action.reason(self._situation):
@@ -81,7 +84,3 @@ class ActionBar(Widget):
     def render(self) -> Content:
         """Give both lines."""
         return self._lines
-
-
-def _width(labels: list[tuple[Action, str]], gap: int) -> int:
-    return sum(len(action.shown_key) + 1 + len(label) for action, label in labels) + gap * (len(labels) - 1)
