@@ -11,7 +11,7 @@ demo: ## try the console on a sample site, without root and Docker (DEMO_DIR=...
 test: ## run every test, with a real Docker engine where one can be had (ARGS=... for pytest)
 	@scripts/test-packages
 	@scripts/bootstrap dev
-	.venv/bin/python -m pytest --ignore=tests/benchmarks --ignore=tests/faults $(ARGS)
+	.venv/bin/python -m pytest --ignore=tests/benchmarks --ignore=tests/faults -n auto $(ARGS)
 
 check: ## format, lint, types and the layers of the import graph
 	@scripts/bootstrap dev

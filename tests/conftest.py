@@ -7,12 +7,14 @@ import signal
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
+from tests.support import workers
 from tests.support.apache_image import apache_image
-from tests.support.engine import Engine, EngineUnavailableError, engine_for_tests
+from tests.support.engine import Engine, EngineUnavailableError
+from tests.support.engine_desk import engine_at
 from tests.support.images import ImageUnavailableError, busybox_image
 from tests.support.node_image import node_image
 
@@ -28,7 +30,31 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Say how many processes `-n auto` means."""
+    return workers.number()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    """Have one engine for all workers, which ends with this process."""
+    workers.open_desk(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> workers.ByFile | None:
+    """Share the tests out as the suite needs it, unless `--dist` says how."""
+    return workers.ByFile(config, log) if config.getoption("dist") == "load" else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker where the engine is asked for."""
+    workers.tell_worker(node.config, node.workerinput)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark tests by the fixtures they use, and give them time for the making of those."""
     for item in items:
         names = [name for name in MARKS if name in getattr(item, "fixturenames", ())]
@@ -36,6 +62,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(MARKS[name])
         if names and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(max(PATIENCE[name] for name in names)))
+    if workers.engine_desk(config):
+        items[:] = workers.in_order(items)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -61,11 +89,11 @@ def _refuse_skip(report: Report) -> Report:
 
 
 @pytest.fixture(scope="session")
-def docker_engine() -> Iterator[Engine]:
+def docker_engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
     """Give a real Docker engine, in DOCKER_HOST too; started for this session when none answers."""
     with ExitStack() as stack:
         try:
-            engine = stack.enter_context(engine_for_tests())
+            engine = stack.enter_context(engine_at(workers.engine_desk(pytestconfig)))
         except EngineUnavailableError as error:
             pytest.skip(str(error))
         if engine.private:

@@ -2,56 +2,35 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from tests.support.engine import REPOSITORY, SYSTEM_PATH, Engine
-from tests.support.images import CACHE, ImageUnavailableError, digest, imported
-from tests.support.node_image import MMDEBSTRAP, SUITE, run_tool
+from tests.support.debian_image import debian_with
+from tests.support.engine import REPOSITORY, Engine
+from tests.support.images import digest
 
 APACHE_TAG = "govma-test/apache:latest"
-INCLUDE = "apache2,libapache2-mod-php,php-opcache,procps"
 SITE = REPOSITORY / "govma_console/sample/site/docker/apache/000-default.conf"
-HOOKS = (
-    'chroot "$1" a2enmod -q rewrite headers',
-    f'cp {shlex.quote(str(SITE))} "$1/etc/apache2/sites-available/000-default.conf"',
-    'printf "ServerName localhost\\n" >"$1/etc/apache2/conf-enabled/name.conf"',
+INSTRUCTIONS = (
+    "RUN a2enmod -q rewrite headers"
     # As the images of php:*-apache have it: what is said goes to the container's log.
-    'sed -i "s|^ErrorLog .*|ErrorLog /dev/stderr|" "$1/etc/apache2/apache2.conf"',
-    'mkdir -p "$1/var/www/versions"',
+    ' && sed -i "s|^ErrorLog .*|ErrorLog /dev/stderr|" /etc/apache2/apache2.conf'
+    ' && printf "ServerName localhost\\n" >/etc/apache2/conf-enabled/name.conf && mkdir -p /var/www/versions',
+    "EXPOSE 80",
+    "ENV APACHE_STARTED_BY_SYSTEMD=1",
+    'CMD ["apachectl", "-D", "FOREGROUND"]',
 )
-CHANGES = ('CMD ["apachectl", "-D", "FOREGROUND"]', "EXPOSE 80", "ENV APACHE_STARTED_BY_SYSTEMD=1")
 
 
-def build(target: Path) -> None:
-    """Make the tar of the root file system; raise ImageUnavailableError when that cannot be done."""
-    if shutil.which("mmdebstrap", path=SYSTEM_PATH) is None:
-        raise ImageUnavailableError("mmdebstrap is not installed (scripts/test-packages does it)")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=target.parent, prefix="building-") as name:
-        made = Path(name) / "made.tar"
-        options = [f"--include={INCLUDE}", *(f"--customize-hook={hook}" for hook in HOOKS)]
-        run_tool([*MMDEBSTRAP, *options, SUITE, str(made)], "mmdebstrap")
-        made.replace(target)
-    for old in target.parent.glob("apache-*.tar"):
-        if old != target:
-            old.unlink()
+def _layer(target: Path, _: Path) -> None:
+    with tarfile.open(target, "w") as tar:
+        tar.add(SITE, "etc/apache2/sites-available/000-default.conf")
 
 
 @contextmanager
 def apache_image(engine: Engine) -> Iterator[str]:
-    """Have the image in the engine, made once and kept below .cache; give its tag."""
-    recipe = digest(SUITE, *MMDEBSTRAP, INCLUDE, *HOOKS, SITE.read_bytes())
-    kept = CACHE / f"apache-{recipe}.tar"
-
-    def make() -> Path:
-        if not kept.exists():
-            build(kept)
-        return kept
-
-    with imported(engine, APACHE_TAG, recipe, make, CHANGES) as tag:
+    """Have the image in the engine, what it is made from kept below .cache; give its tag."""
+    with debian_with(engine, APACHE_TAG, "apache", _layer, digest(SITE.read_bytes()), *INSTRUCTIONS) as tag:
         yield tag

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import io
+import os
 import shutil
 import subprocess
 import tarfile
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import docker
 from docker.errors import ImageNotFound
 
 from tests.support.engine import REPOSITORY, SYSTEM_PATH, Engine
@@ -33,31 +35,52 @@ def digest(*parts: bytes | str) -> str:
 
 
 @contextmanager
-def imported(engine: Engine, tag: str, recipe: str, make: Callable[[], Path], changes: Sequence[str]) -> Iterator[str]:
-    """Have the tag in the engine: imported from the tar that `make` gives, unless one of this recipe is there.
+def provided(engine: Engine, tag: str, recipe: str, put: Callable[[docker.DockerClient], None]) -> Iterator[str]:
+    """Have the tag in the engine: what `put` makes, with the label of its recipe, unless that is there.
 
-    The last of several sessions that use it at once removes it; a private engine goes as a whole.
+    The last of several processes that use it at once removes it; a private engine goes as a whole.
     """
     CACHE.mkdir(parents=True, exist_ok=True)
     place = Path(engine.host.removeprefix("unix://")).parent if engine.private else CACHE
-    with (place / f"{digest(tag)}.lock").open("w") as lock, engine.client() as client:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if _recipe_of(engine, tag) != recipe:
-            name, _, version = tag.rpartition(":")
-            settings = [*changes, f"LABEL {RECIPE_LABEL}={recipe}"]
-            client.api.import_image_from_file(str(make()), repository=name, tag=version, changes=settings)
-        fcntl.flock(lock, fcntl.LOCK_SH)
+    # Two locks: who comes later waits while the image is made, and not for as long as others use it.
+    making, using = place / f"{digest(tag)}.making", place / f"{digest(tag)}.using"
+    with using.open("w") as users, engine.client() as client:
+        with _locked(making):
+            if _recipe_of(client, tag) != recipe:
+                put(client)
+            fcntl.flock(users, fcntl.LOCK_SH)
         try:
             yield tag
         finally:
-            with suppress(BlockingIOError):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with _locked(making), suppress(BlockingIOError):
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if not engine.private:
                     client.images.remove(tag, force=True)
 
 
-def _recipe_of(engine: Engine, tag: str) -> str | None:
-    with engine.client() as client, suppress(ImageNotFound):
+@contextmanager
+def imported(engine: Engine, tag: str, recipe: str, make: Callable[[], Path], changes: Sequence[str]) -> Iterator[str]:
+    """Have the tag in the engine: imported from the tar that `make` gives, unless one of this recipe is there."""
+
+    def put(client: docker.DockerClient) -> None:
+        name, _, version = tag.rpartition(":")
+        settings = [*changes, f"LABEL {RECIPE_LABEL}={recipe}"]
+        client.api.import_image_from_file(str(make()), repository=name, tag=version, changes=settings)
+
+    with provided(engine, tag, recipe, put):
+        yield tag
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep other processes that do the same out for the block."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _recipe_of(client: docker.DockerClient, tag: str) -> str | None:
+    with suppress(ImageNotFound):
         recipe: str | None = client.images.get(tag).labels.get(RECIPE_LABEL)
         return recipe
     return None
@@ -113,7 +136,10 @@ def busybox_image(engine: Engine) -> Iterator[str]:
 
     def make() -> Path:
         path = CACHE / f"busybox-{recipe}.tar"
-        path.write_bytes(content)
+        staged = CACHE / f".{path.name}-{os.getpid()}"
+        # Another session may read it.
+        staged.write_bytes(content)
+        staged.replace(path)
         return path
 
     with imported(engine, BUSYBOX_TAG, recipe, make, ['CMD ["/bin/sh"]']) as tag:

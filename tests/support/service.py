@@ -101,7 +101,9 @@ class Service:
 
         def there() -> dict[str, Any] | None:
             for run_id in self.machine.run("ls", "-r", f"{STATE}/runs").out.split():
-                record = self.record(run_id)
+                # A run that is being made has a folder first, and then its record.
+                shown = self.machine.run("cat", f"{STATE}/runs/{run_id}/run.json").out
+                record = json.loads(shown) if shown else {"state": "none"}
                 if record["state"] == "running" and record["stage"] == stage:
                     return record
             return None

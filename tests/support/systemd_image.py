@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import platform
-import shlex
-import shutil
 import sys
+import tarfile
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from tests.support.engine import REPOSITORY, SYSTEM_PATH, Engine
-from tests.support.images import CACHE, ImageUnavailableError, digest, imported
-from tests.support.node_image import MMDEBSTRAP, SUITE, run_tool
+from tests.support.debian_image import debian_with, run_tool
+from tests.support.engine import REPOSITORY, Engine
+from tests.support.images import digest
 
 SYSTEMD_TAG = "govma-test/systemd:latest"
 PYTHON = "3.11"
@@ -22,18 +20,22 @@ PYTHON = "3.11"
 PACKAGES = "/opt/govma/packages"
 PROJECT = "/opt/govma/project"
 """Where the sources are mounted."""
-INCLUDE = "systemd,systemd-sysv,dbus,polkitd,python3,git,curl,procps,util-linux"
-HOOKS = (
-    # Where Python looks by itself, as it does for what is installed for the whole machine.
-    f'printf "%s\\n" {PROJECT} {PACKAGES} >"$1/usr/lib/python3/dist-packages/govma.pth"',
+MASKED = (
     # Of no use here, and each costs time at the start.
-    'chroot "$1" systemctl mask systemd-firstboot.service systemd-logind.service getty.target console-getty.service '
-    "apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.timer dpkg-db-backup.timer "
-    "systemd-update-utmp.service systemd-update-utmp-runlevel.service systemd-tmpfiles-clean.timer",
-    'chroot "$1" systemctl set-default multi-user.target',
-    f'chroot "$1" python3 -m compileall -q {PACKAGES}',
+    *("systemd-firstboot.service", "systemd-logind.service", "getty.target", "console-getty.service"),
+    *("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer", "dpkg-db-backup.timer"),
+    *("systemd-update-utmp.service", "systemd-update-utmp-runlevel.service", "systemd-tmpfiles-clean.timer"),
+    # Of another image.
+    *("apache2.service", "apache-htcacheclean.service", "phpsessionclean.timer"),
 )
-CHANGES = ("ENV container=docker", 'CMD ["/sbin/init"]')
+INSTRUCTIONS = (
+    # Where Python looks by itself, as it does for what is installed for the whole machine.
+    f'RUN printf "%s\\n" {PROJECT} {PACKAGES} >/usr/lib/python3/dist-packages/govma.pth && mkdir -p {PROJECT}'
+    f" && export SYSTEMD_OFFLINE=1 && systemctl mask {' '.join(MASKED)} && systemctl set-default multi-user.target"
+    f" && python3 -m compileall -q {PACKAGES}",
+    "ENV container=docker",
+    'CMD ["/sbin/init"]',
+)
 
 
 def _requirements() -> list[str]:
@@ -51,39 +53,17 @@ def _pip(target: Path) -> list[str]:
     ]
 
 
-def build(target: Path) -> None:
-    """Make the tar of the root file system; raise ImageUnavailableError when that cannot be done."""
-    if shutil.which("mmdebstrap", path=SYSTEM_PATH) is None:
-        raise ImageUnavailableError("mmdebstrap is not installed (scripts/test-packages does it)")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=target.parent, prefix="building-") as name:
-        work = Path(name)
-        packages, made = work / "packages", work / "made.tar"
-        run_tool(_pip(packages), "the download of the project's packages")
-        hooks = (
-            f'mkdir -p "$1{PACKAGES}" "$1{PROJECT}"',
-            f'cp -rT {shlex.quote(str(packages))} "$1{PACKAGES}"',
-            *HOOKS,
-        )
-        options = [f"--include={INCLUDE}", *(f"--customize-hook={hook}" for hook in hooks)]
-        run_tool([*MMDEBSTRAP, *options, SUITE, str(made)], "mmdebstrap")
-        made.replace(target)
-    for old in target.parent.glob("systemd-*.tar"):
-        if old != target:
-            old.unlink()
+def _layer(target: Path, work: Path) -> None:
+    packages = work / "packages"
+    run_tool(_pip(packages), "the download of the project's packages")
+    with tarfile.open(target, "w") as tar:
+        tar.add(packages, PACKAGES)
 
 
 @contextmanager
 def systemd_image(engine: Engine) -> Iterator[str]:
-    """Have the image in the engine, made once and kept below .cache; give its tag."""
+    """Have the image in the engine, what it is made from kept below .cache; give its tag."""
     constraints = (REPOSITORY / "constraints.txt").read_text()
-    recipe = digest(SUITE, *MMDEBSTRAP, INCLUDE, *HOOKS, PYTHON, platform.machine(), *_requirements(), constraints)
-    kept = CACHE / f"systemd-{recipe}.tar"
-
-    def make() -> Path:
-        if not kept.exists():
-            build(kept)
-        return kept
-
-    with imported(engine, SYSTEMD_TAG, recipe, make, CHANGES) as tag:
+    recipe = digest(PYTHON, platform.machine(), *_requirements(), constraints)
+    with debian_with(engine, SYSTEMD_TAG, "systemd", _layer, recipe, *INSTRUCTIONS) as tag:
         yield tag

@@ -1,0 +1,115 @@
+"""One Debian for all images of tests, with the packages of them all: made once; an image adds its layer to it."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from docker import DockerClient
+
+from tests.support.engine import SYSTEM_PATH, Engine
+from tests.support.images import CACHE, NODE_UID, RECIPE_LABEL, ImageUnavailableError, digest, imported, provided
+
+DEBIAN_TAG = "govma-test/debian:latest"
+SUITE = "bookworm"
+INCLUDE = (
+    *("systemd", "systemd-sysv", "dbus", "polkitd", "python3", "git", "curl", "procps", "util-linux"),
+    *("apache2", "libapache2-mod-php", "php-opcache"),
+)
+"""Packages of any of the images; what starts by itself is masked where systemd is."""
+MMDEBSTRAP = (
+    "mmdebstrap",
+    "--quiet",
+    "--variant=minbase",
+    f"--include={','.join(INCLUDE)}",
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-exclude=/usr/share/info/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+    f'--customize-hook=chroot "$1" useradd --create-home --uid {NODE_UID} --shell /bin/bash node',
+)
+
+
+def run_tool(argv: list[str], what: str) -> None:
+    """Run a tool of the image making; raise ImageUnavailableError with its last line when it fails."""
+    result = subprocess.run(
+        argv,
+        env={**os.environ, "PATH": SYSTEM_PATH},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    if result.returncode != 0:
+        last = result.stdout.strip().rpartition("\n")[2]
+        raise ImageUnavailableError(f"{what} failed with {result.returncode}: {last or 'it gave no reason'}")
+
+
+def kept(name: str, recipe: str, make: Callable[[Path, Path], None]) -> Path:
+    """Give the file `<name>-<recipe>.tar` of the cache, made once; those of other recipes go.
+
+    `make` writes the file that it is given first, and may use the directory that it is given second.
+    """
+    target = CACHE / f"{name}-{recipe}.tar"
+    if not target.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=CACHE, prefix="building-") as work:
+            made = Path(work) / "made.tar"
+            make(made, Path(work))
+            made.replace(target)
+        for old in CACHE.glob(f"{name}-*.tar"):
+            if old != target:
+                old.unlink()
+    return target
+
+
+def _bootstrap(target: Path, _: Path) -> None:
+    if shutil.which("mmdebstrap", path=SYSTEM_PATH) is None:
+        raise ImageUnavailableError("mmdebstrap is not installed (scripts/test-packages does it)")
+    run_tool([*MMDEBSTRAP, SUITE, str(target)], "mmdebstrap")
+
+
+@contextmanager
+def debian_with(
+    engine: Engine, tag: str, name: str, layer: Callable[[Path, Path], None], recipe: str, *instructions: str
+) -> Iterator[str]:
+    """Have an image in the engine that adds a layer to Debian; give its tag.
+
+    `layer` makes a tar of files, kept under this name for as long as the recipe is the same; the instructions are
+    lines of a Dockerfile. Raises ImageUnavailableError when it cannot be made.
+    """
+    base = digest(SUITE, *MMDEBSTRAP)
+    whole = digest(base, recipe, *instructions)
+
+    def put(client: DockerClient) -> None:
+        lines = (f"FROM {DEBIAN_TAG}", "ADD layer.tar /", *instructions)
+        with TemporaryDirectory(dir=CACHE, prefix="building-") as work:
+            context = Path(work) / "context.tar"
+            with tarfile.open(context, "w") as tar:
+                add(tar, "Dockerfile", "\n".join(lines).encode())
+                tar.add(kept(name, recipe, layer), "layer.tar")
+            with context.open("rb") as file:
+                client.images.build(
+                    fileobj=file, custom_context=True, tag=tag, rm=True, forcerm=True, labels={RECIPE_LABEL: whole}
+                )
+
+    with (
+        imported(engine, DEBIAN_TAG, base, lambda: kept("debian", base, _bootstrap), ()),
+        provided(engine, tag, whole, put),
+    ):
+        yield tag
+
+
+def add(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> None:
+    """Add a file of root's to a tar."""
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(content), mode
+    tar.addfile(member, io.BytesIO(content))
