@@ -79,7 +79,7 @@ class World:
     """A work dir and versions, a canary beside them, and what went wrong so far."""
 
     def __init__(self, folder: Path) -> None:
-        self.root = folder / "world"
+        self.root = folder.resolve() / "world"
         self.canary = Canary(folder / "canary")
         self.env = folder / "env"
         self.env.write_text("DB_PASSWORD=secret")
@@ -151,7 +151,10 @@ def make_tree(tree: Path) -> None:
         else:
             path.mkdir(parents=True, exist_ok=True)
     for number in range(20):
-        (tree / f"system/user/templates/{number}.css").write_text(f"{number}" * 400)
+        path = tree / f"system/user/templates/{number}.css"
+        path.write_text(f"{number}" * 400)
+        # Shared, as thawing finds them.
+        os.link(path, path.with_suffix(".twin"))
 
 
 def _work(work: Callable[[int, World], object]) -> Callable[[World], None]:
@@ -228,9 +231,6 @@ def _thaw(version: int, versions: int, world: World) -> None:
     name = safefs.random_name("govma-staging")
     place = safefs.make_directory(versions, name, 0o700)
     try:
-        for path in (world.versions / _LIVE / "system/user/templates").glob("*.css"):
-            with suppress(OSError):
-                os.link(path, f"{path}-twin", follow_symlinks=False)
         thaw(version, _SINGLE, lambda: place)
     finally:
         os.close(place)

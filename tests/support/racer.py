@@ -1,7 +1,7 @@
 """Swaps links in and out as fast as it goes, from a process of its own: `Racer(pairs, owner)` for the time of a block.
 
-A pair is a name and what it is exchanged with, beside it: in one step (renameat2), so that one of the two is always
-there; where the name is missing it is put there as a link.
+A pair is a name and what it is exchanged with, beside it (real paths): in one step (renameat2), so that one of the two
+is always there; where the name is missing it is put there as a link.
 """
 
 from __future__ import annotations
@@ -68,8 +68,10 @@ class Racer:
         while os.getppid() == parent and time.monotonic() < until:
             for name, target in self._pairs:
                 beside = name + b"~"
+                # Nobody else swaps: a way that leads nowhere else now does so until the link is made.
+                above = os.path.dirname(name)
                 with suppress(OSError):
-                    if not os.path.lexists(beside):
+                    if not os.path.lexists(beside) and os.path.realpath(above) == above:
                         os.symlink(target, beside)
                 for _ in range(20):
                     if libc.renameat2(_AT_FDCWD, name, _AT_FDCWD, beside, _EXCHANGE) == 0:
