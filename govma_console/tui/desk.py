@@ -209,8 +209,14 @@ class Desk:
 
     def _in_app(self, call: Callable[[], None]) -> None:
         screen = self._screen
+
+        def unless_gone() -> None:
+            # The app may have been left meanwhile.
+            if screen.is_attached and screen.query("#versions"):
+                call()
+
         if screen.is_attached:
-            screen.app.call_later(call)
+            screen.app.call_later(unless_gone)
 
     def _thread(self, work: Callable[[], None], name: str) -> threading.Thread:
         def guarded() -> None:

@@ -110,7 +110,7 @@ def _not_built(
             if files:
                 what = f"its image was built before {_some(files)} changed in prod-env"
                 yield Difference(service.name, "sources", what, up, _down(service, settings))
-        elif (known := seen.images.get(image)) and project.committed(service.context) > known.created:
+        elif (known := seen.images.get(image)) and project.committed(service.context) > known.named:
             what = f"{service.context} changed in prod-env after its image was made"
             yield Difference(service.name, "sources", what, up, _down(service, settings))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -55,13 +56,17 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What an image brings itself, and when it was made (epoch seconds)."""
+    """What an image brings itself, when it was made, and when a build gave it a name last (epoch seconds).
+
+    A build whose every step was in the engine's cache makes no new image, but names the one there is anew.
+    """
 
     id: str
     created: float
     environment: Mapping[str, bytes]
     command: tuple[str, ...]
     entrypoint: tuple[str, ...]
+    named: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +151,13 @@ def read_container(raw: Mapping[str, Any]) -> Container:
 
 def epoch(text: str | None) -> float:
     """Give a time of the engine as seconds since the epoch; 0 for none."""
-    if not text or text.startswith("0001"):
-        return 0.0
+    # Nanoseconds are more than Python reads.
+    plain = re.sub(r"(\.\d{6})\d+", r"\1", text or "").replace("Z", "+00:00")
     try:
-        return datetime.fromisoformat(text[:19]).replace(tzinfo=UTC).timestamp()
+        found = datetime.fromisoformat(plain)
     except ValueError:
         return 0.0
+    return max(0.0, (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
 
 
 def _image(client: DockerClient, image_id: str) -> Image | None:
@@ -162,7 +168,9 @@ def _image(client: DockerClient, image_id: str) -> Image | None:
             return None
     config = raw.get("Config") or {}
     command, entrypoint = tuple(config.get("Cmd") or ()), tuple(config.get("Entrypoint") or ())
-    return Image(image_id, epoch(raw.get("Created")), _digests(config.get("Env")), command, entrypoint)
+    created = epoch(raw.get("Created"))
+    named = max(created, epoch((raw.get("Metadata") or {}).get("LastTagTime")))
+    return Image(image_id, created, _digests(config.get("Env")), command, entrypoint, named)
 
 
 def _digests(pairs: Iterable[str] | None) -> dict[str, bytes]:

@@ -148,7 +148,7 @@ def test_a_write_stays_in_its_version_from_deploy_to_rollback(tmp_path: Path) ->
     check()
     dedupe.run(site.context(), anywhere=True)
     write("after a dedupe")
-    known(site.deploy(rebuild=True).version)
+    known(site.deploy(rebuild=True, force=True).version)
     write("in the fourth")
     check()
     site.promote(versions[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -93,10 +94,13 @@ def test_a_reload_that_hangs_is_left_behind(site: PhpSite, apache: Apache) -> No
     """Guards the lock, and everybody who waits for it, from a command that never ends."""
     site.flags["activation_reload"] = "echo begun; sleep 300"
     began = time.monotonic()
-    with pytest.raises(UnprovedError, match="did not end within 2 s"):
+    # Whether it is proved then is a matter of what PHP had in its caches.
+    with suppress(UnprovedError):
         promote.run(site.context(), version=SECOND)
     assert time.monotonic() - began < 60
+    assert site.store.pointer().version == SECOND
     assert "begun" in site.log("output")
+    assert "did not end within 2 s" in site.log("warning")
 
 
 def test_only_what_serves_this_site_is_reloaded(

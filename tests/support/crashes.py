@@ -81,7 +81,8 @@ class CrashSite:
         if operation == "deploy":
             if rng.random() < 0.5:
                 self.sample.commit({"data/html/robots.txt": f"{rng.random()}"}, "Outra")
-            return {"rebuild": rng.random() < 0.3}
+            # The commit may be that of a version that a rollback left.
+            return {"rebuild": rng.random() < 0.3, "force": True}
         if operation == "dedupe":
             separate(self.settings.versions_dir)
         if operation == "rollback":
@@ -90,7 +91,7 @@ class CrashSite:
 
     def recover(self) -> None:
         """Deploy: it has to succeed, and to leave nothing of what was interrupted."""
-        record, code, _ = self.run("none", "deploy")
+        record, code, _ = self.run("none", "deploy", force=True)
         if code != 0:
             self.problems.append(f"the next deploy failed: {record.message}")
         self.problems += [f"left over: {path}" for path in self.leftovers()]

@@ -27,7 +27,7 @@ def test_a_server_that_hangs_is_replaced(service: Service) -> None:
     former = service.show("MainPID")
     service.machine.out("kill", "-STOP", former)
     wait_for_another_server(service, former)
-    assert service.show("NRestarts") == "1"
+    service.wait_for_property("NRestarts", "1")
     assert service.machine.journal(f"UNIT={NAME}", "UNIT_RESULT=watchdog")
 
 
@@ -38,7 +38,7 @@ def test_a_server_that_crashes_comes_back_and_one_that_is_stopped_does_not(servi
     former = service.show("MainPID")
     service.machine.out("kill", "-SEGV", former)
     wait_for_another_server(service, former)
-    assert service.show("NRestarts") == "1"
+    service.wait_for_property("NRestarts", "1")
     service.machine.out("kill", "-TERM", service.show("MainPID"))
     service.wait_for_property("ActiveState", "inactive")
     assert service.show("Result") == "success"

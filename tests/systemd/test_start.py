@@ -75,7 +75,7 @@ def test_the_state_directory_is_made_by_the_service_manager(service: Service) ->
     assert not service.machine.exists(STATE)
     service.systemctl("start", NAME)
     assert service.show("StateDirectory") == "govma-console"
-    assert service.machine.out("stat", "-c", "%A %U", STATE).strip() == "drwxr-xr-x root"
+    assert service.machine.out("stat", "-c", "%A %U", STATE).strip() == "drwx------ root"
     assert service.machine.exists(f"{STATE}/runs")
 
 
