@@ -106,6 +106,7 @@ def reload(targets: Targets, settings: Settings, reporter: Reporter) -> list[str
 
 
 def _reload(client: DockerClient, served: Served, settings: Settings, reporter: Reporter) -> list[str]:
+    from govma_core.engine import execution
     from govma_core.engine.api import FAILURES, streaming, told_as
 
     command, limit = settings.activation_reload, settings.activation_timeout
@@ -113,12 +114,12 @@ def _reload(client: DockerClient, served: Served, settings: Settings, reporter: 
     said: deque[str] = deque(maxlen=_MOST_LINES)
     splitter = LineSplitter()
     with told_as(f"run {what}"):
-        made = client.api.exec_create(served.id, ["sh", "-c", command], user="root")["Id"]
+        made = execution.prepare(client, served.id, ["sh", "-c", command])
 
     def listen() -> None:
         try:
-            for chunk in client.api.exec_start(made, stream=True):
-                said.extend(splitter.feed(chunk))
+            for _, piece in execution.output(client, made):
+                said.extend(splitter.feed(piece))
         except (*FAILURES, ValueError, AttributeError):
             # Closed under our hands, or gone: how it ended is asked below.
             return
@@ -133,7 +134,7 @@ def _reload(client: DockerClient, served: Served, settings: Settings, reporter: 
     ends = time.monotonic() + 1
     while True:
         with told_as(f"look how {what} ended"):
-            code = client.api.exec_inspect(made)["ExitCode"]
+            code = execution.exit_code(client, made)
         if code is not None or time.monotonic() > ends or listening.is_alive():
             break
         time.sleep(TICK / 5)

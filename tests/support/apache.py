@@ -11,6 +11,7 @@ from typing import Any
 
 from docker.models.containers import Container
 
+from govma_core.engine import execution
 from govma_core.engine.containers import addresses
 from govma_core.live.pages import Address, Answer, NoAnswerError, ask
 from tests.support.engine import Engine
@@ -30,9 +31,10 @@ class Apache:
 
     def run(self, *command: str) -> str:
         """Run a command in the container, as root."""
-        code, said = self.container.exec_run(list(command), user="root")
-        assert code == 0, said
-        assert isinstance(said, bytes)
+        client = self.container.client
+        assert client is not None
+        code, said, error = execution.run(client, str(self.container.id), command)
+        assert code == 0, (said, error)
         return said.decode()
 
     def workers(self) -> list[int]:

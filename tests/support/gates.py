@@ -70,7 +70,7 @@ def at_gate(runs: RunStore, run_id: str) -> RunRecord:
         events = runs.path(run_id) / "events.jsonl"
         return runs.read(run_id) if events.exists() and "at the gate" in events.read_text() else None
 
-    return wait_for(there, f"run {run_id} at the gate", 20)
+    return wait_for(there, f"run {run_id} at the gate")
 
 
 def idle(runs: RunStore) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from docker.models.containers import Container
 
+from govma_core.engine import execution
 from tests.support.engine import REPOSITORY, Engine
 from tests.support.systemd_image import PROJECT
 from tests.support.waiting import wait_for
@@ -47,9 +48,11 @@ class Machine:
     def run(self, *command: str, user: str = "root") -> Ended:
         """Run a command to its end, a minute at most."""
         argv = ["timeout", str(_PATIENCE), *command]
-        done: Any = self._container.exec_run(argv, user=user, workdir="/", demux=True)
-        out, err = ((stream or b"").decode(errors="replace") for stream in done.output)
-        ended = Ended(done.exit_code, out, err)
+        client = self._container.client
+        assert client is not None
+        code, out, err = execution.run(client, str(self._container.id), argv, user=user, workdir="/")
+        assert code is not None
+        ended = Ended(code, out.decode(errors="replace"), err.decode(errors="replace"))
         assert ended.code != _TIME_LIMIT, f"{shlex.join(command)} did not end: {ended}"
         return ended
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from govma_core.engine import execution
 from govma_core.operations import services
 from govma_core.operations.context import Outcome
 from govma_core.operations.services_view import View, view
@@ -158,9 +159,9 @@ class Stack:
     def page(self) -> str:
         """Give what the web server of the image says of itself."""
         with self.engine.client() as client:
-            code, output = client.containers.get(self.container()).exec_run(["cat", "/page"])
-        assert code == 0
-        return b"".join(output).decode().strip() if not isinstance(output, bytes) else output.decode().strip()
+            code, page, error = execution.run(client, self.container(), ["cat", "/page"])
+        assert code == 0, error
+        return page.decode().strip()
 
     def container(self, service: str = "apache") -> str:
         """Give the id of the only container of a service."""

@@ -32,7 +32,8 @@ class Terminal:
         command = [sys.executable, "-m", "govma_console", "--config", str(config)]
         line = " ".join(f"'{part}'" for part in command) + "; echo EXIT=$?; exec sleep 600"
         kept = environment(**({"TERM": "screen-256color", "LANG": "C.UTF-8"} | variables))
-        for name in ("TMUX", "NO_COLOR", "SSH_CONNECTION"):
+        # COLUMNS and LINES would count more than the size of the window.
+        for name in ("TMUX", "NO_COLOR", "SSH_CONNECTION", "COLUMNS", "LINES"):
             if name not in variables:
                 kept.pop(name, None)
         subprocess.run(
