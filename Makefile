@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench faults audit screenshots clean
+.PHONY: help demo test check bench faults audit screenshots translations clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -38,6 +38,10 @@ audit: ## look the pinned dependencies up among known vulnerabilities, where tha
 screenshots: ## draw the pictures of the README from the running app
 	@scripts/bootstrap dev
 	.venv/bin/python -m tests.screenshots
+
+translations: ## collect the texts of the code into the catalogs of govma_core/locale, and compile these
+	@scripts/bootstrap dev
+	.venv/bin/python -m scripts.translations
 
 clean: ## remove the environment, the cached images and all other generated files
 	rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,103 +1,49 @@
-"""The command `govma-console`: which commands there are, and how their errors and exit codes come out."""
+"""The entry of the command `govma-console`: it settles the language before anything that has texts is imported."""
 
 from __future__ import annotations
 
-import argparse
-import importlib
-import io
 import os
 import sys
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from govma_console.commands.completion import COMPLETED, complete
-from govma_console.commands.table import COMMANDS, Command
-from govma_console.output import say, warn
-from govma_core.errors import ExitCode, GovmaError, RunCancelled
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Make the parser of all commands; nothing of what they work with is imported for it."""
-    parser = argparse.ArgumentParser(
-        prog="govma-console",
-        description="Deploy, list and roll back the versions of a site that live behind one symlink. "
-        "Without a command, on a terminal: the console, where all of it is on one screen.",
-        epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration or preflight, 4 busy, 5 refused, 6 live but not "
-        "proved, 130 cancelled.",
-    )
-    parser.add_argument("--version", action="store_true", help="print the version of this program")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file instead of /etc/govma-console.toml")
-    parser.add_argument(
-        "--headless-server", action="store_true", help="run the HTTP server (`units` makes it a service)"
-    )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for command in COMMANDS:
-        _add(commands, command)
-    return parser
-
-
-def _add(commands: argparse._SubParsersAction[argparse.ArgumentParser], command: Command) -> None:
-    sub = commands.add_parser(
-        command.name, help=command.help, description=f"{command.help[0].upper()}{command.help[1:]}."
-    )
-    # SUPPRESS: given before the command it must not be reset by the default of the one after it.
-    sub.add_argument("--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    if command.reports:
-        sub.add_argument("--json", action="store_true", help="print JSON")
-    for names, options in command.arguments:
-        made = sub.add_argument(*names, **options)
-        if options.get("metavar") in COMPLETED:
-            made.completer = complete  # type: ignore[attr-defined]
-    if command.actions:
-        actions = sub.add_subparsers(dest="action", metavar="ACTION")
-        for action in command.actions:
-            _add(actions, action)
+from govma_core import language
+from govma_core.places import CONFIG_VARIABLE, DEFAULT_FILE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line, and give the exit code."""
-    # Closed by the caller (`>&-`): what is printed then goes nowhere.
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # Names on disk need not be valid in the terminal's encoding, nor in any.
-            stream.reconfigure(errors="backslashreplace")
-    parser = build_parser()
-    if "_ARGCOMPLETE" in os.environ:
-        # The shell asks what could follow; see the command `completion`.
-        import argcomplete
+    """Run the command line in the operator's language, and give the exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    language.use(wanted_language(given, os.environ))
+    from govma_console import command_line
 
-        argcomplete.autocomplete(parser)
-    given = parser.parse_args(arguments)
-    if given.version:
-        from importlib.metadata import version
+    return command_line.main(given)
 
-        say(f"govma-console {version('govma-console')}")
-        return ExitCode.OK
-    module, function = "console", "console"
-    if given.headless_server:
-        module, function = "server", "serve"
-    elif given.command is not None:
-        command = next(found for found in COMMANDS if found.name == given.command)
-        command = next((found for found in command.actions if found.name == given.action), command)
-        module, function = command.module, command.function
+
+def wanted_language(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Give the language of GOVMA_LANGUAGE, else of `language` in the settings file, else of the locale.
+
+    A file that cannot be read decides nothing: what is wrong with it is said when the settings are loaded.
+    """
+    named = environment.get("GOVMA_LANGUAGE") or _in_file(_file(arguments, environment))
+    return language.known(named) or language.wanted_by(environment)
+
+
+def _file(arguments: Sequence[str], environment: Mapping[str, str]) -> Path:
+    for number, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name == "--config" and (equals or arguments[number + 1 :]):
+            return Path(value if equals else arguments[number + 1])
+    return Path(environment.get(CONFIG_VARIABLE) or DEFAULT_FILE)
+
+
+def _in_file(path: Path) -> str:
     try:
-        return int(getattr(importlib.import_module(f"govma_console.commands.{module}"), function)(given))
-    except GovmaError as error:
-        warn(f"govma-console: {error}")
-        return error.exit_code
-    except (KeyboardInterrupt, RunCancelled):
-        return ExitCode.CANCELLED
-    except BrokenPipeError:
-        # Whoever read our output went away; Python must not complain about it once more when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
-    except OSError as error:
-        name = f" ({os.fsdecode(error.filename)})" if error.filename is not None else ""
-        hint = " Run as root." if isinstance(error, PermissionError) and os.geteuid() else ""
-        warn(f"govma-console: {error.strerror or error}{name}.{hint}")
-        return ExitCode.REFUSED if isinstance(error, PermissionError) else ExitCode.FAILED
+        with path.open("rb") as file:
+            return str(tomllib.load(file).get("language", ""))
+    except (OSError, ValueError):
+        return ""
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import TextIO
 from govma_console.output import colour_wanted
 from govma_console.times import seconds
 from govma_core.events import Event, LogLine, Progress, RunFinished, StageFinished, StageStarted
+from govma_core.language import tr
 from govma_core.text import clean_line
 
 _RED, _YELLOW, _GREEN, _DIM, _BOLD, _PLAIN = (f"\x1b[{code}m" for code in (31, 33, 32, 2, 1, 0))
@@ -23,13 +24,17 @@ def told(event: Event) -> list[tuple[str, str, str]]:
             return [(_BOLD, f"== {stage}", "")]
         case StageFinished(_, stage, outcome, took, remark):
             said = f": {remark}" if remark else ""
-            return [(_OUTCOMES.get(outcome, _YELLOW), f"== {stage} {outcome}, {seconds(took)}", said)]
+            return [(_OUTCOMES.get(outcome, _YELLOW), f"== {stage} {tr(outcome)}, {seconds(took)}", said)]
         case LogLine(_, level, text):
-            label = f"{level}: " if level in ("warning", "error") else ""
+            label = f"{tr(level)}: " if level in ("warning", "error") else ""
             return [(_LEVELS.get(level, ""), f"   {label}{text}", "")]
         case RunFinished(_, result, code, message):
             # Why it failed was said already, as an error; what was interrupted said nothing.
-            text = message if result in ("ok", "interrupted") else f"The run ended: {result} (exit code {code})."
+            text = (
+                message
+                if result in ("ok", "interrupted")
+                else tr("The run ended: {result} (exit code {code}).", result=tr(result), code=code)
+            )
             return [(_GREEN if result == "ok" else _RED, clean_line(line), "") for line in text.split("\n")]
     return []
 
@@ -58,7 +63,9 @@ class Narrator:
             case StageFinished():
                 self._stage = None
             case Progress(_, _, done, total, unit):
-                self._progress = f"{done} of {total} {unit}" if total else f"{done} {unit}"
+                self._progress = (
+                    tr("{done} of {total} {unit}", done=done, total=total, unit=unit) if total else f"{done} {unit}"
+                )
         for colour, text, rest in told(event):
             self._line(self._paint(colour, text) + rest)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from govma_core.disk.usage_summary import VersionUsage, last_measured
 from govma_core.errors import RefusedError
+from govma_core.language import tr
 from govma_core.runs.lock import Holder, lock_holder
 from govma_core.runs.record import RunRecord, RunStore
 from govma_core.settings import Settings
@@ -35,7 +36,7 @@ class Listed:
     @property
     def state(self) -> str:
         """Give its state in a word or two."""
-        known = self.mark.kind if self.mark else self.manifest.result if self.manifest else "no manifest"
+        known = self.mark.kind if self.mark else self.manifest.result if self.manifest else tr("no manifest")
         state = known if self.version.complete else "incomplete"
         return ", ".join(word for word in (state, "pinned" if self.pin else "") if word)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from govma_core.language import tr
+
 _ENDLESS = 1 << 30
 
 
@@ -15,7 +17,9 @@ def globs(patterns: Sequence[str]) -> re.Pattern[str]:
     """
     for pattern in patterns:
         if not pattern or pattern.startswith("/") or ".." in pattern.split("/") or "\0" in pattern:
-            raise ValueError(f"{pattern!r} is not a glob over relative paths, such as system/user/cache/**")
+            raise ValueError(
+                tr("{pattern!r} is not a glob over relative paths, such as system/user/cache/**", pattern=pattern)
+            )
     return re.compile("|".join(_expression(pattern) for pattern in patterns) or r"(?!)", re.DOTALL)
 
 

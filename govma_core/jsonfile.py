@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,7 +30,10 @@ def sweep(directory: Path) -> None:
             match = _STAGED.fullmatch(entry.name)
             if match and not os.path.exists(f"/proc/{match[1]}"):
                 with suppress(OSError):
-                    os.unlink(entry.path)
+                    if entry.is_dir(follow_symlinks=False):
+                        shutil.rmtree(entry.path)
+                    else:
+                        os.unlink(entry.path)
 
 
 def replace(path: Path, data: Mapping[str, Any], *, mode: int = 0o644, durable: bool = True) -> None:

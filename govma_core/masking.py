@@ -11,6 +11,8 @@ MASKED = "***"
 _SHORTEST = 6
 _SECRET = re.compile(r"pass|pwd|secret|token|key|salt|cred|auth|private|dsn|sign", re.IGNORECASE)
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][\w.]*)\s*[=:]\s*(.*?)\s*")
+_IN_URL = re.compile(r"://[^/:@\s]*:([^@\s]+)@")
+"""The password in an address, which programs print alone."""
 _PLAIN = re.compile(r"[^\W\d_]+|\d{1,8}")
 """A word, or a small number: alone it tells nothing, and logs are full of them."""
 _COMMON = frozenset({"127.0.0.1", "0.0.0.0", "utf-8", "utf8mb4", "us-ascii", "text/html", "localhost:3306"})  # noqa: S104
@@ -49,17 +51,18 @@ def mask_of(env_file: Path, public: Collection[str] = ()) -> Mask:
     """Give the mask of what an env file holds; nothing is masked when it cannot be read.
 
     Left alone are values shorter than 6 characters, those that are a word or a small number under a name that does not
-    speak of a secret, and those that are part of what is `public`.
+    speak of a secret, and those that are part of what is `public` under such a name.
     """
     try:
         with env_file.open("rb") as file:
             text = file.read(_MOST).decode("utf-8", "replace")
     except OSError:
         return Mask()
-    return Mask(value for value in _values(text) if not any(value in known for known in public))
+    return Mask(value for secret, value in _values(text) if secret or not any(value in known for known in public))
 
 
-def _values(text: str) -> list[str]:
+def _values(text: str) -> list[tuple[bool, str]]:
+    """Give what is to be masked, each with whether its name speaks of a secret."""
     found = []
     name = ""
     for line in text.splitlines():
@@ -72,7 +75,9 @@ def _values(text: str) -> list[str]:
         forms = {value, value.strip("\"'"), value.partition(" #")[0].strip(" \"'")}
         if quoted:
             forms |= {quoted[2], re.sub(r"\\(.)", r"\1", quoted[2])}
-        found += [form for form in forms if _telling(name, form)]
+        secret = bool(_SECRET.search(name))
+        found += [(secret, form) for form in forms if _telling(name, form)]
+        found += [(True, each) for form in forms for each in _IN_URL.findall(form) if len(each) >= _SHORTEST]
     return found
 
 

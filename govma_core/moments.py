@@ -6,6 +6,7 @@ import re
 from datetime import datetime, timedelta
 
 from govma_core.ages import age_seconds
+from govma_core.language import tr
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?)?", re.ASCII)
 _CLOCK = re.compile(r"\d{2}:\d{2}(:\d{2})?", re.ASCII)
@@ -27,12 +28,17 @@ def moment_to_come(text: str, now: float) -> float:
             at = now + age_seconds(wanted)
     except (ValueError, OverflowError):
         raise ValueError(
-            f"{text!r} is no moment such as 2026-11-24T08:00, 2026-11-24, 18:30 or, from now on, 2h or 3d"
+            tr(
+                "{text_!r} is no moment such as 2026-11-24T08:00, 2026-11-24, 18:30 or, from now on, 2h or 3d",
+                text_=text,
+            )
         ) from None
     if at <= now:
-        raise ValueError(f"{text!r} has passed; name a moment to come")
+        raise ValueError(tr("{text_!r} has passed; name a moment to come", text_=text))
     if at > now + _LATEST:
-        raise ValueError(f"{text!r} is more than ten years away; leave it out, or name an earlier moment")
+        raise ValueError(
+            tr("{text_!r} is more than ten years away; leave it out, or name an earlier moment", text_=text)
+        )
     return at
 
 

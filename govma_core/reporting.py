@@ -149,7 +149,7 @@ class Reporter:
             raise
         finally:
             seconds = round(time.monotonic() - began, 3)
-            self._emit(StageFinished(time.time(), name, remark.outcome, seconds, clean_line(remark.text)))
+            self._emit(StageFinished(time.time(), name, remark.outcome, seconds, clean_line(self.mask(remark.text))))
 
     def _emit_each(self, at: float, lines: Sequence[str]) -> None:
         for line in lines:

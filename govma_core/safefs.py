@@ -12,10 +12,11 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from govma_core.errors import UnsafeTreeError
+from govma_core.language import tr
 
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -23,6 +24,7 @@ CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEX
 
 _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
+_AT_EMPTY_PATH = 0x1000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -53,7 +55,7 @@ def _descend(fd: int, name: str, shown: str) -> int:
         child = os.open(name, DIRECTORY_FLAGS, dir_fd=fd)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise UnsafeTreeError(f"{shown!r} is a link or a file where a directory must be.") from None
+            raise UnsafeTreeError(tr("{shown!r} is a link or a file where a directory must be.", shown=shown)) from None
         raise
     os.close(fd)
     return child
@@ -144,24 +146,71 @@ def replace_symlink(
     `owner` is (uid, gid) for the link itself, or None to leave it. IsADirectoryError when a directory has the name.
     """
     staged = random_name("govma-link")
-    os.symlink(target, staged, dir_fd=dir_fd)
     try:
-        if owner is not None:
-            os.chown(staged, *owner, dir_fd=dir_fd, follow_symlinks=False)
+        make_symlink(dir_fd, staged, target, owner)
         os.rename(staged, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
     except BaseException:
-        os.unlink(staged, dir_fd=dir_fd)
+        with suppress(OSError):
+            os.unlink(staged, dir_fd=dir_fd)
         raise
     if durable:
         os.fsync(dir_fd)
 
 
+def make_symlink(dir_fd: int, name: str, target: str, owner: tuple[int, int] | None) -> None:
+    """Make the link `name -> target`, and give the very link that was made to `owner` (uid, gid).
+
+    UnsafeTreeError when what has the name a moment later is another thing: who may write the directory can put a second
+    name of a foreign file there.
+    """
+    os.symlink(target, name, dir_fd=dir_fd)
+    if owner is None:
+        return
+    with _what_was_made(name):
+        fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        info = os.fstat(fd)
+        if not stat.S_ISLNK(info.st_mode) or info.st_uid != os.geteuid() or os.readlink("", dir_fd=fd) != target:
+            raise _exchanged(name)
+        if _libc.fchownat(fd, b"", *owner, _AT_EMPTY_PATH) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), name)
+    finally:
+        os.close(fd)
+
+
 def make_directory(dir_fd: int, name: str, mode: int = 0o755) -> int:
-    """Create the directory (it must not be there), with exactly this mode, and give it opened."""
+    """Create the directory (it must not be there), with exactly this mode, and give it opened.
+
+    UnsafeTreeError when what has the name a moment later is not what was created: who may write in dir_fd can exchange
+    it.
+    """
     os.mkdir(name, 0o700, dir_fd=dir_fd)
-    fd = os.open(name, DIRECTORY_FLAGS, dir_fd=dir_fd)
-    os.fchmod(fd, mode)
+    with _what_was_made(name):
+        fd = os.open(name, DIRECTORY_FLAGS, dir_fd=dir_fd)
+    try:
+        info = os.fstat(fd)
+        if info.st_uid != os.geteuid() or info.st_mode & 0o777 != 0o700 or os.listdir(fd):
+            raise _exchanged(name)
+        os.fchmod(fd, mode)
+    except BaseException:
+        os.close(fd)
+        raise
     return fd
+
+
+@contextmanager
+def _what_was_made(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENOENT):
+            raise _exchanged(name) from None
+        raise
+
+
+def _exchanged(name: str) -> UnsafeTreeError:
+    return UnsafeTreeError(tr("{name!r} was exchanged while it was created.", name=name))
 
 
 def open_regular(dir_fd: int, name: str) -> tuple[int, os.stat_result]:
@@ -170,12 +219,12 @@ def open_regular(dir_fd: int, name: str) -> tuple[int, os.stat_result]:
         fd = os.open(name, FILE_FLAGS, dir_fd=dir_fd)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):
-            raise UnsafeTreeError(f"{name!r} is not a regular file.") from None
+            raise UnsafeTreeError(tr("{name!r} is not a regular file.", name=name)) from None
         raise
     info = os.fstat(fd)
     if not stat.S_ISREG(info.st_mode):
         os.close(fd)
-        raise UnsafeTreeError(f"{name!r} is not a regular file.")
+        raise UnsafeTreeError(tr("{name!r} is not a regular file.", name=name))
     return fd, info
 
 

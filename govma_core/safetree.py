@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from govma_core import safefs
 from govma_core.errors import UnsafeTreeError
+from govma_core.language import tr
 
 _DEEPEST = 64
 """Directories held open at once while removing; what lies deeper is first moved up."""
@@ -82,7 +83,9 @@ class TreeCopier:
             elif entry.is_file(follow_symlinks=False):
                 self.copy_file(src_fd, dst_fd, entry.name)
             else:
-                raise UnsafeTreeError(f"{where!r} is neither a file, a directory nor a link; remove it.")
+                raise UnsafeTreeError(
+                    tr("{where!r} is neither a file, a directory nor a link; remove it.", where=where)
+                )
 
     def copy_directory(self, src_dir: int, dst_dir: int, name: str, shown: str, new_name: str | None = None) -> None:
         """Copy one directory (as new_name when given) with all that is in it; its mtime is set last."""
@@ -97,9 +100,7 @@ class TreeCopier:
 
     def copy_link(self, src_dir: int, dst_dir: int, name: str) -> None:
         """Copy a link as a link."""
-        os.symlink(os.readlink(name, dir_fd=src_dir), name, dir_fd=dst_dir)
-        if self._owner is not None:
-            os.chown(name, *self._owner, dir_fd=dst_dir, follow_symlinks=False)
+        safefs.make_symlink(dst_dir, name, os.readlink(name, dir_fd=src_dir), self._owner)
 
     def copy_file(self, src_dir: int, dst_dir: int, name: str, new_name: str | None = None) -> None:
         """Copy one regular file, as new_name when given."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from govma_core.language import decimal, tr
+
 MAX_LINE = 16 * 1024
 """Bytes of one line that are kept; the rest is counted and named."""
 
@@ -41,7 +43,7 @@ def bytes_text(count: int) -> str:
         if abs(amount) < 999.95:
             break
         amount, unit = amount / 1000, larger
-    return f"{count} B" if unit == "B" else f"{amount:.1f} {unit}"
+    return f"{count} B" if unit == "B" else decimal(f"{amount:.1f} {unit}")
 
 
 def clean_lines(data: bytes) -> list[str]:
@@ -95,7 +97,7 @@ class LineSplitter:
     def _take(self) -> str:
         line = clean_line(self._held.decode("utf-8", "replace"))
         if self._dropped:
-            line += f" … ({self._dropped} more bytes of this line are not kept)"
+            line += tr(" … ({dropped} more bytes of this line are not kept)", dropped=self._dropped)
         self._held.clear()
         self._dropped = 0
         return line

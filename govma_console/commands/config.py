@@ -7,6 +7,7 @@ import argparse
 from govma_console.commands.settings import loaded
 from govma_console.output import print_json, print_table, warn
 from govma_core.errors import ExitCode
+from govma_core.language import tr
 from govma_core.settings import to_plain
 from govma_core.settings.model import KEYS
 from govma_core.settings.toml import toml_value
@@ -21,8 +22,8 @@ def config(given: argparse.Namespace) -> int:
         return ExitCode.OK
     files = {origin for origin in found.origins.values() if origin.startswith("/")}
     for file in files:
-        warn(f"file: {file}")
+        warn(tr("file: {file}", file=file))
     origins = {name: "file" if origin in files else origin for name, origin in found.origins.items()}
     rows = [(KEYS[name].written, toml_value(value), origins[name]) for name, value in plain.items()]
-    print_table(("SETTING", "VALUE", "FROM"), rows, cut=(1,))
+    print_table((tr("SETTING"), tr("VALUE"), tr("FROM")), rows, cut=(1,))
     return ExitCode.OK

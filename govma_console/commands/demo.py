@@ -14,6 +14,7 @@ from govma_console.commands.versions import print_versions
 from govma_console.output import warn
 from govma_console.sample import SampleSite, create_sample, open_sample, remove_sample
 from govma_core.errors import ExitCode, GovmaError, RefusedError
+from govma_core.language import tr
 from govma_core.runs.launch import start
 from govma_core.runs.requester import local_requester
 from govma_core.settings import load
@@ -49,11 +50,14 @@ def _site(folder: Path) -> SampleSite:
             site = open_sample(folder)
         except Exception as error:
             raise RefusedError(
-                f"{folder} is not empty and holds no sample site. Name another folder: govma-console demo FOLDER"
+                tr(
+                    "{folder} is not empty and holds no sample site. Name another folder: govma-console demo FOLDER",
+                    folder=folder,
+                )
             ) from error
-        print(f"Deploying the sample site in {folder} once more.", file=sys.stderr)
+        print(tr("Deploying the sample site in {folder} once more.", folder=folder), file=sys.stderr)
         return site
-    print(f"Making a sample site in {folder}.", file=sys.stderr)
+    print(tr("Making a sample site in {folder}.", folder=folder), file=sys.stderr)
     return create_sample(folder)
 
 
@@ -62,16 +66,36 @@ def _remove(folder: Path) -> int:
         remove_sample(folder)
     except OSError as error:
         where = os.fsdecode(error.filename or "")
-        raise GovmaError(f"{folder} could not be removed whole: {error.strerror} ({where}).") from error
-    print(f"Removed {folder}.", file=sys.stderr)
+        raise GovmaError(
+            tr(
+                "{folder} could not be removed whole: {strerror} ({where}).",
+                folder=folder,
+                strerror=error.strerror,
+                where=where,
+            )
+        ) from error
+    print(tr("Removed {folder}.", folder=folder), file=sys.stderr)
     return ExitCode.OK
 
 
 def _say_what_next(folder: Path, site: SampleSite) -> None:
     command = Path(sys.argv[0]).absolute()
     shown = shlex.quote(str(command)) if command.name.startswith("govma") and command.exists() else "govma-console"
-    warn(f"\nThe sample site is in {folder}. (portal/logo.svg was replaced by a person there, and is kept.) Try:")
+    warn(
+        tr(
+            "\nThe sample site is in {folder}. (portal/logo.svg was replaced by a person there, and is kept.) Try:",
+            folder=folder,
+        )
+    )
     for words in ("", " status", " rollback", " pending", " log"):
-        said = "" if words else "   (the console)"
-        warn(f"  {shown} --config {shlex.quote(str(site.config_file))}{words}{said}")
-    warn(f"Remove it: {shown} demo --remove {shlex.quote(str(folder))}")
+        said = "" if words else tr("   (the console)")
+        warn(
+            tr(
+                "  {shown} --config {config_file}{words}{said}",
+                shown=shown,
+                config_file=shlex.quote(str(site.config_file)),
+                words=words,
+                said=said,
+            )
+        )
+    warn(tr("Remove it: {shown} demo --remove {folder}", shown=shown, folder=shlex.quote(str(folder))))

@@ -13,6 +13,7 @@ from govma_console.commands.settings import effective
 from govma_console.output import print_json, say, warn
 from govma_core.disk.tally import Tally
 from govma_core.errors import ExitCode, UsageError
+from govma_core.language import tr
 from govma_core.operations.context import Context
 from govma_core.operations.verify import Verified
 from govma_core.text import bytes_text
@@ -24,7 +25,7 @@ def dedupe(given: argparse.Namespace) -> int:
     """Start a dedupe; with --dry-run print what it would come to."""
     if given.dry_run:
         if given.detach:
-            raise UsageError("--dry-run starts no run that could be left behind: leave --detach out.")
+            raise UsageError(tr("--dry-run starts no run that could be left behind: leave --detach out."))
         return _dry_run(given)
     from govma_console.commands.operate import follow_or_detach
 
@@ -62,34 +63,53 @@ def _dry_run(given: argparse.Namespace) -> int:
         print_json(found.details() | {"dry_run": True})
         return ExitCode.OK
     tally = found.tally
-    say(f"{tally.linked} of {tally.seen} files would be linked, {bytes_text(tally.freed)} freed.")
+    say(
+        tr(
+            "{linked} of {seen} files would be linked, {freed} freed.",
+            linked=tally.linked,
+            seen=tally.seen,
+            freed=bytes_text(tally.freed),
+        )
+    )
     _warn_left(tally)
     return ExitCode.OK
 
 
 def _warn_left(tally: Tally) -> None:
     for reason, left in tally.left.items():
-        warn(f"Left alone, {reason}: {left.count}, such as {', '.join(left.names[:3])}")
+        warn(
+            tr(
+                "Left alone, {reason}: {count}, such as {names}",
+                reason=tr(reason),
+                count=left.count,
+                names=", ".join(left.names[:3]),
+            )
+        )
 
 
 def _say_verified(found: Verified, *, whole: bool) -> None:
     if found.changes is None or found.written is None:
-        say(f"{found.name}: no record of what was published; nothing to compare with.")
+        say(tr("{name}: no record of what was published; nothing to compare with.", name=found.name))
     else:
         counts = Counter(change.kind for change in found.changes)
-        told = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "as published"
-        by_cms = f"; {len(found.written)} written by the CMS (keep_single)" if found.written else ""
+        told = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or tr("as published")
+        by_cms = tr("; {count} written by the CMS (keep_single)", count=len(found.written)) if found.written else ""
         say(f"{found.name}: {told}{by_cms}")
         listed = found.changes + found.written if whole else found.changes[:_SHOWN]
         for change in listed:
             say(f"  {change.kind:8} {change.path}")
         if not whole and len(found.changes) > _SHOWN:
-            say(f"  … and {len(found.changes) - _SHOWN} more (--all lists them)")
+            say(tr("  … and {count} more (--all lists them)", count=len(found.changes) - _SHOWN))
     if found.shared:
-        say(f"  {len(found.shared)} files that are written in place share their inode with another version:")
+        say(
+            tr(
+                "  {count} files that are written in place share their inode with another version:",
+                count=len(found.shared),
+            )
+        )
         for path in found.shared if whole else found.shared[:_SHOWN]:
-            say(f"  shared   {path}")
-        say(f"  `govma-console promote {found.name}` gives them inodes of their own.")
+            say(tr("  shared   {path}", path=path))
+        say(tr("  `govma-console promote {name}` gives them inodes of their own.", name=found.name))
 
 
 def _context(given: argparse.Namespace) -> Context:

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator
 from govma_console.commands.settings import loaded
 from govma_console.output import print_json, say, warn
 from govma_core.errors import ExitCode
+from govma_core.language import tr
 from govma_core.operations import doctor as operation
 from govma_core.operations.context import Context
 from govma_core.operations.doctor import Finding
 from govma_core.reporting import Reporter
 from govma_core.settings import LoadedSettings
 
-_MARKS = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}
+_MARKS = {"ok": "ok   ", "note": tr("note "), "wrong": tr("WRONG")}
 
 
 def doctor(given: argparse.Namespace) -> int:
@@ -44,7 +45,7 @@ def _all(found: LoadedSettings, context: Context) -> Iterator[Finding]:
     from govma_console.server import checkup
 
     files = sorted({origin for origin in found.origins.values() if origin.startswith("/")})
-    yield Finding("settings", "ok", ", ".join(files) or "no file: the defaults, and the environment")
+    yield Finding("settings", "ok", ", ".join(files) or tr("no file: the defaults, and the environment"))
     yield from operation.examine(context)
     yield from checkup.examine()
 
@@ -69,7 +70,12 @@ def _fix(findings: Iterable[Finding]) -> None:
 
 def _verdict(wrong: list[Finding]) -> str:
     if not wrong:
-        return "Nothing is wrong. `govma-console deploy` deploys."
+        return tr("Nothing is wrong. `govma-console deploy` deploys.")
     safe = sum(finding.safe for finding in wrong)
-    rest = f"; `govma-console doctor --fix` mends {safe} of them" if safe else ""
-    return f"{len(wrong)} {'thing is' if len(wrong) == 1 else 'things are'} wrong{rest}."
+    rest = tr("; `govma-console doctor --fix` mends {safe} of them", safe=safe) if safe else ""
+    return tr(
+        "{count} {things_are} wrong{rest}.",
+        count=len(wrong),
+        things_are=tr("thing is") if len(wrong) == 1 else tr("things are"),
+        rest=rest,
+    )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from govma_console.narration import Narrator
 from govma_console.output import warn
 from govma_core.errors import ExitCode, RefusedError
+from govma_core.language import tr
 from govma_core.runs.cancel import cancel
 from govma_core.runs.launch import StartedRun
 from govma_core.runs.log import follow
@@ -22,7 +23,12 @@ def follow_started(settings: Settings, started: StartedRun) -> tuple[RunRecord, 
     written = record.ended and record.state != "interrupted" and record.exit_code is not None
     code = record.exit_code if written and record.exit_code is not None else started.process.wait()
     if not written and code >= 0:
-        warn(f"The run could not write down how it ended. Is there room in state_dir ({settings.state_dir})?")
+        warn(
+            tr(
+                "The run could not write down how it ended. Is there room in state_dir ({state_dir})?",
+                state_dir=settings.state_dir,
+            )
+        )
     # A runner that was killed has a negative code.
     return record, code if code >= 0 else ExitCode.FAILED
 
@@ -50,14 +56,16 @@ def follow_to_end(
             return store.read(run_id)
         except KeyboardInterrupt:
             if asked:
-                going = "was asked to stop" if cancelled else "goes on"
-                narrator.say(f"The run {going}. `govma-console attach {run_id}` follows it again.")
+                going = tr("was asked to stop") if cancelled else "goes on"
+                narrator.say(
+                    tr("The run {going}. `govma-console attach {run_id}` follows it again.", going=going, run_id=run_id)
+                )
                 raise SystemExit(ExitCode.CANCELLED) from None
             asked = True
 
 
 def _ask(store: RunStore, run_id: str, narrator: Narrator) -> None:
-    narrator.say("Cancelling. Once more Ctrl-C leaves it to itself.")
+    narrator.say(tr("Cancelling. Once more Ctrl-C leaves it to itself."))
     try:
         cancel(store, run_id)
     except RefusedError as error:

@@ -11,6 +11,7 @@ from govma_console.commands.settings import effective
 from govma_console.output import print_json, print_table, say, warn
 from govma_console.times import local_time
 from govma_core.errors import ExitCode, RefusedError, UsageError
+from govma_core.language import tr
 from govma_core.runs.requester import local_requester
 from govma_core.settings import Settings
 from govma_core.versions.history import Span
@@ -25,12 +26,12 @@ def hold(given: argparse.Namespace) -> int:
     try:
         until = moment_to_come(given.until, now) if given.until is not None else 0.0
     except ValueError as error:
-        raise UsageError(f"--until: {error}.") from None
+        raise UsageError(tr("--until: {error}.", error=error)) from None
     made = _store(settings).hold(" ".join(given.reason), local_requester("cli").by, now, until)
     if given.json:
         print_json(dataclasses.asdict(made))
     else:
-        say(f"{made.sentence()} `govma-console release` ends that.")
+        say(tr("{sentence} `govma-console release` ends that.", sentence=made.sentence()))
     _warn_of_runs(settings)
     return ExitCode.OK
 
@@ -43,29 +44,29 @@ def release(given: argparse.Namespace) -> int:
         print_json({"released": [dataclasses.asdict(hold) for hold in ended]})
         return ExitCode.OK
     for found in ended:
-        say(f"Released: {found.sentence()}")
+        say(tr("Released: {sentence}", sentence=found.sentence()))
     if not ended:
-        warn("Nothing was held.")
+        warn(tr("Nothing was held."))
     return ExitCode.OK
 
 
 def history(given: argparse.Namespace) -> int:
     """Print which version was live from when to when, the latest first."""
     if given.most < 1:
-        raise UsageError(f"-n {given.most}: the number of lines must be 1 or more.")
+        raise UsageError(tr("-n {most}: the number of lines must be 1 or more.", most=given.most))
     found = reports.history(effective(given), given.most)
     if given.json:
         print_json([dataclasses.asdict(span) for span in found])
         return ExitCode.OK
-    header = ("VERSION", "LIVE FROM", "UNTIL", "HOW", "BY", "RESULT", "RUN")
+    header = (tr("VERSION"), tr("LIVE FROM"), tr("UNTIL"), tr("HOW"), tr("BY"), tr("RESULT"), tr("RUN"))
     print_table(header, [_row(span) for span in found], cut=(5,), drop=(6, 4))
     return ExitCode.OK
 
 
 def _row(span: Span) -> tuple[str, ...]:
-    until = "still live" if span.until is None else local_time(span.until) or "not recorded"
-    how = span.how or "set by hand"
-    return (span.version, local_time(span.since) or "not recorded", until, how, span.by, span.result, span.run)
+    until = tr("still live") if span.until is None else local_time(span.until) or tr("not recorded")
+    how = span.how or tr("set by hand")
+    return (span.version, local_time(span.since) or tr("not recorded"), until, how, span.by, span.result, span.run)
 
 
 def _held(store: HoldStore, wanted: str) -> Hold:
@@ -74,10 +75,14 @@ def _held(store: HoldStore, wanted: str) -> Hold:
     found = [hold for hold in commits if hold.commit.startswith(wanted.lower())]
     if len(found) == 1:
         return found[0]
-    listed = "\n".join(f"  {hold.commit[:12]} {hold.version}" for hold in commits) or "  (none)"
+    listed = "\n".join(f"  {hold.commit[:12]} {hold.version}" for hold in commits) or tr("  (none)")
     if found:
-        raise UsageError(f"{wanted!r} does not name one held commit. There are:\n{listed}")
-    raise RefusedError(f"Deploys of commit {wanted!r} are not held. Held commits:\n{listed}")
+        raise UsageError(
+            tr("{wanted!r} does not name one held commit. There are:\n{listed}", wanted=wanted, listed=listed)
+        )
+    raise RefusedError(
+        tr("Deploys of commit {wanted!r} are not held. Held commits:\n{listed}", wanted=wanted, listed=listed)
+    )
 
 
 def _store(settings: Settings) -> HoldStore:
@@ -93,4 +98,10 @@ def _warn_of_runs(settings: Settings) -> None:
 
     for run in RunStore(settings.state_dir).active():
         if run.operation == "deploy":
-            warn(f"Deploy {run.id} (by {run.by}) has not ended: what it builds will not go live while this holds.")
+            warn(
+                tr(
+                    "Deploy {id} (by {by}) has not ended: what it builds will not go live while this holds.",
+                    id=run.id,
+                    by=run.by,
+                )
+            )

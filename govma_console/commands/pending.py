@@ -13,6 +13,7 @@ from govma_console.output import print_json, print_table, say
 from govma_console.times import local_time
 from govma_core.build.source import Commit
 from govma_core.errors import ExitCode
+from govma_core.language import tr
 from govma_core.operations.context import Context
 from govma_core.operations.pending import pending
 from govma_core.reporting import Reporter
@@ -27,15 +28,22 @@ def show_pending(given: argparse.Namespace) -> int:
         print_json(dataclasses.asdict(found))
         return ExitCode.OK
     if found.commits is None:
-        what = f"{found.live} has no recorded commit" if found.live else "nothing is live"
-        say(f"{found.target.short} {found.target.subject} would be deployed; {what}, so there is no list.")
+        what = tr("{live} has no recorded commit", live=found.live) if found.live else tr("nothing is live")
+        say(
+            tr(
+                "{short} {subject} would be deployed; {what}, so there is no list.",
+                short=found.target.short,
+                subject=found.target.subject,
+                what=what,
+            )
+        )
         _say_containers(found.containers)
         return ExitCode.OK
     if not found.commits and not found.undone:
-        say(f"Nothing is pending: {found.target.short} is live.")
+        say(tr("Nothing is pending: {short} is live.", short=found.target.short))
     _print(found.commits)
     if found.undone:
-        say("Live now, and not in what would be deployed:")
+        say(tr("Live now, and not in what would be deployed:"))
         _print(found.undone)
     _say_containers(found.containers)
     return ExitCode.OK
@@ -49,4 +57,4 @@ def _say_containers(sentence: str) -> None:
 def _print(commits: list[Commit]) -> None:
     if commits:
         rows = [(commit.short, local_time(commit.committed), commit.author, commit.subject) for commit in commits]
-        print_table(("COMMIT", "TIME", "AUTHOR", "SUBJECT"), rows, cut=(3, 2), drop=(1,))
+        print_table((tr("COMMIT"), tr("TIME"), tr("AUTHOR"), tr("SUBJECT")), rows, cut=(3, 2), drop=(1,))

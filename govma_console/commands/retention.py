@@ -11,6 +11,7 @@ from govma_console import reports
 from govma_console.commands.settings import effective
 from govma_console.output import print_json, print_table, say, warn
 from govma_core.errors import ExitCode, RefusedError, UsageError
+from govma_core.language import tr
 from govma_core.runs.requester import local_requester
 from govma_core.settings import Settings
 from govma_core.text import bytes_text
@@ -41,12 +42,16 @@ def pin(given: argparse.Namespace) -> int:
     store, pins = VersionStore(settings.versions_dir), PinStore(settings.state_dir)
     name = store.find(given.wanted).name
     if version_time(name) is None:
-        raise RefusedError(f"{name} is no name of a version: prune never touches it, there is nothing to pin.")
+        raise RefusedError(
+            tr("{name} is no name of a version: prune never touches it, there is nothing to pin.", name=name)
+        )
     made = pins.pin(name, local_requester("cli").by, given.reason, time.time())
     if name not in {version.name for version in store.versions()}:
         # A prune that looks for pins once more before it removes a version was faster.
         pins.unpin(name)
-        raise RefusedError(f"{name} has just been removed. There are:\n{store.listing()}")
+        raise RefusedError(
+            tr("{name} has just been removed. There are:\n{listing}", name=name, listing=store.listing())
+        )
     if given.json:
         print_json(dataclasses.asdict(made))
     else:
@@ -64,7 +69,7 @@ def unpin(given: argparse.Namespace) -> int:
         print_json({"version": name, "unpinned": was})
     else:
         if not was:
-            warn(f"{name} is not pinned; nothing to do.")
+            warn(tr("{name} is not pinned; nothing to do.", name=name))
         say(name)
     return ExitCode.OK
 
@@ -80,14 +85,14 @@ def _check(given: argparse.Namespace) -> None:
     from govma_core.ages import age_seconds
 
     if given.keep is not None and given.keep < 1:
-        raise UsageError(f"--keep {given.keep}: at least one good version is kept; name 1 or more.")
+        raise UsageError(tr("--keep {keep}: at least one good version is kept; name 1 or more.", keep=given.keep))
     if given.older_than is not None:
         try:
             age_seconds(given.older_than)
         except ValueError as error:
-            raise UsageError(f"--older-than: {error}.") from None
+            raise UsageError(tr("--older-than: {error}.", error=error)) from None
     if given.dry_run and given.detach:
-        raise UsageError("--dry-run starts no run that could be left behind: leave --detach out.")
+        raise UsageError(tr("--dry-run starts no run that could be left behind: leave --detach out."))
 
 
 def _print_plan(given: argparse.Namespace) -> int:
@@ -102,12 +107,19 @@ def _print_plan(given: argparse.Namespace) -> int:
         print_json(plan.as_dict())
         return ExitCode.OK
     rows = [
-        (found.name, "keep" if found.keep else "REMOVE", found.why, "" if found.keep else bytes_text(found.frees))
+        (found.name, "keep" if found.keep else tr("REMOVE"), found.why, "" if found.keep else bytes_text(found.frees))
         for found in plan.decisions
     ]
-    print_table(("VERSION", "PLAN", "WHY", "FREES"), rows, cut=(2,))
+    print_table((tr("VERSION"), tr("PLAN"), tr("WHY"), tr("FREES")), rows, cut=(2,))
     removed = len(plan.removals)
-    say(f"{removed} of {len(rows)} versions would be removed, {bytes_text(plan.frees)} freed.")
+    say(
+        tr(
+            "{removed} of {count} versions would be removed, {frees} freed.",
+            removed=removed,
+            count=len(rows),
+            frees=bytes_text(plan.frees),
+        )
+    )
     for warning in plan.warnings:
-        warn(f"warning: {warning}")
+        warn(tr("warning: {warning}", warning=warning))
     return ExitCode.OK

@@ -14,6 +14,7 @@ from govma_console.output import print_json, print_table
 from govma_console.times import local_time, seconds
 from govma_core.errors import ExitCode, RefusedError, UsageError
 from govma_core.events import to_json
+from govma_core.language import tr
 from govma_core.runs.cancel import cancel as cancel_run
 from govma_core.runs.log import follow, read_events
 from govma_core.runs.record import RunRecord, RunStore
@@ -22,12 +23,12 @@ from govma_core.runs.record import RunRecord, RunStore
 def list_runs(given: argparse.Namespace) -> int:
     """Print the runs, the latest first."""
     if given.most < 1:
-        raise UsageError(f"-n {given.most}: the number of runs must be 1 or more.")
+        raise UsageError(tr("-n {most}: the number of runs must be 1 or more.", most=given.most))
     records = list(islice(_store(given).records(), given.most))
     if given.json:
         print_json([reports.run(record) for record in records])
         return ExitCode.OK
-    header = ("RUN", "OPERATION", "STATE", "STARTED", "TOOK", "BY", "VERSION", "MESSAGE")
+    header = (tr("RUN"), tr("OPERATION"), tr("STATE"), tr("STARTED"), tr("TOOK"), tr("BY"), tr("VERSION"), "MESSAGE")
     print_table(header, [_row(record) for record in records], cut=(7, 6), drop=(6, 5, 4))
     return ExitCode.OK
 
@@ -65,7 +66,7 @@ def cancel(given: argparse.Namespace) -> int:
     if given.json:
         print_json(reports.run(record))
     else:
-        print(f"Run {record.id} was asked to stop.", file=sys.stderr)
+        print(tr("Run {id} was asked to stop.", id=record.id), file=sys.stderr)
     return ExitCode.OK
 
 
@@ -76,8 +77,14 @@ def _store(given: argparse.Namespace) -> RunStore:
 def _active(store: RunStore, wanted: str | None) -> RunRecord:
     record = store.find(wanted) if wanted else store.going()
     if record is None or record.ended:
-        said = f"Run {record.id} has ended ({record.state})." if record else "Nothing is running."
-        raise RefusedError(f"{said} `govma-console log{f' {record.id}' if record else ''}` prints what was.")
+        said = (
+            tr("Run {id} has ended ({state}).", id=record.id, state=record.state)
+            if record
+            else tr("Nothing is running.")
+        )
+        raise RefusedError(
+            tr("{said} `govma-console log{more}` prints what was.", said=said, more=f" {record.id}" if record else "")
+        )
     return record
 
 
@@ -85,5 +92,5 @@ def _row(record: RunRecord) -> tuple[str, ...]:
     took = seconds(record.finished - record.started) if record.finished and record.started else ""
     stage = f" ({record.stage})" if record.state in ("running", "interrupted", "failed") and record.stage else ""
     message = record.message.split("\n")[0]
-    state = record.state + stage
+    state = tr(record.state) + stage
     return (record.id, record.operation, state, local_time(record.created), took, record.by, record.version, message)

@@ -8,6 +8,7 @@ from pathlib import Path
 from govma_console.commands.settings import effective
 from govma_console.output import say, warn
 from govma_core.errors import ExitCode
+from govma_core.language import tr
 from govma_core.settings import Settings
 
 
@@ -26,6 +27,11 @@ def token(given: argparse.Namespace) -> int:
     settings: Settings = effective(given)
     made = Tokens(settings.token_file).add(given.name)
     print(made)
-    warn(f"This is the only time it is shown; {settings.token_file} keeps its hash. It is sent as a header:")
+    warn(
+        tr(
+            "This is the only time it is shown; {token_file} keeps its hash. It is sent as a header:",
+            token_file=settings.token_file,
+        )
+    )
     say('  curl -H "Authorization: Bearer $TOKEN" …')
     return ExitCode.OK

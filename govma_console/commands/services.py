@@ -10,6 +10,7 @@ from govma_console.commands.settings import effective
 from govma_console.output import print_json, print_table, say, warn
 from govma_console.times import age
 from govma_core.errors import ExitCode, RefusedError, UsageError
+from govma_core.language import tr
 from govma_core.operations.context import Context
 from govma_core.operations.services_view import ServiceState, View
 from govma_core.reporting import Reporter
@@ -53,7 +54,7 @@ def log(given: argparse.Namespace) -> int:
     from govma_core.operations.services_log import service_log
 
     if given.lines < 0:
-        raise UsageError(f"--lines {given.lines}: name 0 or more.")
+        raise UsageError(tr("--lines {lines}: name 0 or more.", lines=given.lines))
     with service_log(effective(given), given.name, given.lines, follow=given.follow) as batches:
         for batch in batches:
             say("\n".join(batch))
@@ -68,29 +69,45 @@ def context(settings: Settings) -> Context:
 def _ask(project: str) -> None:
     if not sys.stdin.isatty():
         raise RefusedError(
-            "This restarts containers, and the site does not answer meanwhile. Nobody can be asked here whether that "
-            "is meant: --yes says so."
+            tr(
+                "This restarts containers, and the site does not answer meanwhile. Nobody can be asked "
+                "here whether that is meant: --yes says so."
+            )
         )
-    warn("This restarts the containers that changed; the site does not answer for a moment. The former ones come back")
-    warn(f"when the new ones are not good. Type the project's name ({project}) to go on:")
+    warn(
+        tr(
+            "This restarts the containers that changed; the site does not answer for a moment. The "
+            "former ones come back"
+        )
+    )
+    warn(tr("when the new ones are not good. Type the project's name ({project}) to go on:", project=project))
     if sys.stdin.readline().strip() != project:
-        raise RefusedError("That is not the project's name. Nothing was done.")
+        raise RefusedError(tr("That is not the project's name. Nothing was done."))
 
 
 def _print(found: View) -> None:
     if found.services:
         rows = [_row(service) for service in found.services]
-        header = ("SERVICE", "STATE", "HEALTH", "SINCE", "RESTARTS", "IMAGE", "MADE", "PORTS")
+        header = (
+            tr("SERVICE"),
+            tr("STATE"),
+            tr("HEALTH"),
+            tr("SINCE"),
+            tr("RESTARTS"),
+            tr("IMAGE"),
+            tr("MADE"),
+            tr("PORTS"),
+        )
         print_table(header, rows, cut=(5, 7), drop=(6, 4, 7, 5), right=(4,))
         for service in found.services:
             if service.mounts:
                 say(f"  {service.name}: {', '.join(service.mounts)}")
     for problem in found.problems:
-        warn(f"warning: {problem}")
+        warn(tr("warning: {problem}", problem=problem))
     if found.project and found.services and not found.problems and not found.differences:
-        say(f"All of {found.project} is as it should be.")
+        say(tr("All of {project} is as it should be.", project=found.project))
     if found.differences:
-        say("\nDifferences:")
+        say(tr("\nDifferences:"))
         for difference in found.differences:
             say(f"  {difference.sentence()}")
     _print_storage(found)
@@ -114,12 +131,12 @@ def _print_storage(found: View) -> None:
     if any(store.size is not None for store in found.storage):
         say()
         rows = [
-            (store.name, store.owner or "not there", store.wanted, _size(store.size, whole=store.whole))
+            (store.name, store.owner or tr("not there"), store.wanted, _size(store.size, whole=store.whole))
             for store in found.storage
         ]
-        print_table(("STORAGE", "OWNER", "WANTED", "SIZE"), rows, cut=(0,), right=(3,))
+        print_table((tr("STORAGE"), tr("OWNER"), tr("WANTED"), tr("SIZE")), rows, cut=(0,), right=(3,))
     if wrong:
-        say("\nStorage:")
+        say(tr("\nStorage:"))
     for store in wrong:
         say(f"  {store.problem}.{f' Mend it: {store.mend}' if store.mend else ''}")
 

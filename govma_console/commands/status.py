@@ -9,6 +9,7 @@ from govma_console.commands.settings import effective
 from govma_console.output import print_json, say
 from govma_console.times import age, local_time
 from govma_core.errors import ExitCode
+from govma_core.language import tr
 
 
 def status(given: argparse.Namespace) -> int:
@@ -18,27 +19,57 @@ def status(given: argparse.Namespace) -> int:
         print_json(found.plain())
         return ExitCode.OK
     pointer, made, since, last = found.pointer, found.manifest, found.since, found.last
-    say(f"current-version  {pointer.version or 'none'}")
+    say(tr("current-version  {version}", version=pointer.version or tr("none")))
     if pointer.problem:
-        say(f"  problem        {pointer.problem}")
+        say(tr("  problem        {problem}", problem=pointer.problem))
     if made:
-        say(f"  commit         {made.commit[:9]}  {made.subject}  ({made.author})")
+        say(
+            tr(
+                "  commit         {commit}  {subject}  ({author})",
+                commit=made.commit[:9],
+                subject=made.subject,
+                author=made.author,
+            )
+        )
     if since:
-        say(f"  live since     {local_time(since.at)} ({age(since.at)}), {since.how} by {since.by}")
+        say(
+            tr(
+                "  live since     {local_time} ({at}), {how} by {by}",
+                local_time=local_time(since.at),
+                at=age(since.at),
+                how=since.how,
+                by=since.by,
+            )
+        )
     elif pointer.version and not found.unread:
-        say("  live since     not recorded: the link was set by hand or by deploy.sh")
+        say(tr("  live since     not recorded: the link was set by hand or by deploy.sh"))
     if found.mark:
-        say(f"  mark           {found.mark.sentence()}")
+        say(tr("  mark           {sentence}", sentence=found.mark.sentence()))
     for hold in found.holds.all:
-        say(f"held             {hold.sentence()}")
+        say(tr("held             {sentence}", sentence=hold.sentence()))
     if found.unread:
-        say(f"runs             not known: {found.unread}")
+        say(tr("runs             not known: {unread}", unread=found.unread))
         return ExitCode.OK
-    say(f"running          {found.holder.sentence() if found.holder else 'nothing'}")
+    say(tr("running          {sentence}", sentence=found.holder.sentence() if found.holder else tr("nothing")))
     for waiting in found.waiting:
-        say(f"waiting          {waiting.operation} {waiting.id}, asked for by {waiting.by}")
+        say(
+            tr(
+                "waiting          {operation} {id}, asked for by {by}",
+                operation=waiting.operation,
+                id=waiting.id,
+                by=waiting.by,
+            )
+        )
     if last and last.ended:
         lines = last.message.split("\n")[:1]
-        say(f"last run         {last.id}  {last.operation}: {last.state}, {age(last.finished or last.created)}")
+        say(
+            tr(
+                "last run         {id}  {operation}: {state}, {finished}",
+                id=last.id,
+                operation=last.operation,
+                state=last.state,
+                finished=age(last.finished or last.created),
+            )
+        )
         say("\n".join(f"  {line}" for line in lines))
     return ExitCode.OK

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from govma_console.commands.settings import effective
 from govma_console.output import say
 from govma_core.errors import BusyError, ExitCode, GovmaError, RefusedError, UsageError
+from govma_core.language import tr
 
 _CONNECT_SECONDS = 10
 _TRIES = 30
@@ -41,9 +42,9 @@ def trigger(given: argparse.Namespace) -> int:
             with suppress(GovmaError):
                 shown += _show(server.get(f"/api/v1/runs/{run}/log?follow=1&offset={shown}"))
     except KeyboardInterrupt:
-        say(f"The run goes on. `govma-console attach {run}` follows it.", sys.stderr)
+        say(tr("The run goes on. `govma-console attach {run}` follows it.", run=run), sys.stderr)
         return ExitCode.CANCELLED
-    raise GovmaError(f"The server is gone; run {run} may go on. `govma-console runs` tells.")
+    raise GovmaError(tr("The server is gone; run {run} may go on. `govma-console runs` tells.", run=run))
 
 
 class Server:
@@ -56,7 +57,7 @@ class Server:
         except ValueError:
             host = ""
         if not host or parts.scheme != "http":
-            raise UsageError(f"{url!r} is not the address of a server, such as http://127.0.0.1:50024.")
+            raise UsageError(tr("{url!r} is not the address of a server, such as http://127.0.0.1:50024.", url=url))
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - listened on, not asked
         self._address = (host, port)
         self._prefix = parts.path.removesuffix("/deploy").rstrip("/")
@@ -73,8 +74,13 @@ class Server:
             return connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise GovmaError(
-                f"No server answers at {self._address[0]}:{self._address[1]}: {error}. Is it running? "
-                "(systemctl status govma-console)"
+                tr(
+                    "No server answers at {address}:{address2}: {error}. Is it running? (systemctl status "
+                    "govma-console)",
+                    address=self._address[0],
+                    address2=self._address[1],
+                    error=error,
+                )
             ) from None
 
     def exit_code(self, run: str) -> int | None:

@@ -7,6 +7,7 @@ import argparse
 from govma_console.commands.settings import effective
 from govma_console.output import say, warn
 from govma_core.errors import ExitCode
+from govma_core.language import tr
 
 
 def units(given: argparse.Namespace) -> int:
@@ -19,7 +20,7 @@ def units(given: argparse.Namespace) -> int:
             say(f"# {name}\n{text}")
         return ExitCode.OK
     for path in install(made):
-        warn(f"Wrote {path}.")
+        warn(tr("Wrote {path}.", path=path))
     wanted = f"{SOCKET} {SERVICE}" if given.socket else SERVICE
     say(f"systemctl daemon-reload && systemctl enable --now {wanted}")
     return ExitCode.OK

@@ -10,6 +10,7 @@ from govma_console.commands.settings import effective
 from govma_console.output import print_json, print_table, say, warn
 from govma_core.disk.usage import Usage
 from govma_core.errors import ExitCode
+from govma_core.language import tr
 from govma_core.operations.accounting import account
 from govma_core.operations.context import Context
 from govma_core.operations.space import need
@@ -35,19 +36,34 @@ def usage(given: argparse.Namespace) -> int:
         )
         for version in found.versions
     ]
-    header = ("", "VERSION", "SIZE", "APPARENT", "EXCLUSIVE", "SHARED", "FILES")
+    header = ("", tr("VERSION"), tr("SIZE"), tr("APPARENT"), tr("EXCLUSIVE"), tr("SHARED"), tr("FILES"))
     print_table(header, rows, cut=(1,), drop=(3, 6, 5, 4), right=(2, 3, 4, 5, 6))
     say()
     say(
-        f"{len(found.versions)} versions take {bytes_text(found.real)}; "
-        f"without hard links they would take {bytes_text(found.unlinked)}."
+        tr(
+            "{count} versions take {real}; without hard links they would take {unlinked}.",
+            count=len(found.versions),
+            real=bytes_text(found.real),
+            unlinked=bytes_text(found.unlinked),
+        )
     )
     if found.others:
-        say(f"What else lies in the versions directory takes {bytes_text(found.others)}.")
-    say(f"{bytes_text(found.free)} of {bytes_text(found.capacity)} are free; the next deploy needs about "
-        f"{bytes_text(wanted.size)}.")  # fmt: skip
+        say(tr("What else lies in the versions directory takes {others}.", others=bytes_text(found.others)))
+    say(
+        tr(
+            "{free} of {capacity} are free; the next deploy needs about {size}.",
+            free=bytes_text(found.free),
+            capacity=bytes_text(found.capacity),
+            size=bytes_text(wanted.size),
+        )
+    )
     if found.unread:
-        warn(f"{found.unread} directories may not be read by this user: it is more than that. Run as root.")
+        warn(
+            tr(
+                "{unread} directories may not be read by this user: it is more than that. Run as root.",
+                unread=found.unread,
+            )
+        )
     return ExitCode.OK
 
 

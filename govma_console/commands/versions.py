@@ -8,6 +8,7 @@ from govma_console.commands.settings import effective
 from govma_console.output import print_json, print_table, warn
 from govma_console.reports import listed, versions
 from govma_core.errors import ExitCode
+from govma_core.language import tr
 from govma_core.settings import Settings
 from govma_core.versions.store import VersionStore
 
@@ -27,14 +28,29 @@ def print_versions(settings: Settings) -> None:
     store = VersionStore(settings.versions_dir)
     pointer = store.pointer()
     shown = listed(settings, store, pointer.version)
-    header = ("", "VERSION", "SIZE", "EXCLUSIVE", "COMMIT", "SUBJECT", "AUTHOR", "DEPLOYED BY", "STATE")
+    header = (
+        "",
+        tr("VERSION"),
+        tr("SIZE"),
+        tr("EXCLUSIVE"),
+        tr("COMMIT"),
+        tr("SUBJECT"),
+        tr("AUTHOR"),
+        tr("DEPLOYED BY"),
+        tr("STATE"),
+    )
     rows = [found.cells() for found in shown]
     print_table(header, rows, cut=(5, 6), drop=(7, 6, 4), right=(2, 3))
     if pointer.problem:
-        warn(f"warning: {pointer.problem}")
+        warn(tr("warning: {problem}", problem=pointer.problem))
     others = store.other_names()
     if others:
-        warn(f"Left alone in {settings.versions_dir}: {', '.join(others)}")
+        warn(tr("Left alone in {versions_dir}: {others}", versions_dir=settings.versions_dir, others=", ".join(others)))
     unknown = sum(found.usage is None for found in shown)
     if unknown:
-        warn(f"The sizes of {unknown} versions are not known yet: `govma-console usage` measures them.")
+        warn(
+            tr(
+                "The sizes of {unknown} versions are not known yet: `govma-console usage` measures them.",
+                unknown=unknown,
+            )
+        )

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from govma_console.server.answers import Refusal
 from govma_console.server.protocol import PEER
 from govma_console.server.site import Caller, Site
+from govma_core.language import tr
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 CHALLENGE = {"www-authenticate": "Bearer"}
@@ -27,7 +28,7 @@ def caller_of(request: Request) -> Caller:
     scheme, _, token = values[0].partition(" ")
     name = site_of(request).tokens.name_of(token.strip()) if scheme.lower() == "bearer" and len(values) == 1 else ""
     if not name:
-        raise Refusal(401, "The token of this request is not in token_file.", headers=CHALLENGE)
+        raise Refusal(401, tr("The token of this request is not in token_file."), headers=CHALLENGE)
     return Caller(request.scope[PEER], name, forwarded)
 
 
@@ -37,7 +38,7 @@ def reader(request: Request) -> Caller:
     if not site_of(request).may_deploy(caller):
         raise Refusal(
             401,
-            "From another machine, or through a proxy, this takes a token (`govma-console token NAME`).",
+            tr("From another machine, or through a proxy, this takes a token (`govma-console token NAME`)."),
             headers=CHALLENGE,
         )
     return caller
@@ -49,7 +50,7 @@ def changer(request: Request) -> Caller:
     if not site_of(request).may_change(caller):
         raise Refusal(
             401,
-            "This takes a token (`govma-console token NAME`), or root or unix_group by the unix socket.",
+            tr("This takes a token (`govma-console token NAME`), or root or unix_group by the unix socket."),
             headers=CHALLENGE,
         )
     return caller

@@ -19,6 +19,7 @@ from govma_core.errors import (
     PreflightError,
     UsageError,
 )
+from govma_core.language import tr
 from govma_core.runs.queue import QueueFullError
 
 RETRY_SECONDS = 30
@@ -94,10 +95,15 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
     if error.status_code == 404:
         return (
-            answer(request, Refusal(404, "There is nothing here.")) if _is_api(request) else Response(status_code=404)
+            answer(request, Refusal(404, tr("There is nothing here.")))
+            if _is_api(request)
+            else Response(status_code=404)
         )
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-    return answer(request, Refusal(error.status_code, f"{request.method} is not answered here.", headers=headers))
+    return answer(
+        request,
+        Refusal(error.status_code, tr("{method} is not answered here.", method=request.method), headers=headers),
+    )
 
 
 def _is_api(request: Request) -> bool:

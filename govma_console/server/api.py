@@ -20,6 +20,7 @@ from govma_console.server.openapi import document
 from govma_console.server.streams import PLAIN, RunStream, require_stream
 from govma_console.server.wanted import run_wanted
 from govma_core.errors import RefusedError, UsageError
+from govma_core.language import tr
 from govma_core.runs.cancel import cancel
 from govma_core.runs.record import RunRecord
 
@@ -135,7 +136,10 @@ async def cancel_run(request: Request) -> Response:
     changer(request)
     record = _run(request)
     if record.ended:
-        raise Refusal(409, f"Run {record.id} has ended already ({record.state}); there is nothing to cancel.")
+        raise Refusal(
+            409,
+            tr("Run {id} has ended already ({state}); there is nothing to cancel.", id=record.id, state=record.state),
+        )
     try:
         await asyncio.to_thread(cancel, site_of(request).store, record.id)
     except RefusedError as error:
@@ -153,20 +157,20 @@ def _run(request: Request) -> RunRecord:
     try:
         return site_of(request).store.read(request.path_params["id"])
     except UsageError:
-        raise Refusal(404, "There is no such run.") from None
+        raise Refusal(404, tr("There is no such run.")) from None
 
 
 def _number(request: Request, name: str, default: int, most: int) -> int:
     text = request.query_params.get(name, str(default))
     if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= most):
-        raise Refusal(422, f"{name} must be a whole number up to {most}.")
+        raise Refusal(422, tr("{name} must be a whole number up to {most}.", name=name, most=most))
     return int(text)
 
 
 def _flag(request: Request, name: str) -> bool:
     text = request.query_params.get(name, "0")
     if text not in ("0", "1"):
-        raise Refusal(422, f"{name} must be 0 or 1.")
+        raise Refusal(422, tr("{name} must be 0 or 1.", name=name))
     return text == "1"
 
 
@@ -174,7 +178,7 @@ def _key(request: Request, by: str) -> str:
     """Give what a request is known by when it is sent again: the caller's own key, told apart from those of others."""
     key = request.headers.get("idempotency-key", "")
     if len(key) > 255:
-        raise Refusal(422, "The Idempotency-Key may have 255 characters at most.")
+        raise Refusal(422, tr("The Idempotency-Key may have 255 characters at most."))
     return hashlib.sha256(f"{by}\0{key}".encode()).hexdigest() if key else ""
 
 

@@ -19,6 +19,7 @@ from govma_console.server.front import Front
 from govma_console.server.metrics import metrics
 from govma_console.server.site import Site
 from govma_core.errors import GovmaError
+from govma_core.language import tr
 from govma_core.versions.store import VersionStore
 
 Endpoint = Callable[[Request], Awaitable[ASGIApp]]
@@ -73,7 +74,7 @@ async def readyz(request: Request) -> Response:
     """Tell whether a deploy could be started now."""
     site = site_of(request)
     if site.draining:
-        raise Refusal(503, "This server is stopping.", retry=5)
+        raise Refusal(503, tr("This server is stopping."), retry=5)
     if VersionStore(site.settings.versions_dir).directory.is_dir():
         return PlainTextResponse("ready\n")
-    raise Refusal(503, f"versions_dir ({site.settings.versions_dir}) is not there.")
+    raise Refusal(503, tr("versions_dir ({versions_dir}) is not there.", versions_dir=site.settings.versions_dir))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from govma_console.server.units import DIRECTORY, SERVICE
+from govma_core.language import tr
 from govma_core.operations.doctor import Finding
 
 _SYSTEMD = Path("/run/systemd/system")
@@ -19,18 +20,20 @@ def examine() -> Iterator[Finding]:
     """Look whether the unit is installed and going, and whether the server it takes over from still is."""
     if not _SYSTEMD.is_dir() or shutil.which("systemctl") is None:
         yield Finding(
-            "service", "note", "this machine is not run by systemd: start `govma-console --headless-server` yourself"
+            "service",
+            "note",
+            tr("this machine is not run by systemd: start `govma-console --headless-server` yourself"),
         )
         return
     if not (DIRECTORY / SERVICE).exists():
-        said = f"{SERVICE} is not installed: nobody can deploy over HTTP"
+        said = tr("{service} is not installed: nobody can deploy over HTTP", service=SERVICE)
         yield Finding("service", "note", said, ("govma-console", "units", "--socket", "--install"))
     elif (state := _ask("is-active", SERVICE)) != "active":
         yield Finding("service", "wrong", f"{SERVICE} is {state}", ("systemctl", "enable", "--now", SERVICE))
     else:
-        yield Finding("service", "ok", f"{SERVICE} is active")
+        yield Finding("service", "ok", tr("{service} is active", service=SERVICE))
     if _ask("is-enabled", _OLD) == "enabled" or _ask("is-active", _OLD) == "active":
-        said = f"{_OLD}, which this program takes over from, still has its address"
+        said = tr("{old}, which this program takes over from, still has its address", old=_OLD)
         yield Finding("service", "wrong", said, ("systemctl", "disable", "--now", _OLD))
 
 

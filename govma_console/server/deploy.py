@@ -11,6 +11,7 @@ from govma_console.server.site import Site
 from govma_console.server.streams import PLAIN, Listener, RunStream, require_stream
 from govma_core.errors import GovmaError, UsageError
 from govma_core.events import RunFinished
+from govma_core.language import tr
 from govma_core.runs.queue import Admission
 
 DEFAULTS = {"ref": None, "rebuild": False, "promote": True}
@@ -67,14 +68,17 @@ def _first(admission: Admission) -> str:
     record, behind = admission.record, admission.behind
     line = f"run {record.id}: deploy"
     if not admission.fresh:
-        line += f", shared with {record.by}"
+        line += tr(", shared with {by}", by=record.by)
     if behind is not None:
-        line += f"; waits for {behind.operation} {behind.id}, asked for by {behind.by}"
+        line += tr(
+            "; waits for {operation} {id}, asked for by {by}", operation=behind.operation, id=behind.id, by=behind.by
+        )
     return line + "\n"
 
 
 def _last(run_id: str, end: RunFinished) -> str:
-    # A deploy that went well has printed the banner of deploy.sh as its last line.
+    # A deploy that went well has printed the banner of deploy.sh as its last line. Scripts look for these words: they
+    # are the same in every language.
     said = "" if end.result == "ok" else f"deploy failed: {_one_line(end.message) or end.result}\n"
     return f"{said}run {run_id}: {end.result}, exit code {end.exit_code}\n"
 

@@ -15,6 +15,7 @@ from govma_console.server.callers import Peer
 from govma_console.server.guard import refusal
 from govma_console.server.protocol import PEER
 from govma_console.server.site import Site
+from govma_core.language import tr
 
 BODY_BYTES = 1 << 16
 HOOK_BODY_BYTES = 1 << 20
@@ -55,34 +56,34 @@ class Front:
                 await _discard(scope, receive)
             await answer(Request(scope), refused)(scope, receive, sending)
         except ClientDisconnect:
-            log.info("%s hung up before the request was whole.", scope[PEER].key)
+            log.info(tr("%s hung up before the request was whole."), scope[PEER].key)
         except Exception:
-            log.error("A fault of govma-console in an answer; please report it.\n%s", traceback.format_exc())
+            log.error(tr("A fault of govma-console in an answer; please report it.\n%s"), traceback.format_exc())
             if not started:
-                sorry = Refusal(500, "This is a fault of govma-console; its log says more.")
+                sorry = Refusal(500, tr("This is a fault of govma-console; its log says more."))
                 await answer(Request(scope), sorry)(scope, receive, sending)
 
     def _check(self, scope: Scope) -> None:
         if scope["http_version"] not in ("1.0", "1.1"):
-            raise Refusal(505, "HTTP/1.1 and HTTP/1.0 are spoken here.", headers=CLOSE)
+            raise Refusal(505, tr("HTTP/1.1 and HTTP/1.0 are spoken here."), headers=CLOSE)
         peer: Peer = scope[PEER]
         # First: whoever is refused is told of in the log, which must not be flooded either.
         wait = self._site.rate.wait(peer.key)
         if wait:
-            sentence = "More requests than a caller may make in a minute (requests_per_minute)."
+            sentence = tr("More requests than a caller may make in a minute (requests_per_minute).")
             raise Refusal(429, sentence, retry=wait, headers=CLOSE)
         why = refusal(scope["headers"], scope["http_version"], None if peer.unix else self.names)
         if why:
-            log.warning("Refused %s %s of %s: %s", scope["method"], _target(scope), peer.key, why)
+            log.warning(tr("Refused %s %s of %s: %s"), scope["method"], _target(scope), peer.key, why)
             raise Refusal(403, why, headers=CLOSE if scope["method"] not in _WITHOUT_BODY else None)
         headers = dict(scope["headers"])
         if headers.get(b"transfer-encoding", b"chunked").strip().lower() != b"chunked":
             # The parser finds no end of such a body, and says so only when the request is on its way already.
-            raise Refusal(501, "Of transfer codings, chunked is known here.", headers=CLOSE)
+            raise Refusal(501, tr("Of transfer codings, chunked is known here."), headers=CLOSE)
         length = headers.get(b"content-length", b"0")
         has_body = length.strip() != b"0" or b"transfer-encoding" in headers
         if has_body and scope["method"] in _WITHOUT_BODY:
-            raise Refusal(413, f"A {scope['method']} has no body here.", headers=CLOSE)
+            raise Refusal(413, tr("A {scope} has no body here.", scope=scope["method"]), headers=CLOSE)
         if length.isdigit() and int(length) > _most(scope):
             raise _too_large(scope)
 
@@ -108,7 +109,7 @@ def _bounded(scope: Scope, receive: Receive) -> Receive:
             async with asyncio.timeout_at(deadline):
                 message = await receive()
         except TimeoutError:
-            raise Refusal(408, "The body of the request did not come in time.", headers=CLOSE) from None
+            raise Refusal(408, tr("The body of the request did not come in time."), headers=CLOSE) from None
         left -= len(message.get("body", b""))
         whole = not message.get("more_body", False)
         if left < 0:
@@ -143,4 +144,4 @@ def _most(scope: Scope) -> int:
 
 
 def _too_large(scope: Scope) -> Refusal:
-    return Refusal(413, f"The body may have {_most(scope)} bytes at most here.", headers=CLOSE)
+    return Refusal(413, tr("The body may have {most} bytes at most here.", most=_most(scope)), headers=CLOSE)

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
+from govma_core.language import tr
+
 Headers = Iterable[tuple[bytes, bytes]]
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -49,11 +51,11 @@ def refusal(headers: Headers, http_version: str, names: Collection[str] | None) 
 
 def _host_refusal(hosts: list[str], http_version: str, names: Collection[str] | None) -> str:
     if len(hosts) > 1:
-        return "The request has more than one Host."
+        return tr("The request has more than one Host.")
     if not hosts:
-        return "" if http_version == "1.0" or names is None else "The request has no Host."
+        return "" if http_version == "1.0" or names is None else tr("The request has no Host.")
     if names is not None and _without_port(hosts[0]) not in names:
-        return f"This server does not answer as {hosts[0][:100]!r} (allowed_hosts names more)."
+        return tr("This server does not answer as {hosts!r} (allowed_hosts names more).", hosts=hosts[0][:100])
     return ""
 
 
@@ -63,19 +65,22 @@ def _browser_refusal(values: dict[str, list[str]]) -> str:
         for value in values.get(name, []):
             parts = urlsplit(value) if _parses(value) else None
             if parts is None or parts.scheme not in ("http", "https") or parts.netloc.lower() != (host or None):
-                return f"The request comes from a web page ({name.capitalize()}); pages may not ask this server."
+                return tr(
+                    "The request comes from a web page ({capitalize}); pages may not ask this server.",
+                    capitalize=name.capitalize(),
+                )
     if any(value != "same-origin" for value in values.get("sec-fetch-site", [])):
-        return "The request comes from a browser (Sec-Fetch-Site); use curl, or `govma-console trigger`."
+        return tr("The request comes from a browser (Sec-Fetch-Site); use curl, or `govma-console trigger`.")
     # To a name that it does not know for loopback a browser sends no fetch metadata, and a page can have it leave out
     # the rest; what it calls itself a page cannot change where it cannot read either.
     agents = values.get("user-agent", [])
     if "sec-fetch-site" not in values and any(agent.lower().startswith("mozilla/") for agent in agents):
-        return "The request comes from a browser (User-Agent); use curl, or `govma-console trigger`."
+        return tr("The request comes from a browser (User-Agent); use curl, or `govma-console trigger`.")
     for name in ("sec-purpose", "purpose", "x-moz", "x-purpose"):
         if name in values:
-            return f"The request is a browser's guess ({name})."
+            return tr("The request is a browser's guess ({name}).", name=name)
     if any(name.startswith("access-control-request-") for name in values):
-        return "Requests of web pages are not answered (preflight)."
+        return tr("Requests of web pages are not answered (preflight).")
     return ""
 
 

@@ -24,6 +24,7 @@ from govma_console.server.protocol import PEER
 from govma_console.server.site import Caller
 from govma_console.server.tokens import check_private
 from govma_core.errors import ConfigurationError
+from govma_core.language import tr
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +64,12 @@ async def hook(request: Request) -> Response:
         raise Refusal(404, "")
     body = await request.body()
     if not sender.authentic(request, body, secret):
-        raise Refusal(401, "The signature of this delivery is missing or wrong.")
+        raise Refusal(401, tr("The signature of this delivery is missing or wrong."))
     if request.headers.get(sender.event) != sender.push:
-        return Json({"ignored": "not a push"})
+        return Json({"ignored": tr("not a push")})
     branch = f"refs/heads/{site.settings.branch}"
     if _pushed(body) != branch:
-        return Json({"ignored": f"not a push to {branch}"})
+        return Json({"ignored": tr("not a push to {branch}", branch=branch)})
     caller = Caller(request.scope[PEER], token=f"{request.path_params['sender']} hook")
     # Ids of deliveries are not signed: it is by its content that one is known again.
     key = hashlib.sha256(request.path_params["sender"].encode() + b"\0" + body).hexdigest()
@@ -90,14 +91,18 @@ def read_secret(path: Path | None) -> bytes:
     except FileNotFoundError:
         return b""
     except OSError as error:
-        raise ConfigurationError(f"hook_secret_file ({path}) cannot be read: {error.strerror}.") from None
+        raise ConfigurationError(
+            tr("hook_secret_file ({path}) cannot be read: {strerror}.", path=path, strerror=error.strerror)
+        ) from None
 
 
 def _pushed(body: bytes) -> str:
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
-        raise Refusal(422, "The delivery is not JSON; set the content type of the hook to application/json.") from None
+        raise Refusal(
+            422, tr("The delivery is not JSON; set the content type of the hook to application/json.")
+        ) from None
     ref = data.get("ref") if isinstance(data, dict) else None
     return ref if isinstance(ref, str) else ""
 

@@ -15,6 +15,7 @@ from govma_console.server.guard import is_loopback
 from govma_console.server.systemd import handed_over
 from govma_console.server.tokens import Tokens
 from govma_core.errors import ConfigurationError, GovmaError
+from govma_core.language import tr
 from govma_core.settings import Settings
 from govma_core.settings.checks import split_address
 
@@ -59,12 +60,18 @@ def open_listeners(settings: Settings) -> Listeners:
     if hosts and not Tokens(settings.token_file).read():
         if not settings.allow_unauthenticated_remote:
             raise ConfigurationError(
-                f"listen_addr ({', '.join(hosts)}) can be reached from other machines, and there is no token: anybody "
-                "there could deploy. Make one with `govma-console token NAME`, or listen on 127.0.0.1, or set "
-                "allow_unauthenticated_remote = true."
+                tr(
+                    "listen_addr ({hosts}) can be reached from other machines, and there is no token: "
+                    "anybody there could deploy. Make one with `govma-console token NAME`, or listen on "
+                    "127.0.0.1, or set allow_unauthenticated_remote = true.",
+                    hosts=", ".join(hosts),
+                )
             )
         found.notes.append(
-            f"EVERYBODY who reaches {', '.join(hosts)} can deploy and read logs: allow_unauthenticated_remote is set."
+            tr(
+                "EVERYBODY who reaches {hosts} can deploy and read logs: allow_unauthenticated_remote is set.",
+                hosts=", ".join(hosts),
+            )
         )
     return found
 
@@ -85,7 +92,11 @@ def _tcp(settings: Settings) -> socket.socket:
         listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError as error:
-        said = f"listen_addr ({settings.listen_addr}) cannot be used: {error.strerror}."
+        said = tr(
+            "listen_addr ({listen_addr}) cannot be used: {strerror}.",
+            listen_addr=settings.listen_addr,
+            strerror=error.strerror,
+        )
         # A port that another server still holds may be free in a moment; an address that is none never is.
         raise (GovmaError if error.errno == errno.EADDRINUSE else ConfigurationError)(said) from None
     return listener
@@ -97,13 +108,15 @@ def _add_unix(settings: Settings, path: Path, found: Listeners) -> None:
         try:
             group = grp.getgrnam(settings.unix_group).gr_gid
         except KeyError:
-            raise ConfigurationError(f"unix_group: there is no group {settings.unix_group!r}.") from None
+            raise ConfigurationError(
+                tr("unix_group: there is no group {unix_group!r}.", unix_group=settings.unix_group)
+            ) from None
     # Made beside and renamed: never there with other rights, and the one that a killed server left is replaced.
     staged = path.with_name(f".{path.name}-{os.urandom(4).hex()}")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if path.exists() and not stat.S_ISSOCK(path.lstat().st_mode):
-            raise ConfigurationError(f"unix_socket ({path}) is there and is no socket; move it away.")
+            raise ConfigurationError(tr("unix_socket ({path}) is there and is no socket; move it away.", path=path))
         listener.bind(str(staged))
         staged.chmod(0o660 if settings.unix_group else 0o600)
         os.chown(staged, -1, group)
@@ -115,7 +128,11 @@ def _add_unix(settings: Settings, path: Path, found: Listeners) -> None:
         with suppress(OSError):
             staged.unlink()
         found.notes.append(
-            f"unix_socket ({path}) cannot be made: {error.strerror}. What changes more than a deploy takes a token."
+            tr(
+                "unix_socket ({path}) cannot be made: {strerror}. What changes more than a deploy takes a token.",
+                path=path,
+                strerror=error.strerror,
+            )
         )
         return
     found.sockets.append(listener)

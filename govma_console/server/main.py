@@ -23,6 +23,7 @@ from govma_console.server.site import Site
 from govma_console.server.stopping import FAREWELL_SECONDS, drain
 from govma_console.server.systemd import Notifier
 from govma_core.errors import ConfigurationError, ExitCode, GovmaError
+from govma_core.language import tr
 from govma_core.settings import Settings
 
 _KEEP_ALIVE = 15
@@ -31,7 +32,7 @@ _SETTLING = 0.02
 _SPARE = 200
 """Connections beyond max_streams that may be open: short requests, and those that say nothing."""
 
-_TAKE_A_RESTART = ("listen_addr", "unix_socket", "unix_group", "state_dir", "allow_unauthenticated_remote")
+_TAKE_A_RESTART = ("listen_addr", "unix_socket", "unix_group", "state_dir", "allow_unauthenticated_remote", "language")
 
 log = logging.getLogger("govma.server")
 
@@ -119,7 +120,7 @@ class _Server:
         stopping = loop.create_task(self._stop.wait())
         self._notifier.status(IDLE)
         self._notifier.ready()
-        log.info("Listening on %s.", ", ".join(self._listeners.shown()))
+        log.info(tr("Listening on %s."), ", ".join(self._listeners.shown()))
         for note in self._listeners.notes:
             log.warning("%s", note)
         try:
@@ -163,13 +164,13 @@ class _Server:
             kept = {name: getattr(self._site.settings, name) for name in _TAKE_A_RESTART}
             for name, value in kept.items():
                 if getattr(settings, name) != value:
-                    log.warning("%s was changed; that takes a restart.", name)
+                    log.warning(tr("%s was changed; that takes a restart."), name)
             self._site.use(dataclasses.replace(settings, **kept))
             self._front.names = self._names()
-            log.info("The settings were read again.")
+            log.info(tr("The settings were read again."))
         except ConfigurationError as error:
-            note = "Settings are wrong; the former ones are kept"
-            log.error("The settings are wrong, the former ones are kept: %s", error)
+            note = tr("Settings are wrong; the former ones are kept")
+            log.error(tr("The settings are wrong, the former ones are kept: %s"), error)
         self._notifier.ready(note)
 
     def _names(self) -> frozenset[str]:

@@ -7,6 +7,7 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE
 
 from govma_console.server.answers import Refusal
+from govma_core.language import tr
 
 
 class Measured:
@@ -28,5 +29,12 @@ class Measured:
         process = await asyncio.create_subprocess_exec(*self._command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, cwd="/")
         out, err = await process.communicate()
         if process.returncode:
-            raise Refusal(503, f"{self._what} could not be looked at: {err.decode('utf-8', 'replace')[-500:].strip()}")
+            raise Refusal(
+                503,
+                tr(
+                    "{what} could not be looked at: {strip}",
+                    what=self._what,
+                    strip=err.decode("utf-8", "replace")[-500:].strip(),
+                ),
+            )
         return out

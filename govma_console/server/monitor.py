@@ -11,9 +11,10 @@ from govma_console.server.site import Site
 from govma_console.server.systemd import Notifier
 from govma_core.errors import GovmaError
 from govma_core.events import LogLine, RunFinished, StageStarted
+from govma_core.language import tr
 from govma_core.runs.record import RunRecord
 
-IDLE = "Waiting for requests"
+IDLE = tr("Waiting for requests")
 
 _RETRY_SECONDS = 5.0
 
@@ -40,7 +41,7 @@ class Monitor:
                 going = [run_id for run_id in reversed(self._site.store.ids()) if run_id > self._last]
             except OSError as error:
                 # No descriptors left, a directory that is gone: what runs goes on, and is told of when it can be.
-                log.error("Runs cannot be followed: %s.", error.strerror)
+                log.error(tr("Runs cannot be followed: %s."), error.strerror)
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
             if going:
@@ -53,7 +54,7 @@ class Monitor:
             record = self._site.store.read(run_id)
         except GovmaError:
             return
-        log.info("%s, asked for by %s (%s)", record.operation, record.by, record.origin, extra={"run": run_id})
+        log.info(tr("%s, asked for by %s (%s)"), record.operation, record.by, record.origin, extra={"run": run_id})
         async with aclosing(self._site.feeds.follow(run_id, 0, asyncio.Event())) as blocks:
             async for block in blocks:
                 self._tell(record, block)
@@ -70,7 +71,7 @@ class Monitor:
                 case RunFinished(_, result, code, message):
                     log.log(
                         logging.INFO if result == "ok" else logging.ERROR,
-                        "%s: %s (exit code %d)",
+                        tr("%s: %s (exit code %d)"),
                         result,
                         message,
                         code,

@@ -13,6 +13,7 @@ from govma_console.server.limits import RateLimit, Slots
 from govma_console.server.measured import Measured
 from govma_console.server.tokens import Tokens
 from govma_core.errors import GovmaError
+from govma_core.language import tr
 from govma_core.runs.launch import StartedRun, launch, prepared_store
 from govma_core.runs.queue import Admission, admit
 from govma_core.runs.requester import Requester
@@ -45,8 +46,8 @@ class Site:
         self.store = prepared_store(settings)
         self.feeds = Feeds(self.store)
         self.streams = Slots(settings.max_streams)
-        self.measured = Measured(config_arguments, "usage", "The disk")
-        self.containers = Measured(config_arguments, "services", "The containers")
+        self.measured = Measured(config_arguments, "usage", tr("The disk"))
+        self.containers = Measured(config_arguments, "services", tr("The containers"))
         self.draining = False
         self.own: list[StartedRun] = []
         self._launches: set[asyncio.Task[None]] = set()
@@ -79,7 +80,7 @@ class Site:
         HeldError while all deploys are held, unless this one is forced, or was admitted before.
         """
         if self.draining:
-            raise GovmaError("This server is stopping; ask again in a moment.")
+            raise GovmaError(tr("This server is stopping; ask again in a moment."))
         if operation == "deploy" and not arguments.get("force") and not (key and self.store.with_key(key)):
             HoldStore(self.settings.state_dir).check()
         return admit(

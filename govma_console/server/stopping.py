@@ -11,6 +11,7 @@ from pathlib import Path
 
 from govma_console.server.site import Site
 from govma_console.server.systemd import Notifier
+from govma_core.language import tr
 from govma_core.runs.launch import StartedRun
 
 TICK = 0.2
@@ -32,22 +33,24 @@ async def drain(site: Site, notifier: Notifier, hurry: asyncio.Event) -> None:
     began = time.monotonic()
     site.draining = True
     if site.going():
-        log.info("Stopping when the run that goes on has ended, in %d s at most.", site.settings.drain_timeout)
+        log.info(tr("Stopping when the run that goes on has ended, in %d s at most."), site.settings.drain_timeout)
     cancelled = 0.0
     extended = 0.0
     while runs := await _left(site):
         now = time.monotonic()
         if now - extended > _EXTENSION / 3:
             notifier.extend(_EXTENSION)
-            notifier.status(f"Stopping: waiting for {runs[0].record.operation} {runs[0].record.id}")
+            notifier.status(
+                tr("Stopping: waiting for {operation} {id}", operation=runs[0].record.operation, id=runs[0].record.id)
+            )
             extended = now
         if not cancelled and (hurry.is_set() or now - began >= site.settings.drain_timeout):
-            log.warning("The run did not end in time and is cancelled.", extra={"run": runs[0].record.id})
+            log.warning(tr("The run did not end in time and is cancelled."), extra={"run": runs[0].record.id})
             for run in runs:
                 run.process.send_signal(signal.SIGTERM)
             cancelled = now
         if cancelled and now - cancelled > CLEANUP_SECONDS:
-            log.error("The run did not clean up in time.", extra={"run": runs[0].record.id})
+            log.error(tr("The run did not clean up in time."), extra={"run": runs[0].record.id})
             return
         await asyncio.sleep(TICK)
 
@@ -80,7 +83,7 @@ async def _release(run: StartedRun) -> bool:
         return False
     if await process.wait():
         return False
-    log.warning("The run restarts this service: it goes on as %s.", unit, extra={"run": run.record.id})
+    log.warning(tr("The run restarts this service: it goes on as %s."), unit, extra={"run": run.record.id})
     return True
 
 

@@ -14,6 +14,7 @@ from govma_console.server.blocks import Block
 from govma_console.server.protocol import UNCHUNKED
 from govma_console.server.site import Site
 from govma_core.events import RunFinished
+from govma_core.language import tr
 
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
 PLAIN = {"content-type": "text/plain; charset=utf-8"}
@@ -87,7 +88,9 @@ class RunStream:
 def require_stream(site: Site) -> None:
     """Refuse a request for a log when as many are being sent as may be."""
     if not site.streams.free:
-        raise Refusal(503, f"{site.streams.most} logs are being sent already (max_streams).", retry=RETRY_SECONDS)
+        raise Refusal(
+            503, tr("{most} logs are being sent already (max_streams).", most=site.streams.most), retry=RETRY_SECONDS
+        )
 
 
 class Listener:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from govma_core import jsonfile
 from govma_core.errors import ConfigurationError, UsageError
+from govma_core.language import tr
 
 _LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._@-]{0,63}) sha256:([0-9a-f]{64})")
 
@@ -50,7 +51,9 @@ class Tokens:
             self._seen, self._hashes = None, {}
             return {}
         except OSError as error:
-            raise ConfigurationError(f"token_file ({self._path}) cannot be read: {error.strerror}.") from None
+            raise ConfigurationError(
+                tr("token_file ({path}) cannot be read: {strerror}.", path=self._path, strerror=error.strerror)
+            ) from None
         hashes = {}
         for number, line in enumerate(text.splitlines(), 1):
             if not line.strip() or line.startswith("#"):
@@ -58,8 +61,12 @@ class Tokens:
             match = _LINE.fullmatch(line.strip())
             if match is None:
                 raise ConfigurationError(
-                    f"token_file ({self._path}), line {number}, is not `NAME sha256:HASH`; "
-                    "`govma-console token NAME` makes such a line."
+                    tr(
+                        "token_file ({path}), line {number}, is not `NAME sha256:HASH`; `govma-console token "
+                        "NAME` makes such a line.",
+                        path=self._path,
+                        number=number,
+                    )
                 )
             hashes[match[1]] = match[2]
         self._seen, self._hashes = seen, hashes
@@ -68,14 +75,20 @@ class Tokens:
     def add(self, name: str) -> str:
         """Make a token under a name, and give it: only its hash is kept. UsageError when the name cannot be used."""
         if self._path is None:
-            raise ConfigurationError("token_file is empty: name the file that holds the tokens.")
+            raise ConfigurationError(tr("token_file is empty: name the file that holds the tokens."))
         if not _LINE.fullmatch(f"{name} sha256:{'0' * 64}"):
-            raise UsageError(f"{name!r} cannot name a token: take letters, digits and . _ @ -")
+            raise UsageError(tr("{name!r} cannot name a token: take letters, digits and . _ @ -", name=name))
         token = secrets.token_urlsafe(32)
         with jsonfile.locked(self._path.parent):
             known = self.read()
             if name in known:
-                raise UsageError(f"There is a token {name!r} in {self._path} already; take its line out to replace it.")
+                raise UsageError(
+                    tr(
+                        "There is a token {name!r} in {path} already; take its line out to replace it.",
+                        name=name,
+                        path=self._path,
+                    )
+                )
             lines = [f"{each} sha256:{hashed}" for each, hashed in (known | {name: _hashed(token)}).items()]
             jsonfile.replace_bytes(self._path, ("\n".join(lines) + "\n").encode(), mode=0o600)
         return token
@@ -84,11 +97,16 @@ class Tokens:
 def check_private(path: Path, status: os.stat_result) -> None:
     """Raise ConfigurationError when others than the owner may read or write a file with secrets."""
     if status.st_uid not in (0, os.geteuid()):
-        raise ConfigurationError(f"{path} belongs to uid {status.st_uid}: chown it to root.")
+        raise ConfigurationError(
+            tr("{path} belongs to uid {st_uid}: chown it to root.", path=path, st_uid=status.st_uid)
+        )
     if stat.S_IMODE(status.st_mode) & 0o077:
         raise ConfigurationError(
-            f"{path} has mode {stat.S_IMODE(status.st_mode):04o}: others may read it. Change its secrets, then "
-            f"chmod 600 {path}."
+            tr(
+                "{path} has mode {s_imode:04o}: others may read it. Change its secrets, then chmod 600 {path}.",
+                path=path,
+                s_imode=stat.S_IMODE(status.st_mode),
+            )
         )
 
 

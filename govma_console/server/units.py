@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from govma_core.errors import GovmaError, RefusedError
+from govma_core.language import tr
 from govma_core.settings import Settings
 
 DIRECTORY = Path("/etc/systemd/system")
@@ -101,9 +102,9 @@ def install(units: dict[str, str], directory: Path = DIRECTORY) -> list[Path]:
                 path.chmod(0o644)
                 written.append(path)
         except PermissionError:
-            raise RefusedError(f"{path} cannot be written by this user. Run as root.") from None
+            raise RefusedError(tr("{path} cannot be written by this user. Run as root.", path=path)) from None
         except OSError as error:
-            raise GovmaError(f"{path} cannot be written: {error.strerror}.") from None
+            raise GovmaError(tr("{path} cannot be written: {strerror}.", path=path, strerror=error.strerror)) from None
     return written
 
 

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from govma_console.server.answers import Refusal
 from govma_console.server.deploy import DEFAULTS
 from govma_core.ages import age_seconds
+from govma_core.language import tr
 
 _TEXT, _FLAG, _COUNT = (str,), (bool,), (int,)
 ARGUMENTS: dict[str, dict[str, tuple[type, ...]]] = {
@@ -22,7 +23,7 @@ ARGUMENTS: dict[str, dict[str, tuple[type, ...]]] = {
     "prune": {"keep": _COUNT, "older_than": _TEXT},
 }
 """The operations that may be asked for, with the types of their arguments."""
-_WORDS = {str: "a text", bool: "true or false", int: "a whole number"}
+_WORDS = {str: "a text", bool: tr("true or false"), int: tr("a whole number")}
 SHA = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 REFLINK = ("auto", "always", "never")
 REQUIRED = {"promote": {"version"}, "check": {"version"}}
@@ -32,32 +33,49 @@ async def run_wanted(request: Request) -> tuple[str, dict[str, Any]]:
     """Give the operation and the arguments that a request's body asks for; refused when it makes no sense."""
     data = await _json(request)
     if not isinstance(data, dict) or not isinstance(data.get("operation"), str):
-        raise Refusal(422, 'The body must be an object with an operation, such as {"operation": "deploy"}.')
+        raise Refusal(422, tr('The body must be an object with an operation, such as {"operation": "deploy"}.'))
     operation, arguments = data["operation"], data.get("arguments", {})
     if operation not in ARGUMENTS:
-        raise Refusal(422, f"There is no operation {operation[:80]!r}; there are {', '.join(ARGUMENTS)}.")
+        raise Refusal(
+            422,
+            tr(
+                "There is no operation {operation!r}; there are {arguments}.",
+                operation=operation[:80],
+                arguments=", ".join(ARGUMENTS),
+            ),
+        )
     if not isinstance(arguments, dict) or data.keys() - {"operation", "arguments"}:
-        raise Refusal(422, "Beside the operation the body may hold an object named arguments, and nothing else.")
+        raise Refusal(422, tr("Beside the operation the body may hold an object named arguments, and nothing else."))
     known = ARGUMENTS[operation]
     for name, value in arguments.items():
         if name not in known:
-            raise Refusal(422, f"{operation} has no argument {name[:80]!r}; it has {', '.join(known)}.")
+            raise Refusal(
+                422,
+                tr(
+                    "{operation} has no argument {name!r}; it has {known}.",
+                    operation=operation,
+                    name=name[:80],
+                    known=", ".join(known),
+                ),
+            )
         if known[name] is _COUNT and isinstance(value, float) and value.is_integer():
             # JSON makes no difference between 5 and 5.0.
             value = arguments[name] = int(value)
         # Not isinstance(): True is an int, too.
         if type(value) not in known[name]:
-            raise Refusal(422, f"The argument {name} must be {_WORDS[known[name][0]]}.")
+            raise Refusal(422, tr("The argument {name} must be {words}.", name=name, words=_WORDS[known[name][0]]))
         if isinstance(value, str):
             _check_text(name, value)
         if name == "reflink" and value not in REFLINK:
-            raise Refusal(422, f"The argument reflink must be one of {', '.join(REFLINK)}.")
+            raise Refusal(422, tr("The argument reflink must be one of {reflink}.", reflink=", ".join(REFLINK)))
         if name == "older_than":
             _age(name, value)
         if type(value) is int and not 0 < value < 1 << 31:
-            raise Refusal(422, f"The argument {name} must be 1 or more.")
+            raise Refusal(422, tr("The argument {name} must be 1 or more.", name=name))
     if missing := REQUIRED.get(operation, set()) - arguments.keys():
-        raise Refusal(422, f"{operation} needs the argument {', '.join(missing)}.")
+        raise Refusal(
+            422, tr("{operation} needs the argument {missing}.", operation=operation, missing=", ".join(missing))
+        )
     if operation == "deploy" and not arguments.get("force"):
         # Not forced is what everybody's deploy is.
         arguments.pop("force", None)
@@ -69,7 +87,7 @@ async def hold_wanted(request: Request) -> tuple[str, int]:
     data = await _json(request)
     if not isinstance(data, dict) or data.keys() - {"reason", "for"}:
         raise Refusal(
-            422, 'The body must be an object with a reason, and for how long, such as {"for": "2h"}, or empty.'
+            422, tr('The body must be an object with a reason, and for how long, such as {"for": "2h"}, or empty.')
         )
     for name in data:
         _check_text(name, data[name])
@@ -80,7 +98,7 @@ def commit_wanted(request: Request) -> str:
     """Give the commit that a request's query names, '' for none."""
     commit = request.query_params.get("commit", "")
     if "commit" in request.query_params and not SHA.fullmatch(commit):
-        raise Refusal(422, "commit must be the whole sha of a commit.")
+        raise Refusal(422, tr("commit must be the whole sha of a commit."))
     return commit
 
 
@@ -88,16 +106,16 @@ async def _json(request: Request) -> Any:  # noqa: ANN401 - whatever JSON can ho
     try:
         return json.loads(await request.body())
     except (ValueError, RecursionError):
-        raise Refusal(422, "The body is not JSON.") from None
+        raise Refusal(422, tr("The body is not JSON.")) from None
 
 
 def _check_text(name: str, value: object) -> None:
     if not isinstance(value, str) or not value or len(value) > 255 or not value.isprintable():
-        raise Refusal(422, f"The argument {name} must be a text of 1 to 255 printable characters.")
+        raise Refusal(422, tr("The argument {name} must be a text of 1 to 255 printable characters.", name=name))
 
 
 def _age(name: str, text: str) -> int:
     try:
         return age_seconds(text)
     except ValueError as error:
-        raise Refusal(422, f"The argument {name}: {error}.") from None
+        raise Refusal(422, tr("The argument {name}: {error}.", name=name, error=error)) from None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from govma_console.tui.snapshot import Snapshot, VersionRow
+from govma_core.language import tr
 from govma_core.runs.record import RunRecord
 
 Place = Literal["", "table", "log"]
@@ -31,7 +32,12 @@ def _can_start(now: Situation) -> str:
         return now.snapshot.read_only
     active = now.snapshot.active
     if active is not None:
-        return f"{active.operation} {active.id}, started by {active.by}, is running; one run at a time."
+        return tr(
+            "{operation} {id}, started by {by}, is running; one run at a time.",
+            operation=active.operation,
+            id=active.id,
+            by=active.by,
+        )
     if now.snapshot.holder is not None:
         return now.snapshot.holder.sentence()
     return ""
@@ -39,40 +45,40 @@ def _can_start(now: Situation) -> str:
 
 def _can_roll_back(now: Situation) -> str:
     if len(now.snapshot.versions) < 2:
-        return "There is no other version to go back to."
+        return tr("There is no other version to go back to.")
     return _can_start(now)
 
 
 def _can_promote(now: Situation) -> str:
     row = now.selected
     if row is None:
-        return "No version is selected."
+        return tr("No version is selected.")
     if row.current:
-        return f"{row.name} is live already; select another version."
+        return tr("{name} is live already; select another version.", name=row.name)
     if not row.complete:
-        return f"{row.name} is incomplete (no html/ or no system/ in it)."
+        return tr("{name} is incomplete (no html/ or no system/ in it).", name=row.name)
     return _can_start(now)
 
 
 def _can_check(now: Situation) -> str:
     if now.selected is None:
-        return "No version is selected."
+        return tr("No version is selected.")
     if not now.snapshot.rehearsed:
-        return "There is nothing to try a version in: set the table [rehearsal] of the settings."
+        return tr("There is nothing to try a version in: set the table [rehearsal] of the settings.")
     if not now.selected.complete:
-        return f"{now.selected.name} is incomplete (no html/ or no system/ in it)."
+        return tr("{name} is incomplete (no html/ or no system/ in it).", name=now.selected.name)
     return _can_start(now)
 
 
 def _has_versions(now: Situation) -> str:
     if not now.snapshot.versions:
-        return "There are no versions."
+        return tr("There are no versions.")
     return _can_start(now)
 
 
 def _can_pin(now: Situation) -> str:
     if now.selected is None:
-        return "No version is selected."
+        return tr("No version is selected.")
     return now.snapshot.read_only
 
 
@@ -81,35 +87,35 @@ def _can_hold(now: Situation) -> str:
 
 
 def _can_release(now: Situation) -> str:
-    return now.snapshot.read_only if now.snapshot.holds else "Nothing is held."
+    return now.snapshot.read_only if now.snapshot.holds else tr("Nothing is held.")
 
 
 def _can_cancel(now: Situation) -> str:
     if now.snapshot.active is None:
-        return "Nothing is running."
+        return tr("Nothing is running.")
     return now.snapshot.read_only
 
 
 def _has_run(now: Situation) -> str:
     if now.selected is None:
-        return "No version is selected."
+        return tr("No version is selected.")
     if now.selected.manifest is None:
-        return f"{now.selected.name} was not made by a run of govma-console; there is no log."
+        return tr("{name} was not made by a run of govma-console; there is no log.", name=now.selected.name)
     if now.snapshot.run(now.selected.manifest.run) is None:
-        return f"The record of run {now.selected.manifest.run} is gone (keep_runs)."
+        return tr("The record of run {run} is gone (keep_runs).", run=now.selected.manifest.run)
     return ""
 
 
 def _has_runs(now: Situation) -> str:
-    return "" if now.snapshot.runs else "There was no run yet."
+    return "" if now.snapshot.runs else tr("There was no run yet.")
 
 
 def _has_log(now: Situation) -> str:
-    return "" if now.shown_run is not None else "No log is shown."
+    return "" if now.shown_run is not None else tr("No log is shown.")
 
 
 def _has_search(now: Situation) -> str:
-    return "" if now.searching else "Search first: press / and type what to look for."
+    return "" if now.searching else tr("Search first: press / and type what to look for.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,30 +170,38 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "deploy",
         ("d",),
-        "Deploy",
-        "Build the remote's branch (or another ref) as a new version and make it live. Shows first what is pending.",
-        "Operations",
+        tr("Deploy"),
+        tr(
+            "Build the remote's branch (or another ref) as a new version and make it live. Shows first what is pending."
+        ),
+        tr("Operations"),
         footer=1,
         reason=_can_start,
     ),
     Action(
         "rollback",
         ("r",),
-        "Rollback",
-        "Go back to the selected version; on the live one, to the version that was live before it.",
-        "Operations",
+        tr("Rollback"),
+        tr("Go back to the selected version; on the live one, to the version that was live before it."),
+        tr("Operations"),
         footer=1,
         reason=_can_roll_back,
     ),
     Action(
-        "promote", ("p",), "Promote", "Make the selected version live.", "Operations", footer=1, reason=_can_promote
+        "promote",
+        ("p",),
+        tr("Promote"),
+        tr("Make the selected version live."),
+        tr("Operations"),
+        footer=1,
+        reason=_can_promote,
     ),
     Action(
         "check",
         ("e",),
-        "Check",
-        "Try the selected version in a container of its own, as a deploy does before the switch. Switches nothing.",
-        "Operations",
+        tr("Check"),
+        tr("Try the selected version in a container of its own, as a deploy does before the switch. Switches nothing."),
+        tr("Operations"),
         footer=1,
         reason=_can_check,
         in_sight=lambda now: now.snapshot.rehearsed,
@@ -195,36 +209,36 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "dedupe",
         ("u",),
-        "Dedupe",
-        "Hard-link files that are equal across versions. Shows first what that would free.",
-        "Operations",
+        tr("Dedupe"),
+        tr("Hard-link files that are equal across versions. Shows first what that would free."),
+        tr("Operations"),
         footer=1,
         reason=_has_versions,
     ),
     Action(
         "prune",
         ("x",),
-        "Prune",
-        "Remove old versions. Shows first which, why, and what each frees.",
-        "Operations",
+        tr("Prune"),
+        tr("Remove old versions. Shows first which, why, and what each frees."),
+        tr("Operations"),
         footer=1,
         reason=_has_versions,
     ),
     Action(
         "pin",
         ("i",),
-        "Pin",
-        "Pin the selected version, so that prune keeps it; pressed again, unpin it.",
-        "Operations",
+        tr("Pin"),
+        tr("Pin the selected version, so that prune keeps it; pressed again, unpin it."),
+        tr("Operations"),
         footer=1,
         reason=_can_pin,
     ),
     Action(
         "hold",
         ("h",),
-        "Hold",
-        "Hold all deploys, until a moment or until they are released.",
-        "Operations",
+        tr("Hold"),
+        tr("Hold all deploys, until a moment or until they are released."),
+        tr("Operations"),
         footer=1,
         reason=_can_hold,
         in_sight=lambda now: now.snapshot.holds.by_hand is None,
@@ -232,9 +246,9 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "release",
         ("H",),
-        "Release",
-        "End all holds. Shows first what is held, by whom and why.",
-        "Operations",
+        tr("Release"),
+        tr("End all holds. Shows first what is held, by whom and why."),
+        tr("Operations"),
         footer=1,
         reason=_can_release,
         in_sight=lambda now: bool(now.snapshot.holds),
@@ -242,55 +256,118 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "cancel",
         ("c",),
-        "Cancel run",
-        "Ask the run that is going on to stop at its next safe point.",
-        "Operations",
+        tr("Cancel run"),
+        tr("Ask the run that is going on to stop at its next safe point."),
+        tr("Operations"),
         footer=1,
         reason=_can_cancel,
     ),
-    Action("refresh", ("f5", "ctrl+r"), "Refresh", "Read everything anew, and measure the disk.", "View", footer=1),
-    Action("pane", ("tab",), "Next pane", "Go to the next pane; on a narrow terminal it takes the screen.", "View"),
-    Action("pane_back", ("shift+tab",), "Pane before", "Go to the pane before.", "View"),
-    Action("versions", ("1",), "Versions", "Go to the table of versions.", "View", footer=2),
-    Action("detail", ("2", "enter"), "Detail", "Show all about the selected version.", "View", footer=2),
-    Action("log", ("3", "l"), "Log", "Go to the log of the run.", "View", footer=2),
-    Action("plot", ("4",), "Plot", "Show disk usage and build time over the last versions.", "View", footer=2),
+    Action(
+        "refresh",
+        ("f5", "ctrl+r"),
+        tr("Refresh"),
+        tr("Read everything anew, and measure the disk."),
+        tr("View"),
+        footer=1,
+    ),
+    Action(
+        "pane",
+        ("tab",),
+        tr("Next pane"),
+        tr("Go to the next pane; on a narrow terminal it takes the screen."),
+        tr("View"),
+    ),
+    Action("pane_back", ("shift+tab",), tr("Pane before"), tr("Go to the pane before."), tr("View")),
+    Action("versions", ("1",), tr("Versions"), tr("Go to the table of versions."), tr("View"), footer=2),
+    Action("detail", ("2", "enter"), tr("Detail"), tr("Show all about the selected version."), tr("View"), footer=2),
+    Action("log", ("3", "l"), tr("Log"), tr("Go to the log of the run."), tr("View"), footer=2),
+    Action(
+        "plot", ("4",), tr("Plot"), tr("Show disk usage and build time over the last versions."), tr("View"), footer=2
+    ),
     Action(
         "services",
         ("5",),
-        "Services",
-        "Show the containers: state, differences from what is wanted, output; restart them with care.",
-        "View",
+        tr("Services"),
+        tr("Show the containers: state, differences from what is wanted, output; restart them with care."),
+        tr("View"),
         footer=2,
     ),
-    Action("zoom", ("z",), "Zoom", "Give the focused pane the whole screen, or take it back.", "View"),
-    Action("filter", ("slash",), "Filter", "Show only versions with these words.", "Versions", "table", footer=2),
-    Action("sort", ("s",), "Sort", "Sort by the next column.", "Versions", "table", footer=2),
-    Action("reverse", ("S",), "Reverse", "Turn the order round.", "Versions", "table"),
+    Action("zoom", ("z",), tr("Zoom"), tr("Give the focused pane the whole screen, or take it back."), tr("View")),
+    Action(
+        "filter",
+        ("slash",),
+        tr("Filter"),
+        tr("Show only versions with these words."),
+        tr("Versions"),
+        "table",
+        footer=2,
+    ),
+    Action("sort", ("s",), tr("Sort"), tr("Sort by the next column."), tr("Versions"), "table", footer=2),
+    Action("reverse", ("S",), tr("Reverse"), tr("Turn the order round."), tr("Versions"), "table"),
     Action(
         "run_log",
         ("o",),
-        "Its log",
-        "Show the log of the run that made the selected version.",
-        "Versions",
+        tr("Its log"),
+        tr("Show the log of the run that made the selected version."),
+        tr("Versions"),
         footer=2,
         reason=_has_run,
     ),
-    Action("runs", ("R",), "Runs", "List all runs, and choose whose log is shown.", "Runs", reason=_has_runs),
-    Action("older", ("left_square_bracket",), "Older run", "Show the log of the run before.", "Runs", reason=_has_runs),
-    Action("newer", ("right_square_bracket",), "Newer run", "Show the log of the next run.", "Runs", reason=_has_runs),
-    Action("search", ("slash",), "Search", "Search in the log.", "Log", "log", footer=2, reason=_has_log),
-    Action("next", ("n",), "Next", "Go to the next match.", "Log", "log", reason=_has_search),
-    Action("previous", ("N",), "Previous", "Go to the match before.", "Log", "log", reason=_has_search),
-    Action("follow", ("f",), "Follow", "Follow the end of the log, or pause. G and End follow, too.", "Log", "log", 2),
-    Action("wrap", ("w",), "Wrap", "Break long lines, or let them run out of sight.", "Log", "log", 2),
-    Action("timestamps", ("t",), "Times", "Show the time of each line, or hide it.", "Log", "log", 2),
-    Action("select", ("v",), "Select", "Begin a selection at the cursor, or end it.", "Log", "log", reason=_has_log),
-    Action("copy", ("y",), "Copy", "Copy the selected lines (or the cursor's line).", "Log", "log", reason=_has_log),
-    Action("save", ("s",), "Save", "Save the log to a file.", "Log", "log", 2, reason=_has_log),
-    Action("theme", ("T",), "Theme", "Change between dark and light.", "App"),
-    Action("help", ("question_mark", "f1"), "Help", "Show all keys.", "App", footer=2),
-    Action("quit", ("q", "ctrl+c"), "Quit", "Leave. A run that is going on goes on.", "App", footer=2),
+    Action(
+        "runs", ("R",), tr("Runs"), tr("List all runs, and choose whose log is shown."), tr("Runs"), reason=_has_runs
+    ),
+    Action(
+        "older",
+        ("left_square_bracket",),
+        tr("Older run"),
+        tr("Show the log of the run before."),
+        tr("Runs"),
+        reason=_has_runs,
+    ),
+    Action(
+        "newer",
+        ("right_square_bracket",),
+        tr("Newer run"),
+        tr("Show the log of the next run."),
+        tr("Runs"),
+        reason=_has_runs,
+    ),
+    Action("search", ("slash",), tr("Search"), tr("Search in the log."), tr("Log"), "log", footer=2, reason=_has_log),
+    Action("next", ("n",), tr("Next"), tr("Go to the next match."), tr("Log"), "log", reason=_has_search),
+    Action("previous", ("N",), tr("Previous"), tr("Go to the match before."), tr("Log"), "log", reason=_has_search),
+    Action(
+        "follow",
+        ("f",),
+        tr("Follow"),
+        tr("Follow the end of the log, or pause. G and End follow, too."),
+        tr("Log"),
+        "log",
+        2,
+    ),
+    Action("wrap", ("w",), tr("Wrap"), tr("Break long lines, or let them run out of sight."), tr("Log"), "log", 2),
+    Action("timestamps", ("t",), tr("Times"), tr("Show the time of each line, or hide it."), tr("Log"), "log", 2),
+    Action(
+        "select",
+        ("v",),
+        tr("Select"),
+        tr("Begin a selection at the cursor, or end it."),
+        tr("Log"),
+        "log",
+        reason=_has_log,
+    ),
+    Action(
+        "copy",
+        ("y",),
+        tr("Copy"),
+        tr("Copy the selected lines (or the cursor's line)."),
+        tr("Log"),
+        "log",
+        reason=_has_log,
+    ),
+    Action("save", ("s",), tr("Save"), tr("Save the log to a file."), tr("Log"), "log", 2, reason=_has_log),
+    Action("theme", ("T",), tr("Theme"), tr("Change between dark and light."), tr("App")),
+    Action("help", ("question_mark", "f1"), tr("Help"), tr("Show all keys."), tr("App"), footer=2),
+    Action("quit", ("q", "ctrl+c"), tr("Quit"), tr("Leave. A run that is going on goes on."), tr("App"), footer=2),
 )
 
 BY_ID = {action.id: action for action in ACTIONS}

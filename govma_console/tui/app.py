@@ -18,6 +18,7 @@ from govma_console.tui.actions import ACTIONS
 from govma_console.tui.desk import Desk
 from govma_console.tui.screens.main import MainScreen
 from govma_console.tui.terminal import driver_for, theme_for
+from govma_core.language import tr
 
 if TYPE_CHECKING:
     from textual.types import CSSPathType
@@ -98,11 +99,11 @@ class ConsoleApp(App[int]):
             situation = screen.situation
             for action in ACTIONS:
                 reason = action.reason(situation)
-                text = f"not now: {reason}" if reason else action.help
+                text = tr("not now: {reason}", reason=reason) if reason else action.help
                 yield SystemCommand(
                     f"{action.label} ({action.shown_key})", text, lambda wanted=action.id: screen.act(wanted)
                 )
-            yield SystemCommand("Theme …", "Choose among all themes", self.action_change_theme)
+            yield SystemCommand(tr("Theme …"), tr("Choose among all themes"), self.action_change_theme)
 
     def on_key(self, event: events.Key) -> None:
         """Give a letter that comes late to the field that was opened meanwhile."""
@@ -126,7 +127,12 @@ class ConsoleApp(App[int]):
     def _handle_exception(self, error: Exception) -> None:
         """Leave with a sentence, never with a traceback; that goes to a file."""
         where = self._noted(error)
-        self.fault = f"This is a fault of govma-console ({type(error).__name__}: {error}); please report it{where}."
+        self.fault = tr(
+            "This is a fault of govma-console ({name}: {error}); please report it{where}.",
+            name=type(error).__name__,
+            error=error,
+            where=where,
+        )
         self._return_code = 1
         if self._exception is None:
             self._exception = error
@@ -143,5 +149,5 @@ class ConsoleApp(App[int]):
                 continue
             with os.fdopen(fd, "w", encoding="utf-8", errors="replace") as file:
                 file.write(text)
-            return f" with {path}"
+            return tr(" with {path}", path=path)
         return ""

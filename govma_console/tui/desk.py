@@ -15,6 +15,7 @@ from govma_console.tui.snapshot import Snapshot, SnapshotReader, VersionRow
 from govma_console.tui.terminal import flush_seconds
 from govma_console.tui.watch import Watcher
 from govma_core.errors import GovmaError
+from govma_core.language import tr
 from govma_core.runs.launch import StartedRun, start
 from govma_core.runs.record import RunRecord, RunStore
 from govma_core.runs.requester import local_requester
@@ -71,8 +72,10 @@ class Desk:
 
     def leave_running(self, run: RunRecord) -> None:
         """Say, when the screen is gone, that a run goes on."""
-        self.farewell = (
-            f"{run.operation} {run.id} goes on. `govma-console` shows it again, `govma-console attach` follows it."
+        self.farewell = tr(
+            "{operation} {id} goes on. `govma-console` shows it again, `govma-console attach` follows it.",
+            operation=run.operation,
+            id=run.id,
         )
 
     def settle(self) -> None:
@@ -145,7 +148,7 @@ class Desk:
         if isinstance(found, DiskUse):
             self.use = found
         elif self.use is not None:
-            self.use = dataclasses.replace(self.use, problem=f"Sizes could not be measured: {found}")
+            self.use = dataclasses.replace(self.use, problem=tr("Sizes could not be measured: {found}", found=found))
         self._screen.table.show(self._screen.snapshot.versions, self.sizes)
         self._screen.bring_up_to_date()
         self._screen.show_detail()

@@ -10,6 +10,7 @@ from typing import Any
 
 from govma_console.tui.query import Question
 from govma_core.disk.usage_summary import last_measured
+from govma_core.language import tr
 from govma_core.runs.requester import local_requester
 from govma_core.settings import Settings
 from govma_core.text import clean_line
@@ -70,7 +71,11 @@ def measured(settings: Settings, names: list[str], current: str | None) -> DiskU
     found = Question(settings, "usage", names=names, current=current).ask()
     sizes = {name: Sizes(*numbers) for name, numbers in found["versions"].items()}
     unread = found["unread"]
-    problem = f"{unread} directories cannot be read by this user: sizes are larger than shown." if unread else ""
+    problem = (
+        tr("{unread} directories cannot be read by this user: sizes are larger than shown.", unread=unread)
+        if unread
+        else ""
+    )
     return DiskUse(found["free"], found["capacity"], sizes, found["real"], found["unlinked"], problem)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import datetime
 
+from govma_core.language import date_format, decimal, tr
 from govma_core.versions.names import PREFIX
 
 _UNITS = ("B", "K", "M", "G", "T")
@@ -21,7 +22,7 @@ def size(count: int | None) -> str:
         value /= 1000
     if unit == "B":
         return f"{count} B"
-    return f"{value:.1f}{unit}" if value < 99.95 else f"{value:.0f}{unit}"
+    return decimal(f"{value:.1f}{unit}") if value < 99.95 else f"{value:.0f}{unit}"
 
 
 def age(at: float, now: float | None = None) -> str:
@@ -31,22 +32,22 @@ def age(at: float, now: float | None = None) -> str:
     passed = max(0.0, (time.time() if now is None else now) - at)
     for unit, length, most in (("m", 60, 60), ("h", 3600, 48), ("d", 86400, 60), ("w", 7 * 86400, 104)):
         if passed < 60:
-            return "now"
+            return tr("now")
         if passed < length * most:
-            return f"{int(passed // length)}{unit}"
-    return f"{int(passed // (365.25 * 86400))}y"
+            return f"{int(passed // length)}{tr(unit)}"
+    return f"{int(passed // (365.25 * 86400))}{tr('y')}"
 
 
 def ago(at: float, now: float | None = None) -> str:
     """Give the age with the word that belongs to it: `5m ago`, `now`."""
     short = age(at, now)
-    return short if short in ("", "now") else f"{short} ago"
+    return short if short in ("", tr("now")) else tr("{short} ago", short=short)
 
 
 def moment(at: float) -> str:
     """Give local date and time to the minute; '' for 0."""
     try:
-        return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M") if at else ""
+        return datetime.fromtimestamp(at).astimezone().strftime(f"{date_format()} %H:%M") if at else ""
     except (ValueError, OverflowError, OSError, TypeError):
         # A damaged record, or a name that tells a year nobody will see.
         return "?"
@@ -60,7 +61,7 @@ def clock(at: float) -> str:
 def duration(value: float) -> str:
     """Give seconds: `0.4s`, `12s`, `3m05s`, `1h02m`."""
     if value < 9.95:
-        return f"{max(0.0, value):.1f}s"
+        return decimal(f"{max(0.0, value):.1f}s")
     whole = round(value)
     if whole < 60:
         return f"{whole}s"
@@ -72,8 +73,3 @@ def duration(value: float) -> str:
 def short_name(version: str) -> str:
     """Give a version's name without what all names begin with."""
     return version.removeprefix(PREFIX)
-
-
-def count(number: int, one: str, many: str = "") -> str:
-    """Give a number with its noun: `1 commit`, `3 commits`, `12,345 lines`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

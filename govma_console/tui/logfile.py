@@ -15,6 +15,7 @@ from pathlib import Path
 
 from govma_console.tui.formats import clock, duration
 from govma_core.events import Event, LogLine, Progress, RunFinished, StageFinished, StageStarted, from_json
+from govma_core.language import tr
 from govma_core.text import clean_line
 
 BLOCK = 64
@@ -112,7 +113,10 @@ class LogFile:
         except FileNotFoundError:
             self.problem = ""
         except OSError as error:
-            self.problem = f"The log cannot be read: {error.strerror}. Logs are for the user that deploys (root)."
+            self.problem = tr(
+                "The log cannot be read: {strerror}. Logs are for the user that deploys (root).",
+                strerror=error.strerror,
+            )
         return self._fd >= 0
 
     def _index(self, chunk: bytes) -> None:
@@ -168,13 +172,19 @@ def read_line(raw: bytes) -> Line:
         case StageFinished(at, stage, outcome, seconds, remark):
             style = {"ok": "good", "failed": "bad"}.get(outcome, "warning")
             said = f": {remark}" if remark else ""
-            return Line(_time(at), style, clean_line(f"── {stage} {outcome}, {_duration(seconds)}{said}"))
+            return Line(_time(at), style, clean_line(f"── {stage} {tr(outcome)}, {_duration(seconds)}{said}"))
         case RunFinished(at, result, code, message):
             first = str(message).split("\n")[0]
-            text = first if result in ("ok", "interrupted") else f"The run ended: {result} (exit code {code}). {first}"
+            text = (
+                first
+                if result in ("ok", "interrupted")
+                else tr(
+                    "The run ended: {result} (exit code {code}). {first}", result=tr(result), code=code, first=first
+                )
+            )
             return Line(_time(at), "good" if result == "ok" else "bad", clean_line(text))
         case Progress() | None:
-            return Line(0.0, "warning", "(a damaged line of the log)")
+            return Line(0.0, "warning", tr("(a damaged line of the log)"))
 
 
 def _time(at: object) -> float:

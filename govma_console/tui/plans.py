@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from govma_console.tui.snapshot import Snapshot, VersionRow
 from govma_core.errors import GovmaError
+from govma_core.language import tr
 from govma_core.operations.context import Context
 from govma_core.reporting import Reporter
 from govma_core.runs.requester import local_requester
@@ -91,12 +92,20 @@ def after_deploy(settings: Settings) -> list[str]:
     """Say what the settings have a deploy do beside what is shown."""
     said = []
     if settings.dedupe == "all":
-        said.append("Then dedupes all versions (dedupe = all).")
+        said.append(tr("Then dedupes all versions (dedupe = all)."))
     if settings.prune_after_deploy:
-        young = f" and those younger than {settings.keep_younger}" if settings.keep_younger else ""
+        young = (
+            tr(" and those younger than {keep_younger}", keep_younger=settings.keep_younger)
+            if settings.keep_younger
+            else ""
+        )
         said.append(
-            f"Then REMOVES old versions (prune_after_deploy): the last {settings.keep_versions} good ones{young} stay; "
-            "Prune shows which."
+            tr(
+                "Then REMOVES old versions (prune_after_deploy): the last {keep_versions} good "
+                "ones{young} stay; Prune shows which.",
+                keep_versions=settings.keep_versions,
+                young=young,
+            )
         )
     return said
 
@@ -123,7 +132,11 @@ def _between(
     settings: Settings, current: VersionRow | None, target: VersionRow
 ) -> tuple[list[CommitLine] | None, list[CommitLine] | None, str]:
     if current is None or current.manifest is None or target.manifest is None:
-        nameless = "nothing is live" if current is None else f"no commit is recorded for {_nameless(current, target)}"
+        nameless = (
+            tr("nothing is live")
+            if current is None
+            else tr("no commit is recorded for {nameless}", nameless=_nameless(current, target))
+        )
         return None, None, nameless
     if current.manifest.commit == target.manifest.commit:
         return [], [], ""
@@ -135,11 +148,11 @@ def _between(
             added = _lines(checkout.between(current.manifest.commit, target.manifest.commit))
     except (GovmaError, OSError) as error:
         return None, None, str(error).split("\n")[0]
-    return undone, added, "" if undone is not None else "the checkout does not have both commits"
+    return undone, added, "" if undone is not None else tr("the checkout does not have both commits")
 
 
 def _nameless(*rows: VersionRow) -> str:
-    return " and ".join(row.name for row in rows if row.manifest is None)
+    return tr(" and ").join(row.name for row in rows if row.manifest is None)
 
 
 def _line(commit: Commit) -> CommitLine:

@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from govma_console.tui.terminal import driver_for
 from govma_core.errors import ExitCode
+from govma_core.language import tr
 
 LOOK_AGAIN = -1
 """What the app gives when the settings are to be read once more."""
@@ -39,10 +40,10 @@ class ProblemApp(App[int]):
     def compose(self) -> ComposeResult:
         """Make the text."""
         with VerticalScroll(id="problem") as box:
-            box.border_title = "The settings are wrong"
+            box.border_title = tr("The settings are wrong")
             lines = [Content(f"• {line}") for line in self._text.split("\n")]
-            advice = "`govma-console config` prints the effective settings and where each comes from."
-            keys = "r looks again, q leaves."
+            advice = tr("`govma-console config` prints the effective settings and where each comes from.")
+            keys = tr("r looks again, q leaves.")
             yield Static(Content("\n").join([*lines, Content(""), Content.assemble((f"{advice} {keys}", "$muted"))]))
 
     def action_leave(self) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from govma_core.errors import GovmaError
+from govma_core.language import tr
 from govma_core.settings import Settings, from_plain, to_plain
 
 
@@ -44,7 +45,7 @@ class Question:
         try:
             answer = json.loads(out)
         except ValueError:
-            raise GovmaError("The question was not answered: its process ended.") from None
+            raise GovmaError(tr("The question was not answered: its process ended.")) from None
         if "error" in answer:
             raise GovmaError(answer["error"])
         found: dict[str, Any] = answer["answer"]

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 
 from govma_core.errors import GovmaError
+from govma_core.language import tr
 from govma_core.settings import Settings
 
 _KEPT = 2000
@@ -43,7 +44,7 @@ class ServiceTail:
                 for batch in batches:
                     self._keep(batch)
             if not self._closed.is_set():
-                self._keep(["(its output ends here)"])
+                self._keep([tr("(its output ends here)")])
         except (GovmaError, OSError) as error:
             self._keep(str(error).split("\n"))
 

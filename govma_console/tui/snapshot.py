@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from govma_console.tui import disk
 from govma_core.errors import GovmaError
+from govma_core.language import tr
 from govma_core.runs.lock import Holder, lock_holder
 from govma_core.runs.record import RunRecord, RunStore
 from govma_core.settings import Settings
@@ -52,6 +53,12 @@ class VersionRow:
         if self.pinned is not None:
             return "pinned"
         return "good" if self.manifest else "unknown"
+
+    @property
+    def shown_state(self) -> str:
+        """Give the state in the operator's language."""
+        word, space, star = self.state.partition(" ")
+        return f"{tr(word)}{space}{star}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +205,11 @@ def _banner(holds: Holds) -> str:
     if not holds:
         return ""
     first, *others = holds.all
-    more = f" {len(others)} more (H shows {'it' if len(others) == 1 else 'them'})." if others else ""
+    more = (
+        tr(" {count} more (H shows {them}).", count=len(others), them=tr("it") if len(others) == 1 else tr("them"))
+        if others
+        else ""
+    )
     return clean_line(f"{first.sentence()}{more}")
 
 
@@ -216,9 +227,12 @@ def read_only(settings: Settings) -> str:
     state = settings.state_dir
     place = next((path for path in (state / "runs", state, *state.parents) if os.path.lexists(path)), Path("/"))
     if not os.access(place, os.W_OK | os.X_OK):
-        return f"Read-only: {place} cannot be written by this user. Run as root to change anything."
+        return tr("Read-only: {place} cannot be written by this user. Run as root to change anything.", place=place)
     if settings.versions_dir.is_dir() and not os.access(settings.versions_dir, os.W_OK | os.X_OK):
-        return f"Read-only: {settings.versions_dir} cannot be written by this user. Run as root to change anything."
+        return tr(
+            "Read-only: {versions_dir} cannot be written by this user. Run as root to change anything.",
+            versions_dir=settings.versions_dir,
+        )
     return ""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from govma_console.tui.formats import duration
 from govma_core.events import Event, Progress, RunFinished, StageFinished, StageStarted
+from govma_core.language import tr
 from govma_core.runs.record import RunRecord
 from govma_core.text import clean_line
 
@@ -78,5 +79,7 @@ def remaining(run: RunRecord, usual: float | None, now: float) -> str:
     left = run.started + usual - now
     if left < 0:
         # Only what is out of all proportion: a deploy may have assets to build where the last ones had none.
-        return f"longer than usual ({duration(usual)})" if -left > max(usual * _MUCH_LONGER, _LONG) else ""
-    return f"about {duration(max(1.0, round(left)))} left"
+        return (
+            tr("longer than usual ({usual})", usual=duration(usual)) if -left > max(usual * _MUCH_LONGER, _LONG) else ""
+        )
+    return tr("about {value} left", value=duration(max(1.0, round(left))))

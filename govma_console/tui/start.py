@@ -9,6 +9,7 @@ from govma_console.commands.settings import effective
 from govma_console.output import warn
 from govma_console.tui.snapshot import Snapshot, SnapshotReader
 from govma_core.errors import ConfigurationError, ExitCode
+from govma_core.language import tr
 
 
 def run(given: argparse.Namespace) -> int:
@@ -38,6 +39,6 @@ def run(given: argparse.Namespace) -> int:
     if desk.farewell:
         warn(desk.farewell)
     if app.fault:
-        warn(f"govma-console: {app.fault}")
+        warn(tr("govma-console: {fault}", fault=app.fault))
         return ExitCode.FAILED
     return int(code or 0)

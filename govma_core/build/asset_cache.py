@@ -21,6 +21,7 @@ from typing import Any
 from govma_core import jsonfile, safefs, safetree
 from govma_core.build.snapshot import Changes
 from govma_core.errors import GovmaError
+from govma_core.language import tr
 
 _FORMAT = "1"
 
@@ -62,7 +63,9 @@ class AssetCache:
         entry = _entry(key, index)
         for sha in {sha for sha, _ in entry.files.values()}:
             if _hash(self._directory / key / sha) != sha:
-                raise DamagedEntryError(f"a file of the asset cache ({key[:12]}/{sha[:12]}) is damaged")
+                raise DamagedEntryError(
+                    tr("a file of the asset cache ({key}/{sha}) is damaged", key=key[:12], sha=sha[:12])
+                )
         return entry
 
     def restore(self, entry: CacheEntry, data_fd: int) -> None:
@@ -111,7 +114,7 @@ def _entry(key: str, index: dict[str, Any]) -> CacheEntry:
         files = {path: (str(sha), int(mode)) for path, (sha, mode) in index["files"].items()}
         return CacheEntry(key, str(index["run"]), files, tuple(index["removed"]))
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise DamagedEntryError(f"the index of the asset cache's entry {key[:12]} is damaged") from None
+        raise DamagedEntryError(tr("the index of the asset cache's entry {key} is damaged", key=key[:12])) from None
 
 
 def _take(data_fd: int, path: str, staged: Path) -> tuple[str, int]:
@@ -122,7 +125,7 @@ def _take(data_fd: int, path: str, staged: Path) -> tuple[str, int]:
     copy = staged / "copy"
     with os.fdopen(source, "rb") as file, copy.open("xb") as target:
         if info.st_nlink > 1:
-            raise OSError(errno.EMLINK, f"{path!r} has more names than one")
+            raise OSError(errno.EMLINK, tr("{path!r} has more names than one", path=path))
         safetree.copy_content(file.fileno(), target.fileno())
     sha = _hash(copy)
     copy.rename(staged / sha)

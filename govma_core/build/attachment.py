@@ -10,6 +10,7 @@ from docker.models.containers import Container
 from govma_core.build.script import BuildLog
 from govma_core.engine.api import FAILURES, reason, told_as
 from govma_core.errors import BuildError
+from govma_core.language import tr
 from govma_core.reporting import Cancellation
 from govma_core.shell.waiting import CHUNK, TICK
 
@@ -24,7 +25,7 @@ class Attachment:
         self._cancellation = cancellation
         self._log = log
         self._frames = Frames()
-        with told_as("attach to the build's container"):
+        with told_as(tr("attach to the build's container")):
             attached: Any = container.attach_socket(params={"stdout": 1, "stderr": 1, "stream": 1})
         # The SDK gives a SocketIO, which cannot be read again after a time-out; the socket below it can.
         self._socket: Any = getattr(attached, "_sock", attached)
@@ -53,8 +54,12 @@ class Attachment:
             self._container.reload()
         except FAILURES as error:
             raise BuildError(
-                f"Docker stopped answering during the build ({reason(error)}). It was running {self._log.where}. "
-                "Look at the engine (systemctl status docker), then deploy again."
+                tr(
+                    "Docker stopped answering during the build ({reason}). It was running {where}. Look at "
+                    "the engine (systemctl status docker), then deploy again.",
+                    reason=reason(error),
+                    where=self._log.where,
+                )
             ) from None
         self.state = self._container.attrs["State"]
         if not self.state["Running"]:

@@ -16,6 +16,7 @@ from govma_core.build.script import BuildLog, BuildScript
 from govma_core.engine.api import connected, streaming, told_as
 from govma_core.engine.throwaway import labels, remove_leftovers, throwaway
 from govma_core.errors import BuildError, EngineError
+from govma_core.language import tr
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 
@@ -49,11 +50,16 @@ class DockerBuilder:
         with connected() as client:
             if context is not None:
                 make_image(client, self._settings, context, reporter)
-            with told_as(f"find the image {tag}"), suppress(ImageNotFound):
+            with told_as(tr("find the image {tag}", tag=tag)), suppress(ImageNotFound):
                 return str(client.images.get(tag).id)
             raise BuildError(
-                f"The commit has no {self._settings.builder_context} to make the builder image from, and Docker has no "
-                f"image {tag} (builder_image). Add the folder with its Dockerfile, or name an image that is there."
+                tr(
+                    "The commit has no {builder_context} to make the builder image from, and Docker has no "
+                    "image {tag} (builder_image). Add the folder with its Dockerfile, or name an image "
+                    "that is there.",
+                    builder_context=self._settings.builder_context,
+                    tag=tag,
+                )
             )
 
     def build(self, job: BuildJob, reporter: Reporter) -> None:
@@ -74,12 +80,12 @@ class DockerBuilder:
             streaming(client),
         ):
             attachment = Attachment(container, reporter.cancellation, log)
-            with told_as("start the build's container"):
+            with told_as(tr("start the build's container")):
                 container.start()
             log.follow(attachment.receive, settings.build_timeout)
         state = attachment.state
-        limit = settings.build_memory or "that of the engine"
-        advice = f"The container's limit is {limit} (build_memory); give it more."
+        limit = settings.build_memory or tr("that of the engine")
+        advice = tr("The container's limit is {limit} (build_memory); give it more.", limit=limit)
         log.judge(int(state["ExitCode"]), advice if state["OOMKilled"] else "")
 
     def _options(self, job: BuildJob) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from govma_core import safefs, safetree
+from govma_core.language import tr
 
 _FOLDER = ("system", "user", "config")
 _NAME = ".env"
@@ -15,15 +16,22 @@ _NAME = ".env"
 
 def preflight(path: Path) -> list[str]:
     """Give a sentence when the env file cannot be used."""
-    hint = "set GOV_MA_USER_ENV_FILE (the repository's data/system/user/config/.env.sample shows what goes in)"
+    hint = tr("set GOV_MA_USER_ENV_FILE (the repository's data/system/user/config/.env.sample shows what goes in)")
     try:
         info = path.stat()
     except OSError as error:
-        return [f"env_file ({path}) cannot be read: {error.strerror}. Create it, or {hint}."]
+        return [
+            tr(
+                "env_file ({path}) cannot be read: {strerror}. Create it, or {hint}.",
+                path=path,
+                strerror=error.strerror,
+                hint=hint,
+            )
+        ]
     if not stat.S_ISREG(info.st_mode):
-        return [f"env_file ({path}) is not a file. Put a file there, or {hint}."]
+        return [tr("env_file ({path}) is not a file. Put a file there, or {hint}.", path=path, hint=hint)]
     if not os.access(path, os.R_OK):
-        return [f"env_file ({path}) cannot be read by this user. Run as root, or {hint}."]
+        return [tr("env_file ({path}) cannot be read by this user. Run as root, or {hint}.", path=path, hint=hint)]
     return []
 
 

@@ -14,6 +14,7 @@ import git
 from gitdb.exc import ODBError
 
 from govma_core.errors import SourceError
+from govma_core.language import tr
 from govma_core.text import clean_line
 
 # `git rev-parse --local-env-vars`: set in a git hook, say, they would lead git to another repository or index.
@@ -45,7 +46,11 @@ def readable(directory: Path) -> Iterator[None]:
     except (git.GitError, ODBError, ValueError) as error:
         words = clean_line(" ".join(str(error).split()))[:300]
         raise SourceError(
-            f"The repository in {directory} cannot be read: {words}. `git status` and `git fsck` there say more."
+            tr(
+                "The repository in {directory} cannot be read: {words}. `git status` and `git fsck` there say more.",
+                directory=directory,
+                words=words,
+            )
         ) from error
 
 
@@ -59,10 +64,13 @@ class GitCommands:
             self.repo = git.Repo(directory)
         except (git.InvalidGitRepositoryError, git.NoSuchPathError):
             raise SourceError(
-                f"source_dir ({directory}) is not a git checkout. Clone the site's repository there."
+                tr(
+                    "source_dir ({directory}) is not a git checkout. Clone the site's repository there.",
+                    directory=directory,
+                )
             ) from None
         except git.GitCommandNotFound:
-            raise SourceError("There is no git on this machine. Install it: apt-get install git.") from None
+            raise SourceError(tr("There is no git on this machine. Install it: apt-get install git.")) from None
         self._directory = directory
         self._timeout = timeout
 
@@ -99,12 +107,25 @@ class GitCommands:
                 process.communicate()
                 if isinstance(error, subprocess.TimeoutExpired):
                     raise SourceError(
-                        f"{shown} in {self._directory} did not end within {self._timeout} s (git_timeout). "
-                        "Look whether the remote can be reached, then try again."
+                        tr(
+                            "{shown} in {directory} did not end within {timeout} s (git_timeout). Look whether the "
+                            "remote can be reached, then try again.",
+                            shown=shown,
+                            directory=self._directory,
+                            timeout=self._timeout,
+                        )
                     ) from None
                 raise
         if process.returncode != 0:
-            raise GitFailedError(f"{shown} failed in {self._directory}: {_last_words(err)}", process.returncode)
+            raise GitFailedError(
+                tr(
+                    "{shown} failed in {directory}: {last_words}",
+                    shown=shown,
+                    directory=self._directory,
+                    last_words=_last_words(err),
+                ),
+                process.returncode,
+            )
         return out or b""
 
 
@@ -118,4 +139,4 @@ def _environment() -> dict[str, str]:
 def _last_words(err: bytes | None) -> str:
     lines = [clean_line(line.strip()) for line in (err or b"").decode("utf-8", "replace").splitlines()]
     kept = [line for line in lines if line and not line.startswith("hint:")][-6:]
-    return "; ".join(kept) or "it said nothing."
+    return "; ".join(kept) or tr("it said nothing.")

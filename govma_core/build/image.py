@@ -13,6 +13,7 @@ from docker import DockerClient
 
 from govma_core.engine.api import FAILURES, reason, streaming
 from govma_core.errors import BuildError
+from govma_core.language import tr
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 from govma_core.shell.waiting import TICK
@@ -51,7 +52,11 @@ def make_image(client: DockerClient, settings: Settings, context: IO[bytes], rep
             reporter.cancellation.check()
             if time.monotonic() >= ends:
                 raise BuildError(
-                    f"The builder image was not made from {source} within {settings.build_timeout} s (build_timeout)."
+                    tr(
+                        "The builder image was not made from {source} within {build_timeout} s (build_timeout).",
+                        source=source,
+                        build_timeout=settings.build_timeout,
+                    )
                 )
             try:
                 message = messages.get(timeout=TICK)
@@ -60,15 +65,25 @@ def make_image(client: DockerClient, settings: Settings, context: IO[bytes], rep
             if message is None:
                 break
             if isinstance(message, FAILURES):
-                raise BuildError(f"Docker could not make the builder image from {source}: {reason(message)}.") from None
+                raise BuildError(
+                    tr(
+                        "Docker could not make the builder image from {source}: {reason}.",
+                        source=source,
+                        reason=reason(message),
+                    )
+                ) from None
             if isinstance(message, Exception):
                 raise message
             log.take(message)
     log.close()
     if log.error:
         raise BuildError(
-            f"The builder image could not be made from {source}: {log.error}. "
-            "Look whether the base image is on this machine, or its registry can be reached."
+            tr(
+                "The builder image could not be made from {source}: {error}. Look whether the base "
+                "image is on this machine, or its registry can be reached.",
+                source=source,
+                error=log.error,
+            )
         )
 
 

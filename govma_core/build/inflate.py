@@ -8,6 +8,8 @@ import zlib
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 
+from govma_core.language import tr
+
 _READ = 1 << 17
 _CHUNK = 1 << 20
 _GZIP = 16 + zlib.MAX_WBITS
@@ -58,7 +60,7 @@ class InflatedStream:
     def read(self, size: int) -> bytes:
         """Give `size` bytes, fewer only at the end."""
         if not 0 <= size <= self.allowance:
-            raise DamagedError("a header has an impossible size")
+            raise DamagedError(tr("a header has an impossible size"))
         self.allowance -= size
         piece = self._chunk[self._at : self._at + size]
         self._at += len(piece)
@@ -73,7 +75,7 @@ class InflatedStream:
         while size:
             piece = self.some(size)
             if not piece:
-                raise DamagedError("it ends inside a member")
+                raise DamagedError(tr("it ends inside a member"))
             size -= len(piece)
 
     def put_back(self, block: bytes) -> None:
@@ -104,7 +106,7 @@ class InflatedStream:
             if found:
                 yield found
         if inside:
-            raise DamagedError("it ends too early")
+            raise DamagedError(tr("it ends too early"))
 
     def _more(self, fd: int) -> bytes:
         data = os.read(fd, _READ)

@@ -15,6 +15,7 @@ from govma_core.build import node_modules
 from govma_core.build.builder import BuildJob
 from govma_core.build.script import BuildLog, BuildScript
 from govma_core.errors import BuildError
+from govma_core.language import tr
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 from govma_core.shell import reaper
@@ -43,27 +44,47 @@ class LocalBuilder:
         for word in dict.fromkeys(command.split()[0] for command in self._settings.all_build_commands):
             if _PLAIN_WORD.fullmatch(word) and not self._succeeds('command -v "$1"', word):
                 problems.append(
-                    f"The build needs {word}, which is not in the PATH of uid {self._uid} ({_path()}). "
-                    "Install it, or build in a container: GOVMA_BUILDER=docker."
+                    tr(
+                        "The build needs {word}, which is not in the PATH of uid {uid} ({path}). Install it, "
+                        "or build in a container: GOVMA_BUILDER=docker.",
+                        word=word,
+                        uid=self._uid,
+                        path=_path(),
+                    )
                 )
         parent = self._settings.work_dir.parent
         if parent.is_dir() and not self._succeeds('cd "$1"', str(parent)):
             problems.append(
-                f"The build's user (uid {self._uid}) cannot enter {parent}, where work_dir is. "
-                "Give everybody the right to pass through it (chmod a+x), or set GOV_MA_WORK_DIR."
+                tr(
+                    "The build's user (uid {uid}) cannot enter {parent}, where work_dir is. Give everybody "
+                    "the right to pass through it (chmod a+x), or set GOV_MA_WORK_DIR.",
+                    uid=self._uid,
+                    parent=parent,
+                )
             )
         return problems
 
     def remove_leftovers(self, reporter: Reporter) -> None:
         """End the processes of a killed run's build, and put its node_modules back."""
         for process in reaper.end_all(lambda: reaper.marked(self._mark(), self._uid)):
-            reporter.warning(f"Ended process {process.pid} ({process.name}), which an interrupted build left running.")
+            reporter.warning(
+                tr(
+                    "Ended process {pid} ({name}), which an interrupted build left running.",
+                    pid=process.pid,
+                    name=process.name,
+                )
+            )
         node_modules.recover(self._settings.node_modules_dir, self._settings.work_dir, reporter)
 
     def prepare(self, context: IO[bytes] | None, reporter: Reporter) -> str:
         """Give the versions of node and npm, and the machine's kind; the repository's Dockerfile has no say here."""
         if context is not None:
-            reporter.info(f"Built on this machine: {self._settings.builder_context} of the repository is not used.")
+            reporter.info(
+                tr(
+                    "Built on this machine: {builder_context} of the repository is not used.",
+                    builder_context=self._settings.builder_context,
+                )
+            )
         done = self._run(_TOOLS)
         return ", ".join([platform.system(), platform.machine(), *done.stdout.decode("ascii", "replace").splitlines()])
 
@@ -82,7 +103,12 @@ class LocalBuilder:
                 )
             except OSError as error:
                 raise BuildError(
-                    f"The build could not be started in {job.work_dir} as uid {self._uid}: {error.strerror}."
+                    tr(
+                        "The build could not be started in {work_dir} as uid {uid}: {strerror}.",
+                        work_dir=job.work_dir,
+                        uid=self._uid,
+                        strerror=error.strerror,
+                    )
                 ) from None
             log.follow(shell.receive, self._settings.build_timeout)
         log.judge(shell.code)
@@ -104,7 +130,14 @@ class LocalBuilder:
                 **self._who,
             )
         except subprocess.TimeoutExpired:
-            raise BuildError(f"`{script}` as uid {self._uid} did not end within {_PATIENCE} s.") from None
+            raise BuildError(
+                tr(
+                    "`{script}` as uid {uid} did not end within {patience} s.",
+                    script=script,
+                    uid=self._uid,
+                    patience=_PATIENCE,
+                )
+            ) from None
 
     def _environment(self, otherwise: Path) -> dict[str, str]:
         """Give the whole environment of the build: nothing that this process was given in confidence."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from govma_core import safefs, safetree
 from govma_core.build.snapshot import DEEPEST, refuse_sparse
 from govma_core.errors import BuildError, UnsafeTreeError
+from govma_core.language import tr
 
 
 @dataclass(slots=True)
@@ -37,7 +38,13 @@ def hand_over(tree_fd: int, owner: tuple[int, int] | None, build_uid: int) -> Ow
 
 def _hand_over(fd: int, owner: tuple[int, int] | None, build_uid: int, shown: str, depth: int, result: Owned) -> None:
     if depth > DEEPEST:
-        raise BuildError(f"The build left directories more than {DEEPEST} levels deep ({shown[:200]}…).")
+        raise BuildError(
+            tr(
+                "The build left directories more than {deepest} levels deep ({shown}…).",
+                deepest=DEEPEST,
+                shown=shown[:200],
+            )
+        )
     if owner is not None:
         os.fchown(fd, *owner)
         mode = os.fstat(fd).st_mode
@@ -65,7 +72,7 @@ def _give_link(fd: int, name: str, owner: tuple[int, int], path: str) -> None:
     try:
         safefs.replace_symlink(fd, name, target, owner, durable=False)
     except IsADirectoryError:
-        raise BuildError(f"{path!r} changed while the tree was taken over. Build again.") from None
+        raise BuildError(tr("{path!r} changed while the tree was taken over. Build again.", path=path)) from None
 
 
 def _give_file(fd: int, name: str, owner: tuple[int, int] | None, build_uid: int, path: str) -> int:
@@ -78,12 +85,18 @@ def _give_file(fd: int, name: str, owner: tuple[int, int] | None, build_uid: int
     except (UnsafeTreeError, OSError) as error:
         if isinstance(error, OSError) and error.errno not in (errno.ENXIO, errno.ENOENT):
             raise
-        raise BuildError(f"The build left {path!r}, which is neither a file, a directory nor a link.") from None
+        raise BuildError(
+            tr("The build left {path!r}, which is neither a file, a directory nor a link.", path=path)
+        ) from None
     try:
         if info.st_nlink > 1:
             if info.st_uid != build_uid:
                 raise BuildError(
-                    f"The build left {path!r} as a second name of a file of uid {info.st_uid}; it is not published."
+                    tr(
+                        "The build left {path!r} as a second name of a file of uid {st_uid}; it is not published.",
+                        path=path,
+                        st_uid=info.st_uid,
+                    )
                 )
             _own_copy(fd, name, file, info, owner)
         elif owner is not None:

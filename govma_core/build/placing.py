@@ -5,7 +5,6 @@ The file is written under a hidden random name in that directory and takes its o
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import secrets
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from govma_core import safefs, safetree
 from govma_core.errors import UnsafeTreeError
+from govma_core.language import tr
 
 _PREFIX = "govma-upload"
 _LEFTOVER = re.compile(rf"\.{_PREFIX}-[0-9a-f]{{16}}")
@@ -44,7 +44,7 @@ def place_over(src: int, dst: int, path: tuple[str, ...], owner: tuple[int, int]
         try:
             os.rename(staged, name, src_dir_fd=dst, dst_dir_fd=dst)
         except IsADirectoryError:
-            raise UnsafeTreeError(f"{name!r} is not a regular file.") from None
+            raise UnsafeTreeError(tr("{name!r} is not a regular file.", name=name)) from None
 
 
 def make_folder(dst: int, name: str, info: os.stat_result, owner: tuple[int, int] | None) -> int:
@@ -52,17 +52,8 @@ def make_folder(dst: int, name: str, info: os.stat_result, owner: tuple[int, int
 
     UnsafeTreeError when what is there a moment later is not what was created.
     """
+    fd = safefs.make_directory(dst, name, 0o700)
     try:
-        fd = safefs.make_directory(dst, name, 0o700)
-    except OSError as error:
-        if error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.ENOENT):
-            raise
-        raise UnsafeTreeError(f"{name!r} was exchanged while it was created.") from None
-    try:
-        with os.scandir(fd) as found:
-            foreign = os.fstat(fd).st_uid != os.geteuid() or next(found, None) is not None
-        if foreign:
-            raise UnsafeTreeError(f"{name!r} was exchanged while it was created.")
         if owner is not None:
             os.fchown(fd, *owner)
         os.fchmod(fd, stat.S_IMODE(info.st_mode) & 0o777)
@@ -138,7 +129,7 @@ class Keeper:
             found = safefs.lstat(parent, kept)
             if found is None or not stat.S_ISREG(found.st_mode):
                 safetree.remove(parent, kept)
-                raise UnsafeTreeError(f"{name!r} is not a regular file.")
+                raise UnsafeTreeError(tr("{name!r} is not a regular file.", name=name))
 
     def _copy(self, src: int, name: str, parent: int, kept: str) -> None:
         file, info = safefs.open_regular(src, name)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from govma_core.errors import BuildError
+from govma_core.language import tr
 from govma_core.reporting import Reporter
 from govma_core.text import LineSplitter, clean_line
 
@@ -42,10 +43,10 @@ class BuildScript:
     def shown(self, number: int) -> str:
         """Name a command for a sentence."""
         if number == 0:
-            return "the shell, before the first command"
+            return tr("the shell, before the first command")
         text = clean_line(self.commands[number - 1].replace("\n", " "))
         text = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-        return f"command {number} of {len(self.commands)}, `{text}`"
+        return tr("command {number} of {count}, `{text_}`", number=number, count=len(self.commands), text_=text)
 
 
 class BuildLog:
@@ -114,8 +115,12 @@ class BuildLog:
                 self._reporter.cancellation.check()
                 if time.monotonic() >= ends:
                     raise BuildError(
-                        f"The build did not end within {timeout} s (build_timeout) and was stopped. It was running "
-                        f"{self.where}. Look in the log what it waited for, or raise build_timeout."
+                        tr(
+                            "The build did not end within {timeout} s (build_timeout) and was stopped. It was "
+                            "running {where}. Look in the log what it waited for, or raise build_timeout.",
+                            timeout=timeout,
+                            where=self.where,
+                        )
                     )
         finally:
             self.close()
@@ -126,22 +131,31 @@ class BuildLog:
         A code above 128 is a signal, as shells give it; `out_of_memory` says which limit the kernel enforced.
         """
         if code != 0:
-            raise BuildError(f"The build failed: {self.where}, {_ending(code, out_of_memory)}")
+            raise BuildError(
+                tr("The build failed: {where}, {ending}", where=self.where, ending=_ending(code, out_of_memory))
+            )
         if self._current != len(self._script.commands):
             raise BuildError(
-                f"The build is not complete: {self.where}, ended the shell with exit code 0, so the commands after "
-                "it did not run. Take `exit` or `exec` out of it."
+                tr(
+                    "The build is not complete: {where}, ended the shell with exit code 0, so the commands "
+                    "after it did not run. Take `exit` or `exec` out of it.",
+                    where=self.where,
+                )
             )
 
 
 def _ending(code: int, out_of_memory: str) -> str:
     if out_of_memory:
-        return f"ran out of memory (exit code {code}). {out_of_memory}"
+        return tr("ran out of memory (exit code {code}). {out_of_memory}", code=code, out_of_memory=out_of_memory)
     if code == 128 + signal.SIGKILL:
-        return (
-            "was killed (exit code 137, SIGKILL). Most often the machine had no memory left: look at `dmesg`, and "
-            "for who else could have killed it."
+        return tr(
+            "was killed (exit code 137, SIGKILL). Most often the machine had no memory left: look "
+            "at `dmesg`, and for who else could have killed it."
         )
     if code > 128 and code - 128 in {number.value for number in signal.Signals}:
-        return f"was ended by {signal.Signals(code - 128).name} (exit code {code}). Its output is in the log."
-    return f"ended with exit code {code}. Its output is in the log."
+        return tr(
+            "was ended by {name} (exit code {code}). Its output is in the log.",
+            name=signal.Signals(code - 128).name,
+            code=code,
+        )
+    return tr("ended with exit code {code}. Its output is in the log.", code=code)

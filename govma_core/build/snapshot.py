@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from govma_core import safefs
 from govma_core.errors import BuildError
+from govma_core.language import tr
 
 DEEPEST = 100
 """Levels of directories that a version may have."""
@@ -52,7 +53,13 @@ def changes(before: Snapshot, tree_fd: int) -> Changes:
 def walk(tree_fd: int, shown: str = "", depth: int = 0) -> Iterator[tuple[str, os.stat_result]]:
     """Give path and lstat of every file and link; BuildError for what cannot be part of a version."""
     if depth > DEEPEST:
-        raise BuildError(f"The build left directories more than {DEEPEST} levels deep ({shown[:200]}…).")
+        raise BuildError(
+            tr(
+                "The build left directories more than {deepest} levels deep ({shown}…).",
+                deepest=DEEPEST,
+                shown=shown[:200],
+            )
+        )
     for entry in safefs.entries(tree_fd):
         path = f"{shown}/{entry.name}" if shown else entry.name
         if entry.is_dir(follow_symlinks=False):
@@ -61,7 +68,7 @@ def walk(tree_fd: int, shown: str = "", depth: int = 0) -> Iterator[tuple[str, o
             continue
         info = entry.stat(follow_symlinks=False)
         if not (stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode)):
-            raise BuildError(f"The build left {path!r}, which is neither a file, a directory nor a link.")
+            raise BuildError(tr("The build left {path!r}, which is neither a file, a directory nor a link.", path=path))
         refuse_sparse(path, info)
         yield path, info
 
@@ -69,7 +76,13 @@ def walk(tree_fd: int, shown: str = "", depth: int = 0) -> Iterator[tuple[str, o
 def refuse_sparse(path: str, info: os.stat_result) -> None:
     """Raise BuildError for a large file that is mostly holes: to read it would take for ever, to copy it all room."""
     if info.st_size > _LARGE and info.st_blocks * 512 < info.st_size // 2:
-        raise BuildError(f"The build left {path!r}, {info.st_size} bytes long with next to nothing in it.")
+        raise BuildError(
+            tr(
+                "The build left {path!r}, {st_size} bytes long with next to nothing in it.",
+                path=path,
+                st_size=info.st_size,
+            )
+        )
 
 
 def _mark(info: os.stat_result) -> int:

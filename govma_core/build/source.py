@@ -15,6 +15,7 @@ import git
 
 from govma_core.build.git import GitCommands, GitFailedError, readable
 from govma_core.errors import SourceError
+from govma_core.language import tr
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 from govma_core.text import clean_line
@@ -58,10 +59,14 @@ class Checkout:
         dirty = [entry for entry in found if len(entry) > 3 and entry[2] == " "]
         if dirty:
             shown = [f"  {entry[:2]} {entry[3:]}" for entry in dirty[:_SHOWN]]
-            more = [f"  … and {len(dirty) - _SHOWN} more"] if len(dirty) > _SHOWN else []
+            more = [tr("  … and {count} more", count=len(dirty) - _SHOWN)] if len(dirty) > _SHOWN else []
             raise SourceError(
-                f"The checkout {self._settings.source_dir} is not clean. Commit, move or remove what is named here "
-                "(`git status` there says more):\n" + "\n".join(shown + more)
+                tr(
+                    "The checkout {source_dir} is not clean. Commit, move or remove what is named here "
+                    "(`git status` there says more):\n",
+                    source_dir=self._settings.source_dir,
+                )
+                + "\n".join(shown + more)
             )
 
     def return_to_branch(self) -> None:
@@ -69,8 +74,12 @@ class Checkout:
         branch = self._settings.branch
         if self._sha(f"refs/heads/{branch}") is None:
             raise SourceError(
-                f"branch ({branch}) is no branch of the checkout {self._settings.source_dir}. "
-                "Set GOVMA_BRANCH, or check it out there."
+                tr(
+                    "branch ({branch}) is no branch of the checkout {source_dir}. Set GOVMA_BRANCH, or "
+                    "check it out there.",
+                    branch=branch,
+                    source_dir=self._settings.source_dir,
+                )
             )
         with readable(self._settings.source_dir):
             if not self._repo.head.is_detached and self._repo.active_branch.name == branch:
@@ -78,10 +87,14 @@ class Checkout:
             head = self._repo.head.commit.hexsha
         if not self._git.run("for-each-ref", "--contains", head, "--count=1"):
             raise SourceError(
-                f"The checkout {self._settings.source_dir} is at {head[:9]}, a commit that is on no branch. "
-                f"Keep it with `git branch NAME {head[:9]}`, then deploy again."
+                tr(
+                    "The checkout {source_dir} is at {head}, a commit that is on no branch. Keep it with "
+                    "`git branch NAME {head}`, then deploy again.",
+                    source_dir=self._settings.source_dir,
+                    head=head[:9],
+                )
             )
-        self._reporter.warning(f"The checkout was not on {branch}; it goes back there.")
+        self._reporter.warning(tr("The checkout was not on {branch}; it goes back there.", branch=branch))
         self._git.run("checkout", "--quiet", branch, "--")
 
     def fetch(self, *, everything: bool = False) -> None:
@@ -95,8 +108,14 @@ class Checkout:
             self._git.run("fetch", "--quiet", *what, waiting=self._reporter.cancellation.interruptible)
         except GitFailedError as error:
             raise SourceError(
-                f"{error} The settings name remote {remote!r} and branch {self._settings.branch!r}: `git remote -v` in "
-                f"{self._settings.source_dir} shows where that is, `git ls-remote {remote}` whether it answers."
+                tr(
+                    "{error} The settings name remote {remote!r} and branch {branch!r}: `git remote -v` in "
+                    "{source_dir} shows where that is, `git ls-remote {remote}` whether it answers.",
+                    error=error,
+                    remote=remote,
+                    branch=self._settings.branch,
+                    source_dir=self._settings.source_dir,
+                )
             ) from None
 
     def fast_forward(self) -> Commit:
@@ -110,13 +129,24 @@ class Checkout:
         elif straight == ours:
             ahead = len(self.between(theirs.sha, ours.sha) or [])
             self._reporter.warning(
-                f"The checkout has {ahead} commit(s) that {settings.remote} has not; they are deployed too."
+                tr(
+                    "The checkout has {ahead} commit(s) that {remote} has not; they are deployed too.",
+                    ahead=ahead,
+                    remote=settings.remote,
+                )
             )
         else:
             raise SourceError(
-                f"{branch} in {settings.source_dir} ({ours.short}) and on {settings.remote} ({theirs.short}) have "
-                "diverged. Nothing was changed. If the local commits are not wanted: "
-                f"`git reset --hard {settings.remote}/{branch}` there."
+                tr(
+                    "{branch} in {source_dir} ({short}) and on {remote} ({short2}) have diverged. Nothing "
+                    "was changed. If the local commits are not wanted: `git reset --hard "
+                    "{remote}/{branch}` there.",
+                    branch=branch,
+                    source_dir=settings.source_dir,
+                    short=ours.short,
+                    remote=settings.remote,
+                    short2=theirs.short,
+                )
             )
         return straight
 
@@ -147,7 +177,11 @@ class Checkout:
             if sha:
                 return self.commit(sha)
         raise SourceError(
-            f"{ref!r} is no branch of {self._settings.remote}, no tag, and no commit that was fetched from it."
+            tr(
+                "{ref!r} is no branch of {remote}, no tag, and no commit that was fetched from it.",
+                ref=ref,
+                remote=self._settings.remote,
+            )
         )
 
     def commit(self, sha: str) -> Commit:
@@ -193,7 +227,11 @@ class Checkout:
         missing = [name for name in _REQUIRED if not (self._settings.source_dir / name).is_dir()]
         if missing:
             raise SourceError(
-                f"The checkout {self._settings.source_dir} has no {', '.join(missing)}: is it the site's repository?"
+                tr(
+                    "The checkout {source_dir} has no {missing}: is it the site's repository?",
+                    source_dir=self._settings.source_dir,
+                    missing=", ".join(missing),
+                )
             )
 
     def inputs(self, globs: Sequence[str]) -> list[str]:
@@ -240,7 +278,12 @@ def preflight(settings: Settings, reporter: Reporter) -> list[str]:
     """Give a sentence for what makes source_dir unusable."""
     directory = settings.source_dir
     if not directory.is_dir():
-        return [f"source_dir ({directory}) is not there. Clone the site's repository to it, or set GOV_MA_GIT_SRC_DIR."]
+        return [
+            tr(
+                "source_dir ({directory}) is not there. Clone the site's repository to it, or set GOV_MA_GIT_SRC_DIR.",
+                directory=directory,
+            )
+        ]
     try:
         with closing(Checkout(settings, reporter)) as checkout:
             checkout.require_clean()
@@ -249,7 +292,14 @@ def preflight(settings: Settings, reporter: Reporter) -> list[str]:
             return [str(error)]
         owner = directory.stat().st_uid
         return [
-            f"source_dir ({directory}) belongs to uid {owner}, and git trusts no checkout of another user than its own "
-            f"(uid {os.geteuid()}). Give it to that user: chown -R {os.geteuid()}:{os.getegid()} {directory}"
+            tr(
+                "source_dir ({directory}) belongs to uid {owner}, and git trusts no checkout of "
+                "another user than its own (uid {geteuid}). Give it to that user: chown -R "
+                "{geteuid}:{getegid} {directory}",
+                directory=directory,
+                owner=owner,
+                geteuid=os.geteuid(),
+                getegid=os.getegid(),
+            )
         ]
     return []

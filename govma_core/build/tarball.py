@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from govma_core.build.inflate import DamagedError, InflatedStream
 from govma_core.errors import VendorError
+from govma_core.language import tr
 
 MOST_MEMBERS = 1_000_000
 LARGEST_MEMBER = 2 << 30
@@ -92,7 +93,7 @@ class Tarball:
             except _DAMAGE as error:
                 raise self._damaged(error) from None
             if not piece:
-                raise self._damaged(f"it ends inside {'/'.join(member.path)!r}")
+                raise self._damaged(tr("it ends inside {path!r}", path="/".join(member.path)))
             left -= len(piece)
             self._unread -= len(piece)
             yield piece
@@ -108,22 +109,26 @@ class Tarball:
                 return
             self._unread = -(-member.size // _BLOCK) * _BLOCK
             yield member
-        raise self.refusal(f"it holds {MOST_MEMBERS} members or more.", "Is it the right file?")
+        raise self.refusal(
+            tr("it holds {most_members} members or more.", most_members=MOST_MEMBERS), tr("Is it the right file?")
+        )
 
     def _damaged(self, why: object) -> VendorError:
-        return self.refusal(f"the tarball is damaged or incomplete ({why}).", "Copy it here again, and deploy again.")
+        return self.refusal(
+            tr("the tarball is damaged or incomplete ({why}).", why=why), tr("Copy it here again, and deploy again.")
+        )
 
     def _next(self) -> Member | None:
         self._stream.allowance = _HEADERS
         block = self._stream.read(_BLOCK)
         if len(block) < _BLOCK:
-            raise DamagedError("it has no end mark")
+            raise DamagedError(tr("it has no end mark"))
         plain = _PLAIN.match(block)
         if plain and not self._archive.pax_headers:
             name, mode, size, mtime, checksum, kind = plain.groups()
             # The checksum counts its own field as eight spaces.
             if sum(block) - sum(block[148:156]) + 8 * 0x20 != int(checksum, 8):
-                raise DamagedError("a header does not match its checksum")
+                raise DamagedError(tr("a header does not match its checksum"))
             return self._accept(os.fsdecode(name), kind == b"5", int(size, 8), int(mode, 8), int(mtime, 8))
         if not block.strip(b"\0"):
             return None
@@ -140,36 +145,56 @@ class Tarball:
             raise
         # A hostile header makes the parser fail in many ways, RecursionError among them: all mean the same.
         except Exception as error:
-            raise DamagedError(f"a header cannot be read: {error}") from None
+            raise DamagedError(tr("a header cannot be read: {error}", error=error)) from None
         if len(self._archive.pax_headers) > _GLOBALS:
-            raise DamagedError("it has too many global headers")
+            raise DamagedError(tr("it has too many global headers"))
         return found
 
     def _not_wanted(self, found: tarfile.TarInfo) -> VendorError:
         if found.issym() or found.islnk():
             kind = "symbolic" if found.issym() else "hard"
             return self.refusal(
-                f"{found.name!r} is a {kind} link to {found.linkname!r}, and links are not unpacked.",
-                "Make the tarball again with what they lead to: tar --dereference --hard-dereference -czf …",
+                tr(
+                    "{name!r} is a {kind} link to {linkname!r}, and links are not unpacked.",
+                    name=found.name,
+                    kind=kind,
+                    linkname=found.linkname,
+                ),
+                tr("Make the tarball again with what they lead to: tar --dereference --hard-dereference -czf …"),
             )
-        kind = "a sparse file" if found.issparse() else f"a special file (type {os.fsencode(found.type)!r})"
+        kind = (
+            tr("a sparse file")
+            if found.issparse()
+            else tr("a special file (type {fsencode!r})", fsencode=os.fsencode(found.type))
+        )
         return self.refusal(
-            f"{found.name!r} is {kind}; only plain files and directories are unpacked.",
-            "Make the tarball again without it.",
+            tr("{name!r} is {kind}; only plain files and directories are unpacked.", name=found.name, kind=kind),
+            tr("Make the tarball again without it."),
         )
 
     def _accept(self, name: str, is_dir: bool, size: int, mode: int, mtime: float) -> Member:
         path = tuple(part for part in name.split("/") if part not in ("", "."))
         if name.startswith("/") or ".." in path or "\0" in name or (not is_dir and (not path or name.endswith("/"))):
-            raise self.refusal(f"{name!r} is no name that can be unpacked.", "Make the tarball again with plain names.")
+            raise self.refusal(
+                tr("{name!r} is no name that can be unpacked.", name=name),
+                tr("Make the tarball again with plain names."),
+            )
         if len(path) > DEEPEST:
-            raise self.refusal(f"{name[:200]!r}… is more than {DEEPEST} levels deep.", "Is it the right file?")
+            raise self.refusal(
+                tr("{name!r}… is more than {deepest} levels deep.", name=name[:200], deepest=DEEPEST),
+                tr("Is it the right file?"),
+            )
         member = Member(path, is_dir, 0 if is_dir else size, mode, mtime)
         self._total += member.size
         if not 0 <= member.size <= LARGEST_MEMBER or self._total > LARGEST_TOTAL:
             raise self.refusal(
-                f"{name!r} has {size} bytes, with all before it {self._total}; that is not unpacked.",
-                "Is it the right file?",
+                tr(
+                    "{name!r} has {size} bytes, with all before it {total}; that is not unpacked.",
+                    name=name,
+                    size=size,
+                    total=self._total,
+                ),
+                tr("Is it the right file?"),
             )
         return member
 
@@ -179,8 +204,10 @@ def open_tarball(path: Path) -> int:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise VendorError(f"{path} cannot be opened: {error.strerror}. Put the tarball there.") from None
+        raise VendorError(
+            tr("{path} cannot be opened: {strerror}. Put the tarball there.", path=path, strerror=error.strerror)
+        ) from None
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise VendorError(f"{path} is not a regular file. Put the tarball there.")
+        raise VendorError(tr("{path} is not a regular file. Put the tarball there.", path=path))
     return fd

@@ -16,12 +16,13 @@ from pathlib import Path
 from govma_core import safefs, safetree
 from govma_core.build import placing
 from govma_core.errors import UnsafeTreeError
+from govma_core.language import tr
 from govma_core.reporting import Reporter
 
 DEEPEST = 100
 """Levels of directories that uploads may have."""
 
-_MOVING = "was changed by somebody else at the same moment"
+_MOVING = tr("was changed by somebody else at the same moment")
 
 
 @dataclass(slots=True)
@@ -54,7 +55,13 @@ def synchronise(
     if found is None:
         return UploadsResult()
     if not stat.S_ISDIR(found.st_mode):
-        reporter.warning(f"{name} in the version is {_kind(found)}, not a directory; nothing is taken from it.")
+        reporter.warning(
+            tr(
+                "{name} in the version is {kind}, not a directory; nothing is taken from it.",
+                name=name,
+                kind=_kind(found),
+            )
+        )
         return UploadsResult()
     with ExitStack() as stack:
         source_fd = stack.enter_context(safefs.opened(tree_fd, name))
@@ -66,7 +73,7 @@ def synchronise(
         if result.new_files or result.new_dirs or result.replaced:
             safefs.syncfs(target_fd)
     if keeper is not None and result.replaced:
-        reporter.info(f"What was replaced in {target} is kept in {kept_dir}.")
+        reporter.info(tr("What was replaced in {target} is kept in {kept_dir}.", target=target, kept_dir=kept_dir))
     return result
 
 
@@ -91,7 +98,13 @@ class _Synchronisation:
     def directory(self, src: int, dst: int, path: tuple[str, ...]) -> None:
         if len(path) > DEEPEST:
             shown = "/".join(path)[:200]
-            raise UnsafeTreeError(f"Uploads in {shown!r}… are more than {DEEPEST} levels deep. Remove them.")
+            raise UnsafeTreeError(
+                tr(
+                    "Uploads in {shown!r}… are more than {deepest} levels deep. Remove them.",
+                    shown=shown,
+                    deepest=DEEPEST,
+                )
+            )
         placing.remove_leftovers(dst)
         with os.scandir(src) as found:
             for entry in found:
@@ -102,8 +115,14 @@ class _Synchronisation:
                 elif entry.is_file(follow_symlinks=False):
                     self._file(src, dst, inner, entry.stat(follow_symlinks=False))
                 else:
-                    kind = "a link" if entry.is_symlink() else "a special file"
-                    self._reporter.warning(f"Uploads: {'/'.join(inner)!r} of the version is {kind}; it is left out.")
+                    kind = "a link" if entry.is_symlink() else tr("a special file")
+                    self._reporter.warning(
+                        tr(
+                            "Uploads: {inner!r} of the version is {kind}; it is left out.",
+                            inner="/".join(inner),
+                            kind=kind,
+                        )
+                    )
 
     def _folder(self, src: int, dst: int, path: tuple[str, ...]) -> None:
         name = path[-1]
@@ -133,7 +152,9 @@ class _Synchronisation:
         except OSError as error:
             if error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.ENOENT):
                 raise
-            self._keep(path, _MOVING if error.errno == errno.ENOENT else "is no directory, but one in the repository")
+            self._keep(
+                path, _MOVING if error.errno == errno.ENOENT else tr("is no directory, but one in the repository")
+            )
             return None
 
     def _file(self, src: int, dst: int, path: tuple[str, ...], info: os.stat_result) -> None:
@@ -151,7 +172,7 @@ class _Synchronisation:
         if there is None:
             self._keep(path, _MOVING)
         elif not stat.S_ISREG(there.st_mode):
-            self._keep(path, f"is {_kind(there)}, but a file in the repository")
+            self._keep(path, tr("is {kind}, but a file in the repository", kind=_kind(there)))
         elif not self._equal(src, dst, name, info, there):
             self._differing(src, dst, path)
 
@@ -162,7 +183,7 @@ class _Synchronisation:
 
     def _differing(self, src: int, dst: int, path: tuple[str, ...]) -> None:
         if self._keeper is None:
-            self._keep(path, "has other content than in the repository")
+            self._keep(path, tr("has other content than in the repository"))
             return
         try:
             placing.place_over(src, dst, path, self._owner, self._keeper)
@@ -170,11 +191,24 @@ class _Synchronisation:
             self._keep(path, _MOVING)
             return
         self.result.replaced += 1
-        self._reporter.info(f"Uploads: {'/'.join(path)!r} in {self._target} was replaced by the repository's.")
+        self._reporter.info(
+            tr(
+                "Uploads: {path!r} in {target} was replaced by the repository's.",
+                path="/".join(path),
+                target=self._target,
+            )
+        )
 
     def _keep(self, path: tuple[str, ...], why: str) -> None:
         self.result.kept += 1
-        self._reporter.warning(f"Uploads: {'/'.join(path)!r} in {self._target} {why}; it stays as it is.")
+        self._reporter.warning(
+            tr(
+                "Uploads: {path!r} in {target} {why}; it stays as it is.",
+                path="/".join(path),
+                target=self._target,
+                why=why,
+            )
+        )
 
 
 def _kind(info: os.stat_result) -> str:
@@ -182,4 +216,4 @@ def _kind(info: os.stat_result) -> str:
         return "a link"
     if stat.S_ISDIR(info.st_mode):
         return "a directory"
-    return "a file" if stat.S_ISREG(info.st_mode) else "a special file"
+    return "a file" if stat.S_ISREG(info.st_mode) else tr("a special file")

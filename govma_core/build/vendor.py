@@ -17,6 +17,7 @@ from typing import Protocol
 from govma_core import safefs
 from govma_core.build.tarball import Member, Tarball, open_tarball
 from govma_core.errors import UnsafeTreeError
+from govma_core.language import tr
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _LATEST = float(1 << 33)
@@ -36,17 +37,42 @@ def preflight_tarball(path: Path, setting: str) -> list[str]:
     try:
         info = path.stat()
         if not stat.S_ISREG(info.st_mode):
-            return [f"{path} ({setting}) is not a regular file. Put the tarball there, or correct the setting."]
+            return [
+                tr(
+                    "{path} ({setting}) is not a regular file. Put the tarball there, or correct the setting.",
+                    path=path,
+                    setting=setting,
+                )
+            ]
         if not info.st_size:
-            return [f"{path} ({setting}) is empty. Copy the tarball there again."]
+            return [tr("{path} ({setting}) is empty. Copy the tarball there again.", path=path, setting=setting)]
         with path.open("rb") as file:
             magic = file.read(len(_GZIP_MAGIC))
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
-            return [f"{path} ({setting}) is missing. Put the tarball there, or correct the setting."]
-        return [f"{path} ({setting}) cannot be read: {error.strerror}. Run as root, or correct its mode."]
+            return [
+                tr(
+                    "{path} ({setting}) is missing. Put the tarball there, or correct the setting.",
+                    path=path,
+                    setting=setting,
+                )
+            ]
+        return [
+            tr(
+                "{path} ({setting}) cannot be read: {strerror}. Run as root, or correct its mode.",
+                path=path,
+                setting=setting,
+                strerror=error.strerror,
+            )
+        ]
     if magic != _GZIP_MAGIC:
-        return [f"{path} ({setting}) is not a gzip file. Put the .tar.gz itself there, as it was made."]
+        return [
+            tr(
+                "{path} ({setting}) is not a gzip file. Put the .tar.gz itself there, as it was made.",
+                path=path,
+                setting=setting,
+            )
+        ]
     return []
 
 
@@ -87,7 +113,7 @@ def unpack(
                     result.bytes += member.size
             result.sha256 = source.sha256()
         if not safefs.is_directory(into_fd, top):
-            raise source.refusal(f"it holds no {top}/.", "Is it the right file?")
+            raise source.refusal(tr("it holds no {top}/.", top=top), tr("Is it the right file?"))
     finally:
         os.close(fd)
     return result
@@ -96,20 +122,27 @@ def unpack(
 def _place(source: Tarball, tree: _Tree, member: Member, top: str) -> None:
     shown = "/".join(member.path)
     if member.path[0] != top or (not member.is_dir and len(member.path) == 1):
-        raise source.refusal(f"{shown!r} is not below {top}/.", f"Make the tarball again with the folder {top} alone.")
+        raise source.refusal(
+            tr("{shown!r} is not below {top}/.", shown=shown, top=top),
+            tr("Make the tarball again with the folder {top} alone.", top=top),
+        )
     try:
         if member.is_dir:
             tree.directory(member)
         else:
             tree.file(source, member)
     except (NotADirectoryError, IsADirectoryError):
-        advice = "Make the tarball again from a fresh directory."
-        raise source.refusal(f"{shown!r} is a file in one place and a directory in another.", advice) from None
+        advice = tr("Make the tarball again from a fresh directory.")
+        raise source.refusal(
+            tr("{shown!r} is a file in one place and a directory in another.", shown=shown), advice
+        ) from None
     except OSError as error:
         if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
             raise
-        advice = "Make the tarball again with shorter or plainer names."
-        raise source.refusal(f"{shown[:300]!r} cannot be created: {error.strerror}.", advice) from None
+        advice = tr("Make the tarball again with shorter or plainer names.")
+        raise source.refusal(
+            tr("{shown!r} cannot be created: {strerror}.", shown=shown[:300], strerror=error.strerror), advice
+        ) from None
 
 
 class _Tree:
@@ -201,8 +234,15 @@ def merge(src_fd: int, dst_dir_fd: int, name: str, shown: str = "") -> None:
     shown = shown or name
     ours, theirs = safefs.is_directory(src_fd, name), safefs.is_directory(dst_dir_fd, name)
     if ours != theirs:
-        was, now = ("a directory", "a file") if theirs else ("a link or a file", "a directory")
-        raise UnsafeTreeError(f"{shown!r} is {was} in the site and {now} in a vendor tarball. Remove it from the site.")
+        was, now = ("a directory", "a file") if theirs else (tr("a link or a file"), "a directory")
+        raise UnsafeTreeError(
+            tr(
+                "{shown!r} is {was} in the site and {now} in a vendor tarball. Remove it from the site.",
+                shown=shown,
+                was=was,
+                now=now,
+            )
+        )
     if not ours:
         os.rename(name, name, src_dir_fd=src_fd, dst_dir_fd=dst_dir_fd)
         return

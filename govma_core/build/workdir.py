@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from govma_core import safefs, safetree
+from govma_core.language import tr
 
 _NOTE = "work-dir"
 
@@ -17,21 +18,38 @@ def preflight(path: Path, state_dir: Path) -> list[str]:
     """Give a sentence when the work dir cannot be made, or holds what is not a former build's and would be emptied."""
     if path.is_symlink():
         return [
-            f"work_dir ({path}) is a link. It is emptied at each deploy: set GOV_MA_WORK_DIR to the real directory."
+            tr(
+                "work_dir ({path}) is a link. It is emptied at each deploy: set GOV_MA_WORK_DIR to the real directory.",
+                path=path,
+            )
         ]
     if path.exists() and not path.is_dir():
-        return [f"work_dir ({path}) is a file. Move it away, or set GOV_MA_WORK_DIR."]
+        return [tr("work_dir ({path}) is a file. Move it away, or set GOV_MA_WORK_DIR.", path=path)]
     if not path.parent.is_dir():
-        return [f"work_dir ({path}) cannot be made: {path.parent} is not there. Create that directory."]
+        return [
+            tr(
+                "work_dir ({path}) cannot be made: {parent} is not there. Create that directory.",
+                path=path,
+                parent=path.parent,
+            )
+        ]
     if path.is_dir() and os.geteuid() not in (0, path.stat().st_uid):
         return [
-            f"work_dir ({path}) belongs to uid {path.stat().st_uid}, from a run of that user. "
-            "Run as that user, or have it removed."
+            tr(
+                "work_dir ({path}) belongs to uid {st_uid}, from a run of that user. Run as that user, "
+                "or have it removed.",
+                path=path,
+                st_uid=path.stat().st_uid,
+            )
         ]
     if path.is_dir() and not _ours(path, state_dir):
         return [
-            f"work_dir ({path}) is emptied at each deploy, and what is in it does not look like a former build: "
-            f"{', '.join(sorted(os.listdir(path))[:3])}. Set GOV_MA_WORK_DIR to a directory of its own, or empty it."
+            tr(
+                "work_dir ({path}) is emptied at each deploy, and what is in it does not look like a "
+                "former build: {listdir}. Set GOV_MA_WORK_DIR to a directory of its own, or empty it.",
+                path=path,
+                listdir=", ".join(sorted(os.listdir(path))[:3]),
+            )
         ]
     return []
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from govma_core.errors import GovmaError, UnsafeTreeError
 from govma_core.forked import Forked, write_all
+from govma_core.language import tr
 
 _NUMBER = struct.Struct("=I")
 MOST_PIECES = 1000
@@ -37,7 +38,7 @@ def run_crew(
     one was killed.
     """
     if len(pieces) > MOST_PIECES:
-        raise ValueError(f"{len(pieces)} pieces are more than a pipe holds")
+        raise ValueError(tr("{count} pieces are more than a pipe holds", count=len(pieces)))
     # A read from a pipe is whole or not at all: whoever reads the next number has the piece.
     taking, giving = os.pipe()
     write_all(giving, b"".join(_NUMBER.pack(number) for number in range(len(pieces))))
@@ -112,5 +113,7 @@ def _collect(
                     else:
                         told(number, message["told"])
     if len(results) < len(crew):
-        raise GovmaError("A process of the run was killed. Is there memory enough? Start it again: it does the rest.")
+        raise GovmaError(
+            tr("A process of the run was killed. Is there memory enough? Start it again: it does the rest.")
+        )
     return [results[number] for number in range(len(crew))]

@@ -15,6 +15,7 @@ from govma_core.disk.directories import Directories
 from govma_core.disk.files import GONE, LeftAloneError, content_state, xattrs_of
 from govma_core.errors import UnsafeTreeError
 from govma_core.globs import globs, starts
+from govma_core.language import tr
 
 _TRIES = 5
 
@@ -96,7 +97,7 @@ def _give_own_inode(dir_fd: int, name: str, staging: int) -> None:
         try:
             lease = leases.take(src)
             if lease is False:
-                raise OSError(errno.EBUSY, "somebody has it open for writing")
+                raise OSError(errno.EBUSY, tr("somebody has it open for writing"))
             _copy(src, before, staging, staged)
             if not safefs.rename_exchange(staged, name, src_dir_fd=staging, dst_dir_fd=dir_fd):
                 os.rename(staged, name, src_dir_fd=staging, dst_dir_fd=dir_fd)
@@ -112,7 +113,7 @@ def _give_own_inode(dir_fd: int, name: str, staging: int) -> None:
             os.close(src)
             with suppress(FileNotFoundError):
                 os.unlink(staged, dir_fd=staging)
-    raise OSError(errno.EBUSY, "it is being written again and again")
+    raise OSError(errno.EBUSY, tr("it is being written again and again"))
 
 
 def _copy(src: int, info: os.stat_result, staging: int, staged: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from govma_core.jsonfile import staged_beside
+from govma_core.language import tr
 
 Array: TypeAlias = "array[int]"
 
@@ -31,14 +32,14 @@ def unpack(block: bytes | memoryview) -> tuple[dict[str, Any], list[Array]]:
     start = _LENGTH.size + length
     written = json.loads(bytes(block[_LENGTH.size : start]))
     if written["order"] != sys.byteorder:
-        raise ValueError("made on a machine of another byte order")
+        raise ValueError(tr("made on a machine of another byte order"))
     view = memoryview(block)
     arrays = []
     for typecode, count in written["arrays"]:
         found = array(typecode)
         end = start + count * found.itemsize
         if end > len(block):
-            raise ValueError("cut short")
+            raise ValueError(tr("cut short"))
         found.frombytes(view[start:end])
         arrays.append(found)
         start = end

@@ -9,6 +9,7 @@ from itertools import compress
 from typing import Any
 
 from govma_core.disk.usage_pack import Array
+from govma_core.language import tr
 
 Row = tuple[int, int, int]
 """An inode as stat gives it: st_blocks (of 512 bytes), st_size, st_nlink."""
@@ -149,5 +150,5 @@ def own_of(head: dict[str, Any], arrays: list[Array]) -> dict[int, Own]:
     """Make the own inodes of a part from its head and their arrays."""
     devices = head["devices"]
     if len(arrays) != 3 * len(devices):
-        raise ValueError("arrays are missing")
+        raise ValueError(tr("arrays are missing"))
     return {device: Own(*arrays[3 * i : 3 * i + 3]) for i, device in enumerate(devices)}

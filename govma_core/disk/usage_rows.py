@@ -8,6 +8,7 @@ from typing import Any
 
 from govma_core.disk.usage_pack import Array
 from govma_core.disk.usage_part import Row
+from govma_core.language import tr
 
 ROW_COLUMNS = 5
 """Arrays that pack() gives for each device."""
@@ -37,7 +38,7 @@ class Rows:
         held = [int(found, 16) for found in head["holders"]]
         found = cls()
         if len(arrays) != ROW_COLUMNS * len(head["devices"]):
-            raise ValueError("columns are missing")
+            raise ValueError(tr("columns are missing"))
         for place, device in enumerate(head["devices"]):
             numbers, *columns, sets = arrays[ROW_COLUMNS * place : ROW_COLUMNS * (place + 1)]
             found.rows[device] = dict(zip(numbers, zip(*columns, strict=True), strict=True))

@@ -22,6 +22,7 @@ from govma_core.disk.usage_ledger import Ledger, OutdatedError, Sealed
 from govma_core.disk.usage_pack import DAMAGED, Array, pack, replace_file, unpack
 from govma_core.disk.usage_part import Part, own_of, part_of
 from govma_core.disk.usage_rows import ROW_COLUMNS, Rows
+from govma_core.language import tr
 
 _FORMAT = b"govma-console usage 1\n"
 _FRAME = struct.Struct("=QI")
@@ -114,7 +115,7 @@ def _load_own(path: Path, frame: bytes, headed: list[_Headed]) -> None:
 def _read_block(file: BinaryIO, *, first: bool = False) -> tuple[bytes, bytes]:
     """Read the next block; give its frame and what is in it. ValueError when that is not what was written."""
     if first and file.read(len(_FORMAT)) != _FORMAT:
-        raise ValueError("another format")
+        raise ValueError(tr("another format"))
     frame = file.read(_FRAME.size)
     length, checksum = _FRAME.unpack(frame)
     block = file.read(length)

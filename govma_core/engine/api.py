@@ -17,6 +17,7 @@ from docker.errors import APIError, DockerException
 from docker.types import CancellableStream
 
 from govma_core.errors import EngineError
+from govma_core.language import tr
 from govma_core.text import clean_line
 
 FAILURES = (DockerException, OSError, urllib3.exceptions.HTTPError, http.client.HTTPException)
@@ -24,7 +25,7 @@ FAILURES = (DockerException, OSError, urllib3.exceptions.HTTPError, http.client.
 
 _DEFAULT_HOST = "unix:///var/run/docker.sock"
 _LONGEST = 400
-_WITHOUT = ", or build without it: GOVMA_BUILDER=local"
+_WITHOUT = tr(", or build without it: GOVMA_BUILDER=local")
 
 
 @contextmanager
@@ -89,15 +90,21 @@ def told_as(doing: str) -> Iterator[None]:
     try:
         yield
     except FAILURES as error:
-        raise EngineError(f"Docker could not {doing}: {reason(error)}.") from None
+        raise EngineError(tr("Docker could not {doing}: {reason}.", doing=doing, reason=reason(error))) from None
 
 
 def unreachable(error: BaseException, otherwise: str = _WITHOUT) -> str:
     """Give the sentence for an engine that does not answer."""
-    advice = "Start it (systemctl start docker)"
+    advice = tr("Start it (systemctl start docker)")
     if isinstance(_cause(error), PermissionError):
-        advice = "Run as root or as a member of the group docker"
-    return f"Docker does not answer at {_host()}: {reason(error)}. {advice}{otherwise}."
+        advice = tr("Run as root or as a member of the group docker")
+    return tr(
+        "Docker does not answer at {host}: {reason}. {advice}{otherwise}.",
+        host=_host(),
+        reason=reason(error),
+        advice=advice,
+        otherwise=otherwise,
+    )
 
 
 def reason(error: BaseException) -> str:
@@ -109,9 +116,9 @@ def reason(error: BaseException) -> str:
         cause = _cause(error)
         text = (cause.strerror or str(cause)) if cause is not None else str(error)
         if isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.TimeoutError):
-            text = "it did not answer in time"
+            text = tr("it did not answer in time")
         elif cause is None and isinstance(error, requests.exceptions.ConnectionError):
-            text = "it closed the connection"
+            text = tr("it closed the connection")
     text = clean_line(" ".join(text.split())).rstrip(".")
     return (text if len(text) <= _LONGEST else text[:_LONGEST] + "…") or type(error).__name__
 

@@ -13,6 +13,7 @@ from docker.models.containers import Container
 
 from govma_core.engine.api import told_as
 from govma_core.errors import EngineError
+from govma_core.language import tr
 
 SERVICE_LABEL = "com.docker.compose.service"
 _ONE_OFF_LABEL = "com.docker.compose.oneoff"
@@ -32,7 +33,7 @@ def running(client: DockerClient, wanted: str, directory: Path) -> list[Containe
     Of a service only those that have `directory` mounted: another project on the machine may have one called so, too.
     What was started beside the service (`docker compose run`) is none of it.
     """
-    with told_as(f"look for {wanted}"):
+    with told_as(tr("look for {wanted}", wanted=wanted)):
         if "=" in wanted:
             return list(client.containers.list(filters={"label": wanted}, ignore_removed=True))
         labelled = client.containers.list(filters={"label": f"{SERVICE_LABEL}={wanted}"}, ignore_removed=True)
@@ -77,7 +78,7 @@ def workers(container: Container) -> set[str]:
 
     Empty where the engine cannot tell.
     """
-    with suppress(EngineError), told_as(f"list the processes of {container.name}"):
+    with suppress(EngineError), told_as(tr("list the processes of {name}", name=container.name)):
         rows = container.top(ps_args="-eo pid,ppid,comm")["Processes"] or ()
         names = {row[0]: row[-1] for row in rows}
         parents = {row[1] for row in rows}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from govma_core.language import tr
+
 _DEFAULT_HOST = "unix:///var/run/docker.sock"
 _QUICK = 5
 
@@ -31,7 +33,7 @@ def container_mounts() -> list[ContainerMounts]:
             pass
     from govma_core.engine.api import connected, told_as
 
-    with connected(_QUICK, otherwise="") as client, told_as("list its containers"):
+    with connected(_QUICK, otherwise="") as client, told_as(tr("list its containers")):
         found = client.api.containers(filters={"status": ["running", "paused", "restarting"]})
     return [
         ContainerMounts(

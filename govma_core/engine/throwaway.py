@@ -12,6 +12,7 @@ from docker.errors import NotFound
 from docker.models.containers import Container
 
 from govma_core.engine.api import FAILURES, connected, reason, told_as
+from govma_core.language import tr
 from govma_core.reporting import Reporter
 
 SITE_LABEL = "govma-console.site"
@@ -26,21 +27,23 @@ def labels(versions_dir: Path, run_id: str) -> dict[str, str]:
 def remove_leftovers(versions_dir: Path, reporter: Reporter) -> None:
     """Kill and remove every container that carries this site's label. Only under the lock."""
     with connected() as client:
-        with told_as("list its containers"):
+        with told_as(tr("list its containers")):
             found = client.containers.list(
                 all=True, ignore_removed=True, filters={"label": f"{SITE_LABEL}={versions_dir}"}
             )
         for container in found:
             run = container.labels.get(RUN_LABEL, "?")
-            with told_as(f"remove the container {container.name}, left by run {run}"):
+            with told_as(tr("remove the container {name}, left by run {run}", name=container.name, run=run)):
                 remove(container)
-            reporter.warning(f"Removed the container {container.name}, which run {run} left behind.")
+            reporter.warning(
+                tr("Removed the container {name}, which run {run} left behind.", name=container.name, run=run)
+            )
 
 
 @contextmanager
 def throwaway(client: DockerClient, reporter: Reporter, image: str, **options: Any) -> Iterator[Container]:  # noqa: ANN401
     """Give a new container that was not started yet; killed and removed at the end, whatever happened."""
-    with told_as(f"make a container of the image {image}"):
+    with told_as(tr("make a container of the image {image}", image=image)):
         container = client.containers.create(image, **options)
     try:
         yield container
@@ -50,7 +53,11 @@ def throwaway(client: DockerClient, reporter: Reporter, image: str, **options: A
         except FAILURES as error:
             # Whatever is going on is told by the error on its way; the labels let the next run find the container.
             reporter.warning(
-                f"The container {container.name} could not be removed ({reason(error)}); the next deploy tries again."
+                tr(
+                    "The container {name} could not be removed ({reason}); the next deploy tries again.",
+                    name=container.name,
+                    reason=reason(error),
+                )
             )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from govma_core import safefs, safetree
 from govma_core.errors import NotTriedError, UnsafeTreeError
+from govma_core.language import tr
 
 _FOLDER = "rehearsal"
 _ATTEMPTS = 5
@@ -102,5 +103,9 @@ def _copy(folder: int, last: str, copies: int, name: str, path: str, copier: saf
         except FileNotFoundError:
             safetree.remove(copies, name)
         except UnsafeTreeError as error:
-            raise NotTriedError(f"{path} of the version cannot be copied to be tried: {error}") from None
-    raise NotTriedError(f"{path} of the version changes faster than it can be copied to be tried. Try again.")
+            raise NotTriedError(
+                tr("{path} of the version cannot be copied to be tried: {error}", path=path, error=error)
+            ) from None
+    raise NotTriedError(
+        tr("{path} of the version changes faster than it can be copied to be tried. Try again.", path=path)
+    )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from govma_core.language import tr
 from govma_core.live.pages import Address, Answer, NoAnswerError, ask
 from govma_core.reporting import Cancellation
 from govma_core.settings.page_check import PageCheck
@@ -48,7 +49,7 @@ def look(address: Address, check: PageCheck, timeout: float | None = None) -> Fi
     try:
         answer = ask(address, check.path, host=check.host, timeout=min(check.timeout, timeout or check.timeout))
     except NoAnswerError as error:
-        return Finding(address, check, f"did not answer: {error}", ready=False)
+        return Finding(address, check, tr("did not answer: {error}", error=error), ready=False)
     problem = _problem(check, answer)
     return Finding(address, check, problem, ready=answer.status not in _NOT_READY) if problem else None
 
@@ -90,16 +91,21 @@ def _problem(check: PageCheck, answer: Answer) -> str:
     text = answer.text
     error = _PHP_ERROR.search(text)
     if error and not (check.contains and check.contains in error.group()):
-        return f"answered {answer.status} with a PHP error: {_short(error.group())}"
+        return tr("answered {status} with a PHP error: {short}", status=answer.status, short=_short(error.group()))
     if answer.status != check.status:
         place = answer.headers.get("location", "")
-        return f"answered {answer.status}{f' (to {_short(place)})' if place else ''}, not {check.status}"
+        return tr(
+            "answered {status}{more}, not {status2}",
+            status=answer.status,
+            more=tr(" (to {short})", short=_short(place)) if place else "",
+            status2=check.status,
+        )
     if check.status == 200 and not answer.body.strip():
-        return "answered 200 with an empty page"
+        return tr("answered 200 with an empty page")
     if check.contains and check.contains not in text:
-        return f"does not contain {check.contains!r}"
+        return tr("does not contain {contains!r}", contains=check.contains)
     if check.lacks and check.lacks in text:
-        return f"contains {check.lacks!r}, which it must not"
+        return tr("contains {lacks!r}, which it must not", lacks=check.lacks)
     return _header_problem(check.header, answer)
 
 
@@ -109,8 +115,12 @@ def _header_problem(wanted: str, answer: Answer) -> str:
         return ""
     found = answer.headers.get(name.lower())
     if found is None:
-        return f"has no header {name}"
-    return f"has {name}: {_short(found)}, not {value!r}" if value not in found else ""
+        return tr("has no header {name}", name=name)
+    return (
+        tr("has {name}: {short}, not {value!r}", name=name, short=_short(found), value=value)
+        if value not in found
+        else ""
+    )
 
 
 def _short(text: str) -> str:

@@ -11,6 +11,7 @@ from docker.types import Mount
 
 from govma_core.engine.containers import Inside, running, where
 from govma_core.errors import NotTriedError
+from govma_core.language import tr
 from govma_core.settings import Settings
 
 _COMPOSE = "com.docker.compose."
@@ -28,24 +29,42 @@ def like(client: DockerClient, settings: Settings) -> tuple[str, str, dict[str, 
     found = running(client, wanted, settings.versions_dir)
     if not found:
         raise NotTriedError(
-            f"No running container with {settings.versions_dir} mounted is called {wanted!r}, nor is its service "
-            "(rehearsal.like). Start it, or try the version in an image: rehearsal.image."
+            tr(
+                "No running container with {versions_dir} mounted is called {wanted!r}, nor is its "
+                "service (rehearsal.like). Start it, or try the version in an image: rehearsal.image.",
+                versions_dir=settings.versions_dir,
+                wanted=wanted,
+            )
         )
     container = found[0]
     if len({(other.attrs["Image"], str(other.attrs["Config"].get("Cmd"))) for other in found}) > 1:
         names = ", ".join(sorted(str(other.name) for other in found))
-        raise NotTriedError(f"{wanted!r} (rehearsal.like) is {names}, which are not alike. Name one of them.")
+        raise NotTriedError(
+            tr(
+                "{wanted!r} (rehearsal.like) is {names}, which are not alike. Name one of them.",
+                wanted=wanted,
+                names=names,
+            )
+        )
     inside = where(container, settings.versions_dir)
     if inside is None:
         raise NotTriedError(
-            f"The container {container.name} (rehearsal.like) has not mounted {settings.versions_dir}, so one like it "
-            "would not show the new version. Name the container of the web server."
+            tr(
+                "The container {name} (rehearsal.like) has not mounted {versions_dir}, so one like it "
+                "would not show the new version. Name the container of the web server.",
+                name=container.name,
+                versions_dir=settings.versions_dir,
+            )
         )
     mode = str(container.attrs["HostConfig"].get("NetworkMode", ""))
     if mode == "host" or mode.startswith("container:"):
         raise NotTriedError(
-            f"The container {container.name} (rehearsal.like) uses the network of {mode.removeprefix('container:')}: "
-            "another one beside it would want the same ports. Use rehearsal.image or rehearsal.command."
+            tr(
+                "The container {name} (rehearsal.like) uses the network of {removeprefix}: another one "
+                "beside it would want the same ports. Use rehearsal.image or rehearsal.command.",
+                name=container.name,
+                removeprefix=mode.removeprefix("container:"),
+            )
         )
     networks = list(container.attrs["NetworkSettings"]["Networks"] or ())
     return str(container.attrs["Image"]), inside.path, _options(container, inside, settings), networks

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from govma_core.language import tr
 from govma_core.text import clean_line
 
 _MOST = 4 << 20
@@ -81,7 +82,7 @@ def ask(address: Address, path: str, *, host: str = "", timeout: float = 10.0) -
     if late.is_set():
         raise NoAnswerError(_late(timeout))
     if response.length and len(body) < _MOST:
-        raise NoAnswerError(f"the answer was cut after {len(body)} bytes")
+        raise NoAnswerError(tr("the answer was cut after {count} bytes", count=len(body)))
     found: dict[str, str] = {}
     for key, value in response.getheaders():
         key = key.lower()
@@ -108,7 +109,7 @@ class _SecureConnection(http.client.HTTPSConnection):
 
 
 def _late(timeout: float) -> str:
-    return f"no whole answer within {timeout:g} s"
+    return tr("no whole answer within {timeout:g} s", timeout=timeout)
 
 
 def _end(connection: http.client.HTTPConnection, late: threading.Event) -> None:
@@ -119,7 +120,7 @@ def _end(connection: http.client.HTTPConnection, late: threading.Event) -> None:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return tr("no answer in time")
     if isinstance(error, http.client.RemoteDisconnected):
-        return "the connection was closed without an answer"
+        return tr("the connection was closed without an answer")
     return clean_line(str(getattr(error, "strerror", None) or error)) or type(error).__name__

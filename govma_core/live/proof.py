@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from govma_core.language import tr
 from govma_core.live.pages import Address, NoAnswerError, ask
 from govma_core.reporting import Reporter
 from govma_core.text import clean_line
@@ -87,11 +88,18 @@ def prove(
             if right >= _ROUNDS:
                 return Proof(first, len(workers))
             if time.monotonic() >= ends:
-                said = clean_line(wrong[0])[:_LONGEST] if wrong else "too few answers"
+                said = clean_line(wrong[0])[:_LONGEST] if wrong else tr("too few answers")
                 return Proof(
                     time.monotonic() - since,
                     len(workers),
-                    f"{len(wrong)} of {len(told)} answers were not of {version} after {timeout:g} s (such as: {said})",
+                    tr(
+                        "{count} of {count2} answers were not of {version} after {timeout:g} s (such as: {said})",
+                        count=len(wrong),
+                        count2=len(told),
+                        version=version,
+                        timeout=timeout,
+                        said=said,
+                    ),
                 )
             with reporter.cancellation.interruptible():
                 time.sleep(_PAUSE)
@@ -108,7 +116,7 @@ def _round(
         except NoAnswerError as error:
             return "", "", _whose(address, str(error))
         if answer.status != 200:
-            return "", "", _whose(address, f"status {answer.status}")
+            return "", "", _whose(address, tr("status {status}", status=answer.status))
         version, worker = question.read(answer.text)
         return version, worker, ""
 

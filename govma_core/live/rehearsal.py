@@ -17,6 +17,7 @@ from govma_core.engine.api import connected, told_as
 from govma_core.engine.containers import addresses
 from govma_core.engine.throwaway import labels, throwaway
 from govma_core.errors import EngineError, NotTriedError, RehearsalError
+from govma_core.language import tr
 from govma_core.live import checks, likeness
 from govma_core.live.candidate import Stage
 from govma_core.live.pages import Address
@@ -24,7 +25,7 @@ from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 from govma_core.text import clean_lines
 
-_OTHERWISE = ", or try versions by rehearsal.command, or not at all (--no-rehearsal)"
+_OTHERWISE = tr(", or try versions by rehearsal.command, or not at all (--no-rehearsal)")
 _QUICK = 5
 _PAUSE = 0.1
 _MOUNT_LABEL = "govma-console.mount"
@@ -47,11 +48,15 @@ def rehearse(settings: Settings, stage: Stage, run_id: str, reporter: Reporter) 
             ready = _answering(container, settings, reporter)
             findings = checks.failing([ready], wanted, reporter.cancellation)
             if findings:
-                raise RehearsalError(f"The new version is not good: {checks.told(findings)}.")
+                raise RehearsalError(tr("The new version is not good: {told}.", told=checks.told(findings)))
         except RehearsalError:
             _tell_log(container, reporter)
             raise
-    return f"{len(wanted)} pages answer as they must" if len(wanted) > 1 else f"{wanted[0].path} answers as it must"
+    return (
+        tr("{count} pages answer as they must", count=len(wanted))
+        if len(wanted) > 1
+        else tr("{path} answers as it must", path=wanted[0].path)
+    )
 
 
 def preflight(settings: Settings) -> list[str]:
@@ -61,11 +66,17 @@ def preflight(settings: Settings) -> list[str]:
             if settings.rehearsal_like:
                 likeness.like(client, settings)
                 return []
-            with told_as(f"find the image {settings.rehearsal_image}"), suppress(ImageNotFound):
+            with (
+                told_as(tr("find the image {rehearsal_image}", rehearsal_image=settings.rehearsal_image)),
+                suppress(ImageNotFound),
+            ):
                 client.images.get(settings.rehearsal_image)
                 return []
             return [
-                f"Docker has no image {settings.rehearsal_image} (rehearsal.image). Build or pull it, or name another."
+                tr(
+                    "Docker has no image {rehearsal_image} (rehearsal.image). Build or pull it, or name another.",
+                    rehearsal_image=settings.rehearsal_image,
+                )
             ]
     except (EngineError, NotTriedError) as error:
         return [str(error)]
@@ -88,7 +99,7 @@ def _container(
     ]
     # What its programs may quote in errors is not for the log.
     reporter.hide(options.get("environment") or ())
-    with told_as(f"find the image {image}"):
+    with told_as(tr("find the image {image}", image=image)):
         image_labels = client.images.get(image).labels
     ours = likeness.blanked(image_labels) | labels(settings.versions_dir, run_id) | {_MOUNT_LABEL: mount}
     with throwaway(
@@ -104,23 +115,23 @@ def _container(
         **options,
     ) as container:
         for network in networks[1:]:
-            with told_as(f"connect the container to the network {network}"):
+            with told_as(tr("connect the container to the network {network}", network=network)):
                 client.networks.get(network).connect(container)
-        with told_as("start the container in which the version is tried"):
+        with told_as(tr("start the container in which the version is tried")):
             container.start()
         yield container
 
 
 def _require_itself(container: Container, stage: Stage, settings: Settings) -> None:
     """See that the container shows the version that was staged: its path is in a tree that others can write."""
-    with told_as("look at the container in which the version is tried"):
+    with told_as(tr("look at the container in which the version is tried")):
         container.reload()
     root = Path(f"/proc/{container.attrs['State']['Pid']}/root")
     mount = container.labels[_MOUNT_LABEL]
     with suppress(OSError):
         # An engine of another machine, or a container that has ended already, cannot be looked into.
         if not stage.shown_by(root / mount.lstrip("/")):
-            raise NotTriedError("Something else was put in the place of the version while it was to be tried.")
+            raise NotTriedError(tr("Something else was put in the place of the version while it was to be tried."))
 
 
 def _answering(container: Container, settings: Settings, reporter: Reporter) -> Address:
@@ -128,13 +139,16 @@ def _answering(container: Container, settings: Settings, reporter: Reporter) -> 
     ends = time.monotonic() + settings.rehearsal_timeout
     first = (settings.rehearsal_checks or checks.DEFAULT)[0]
     while True:
-        with told_as("look at the container in which the version is tried"):
+        with told_as(tr("look at the container in which the version is tried")):
             container.reload()
         state = container.attrs["State"]
         if not state["Running"]:
             raise RehearsalError(
-                f"The container in which the version was tried has ended (exit code {state['ExitCode']}) before it "
-                "answered. Its log is above."
+                tr(
+                    "The container in which the version was tried has ended (exit code {state}) before it "
+                    "answered. Its log is above.",
+                    state=state["ExitCode"],
+                )
             )
         found = _address(container, settings.rehearsal_port)
         with reporter.cancellation.interruptible():
@@ -143,10 +157,16 @@ def _answering(container: Container, settings: Settings, reporter: Reporter) -> 
             return found
         if time.monotonic() >= ends:
             if finding is None:
-                raise NotTriedError("The container in which the version was to be tried got no address to ask it at.")
+                raise NotTriedError(
+                    tr("The container in which the version was to be tried got no address to ask it at.")
+                )
             said = finding.sentence()
             raise RehearsalError(
-                f"The new version did not answer within {settings.rehearsal_timeout} s (rehearsal.timeout): {said}."
+                tr(
+                    "The new version did not answer within {rehearsal_timeout} s (rehearsal.timeout): {said}.",
+                    rehearsal_timeout=settings.rehearsal_timeout,
+                    said=said,
+                )
             )
         with reporter.cancellation.interruptible():
             time.sleep(_PAUSE)
@@ -162,9 +182,9 @@ def _address(container: Container, port: int) -> Address | None:
 def _tell_log(container: Container, reporter: Reporter) -> None:
     """Pass on what the container said; that it cannot be had must not hide why the version is not good."""
     try:
-        with told_as("read the log of the container in which the version was tried"):
+        with told_as(tr("read the log of the container in which the version was tried")):
             lines = clean_lines(container.logs(tail=_LOG_LINES))
     except EngineError as error:
         return reporter.warning(str(error))
-    reporter.info("The container said:" if lines else "The container said nothing.")
+    reporter.info(tr("The container said:") if lines else tr("The container said nothing."))
     reporter.output(*lines)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from govma_core.errors import EngineError
+from govma_core.language import tr
 from govma_core.live.pages import Address
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
@@ -76,8 +77,12 @@ def _look(client: DockerClient, name: str, settings: Settings, found: _Found, *,
     containers = running(client, name, settings.versions_dir)
     if not containers:
         found.problems.append(
-            f"No running container is {name!r} (activation.containers), or the service of one that has "
-            f"{settings.versions_dir} mounted."
+            tr(
+                "No running container is {name!r} (activation.containers), or the service of one that "
+                "has {versions_dir} mounted.",
+                name=name,
+                versions_dir=settings.versions_dir,
+            )
         )
     for container in containers:
         found.containers.append(Served(str(container.id), str(container.name), frozenset(workers(container))))
@@ -86,7 +91,9 @@ def _look(client: DockerClient, name: str, settings: Settings, found: _Found, *,
             label = str(container.name)
             found.addresses.append(Address(at, settings.activation_port, host=settings.activation_host, label=label))
         elif asked:
-            found.problems.append(f"{container.name} has no address of its own to be asked at: set activation.url.")
+            found.problems.append(
+                tr("{name} has no address of its own to be asked at: set activation.url.", name=container.name)
+            )
 
 
 def reload(targets: Targets, settings: Settings, reporter: Reporter) -> list[str]:
@@ -113,7 +120,7 @@ def _reload(client: DockerClient, served: Served, settings: Settings, reporter: 
     what = f"`{command}` in {served.name}"
     said: deque[str] = deque(maxlen=_MOST_LINES)
     splitter = LineSplitter()
-    with told_as(f"run {what}"):
+    with told_as(tr("run {what}", what=what)):
         made = execution.prepare(client, served.id, ["sh", "-c", command])
 
     def listen() -> None:
@@ -133,14 +140,14 @@ def _reload(client: DockerClient, served: Served, settings: Settings, reporter: 
     reporter.output(*said)
     ends = time.monotonic() + 1
     while True:
-        with told_as(f"look how {what} ended"):
+        with told_as(tr("look how {what} ended", what=what)):
             code = execution.exit_code(client, made)
         if code is not None or time.monotonic() > ends or listening.is_alive():
             break
         time.sleep(TICK / 5)
     if code is None:
-        return [f"{what} did not end within {limit} s."]
-    return [f"{what} ended with exit code {code}."] if code else []
+        return [tr("{what} did not end within {limit} s.", what=what, limit=limit)]
+    return [tr("{what} ended with exit code {code}.", what=what, code=code)] if code else []
 
 
 def left_over(targets: Targets) -> int:
@@ -154,7 +161,7 @@ def left_over(targets: Targets) -> int:
     try:
         with connected(_QUICK, otherwise="") as client:
             for served in targets.containers:
-                with told_as(f"look at {served.name}"):
+                with told_as(tr("look at {name}", name=served.name)):
                     container: Container = client.containers.get(served.id)
                 left += len(served.workers & workers(container))
     except EngineError:

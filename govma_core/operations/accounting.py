@@ -6,6 +6,7 @@ import os
 
 from govma_core.disk.usage import Usage, measure
 from govma_core.errors import GovmaError
+from govma_core.language import tr
 from govma_core.operations.context import Context
 
 
@@ -29,5 +30,5 @@ def refresh(context: Context) -> Usage | None:
         return account(context)
     except (GovmaError, OSError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
-        context.reporter.warning(f"The sizes of the versions could not be measured: {reason}.")
+        context.reporter.warning(tr("The sizes of the versions could not be measured: {reason}.", reason=reason))
         return None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from govma_core import safefs
 from govma_core.errors import CommandError, UnsafeTreeError
+from govma_core.language import tr
 from govma_core.live import checks, probe, proof, targets
 from govma_core.live.pages import Address
 from govma_core.live.proof import Question
@@ -59,10 +60,12 @@ class Activation:
         settings, reporter = self.context.settings, self.context.reporter
         if not settings.activated:
             reporter.info(
-                "Nobody was told of the switch: [activation] is not set. PHP may go on serving the version before for "
-                "as long as its realpath cache lasts (120 s by default)."
+                tr(
+                    "Nobody was told of the switch: [activation] is not set. PHP may go on serving the "
+                    "version before for as long as its realpath cache lasts (120 s by default)."
+                )
             )
-            return Served("not asked")
+            return Served(tr("not asked"))
         with reporter.stage("activation") as remark:
             problems = [*targets.reload(self.targets, settings, reporter), *self._command()]
             for problem in (*self.targets.problems, *problems):
@@ -83,7 +86,7 @@ class Activation:
             code = execute(settings.activation_command, name, self.told, self.context.reporter, limit)
         except CommandError as error:
             return [str(error)]
-        return [f"{name} ended with exit code {code}."] if code else []
+        return [tr("{name} ended with exit code {code}.", name=name, code=code)] if code else []
 
     def _proved(self, version: str, since: float, problems: list[str]) -> Served:
         """Ask everybody; who could not be found leaves it unproved, whatever the others say."""
@@ -91,35 +94,44 @@ class Activation:
         missing = " ".join(self.targets.problems)
         if not self.targets.addresses:
             if missing:
-                return Served("not proved", unproved=missing)
-            self.context.reporter.info("Whether it is served was not asked: activation.url is not set.")
-            return Served("not asked")
+                return Served(tr("not proved"), unproved=missing)
+            self.context.reporter.info(tr("Whether it is served was not asked: activation.url is not set."))
+            return Served(tr("not asked"))
         path = settings.activation_proof_path
         question = proof.page_question(path, version) if path else self.question
         if question is None:
-            return Served("not proved", unproved="The probe could not be put into the version.")
+            return Served(tr("not proved"), unproved=tr("The probe could not be put into the version."))
         found = proof.prove(
             self.targets.addresses, question, version, since, settings.activation_timeout, self.context.reporter
         )
         if found.problem or missing:
             said = [*self.targets.problems, *problems, f"{found.problem}." if found.problem else ""]
-            return Served("not proved", unproved=" ".join(part for part in said if part))
-        who = f", told by {found.workers} workers" if found.workers else ""
-        return Served(f"served after {found.seconds:.1f} s{who}{self._left_over()}")
+            return Served(tr("not proved"), unproved=" ".join(part for part in said if part))
+        who = tr(", told by {workers} workers", workers=found.workers) if found.workers else ""
+        return Served(
+            tr(
+                "served after {seconds:.1f} s{who}{left_over}",
+                seconds=found.seconds,
+                who=who,
+                left_over=self._left_over(),
+            )
+        )
 
     def _left_over(self) -> str:
         """Wait a little for the workers of before, and say how many still finish what they have begun."""
         ends = time.monotonic() + _LEFT_OVER
         while (left := targets.left_over(self.targets)) and time.monotonic() < ends:
             time.sleep(_LEFT_OVER / 10)
-        return f"; {left} of before still have a connection to finish" if left else ""
+        return tr("; {left} of before still have a connection to finish", left=left) if left else ""
 
     def _checked(self) -> str:
         """Give what fails now and did not before; what failed before is a warning."""
         found = _failing(self.context, self.targets)
         for finding in found:
             if finding.about in self.failed_before:
-                self.context.reporter.warning(f"{finding.sentence()}; but that was so before the switch, too.")
+                self.context.reporter.warning(
+                    tr("{sentence}; but that was so before the switch, too.", sentence=finding.sentence())
+                )
         return checks.told(finding for finding in found if finding.about not in self.failed_before)
 
 
@@ -155,12 +167,14 @@ def _probe(context: Context, stack: ExitStack, names: list[str]) -> Question | N
         probe.sweep(versions, names)
         return proof.probe_question(stack.enter_context(probe.placed(versions, names)))
     except (OSError, UnsafeTreeError) as error:
-        context.reporter.warning(f"No probe could be put into {' and '.join(names)}: {error}.")
+        context.reporter.warning(
+            tr("No probe could be put into {names}: {error}.", names=tr(" and ").join(names), error=error)
+        )
         return None
 
 
 def _failing(context: Context, found: Targets) -> list[checks.Finding]:
     wanted = context.settings.activation_checks
     if wanted and not found.addresses:
-        context.reporter.warning("activation.checks cannot be asked: nobody who serves the site was found.")
+        context.reporter.warning(tr("activation.checks cannot be asked: nobody who serves the site was found."))
     return checks.failing(found.addresses, wanted, context.reporter.cancellation)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from govma_core.errors import GovmaError, RunCancelled
+from govma_core.language import tr
 from govma_core.operations.context import Context
 
 
@@ -32,7 +33,9 @@ def _attempt(context: Context, name: str, work: Callable[[Context], dict[str, An
     except Exception as error:
         # Also a fault of this program: a live deploy must not be told as a failed one.
         kind = "" if isinstance(error, GovmaError | OSError) else f"{type(error).__name__}: "
-        context.reporter.warning(f"The new version is live, but {name} after it failed: {kind}{error}")
+        context.reporter.warning(
+            tr("The new version is live, but {name} after it failed: {kind}{error}", name=name, kind=kind, error=error)
+        )
 
 
 def _prune(context: Context) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from govma_core.build import snapshot, workdir
 from govma_core.build.asset_cache import AssetCache, CacheEntry, DamagedEntryError, cache_key
 from govma_core.build.builder import Builder, BuildJob
 from govma_core.build.source import Checkout, Commit
+from govma_core.language import tr
 from govma_core.operations.context import Context
 from govma_core.reporting import StageRemark
 
@@ -41,7 +42,7 @@ class AssetStage:
             if folder is not None:
                 folder.close()
         if self.inputs is None:
-            reporter.info("The asset cache is off (asset_inputs is empty); the assets are built.")
+            reporter.info(tr("The asset cache is off (asset_inputs is empty); the assets are built."))
             self._build(work_fd)
             return Assets(identity, "built")
         cache = AssetCache(settings.state_dir, settings.asset_cache_keep)
@@ -50,12 +51,19 @@ class AssetStage:
         if entry is not None:
             with safefs.opened(work_fd, "data") as data:
                 cache.restore(entry, data)
-            remark.note(f"{len(entry.files)} files reused from run {entry.run}; nothing was built")
-            reporter.info(
-                f"{len(self.inputs)} inputs, the builder and its commands are as in run {entry.run}: "
-                f"its {len(entry.files)} asset files are used again. --rebuild would build them anew."
+            remark.note(
+                tr("{count} files reused from run {run}; nothing was built", count=len(entry.files), run=entry.run)
             )
-            return Assets(identity, f"reused from {entry.run}")
+            reporter.info(
+                tr(
+                    "{count} inputs, the builder and its commands are as in run {run}: its {count2} asset "
+                    "files are used again. --rebuild would build them anew.",
+                    count=len(self.inputs),
+                    run=entry.run,
+                    count2=len(entry.files),
+                )
+            )
+            return Assets(identity, tr("reused from {run}", run=entry.run))
         with safefs.opened(work_fd, "data") as data:
             before = snapshot.take(data)
         self._build(work_fd)
@@ -66,16 +74,16 @@ class AssetStage:
     def _recorded(self, cache: AssetCache, key: str, *, rebuild: bool) -> CacheEntry | None:
         reporter = self.context.reporter
         if rebuild:
-            reporter.info("The assets are built because of --rebuild.")
+            reporter.info(tr("The assets are built because of --rebuild."))
             return None
         try:
             entry = cache.find(key)
         except DamagedEntryError as error:
-            reporter.warning(f"The assets are built again: {error}.")
+            reporter.warning(tr("The assets are built again: {error}.", error=error))
             cache.drop(key)
             return None
         if entry is None:
-            reporter.info("The assets are built: no recorded build has these inputs, builder and commands.")
+            reporter.info(tr("The assets are built: no recorded build has these inputs, builder and commands."))
         return entry
 
     def _build(self, work_fd: int) -> None:
@@ -93,14 +101,21 @@ class AssetStage:
     def _record(self, cache: AssetCache, key: str, changes: snapshot.Changes, data_fd: int) -> None:
         reporter = self.context.reporter
         if not changes.files:
-            reporter.warning("The build changed no file below data/. Are install_command and build_commands right?")
+            reporter.warning(tr("The build changed no file below data/. Are install_command and build_commands right?"))
             return
         if changes.links:
-            reporter.info(f"The build made links ({changes.links[0]!r}, …); it is not recorded in the asset cache.")
+            reporter.info(
+                tr(
+                    "The build made links ({links!r}, …); it is not recorded in the asset cache.",
+                    links=changes.links[0],
+                )
+            )
             return
         try:
             cache.record(key, changes, data_fd, self.context.run_id)
         except OSError as error:
-            reporter.warning(f"The build could not be recorded in the asset cache: {error.strerror}.")
+            reporter.warning(
+                tr("The build could not be recorded in the asset cache: {strerror}.", strerror=error.strerror)
+            )
             return
-        reporter.info(f"{len(changes.files)} asset files recorded for builds with the same inputs.")
+        reporter.info(tr("{count} asset files recorded for builds with the same inputs.", count=len(changes.files)))

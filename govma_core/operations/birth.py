@@ -14,6 +14,7 @@ from govma_core.disk.earlier import EarlierFiles
 from govma_core.disk.extents import can_share_extents
 from govma_core.disk.thaw import shared_files
 from govma_core.globs import globs
+from govma_core.language import tr
 from govma_core.operations.context import Context
 from govma_core.operations.staging import staging
 from govma_core.text import bytes_text
@@ -61,9 +62,15 @@ def link_to_earlier(context: Context, name: str, tree_fd: int) -> list[Sealed]:
     files = [sealed for sealed in born.files.values() if not sealed.is_link]
     if others:
         context.reporter.info(
-            f"{born.linked} of {len(files)} files {'share blocks with' if extents else 'are links to'} equal ones of "
-            "earlier versions: "
-            f"{bytes_text(born.saved)} saved, {time.monotonic() - began:.2f} s"
+            tr(
+                "{linked} of {count} files {are_links_to} equal ones of earlier versions: {saved} "
+                "saved, {monotonic:.2f} s",
+                linked=born.linked,
+                count=len(files),
+                are_links_to=tr("share blocks with") if extents else tr("are links to"),
+                saved=bytes_text(born.saved),
+                monotonic=time.monotonic() - began,
+            )
         )
     return files
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from govma_core.errors import ConfigurationError
+from govma_core.language import tr
 from govma_core.operations import rehearsal
 from govma_core.operations.context import Context, Outcome, commit_of
 from govma_core.operations.promote import require_whole
@@ -15,10 +16,13 @@ def run(context: Context, *, version: str) -> Outcome:
     """
     if not context.settings.rehearsed:
         raise ConfigurationError(
-            "There is nothing to try a version in: set image, like or command in the table [rehearsal] of the settings."
+            tr(
+                "There is nothing to try a version in: set image, like or command in the table "
+                "[rehearsal] of the settings."
+            )
         )
     with context.reporter.stage("preflight"):
         target = context.versions.find(version)
         require_whole(context, target)
     rehearsal.rehearse(context, target.name)
-    return Outcome(f"{target.name} is good.", target.name, commit=commit_of(context, target.name))
+    return Outcome(tr("{name} is good.", name=target.name), target.name, commit=commit_of(context, target.name))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from govma_core.errors import GovmaError
+from govma_core.language import tr
 from govma_core.operations.context import Context, commit_of
 from govma_core.operations.prod_env import SOURCES, Repository, opened
 from govma_core.settings import Settings
@@ -36,18 +37,19 @@ class Due:
         said = []
         for part, files in self.parts().items():
             if files == [part]:
-                new = f" (new: {', '.join(self.names)})" if part == ".env.sample" and self.names else ""
+                new = tr(" (new: {names})", names=", ".join(self.names)) if part == ".env.sample" and self.names else ""
                 said.append(f"{part}{new}")
             else:
-                more = f", {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
+                more = tr(", {count} more", count=len(files) - _SHOWN) if len(files) > _SHOWN else ""
                 said.append(f"{part} ({', '.join(files[:_SHOWN])}{more})")
         return ", ".join(said)
 
     def sentence(self) -> str:
         """Say what people have to know before they deploy."""
-        return (
-            f"This change also needs the containers rebuilt: {self.described()} (downtime). A deploy does not do it: "
-            "`govma-console services up --sync` does, afterwards."
+        return tr(
+            "This change also needs the containers rebuilt: {described} (downtime). A deploy does "
+            "not do it: `govma-console services up --sync` does, afterwards.",
+            described=self.described(),
         )
 
 

@@ -16,6 +16,7 @@ from govma_core.disk.thaw import shared_files
 from govma_core.disk.usage_summary import last_measured
 from govma_core.errors import RefusedError
 from govma_core.globs import globs
+from govma_core.language import tr
 from govma_core.operations import accounting, leftovers
 from govma_core.operations.context import Context, Outcome
 from govma_core.operations.staging import staging
@@ -32,7 +33,12 @@ class Deduped:
 
     def sentence(self) -> str:
         """Say it in one line."""
-        return f"{self.tally.linked} files linked, {bytes_text(self.tally.freed)} freed in {self.seconds:.1f} s"
+        return tr(
+            "{linked} files linked, {freed} freed in {seconds:.1f} s",
+            linked=self.tally.linked,
+            freed=bytes_text(self.tally.freed),
+            seconds=self.seconds,
+        )
 
     def details(self) -> dict[str, Any]:
         """Give it as JSON holds it."""
@@ -51,10 +57,23 @@ def run(context: Context, *, anywhere: bool = False, reflink: str | None = None)
         done = _dedupe(context, anywhere=anywhere, apply=True, reflink=reflink or context.settings.reflink)
         remark.note(done.sentence())
     for reason, left in done.tally.left.items():
-        more = f", … ({left.count} in all)" if left.count > len(left.names) else ""
-        reporter.warning(f"Left alone, {reason}: {', '.join(left.names)}{more}")
-    released = f"; the file system has {bytes_text(done.released)} more free" if done.released > 0 else ""
-    reporter.info(f"{done.tally.seen} files seen. {done.sentence()}{released}.")
+        more = tr(", … ({count} in all)", count=left.count) if left.count > len(left.names) else ""
+        reporter.warning(
+            tr("Left alone, {reason}: {names}{more}", reason=tr(reason), names=", ".join(left.names), more=more)
+        )
+    released = (
+        tr("; the file system has {released} more free", released=bytes_text(done.released))
+        if done.released > 0
+        else ""
+    )
+    reporter.info(
+        tr(
+            "{seen} files seen. {sentence}{released}.",
+            seen=done.tally.seen,
+            sentence=done.sentence(),
+            released=released,
+        )
+    )
     accounting.refresh(context)
     return Outcome(f"{done.sentence()}.", details=done.details())
 
@@ -71,7 +90,7 @@ def _dedupe(context: Context, *, anywhere: bool, apply: bool, reflink: str) -> D
     pointer = context.versions.pointer()
     if pointer.version is None and pointer.target is not None:
         # Which inodes must not be replaced cannot be told.
-        raise RefusedError(f"{pointer.problem} Until then nothing is deduped.")
+        raise RefusedError(tr("{problem} Until then nothing is deduped.", problem=pointer.problem))
     known = last_measured(settings.state_dir / "usage", settings.versions_dir)
     total = sum(version.files for version in known.values()) if known.keys() >= set(names) else 0
     raise_descriptor_limit()
@@ -92,7 +111,7 @@ def _dedupe(context: Context, *, anywhere: bool, apply: bool, reflink: str) -> D
             tally = dedupe.dedupe(
                 trees,
                 lambda so_far: reporter.progress(
-                    "dedupe", so_far.seen, total, f"files, {bytes_text(so_far.freed)} freed"
+                    "dedupe", so_far.seen, total, tr("files, {freed} freed", freed=bytes_text(so_far.freed))
                 ),
                 reporter.cancellation.check,
                 anywhere=anywhere,
@@ -117,11 +136,14 @@ def _extents(context: Context, staging_fd: int, reflink: str) -> bool:
         return False
     can = can_share_extents(staging_fd)
     if can:
-        context.reporter.info("The file system shares extents: files keep their inodes, and share their blocks.")
+        context.reporter.info(tr("The file system shares extents: files keep their inodes, and share their blocks."))
     elif reflink == "always":
         raise RefusedError(
-            f"The file system of {context.settings.versions_dir} does not share extents (XFS and btrfs can); "
-            "leave --reflink out to have hard links made."
+            tr(
+                "The file system of {versions_dir} does not share extents (XFS and btrfs can); leave "
+                "--reflink out to have hard links made.",
+                versions_dir=context.settings.versions_dir,
+            )
         )
     return can
 
@@ -131,8 +153,13 @@ def _shared_in_place(context: Context, version_fd: int) -> frozenset[int]:
     shared = shared_files(version_fd, context.settings.keep_single)
     if shared:
         context.reporter.warning(
-            f"{len(shared)} files of the live version that are written in place share their inode with another "
-            f"version ({', '.join(list(shared)[:5])}{', …' if len(shared) > 5 else ''}). "
-            "`govma-console promote` with the name of the live version gives them inodes of their own."
+            tr(
+                "{count} files of the live version that are written in place share their inode with "
+                "another version ({shared}{ending}). `govma-console promote` with the name of the live "
+                "version gives them inodes of their own.",
+                count=len(shared),
+                shared=", ".join(list(shared)[:5]),
+                ending=", …" if len(shared) > 5 else "",
+            )
         )
     return frozenset(shared.values())

@@ -15,6 +15,7 @@ from govma_core.build.unpacking import Unpacking, sweep_staging, unpacking
 from govma_core.build.vendor import merge
 from govma_core.disk.contents import ContentsStore
 from govma_core.errors import BuildError, RefusedError
+from govma_core.language import tr
 from govma_core.operations import birth, hooks, leftovers, preflight, rehearsal
 from govma_core.operations.afterwards import after_deploy
 from govma_core.operations.assets import AssetStage
@@ -51,7 +52,7 @@ def run(
     """
     settings, reporter = context.settings, context.reporter
     if os.geteuid() != 0:
-        reporter.info("Not running as root: owners of files are left as they are.")
+        reporter.info(tr("Not running as root: owners of files are left as they are."))
     context = _in_a_second_of_its_own(context)
     builder, gate = make_builder(settings), Gate(context, promote=promote, force=force)
     with reporter.stage("preflight"):
@@ -63,8 +64,13 @@ def run(
             commit = _bring(checkout, ref)
             if commit_shown not in (None, commit.sha):
                 raise RefusedError(
-                    f"{commit_shown[:9] if commit_shown else ''} was to be deployed, but {commit.short} "
-                    f"({commit.subject}) has been pushed since. Look at what is pending, and deploy again."
+                    tr(
+                        "{commit_shown} was to be deployed, but {short} ({subject}) has been pushed since. "
+                        "Look at what is pending, and deploy again.",
+                        commit_shown=commit_shown[:9] if commit_shown else "",
+                        short=commit.short,
+                        subject=commit.subject,
+                    )
                 )
             gate.known(checkout, commit)
             remark.note(f"{commit.short} {commit.subject}")
@@ -88,13 +94,15 @@ def run(
             _publish(context, work_fd, manifest)
     rehearsal.rehearse(context, manifest.version, skip=not rehearse)
     if not promote:
-        return Outcome(f"{manifest.version} is published, and not live.", manifest.version, "", commit.sha)
+        return Outcome(
+            tr("{version} is published, and not live.", version=manifest.version), manifest.version, "", commit.sha
+        )
     gate.last_moment(manifest.version)
     before = go_live(context, manifest.version, "deploy", commit.sha).previous.version or ""
     gate.passed()
     reporter.info(f"=== {manifest.version} {BANNER} ===")
     details = after_deploy(context)
-    return Outcome(f"{manifest.version} is live.", manifest.version, before, commit.sha, details)
+    return Outcome(tr("{version} is live.", version=manifest.version), manifest.version, before, commit.sha, details)
 
 
 def _in_a_second_of_its_own(context: Context) -> Context:
@@ -130,7 +138,7 @@ def _fill(context: Context, checkout: Checkout, commit: Commit, work_fd: int, re
             context.build_owner,
             lambda files: context.reporter.progress("workdir", files, 0, "files"),
         )
-        remark.note(f"{copied.files} files")
+        remark.note(tr("{files} files", files=copied.files))
         return checkout.inputs(settings.asset_inputs) if settings.asset_inputs else None
 
 
@@ -143,7 +151,7 @@ def _assemble(context: Context, work_fd: int, vendor: Unpacking, manifest: Manif
             env_hash = envfile.install(settings.env_file, data)
         with reporter.stage("ownership") as remark:
             owned = ownership.hand_over(data, context.web_owner, settings.build_uid)
-            remark.note(f"{owned.files} files" if context.web_owner else "left as they are")
+            remark.note(tr("{files} files", files=owned.files) if context.web_owner else tr("left as they are"))
         # What comes from the tarballs was never in the build's hands, and may be linked to the live version's files:
         # it is not handed over.
         with reporter.stage("vendor") as remark:
@@ -151,7 +159,7 @@ def _assemble(context: Context, work_fd: int, vendor: Unpacking, manifest: Manif
             for top, place in _PLACES.items():
                 with safefs.opened(data, place) as target:
                     merge(vendor.staged_fd, target, top)
-            remark.note(f"{sum(found.files for found in unpacked.values())} files")
+            remark.note(tr("{sum} files", sum=sum(found.files for found in unpacked.values())))
         with reporter.stage("uploads"), safefs.opened(data, "html") as html:
             _uploads(context, html)
     return dataclasses.replace(
@@ -166,7 +174,9 @@ def _require_parts(data_fd: int) -> None:
     """Raise BuildError when the build took away what a version cannot be without."""
     for name in ("html", "system"):
         if not safefs.is_directory(data_fd, name):
-            raise BuildError(f"The build left no directory data/{name}. Look at the build's commands and its log.")
+            raise BuildError(
+                tr("The build left no directory data/{name}. Look at the build's commands and its log.", name=name)
+            )
 
 
 def _uploads(context: Context, html_fd: int) -> None:
@@ -174,7 +184,13 @@ def _uploads(context: Context, html_fd: int) -> None:
     settings = context.settings
     for name, target in (("uploads", settings.upload_dir), ("images", settings.image_dir)):
         if target is None or (name == "images" and not target.exists()):
-            context.reporter.info(f"image_dir ({target or 'unset'}) is not there; {name} stays in the version.")
+            context.reporter.info(
+                tr(
+                    "image_dir ({target}) is not there; {name} stays in the version.",
+                    target=target or tr("unset"),
+                    name=name,
+                )
+            )
             continue
         replaced = settings.state_dir / "replaced" / context.run_id / name
         uploads.synchronise(
@@ -215,10 +231,12 @@ def _publish(context: Context, work_fd: int, manifest: Manifest) -> None:
                 prepare,
             )
         except BaseException:
-            manifests.discard(manifest.version)
-            ContentsStore(settings.state_dir).discard(manifest.version)
+            # An fsync that fails after the rename does not undo it.
+            if safefs.lstat(versions, manifest.version) is None:
+                manifests.discard(manifest.version)
+                ContentsStore(settings.state_dir).discard(manifest.version)
             raise
-        remark.note(manifest.version + (" (copied: the work dir is on another file system)" if copied else ""))
+        remark.note(manifest.version + (tr(" (copied: the work dir is on another file system)") if copied else ""))
 
 
 def _new_manifest(context: Context, commit: Commit, ref: str | None, builder_id: str, assets: str) -> Manifest:

@@ -16,13 +16,14 @@ from typing import Literal
 from govma_core.build import envfile, source, vendor
 from govma_core.build.builder import make_builder
 from govma_core.errors import GovmaError
+from govma_core.language import tr
 from govma_core.operations import rehearsal, space
 from govma_core.operations.context import Context
 from govma_core.settings import Settings
 
 State = Literal["ok", "note", "wrong"]
 
-_MADE = "the next deploy makes it"
+_MADE = tr("the next deploy makes it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,15 @@ def examine(context: Context) -> Iterator[Finding]:
     if settings.rehearsed:
         yield from _told("rehearsal", "ready", lambda: rehearsal.preflight(settings))
     yield _pointer(context)
-    yield from _told("room", "enough for the next deploy", lambda: space.problems(context))
+    yield from _told("room", tr("enough for the next deploy"), lambda: space.problems(context))
 
 
 def _rights() -> Finding:
     if os.geteuid() == 0:
         return Finding("user", "ok", "root")
-    return Finding("user", "note", "not root: owners of files are left as they are, and only this user's runs are seen")
+    return Finding(
+        "user", "note", tr("not root: owners of files are left as they are, and only this user's runs are seen")
+    )
 
 
 def _programs(settings: Settings) -> Iterator[Finding]:
@@ -73,9 +76,9 @@ def _programs(settings: Settings) -> Iterator[Finding]:
         if path:
             yield Finding(name, "ok", path)
         elif name == "git":
-            yield Finding(name, "wrong", "is not installed", ("apt-get", "install", package))
+            yield Finding(name, "wrong", tr("is not installed"), ("apt-get", "install", package))
         else:
-            yield Finding(name, "note", "the command is not installed; only the engine is needed")
+            yield Finding(name, "note", tr("the command is not installed; only the engine is needed"))
 
 
 def _directories(settings: Settings) -> Iterator[Finding]:
@@ -85,7 +88,7 @@ def _directories(settings: Settings) -> Iterator[Finding]:
     yield _directory("versions_dir", settings.versions_dir, web, "0755")
     yield _directory("upload_dir", settings.upload_dir, web, "0755")
     if settings.image_dir is not None:
-        yield _optional(_directory("image_dir", settings.image_dir, web, "0755"), "images stay in the version")
+        yield _optional(_directory("image_dir", settings.image_dir, web, "0755"), tr("images stay in the version"))
     yield _optional(_directory("node_modules_dir", settings.node_modules_dir, build, "0755"), _MADE)
     yield _optional(_directory("work_dir", settings.work_dir, build, "0755"), _MADE)
     yield _directory("vendor_dir", settings.vendor_dir, root, "0755")
@@ -97,16 +100,25 @@ def _directory(what: str, path: Path, owner: tuple[int, int], mode: str) -> Find
     try:
         info = path.stat()
     except FileNotFoundError:
-        return Finding(what, "wrong", f"{path} is not there", mend, safe=True)
+        return Finding(what, "wrong", tr("{path} is not there", path=path), mend, safe=True)
     except OSError as error:
-        return Finding(what, "wrong", f"{path} cannot be looked at: {error.strerror}")
+        return Finding(what, "wrong", tr("{path} cannot be looked at: {strerror}", path=path, strerror=error.strerror))
     if not stat.S_ISDIR(info.st_mode):
-        return Finding(what, "wrong", f"{path} is no directory; move it away")
+        return Finding(what, "wrong", tr("{path} is no directory; move it away", path=path))
     if os.geteuid() == 0 and (info.st_uid, info.st_gid) != owner:
-        said = f"{path} belongs to {info.st_uid}:{info.st_gid}, not {owner[0]}:{owner[1]}"
+        said = tr(
+            "{path} belongs to {st_uid}:{st_gid}, not {owner}:{owner2}",
+            path=path,
+            st_uid=info.st_uid,
+            st_gid=info.st_gid,
+            owner=owner[0],
+            owner2=owner[1],
+        )
         return Finding(what, "wrong", said, ("chown", f"{owner[0]}:{owner[1]}", str(path)), safe=True)
     if owner[0] == 0 and info.st_mode & stat.S_IWOTH:
-        return Finding(what, "wrong", f"{path} can be written by everybody", ("chmod", "o-w", str(path)), safe=True)
+        return Finding(
+            what, "wrong", tr("{path} can be written by everybody", path=path), ("chmod", "o-w", str(path)), safe=True
+        )
     return Finding(what, "ok", str(path))
 
 
@@ -123,7 +135,10 @@ def _files(settings: Settings) -> Iterator[Finding]:
     except OSError:
         open_to_all = 0
     if open_to_all:
-        said = f"{settings.env_file} can be read by every local user, and so can its copy in each version"
+        said = tr(
+            "{env_file} can be read by every local user, and so can its copy in each version",
+            env_file=settings.env_file,
+        )
         yield Finding("env_file", "note", said, ("chmod", "o-r", str(settings.env_file)))
     for what, path in (("ee_tarball", settings.ee_path), ("themes_tarball", settings.themes_path)):
         yield from _told(what, str(path), partial(vendor.preflight_tarball, path, what))
@@ -133,18 +148,33 @@ def _source(context: Context) -> Iterator[Finding]:
     settings = context.settings
     if not settings.source_dir.is_dir():
         clone = ("git", "clone", "-b", settings.branch, "REPOSITORY", str(settings.source_dir))
-        yield Finding("source_dir", "wrong", f"{settings.source_dir} is not there: clone the site to it", clone)
+        yield Finding(
+            "source_dir",
+            "wrong",
+            tr("{source_dir} is not there: clone the site to it", source_dir=settings.source_dir),
+            clone,
+        )
         return
     problems = source.preflight(settings, context.reporter)
     if problems:
         yield from (Finding("source_dir", "wrong", problem) for problem in problems)
         return
-    yield Finding("source_dir", "ok", f"{settings.source_dir}, clean")
+    yield Finding("source_dir", "ok", tr("{source_dir}, clean", source_dir=settings.source_dir))
     try:
         with closing(source.Checkout(settings, context.reporter)) as checkout:
             checkout.fetch(everything=False)
             target = checkout.resolve(None)
-        yield Finding("remote", "ok", f"{settings.remote}/{settings.branch} is at {target.short} {target.subject}")
+        yield Finding(
+            "remote",
+            "ok",
+            tr(
+                "{remote}/{branch} is at {short} {subject}",
+                remote=settings.remote,
+                branch=settings.branch,
+                short=target.short,
+                subject=target.subject,
+            ),
+        )
     except GovmaError as error:
         yield Finding("remote", "wrong", str(error))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from govma_core import safefs
 from govma_core.errors import CandidateError, RevertedError, UnprovedError
+from govma_core.language import tr
 from govma_core.operations import hooks, rehearsal, verdicts
 from govma_core.operations.activation import Served, prepared
 from govma_core.operations.context import Context
@@ -38,16 +39,20 @@ def go_live(context: Context, version: str, how: How, commit: str) -> Switch:
         # It was not held up by that; a candidate that a killed run left is still to go.
         rehearsal.clear_leftovers_afterwards(context)
     if not served.good:
-        none = " There is no version to switch back to." if reason else ""
-        said = f"{version} is live, but {_result(served)}{none} Look at the site"
-        advice = "." if how == "rollback" else "; `govma-console rollback` goes back."
+        none = tr(" There is no version to switch back to.") if reason else ""
+        said = tr(
+            "{version} is live, but {result}{none} Look at the site", version=version, result=_result(served), none=none
+        )
+        advice = "." if how == "rollback" else tr("; `govma-console rollback` goes back.")
         raise UnprovedError(f"{said}{advice}", version, before, commit)
     return done
 
 
 def _reverted(context: Context, version: str, before: str, commit: str, reason: str, since: float) -> CandidateError:
     """Switch back, once and whatever is found then, and give the error that tells it."""
-    context.reporter.error(f"{version}: {reason}. Switching back to {before}.")
+    context.reporter.error(
+        tr("{version}: {reason}. Switching back to {before}.", version=version, reason=reason, before=before)
+    )
     told = variables(context, before, version)
     try:
         with prepared(context, before, version, told, compare=False) as activation:
@@ -56,13 +61,27 @@ def _reverted(context: Context, version: str, before: str, commit: str, reason: 
             served = activation.serve(before, back.at, check=False)
     except Exception as error:
         # Whatever it was: that the version is still live, and why it should not be, has to be told.
-        said = f"{version} is live, {reason}, and switching back failed: {error or type(error).__name__}"
+        said = tr(
+            "{version} is live, {reason}, and switching back failed: {error}",
+            version=version,
+            reason=reason,
+            error=error or type(error).__name__,
+        )
         return UnprovedError(said, version, before, commit)
-    verdicts.note_result(context, f"live again: {served.said}")
+    verdicts.note_result(context, tr("live again: {said}", said=served.said))
     verdicts.mark_bad(context, version, commit, reason)
-    still = f" But it is not proved that it is served: {served.unproved}" if served.unproved else ""
+    still = (
+        tr(" But it is not proved that it is served: {unproved}", unproved=served.unproved) if served.unproved else ""
+    )
     return RevertedError(
-        f"{version} was live for {back.at - since:.0f} s and is not any more: {reason}. {before} is live again.{still}",
+        tr(
+            "{version} was live for {at:.0f} s and is not any more: {reason}. {before} is live again.{still}",
+            version=version,
+            at=back.at - since,
+            reason=reason,
+            before=before,
+            still=still,
+        ),
         version,
         before,
         commit,
@@ -79,11 +98,11 @@ def _reason_to_revert(context: Context, served: Served) -> str:
 
 
 def _unproved(served: Served) -> str:
-    return f"it is not proved that it is served: {served.unproved}" if served.unproved else ""
+    return tr("it is not proved that it is served: {unproved}", unproved=served.unproved) if served.unproved else ""
 
 
 def _failing(served: Served) -> str:
-    return f"it does not answer as it must: {served.failing}." if served.failing else ""
+    return tr("it does not answer as it must: {failing}.", failing=served.failing) if served.failing else ""
 
 
 def _result(served: Served) -> str:

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 
 from govma_core.build.source import Checkout, Commit
 from govma_core.errors import HeldError
+from govma_core.language import tr
 from govma_core.operations import verdicts
 from govma_core.operations.context import Context
 from govma_core.versions.holds import Hold, HoldStore, held_error
@@ -40,7 +41,9 @@ class Gate:
             elif self._promote:
                 self._pass(hold)
             else:
-                self._context.reporter.info(f"{hold.sentence()} Nothing goes live by this run, so it goes on.")
+                self._context.reporter.info(
+                    tr("{sentence} Nothing goes live by this run, so it goes on.", sentence=hold.sentence())
+                )
 
     def last_moment(self, version: str) -> None:
         """Refuse when somebody has held all deploys since this one began."""
@@ -48,14 +51,18 @@ class Gate:
         if hold is not None and not self._force:
             error = held_error(hold)
             raise HeldError(
-                f"{error} {version} is published, and not live: `govma-console promote {version}` makes it so.",
+                tr(
+                    "{error} {version} is published, and not live: `govma-console promote {version}` makes it so.",
+                    error=error,
+                    version=version,
+                ),
                 error.until,
             )
 
     def passed(self) -> None:
         """End the holds of commits that are behind the one which is live now."""
         for hold in self._superseded:
-            _end(self._context, hold.commit, "a newer commit is live")
+            _end(self._context, hold.commit, tr("a newer commit is live"))
 
     def _pass(self, hold: Hold | None) -> None:
         if hold is None:
@@ -64,7 +71,9 @@ class Gate:
             raise held_error(hold)
         if hold.sentence() not in self.overridden:
             self.overridden = f"{self.overridden} {hold.sentence()}".lstrip()
-            self._context.reporter.warning(f"{hold.sentence()} This one goes on all the same, as asked for (--force).")
+            self._context.reporter.warning(
+                tr("{sentence} This one goes on all the same, as asked for (--force).", sentence=hold.sentence())
+            )
 
 
 @contextmanager
@@ -85,8 +94,8 @@ def leaving(context: Context, left: str | None, target: str, *, keep_mark: bool)
     held = any(hold.commit == commit for hold in _commits(holds))
     said = left is not None and not keep_mark
     if left is not None and said:
-        verdicts.hold_commit(context, left, commit, f"rolled back to {target}")
-        verdicts.mark_left(context, left, f"rolled back to {target}")
+        verdicts.hold_commit(context, left, commit, tr("rolled back to {target}", target=target))
+        verdicts.mark_left(context, left, tr("rolled back to {target}", target=target))
     try:
         yield
     except BaseException:
@@ -95,7 +104,7 @@ def leaving(context: Context, left: str | None, target: str, *, keep_mark: bool)
                 _take_back(marks, left or "", mark)
                 if not held:
                     holds.release_commit(commit)
-                context.reporter.warning(f"{left} was not left: what was said against it is taken back.")
+                context.reporter.warning(tr("{left} was not left: what was said against it is taken back.", left=left))
         raise
     chosen(context, target, but=commit if said else "")
 
@@ -108,12 +117,14 @@ def chosen(context: Context, version: str, *, but: str = "") -> None:
 
         def clear() -> None:
             MarkStore(state).clear(version)
-            context.reporter.info(f"{version} was {mark.sentence()}. It is not any more.")
+            context.reporter.info(
+                tr("{version} was {sentence}. It is not any more.", version=version, sentence=mark.sentence())
+            )
 
-        verdicts.written(context, clear, f"The mark of {version} could not be taken away")
+        verdicts.written(context, clear, tr("The mark of {version} could not be taken away", version=version))
     made = ManifestStore(state).read(version)
     if made is not None and made.commit != but:
-        _end(context, made.commit, f"{version} was made live")
+        _end(context, made.commit, tr("{version} was made live", version=version))
 
 
 def warn(context: Context) -> None:
@@ -121,15 +132,19 @@ def warn(context: Context) -> None:
     with suppress(OSError):
         hold = HoldStore(context.settings.state_dir).read().by_hand
         if hold is not None:
-            context.reporter.warning(f"{hold.sentence()} A promotion is made on purpose, and goes on.")
+            context.reporter.warning(
+                tr("{sentence} A promotion is made on purpose, and goes on.", sentence=hold.sentence())
+            )
 
 
 def _end(context: Context, commit: str, why: str) -> None:
     def release() -> None:
         for hold in HoldStore(context.settings.state_dir).release_commit(commit):
-            context.reporter.info(f"Deploys of commit {hold.commit[:9]} are no longer held: {why}.")
+            context.reporter.info(
+                tr("Deploys of commit {commit} are no longer held: {why}.", commit=hold.commit[:9], why=why)
+            )
 
-    verdicts.written(context, release, f"The hold of commit {commit[:9]} could not be ended")
+    verdicts.written(context, release, tr("The hold of commit {commit} could not be ended", commit=commit[:9]))
 
 
 def _take_back(marks: MarkStore, version: str, before: Mark | None) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from govma_core.errors import CommandError, HookError
+from govma_core.language import tr
 from govma_core.operations.context import Context
 from govma_core.shell.command import execute
 
@@ -27,7 +28,13 @@ def before(context: Context, moment: Moment, environment: Mapping[str, str]) -> 
         except CommandError as error:
             raise HookError(str(error)) from None
         if code:
-            raise HookError(f"The hook {path} ended with exit code {code}, which stops the run. What it said is above.")
+            raise HookError(
+                tr(
+                    "The hook {path} ended with exit code {code}, which stops the run. What it said is above.",
+                    path=path,
+                    code=code,
+                )
+            )
 
 
 def after(context: Context, moment: Moment, environment: Mapping[str, str]) -> None:
@@ -39,8 +46,10 @@ def after(context: Context, moment: Moment, environment: Mapping[str, str]) -> N
         with context.reporter.stage(moment) as remark:
             code = _run(context, moment, path, environment)
             if code:
-                remark.note(f"exit code {code}")
-                context.reporter.warning(f"The hook {path} ended with exit code {code}; nothing is undone for that.")
+                remark.note(tr("exit code {code}", code=code))
+                context.reporter.warning(
+                    tr("The hook {path} ended with exit code {code}; nothing is undone for that.", path=path, code=code)
+                )
     except (HookError, CommandError) as error:
         context.reporter.warning(str(error))
 
@@ -56,22 +65,30 @@ def _found(context: Context, moment: Moment) -> Path | None:
         for place, found in ((directory, directory.stat()), (path, info)):
             if found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 raise HookError(
-                    f"The hook {path} is not run: others than root can write {place}. "
-                    f"Mend that: chown root {place}; chmod go-w {place}"
+                    tr(
+                        "The hook {path} is not run: others than root can write {place}. Mend that: chown root "
+                        "{place}; chmod go-w {place}",
+                        path=path,
+                        place=place,
+                    )
                 )
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise HookError(f"The hook {path} cannot be looked at: {error.strerror}.") from None
+        raise HookError(
+            tr("The hook {path} cannot be looked at: {strerror}.", path=path, strerror=error.strerror)
+        ) from None
     if not stat.S_ISREG(info.st_mode) or not os.access(path, os.X_OK):
-        raise HookError(f"The hook {path} is not run: it is no program. Make it one (chmod +x {path}), or remove it.")
+        raise HookError(
+            tr("The hook {path} is not run: it is no program. Make it one (chmod +x {path}), or remove it.", path=path)
+        )
     return path
 
 
 def _run(context: Context, moment: Moment, path: Path, environment: Mapping[str, str]) -> int:
     return execute(
         f"exec {shlex.quote(str(path))}\n",
-        f"The hook {path}",
+        tr("The hook {path}", path=path),
         {"GOVMA_HOOK": moment, **environment},
         context.reporter,
         context.settings.hook_timeout,

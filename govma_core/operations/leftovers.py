@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from govma_core import safefs
 from govma_core.disk.contents import ContentsStore
+from govma_core.language import tr
 from govma_core.live import probe
 from govma_core.operations.context import Context
 from govma_core.versions.manifest import ManifestStore
@@ -32,9 +33,16 @@ def clear(context: Context) -> None:
         probe.sweep(fd, [version.name for version in context.versions.versions()])
         for found in sweep(fd, spare=spare):
             if found.left:
-                context.reporter.warning(f"{found.name} ({found.what}) cannot be removed whole: {some(found.left)}.")
+                context.reporter.warning(
+                    tr(
+                        "{name} ({what}) cannot be removed whole: {left}.",
+                        name=found.name,
+                        what=found.what,
+                        left=some(found.left),
+                    )
+                )
             else:
-                context.reporter.info(f"Removed {found.name}, {found.what}.")
+                context.reporter.info(tr("Removed {name}, {what}.", name=found.name, what=found.what))
 
 
 def remover(context: Context) -> Remover:
@@ -52,4 +60,4 @@ def remover(context: Context) -> Remover:
 def some(problems: Sequence[str]) -> str:
     """Give the first few of many sentences in one line."""
     more = len(problems) - _MOST_NAMED
-    return "; ".join(problems[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+    return "; ".join(problems[:_MOST_NAMED]) + (tr("; and {more} more", more=more) if more > 0 else "")

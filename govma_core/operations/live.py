@@ -7,6 +7,7 @@ import time
 from govma_core import safefs
 from govma_core.disk.thaw import Thawed, thaw
 from govma_core.errors import RefusedError
+from govma_core.language import tr
 from govma_core.operations.context import Context
 from govma_core.operations.staging import staging
 from govma_core.versions.history import History, How, Promotion
@@ -21,17 +22,26 @@ def make_live(context: Context, name: str, how: How) -> Switch:
     thaw_version(context, name)
     done = switch(context.versions, name, context.web_owner, context.reporter.cancellation.close)
     if done.previous.problem and done.previous.target is not None:
-        context.reporter.warning(f"Before: {done.previous.problem}")
+        context.reporter.warning(tr("Before: {problem}", problem=done.previous.problem))
     context.reporter.info(
-        f"current-version -> {name} (was {done.previous.version or 'nothing'}); {done.freshened} css/js files "
-        f"freshened; {done.seconds * 1000:.0f} ms, and {done.sync_seconds * 1000:.0f} ms to put everything on the disk"
+        tr(
+            "current-version -> {name} (was {version}); {freshened} css/js files freshened; "
+            "{seconds:.0f} ms, and {sync_seconds:.0f} ms to put everything on the disk",
+            name=name,
+            version=done.previous.version or tr("nothing"),
+            freshened=done.freshened,
+            seconds=done.seconds * 1000,
+            sync_seconds=done.sync_seconds * 1000,
+        )
     )
     promotion = Promotion(time.time(), name, done.previous.version or "", how, context.by, context.run_id)
     try:
         History(context.settings.state_dir).append(promotion)
     except OSError as error:
         # The switch stands; what follows from the history is found again from the link (see live_before).
-        context.reporter.warning(f"The promotion could not be written to the history: {error.strerror}.")
+        context.reporter.warning(
+            tr("The promotion could not be written to the history: {strerror}.", strerror=error.strerror)
+        )
     return done
 
 
@@ -40,8 +50,11 @@ def require_live(context: Context, shown: str | None) -> str | None:
     current = context.versions.pointer().version
     if shown is not None and shown != (current or ""):
         raise RefusedError(
-            f"{current or 'Nothing'} is live by now, not {shown or 'nothing'} as when this was confirmed. Look again, "
-            "and decide anew."
+            tr(
+                "{current} is live by now, not {shown} as when this was confirmed. Look again, and decide anew.",
+                current=current or tr("Nothing"),
+                shown=shown or tr("nothing"),
+            )
         )
     return current
 
@@ -58,11 +71,17 @@ def thaw_version(context: Context, name: str) -> Thawed:
     ):
         done = thaw(version, context.settings.keep_single, place)
     if done.files:
-        context.reporter.info(f"{done.files} files that are written in place got inodes of their own.")
+        context.reporter.info(tr("{files} files that are written in place got inodes of their own.", files=done.files))
     for path, why in list(done.left.items())[:1]:
         context.reporter.warning(
-            f"{len(done.left)} files of {name} that are written in place still share their inode with another version "
-            f"({path}: {why}). What the CMS writes to them changes that version, too. Mend the cause, then "
-            f"`govma-console promote {name}` once more."
+            tr(
+                "{count} files of {name} that are written in place still share their inode with "
+                "another version ({path}: {why}). What the CMS writes to them changes that version, "
+                "too. Mend the cause, then `govma-console promote {name}` once more.",
+                count=len(done.left),
+                name=name,
+                path=path,
+                why=why,
+            )
         )
     return done

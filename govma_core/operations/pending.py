@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from govma_core.build.source import Checkout, Commit
 from govma_core.errors import PreflightError
+from govma_core.language import tr
 from govma_core.operations.containers_due import due
 from govma_core.operations.context import Context, commit_of
 
@@ -34,7 +35,9 @@ def pending(context: Context, *, ref: str | None = None, fetch: bool = True) -> 
     live_commit = commit_of(context, live) if live else ""
     directory = context.settings.source_dir
     if not directory.is_dir():
-        raise PreflightError([f"source_dir ({directory}) is not there. Clone the site's repository to it."])
+        raise PreflightError(
+            [tr("source_dir ({directory}) is not there. Clone the site's repository to it.", directory=directory)]
+        )
     with closing(Checkout(context.settings, context.reporter)) as checkout:
         if fetch:
             checkout.fetch(everything=ref is not None)

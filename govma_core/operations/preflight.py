@@ -8,6 +8,7 @@ from pathlib import Path
 from govma_core.build import envfile, source, vendor, workdir
 from govma_core.build.builder import Builder
 from govma_core.errors import PreflightError
+from govma_core.language import tr
 from govma_core.operations import rehearsal, space
 from govma_core.operations.context import Context
 from govma_core.settings import Settings
@@ -20,8 +21,8 @@ def check(context: Context, builder: Builder, *, promote: bool, rehearse: bool) 
     problems = [
         *source.preflight(settings, context.reporter),
         *_directories(settings),
-        *vendor.preflight_tarball(settings.ee_path, "ee_tarball in vendor_dir"),
-        *vendor.preflight_tarball(settings.themes_path, "themes_tarball in vendor_dir"),
+        *vendor.preflight_tarball(settings.ee_path, tr("ee_tarball in vendor_dir")),
+        *vendor.preflight_tarball(settings.themes_path, tr("themes_tarball in vendor_dir")),
         *envfile.preflight(settings.env_file),
         *workdir.preflight(settings.work_dir, settings.state_dir),
         *builder.preflight(),
@@ -41,17 +42,35 @@ def _directories(settings: Settings) -> list[str]:
         places.append(("image_dir", settings.image_dir))
     for name, path in places:
         if not path.is_dir():
-            problems.append(f"{name} ({path}) is not there or is no directory. {_creation(path, settings)}")
+            problems.append(
+                tr(
+                    "{name} ({path}) is not there or is no directory. {creation}",
+                    name=name,
+                    path=path,
+                    creation=_creation(path, settings),
+                )
+            )
         elif not os.access(path, os.W_OK | os.X_OK):
-            problems.append(f"{name} ({path}) cannot be written by this user. Run as root.")
+            problems.append(tr("{name} ({path}) cannot be written by this user. Run as root.", name=name, path=path))
     if not settings.node_modules_dir.parent.is_dir():
         parent = settings.node_modules_dir.parent
-        problems.append(f"node_modules_dir ({settings.node_modules_dir}) cannot be made: create {parent}.")
+        problems.append(
+            tr(
+                "node_modules_dir ({node_modules_dir}) cannot be made: create {parent}.",
+                node_modules_dir=settings.node_modules_dir,
+                parent=parent,
+            )
+        )
     return problems
 
 
 def _creation(path: Path, settings: Settings) -> str:
-    return f"Create it: install -d -o {settings.web_uid} -g {settings.web_gid} {path}"
+    return tr(
+        "Create it: install -d -o {web_uid} -g {web_gid} {path}",
+        web_uid=settings.web_uid,
+        web_gid=settings.web_gid,
+        path=path,
+    )
 
 
 def _pointer(context: Context, *, promote: bool) -> list[str]:
@@ -63,13 +82,22 @@ def _pointer(context: Context, *, promote: bool) -> list[str]:
         return [str(error)]
     problems = []
     if taken:
-        problems.append(f"There is already something called {name} in {context.settings.versions_dir}. Try again.")
+        problems.append(
+            tr(
+                "There is already something called {name} in {versions_dir}. Try again.",
+                name=name,
+                versions_dir=context.settings.versions_dir,
+            )
+        )
     if promote and pointer.blocks:
         problems.append(pointer.problem)
     elif promote and pointer.foreign:
         problems.append(
-            f"{pointer.problem} Somebody must have set it: `govma-console promote VERSION` points it back; "
-            "or remove the link, then deploy."
+            tr(
+                "{problem} Somebody must have set it: `govma-console promote VERSION` points it back; "
+                "or remove the link, then deploy.",
+                problem=pointer.problem,
+            )
         )
     elif pointer.problem:
         context.reporter.warning(pointer.problem)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from govma_core.build.git import GitCommands, GitFailedError
 from govma_core.errors import RefusedError, SourceError
+from govma_core.language import tr
 from govma_core.settings import Settings
 
 SOURCES = ("docker", "docker-compose.yml", ".env.sample")
@@ -78,7 +79,12 @@ class Repository:
             self._git.run("merge", "--ff-only", "--quiet", sha)
         except GitFailedError as error:
             raise RefusedError(
-                f"{self.directory} cannot be moved forward to {sha[:9]}; nothing was changed. {error}"
+                tr(
+                    "{directory} cannot be moved forward to {sha}; nothing was changed. {error}",
+                    directory=self.directory,
+                    sha=sha[:9],
+                    error=error,
+                )
             ) from None
 
     def back(self, sha: str) -> None:
@@ -90,7 +96,9 @@ class Repository:
 def opened(directory: Path, settings: Settings) -> Iterator[Repository]:
     """Give the checkout in a directory; SourceError when it is none."""
     if not (directory / ".git").exists():
-        raise SourceError(f"{directory} is no git checkout: what its containers were built from is not known.")
+        raise SourceError(
+            tr("{directory} is no git checkout: what its containers were built from is not known.", directory=directory)
+        )
     found = Repository(directory, settings.git_timeout)
     try:
         yield found

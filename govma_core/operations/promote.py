@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from govma_core.errors import PublishError, RefusedError, UnprovedError
+from govma_core.language import tr
 from govma_core.operations import holding, rehearsal
 from govma_core.operations.context import Context, Outcome, commit_of
 from govma_core.operations.going_live import go_live
@@ -22,8 +23,8 @@ def run(context: Context, *, version: str, live_shown: str | None = None, rehear
     if target.name == current:
         thawed = thaw_version(context, target.name)
         holding.chosen(context, target.name)
-        rest = f"{thawed.files} files got inodes of their own" if thawed.files else "nothing to do"
-        return Outcome(f"{target.name} is live already; {rest}.", target.name, target.name)
+        rest = tr("{files} files got inodes of their own", files=thawed.files) if thawed.files else tr("nothing to do")
+        return Outcome(tr("{name} is live already; {rest}.", name=target.name, rest=rest), target.name, target.name)
     require_complete(context, target)
     commit = commit_of(context, target.name)
     rehearsal.rehearse(context, target.name, skip=not rehearse)
@@ -34,7 +35,7 @@ def run(context: Context, *, version: str, live_shown: str | None = None, rehear
         holding.chosen(context, target.name)
         raise
     holding.chosen(context, target.name)
-    return Outcome(f"{target.name} is live.", target.name, current or "", commit)
+    return Outcome(tr("{name} is live.", name=target.name), target.name, current or "", commit)
 
 
 def require_complete(context: Context, target: Version) -> None:
@@ -49,6 +50,9 @@ def require_whole(context: Context, target: Version) -> None:
     """Refuse a version that is not whole, with the list of what there is."""
     if not target.complete:
         raise RefusedError(
-            f"{target.name} is incomplete (no html/ or no system/ in it) and is not made live. "
-            f"There are:\n{context.versions.listing()}"
+            tr(
+                "{name} is incomplete (no html/ or no system/ in it) and is not made live. There are:\n{listing}",
+                name=target.name,
+                listing=context.versions.listing(),
+            )
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 from govma_core import safefs
 from govma_core.errors import GovmaError, PreflightError, RunCancelled
+from govma_core.language import tr
 from govma_core.operations import accounting, leftovers
 from govma_core.operations.context import Context, Outcome
 from govma_core.operations.leftovers import some
@@ -33,12 +34,18 @@ class Removed:
     def sentence(self) -> str:
         """Say it in one line."""
         if not self.names:
-            return "There is no version to remove."
-        count = f"{len(self.names)} version{'s' if len(self.names) > 1 else ''}"
-        spared = f" Left alone after all: {', '.join(self.spared)}." if self.spared else ""
+            return tr("There is no version to remove.")
+        count = tr("{count} version{s}", count=len(self.names), s="s" if len(self.names) > 1 else "")
+        spared = tr(" Left alone after all: {spared}.", spared=", ".join(self.spared)) if self.spared else ""
         # Others write meanwhile: only what makes sense is said.
-        seen = f"; the file system has {bytes_text(self.freed)} more free" if self.freed > 0 else ""
-        return f"Removed {count}, {bytes_text(self.account)} freed{seen}.{spared}"
+        seen = tr("; the file system has {freed} more free", freed=bytes_text(self.freed)) if self.freed > 0 else ""
+        return tr(
+            "Removed {count}, {account} freed{seen}.{spared}",
+            count=count,
+            account=bytes_text(self.account),
+            seen=seen,
+            spared=spared,
+        )
 
 
 def run(
@@ -55,17 +62,26 @@ def run(
         wanted = policy(context, keep, older_than)
         directory = context.settings.versions_dir
         if directory.is_dir() and not os.access(directory, os.W_OK | os.X_OK):
-            raise PreflightError([f"versions_dir ({directory}) cannot be written by this user. Run as root."])
+            raise PreflightError(
+                [tr("versions_dir ({directory}) cannot be written by this user. Run as root.", directory=directory)]
+            )
         leftovers.clear(context)
     with reporter.stage("plan") as remark:
         found = make_plan(context, wanted)
         if only is not None:
             found = found.limited(only)
         tell(context, found)
-        remark.note(f"{len(found.removals)} of {len(found.decisions)} to remove, {bytes_text(found.frees)}")
+        remark.note(
+            tr(
+                "{count} of {count2} to remove, {frees}",
+                count=len(found.removals),
+                count2=len(found.decisions),
+                frees=bytes_text(found.frees),
+            )
+        )
     with reporter.stage("remove") as remark:
         if not found.removals:
-            remark.skip("nothing to remove")
+            remark.skip(tr("nothing to remove"))
         removed = carry_out(context, found)
     accounting.refresh(context)
     return Outcome(removed.sentence(), details=details(found, removed))
@@ -90,7 +106,11 @@ def tell(context: Context, found: PrunePlan) -> None:
     for warning in found.warnings:
         context.reporter.warning(warning)
     for decision in found.decisions:
-        price = "" if decision.keep else f"; frees {bytes_text(decision.frees)} ({decision.frees} bytes)"
+        price = (
+            ""
+            if decision.keep
+            else tr("; frees {frees} ({frees2} bytes)", frees=bytes_text(decision.frees), frees2=decision.frees)
+        )
         context.reporter.info(f"{'keep  ' if decision.keep else 'remove'} {decision.name}  {decision.why}{price}")
 
 
@@ -109,14 +129,23 @@ def carry_out(context: Context, found: PrunePlan) -> Removed:
                 context.reporter.progress("remove", count, len(found.removals), "versions")
                 _note(context, done, decision, _remove(context, decision.name))
         except RunCancelled:
-            context.reporter.info(f"Cancelled; {len(done.names)} of {len(found.removals)} were removed.")
+            context.reporter.info(
+                tr("Cancelled; {count} of {count2} were removed.", count=len(done.names), count2=len(found.removals))
+            )
             raise
         done.account = found.price(done.names)
         done.freed = safefs.free_bytes(fd) - before
     if not done.names:
         (first, why), *_ = done.spared.items()
-        raise GovmaError(f"None of {len(done.spared)} versions could be removed. {first}: {why}.")
-    context.reporter.info(f"{done.sentence()} ({done.account} bytes)")
+        raise GovmaError(
+            tr(
+                "None of {count} versions could be removed. {first}: {why}.",
+                count=len(done.spared),
+                first=first,
+                why=why,
+            )
+        )
+    context.reporter.info(tr("{sentence} ({account} bytes)", sentence=done.sentence(), account=done.account))
     return done
 
 
@@ -134,7 +163,7 @@ def details(found: PrunePlan, removed: Removed) -> dict[str, Any]:
 def _remove(context: Context, name: str) -> Removal:
     users = users_now(context, name)
     if users:
-        return Removal(name, f"in use by {some(users)}")
+        return Removal(name, tr("in use by {users}", users=some(users)))
     return leftovers.remover(context).remove(name)
 
 
@@ -142,13 +171,19 @@ def _note(context: Context, done: Removed, decision: Decision, removal: Removal)
     name = removal.version
     if removal.spared:
         done.spared[name] = removal.spared
-        context.reporter.warning(f"{name} is left alone: {removal.spared}.")
+        context.reporter.warning(tr("{name} is left alone: {spared}.", name=name, spared=removal.spared))
         return
     done.names.append(name)
-    context.reporter.info(f"removed {name}  {decision.why}; {bytes_text(decision.frees)}")
+    context.reporter.info(
+        tr("removed {name}  {why}; {frees}", name=name, why=decision.why, frees=bytes_text(decision.frees))
+    )
     if removal.left:
         done.left[name] = list(removal.left[:20])
         context.reporter.warning(
-            f"Of {name} something could not be removed; it stays under a hidden name, and the next run tries again: "
-            f"{some(removal.left)}."
+            tr(
+                "Of {name} something could not be removed; it stays under a hidden name, and the next "
+                "run tries again: {left}.",
+                name=name,
+                left=some(removal.left),
+            )
         )

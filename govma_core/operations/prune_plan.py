@@ -13,6 +13,7 @@ from govma_core.ages import age_seconds
 from govma_core.disk.usage import Usage
 from govma_core.engine.mounts import container_mounts
 from govma_core.errors import EngineError, GovmaError, UsageError
+from govma_core.language import tr
 from govma_core.operations.accounting import account
 from govma_core.operations.context import Context
 from govma_core.versions.history import History, live_before
@@ -53,7 +54,7 @@ class PrunePlan:
         decisions = [
             decision
             if decision.keep or decision.name in confirmed
-            else dataclasses.replace(decision, keep=True, frees=0, reasons=("it was not in the confirmed plan",))
+            else dataclasses.replace(decision, keep=True, frees=0, reasons=(tr("it was not in the confirmed plan"),))
             for decision in self.decisions
         ]
         return dataclasses.replace(self, decisions=tuple(decisions))
@@ -74,12 +75,12 @@ def policy(context: Context, keep: int | None, older_than: str | None) -> Policy
     """Give the policy that the settings and these arguments make; UsageError when an argument makes no sense."""
     wanted = context.settings.keep_versions if keep is None else keep
     if wanted < 1:
-        raise UsageError(f"keep {wanted}: at least one good version is kept; name 1 or more.")
+        raise UsageError(tr("keep {wanted}: at least one good version is kept; name 1 or more.", wanted=wanted))
     age = context.settings.keep_younger if older_than is None else older_than.strip()
     try:
         return Policy(wanted, age_seconds(age) if age else 0, context.started, age)
     except ValueError as error:
-        raise UsageError(f"older than: {error}.") from None
+        raise UsageError(tr("older than: {error}.", error=error)) from None
 
 
 def make_plan(context: Context, wanted: Policy) -> PrunePlan:
@@ -95,10 +96,15 @@ def make_plan(context: Context, wanted: Policy) -> PrunePlan:
         try:
             found = account(context)
         except (GovmaError, OSError) as error:
-            warnings.append(f"What is freed is not known: {error}")
+            warnings.append(tr("What is freed is not known: {error}", error=error))
             return None
         if found.unread:
-            warnings.append(f"{found.unread} directories cannot be read by this user; what is in them is not counted.")
+            warnings.append(
+                tr(
+                    "{unread} directories cannot be read by this user; what is in them is not counted.",
+                    unread=found.unread,
+                )
+            )
         return found
 
     def price(removed: Collection[str]) -> int:
@@ -158,9 +164,14 @@ def _uses(context: Context, names: list[str], warnings: list[str]) -> Uses:
     try:
         containers = container_mounts()
     except EngineError as error:
-        warnings.append(f"Which containers use a version could only be seen from their processes and mounts: {error}")
+        warnings.append(
+            tr(
+                "Which containers use a version could only be seen from their processes and mounts: {error}",
+                error=error,
+            )
+        )
         return uses
     for container in containers:
         for name in on_paths(directory, names, container.sources):
-            uses.setdefault(name, []).append(f"the container {container.name}")
+            uses.setdefault(name, []).append(tr("the container {name}", name=container.name))
     return uses

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from govma_core.errors import CommandError, EngineError, GovmaError, NotTriedError, RehearsalError
+from govma_core.language import tr
 from govma_core.live import candidate
 from govma_core.operations import verdicts
 from govma_core.operations.context import Context, commit_of
@@ -22,9 +23,11 @@ def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
     """
     reporter = context.reporter
     if not context.settings.rehearsed:
-        return reporter.info("The new version was not tried before the switch: [rehearsal] is not set.")
+        return reporter.info(tr("The new version was not tried before the switch: [rehearsal] is not set."))
     if skip:
-        return reporter.warning("The new version was not tried before the switch, as was asked for (--no-rehearsal).")
+        return reporter.warning(
+            tr("The new version was not tried before the switch, as was asked for (--no-rehearsal).")
+        )
     with reporter.stage("rehearsal") as remark:
         live, commit = context.versions.pointer().version, commit_of(context, version)
         try:
@@ -36,7 +39,7 @@ def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
             verdicts.mark_failed(context, version, str(error))
             raise RehearsalError(str(error), version, live, commit) from None
         except (NotTriedError, EngineError, CommandError) as error:
-            said = f"{version} was not made live, as it could not be tried. {error}"
+            said = tr("{version} was not made live, as it could not be tried. {error}", version=version, error=error)
             raise NotTriedError(said, version, live, commit) from None
 
 
@@ -64,7 +67,7 @@ def clear_leftovers_afterwards(context: Context) -> None:
     try:
         _clear_leftovers(context)
     except (GovmaError, OSError) as error:
-        context.reporter.warning(f"What an earlier rehearsal may have left was not removed: {error}")
+        context.reporter.warning(tr("What an earlier rehearsal may have left was not removed: {error}", error=error))
 
 
 def _by_command(context: Context, version: str) -> str:
@@ -74,8 +77,10 @@ def _by_command(context: Context, version: str) -> str:
     told = variables(context, version)
     code = execute(script, "rehearsal.command", told, context.reporter, settings.rehearsal_timeout)
     if code:
-        raise RehearsalError(f"The new version is not good: rehearsal.command ended with exit code {code}.")
-    return "rehearsal.command took it for good"
+        raise RehearsalError(
+            tr("The new version is not good: rehearsal.command ended with exit code {code}.", code=code)
+        )
+    return tr("rehearsal.command took it for good")
 
 
 def _apart(context: Context, version: str) -> str:

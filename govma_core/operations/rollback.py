@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from govma_core.errors import RefusedError
+from govma_core.language import tr
 from govma_core.operations import holding, verdicts
 from govma_core.operations.context import Context, Outcome, commit_of
 from govma_core.operations.going_live import go_live
@@ -25,12 +26,18 @@ def run(
         current = require_live(context, live_shown)
         target = context.versions.find(version) if version is not None else previous(context, current)
         if target.name == current:
-            raise RefusedError(f"{target.name} is live already. There are:\n{context.versions.listing()}")
+            raise RefusedError(
+                tr(
+                    "{name} is live already. There are:\n{listing}",
+                    name=target.name,
+                    listing=context.versions.listing(),
+                )
+            )
         require_complete(context, target)
     commit = commit_of(context, target.name)
     with holding.leaving(context, current, target.name, keep_mark=keep_mark):
         go_live(context, target.name, "rollback", commit)
-    return Outcome(f"Rolled back to {target.name}.", target.name, current or "", commit)
+    return Outcome(tr("Rolled back to {name}.", name=target.name), target.name, current or "", commit)
 
 
 def previous(context: Context, current: str | None) -> Version:
@@ -45,9 +52,13 @@ def previous(context: Context, current: str | None) -> Version:
             return found
         marked = marks[name].sentence() if name in marks else "incomplete"
         against[name] = marked if found is not None else "gone"
-    gone = ", ".join(f"{name} had been, but is {why}" for name, why in list(against.items())[:3])
+    gone = ", ".join(tr("{name} had been, but is {why}", name=name, why=why) for name, why in list(against.items())[:3])
     gone = f" ({gone})" if gone else ""
     raise RefusedError(
-        f"No record tells which version was live before this one{gone}. Name the one to go back to: "
-        f"`govma-console rollback VERSION`. There are:\n{context.versions.listing()}"
+        tr(
+            "No record tells which version was live before this one{gone}. Name the one to go back "
+            "to: `govma-console rollback VERSION`. There are:\n{listing}",
+            gone=gone,
+            listing=context.versions.listing(),
+        )
     )

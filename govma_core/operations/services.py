@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from govma_core.engine.api import connected
 from govma_core.errors import PreflightError, UsageError
+from govma_core.language import tr
 from govma_core.operations.context import Context, Outcome
 from govma_core.operations.prod_env import opened
 from govma_core.operations.services_restart import Restart
@@ -64,7 +65,11 @@ def _chosen(wanted: WantedProject, services: Sequence[str] | None) -> list[str]:
     unknown = [name for name in services or () if name not in wanted.services]
     if unknown:
         raise UsageError(
-            f"The compose file has no service {', '.join(unknown)}. It has {', '.join(wanted.services) or 'none'}."
+            tr(
+                "The compose file has no service {unknown}. It has {services}.",
+                unknown=", ".join(unknown),
+                services=", ".join(wanted.services) or tr("none"),
+            )
         )
     return wanted.in_order(set(services or wanted.services))
 
@@ -73,7 +78,7 @@ def _recover(context: Context, restart: Restart) -> None:
     left = read_journal(context.settings.state_dir)
     if left is None:
         return
-    restart.reporter.warning(f"The restart {left.run} was interrupted; what it left is put right first.")
+    restart.reporter.warning(tr("The restart {run} was interrupted; what it left is put right first.", run=left.run))
     restart.journal = left
     restart.finish() if left.done else restart.put_back()
     restart.begin()
@@ -82,7 +87,11 @@ def _recover(context: Context, restart: Restart) -> None:
 def _warn_of_storage(context: Context, reporter: MaskedReporter) -> None:
     for store in stores(context.settings):
         if store.problem:
-            reporter.warning(f"{store.problem}. Mend it: {store.mend}" if store.mend else f"{store.problem}.")
+            reporter.warning(
+                tr("{problem}. Mend it: {mend}", problem=store.problem, mend=store.mend)
+                if store.mend
+                else f"{store.problem}."
+            )
 
 
 def _synced(context: Context, restart: Restart) -> bool:
@@ -92,14 +101,19 @@ def _synced(context: Context, restart: Restart) -> bool:
         commit = live_commit(settings)
         if not commit:
             raise PreflightError(
-                ["The commit of the live version is not recorded, so prod-env cannot be brought to it. Deploy first."]
+                [
+                    tr(
+                        "The commit of the live version is not recorded, so prod-env cannot be brought to it. "
+                        "Deploy first."
+                    )
+                ]
             )
         with opened(restart.project.directory, settings) as repository:
             head = repository.sha("HEAD")
             if not repository.has(commit):
                 repository.fetch_from(settings.source_dir, commit)
             if repository.contains(head, commit):
-                remark.skip(f"prod-env has {commit[:9]} already")
+                remark.skip(tr("prod-env has {commit} already", commit=commit[:9]))
                 return False
             # Written down first: what is moved can be moved back by whoever comes after a crash.
             restart.journal.head = head
@@ -113,14 +127,14 @@ def _build(restart: Restart, wanted: WantedProject, chosen: Sequence[str]) -> No
     with restart.reporter.stage("build") as remark:
         builds = [name for name in chosen if wanted.services[name].builds]
         if not builds:
-            remark.skip("no image is built here")
+            remark.skip(tr("no image is built here"))
             return
         restart.note_tags([wanted.services[name].image for name in builds])
         execute(restart.project, ["build", *builds], restart.reporter, restart.reporter.names, _BUILD_SECONDS)
-        remark.note(f"{len(builds)} image{'s' * (len(builds) != 1)}, while the site runs")
+        remark.note(tr("{count} image{value}, while the site runs", count=len(builds), value="s" * (len(builds) != 1)))
 
 
 def _nothing(restart: Restart, wanted: WantedProject, chosen: Sequence[str]) -> Outcome:
     restart.note_built(wanted, chosen)
     restart.journal.clear()
-    return Outcome("Nothing to do: all containers are as the compose file wants them.")
+    return Outcome(tr("Nothing to do: all containers are as the compose file wants them."))

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 
 from govma_core.engine.api import connected
 from govma_core.errors import GovmaError, UsageError
+from govma_core.language import tr
 from govma_core.operations.services_view import whole_mask
 from govma_core.services.compose import Question
 from govma_core.services.logs import Tail, last_lines
@@ -46,7 +47,9 @@ def _container(client, project: Project, service: str) -> tuple[str, NameMask]: 
     there = seen.of(service)
     if not there:
         names = ", ".join(dict.fromkeys(container.service for container in seen.containers)) or "none"
-        raise UsageError(f"There is no container of a service {service!r}. There are: {names}.")
+        raise UsageError(
+            tr("There is no container of a service {service!r}. There are: {names}.", service=service, names=names)
+        )
     wanted: WantedProject | None = None
     # What an env file holds is known from compose only; without compose the containers themselves tell it.
     with suppress(GovmaError):

@@ -9,6 +9,7 @@ from typing import Any
 from docker import DockerClient
 
 from govma_core.errors import GovmaError, RevertedError, RunCancelled
+from govma_core.language import tr
 from govma_core.operations.context import Context, Outcome
 from govma_core.operations.prod_env import opened
 from govma_core.operations.services_sources import note_built
@@ -79,8 +80,10 @@ class Restart:
                     arguments = self._client, self.project, wanted.services[name], self.reporter, self.reporter.names
                     change.new = exchange.make_beside(*arguments)
                     self.journal.write()
-            remark.note(f"{', '.join(changed)}; nothing is stopped yet")
-        self.reporter.info(f"From here on it cannot be cancelled. The site is asked at {url or 'no address'}.")
+            remark.note(tr("{changed}; nothing is stopped yet", changed=", ".join(changed)))
+        self.reporter.info(
+            tr("From here on it cannot be cancelled. The site is asked at {url}.", url=url or tr("no address"))
+        )
         self.reporter.cancellation.close()
         self._probe = Probe(url, self._settings.activation_host) if url else None
         if self._probe is None:
@@ -102,10 +105,10 @@ class Restart:
                 except GovmaError as error:
                     said = self._said(change)
                     self._reverted(f"{error}{said}")
-                remark.note("healthy" if wanted.services[change.service].checked else "it runs")
+                remark.note("healthy" if wanted.services[change.service].checked else tr("it runs"))
         probe = self._probe
         if probe is not None and probe.answered and not probe.answers(self._settings.services_up_timeout):
-            self._reverted(f"All containers run, but the site does not answer at {probe.url}.")
+            self._reverted(tr("All containers run, but the site does not answer at {url}.", url=probe.url))
 
     def _restart(self, wanted: Wanted, change: Change) -> None:
         change.touched = True
@@ -132,9 +135,9 @@ class Restart:
         except GovmaError:
             lines = []
         if lines:
-            self.reporter.warning(f"The last lines of the new container of {change.service}:")
+            self.reporter.warning(tr("The last lines of the new container of {service}:", service=change.service))
             self.reporter.output(*lines)
-            return f" It said last: {lines[-1].strip()[:200]}"
+            return tr(" It said last: {strip}", strip=lines[-1].strip()[:200])
         return ""
 
     def _reverted(self, why: str) -> None:
@@ -145,7 +148,7 @@ class Restart:
             probe = self._probe
             if probe is not None and probe.answered:
                 probe.answers(self._settings.services_up_timeout)
-        state = "The former containers are back" if whole else "Not all of what was before is back; see the log"
+        state = tr("The former containers are back") if whole else tr("Not all of what was before is back; see the log")
         raise RevertedError(f"{why} {state}; {self._silence()}.")
 
     def put_back(self) -> bool:
@@ -155,14 +158,16 @@ class Restart:
             try:
                 with opened(self.project.directory, self._settings) as repository:
                     repository.back(self.journal.head)
-                self.reporter.warning(f"prod-env is back at {self.journal.head[:9]}.")
+                self.reporter.warning(tr("prod-env is back at {head}.", head=self.journal.head[:9]))
             except GovmaError as error:
-                done.problems.append(f"prod-env could not be moved back to {self.journal.head[:9]}: {error}")
+                done.problems.append(
+                    tr("prod-env could not be moved back to {head}: {error}", head=self.journal.head[:9], error=error)
+                )
         for service in done.left:
             try:
                 self._bring_back(service)
             except GovmaError as error:
-                done.problems.append(f"{service} could not be brought back: {error}")
+                done.problems.append(tr("{service} could not be brought back: {error}", service=service, error=error))
         for problem in done.problems:
             self.reporter.error(problem)
         if not done.problems:
@@ -186,7 +191,7 @@ class Restart:
         except BaseException as error:
             if self.journal.path.exists() and not self.journal.done:
                 if isinstance(error, RunCancelled | GovmaError):
-                    self.reporter.info("What was prepared is taken back; the containers run as before.")
+                    self.reporter.info(tr("What was prepared is taken back; the containers run as before."))
                 self.put_back()
             raise
 
@@ -211,16 +216,20 @@ class Restart:
     def _silence(self) -> str:
         probe = self._probe
         if probe is None:
-            return "whether the site answered meanwhile is not known (services.probe_url)"
+            return tr("whether the site answered meanwhile is not known (services.probe_url)")
         if not probe.answered:
-            return f"the site did not answer at {probe.url} before, either"
-        return f"the site did not answer for {probe.silent:.2f} s"
+            return tr("the site did not answer at {url} before, either", url=probe.url)
+        return tr("the site did not answer for {silent:.2f} s", silent=probe.silent)
 
     def _outcome(self, changed: Sequence[str]) -> Outcome:
         probe = self._probe
         silent = round(probe.silent, 3) if probe is not None and probe.answered else None
         details: dict[str, Any] = {"services": list(changed), "seconds_without_answer": silent}
-        text = f"{', '.join(changed)}: as the compose file wants {'it' if len(changed) == 1 else 'them'}; "
+        text = tr(
+            "{changed}: as the compose file wants {them}; ",
+            changed=", ".join(changed),
+            them=tr("it") if len(changed) == 1 else tr("them"),
+        )
         message = f"{text}{self._silence()}."
         self.reporter.info(message)
         return Outcome(message, details=details)

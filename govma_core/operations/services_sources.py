@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from govma_core import jsonfile
 from govma_core.errors import GovmaError, SourceError
+from govma_core.language import tr
 from govma_core.services.drift import PERHAPS, SITE_DOWN, Difference, faces
 from govma_core.services.wanted import Wanted, WantedProject
 from govma_core.settings import Settings
@@ -44,7 +45,9 @@ def gather(settings: Settings) -> Sources | None:
     if directory is None:
         return None
     if not (directory / ".git").exists():
-        raise SourceError(f"{directory} is no git checkout: what its containers were built from is not known.")
+        raise SourceError(
+            tr("{directory} is no git checkout: what its containers were built from is not known.", directory=directory)
+        )
     from govma_core.operations.prod_env import SOURCES, opened
 
     with opened(directory, settings) as project:
@@ -68,8 +71,10 @@ def source_differences(
         with opened(directory, settings) as project:
             found += _not_built(settings, project, sources.head, wanted, seen)
     if sources.edited:
-        what = f"changed in prod-env and not committed: {_some(sources.edited)}"
-        found.append(Difference(_EVERY, "edited", what, "commit it in the repository, or take it back", "no downtime"))
+        what = tr("changed in prod-env and not committed: {some}", some=_some(sources.edited))
+        found.append(
+            Difference(_EVERY, "edited", what, tr("commit it in the repository, or take it back"), tr("no downtime"))
+        )
     told: set[str] = set()
     for word, commit, due in sources.against:
         for part, files in due.parts().items():
@@ -108,10 +113,10 @@ def _not_built(
         if project.has(base):
             files = [] if base == head else project.changed(base, head, service.context)
             if files:
-                what = f"its image was built before {_some(files)} changed in prod-env"
+                what = tr("its image was built before {some} changed in prod-env", some=_some(files))
                 yield Difference(service.name, "sources", what, up, _down(service, settings))
         elif (known := seen.images.get(image)) and project.committed(service.context) > known.named:
-            what = f"{service.context} changed in prod-env after its image was made"
+            what = tr("{context} changed in prod-env after its image was made", context=service.context)
             yield Difference(service.name, "sources", what, up, _down(service, settings))
 
 
@@ -135,10 +140,17 @@ def _difference(
     services = list(wanted.services.values()) if wanted else []
     mine = next((each for each in services if each.context and files[0].startswith(f"{each.context}/")), None)
     names = f" ({', '.join(due.names)})" if part == ".env.sample" and due.names else ""
-    what = f"{_some(files)}{names} in the {word} commit {commit[:9]} is not what prod-env ({due.base[:9]}) has"
+    what = tr(
+        "{some}{names} in the {word} commit {commit} is not what prod-env ({base}) has",
+        some=_some(files),
+        names=names,
+        word=word,
+        commit=commit[:9],
+        base=due.base[:9],
+    )
     down = _down(mine, settings) if mine else SITE_DOWN
     # A deploy first: prod-env goes to what is deployed, not further.
-    takes = _SYNC if word == "live" else f"a deploy, then {_SYNC}"
+    takes = _SYNC if word == "live" else tr("a deploy, then {sync}", sync=_SYNC)
     return Difference(mine.name if mine else _EVERY, "sources", what, takes, down)
 
 
@@ -147,4 +159,4 @@ def _down(service: Wanted, settings: Settings) -> str:
 
 
 def _some(files: Sequence[str]) -> str:
-    return files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
+    return files[0] if len(files) == 1 else tr("{files} and {count} more", files=files[0], count=len(files) - 1)

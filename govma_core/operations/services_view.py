@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from govma_core.errors import GovmaError, PreflightError
+from govma_core.language import tr
 from govma_core.operations.context import Context
 from govma_core.services.compose import Question, is_second, require_program
 from govma_core.services.drift import Difference, differences, real
@@ -139,8 +140,10 @@ def _gather(context: Context, project: Project, problems: list[str], lines: int)
             question.give_up()
     if read_journal(context.settings.state_dir) is not None:
         problems.append(
-            "A restart of containers goes on, or was interrupted: the next `govma-console services up` first puts back "
-            "what an interrupted one left."
+            tr(
+                "A restart of containers goes on, or was interrupted: the next `govma-console services "
+                "up` first puts back what an interrupted one left."
+            )
         )
     found: list[Difference] = []
     if wanted is not None and engine_answers:
@@ -210,14 +213,14 @@ def _port(port: tuple[str, str, str], wanted: Wanted | None, mask: NameMask) -> 
     address, published, inside = port
     if wanted is not None and port not in wanted.ports:
         # It may be what stood in `.env` before.
-        return f"(another port)->{inside}"
+        return tr("(another port)->{inside}", inside=inside)
     shown = mask.whole(published)
     return f"{mask.whole(address)}:{shown}->{inside}" if address else f"{shown}->{inside}"
 
 
 def _mount(mount: Mount, settings: Settings) -> str:
     """Say what is mounted where, by the names of our settings: the path itself may be a value of `.env`."""
-    mode = "" if mount.writable else " (read-only)"
+    mode = "" if mount.writable else tr(" (read-only)")
     if mount.kind != "bind":
         return f"{mount.target}: {mount.kind}{mode}"
     source = real(mount.source)
@@ -232,7 +235,7 @@ def _mount(mount: Mount, settings: Settings) -> str:
     for name, directory in known:
         if directory is not None and source.is_relative_to(real(str(directory))):
             return f"{mount.target}: in {name}{mode}"
-    return f"{mount.target}: a directory of this machine{mode}"
+    return tr("{target}: a directory of this machine{mode}", target=mount.target, mode=mode)
 
 
 @contextmanager

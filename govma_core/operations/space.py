@@ -6,6 +6,7 @@ from govma_core.disk.space import Need, needed_for_deploy, room
 from govma_core.disk.usage import last_measured, measure
 from govma_core.disk.usage_summary import VersionUsage
 from govma_core.errors import GovmaError
+from govma_core.language import tr
 from govma_core.operations.accounting import account
 from govma_core.operations.context import Context
 from govma_core.text import bytes_text
@@ -41,14 +42,26 @@ def _problems(context: Context, wanted: Need) -> list[str]:
     for name, path, there in places:
         if there.free < wanted.size:
             found.append(
-                f"There is too little room for a deploy on the file system of {name} ({path}): "
-                f"{bytes_text(there.free)} free, about {bytes_text(wanted.size)} needed. "
+                tr(
+                    "There is too little room for a deploy on the file system of {name} ({path}): {free} "
+                    "free, about {size} needed. ",
+                    name=name,
+                    path=path,
+                    free=bytes_text(there.free),
+                    size=bytes_text(wanted.size),
+                )
                 + _advice(context, there.device == versions.device)
             )
         elif there.inodes is not None and there.inodes < wanted.inodes:
             found.append(
-                f"The file system of {name} ({path}) has {there.inodes} inodes left, and a deploy needs about "
-                f"{wanted.inodes}. `govma-console prune` frees some where versions are."
+                tr(
+                    "The file system of {name} ({path}) has {inodes} inodes left, and a deploy needs about "
+                    "{inodes2}. `govma-console prune` frees some where versions are.",
+                    name=name,
+                    path=path,
+                    inodes=there.inodes,
+                    inodes2=wanted.inodes,
+                )
             )
     return found
 
@@ -63,14 +76,16 @@ def _latest(context: Context) -> list[VersionUsage]:
 
 def _advice(context: Context, versions_are_there: bool) -> str:
     if not versions_are_there:
-        return "Free some space there."
+        return tr("Free some space there.")
     from govma_core.operations import prune
 
     pruned = prune.estimate(context)
     usage = account(context)
     largest = max((version.size for version in usage.versions), default=0)
     deduped = max(0, sum(version.exclusive for version in usage.versions) - largest)
-    return (
-        f"`govma-console prune` would free {bytes_text(pruned)}, `govma-console dedupe` up to {bytes_text(deduped)} "
-        "(`--dry-run` tells exactly)."
+    return tr(
+        "`govma-console prune` would free {pruned}, `govma-console dedupe` up to {deduped} "
+        "(`--dry-run` tells exactly).",
+        pruned=bytes_text(pruned),
+        deduped=bytes_text(deduped),
     )

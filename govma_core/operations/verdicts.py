@@ -8,24 +8,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from govma_core.language import tr
 from govma_core.operations.context import Context
 from govma_core.versions.history import History
 from govma_core.versions.holds import HoldStore
 from govma_core.versions.marks import Kind, Mark, MarkStore
 
-_NOT_ASKED = "not asked"
+_NOT_ASKED = tr("not asked")
 """What an activation says that asked nobody: nothing became known."""
 
 
 def mark_failed(context: Context, version: str, reason: str) -> None:
     """Mark a version that did not pass its rehearsal."""
-    context.reporter.warning(f"{version} is kept, marked as failed; current-version is as it was.")
+    context.reporter.warning(tr("{version} is kept, marked as failed; current-version is as it was.", version=version))
     _mark(context, version, "failed", reason)
 
 
 def mark_bad(context: Context, version: str, commit: str, reason: str) -> None:
     """Mark a version that did not serve as it must, and hold deploys of its commit."""
-    hold_commit(context, version, commit, f"{version} was not good: {reason}")
+    hold_commit(context, version, commit, tr("{version} was not good: {reason}", version=version, reason=reason))
     _mark(context, version, "bad", reason)
 
 
@@ -38,8 +39,11 @@ def hold_commit(context: Context, version: str, commit: str, reason: str) -> Non
     """Hold deploys of the commit that a version was made from, and say so; where it is not known, say that."""
     if not commit:
         context.reporter.warning(
-            f"It is not recorded which commit {version} was made from: deploys of it cannot be held. "
-            "`govma-console hold` holds all deploys."
+            tr(
+                "It is not recorded which commit {version} was made from: deploys of it cannot be "
+                "held. `govma-console hold` holds all deploys.",
+                version=version,
+            )
         )
         return
 
@@ -48,11 +52,14 @@ def hold_commit(context: Context, version: str, commit: str, reason: str) -> Non
             commit, version, context.reporter.mask(reason), context.by, time.time(), context.run_id
         )
         context.reporter.info(
-            f"Deploys of commit {commit[:9]} are held from now on; a newer commit can be deployed. "
-            f"`govma-console release {commit[:9]}` ends that."
+            tr(
+                "Deploys of commit {commit} are held from now on; a newer commit can be deployed. "
+                "`govma-console release {commit}` ends that.",
+                commit=commit[:9],
+            )
         )
 
-    written(context, write, f"Deploys of commit {commit[:9]} could not be held")
+    written(context, write, tr("Deploys of commit {commit} could not be held", commit=commit[:9]))
 
 
 def marks(context: Context) -> dict[str, Mark]:
@@ -60,7 +67,7 @@ def marks(context: Context) -> dict[str, Mark]:
     try:
         return MarkStore(context.settings.state_dir).read()
     except OSError as error:
-        context.reporter.warning(f"The marks of versions cannot be read: {error.strerror}.")
+        context.reporter.warning(tr("The marks of versions cannot be read: {strerror}.", strerror=error.strerror))
         return {}
 
 
@@ -71,7 +78,7 @@ def note_result(context: Context, result: str) -> None:
     written(
         context,
         lambda: History(context.settings.state_dir).note(context.run_id, context.reporter.mask(result), time.time()),
-        "What the promotion came to could not be written to the history",
+        tr("What the promotion came to could not be written to the history"),
     )
 
 
@@ -91,5 +98,5 @@ def _mark(context: Context, version: str, kind: Kind, reason: str) -> None:
         lambda: MarkStore(context.settings.state_dir).mark(
             version, kind, said, context.by, time.time(), context.run_id
         ),
-        f"{version} could not be marked as {kind}",
+        tr("{version} could not be marked as {kind}", version=version, kind=kind),
     )

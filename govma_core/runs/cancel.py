@@ -6,6 +6,7 @@ import signal
 import time
 
 from govma_core.errors import RefusedError
+from govma_core.language import tr
 from govma_core.runs.record import RunRecord, RunStore
 
 
@@ -18,15 +19,23 @@ def cancel(store: RunStore, run_id: str, patience: float = 10.0) -> RunRecord:
     while True:
         record = store.read(run_id)
         if record.ended:
-            raise RefusedError(f"Run {record.id} has ended already ({record.state}); there is nothing to cancel.")
+            raise RefusedError(
+                tr(
+                    "Run {id} has ended already ({state}); there is nothing to cancel.",
+                    id=record.id,
+                    state=record.state,
+                )
+            )
         if record.pid:
             break
         if time.monotonic() > deadline:
-            raise RefusedError(f"Run {record.id} does not start; look at {store.path(record.id) / 'runner.err'}.")
+            raise RefusedError(
+                tr("Run {id} does not start; look at {path}.", id=record.id, path=store.path(record.id) / "runner.err")
+            )
         time.sleep(0.02)
     try:
         if not record.process.signal(signal.SIGTERM):
-            raise RefusedError(f"Run {record.id} has just ended; there is nothing to cancel.")
+            raise RefusedError(tr("Run {id} has just ended; there is nothing to cancel.", id=record.id))
     except PermissionError:
-        raise RefusedError(f"Run {record.id} belongs to another user; cancel it as root.") from None
+        raise RefusedError(tr("Run {id} belongs to another user; cancel it as root.", id=record.id)) from None
     return record

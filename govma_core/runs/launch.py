@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from govma_core.errors import BusyError, ConfigurationError, GovmaError, RefusedError
+from govma_core.language import tr
 from govma_core.runs.lock import lock_holder
 from govma_core.runs.record import RunRecord, RunStore
 from govma_core.runs.requester import Requester
@@ -93,7 +94,10 @@ def launch(store: RunStore, record: RunRecord) -> StartedRun:
                 start_new_session=True,
             )
     except OSError as error:
-        message = f"The run's process cannot be started: {error.strerror}. Try again when the machine has room for it."
+        message = tr(
+            "The run's process cannot be started: {strerror}. Try again when the machine has room for it.",
+            strerror=error.strerror,
+        )
         _end(store, record, message)
         raise GovmaError(message) from None
     store.note_process(record.id, process.pid)
@@ -112,8 +116,12 @@ def _end(store: RunStore, record: RunRecord, message: str) -> None:
 
 def _not_written(store: RunStore, error: OSError) -> GovmaError:
     return GovmaError(
-        f"The run cannot be written down in state_dir ({store.state_dir}): {error.strerror}. "
-        "Free some space there, and try again."
+        tr(
+            "The run cannot be written down in state_dir ({state_dir}): {strerror}. Free some "
+            "space there, and try again.",
+            state_dir=store.state_dir,
+            strerror=error.strerror,
+        )
     )
 
 
@@ -128,9 +136,17 @@ def prepared_store(settings: Settings) -> RunStore:
                 path.chmod(0o755)
         close_to_others(settings)
     except OSError as error:
-        raise RefusedError(f"state_dir ({directory}) cannot be made: {error.strerror}. Run as root.") from None
+        raise RefusedError(
+            tr(
+                "state_dir ({directory}) cannot be made: {strerror}. Run as root.",
+                directory=directory,
+                strerror=error.strerror,
+            )
+        ) from None
     if not os.access(store.directory, os.W_OK):
-        raise RefusedError(f"state_dir ({directory}) cannot be written by this user. Run as root.")
+        raise RefusedError(
+            tr("state_dir ({directory}) cannot be written by this user. Run as root.", directory=directory)
+        )
     return store
 
 
@@ -143,7 +159,9 @@ def close_to_others(settings: Settings) -> None:
     try:
         group = grp.getgrnam(settings.log_group).gr_gid if settings.log_group else info.st_gid
     except KeyError:
-        raise ConfigurationError(f"log_group: there is no group {settings.log_group!r}.") from None
+        raise ConfigurationError(
+            tr("log_group: there is no group {log_group!r}.", log_group=settings.log_group)
+        ) from None
     # The group of what is made in runs/ is that of the directory.
     modes = (0o750, 0o2750) if settings.log_group else (0o700, 0o755)
     for path, mode in zip((state, state / "runs"), modes, strict=True):

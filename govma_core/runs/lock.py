@@ -16,6 +16,7 @@ from pathlib import Path
 
 from govma_core import jsonfile
 from govma_core.errors import BusyError
+from govma_core.language import tr
 from govma_core.process import ProcessId
 
 
@@ -30,9 +31,12 @@ class Holder:
 
     def sentence(self) -> str:
         """Say who holds the lock, and what one can do."""
-        return (
-            f"{self.operation} {self.run}, started by {self.by}, is running. "
-            "`govma-console attach` follows it, `govma-console cancel` ends it."
+        return tr(
+            "{operation} {run}, started by {by}, is running. `govma-console attach` follows it, "
+            "`govma-console cancel` ends it.",
+            operation=self.operation,
+            run=self.run,
+            by=self.by,
         )
 
 
@@ -49,7 +53,7 @@ def held_lock(state_dir: Path, holder: Holder) -> Iterator[None]:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             other = lock_holder(state_dir)
-            raise BusyError(other.sentence() if other else "Another run is just starting or ending.") from None
+            raise BusyError(other.sentence() if other else tr("Another run is just starting or ending.")) from None
         process = dataclasses.asdict(ProcessId.current())
         with suppress(OSError):
             jsonfile.replace(note, dataclasses.asdict(holder) | {"process": process}, durable=False)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from govma_core.events import Event, LogLine, RunFinished, from_json, output_json, to_json
+from govma_core.language import tr
 from govma_core.runs.record import RunStore
 
 _BLOCK = 1 << 16
@@ -34,7 +35,10 @@ class EventLog:
             self.write_output(event.at, [event.text])
             return
         if self._omitted:
-            note = f"{self._omitted} more lines of output were not kept: the log is at its limit (log_limit)."
+            note = tr(
+                "{omitted} more lines of output were not kept: the log is at its limit (log_limit).",
+                omitted=self._omitted,
+            )
             self._omitted = 0
             self._buffer += (to_json(LogLine(time.time(), "warning", note)) + "\n").encode()
         self._buffer += (to_json(event) + "\n").encode("utf-8", "replace")
@@ -120,7 +124,12 @@ def follow(
                 return
         if ended:
             record = store.read(run_id)
-            yield RunFinished(record.finished or time.time(), record.state, record.exit_code or 1, record.message)
+            yield RunFinished(
+                record.finished or time.time(),
+                record.state,
+                1 if record.exit_code is None else record.exit_code,
+                record.message,
+            )
             return
         idle()
         time.sleep(poll)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from govma_core.errors import BusyError, GovmaError, UsageError
+from govma_core.language import tr
 from govma_core.runs.launch import write_down
 from govma_core.runs.record import RunRecord, RunStore
 from govma_core.runs.requester import Requester
@@ -53,13 +54,20 @@ def admit(
             known = store.with_key(key)
             if known is not None:
                 if (known.operation, known.arguments) != (operation, arguments):
-                    raise UsageError(f"The key of this request was used for another one, run {known.id}.")
+                    raise UsageError(tr("The key of this request was used for another one, run {id}.", id=known.id))
                 return Admission(known, fresh=False)
         active = store.active()
         going = min(active, key=lambda record: (record.state != "running", record.id), default=None)
         waiting = [record for record in active if record is not going]
         if going is not None and policy == "reject":
-            raise BusyError(f"{going.operation} {going.id}, asked for by {going.by}, has not ended.")
+            raise BusyError(
+                tr(
+                    "{operation} {id}, asked for by {by}, has not ended.",
+                    operation=going.operation,
+                    id=going.id,
+                    by=going.by,
+                )
+            )
         behind = waiting[-1] if waiting else going
         if policy == "coalesce":
             for record in waiting:
@@ -70,7 +78,9 @@ def admit(
                         store.share(record.id, key)
                     return Admission(record, fresh=False, behind=going)
         if len(waiting) >= most_waiting:
-            raise QueueFullError(f"{len(waiting)} runs wait already (max_waiting); try again when they have ended.")
+            raise QueueFullError(
+                tr("{count} runs wait already (max_waiting); try again when they have ended.", count=len(waiting))
+            )
         record = write_down(store, settings, operation, arguments, requester, queued=True, key=key)
         return Admission(record, fresh=True, behind=behind)
 
@@ -81,7 +91,13 @@ def _admissions(state_dir: Path) -> Iterator[None]:
     try:
         fd = os.open(state_dir / "queue.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise GovmaError(f"state_dir ({state_dir}) cannot be used: {error.strerror}. Look what became of it.") from None
+        raise GovmaError(
+            tr(
+                "state_dir ({state_dir}) cannot be used: {strerror}. Look what became of it.",
+                state_dir=state_dir,
+                strerror=error.strerror,
+            )
+        ) from None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from govma_core import jsonfile, safetree
 from govma_core.errors import RefusedError, UsageError
+from govma_core.language import tr
 from govma_core.process import ProcessId
 from govma_core.safefs import opened_root
 
@@ -188,7 +189,9 @@ class RunStore:
         data = jsonfile.read(self.path(run_id) / "run.json") if _ID.fullmatch(run_id) else None
         record = _from(data) if data else None
         if record is None:
-            raise UsageError(f"There is no run {run_id!r}. `govma-console runs` lists those there are.")
+            raise UsageError(
+                tr("There is no run {run_id!r}. `govma-console runs` lists those there are.", run_id=run_id)
+            )
         return self._as_it_is(record)
 
     def records(self) -> Iterator[RunRecord]:
@@ -208,8 +211,11 @@ class RunStore:
                     names.update(os.listdir(directory))
                 except PermissionError:
                     raise RefusedError(
-                        f"Runs ({directory}) can be read by root and the members of log_group only. Run as root, or "
-                        "ask the HTTP server."
+                        tr(
+                            "Runs ({directory}) can be read by root and the members of log_group only. Run as "
+                            "root, or ask the HTTP server.",
+                            directory=directory,
+                        )
                     ) from None
         return sorted((name for name in names if _ID.fullmatch(name)), reverse=True)
 
@@ -248,12 +254,12 @@ class RunStore:
         if wanted is None:
             record = self.latest()
             if record is None:
-                raise UsageError("There was no run yet.")
+                raise UsageError(tr("There was no run yet."))
             return record
         ids = [name for name in self.ids() if name.startswith(wanted) or name.endswith(wanted)]
         if len(ids) > 1 and wanted not in ids:
             shown = "\n".join(f"  {name}" for name in ids[:20])
-            raise UsageError(f"{wanted!r} does not name one run; it could be:\n{shown}")
+            raise UsageError(tr("{wanted!r} does not name one run; it could be:\n{shown}", wanted=wanted, shown=shown))
         return self.read(ids[0] if len(ids) == 1 else wanted)
 
     def share(self, run_id: str, key: str) -> None:
@@ -283,6 +289,7 @@ class RunStore:
             self._sweep(record.id)
         for directory in (
             self.state_dir,
+            self.directory,
             *(self.state_dir / name for name in ("versions", "contents", "usage", "pins", "marks", "holds")),
         ):
             jsonfile.sweep(directory)
@@ -301,13 +308,15 @@ class RunStore:
                 record = _from(data) if data else None
                 if record is None or not self._as_it_is(record).ended:
                     continue
-                staged = jsonfile.staged_beside(self.directory / name)
-                try:
-                    shutil.copytree(self.spare / name, staged, symlinks=True)
-                    staged.rename(self.directory / name)
-                except OSError:
-                    shutil.rmtree(staged, ignore_errors=True)
-                    raise
+                # There already when it was brought back by one who was killed before it removed the other.
+                if not (self.directory / name).exists():
+                    staged = jsonfile.staged_beside(self.directory / name)
+                    try:
+                        shutil.copytree(self.spare / name, staged, symlinks=True)
+                        staged.rename(self.directory / name)
+                    except OSError:
+                        shutil.rmtree(staged, ignore_errors=True)
+                        raise
                 shutil.rmtree(self.spare / name)
             self.spare.rmdir()
             self.spare.parent.rmdir()
@@ -331,7 +340,9 @@ class RunStore:
             return record
         if record.state == "starting" and not record.pid and self._may_still_start(record):
             return record
-        message = f"The run was interrupted during {record.stage or 'its start'}: its process is gone."
+        message = tr(
+            "The run was interrupted during {stage}: its process is gone.", stage=record.stage or tr("its start")
+        )
         return dataclasses.replace(record, state="interrupted", exit_code=1, message=message)
 
     def _may_still_start(self, record: RunRecord) -> bool:

@@ -6,6 +6,8 @@ import os
 import pwd
 from dataclasses import dataclass
 
+from govma_core.language import tr
+
 
 @dataclass(frozen=True, slots=True)
 class Requester:
@@ -22,6 +24,6 @@ def local_requester(front_end: str) -> Requester:
     except KeyError:
         name = f"uid {os.getuid()}"
     caller = os.environ.get("SUDO_USER") if os.getuid() == 0 else None
-    by = f"{caller} (sudo)" if caller and caller != name else name
+    by = tr("{caller} (sudo)", caller=caller) if caller and caller != name else name
     line = os.environ.get("SSH_CONNECTION", "").split()
-    return Requester(by, f"{front_end}, ssh from {line[0]}" if line else front_end)
+    return Requester(by, tr("{front_end}, ssh from {line}", front_end=front_end, line=line[0]) if line else front_end)

@@ -20,6 +20,7 @@ from types import FrameType, ModuleType
 
 from govma_core.errors import BusyError, CandidateError, ExitCode, GovmaError, HeldError, RefusedError, RunCancelled
 from govma_core.events import Event, RunFinished, StageFinished, StageStarted
+from govma_core.language import tr
 from govma_core.masking import mask_of
 from govma_core.operations.context import Context, Outcome
 from govma_core.process import ProcessId
@@ -67,8 +68,8 @@ class Runner:
             self._reporter.error(str(error))
             return self._finish("busy", error.exit_code, Outcome(str(error)))
         except RunCancelled:
-            self._reporter.warning("Cancelled before it began.")
-            return self._finish("cancelled", ExitCode.CANCELLED, Outcome("Cancelled before it began."))
+            self._reporter.warning(tr("Cancelled before it began."))
+            return self._finish("cancelled", ExitCode.CANCELLED, Outcome(tr("Cancelled before it began.")))
         except OSError as error:
             return self._finish("failed", ExitCode.FAILED, self._told(error))
 
@@ -125,9 +126,13 @@ class Runner:
         try:
             return "ok", ExitCode.OK, self._run_operation()
         except RunCancelled:
-            kept = "The work dir is kept" if self._record.operation == "deploy" else "What was done until then stays"
-            self._reporter.warning(f"Cancelled. {kept}; current-version is as it was.")
-            return "cancelled", ExitCode.CANCELLED, Outcome("Cancelled.")
+            kept = (
+                tr("The work dir is kept")
+                if self._record.operation == "deploy"
+                else tr("What was done until then stays")
+            )
+            self._reporter.warning(tr("Cancelled. {kept}; current-version is as it was.", kept=kept))
+            return "cancelled", ExitCode.CANCELLED, Outcome(tr("Cancelled."))
         except CandidateError as error:
             self._reporter.error(str(error))
             return "failed", error.exit_code, Outcome(str(error), error.version, error.before, error.commit)
@@ -141,15 +146,19 @@ class Runner:
             return "failed", ExitCode.FAILED, self._told(error)
         except Exception as error:  # a fault of this program: still recorded, with where to look
             where = self._store.path(self._record.id) / "runner.err"
-            sentence = f"This is a fault of govma-console ({type(error).__name__}); please report it with {where}."
+            sentence = tr(
+                "This is a fault of govma-console ({name}); please report it with {where}.",
+                name=type(error).__name__,
+                where=where,
+            )
             self._reporter.error(sentence)
-            _note(traceback.format_exc())
+            _note(self._reporter.mask(traceback.format_exc()))
             return "failed", ExitCode.FAILED, Outcome(sentence)
 
     def _told(self, error: OSError) -> Outcome:
         sentence = os_sentence(error, self._record.stage, self._settings)
         self._reporter.error(sentence)
-        _note(traceback.format_exc())
+        _note(self._reporter.mask(traceback.format_exc()))
         return Outcome(sentence)
 
     def _run_operation(self) -> Outcome:
@@ -163,8 +172,12 @@ class Runner:
             if record.operation not in SAVING:
                 raise
             self._reporter.warning(
-                f"state_dir ({self._store.state_dir}) cannot be written: {error.strerror}. "
-                f"The {record.operation} goes on."
+                tr(
+                    "state_dir ({state_dir}) cannot be written: {strerror}. The {operation} goes on.",
+                    state_dir=self._store.state_dir,
+                    strerror=error.strerror,
+                    operation=record.operation,
+                )
             )
         outcome: Outcome = self._operation().run(self._context(), **record.arguments)
         return outcome
@@ -173,7 +186,14 @@ class Runner:
         """Write down that the run begins, and what became of those before it."""
         self._store.write(self._record)
         for gone in self._store.settle():
-            self._reporter.warning(f"Run {gone.id} ({gone.operation}) had been interrupted during {gone.stage or '?'}.")
+            self._reporter.warning(
+                tr(
+                    "Run {id} ({operation}) had been interrupted during {stage}.",
+                    id=gone.id,
+                    operation=gone.operation,
+                    stage=gone.stage or "?",
+                )
+            )
             with suppress(OSError):
                 Totals(self._store.state_dir).add_run(gone.operation, "interrupted")
         self._store.prune(self._settings.keep_runs)
@@ -186,7 +206,7 @@ class Runner:
 
     def _operation(self) -> ModuleType:
         if self._record.operation not in OPERATIONS:
-            raise RefusedError(f"There is no operation {self._record.operation!r}.")
+            raise RefusedError(tr("There is no operation {operation!r}.", operation=self._record.operation))
         return importlib.import_module(f"govma_core.operations.{self._record.operation}")
 
     def _emit(self, event: Event) -> None:
@@ -202,7 +222,7 @@ class Runner:
             (write or self._store.write)(self._record)
         except OSError as error:
             # A disk without room must not decide whether a deploy fails; the next change is written again.
-            _note(f"run.json could not be written: {error}")
+            _note(tr("run.json could not be written: {error}", error=error))
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._cancellation.request()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+from govma_core.language import tr
 from govma_core.settings import Settings
 
 _PLACES = {
@@ -22,18 +23,24 @@ _PLACES = {
 """Where each stage writes; all others write to the state directory only."""
 
 _ADVICE = {
-    errno.ENOSPC: "Free some space there (or inodes: df -i), then run it again.",
-    errno.EDQUOT: "Free some space there, then run it again.",
-    errno.EROFS: "Mount it for writing, then run it again.",
-    errno.EACCES: "Run as root.",
-    errno.EPERM: "Run as root, and look for immutable files there (lsattr).",
+    errno.ENOSPC: tr("Free some space there (or inodes: df -i), then run it again."),
+    errno.EDQUOT: tr("Free some space there, then run it again."),
+    errno.EROFS: tr("Mount it for writing, then run it again."),
+    errno.EACCES: tr("Run as root."),
+    errno.EPERM: tr("Run as root, and look for immutable files there (lsattr)."),
 }
 
 
 def os_sentence(error: OSError, stage: str, settings: Settings) -> str:
     """Give the sentence for an error of the system that ended a run in this stage."""
     setting = _PLACES.get(stage, "state_dir")
-    name = f", at {os.fsdecode(error.filename)!r}" if error.filename is not None else ""
-    advice = _ADVICE.get(error.errno or 0, "Nothing was put live; look at what is named here, then run it again.")
-    where = f"in {setting} ({getattr(settings, setting)}){name}"
-    return f"{stage or 'The start'} failed {where}: {error.strerror or error}. {advice}"
+    name = tr(", at {name!r}", name=os.fsdecode(error.filename)) if error.filename is not None else ""
+    advice = _ADVICE.get(error.errno or 0, tr("Look at what is named here, then run it again."))
+    where = tr("in {setting} ({place}){name}", setting=setting, place=getattr(settings, setting), name=name)
+    return tr(
+        "{stage} failed {where}: {strerror}. {advice}",
+        stage=stage or tr("The start"),
+        where=where,
+        strerror=error.strerror or error,
+        advice=advice,
+    )

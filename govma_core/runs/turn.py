@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from govma_core.errors import BusyError
+from govma_core.language import tr
 from govma_core.reporting import Reporter
 from govma_core.runs.lock import Holder, held_lock
 from govma_core.runs.record import RunRecord, RunStore
@@ -29,7 +30,14 @@ def turn(store: RunStore, record: RunRecord, reporter: Reporter) -> Iterator[Non
                     held.enter_context(held_lock(store.state_dir, holder))
                     break
             if before is not None and before.id != told:
-                reporter.info(f"Waiting for {before.operation} {before.id}, asked for by {before.by}.")
+                reporter.info(
+                    tr(
+                        "Waiting for {operation} {id}, asked for by {by}.",
+                        operation=before.operation,
+                        id=before.id,
+                        by=before.by,
+                    )
+                )
                 told = before.id
             with reporter.cancellation.interruptible():
                 time.sleep(_POLL)

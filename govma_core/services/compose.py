@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from govma_core.errors import CommandError, PreflightError
+from govma_core.language import tr
 from govma_core.reporting import Reporter
 from govma_core.services.mask import NameMask
 from govma_core.services.project import Project
@@ -54,8 +55,10 @@ def require_program() -> tuple[str, ...]:
     if not found:
         raise PreflightError(
             [
-                "There is neither docker-compose nor docker compose on this machine. Install one "
-                "(Debian: apt-get install docker-compose)."
+                tr(
+                    "There is neither docker-compose nor docker compose on this machine. Install one "
+                    "(Debian: apt-get install docker-compose)."
+                )
             ]
         )
     return found
@@ -79,16 +82,20 @@ class Question:
 
     def answer(self, mask: NameMask) -> str:
         """Give what it printed; CommandError with its words, masked, when it failed or takes more than a minute."""
-        shown = f"compose {self._arguments[0]} in {self._project.directory}"
+        shown = tr(
+            "compose {arguments} in {directory}", arguments=self._arguments[0], directory=self._project.directory
+        )
         try:
             out, err = self._process.communicate(timeout=_PATIENCE)
         except BaseException as error:
             self.give_up()
             if isinstance(error, subprocess.TimeoutExpired):
-                raise CommandError(f"{shown} did not end within {_PATIENCE} s. Does Docker answer?") from None
+                raise CommandError(
+                    tr("{shown} did not end within {patience} s. Does Docker answer?", shown=shown, patience=_PATIENCE)
+                ) from None
             raise
         if self._process.returncode:
-            raise CommandError(f"{shown} failed: {_words(err, mask)}")
+            raise CommandError(tr("{shown} failed: {words}", shown=shown, words=_words(err, mask)))
         return out.decode("utf-8", "surrogateescape")
 
     def give_up(self) -> None:
@@ -110,7 +117,9 @@ def execute(project: Project, arguments: Sequence[str], reporter: Reporter, mask
     with running(shlex.join(line), project.directory, environment(), {}, reporter.cancellation) as process:
         while (chunk := process.receive()) != b"":
             if time.monotonic() > until:
-                raise CommandError(f"{shown} did not end within {timeout:g} s. Look at the log above.")
+                raise CommandError(
+                    tr("{shown} did not end within {timeout:g} s. Look at the log above.", shown=shown, timeout=timeout)
+                )
             if chunk is None:
                 reporter.flush()
                 continue
@@ -123,7 +132,14 @@ def execute(project: Project, arguments: Sequence[str], reporter: Reporter, mask
         last = next((found for found in reversed(rest) if found.strip()), last)
         code = process.code
     if code:
-        raise CommandError(f"{shown} failed with exit code {code}: {last.strip() or 'it said nothing'}")
+        raise CommandError(
+            tr(
+                "{shown} failed with exit code {code}: {strip}",
+                shown=shown,
+                code=code,
+                strip=last.strip() or tr("it said nothing"),
+            )
+        )
 
 
 def environment() -> dict[str, str]:
@@ -139,4 +155,4 @@ def _project(project: Project) -> list[str]:
 def _words(err: bytes, mask: NameMask) -> str:
     lines = [clean_line(line.strip()) for line in err.decode("utf-8", "replace").splitlines()]
     kept = [line for line in lines if line][-_SHOWN:]
-    return mask(" ".join(kept))[:800] or "it said nothing."
+    return mask(" ".join(kept))[:800] or tr("it said nothing.")

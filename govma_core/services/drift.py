@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from govma_core.language import tr
 from govma_core.services.wanted import Mount, Wanted, WantedProject
 from govma_core.settings import Settings
 
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
     # Docker is imported there: here only its answers are compared.
     from govma_core.services.running import Container, Image, Seen
 
-SITE_DOWN = "the site does not answer meanwhile"
-PERHAPS = "pages that need it fail meanwhile"
-NONE = "no downtime"
+SITE_DOWN = tr("the site does not answer meanwhile")
+PERHAPS = tr("pages that need it fail meanwhile")
+NONE = tr("no downtime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,13 @@ class Difference:
 
     def sentence(self) -> str:
         """Give it as one line."""
-        return f"{self.service}: {self.what}. Takes: {self.takes}; {self.downtime}."
+        return tr(
+            "{service}: {what}. Takes: {takes}; {downtime}.",
+            service=self.service,
+            what=self.what,
+            takes=self.takes,
+            downtime=self.downtime,
+        )
 
 
 def differences(wanted: WantedProject, seen: Seen, settings: Settings) -> list[Difference]:
@@ -44,7 +51,7 @@ def differences(wanted: WantedProject, seen: Seen, settings: Settings) -> list[D
         up = f"govma-console services up {service.name}"
         if not there:
             if service.replicas:
-                found.append(Difference(service.name, "absent", "there is no container", up, NONE))
+                found.append(Difference(service.name, "absent", tr("there is no container"), up, NONE))
             continue
         container = there[0]
         down = (SITE_DOWN if faces(service, settings) else PERHAPS) if container.running else NONE
@@ -53,12 +60,14 @@ def differences(wanted: WantedProject, seen: Seen, settings: Settings) -> list[D
         for kind, what in compare(service, container, seen):
             found.append(Difference(service.name, kind, what, up, down))
         found += [
-            Difference(service.name, "place", what, f"mend the compose file, then {up}", down)
+            Difference(service.name, "place", what, tr("mend the compose file, then {up}", up=up), down)
             for what in places(container, settings)
         ]
     for container in seen.containers:
         if container.service not in wanted.services:
-            what = f"the container {container.name} is of a service that the compose file does not have any more"
+            what = tr(
+                "the container {name} is of a service that the compose file does not have any more", name=container.name
+            )
             found.append(Difference(container.service, "orphan", what, f"docker rm -f {container.name}", NONE))
     return found
 
@@ -71,8 +80,8 @@ def faces(service: Wanted, settings: Settings) -> bool:
 
 def stopped(container: Container) -> str:
     """Say of a container what it does instead of running."""
-    code = f" with exit code {container.exit_code}" if container.state == "exited" else ""
-    return f"it does not run: {container.state}{code}"
+    code = tr(" with exit code {exit_code}", exit_code=container.exit_code) if container.state == "exited" else ""
+    return tr("it does not run: {state}{code}", state=container.state, code=code)
 
 
 def compare(wanted: Wanted, container: Container, seen: Seen) -> Iterator[tuple[str, str]]:
@@ -80,23 +89,34 @@ def compare(wanted: Wanted, container: Container, seen: Seen) -> Iterator[tuple[
     tagged = seen.tagged(wanted.image)
     image = seen.images.get(container.image_id)
     if not tagged:
-        yield "image", "its image is not there" + ("; it has to be built" if wanted.builds else "")
+        yield "image", tr("its image is not there") + (tr("; it has to be built") if wanted.builds else "")
     elif tagged != container.image_id:
         made = f" of {_day(image.created)}" if image and image.created else ""
-        yield "image", f"it runs the image {short(container.image_id)}{made}; the image's name means {short(tagged)}"
+        yield (
+            "image",
+            tr(
+                "it runs the image {short}{made}; the image's name means {short2}",
+                short=short(container.image_id),
+                made=made,
+                short2=short(tagged),
+            ),
+        )
     yield from _environment(wanted, container, image)
     yield from _mounts(wanted, container)
     yield from _networks(wanted, container)
     if wanted.ports != container.ports:
         inside = sorted({port for *_, port in wanted.ports ^ container.ports})
-        yield "ports", f"published differently: {', '.join(inside)}"
+        yield "ports", tr("published differently: {inside}", inside=", ".join(inside))
     if image is not None:
         if container.command != _or_own(wanted.command, wanted, image.command):
-            yield "command", "another command is wanted"
+            yield "command", tr("another command is wanted")
         if container.entrypoint != (image.entrypoint if wanted.entrypoint is None else wanted.entrypoint):
-            yield "entrypoint", "another entrypoint is wanted"
+            yield "entrypoint", tr("another entrypoint is wanted")
     if wanted.restart.partition(":")[0] != container.restart:
-        yield "restart", f"restart policy {container.restart}, wanted {wanted.restart}"
+        yield (
+            "restart",
+            tr("restart policy {restart}, wanted {restart2}", restart=container.restart, restart2=wanted.restart),
+        )
 
 
 def _or_own(command: tuple[str, ...] | None, wanted: Wanted, own: tuple[str, ...]) -> tuple[str, ...]:
@@ -118,7 +138,7 @@ def _environment(wanted: Wanted, container: Container, image: Image | None) -> I
     parts = (("changed", changed + back), ("added", added), ("removed", removed))
     said = "; ".join(f"{word} {', '.join(names)}" for word, names in parts if names)
     if said:
-        yield "environment", f"environment: {said}"
+        yield "environment", tr("environment: {said}", said=said)
 
 
 def _mounts(wanted: Wanted, container: Container) -> Iterator[tuple[str, str]]:
@@ -127,14 +147,21 @@ def _mounts(wanted: Wanted, container: Container) -> Iterator[tuple[str, str]]:
     for target, mount in want.items():
         now = have.get(target)
         if now is None:
-            yield "mounts", f"mount {target}: added"
+            yield "mounts", tr("mount {target}: added", target=target)
         elif mount.source and not _same(mount, now):
-            yield "mounts", f"mount {target}: from another place"
+            yield "mounts", tr("mount {target}: from another place", target=target)
         elif mount.writable != now.writable:
-            yield "mounts", f"mount {target}: {'writable' if mount.writable else 'read-only'} is wanted"
+            yield (
+                "mounts",
+                tr(
+                    "mount {target}: {read_only} is wanted",
+                    target=target,
+                    read_only=tr("writable") if mount.writable else tr("read-only"),
+                ),
+            )
     for target, mount in have.items():
         if target not in want and not target.startswith("/run/secrets/") and len(mount.source) != 64:
-            yield "mounts", f"mount {target}: removed"
+            yield "mounts", tr("mount {target}: removed", target=target)
 
 
 def _same(one: Mount, other: Mount) -> bool:
@@ -147,9 +174,9 @@ def _networks(wanted: Wanted, container: Container) -> Iterator[tuple[str, str]]
     if wanted.networks is None:
         return
     for name in sorted(wanted.networks.keys() - container.networks.keys()):
-        yield "networks", f"it is not in the network {name}"
+        yield "networks", tr("it is not in the network {name}", name=name)
     for name in sorted(container.networks.keys() - wanted.networks.keys()):
-        yield "networks", f"it is in the network {name}, and should not be"
+        yield "networks", tr("it is in the network {name}, and should not be", name=name)
 
 
 def places(container: Container, settings: Settings) -> Iterator[str]:
@@ -165,8 +192,11 @@ def places(container: Container, settings: Settings) -> Iterator[str]:
             whole = mount
         elif any(_below(path, place) for path in (source, Path(mount.source)) for place in (versions, named)):
             yield (
-                f"{mount.target} is one version, not versions_dir: it goes on serving it whatever current-version "
-                "points to. Mount versions_dir itself"
+                tr(
+                    "{target} is one version, not versions_dir: it goes on serving it whatever "
+                    "current-version points to. Mount versions_dir itself",
+                    target=mount.target,
+                )
             )
     if whole is None:
         return
@@ -179,9 +209,11 @@ def places(container: Container, settings: Settings) -> Iterator[str]:
         there = next((mount for mount in container.mounts if mount.target == at), None)
         key = "upload_dir" if name == "uploads" else "image_dir"
         if there is None:
-            yield f"{key} is not mounted at {at}, where the link {name} of every version leads"
+            yield tr(
+                "{key} is not mounted at {at}, where the link {name} of every version leads", key=key, at=at, name=name
+            )
         elif real(there.source) != real(str(directory)):
-            yield f"{at}, where the link {name} of every version leads, is not {key}"
+            yield tr("{at}, where the link {name} of every version leads, is not {key}", at=at, name=name, key=key)
 
 
 def _below(path: Path, directory: Path) -> bool:

@@ -17,6 +17,7 @@ from docker.errors import APIError, NotFound
 
 from govma_core.engine.api import FAILURES, reason, told_as
 from govma_core.errors import EngineError
+from govma_core.language import tr
 from govma_core.reporting import Reporter
 from govma_core.services.compose import execute
 from govma_core.services.journal import Change, Journal
@@ -55,9 +56,11 @@ def make_beside(client: DockerClient, project: Project, wanted: Wanted, reporter
     execute(project, ["up", *options, wanted.name], reporter, mask, _PATIENCE)
     made = ids(client, project.name, wanted.name) - before
     if len(made) != 1:
-        raise EngineError(f"compose made {len(made)} containers of {wanted.name} where one was asked for.")
+        raise EngineError(
+            tr("compose made {count} containers of {name} where one was asked for.", count=len(made), name=wanted.name)
+        )
     new = made.pop()
-    with told_as(f"connect the new container of {wanted.name} to its networks"):
+    with told_as(tr("connect the new container of {name} to its networks", name=wanted.name)):
         _connect(client, wanted, new)
     return new
 
@@ -75,9 +78,9 @@ def _connect(client: DockerClient, wanted: Wanted, container: str) -> None:
 
 def exchange(client: DockerClient, change: Change) -> None:
     """Stop the former container, start the new one."""
-    with told_as(f"stop the container {change.name}"), suppress(NotFound):
+    with told_as(tr("stop the container {name}", name=change.name)), suppress(NotFound):
         client.api.stop(change.former)
-    with told_as(f"start the new container of {change.service}"):
+    with told_as(tr("start the new container of {service}", service=change.service)):
         client.api.start(change.new)
 
 
@@ -97,19 +100,39 @@ def wait_until_good(client: DockerClient, service: str, find: Callable[[], str],
         if health == "healthy":
             return
         if health == "unhealthy":
-            raise EngineError(f"{service} is unhealthy.")
+            raise EngineError(tr("{service} is unhealthy.", service=service))
         if state["Status"] in ("exited", "dead", "missing"):
-            raise EngineError(f"{service} does not run: {state['Status']} with exit code {state.get('ExitCode', '?')}.")
+            raise EngineError(
+                tr(
+                    "{service} does not run: {state} with exit code {value}.",
+                    service=service,
+                    state=state["Status"],
+                    value=state.get("ExitCode", "?"),
+                )
+            )
         life = (container, str(state.get("StartedAt")), int(raw["RestartCount"]) if raw else 0)
         if life != seen or state["Status"] != "running":
             if seen[0] and life[2] > 1:
-                raise EngineError(f"{service} ends again and again: exit code {state.get('ExitCode', '?')}.")
+                raise EngineError(
+                    tr(
+                        "{service} ends again and again: exit code {value}.",
+                        service=service,
+                        value=state.get("ExitCode", "?"),
+                    )
+                )
             seen, steady_from = life, now
         if health == "none" and state["Status"] == "running" and now - steady_from >= min(STEADY, timeout):
             return
         if now > until:
             word = "healthy" if health != "none" else "steady"
-            raise EngineError(f"{service} was not {word} within {timeout:g} s (services.up_timeout).")
+            raise EngineError(
+                tr(
+                    "{service} was not {word} within {timeout:g} s (services.up_timeout).",
+                    service=service,
+                    word=word,
+                    timeout=timeout,
+                )
+            )
         time.sleep(_TICK)
 
 
@@ -140,13 +163,15 @@ def put_back(client: DockerClient, journal: Journal, reporter: Reporter) -> PutB
                     client.api.remove_container(made, force=True)
         except FAILURES as error:
             why = reason(error)
-            done.problems.append(f"{change.service}: the former container could not be brought back: {why}.")
+            done.problems.append(
+                tr("{service}: the former container could not be brought back: {why}.", service=change.service, why=why)
+            )
     for tag, image in journal.tags.items():
         try:
             repository, _, name = tag.rpartition(":")
             client.api.tag(image, repository, name)
         except FAILURES as error:
-            done.problems.append(f"The image {tag} could not be put back: {reason(error)}.")
+            done.problems.append(tr("The image {tag} could not be put back: {reason}.", tag=tag, reason=reason(error)))
     return done
 
 
@@ -157,7 +182,9 @@ def _start_former(client: DockerClient, change: Change, reporter: Reporter) -> N
     raw = inspected(client, change.former)
     if raw is not None and not raw["State"]["Running"]:
         client.api.start(change.former)
-        reporter.warning(f"{change.service}: the former container {change.name} runs again.")
+        reporter.warning(
+            tr("{service}: the former container {name} runs again.", service=change.service, name=change.name)
+        )
 
 
 def _never_started(client: DockerClient, project: str, change: Change) -> set[str]:
@@ -177,11 +204,17 @@ def remove_former(client: DockerClient, journal: Journal, reporter: Reporter) ->
                 client.api.remove_container(change.former, force=True)
             client.api.rename(change.new, change.name)
         except APIError as error:
-            reporter.warning(f"{change.service}: the former container could not be cleared away: {reason(error)}.")
+            reporter.warning(
+                tr(
+                    "{service}: the former container could not be cleared away: {reason}.",
+                    service=change.service,
+                    reason=reason(error),
+                )
+            )
 
 
 def ids(client: DockerClient, project: str, service: str) -> set[str]:
     """Give the containers of a service."""
-    with told_as("list its containers"):
+    with told_as(tr("list its containers")):
         labels = [f"{PROJECT}={project}", f"{SERVICE}={service}"]
         return {entry["Id"] for entry in client.api.containers(all=True, filters={"label": labels})}

@@ -9,6 +9,7 @@ from contextlib import suppress
 from docker import DockerClient
 
 from govma_core.engine.api import FAILURES, streaming, told_as
+from govma_core.language import tr
 from govma_core.services.mask import NameMask
 from govma_core.text import LineSplitter
 
@@ -18,7 +19,7 @@ _TICK = 0.25
 
 def last_lines(client: DockerClient, container: str, lines: int, mask: NameMask) -> list[str]:
     """Give the last lines of a container's output; EngineError when the engine does not give them."""
-    with told_as("read the output of a container"):
+    with told_as(tr("read the output of a container")):
         raw = client.api.logs(container, tail=lines)
     splitter = LineSplitter()
     found = [*splitter.feed(raw[-_LONGEST:]), *splitter.close()]
@@ -38,7 +39,7 @@ class Tail:
     def batches(self) -> Iterator[list[str]]:
         """Give lines as they come, until the container ends or somebody closes this."""
         with streaming(self._client):
-            with told_as("follow the output of a container"):
+            with told_as(tr("follow the output of a container")):
                 stream = self._client.api.logs(self._container, stream=True, follow=True, tail=self._lines)
             closer = threading.Thread(target=self._close_when_asked, args=(stream,), daemon=True)
             closer.start()

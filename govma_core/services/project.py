@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from govma_core.errors import PreflightError
+from govma_core.language import tr
 from govma_core.services.envfile import read_env, set_value
 from govma_core.services.mask import NameMask
 from govma_core.settings import Settings
@@ -50,10 +51,16 @@ def find_project(settings: Settings) -> Project:
     """Give the project of the settings; PreflightError with the sentence that says what is missing."""
     directory = settings.services_compose_dir
     if directory is None:
-        raise PreflightError(["services.compose_dir is empty: no compose project is looked after."])
+        raise PreflightError([tr("services.compose_dir is empty: no compose project is looked after.")])
     if not directory.is_dir():
         raise PreflightError(
-            [f"services.compose_dir ({directory}) is not there. Clone the site's repository to it, or set where it is."]
+            [
+                tr(
+                    "services.compose_dir ({directory}) is not there. Clone the site's repository to it, "
+                    "or set where it is.",
+                    directory=directory,
+                )
+            ]
         )
     try:
         named = [Path(part) for part in set_value(directory / ".env", "COMPOSE_FILE").split(":") if part]
@@ -61,7 +68,13 @@ def find_project(settings: Settings) -> Project:
         if not files or not files[0].is_file():
             missing = files[0].name if files else FILES[0]
             raise PreflightError(
-                [f"There is no compose file ({missing}) in services.compose_dir ({directory}). Put it there."]
+                [
+                    tr(
+                        "There is no compose file ({missing}) in services.compose_dir ({directory}). Put it there.",
+                        missing=missing,
+                        directory=directory,
+                    )
+                ]
             )
         raw = list(_raw(files))
         secrets = read_env(directory / ".env")
@@ -70,7 +83,14 @@ def find_project(settings: Settings) -> Project:
                 secrets.setdefault(name, set()).update(values)
     except OSError as error:
         raise PreflightError(
-            [f"The compose project in {directory} cannot be read: {error.strerror} ({error.filename}). Run as root."]
+            [
+                tr(
+                    "The compose project in {directory} cannot be read: {strerror} ({filename}). Run as root.",
+                    directory=directory,
+                    strerror=error.strerror,
+                    filename=error.filename,
+                )
+            ]
         ) from None
     name = _name(settings, directory, raw)
     words = {name, *(word for part in raw for key in ("services", "networks", "volumes") for word in _keys(part, key))}

@@ -12,6 +12,7 @@ from docker import DockerClient
 from docker.errors import NotFound
 
 from govma_core.engine.api import told_as
+from govma_core.language import tr
 from govma_core.services.mask import fingerprint
 from govma_core.services.wanted import Mount
 
@@ -92,7 +93,7 @@ class Seen:
 
 def look(client: DockerClient, project: str) -> Seen:
     """Look at a project's containers; EngineError when the engine does not tell."""
-    with told_as("list its containers"):
+    with told_as(tr("list its containers")):
         listed = client.api.containers(all=True, filters={"label": f"{PROJECT}={project}"})
         tags = {tag: image["Id"] for image in client.api.images() for tag in image.get("RepoTags") or ()}
     found, values = [], []
@@ -110,7 +111,7 @@ def look(client: DockerClient, project: str) -> Seen:
 
 def inspected(client: DockerClient, container: str) -> dict[str, Any] | None:
     """Give all that the engine knows of a container; None when it is gone."""
-    with told_as("look at a container"):
+    with told_as(tr("look at a container")):
         try:
             raw: dict[str, Any] = client.api.inspect_container(container)
         except NotFound:
@@ -161,7 +162,7 @@ def epoch(text: str | None) -> float:
 
 
 def _image(client: DockerClient, image_id: str) -> Image | None:
-    with told_as("look at an image"):
+    with told_as(tr("look at an image")):
         try:
             raw: dict[str, Any] = client.api.inspect_image(image_id)  # type: ignore[no-untyped-call]
         except NotFound:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from govma_core import safefs
 from govma_core.errors import UnsafeTreeError
+from govma_core.language import tr
 from govma_core.settings import Settings
 
 DISK_SECONDS = 20.0
@@ -65,12 +66,17 @@ def _store(settings: Settings, fd: int, name: str, owner: tuple[int, int], *, di
         return Store(name, "", wanted)
     has = f"{info.st_uid}:{info.st_gid}"
     if not stat.S_ISDIR(info.st_mode):
-        return Store(name, has, wanted, f"{name} in services.storage_dir is no directory")
+        return Store(name, has, wanted, tr("{name} in services.storage_dir is no directory", name=name))
     problem = mend = ""
     if has != wanted:
-        problem = f"{name} belongs to {has}, and its container needs {wanted}"
+        problem = tr("{name} belongs to {has}, and its container needs {wanted}", name=name, has=has, wanted=wanted)
         # In two parts: the whole path may be a value of `.env`.
-        mend = f"(cd {shlex.quote(str(settings.services_storage_dir))} && chown {wanted} {name})"
+        mend = tr(
+            "(cd {services_storage_dir} && chown {wanted} {name})",
+            services_storage_dir=shlex.quote(str(settings.services_storage_dir)),
+            wanted=wanted,
+            name=name,
+        )
     if not disk:
         return Store(name, has, wanted, problem, mend)
     size, whole = disk_use(fd, name, DISK_SECONDS)

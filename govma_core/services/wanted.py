@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from govma_core.errors import CommandError
+from govma_core.language import tr
 from govma_core.services.mask import fingerprint
 from govma_core.services.project import Project
 
@@ -87,7 +88,7 @@ def read_config(project: Project, text: str) -> WantedProject:
         data = yaml.load(text, Loader=_LOADER)  # noqa: S506 - both are safe loaders
         return read_data(project, data, second="name" in data)
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError):
-        raise CommandError("compose config printed something that is not understood.") from None
+        raise CommandError(tr("compose config printed something that is not understood.")) from None
 
 
 def read_data(project: Project, data: Mapping[str, Any], *, second: bool) -> WantedProject:

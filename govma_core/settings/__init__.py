@@ -1,6 +1,7 @@
 """Typed settings: the seed's defaults < TOML file < environment < flags."""
 
-from govma_core.settings.load import CONFIG_VARIABLE, DEFAULT_FILE, LoadedSettings, load
+from govma_core.places import CONFIG_VARIABLE, DEFAULT_FILE
+from govma_core.settings.load import LoadedSettings, load
 from govma_core.settings.model import Settings
 from govma_core.settings.values import from_plain, to_plain
 

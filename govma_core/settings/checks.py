@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from govma_core.language import tr
 from govma_core.settings.model import Settings
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
@@ -22,41 +23,58 @@ def check_together(settings: Settings) -> list[str]:
     paths = {role: _real(path) for role in _ROLES if (path := getattr(settings, role)) is not None}
     work, state = _real(settings.work_dir), paths["state_dir"]
     if len(work.parts) < 3:
-        problems.append(f"work_dir is {work}: it is emptied at each deploy, so it must be a directory of its own.")
+        problems.append(
+            tr("work_dir is {work}: it is emptied at each deploy, so it must be a directory of its own.", work=work)
+        )
     for role, path in paths.items():
         if path == work or work in path.parents:
             problems.append(
-                f"work_dir ({work}) is emptied at each deploy, but {role} ({path}) lies in it; "
-                "give it a directory of its own."
+                tr(
+                    "work_dir ({work}) is emptied at each deploy, but {role} ({path}) lies in it; give it "
+                    "a directory of its own.",
+                    work=work,
+                    role=role,
+                    path=path,
+                )
             )
         elif path in work.parents:
-            problems.append(f"work_dir ({work}) must not lie in {role} ({path}).")
+            problems.append(tr("work_dir ({work}) must not lie in {role} ({path}).", work=work, role=role, path=path))
     for role in ("versions_dir", "upload_dir", "image_dir", "node_modules_dir", "source_dir"):
         outer = paths.get(role)
         if outer is not None and (outer == state or outer in state.parents):
-            problems.append(f"state_dir ({state}) must not lie in {role} ({outer}): others can write there.")
+            problems.append(
+                tr(
+                    "state_dir ({state}) must not lie in {role} ({outer}): others can write there.",
+                    state=state,
+                    role=role,
+                    outer=outer,
+                )
+            )
     if paths["source_dir"] in (paths["versions_dir"], paths["upload_dir"]):
-        problems.append(f"source_dir ({settings.source_dir}) must be a directory of its own.")
+        problems.append(tr("source_dir ({source_dir}) must be a directory of its own.", source_dir=settings.source_dir))
     for name in ("remote", "branch"):
         value = getattr(settings, name)
         if not value or value.startswith("-"):
-            problems.append(f"{name} is {value!r}; it must be a name that git knows.")
+            problems.append(tr("{name} is {value!r}; it must be a name that git knows.", name=name, value=value))
     if not settings.all_build_commands:
-        problems.append("install_command and build_commands are both empty; there is nothing to build with.")
+        problems.append(tr("install_command and build_commands are both empty; there is nothing to build with."))
     try:
         split_address(settings.listen_addr)
     except ValueError as error:
-        problems.append(f"listen_addr {error}.")
+        problems.append(tr("listen_addr {error}.", error=error))
     problems += _live(settings)
     probed = urlsplit(settings.services_probe_url).hostname or "localhost"
     if not (probed in ("localhost", "::1") or probed.startswith("127.")):
         problems.append(
-            f"services.probe_url asks {probed}: it is asked a hundred times a second, so it must be on this machine, "
-            "such as http://127.0.0.1:80."
+            tr(
+                "services.probe_url asks {probed}: it is asked a hundred times a second, so it must be "
+                "on this machine, such as http://127.0.0.1:80.",
+                probed=probed,
+            )
         )
     for host in settings.allowed_hosts:
         if not _HOST.fullmatch(host):
-            problems.append(f"allowed_hosts: {host!r} is no host name; leave scheme, port and path out.")
+            problems.append(tr("allowed_hosts: {host!r} is no host name; leave scheme, port and path out.", host=host))
     return problems
 
 
@@ -64,13 +82,15 @@ def _live(settings: Settings) -> list[str]:
     ways = [name for name in ("image", "like", "command") if getattr(settings, f"rehearsal_{name}")]
     problems = []
     if len(ways) > 1:
-        problems.append(f"rehearsal: {' and '.join(ways)} exclude one another; a version is tried in one way.")
+        problems.append(
+            tr("rehearsal: {ways} exclude one another; a version is tried in one way.", ways=tr(" and ").join(ways))
+        )
     if settings.rehearsal_checks and not (settings.rehearsal_image or settings.rehearsal_like):
-        problems.append("rehearsal.checks says what must be answered, but not where: set rehearsal.image or like.")
+        problems.append(tr("rehearsal.checks says what must be answered, but not where: set rehearsal.image or like."))
     asked = settings.activation_url or settings.activation_containers
     if (settings.activation_checks or settings.activation_proof_path) and not asked:
         problems.append(
-            "activation: checks and proof_path need to know who is asked: set activation.url or containers."
+            tr("activation: checks and proof_path need to know who is asked: set activation.url or containers.")
         )
     return problems
 
@@ -79,11 +99,11 @@ def split_address(text: str) -> tuple[str, int]:
     """Take `host:port` apart, IPv6 addresses in brackets, an empty host for all; ValueError says what is wrong."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdecimal() or not 0 <= int(port) <= 65535:
-        raise ValueError(f"is {text!r}; it must be host:port, such as 127.0.0.1:50024")
+        raise ValueError(tr("is {text_!r}; it must be host:port, such as 127.0.0.1:50024", text_=text))
     if host.startswith("[") and host.endswith("]"):
         return host[1:-1], int(port)
     if ":" in host:
-        raise ValueError(f"is {text!r}; an IPv6 address is written in brackets, such as [::1]:50024")
+        raise ValueError(tr("is {text_!r}; an IPv6 address is written in brackets, such as [::1]:50024", text_=text))
     return host, int(port)
 
 

@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass, field
 from typing import Any
 
+from govma_core.language import tr
 from govma_core.settings.model import KEYS
 from govma_core.settings.values import read_text
 
@@ -50,23 +51,23 @@ def read_exports(script: str) -> Exports:
         except ValueError as error:
             # What was set above it is not what the script would have used.
             found.settings.pop(by_variable[name].name if name in by_variable else "", None)
-            found.problems.append(f"line {number}, {name}: {error}.")
+            found.problems.append(tr("line {number}, {name}: {error}.", number=number, name=name, error=error))
     return found
 
 
 def _value(raw: str, seen: dict[str, str]) -> str:
     if "$(" in raw or "`" in raw:
-        raise ValueError("it runs a command, which is not done here; set it by hand")
+        raise ValueError(tr("it runs a command, which is not done here; set it by hand"))
     words = shlex.split(raw, comments=True)
     if len(words) > 1:
-        raise ValueError(f"{raw!r} is more than one word")
+        raise ValueError(tr("{raw!r} is more than one word", raw=raw))
     text = words[0] if words else ""
     literal = raw.strip().startswith("'")
 
     def refer(match: re.Match[str]) -> str:
         name = match.group(1) or match.group(2)
         if name not in seen:
-            raise ValueError(f"it refers to ${name}, which is not set above it")
+            raise ValueError(tr("it refers to ${name}, which is not set above it", name=name))
         return seen[name]
 
     return text if literal else _REFERENCE.sub(refer, text)

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from govma_core.errors import ConfigurationError
+from govma_core.language import tr
+from govma_core.places import CONFIG_VARIABLE, DEFAULT_FILE
 from govma_core.settings.checks import check_together
 from govma_core.settings.model import KEYS, Key, Settings
 from govma_core.settings.values import read_text, read_value
-
-DEFAULT_FILE = Path("/etc/govma-console.toml")
-CONFIG_VARIABLE = "GOVMA_CONFIG"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ def load(
         if key.env and key.env in environment:
             put(name, f"${key.env}", read_text, environment[key.env])
     for name, value in (flags or {}).items():
-        put(name, "command line", read_value, value)
+        put(name, tr("command line"), read_value, value)
 
     if not problems:
         settings = Settings(**values)
@@ -80,17 +79,19 @@ def _read_file(path: Path, problems: list[str]) -> dict[str, Any]:
     try:
         data = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        problems.append(f"The settings file {path} cannot be read: {error.strerror}.")
+        problems.append(tr("The settings file {path} cannot be read: {strerror}.", path=path, strerror=error.strerror))
         return {}
     except ValueError as error:
-        problems.append(f"The settings file {path} is not valid TOML: {error}.")
+        problems.append(tr("The settings file {path} is not valid TOML: {error}.", path=path, error=error))
         return {}
     names = {key.written: name for name, key in KEYS.items()}
     found = dict(_flat(data, {key.table for key in KEYS.values()}))
     for written in found.keys() - names.keys():
         near = difflib.get_close_matches(written, names, n=1, cutoff=0.6)
-        hint = f" Did you mean {near[0]}?" if near else " `govma-console config` lists those there are."
-        problems.append(f"{path}: there is no setting {written!r}.{hint}")
+        hint = (
+            tr(" Did you mean {near}?", near=near[0]) if near else tr(" `govma-console config` lists those there are.")
+        )
+        problems.append(tr("{path}: there is no setting {written!r}.{hint}", path=path, written=written, hint=hint))
     return {names[written]: raw for written, raw in found.items() if written in names}
 
 

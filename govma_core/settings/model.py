@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from govma_core.language import tr
 from govma_core.settings.page_check import PageCheck
 
 
@@ -22,108 +23,119 @@ class Settings:
     """What an operation works with. Paths are absolute; defaults are the operators' layout below /home/app."""
 
     source_dir: Path = _setting(
-        _HOME / "build-env/gov-tech__ma", "clean git checkout of the site", "GOV_MA_GIT_SRC_DIR"
+        _HOME / "build-env/gov-tech__ma", tr("clean git checkout of the site"), "GOV_MA_GIT_SRC_DIR"
     )
     versions_dir: Path = _setting(
-        _HOME / "www_versions", "directory of all versions and of current-version", "GOV_MA_SERVER_BASE_DIR"
+        _HOME / "www_versions", tr("directory of all versions and of current-version"), "GOV_MA_SERVER_BASE_DIR"
     )
     upload_dir: Path = _setting(
         _HOME / "persistent-storage/upload-dir",
-        "persistent uploads, outside the versions",
+        tr("persistent uploads, outside the versions"),
         "GOV_MA_UPLOAD_DIR",
     )
     image_dir: Path | None = _setting(
         _HOME / "persistent-storage/images-dir",
-        "persistent private uploads; empty or absent leaves images in the tree",
+        tr("persistent private uploads; empty or absent leaves images in the tree"),
         "GOV_MA_IMAGE_DIR",
     )
     node_modules_dir: Path = _setting(
-        _HOME / "build-env/gov_ma_node_modules", "node_modules kept between builds", "NODE_MODULES_CACHE_DIR"
+        _HOME / "build-env/gov_ma_node_modules", tr("node_modules kept between builds"), "NODE_MODULES_CACHE_DIR"
     )
     env_file: Path = _setting(
         _HOME / "gov_ma_user_envfile",
-        "secret settings of the CMS, copied into each version",
+        tr("secret settings of the CMS, copied into each version"),
         "GOV_MA_USER_ENV_FILE",
     )
     work_dir: Path = _setting(
-        _HOME / "build-env/tmp-build", "where a version is built; emptied at each start", "GOV_MA_WORK_DIR"
+        _HOME / "build-env/tmp-build", tr("where a version is built; emptied at each start"), "GOV_MA_WORK_DIR"
     )
-    vendor_dir: Path = _setting(_HOME / "ci/vendor", "directory of the vendor tarballs", "GOVMA_VENDOR_DIR")
+    vendor_dir: Path = _setting(_HOME / "ci/vendor", tr("directory of the vendor tarballs"), "GOVMA_VENDOR_DIR")
     ee_tarball: str = _setting(
         "ee.6.0.6.patched-v2.tar.gz",
-        "tarball with ee/, unpacked into data/system",
+        tr("tarball with ee/, unpacked into data/system"),
         "GOVMA_EE_TARBALL",
         name=True,
     )
     themes_tarball: str = _setting(
-        "themes.tar.gz", "tarball with themes/, unpacked into data/html", "GOVMA_THEMES_TARBALL", name=True
+        "themes.tar.gz", tr("tarball with themes/, unpacked into data/html"), "GOVMA_THEMES_TARBALL", name=True
     )
     state_dir: Path = _setting(
-        Path("/var/lib/govma-console"), "run records, history, manifests, asset cache", "GOVMA_STATE_DIR"
+        Path("/var/lib/govma-console"), tr("run records, history, manifests, asset cache"), "GOVMA_STATE_DIR"
     )
-    listen_addr: str = _setting("127.0.0.1:50024", "address of the HTTP server", "LISTEN_ADDR")
+    language: str = _setting(
+        "",
+        tr("language of the console, of commands, logs and HTTP: en or pt_BR; empty: that of the locale (LANG)"),
+        "GOVMA_LANGUAGE",
+        one_of=("", "en", "pt_BR"),
+    )
+    listen_addr: str = _setting("127.0.0.1:50024", tr("address of the HTTP server"), "LISTEN_ADDR")
 
     queue: str = _setting(
         "coalesce",
-        "a deploy over HTTP while one is going: coalesce (those who wait share one), each (one for each), reject",
+        tr("a deploy over HTTP while one is going: coalesce (those who wait share one), each (one for each), reject"),
         one_of=("coalesce", "each", "reject"),
     )
-    max_waiting: int = _setting(10, "deploys that may wait for their turn", low=1)
+    max_waiting: int = _setting(10, tr("deploys that may wait for their turn"), low=1)
     unix_socket: Path | None = _setting(
-        Path("/run/govma-console.sock"), "socket of the HTTP server for those who may change everything; empty: none"
+        Path("/run/govma-console.sock"),
+        tr("socket of the HTTP server for those who may change everything; empty: none"),
     )
-    unix_group: str = _setting("", "group that may change everything over unix_socket, beside root")
+    unix_group: str = _setting("", tr("group that may change everything over unix_socket, beside root"))
     token_file: Path | None = _setting(
-        Path("/etc/govma-console.tokens"), "tokens of those who may change everything over HTTP; `token` adds one"
+        Path("/etc/govma-console.tokens"), tr("tokens of those who may change everything over HTTP; `token` adds one")
     )
     hook_secret_file: Path | None = _setting(
-        Path("/etc/govma-console.hook-secret"), "secret shared with the git server whose push starts a deploy"
+        Path("/etc/govma-console.hook-secret"), tr("secret shared with the git server whose push starts a deploy")
     )
-    allowed_hosts: tuple[str, ...] = _setting((), "more names under which the HTTP server may be asked, as in a URL")
+    allowed_hosts: tuple[str, ...] = _setting(
+        (), tr("more names under which the HTTP server may be asked, as in a URL")
+    )
     allow_unauthenticated_remote: bool = _setting(
-        False, "let everybody who reaches a listen_addr other than loopback deploy and read, without a token"
+        False, tr("let everybody who reaches a listen_addr other than loopback deploy and read, without a token")
     )
-    requests_per_minute: int = _setting(600, "requests of one caller the HTTP server answers a minute", low=1)
-    max_streams: int = _setting(1000, "logs the HTTP server sends at the same time", low=1)
+    requests_per_minute: int = _setting(600, tr("requests of one caller the HTTP server answers a minute"), low=1)
+    max_streams: int = _setting(1000, tr("logs the HTTP server sends at the same time"), low=1)
     drain_timeout: int = _setting(
-        900, "seconds a stopping HTTP server lets its runs go on, before it cancels them", low=0
+        900, tr("seconds a stopping HTTP server lets its runs go on, before it cancels them"), low=0
     )
 
     remote: str = _setting("origin", "git remote that is fetched")
-    branch: str = _setting("main", "branch that is deployed", "GOVMA_BRANCH")
-    git_timeout: int = _setting(120, "seconds one git command may take", low=1)
+    branch: str = _setting("main", tr("branch that is deployed"), "GOVMA_BRANCH")
+    git_timeout: int = _setting(120, tr("seconds one git command may take"), low=1)
 
     builder: str = _setting(
         "docker",
-        "docker (throwaway container) or local (this machine)",
+        tr("docker (throwaway container) or local (this machine)"),
         "GOVMA_BUILDER",
         one_of=("docker", "local"),
     )
-    builder_context: str = _setting("docker/builder", "folder of the builder's Dockerfile in the repository")
-    builder_image: str = _setting("gov-ma-builder", "tag of the builder image")
-    install_command: str = _setting("npm install", "first command of the build")
+    builder_context: str = _setting("docker/builder", tr("folder of the builder's Dockerfile in the repository"))
+    builder_image: str = _setting("gov-ma-builder", tr("tag of the builder image"))
+    install_command: str = _setting("npm install", tr("first command of the build"))
     build_commands: tuple[str, ...] = _setting(
-        ("npm run build:docs", "npm run prod"), "commands that follow it, in order"
+        ("npm run build:docs", "npm run prod"), tr("commands that follow it, in order")
     )
-    build_timeout: int = _setting(1800, "seconds the whole build may take", low=1)
-    build_memory: str = _setting("", "memory limit of the builder container, such as 2g; empty: none", size=True)
-    build_cpus: float = _setting(0.0, "cores the builder container may use; 0: all", low=0)
-    log_group: str = _setting("", "group that may read runs and their logs, beside the one who deploys; empty: none")
-    log_limit: int = _setting(512, "MiB of one run's log that are kept", low=1)
+    build_timeout: int = _setting(1800, tr("seconds the whole build may take"), low=1)
+    build_memory: str = _setting("", tr("memory limit of the builder container, such as 2g; empty: none"), size=True)
+    build_cpus: float = _setting(0.0, tr("cores the builder container may use; 0: all"), low=0)
+    log_group: str = _setting(
+        "", tr("group that may read runs and their logs, beside the one who deploys; empty: none")
+    )
+    log_limit: int = _setting(512, tr("MiB of one run's log that are kept"), low=1)
 
     asset_inputs: tuple[str, ...] = _setting(
-        (), "globs of what the assets are made from; empty turns the asset cache off"
+        (), tr("globs of what the assets are made from; empty turns the asset cache off")
     )
-    asset_cache_keep: int = _setting(5, "builds kept in the asset cache", low=1)
+    asset_cache_keep: int = _setting(5, tr("builds kept in the asset cache"), low=1)
 
     dedupe: str = _setting(
         "publish",
-        "publish: a new version is linked to the live one; all: and all are deduped after a deploy; off",
+        tr("publish: a new version is linked to the live one; all: and all are deduped after a deploy; off"),
         one_of=("off", "publish", "all"),
     )
     reflink: str = _setting(
         "auto",
-        "share extents instead of inodes: auto where the file system can, always (else refuse), never",
+        tr("share extents instead of inodes: auto where the file system can, always (else refuse), never"),
         one_of=("auto", "always", "never"),
     )
     keep_single: tuple[str, ...] = _setting(
@@ -135,109 +147,123 @@ class Settings:
             "html/.htaccess",
             ".env",
         ),
-        "globs of files that are written in place: in the live version they share their inode with no other version",
+        tr(
+            "globs of files that are written in place: in the live version they share their inode with no other version"
+        ),
         globs=True,
     )
-    keep_versions: int = _setting(5, "good versions that prune keeps, the latest ones", low=1)
+    keep_versions: int = _setting(5, tr("good versions that prune keeps, the latest ones"), low=1)
     keep_younger: str = _setting(
-        "", "prune keeps versions younger than this, such as 30d or 12h; empty: none", age=True
+        "", tr("prune keeps versions younger than this, such as 30d or 12h; empty: none"), age=True
     )
-    prune_after_deploy: bool = _setting(False, "prune after each successful deploy")
+    prune_after_deploy: bool = _setting(False, tr("prune after each successful deploy"))
 
     uploads_policy: str = _setting(
         "keep",
-        "keep: a file people replaced stays; overwrite: the repository wins",
+        tr("keep: a file people replaced stays; overwrite: the repository wins"),
         one_of=("keep", "overwrite"),
     )
-    web_uid: int = _setting(33, "owner of versions and uploads", low=0)
-    web_gid: int = _setting(33, "group of versions and uploads", low=0)
-    build_uid: int = _setting(1000, "user that runs the build", low=1)
-    build_gid: int = _setting(1000, "group that runs the build", low=1)
-    keep_runs: int = _setting(200, "run records kept", low=1)
+    web_uid: int = _setting(33, tr("owner of versions and uploads"), low=0)
+    web_gid: int = _setting(33, tr("group of versions and uploads"), low=0)
+    build_uid: int = _setting(1000, tr("user that runs the build"), low=1)
+    build_gid: int = _setting(1000, tr("group that runs the build"), low=1)
+    keep_runs: int = _setting(200, tr("run records kept"), low=1)
 
     hooks_dir: Path | None = _setting(
-        Path("/etc/govma-console.hooks"), "directory of pre-build, pre-promote, post-promote, on-failure; empty: none"
+        Path("/etc/govma-console.hooks"),
+        tr("directory of pre-build, pre-promote, post-promote, on-failure; empty: none"),
     )
-    hook_timeout: int = _setting(300, "seconds one hook may take", low=1)
+    hook_timeout: int = _setting(300, tr("seconds one hook may take"), low=1)
 
-    rehearsal_image: str = _setting("", "image of the web container in which a new version is tried", table="rehearsal")
+    rehearsal_image: str = _setting(
+        "", tr("image of the web container in which a new version is tried"), table="rehearsal"
+    )
     rehearsal_like: str = _setting(
         "",
-        "compose service or container that the new version is tried like: image, environment, networks, mounts",
+        tr("compose service or container that the new version is tried like: image, environment, networks, mounts"),
         table="rehearsal",
     )
     rehearsal_command: str = _setting(
-        "", "command of this machine that tries the version in $1 instead; its exit code decides", table="rehearsal"
+        "", tr("command of this machine that tries the version in $1 instead; its exit code decides"), table="rehearsal"
     )
     rehearsal_mount: str = _setting(
-        "/var/www/versions", "where the image looks for current-version", table="rehearsal", container_path=True
+        "/var/www/versions", tr("where the image looks for current-version"), table="rehearsal", container_path=True
     )
-    rehearsal_port: int = _setting(80, "port on which the container answers", low=1, high=65535, table="rehearsal")
+    rehearsal_port: int = _setting(80, tr("port on which the container answers"), low=1, high=65535, table="rehearsal")
     rehearsal_writable: tuple[str, ...] = _setting(
         ("system/user/cache", "system/user/config", "system/user/templates"),
-        "directories of the version that may be written while it is tried, in copies thrown away after it",
+        tr("directories of the version that may be written while it is tried, in copies thrown away after it"),
         table="rehearsal",
         inside=True,
     )
     rehearsal_scratch: tuple[str, ...] = _setting(
         ("/var/log",),
-        "what the container mounts at or below these is not taken from the running one: it is empty and may be written",
+        tr(
+            "what the container mounts at or below these is not taken from the running one: it is "
+            "empty and may be written"
+        ),
         table="rehearsal",
         inside_container=True,
     )
-    rehearsal_timeout: int = _setting(60, "seconds until the container has to answer", low=1, table="rehearsal")
-    rehearsal_checks: tuple[PageCheck, ...] = _setting((), "what it has to answer; empty: 200 at /", table="rehearsal")
+    rehearsal_timeout: int = _setting(60, tr("seconds until the container has to answer"), low=1, table="rehearsal")
+    rehearsal_checks: tuple[PageCheck, ...] = _setting(
+        (), tr("what it has to answer; empty: 200 at /"), table="rehearsal"
+    )
 
     activation_containers: tuple[str, ...] = _setting(
-        (), "containers that serve the site: compose services, names, or label=value", table="activation"
+        (), tr("containers that serve the site: compose services, names, or label=value"), table="activation"
     )
     activation_reload: str = _setting(
-        "apachectl -k graceful", "command run in each of them after the switch; empty: none", table="activation"
+        "apachectl -k graceful", tr("command run in each of them after the switch; empty: none"), table="activation"
     )
-    activation_command: str = _setting("", "command run on this machine after the switch", table="activation")
+    activation_command: str = _setting("", tr("command run on this machine after the switch"), table="activation")
     activation_url: str = _setting(
         "",
-        "where the site answers, such as http://127.0.0.1:8080; empty: each container is asked directly",
+        tr("where the site answers, such as http://127.0.0.1:8080; empty: each container is asked directly"),
         table="activation",
         url=True,
     )
-    activation_host: str = _setting("", "Host that is asked for; empty: that of the address", table="activation")
-    activation_port: int = _setting(80, "port on which the containers answer", low=1, high=65535, table="activation")
+    activation_host: str = _setting("", tr("Host that is asked for; empty: that of the address"), table="activation")
+    activation_port: int = _setting(
+        80, tr("port on which the containers answer"), low=1, high=65535, table="activation"
+    )
     activation_proof_path: str = _setting(
         "",
-        "page that answers the name of its version; empty: a probe is put into html/ and removed again",
+        tr("page that answers the name of its version; empty: a probe is put into html/ and removed again"),
         table="activation",
         url_path=True,
     )
-    activation_timeout: int = _setting(30, "seconds until the new version has to be served", low=1, table="activation")
+    activation_timeout: int = _setting(
+        30, tr("seconds until the new version has to be served"), low=1, table="activation"
+    )
     activation_on_unproved: str = _setting(
         "warn",
-        "when it is not: warn (it stays live, exit code 6) or revert",
+        tr("when it is not: warn (it stays live, exit code 6) or revert"),
         one_of=("warn", "revert"),
         table="activation",
     )
-    activation_checks: tuple[PageCheck, ...] = _setting((), "what the site has to answer then", table="activation")
+    activation_checks: tuple[PageCheck, ...] = _setting((), tr("what the site has to answer then"), table="activation")
     activation_on_failure: str = _setting(
-        "revert", "when it does not, and did before: revert or warn", one_of=("revert", "warn"), table="activation"
+        "revert", tr("when it does not, and did before: revert or warn"), one_of=("revert", "warn"), table="activation"
     )
 
     services_compose_dir: Path | None = _setting(
-        _HOME / "prod-env", "compose project of the site's containers; empty: none", table="services"
+        _HOME / "prod-env", tr("compose project of the site's containers; empty: none"), table="services"
     )
-    services_project: str = _setting("", "its name; empty: what compose calls it", table="services")
+    services_project: str = _setting("", tr("its name; empty: what compose calls it"), table="services")
     services_storage_dir: Path | None = _setting(
         _HOME / "persistent-storage",
-        "directories of persistent data whose owners are checked; empty: none",
+        tr("directories of persistent data whose owners are checked; empty: none"),
         table="services",
     )
     services_probe_url: str = _setting(
         "",
-        "where the site is asked while its containers are restarted, on this machine; empty: a published port",
+        tr("where the site is asked while its containers are restarted, on this machine; empty: a published port"),
         table="services",
         url=True,
     )
     services_up_timeout: int = _setting(
-        120, "seconds a restarted container may take to get healthy", low=1, table="services"
+        120, tr("seconds a restarted container may take to get healthy"), low=1, table="services"
     )
 
     @property

@@ -7,6 +7,8 @@ import difflib
 from dataclasses import dataclass
 from typing import Any
 
+from govma_core.language import tr
+
 _LONGEST_WAIT = 600
 
 
@@ -37,26 +39,41 @@ _KINDS = {field.name: field.type for field in dataclasses.fields(PageCheck)}
 def read_page_check(raw: object) -> PageCheck:
     """Read one entry of `checks`; ValueError says what is wrong with it."""
     if not isinstance(raw, dict) or "path" not in raw:
-        raise ValueError('each check must be a table with a path, such as {path = "/", status = 200}')
+        raise ValueError(tr('each check must be a table with a path, such as {path = "/", status = 200}'))
     for name, value in raw.items():
         if name not in _KINDS:
             near = difflib.get_close_matches(str(name), _KINDS, n=1)
-            raise ValueError(f"a check has no {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+            raise ValueError(
+                tr("a check has no {name!r}", name=name) + (tr("; did you mean {near}?", near=near[0]) if near else "")
+            )
         kinds = {"str": (str,), "int": (int,), "float": (int, float)}[str(_KINDS[name])]
         if not isinstance(value, kinds) or isinstance(value, bool):
-            raise ValueError(f"{name} of a check must be a {'text' if kinds == (str,) else 'number'}, not {value!r}")
+            raise ValueError(
+                tr(
+                    "{name} of a check must be a {number}, not {value!r}",
+                    name=name,
+                    number=tr("text") if kinds == (str,) else tr("number"),
+                    value=value,
+                )
+            )
         if isinstance(value, str) and not value.isprintable():
-            raise ValueError(f"{name} of a check holds control characters")
+            raise ValueError(tr("{name} of a check holds control characters", name=name))
     check = PageCheck(**raw)
     require_url_path(check.path)
     if not 100 <= check.status <= 599:
-        raise ValueError(f"status {check.status} is no status of HTTP")
+        raise ValueError(tr("status {status} is no status of HTTP", status=check.status))
     if not 0 < check.timeout <= _LONGEST_WAIT:
-        raise ValueError(f"timeout {check.timeout} must be seconds, {_LONGEST_WAIT} at most")
+        raise ValueError(
+            tr(
+                "timeout {timeout} must be seconds, {longest_wait} at most",
+                timeout=check.timeout,
+                longest_wait=_LONGEST_WAIT,
+            )
+        )
     return check
 
 
 def require_url_path(path: str) -> None:
     """Raise ValueError for what is no path as it stands in a URL."""
     if not path.startswith("/") or " " in path or not path.isascii() or not path.isprintable():
-        raise ValueError(f"path {path!r} must begin with / and be written as in a URL (%20 for a space)")
+        raise ValueError(tr("path {path!r} must begin with / and be written as in a URL (%20 for a space)", path=path))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from govma_core.language import tr
 from govma_core.settings.model import KEYS, Settings
 from govma_core.settings.values import to_plain
 
@@ -25,8 +26,8 @@ def commented_file(chosen: Mapping[str, Any]) -> str:
     """Give a settings file that sets what is in `chosen` (plain values by key) and shows every other default."""
     defaults = to_plain(Settings())
     lines = [
-        "# Settings of govma-console. A line that begins with '#' shows a default.",
-        "# The environment variable named beside a setting wins over this file.",
+        tr("# Settings of govma-console. A line that begins with '#' shows a default."),
+        tr("# The environment variable named beside a setting wins over this file."),
     ]
     table = ""
     # What stands at the top comes before the first table: sorted() keeps the order otherwise.

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from govma_core.ages import age_seconds
 from govma_core.globs import globs
+from govma_core.language import tr
 from govma_core.settings.model import KEYS, Key, Settings
 from govma_core.settings.page_check import PageCheck, read_page_check, require_url_path
 
@@ -21,7 +22,9 @@ def read_text(key: Key, text: str) -> Any:  # noqa: ANN401
         try:
             return read_value(key, int(text) if key.kind == "int" else float(text))
         except ValueError:
-            raise ValueError(f"{text!r} is not {'a whole' if key.kind == 'int' else 'a'} number in range") from None
+            raise ValueError(
+                tr("{text_!r} is not {a} number in range", text_=text, a=tr("a whole") if key.kind == "int" else "a")
+            ) from None
     return read_value(key, text)
 
 
@@ -34,13 +37,13 @@ def read_value(key: Key, raw: Any) -> Any:  # noqa: ANN401
             return _number(key, raw, (int,))
         case "bool":
             if not isinstance(raw, bool):
-                raise ValueError("must be true or false")
+                raise ValueError(tr("must be true or false"))
             return raw
         case "float":
             return float(_number(key, raw, (int, float)))
         case "tuple[str, ...]":
             if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
-                raise ValueError('must be a list of texts, such as ["one", "two"]')
+                raise ValueError(tr('must be a list of texts, such as ["one", "two"]'))
             if key.rules.get("globs"):
                 globs(raw)
             for item in raw if key.rules.get("inside") else ():
@@ -50,7 +53,7 @@ def read_value(key: Key, raw: Any) -> Any:  # noqa: ANN401
             return tuple(raw)
         case "tuple[PageCheck, ...]":
             if not isinstance(raw, list):
-                raise ValueError('must be a list of tables, such as [{path = "/", status = 200}]')
+                raise ValueError(tr('must be a list of tables, such as [{path = "/", status = 200}]'))
             return tuple(read_page_check(item) for item in raw)
         case _:
             return _text(key, raw)
@@ -58,43 +61,43 @@ def read_value(key: Key, raw: Any) -> Any:  # noqa: ANN401
 
 def _path(key: Key, raw: Any) -> Path | None:  # noqa: ANN401
     if not isinstance(raw, str):
-        raise ValueError("must be a path in quotes")
+        raise ValueError(tr("must be a path in quotes"))
     if not raw:
         if key.kind == "Path | None":
             return None
-        raise ValueError("is empty; it must be an absolute path")
+        raise ValueError(tr("is empty; it must be an absolute path"))
     path = Path(raw)
     if not path.is_absolute():
-        raise ValueError(f"{raw!r} is not an absolute path")
+        raise ValueError(tr("{raw!r} is not an absolute path", raw=raw))
     if ".." in path.parts or "\0" in raw or "\n" in raw:
-        raise ValueError(f"{raw!r} must be a plain path, without '..' or line ends")
+        raise ValueError(tr("{raw!r} must be a plain path, without '..' or line ends", raw=raw))
     return path
 
 
 def _number(key: Key, raw: Any, kinds: tuple[type, ...]) -> Any:  # noqa: ANN401
     if isinstance(raw, bool) or not isinstance(raw, kinds) or not isinstance(raw, int | float):
-        raise ValueError(f"{raw!r} is not a {'whole ' if kinds == (int,) else ''}number")
+        raise ValueError(tr("{raw!r} is not a {whole}number", raw=raw, whole=tr("whole ") if kinds == (int,) else ""))
     low = key.rules.get("low")
     high = key.rules.get("high", 2**32 - 2)
     if isinstance(low, int) and raw > high:
-        raise ValueError(f"{raw} is out of range; the most is {high}")
+        raise ValueError(tr("{raw} is out of range; the most is {high}", raw=raw, high=high))
     if isinstance(low, int) and not low <= raw < 2**32 - 1:
-        raise ValueError(f"{raw} is out of range; the least is {low}")
+        raise ValueError(tr("{raw} is out of range; the least is {low}", raw=raw, low=low))
     return raw
 
 
 def _text(key: Key, raw: Any) -> str:  # noqa: ANN401
     if not isinstance(raw, str):
-        raise ValueError("must be a text in quotes")
+        raise ValueError(tr("must be a text in quotes"))
     allowed = key.rules.get("one_of")
     if allowed and raw not in allowed:
-        raise ValueError(f"{raw!r} is not one of {', '.join(allowed)}")
+        raise ValueError(tr("{raw!r} is not one of {allowed}", raw=raw, allowed=", ".join(allowed)))
     if key.rules.get("name") and (not raw or "/" in raw or raw in (".", "..")):
-        raise ValueError(f"{raw!r} must be the plain name of a file in vendor_dir")
+        raise ValueError(tr("{raw!r} must be the plain name of a file in vendor_dir", raw=raw))
     if key.rules.get("age") and raw:
         age_seconds(raw)
     if key.rules.get("size") and raw and not _SIZE.fullmatch(raw):
-        raise ValueError(f"{raw!r} is not a size such as 512m or 2g")
+        raise ValueError(tr("{raw!r} is not a size such as 512m or 2g", raw=raw))
     if key.rules.get("container_path"):
         _require_container_path(raw)
     if key.rules.get("url_path") and raw:
@@ -106,12 +109,12 @@ def _text(key: Key, raw: Any) -> str:  # noqa: ANN401
 
 def _require_inside(item: str) -> None:
     if not item or item.startswith("/") or {"", ".", ".."} & set(item.rstrip("/").split("/")):
-        raise ValueError(f"{item!r} must be a directory below the version, such as system/user/cache")
+        raise ValueError(tr("{item!r} must be a directory below the version, such as system/user/cache", item=item))
 
 
 def _require_container_path(text: str) -> None:
     if not text.startswith("/") or text == "/" or ".." in text.split("/"):
-        raise ValueError(f"{text!r} must be an absolute path in the container, and not /")
+        raise ValueError(tr("{text_!r} must be an absolute path in the container, and not /", text_=text))
 
 
 def _require_url(text: str) -> None:
@@ -121,7 +124,7 @@ def _require_url(text: str) -> None:
     except ValueError:
         right = False
     if not right or parts.path not in ("", "/") or parts.query or parts.username:
-        raise ValueError(f"{text!r} must be http:// or https://, a host and perhaps a port")
+        raise ValueError(tr("{text_!r} must be http:// or https://, a host and perhaps a port", text_=text))
 
 
 def to_plain(settings: Settings) -> dict[str, Any]:

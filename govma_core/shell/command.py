@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from govma_core.errors import CommandError
+from govma_core.language import tr
 from govma_core.reporting import Reporter
 from govma_core.shell.running import running
 from govma_core.text import LineSplitter
@@ -29,11 +30,13 @@ def execute(script: str, what: str, environment: Mapping[str, str], reporter: Re
                     reporter.flush()
                 reporter.cancellation.check()
                 if time.monotonic() >= ends:
-                    raise CommandError(f"{what} did not end within {timeout} s and was stopped.")
+                    raise CommandError(
+                        tr("{what} did not end within {timeout} s and was stopped.", what=what, timeout=timeout)
+                    )
             _pass_on(list(splitter.close()), reporter)
         return shell.code
     except OSError as error:
-        raise CommandError(f"{what} could not be started: {error.strerror}.") from None
+        raise CommandError(tr("{what} could not be started: {strerror}.", what=what, strerror=error.strerror)) from None
 
 
 def _pass_on(lines: list[str], reporter: Reporter) -> None:

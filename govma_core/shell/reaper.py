@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from govma_core.errors import CommandError
+from govma_core.language import tr
 
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
@@ -86,7 +87,9 @@ def end_all(find: Callable[[], list[Process]]) -> list[Process]:
                 ended[process.identity] = process
         if time.monotonic() > deadline:
             names = ", ".join(f"{process.pid} ({process.name})" for process in found[:5])
-            raise CommandError(f"Processes of the build cannot be ended: {names}. Look at them with ps, and end them.")
+            raise CommandError(
+                tr("Processes of the build cannot be ended: {names}. Look at them with ps, and end them.", names=names)
+            )
         time.sleep(_PAUSE)
     return list(ended.values())
 

@@ -13,6 +13,7 @@ import stat
 
 from govma_core import safefs
 from govma_core.errors import UnsafeTreeError
+from govma_core.language import tr
 
 _DEEPEST = 64
 """Directories held open at once; what lies deeper is first moved up."""
@@ -36,7 +37,7 @@ def clear(dir_fd: int, name: str) -> list[str]:
         with safefs.opened(dir_fd, name) as top:
             clearing = _Clearing(top)
             if clearing.mount != _mount_of(dir_fd):
-                return [f"{name}: something is mounted there"]
+                return [tr("{name}: something is mounted there", name=name)]
             problems = clearing.run()
         if not problems:
             os.rmdir(name, dir_fd=dir_fd)
@@ -84,7 +85,7 @@ class _Clearing:
         before = len(self._problems)
         with safefs.opened(fd, name) as child:
             if _mount_of(child) != self.mount:
-                self._problems.append(f"{where}: something is mounted there")
+                self._problems.append(tr("{where}: something is mounted there", where=where))
                 return
             self._empty(child, f"{where}/", depth + 1)
         # With something left in it the directory stays, too; that needs no sentence of its own.

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from govma_core.errors import HeldError
+from govma_core.language import tr
 from govma_core.versions.small_files import SmallFiles, moment, one_line, text
 
 _ALL = "all"
@@ -39,12 +40,14 @@ class Hold:
 
     def sentence(self) -> str:
         """Say what is held, by whom, since when, why, and until when."""
-        what = f"Deploys of commit {self.commit[:9]} are held" if self.commit else "Deploys are held"
+        what = (
+            tr("Deploys of commit {commit} are held", commit=self.commit[:9]) if self.commit else tr("Deploys are held")
+        )
         if self.damaged:
-            return f"{what}: the record of the hold is damaged, so nobody can tell by whom or why."
-        since = f" since {_local(self.at)}" if self.at else ""
+            return tr("{what}: the record of the hold is damaged, so nobody can tell by whom or why.", what=what)
+        since = tr(" since {local}", local=_local(self.at)) if self.at else ""
         why = f": {self.reason}" if self.reason else ""
-        until = f" (until {_local(self.until)})" if self.until else ""
+        until = tr(" (until {local})", local=_local(self.until)) if self.until else ""
         return f"{what} by {self.by or '?'}{since}{why}{until}."
 
     def over(self, now: float) -> bool:
@@ -143,12 +146,13 @@ class HoldStore:
 def held_error(hold: Hold) -> HeldError:
     """Give the refusal: who, when, why, until when, and how to go on."""
     if hold.commit:
-        way = (
+        way = tr(
             "A newer commit can be deployed, and ends this hold. To deploy this one again: "
-            f"`govma-console release {hold.commit[:9]}`, or `deploy --force`."
+            "`govma-console release {commit}`, or `deploy --force`.",
+            commit=hold.commit[:9],
         )
     else:
-        way = "`govma-console release` ends the hold; `deploy --force` deploys in spite of it."
+        way = tr("`govma-console release` ends the hold; `deploy --force` deploys in spite of it.")
     return HeldError(f"{hold.sentence()} {way}", hold.until)
 
 

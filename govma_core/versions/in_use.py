@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from govma_core.language import tr
 from govma_core.text import clean_line
 from govma_core.versions.names import OURS, POINTER
 from govma_core.versions.sightings import Ours, Shown, content, link, stands_at
@@ -38,8 +39,14 @@ def in_use(versions_dir: Path, names: Collection[str], proc: str = "/proc") -> U
         shown = Shown(directory, "" if space == home else f"{directory}/root", ours)
         if space not in spaces:
             spaces.add(space)
-            where = "" if space == home else f" in the namespace of {_called(directory)}"
-            _note(uses, {name: f"a mount at {point}{where}" for name, point in shown.mounted().items()})
+            where = "" if space == home else tr(" in the namespace of {called}", called=_called(directory))
+            _note(
+                uses,
+                {
+                    name: tr("a mount at {point}{where}", point=point, where=where)
+                    for name, point in shown.mounted().items()
+                },
+            )
         if pid not in own and not _is_console(directory):
             _note(uses, {name: f"{_called(directory)}: {what}" for name, what in shown.used().items()})
     return uses
@@ -74,7 +81,7 @@ def _note(uses: Uses, seen: dict[str, str]) -> None:
 def _called(directory: str) -> str:
     # Whoever owns the process chose its name.
     name = clean_line(content(f"{directory}/comm").decode("utf-8", "replace").strip())
-    return f"{name or 'a process'} (pid {directory.rpartition('/')[2]})"
+    return tr("{name} (pid {rpartition})", name=name or tr("a process"), rpartition=directory.rpartition("/")[2])
 
 
 def _is_console(directory: str) -> bool:

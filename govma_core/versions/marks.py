@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from govma_core.language import tr
 from govma_core.versions.small_files import SmallFiles, moment, one_line, text
 
 Kind = Literal["bad", "failed"]
@@ -29,7 +30,11 @@ class Mark:
     def sentence(self) -> str:
         """Give it in a line: `marked bad by ana: rolled back to …`."""
         who = f" by {self.by}" if self.by else ""
-        return f"marked {self.kind}{who}: {self.reason}" if self.reason else f"marked {self.kind}{who}"
+        return (
+            tr("marked {kind}{who}: {reason}", kind=self.kind, who=who, reason=self.reason)
+            if self.reason
+            else tr("marked {kind}{who}", kind=self.kind, who=who)
+        )
 
 
 class MarkStore:

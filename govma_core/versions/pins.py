@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+from govma_core.language import tr
 from govma_core.versions.small_files import SmallFiles, moment, one_line, text
 
 
@@ -21,7 +22,7 @@ class Pin:
     def sentence(self) -> str:
         """Give it as the reason why a version is kept."""
         who = f" by {self.by}" if self.by else ""
-        return f"pinned{who}: {self.reason}" if self.reason else f"pinned{who}"
+        return tr("pinned{who}: {reason}", who=who, reason=self.reason) if self.reason else tr("pinned{who}", who=who)
 
 
 class PinStore:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from govma_core import safefs
 from govma_core.errors import PublishError, RefusedError, UnsafeTreeError
+from govma_core.language import tr
 from govma_core.versions.names import OURS, POINTER
 from govma_core.versions.store import Pointer, VersionStore, missing_parts
 
@@ -50,7 +51,12 @@ def switch(
         missing = missing_parts(fd, name)
         if missing:
             raise RefusedError(
-                f"{name} is not a complete version: {' and '.join(missing)} missing. There are:\n{store.listing()}"
+                tr(
+                    "{name} is not a complete version: {missing} missing. There are:\n{listing}",
+                    name=name,
+                    missing=tr(" and ").join(missing),
+                    listing=store.listing(),
+                )
             )
         sweep_links(fd)
         with safefs.opened(fd, name) as version:
@@ -64,7 +70,13 @@ def switch(
         except OSError as error:
             # An fsync that fails after the rename does not undo it.
             if store.pointer().version != name:
-                raise PublishError(f"{store.directory / POINTER} could not be switched: {error.strerror}.") from error
+                raise PublishError(
+                    tr(
+                        "{directory} could not be switched: {strerror}.",
+                        directory=store.directory / POINTER,
+                        strerror=error.strerror,
+                    )
+                ) from error
         switched = time.monotonic()
     return Switch(pointer, freshened, switched - began - (synced - syncing), synced - syncing, switched)
 
@@ -92,11 +104,23 @@ def _freshen(fd: int, now: int, depth: int = 1) -> int:
                     with safefs.opened(fd, name) as child:
                         count += _freshen(child, now, depth + 1)
             elif name.endswith((".css", ".js")) and entry.is_file(follow_symlinks=False):
-                os.utime(name, ns=(now, now), dir_fd=fd, follow_symlinks=False)
-                count += 1
+                count += _touch(fd, name, now)
         except (FileNotFoundError, NotADirectoryError, UnsafeTreeError):
             continue
     return count
+
+
+def _touch(fd: int, name: str, now: int) -> int:
+    """Give a file the time, and 1; 0 when it is not of the directory's owner and has names elsewhere, too."""
+    file, info = safefs.open_regular(fd, name)
+    try:
+        # Whoever may write here can link to files of others that he may write, in other directories.
+        if info.st_nlink > 1 and info.st_uid != os.fstat(fd).st_uid:
+            return 0
+        os.utime(file, ns=(now, now))
+    finally:
+        os.close(file)
+    return 1
 
 
 def sweep_links(dir_fd: int) -> None:

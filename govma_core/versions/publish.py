@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from govma_core import safefs, safetree
 from govma_core.errors import PublishError
+from govma_core.language import tr
 from govma_core.versions.names import INCOMING_PREFIX
 
 
@@ -60,8 +61,11 @@ def require_free(versions_dir: int, name: str) -> None:
 
 def _taken(name: str) -> PublishError:
     return PublishError(
-        f"There is already something called {name} in the versions directory. Start the deploy again: "
-        "the name is the second in which it starts."
+        tr(
+            "There is already something called {name} in the versions directory. Start the deploy "
+            "again: the name is the second in which it starts.",
+            name=name,
+        )
     )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path, PurePath
 
 from govma_core import jsonfile, safefs
 from govma_core.errors import PublishError
+from govma_core.language import tr
 from govma_core.versions.clearing import clear, reason
 from govma_core.versions.names import OURS, REMOVED_PREFIX
 from govma_core.versions.pins import PinStore
@@ -59,7 +60,7 @@ class Remover:
         with safefs.opened_root(self._store.directory) as fd:
             found = safefs.lstat(fd, name)
             if found is None or not stat.S_ISDIR(found.st_mode):
-                return Removal(name, "it is gone, or no directory any more")
+                return Removal(name, tr("it is gone, or no directory any more"))
             if objection := self._objection(name):
                 return Removal(name, objection)
             self._write(note)
@@ -67,9 +68,9 @@ class Remover:
                 safefs.rename_noreplace(name, note.hidden, src_dir_fd=fd, dst_dir_fd=fd)
             except OSError as error:
                 self._erase()
-                return Removal(name, f"it cannot be renamed: {reason(error)}")
+                return Removal(name, tr("it cannot be renamed: {reason}", reason=reason(error)))
             os.fsync(fd)
-            objection = self._objection(name) if _same(fd, note.hidden, found) else "something else took its place"
+            objection = self._objection(name) if _same(fd, note.hidden, found) else tr("something else took its place")
             if objection:
                 self._put_back(fd, note)
                 return Removal(name, objection)
@@ -94,18 +95,22 @@ class Remover:
             objection = "" if note.clearing else self._objection(note.version)
             if objection and safefs.is_directory(fd, note.hidden):
                 self._put_back(fd, note)
-                return f"{note.version}, which an interrupted prune was about to remove, is back: {objection}."
+                return tr(
+                    "{version}, which an interrupted prune was about to remove, is back: {objection}.",
+                    version=note.version,
+                    objection=objection,
+                )
         self._forget(note.version)
-        return f"The removal of {note.version}, which was interrupted, is finished."
+        return tr("The removal of {version}, which was interrupted, is finished.", version=note.version)
 
     def _objection(self, name: str) -> str:
         """Say what speaks against removing the version; asked before it is set aside and, for sure, after that."""
         pointer = self._store.pointer()
         if pointer.target is not None and PurePath(os.path.normpath(pointer.target)).name == name:
-            return "current-version leads to it by now"
+            return tr("current-version leads to it by now")
         if pointer.version is None:
-            return f"it is not certain which version is live: {pointer.problem.rstrip('.')}"
-        return "it is pinned by now" if name in self._pins.read() else ""
+            return tr("it is not certain which version is live: {value}", value=pointer.problem.rstrip("."))
+        return tr("it is pinned by now") if name in self._pins.read() else ""
 
     def _put_back(self, fd: int, note: Note) -> None:
         try:
@@ -114,13 +119,21 @@ class Remover:
             # Hidden it would be swept away by the next run.
             aside = f"{note.version}.aside-{os.urandom(4).hex()}"
             safefs.rename_noreplace(note.hidden, aside, src_dir_fd=fd, dst_dir_fd=fd)
+            self._back(fd)
             raise PublishError(
-                f"{note.version} must stay, but somebody made another one of its name while it was set aside. It is "
-                f"now {self._store.directory / aside}; rename it by hand."
+                tr(
+                    "{version} must stay, but somebody made another one of its name while it was set "
+                    "aside. It is now {directory}; rename it by hand.",
+                    version=note.version,
+                    directory=self._store.directory / aside,
+                )
             ) from None
-        finally:
-            os.fsync(fd)
-            self._erase()
+        # Where it could not be renamed the note stays, and the next run tries again.
+        self._back(fd)
+
+    def _back(self, fd: int) -> None:
+        self._erase()
+        os.fsync(fd)
 
     def _write(self, note: Note) -> None:
         try:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from govma_core.errors import RefusedError
+from govma_core.language import tr
 from govma_core.versions.pins import Pin
 
 _GOOD = ("", "published")
@@ -79,7 +80,11 @@ def decide(facts: Facts, policy: Policy, freed_by: Callable[[Collection[str]], i
     adds, so that the prices sum up to that of the whole set.
     """
     if facts.current is None:
-        raise RefusedError(f"{facts.problem} Nothing is pruned while it is not certain which version is live.".lstrip())
+        raise RefusedError(
+            tr(
+                "{problem} Nothing is pruned while it is not certain which version is live.", problem=facts.problem
+            ).lstrip()
+        )
     order = sorted(facts.versions, key=lambda known: (known.made, known.name), reverse=True)
     good = [known.name for known in order if known.good and known.made <= policy.now]
     ranks = {name: rank for rank, name in enumerate(good, 1)}
@@ -104,29 +109,35 @@ def _for_keeping(
     if name == facts.current:
         reasons.append("live")
     if name in before:
-        reasons.append("was live before" if facts.before else "next to the live one, and no record tells what was")
+        reasons.append(
+            tr("was live before") if facts.before else tr("next to the live one, and no record tells what was")
+        )
     if name in facts.pinned:
         reasons.append(facts.pinned[name].sentence())
     if name in facts.used:
-        reasons.append(f"in use by {_some(facts.used[name])}")
+        reasons.append(tr("in use by {some}", some=_some(facts.used[name])))
     if name in facts.linked:
-        reasons.append(f"a link leads to it: {_some(facts.linked[name])}")
+        reasons.append(tr("a link leads to it: {some}", some=_some(facts.linked[name])))
     if known.made > policy.now:
-        reasons.append("its time lies in the future")
+        reasons.append(tr("its time lies in the future"))
     elif policy.now - known.made < policy.younger:
-        reasons.append(f"younger than {policy.age or f'{policy.younger} s'}")
+        reasons.append(tr("younger than {age}", age=policy.age or f"{policy.younger} s"))
     if ranks.get(name, policy.keep + 1) <= policy.keep:
-        reasons.append(f"good, {ranks[name]} of the last {policy.keep}")
+        reasons.append(tr("good, {ranks} of the last {keep}", ranks=ranks[name], keep=policy.keep))
     return tuple(reasons)
 
 
 def _for_removing(known: Known, policy: Policy) -> str:
     if not known.complete:
-        return "incomplete: html/ or system/ is missing"
+        return tr("incomplete: html/ or system/ is missing")
     if not known.good:
-        return f"not good: {known.why or known.result}"
-    age = f", and than {policy.age}" if policy.younger and policy.age else ""
-    return f"older than the last {f'{policy.keep} good' if policy.keep > 1 else 'good one'}{age}"
+        return tr("not good: {why}", why=known.why or known.result)
+    age = tr(", and than {age}", age=policy.age) if policy.younger and policy.age else ""
+    return tr(
+        "older than the last {more}{age}",
+        more=tr("{keep} good", keep=policy.keep) if policy.keep > 1 else tr("good one"),
+        age=age,
+    )
 
 
 def _assumed_before(current: str, good: Sequence[str]) -> Sequence[str]:
@@ -146,4 +157,4 @@ def _prices(names: Sequence[str], freed_by: Callable[[Collection[str]], int]) ->
 
 def _some(items: Sequence[str]) -> str:
     more = len(items) - _MOST_USERS
-    return ", ".join(items[:_MOST_USERS]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(items[:_MOST_USERS]) + (tr(" and {more} more", more=more) if more > 0 else "")

@@ -13,6 +13,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from govma_core.language import tr
 from govma_core.versions.names import PREFIX
 
 _PREFIX = PREFIX.encode()
@@ -20,7 +21,7 @@ _PREFIX = PREFIX.encode()
 # separates the layers of an overlay.
 _COMPONENT = re.compile(rb"/(" + _PREFIX + rb"[0-9hms-]+)(?=[/\s:,]|$)")
 _OCTAL = re.compile(rb"\\([0-7]{3})")
-_LINKS = (("cwd", "working directory"), ("root", "root directory"), ("exe", "program"))
+_LINKS = (("cwd", tr("working directory")), ("root", tr("root directory")), ("exe", "program"))
 _PASSED = {errno.ENOENT, errno.ESRCH, errno.EINVAL, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
 """What /proc gives for a process that has just ended, one that is not ours to read, and a path beyond 4,096 bytes.
 Anything else (no descriptor left) must not look like a version that nobody uses."""
@@ -105,10 +106,10 @@ class Shown:
             _pass_over(error)
             descriptors = []
         for name in descriptors:
-            yield "open file", link(f"{self._directory}/fd/{name}")
+            yield tr("open file"), link(f"{self._directory}/fd/{name}")
         for line in content(f"{self._directory}/maps").splitlines():
             if _PREFIX in line:
-                yield "mapped file", line[line.index(b"/") :]
+                yield tr("mapped file"), line[line.index(b"/") :]
 
 
 def stands_at(identity: tuple[int, int], path: bytes, root: bytes = b"") -> bool:

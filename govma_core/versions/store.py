@@ -13,6 +13,7 @@ from pathlib import Path
 
 from govma_core import safefs
 from govma_core.errors import PreflightError, RefusedError, UsageError
+from govma_core.language import tr
 from govma_core.text import clean_line
 from govma_core.versions.names import POINTER, PREFIX, version_time
 
@@ -79,7 +80,7 @@ class VersionStore:
         """
         versions = self.versions()
         if not wanted:
-            raise UsageError(f"No version is named. There are:\n{self.listing()}")
+            raise UsageError(tr("No version is named. There are:\n{listing}", listing=self.listing()))
         matches = [v for v in versions if v.name.startswith(wanted) or v.name.removeprefix(PREFIX).startswith(wanted)]
         exact = [v for v in matches if v.name == wanted]
         if len(exact or matches) == 1:
@@ -89,23 +90,41 @@ class VersionStore:
                 return self._look(fd, wanted)
         if matches:
             names = _listing([v.name for v in matches or versions])
-            raise UsageError(f"{wanted!r} does not name one version; it could be:\n{names}")
-        raise RefusedError(f"There is no version {wanted!r} in {self.directory}. There are:\n{self.listing()}")
+            raise UsageError(
+                tr("{wanted!r} does not name one version; it could be:\n{names}", wanted=wanted, names=names)
+            )
+        raise RefusedError(
+            tr(
+                "There is no version {wanted!r} in {directory}. There are:\n{listing}",
+                wanted=wanted,
+                directory=self.directory,
+                listing=self.listing(),
+            )
+        )
 
     def listing(self) -> str:
         """Give the names of all versions, a line each, for an error message."""
         current = self.pointer().version
-        marks = {current: "  (live)"}
-        return _listing([v.name + marks.get(v.name, "" if v.complete else "  (incomplete)") for v in self.versions()])
+        marks = {current: tr("  (live)")}
+        return _listing(
+            [v.name + marks.get(v.name, "" if v.complete else tr("  (incomplete)")) for v in self.versions()]
+        )
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
         try:
             fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            advice = "Create it, or set GOV_MA_SERVER_BASE_DIR to where the versions are."
+            advice = tr("Create it, or set GOV_MA_SERVER_BASE_DIR to where the versions are.")
             raise PreflightError(
-                [f"versions_dir ({self.directory}) cannot be read: {error.strerror}. {advice}"]
+                [
+                    tr(
+                        "versions_dir ({directory}) cannot be read: {strerror}. {advice}",
+                        directory=self.directory,
+                        strerror=error.strerror,
+                        advice=advice,
+                    )
+                ]
             ) from None
         try:
             yield fd
@@ -124,25 +143,40 @@ class VersionStore:
         info = safefs.lstat(fd, POINTER)
         where = self.directory / POINTER
         if info is None:
-            return Pointer(None, None, f"{where} is missing: nothing is live. Deploy, or promote a version.")
+            return Pointer(
+                None, None, tr("{where} is missing: nothing is live. Deploy, or promote a version.", where=where)
+            )
         if not stat.S_ISLNK(info.st_mode):
             what = "a directory" if stat.S_ISDIR(info.st_mode) else "a file"
             return Pointer(
-                None, None, f"{where} is {what}, not a link. Move it away by hand, then promote a version.", blocks=True
+                None,
+                None,
+                tr(
+                    "{where} is {what}, not a link. Move it away by hand, then promote a version.",
+                    where=where,
+                    what=what,
+                ),
+                blocks=True,
             )
         target = os.readlink(POINTER, dir_fd=fd)
         name = self._name_inside(target)
         if name is None:
-            problem = (
-                f"{where} points to {clean_line(target)}, which is not in {self.directory}. "
-                "Promote a version to set it right."
+            problem = tr(
+                "{where} points to {target}, which is not in {directory}. Promote a version to set it right.",
+                where=where,
+                target=clean_line(target),
+                directory=self.directory,
             )
             return Pointer(None, target, problem, foreign=True)
         if not safefs.is_directory(fd, name):
             return Pointer(
                 None,
                 target,
-                f"{where} points to {clean_line(target)}, which is not there. Promote a version or deploy.",
+                tr(
+                    "{where} points to {target}, which is not there. Promote a version or deploy.",
+                    where=where,
+                    target=clean_line(target),
+                ),
             )
         return Pointer(name, target)
 
@@ -168,4 +202,4 @@ def _plain(name: str) -> bool:
 
 
 def _listing(names: Sequence[str]) -> str:
-    return "\n".join(f"  {name}" for name in names) or "  (none)"
+    return "\n".join(f"  {name}" for name in names) or tr("  (none)")

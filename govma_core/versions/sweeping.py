@@ -6,14 +6,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from govma_core import safefs
+from govma_core.language import tr
 from govma_core.versions.clearing import clear
 from govma_core.versions.names import INCOMING_PREFIX, LINK_PREFIX, OURS, REMOVED_PREFIX, STAGING_PREFIX
 
 _WHAT = {
-    LINK_PREFIX: "a link that an interrupted promotion had staged",
-    INCOMING_PREFIX: "an incomplete copy that an interrupted run left",
-    STAGING_PREFIX: "files that an interrupted run had staged",
-    REMOVED_PREFIX: "what was left of a version that was being removed",
+    LINK_PREFIX: tr("a link that an interrupted promotion had staged"),
+    INCOMING_PREFIX: tr("an incomplete copy that an interrupted run left"),
+    STAGING_PREFIX: tr("files that an interrupted run had staged"),
+    REMOVED_PREFIX: tr("what was left of a version that was being removed"),
 }
 
 

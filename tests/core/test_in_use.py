@@ -19,7 +19,8 @@ from govma_core.versions.sightings import versions_in
 from tests.support.engine import Engine
 from tests.support.rights import as_root
 
-OLD, NEW = "data-build--2021-09-03-00h03m29s", "data-build--2022-01-02-03h04m05s"
+# Names that no other test has: a process with such a name on another file system is a use, in doubt.
+OLD, NEW = "data-build--2019-05-06-07h08m09s", "data-build--2019-06-07-08h09m10s"
 WAIT = "import os, sys; print(os.getpid(), flush=True); sys.stdin.read()"
 
 

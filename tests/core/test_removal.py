@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -348,6 +349,23 @@ def test_a_version_that_went_live_while_nobody_looked_is_put_back_unless_it_was_
     assert (store.directory / OLD).is_dir() is not clearing
     if not clearing:
         assert whole(store.directory / OLD)
+
+
+def test_a_version_that_could_not_be_put_back_is_put_back_by_the_next_run(
+    store: VersionStore, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_after_setting_aside(store, state, clearing=False)
+    switch_by_hand(store)
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(safefs, "rename_noreplace", fails)
+        with pytest.raises(OSError, match="Input/output"):
+            Remover(store, state).take_up()
+    assert "is back" in Remover(store, state).take_up()
+    assert whole(store.directory / OLD)
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'{"directory":1,"version":2,"hidden":3}', b"\xff"])

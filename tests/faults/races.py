@@ -52,9 +52,6 @@ _NAMES = (
     "system/user/templates",
     "system/user/templates/inner.css",
 )
-_TOGETHER = 0.1
-"""Seconds that a step is repeated on what was laid, while links are swapped in it."""
-
 _OLD, _LIVE, _NEW = (f"data-build--2022-01-0{day}-00h00m00s" for day in (1, 2, 3))
 _SINGLE = ("system/user/config/**", "system/user/templates/**")
 
@@ -127,23 +124,17 @@ class World:
                 racer.pause()
                 self.make()
                 racer.go_on()
-                until, seen = time.monotonic() + _TOGETHER, racer.rounds
-                # Both at the same time, however busy the machine is.
-                while time.monotonic() < until or (racer.rounds == seen and time.monotonic() < until + 1):
-                    self._once(name, step)
-                    times += 1
+                try:
+                    step(self)
+                except (GovmaError, OSError):
+                    self.refused += 1
+                except Exception as error:
+                    self.problems.append(f"{name}: a fault of ours, {error!r}")
+                times += 1
             done = racer.rounds
         self.problems += [f"{name}: changed {path}" for path in self.canary.changes()]
         self.problems += [f"{name}: read into {path}" for path in self.canary.found_in(self.root)]
         return done, times
-
-    def _once(self, name: str, step: Callable[[World], None]) -> None:
-        try:
-            step(self)
-        except (GovmaError, OSError):
-            self.refused += 1
-        except Exception as error:
-            self.problems.append(f"{name}: a fault of ours, {error!r}")
 
     def _target(self, inner: str) -> Path:
         is_file = inner.endswith((".svg", ".css", ".env"))

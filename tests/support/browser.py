@@ -28,7 +28,12 @@ def browsing(directory: Path, url: str) -> Iterator[None]:
     """Have a browser with a profile of its own go to an address, as if it was typed, for the block."""
     with (directory / "browser.log").open("ab") as log:
         process = subprocess.Popen(
-            _line(directory, url), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            _line(directory, url),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=_environment(directory),
         )
     try:
         yield
@@ -41,9 +46,19 @@ def browsing(directory: Path, url: str) -> Iterator[None]:
 def page_shown(directory: Path, url: str) -> str:
     """Give the document that a browser shows for an address that was typed."""
     done = subprocess.run(
-        _line(directory, "--dump-dom", url), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60, check=True
+        _line(directory, "--dump-dom", url),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        timeout=60,
+        check=True,
+        env=_environment(directory),
     )
     return done.stdout.decode()
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    # What it stages outside of its profile goes with the rest of the test, too.
+    return {**os.environ, "TMPDIR": str(directory)}
 
 
 def _line(directory: Path, *arguments: str) -> list[str]:

@@ -70,6 +70,12 @@ class Driven:
             assert time.monotonic() < deadline, f"waited in vain for {what}; the screen shows\n{self.text()}"
             await asyncio.sleep(0.01)
 
+    async def idle(self) -> None:
+        """Wait until the app knows that no run goes on."""
+        await self.until(
+            lambda: self.main.snapshot.active is None and self.main.snapshot.holder is None, "the end of the run"
+        )
+
     async def sees(self, text: str, patience: float = 60.0) -> None:
         """Wait until the screen shows a text."""
         await self.until(lambda: text in self.text(), repr(text), patience)

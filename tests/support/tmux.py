@@ -84,6 +84,9 @@ class Terminal:
     def close(self) -> None:
         """End the terminal as a lost line does: its processes are hung up."""
         subprocess.run(["tmux", "-L", self.socket, "kill-server"], capture_output=True, check=False)
+        # The server leaves its socket where it was.
+        directory = Path(os.environ.get("TMUX_TMPDIR", "/tmp")) / f"tmux-{os.getuid()}"
+        (directory / self.socket).unlink(missing_ok=True)
 
     def _tmux(self, *arguments: str) -> str:
         done = subprocess.run(

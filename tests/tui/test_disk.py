@@ -44,6 +44,7 @@ def test_dedupe_says_what_it_would_free_and_frees_it(past: Site) -> None:
         before = app.main.desk.use
         await app.sees("dedupe ok")
         await app.until(lambda: app.main.desk.use is not before, "the account after it")
+        await app.idle()
         await app.press("1", "u")
         await app.sees("Nothing to do")
         assert app.app.screen.query_one("#do").disabled

@@ -23,6 +23,7 @@ export API_TOKEN='t0k3n-0123456789'
 DB_USERNAME: gov_ma
 SESSION_SECRET=abcdef
 DATABASE_URL=mysql://root:hunter2@db/portal
+VERSIONS_PASSWORD=www_versions
 QUOTED="with \\"quotes\\" in it"
 UPLOAD_DIR=/srv/uploads
 PRIVATE_KEY="-----BEGIN KEY-----
@@ -35,7 +36,7 @@ TUlJRXZRSUJBREFOQmdr
 def mask(tmp_path: Path) -> Mask:
     path = tmp_path / "env"
     path.write_text(ENV)
-    return mask_of(path, ["/srv/uploads/portal"])
+    return mask_of(path, ["/srv/uploads/portal", "/home/app/www_versions"])
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,8 @@ def mask(tmp_path: Path) -> Mask:
         "gov_ma",
         "abcdef",
         "mysql://root:hunter2@db/portal",
+        "hunter2",
+        "www_versions",
         'with "quotes" in it',
         'with \\"quotes\\" in it',
         "TUlJRXZRSUJBREFOQmdr",

@@ -15,9 +15,10 @@ from textual.widget import Widget
 from textual.widgets import Button, Static
 
 from govma_core.errors import GovmaError
+from govma_core.language import tr
 
 T = TypeVar("T")
-_KEYS = "   Tab next  Enter press  Esc leave"
+_KEYS = tr("   Tab next  Enter press  Esc leave")
 Result = dict[str, Any] | None
 """Arguments of what is to be done; None when nothing is."""
 
@@ -26,7 +27,7 @@ class Dialog(ModalScreen[Result]):
     """A question. Subclasses give `heading`, `verb`, what stands below the text, and the result."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Cancel"),
+        Binding("escape", "leave", tr("Cancel")),
         Binding("ctrl+c", "leave", show=False),
         Binding("left", "app.focus_previous", show=False),
         Binding("right", "app.focus_next", show=False),
@@ -39,8 +40,8 @@ class Dialog(ModalScreen[Result]):
     ]
 
     heading = ""
-    verb = "OK"
-    leave = "Cancel"
+    verb = tr("OK")
+    leave = tr("Cancel")
     danger = False
 
     def compose(self) -> ComposeResult:

@@ -14,6 +14,7 @@ from govma_console.tui.disk import PrunePlan
 from govma_console.tui.query import Question
 from govma_console.tui.screens.dialog import Dialog, Result
 from govma_console.tui.snapshot import VersionRow
+from govma_core.language import counted, tr
 from govma_core.settings import Settings
 
 
@@ -51,46 +52,72 @@ class _Asking(Dialog):
 class DedupeDialog(_Asking):
     """Dedupe: what a dry run says."""
 
-    heading = verb = "Dedupe"
+    heading = verb = tr("Dedupe")
     what = "dedupe"
-    waiting = "Comparing the versions (a dry run, nothing is changed) …"
+    waiting = tr("Comparing the versions (a dry run, nothing is changed) …")
 
     def answered(self, answer: dict[str, Any]) -> None:
         """Show what would be freed."""
         linked, freed = answer["linked"], answer["freed"]
         lines = [
             Content.assemble(
-                ("Would free ", ""), (formats.size(freed), "bold $text-success"), f" ({freed:,} bytes) by hard-linking"
+                (tr("Would free "), ""),
+                (formats.size(freed), "bold $text-success"),
+                tr(" ({freed:,} bytes) by hard-linking", freed=freed),
             ),
-            Content(f"{formats.count(linked, 'file')} of {answer['seen']:,} that are equal in other versions."),
+            Content(
+                tr(
+                    "{count} of {answer:,} that are equal in other versions.",
+                    count=counted(linked, "file", "files"),
+                    answer=answer["seen"],
+                )
+            ),
             Content(""),
             *self._sharing(),
-            Content("Files of the live version are not replaced; what the CMS writes in place stays single in it."),
+            Content(tr("Files of the live version are not replaced; what the CMS writes in place stays single in it.")),
         ]
         if not linked:
             lines = [
-                Content(f"Nothing to do: {formats.count(answer['seen'], 'file')} seen, all equal ones are linked.")
+                Content(
+                    tr(
+                        "Nothing to do: {count} seen, all equal ones are linked.",
+                        count=counted(answer["seen"], "file", "files"),
+                    )
+                )
             ]
         for reason, left in answer["left"].items():
-            lines.append(Content.assemble((f"Left alone, {reason}: {formats.count(left['count'], 'file')}", "$muted")))
+            lines.append(
+                Content.assemble(
+                    (
+                        tr(
+                            "Left alone, {reason}: {count}",
+                            reason=tr(reason),
+                            count=counted(left["count"], "file", "files"),
+                        ),
+                        "$muted",
+                    )
+                )
+            )
         self.say(Content("\n").join(lines), ready=linked > 0)
 
     def _sharing(self) -> list[Content]:
         if self._settings.reflink == "never":
             return []
         return [
-            Content("Where the file system can, their blocks are shared instead (reflink): inodes stay as they are.")
+            Content(
+                tr("Where the file system can, their blocks are shared instead (reflink): inodes stay as they are.")
+            )
         ]
 
 
 class PruneDialog(_Asking):
     """Prune: each version, what becomes of it and why; removing asks for a word to be typed."""
 
-    heading = "Prune"
-    verb = "Remove"
+    heading = tr("Prune")
+    verb = tr("Remove")
     danger = True
     what = "prune"
-    waiting = "Looking at what speaks for keeping each version …"
+    waiting = tr("Looking at what speaks for keeping each version …")
     _plan: PrunePlan | None = None
     _keep = 0
     _age = ""
@@ -100,9 +127,9 @@ class PruneDialog(_Asking):
         young = self._settings.keep_younger
         return [
             Horizontal(
-                Label("keep the last"),
+                Label(tr("keep the last")),
                 Input(str(self._settings.keep_versions), id="keep", type="integer", compact=True),
-                Label("good ones, and those younger than"),
+                Label(tr("good ones, and those younger than")),
                 Input(young, placeholder="e.g. 30d", id="age", compact=True),
                 id="policy",
             ),
@@ -124,26 +151,33 @@ class PruneDialog(_Asking):
     @property
     def word(self) -> str:
         """Give what has to be typed."""
-        return f"remove {len(self._plan.removed)}" if self._plan and self._plan.removed else ""
+        return tr("remove {count}", count=len(self._plan.removed)) if self._plan and self._plan.removed else ""
 
     def answered(self, answer: dict[str, Any]) -> None:
         """Show the plan."""
         plan = self._plan = disk.prune_plan(answer)
         if plan.removed:
-            removed = formats.count(len(plan.removed), "version")
-            lines = [Content.assemble((f"Removes {removed}, frees {formats.size(plan.frees)}", "bold $text-error"))]
+            removed = counted(len(plan.removed), "version", "versions")
+            lines = [
+                Content.assemble(
+                    (
+                        tr("Removes {removed}, frees {frees}", removed=removed, frees=formats.size(plan.frees)),
+                        "bold $text-error",
+                    )
+                )
+            ]
         else:
-            lines = [Content("Nothing to remove.")]
+            lines = [Content(tr("Nothing to remove."))]
         lines += [Content.assemble((warning, "$text-warning")) for warning in plan.warnings]
         lines.append(Content(""))
         for line in sorted(plan.lines, key=lambda found: found.keep):
-            word, style = ("keep  ", "$muted") if line.keep else ("REMOVE", "bold $text-error")
-            frees = "" if line.keep else f", frees {formats.size(line.frees)}"
+            word, style = (tr("keep  "), "$muted") if line.keep else (tr("REMOVE"), "bold $text-error")
+            frees = "" if line.keep else tr(", frees {frees}", frees=formats.size(line.frees))
             lines.append(
                 Content.assemble((word, style), f" {formats.short_name(line.name)}  ", (f"{line.why}{frees}", "$muted"))
             )
         self.say(Content("\n").join(lines), ready=False)
-        self._close_word(f'to remove them, type "{self.word}"' if plan.removed else "")
+        self._close_word(tr('to remove them, type "{word}"', word=self.word) if plan.removed else "")
 
     def _close_word(self, placeholder: str) -> None:
         """Empty the field of the word; one without a placeholder takes none."""
@@ -158,7 +192,9 @@ class PruneDialog(_Asking):
             if self._plan is not None:
                 self._plan = None
                 self._close_word("")
-                self.say(Content.assemble(("Press Enter to see what this policy would remove.", "$muted")), ready=False)
+                self.say(
+                    Content.assemble((tr("Press Enter to see what this policy would remove."), "$muted")), ready=False
+                )
             return
         self.query_one("#do", Button).disabled = not self._confirmed
 
@@ -170,7 +206,7 @@ class PruneDialog(_Asking):
         elif self._confirmed:
             self.dismiss(self.result())
         else:
-            self.notify(f"To remove them, type exactly: {self.word}", severity="warning", markup=False)
+            self.notify(tr("To remove them, type exactly: {word}", word=self.word), severity="warning", markup=False)
 
     def result(self) -> Result:
         """Give the arguments of the operation: the policy, and the very versions that were shown."""
@@ -189,22 +225,24 @@ class PinDialog(Dialog):
     def __init__(self, row: VersionRow) -> None:
         super().__init__()
         self._row = row
-        self.heading = self.verb = "Pin" if row.pinned is None else "Unpin"
+        self.heading = self.verb = tr("Pin") if row.pinned is None else tr("Unpin")
 
     def options(self) -> list[Widget]:
         """Give the field for the reason."""
         return (
-            [] if self._row.pinned is not None else [Input(placeholder="why (may be empty)", id="reason", compact=True)]
+            []
+            if self._row.pinned is not None
+            else [Input(placeholder=tr("why (may be empty)"), id="reason", compact=True)]
         )
 
     def opened(self) -> None:
         """Say what it does."""
         name, known = self._row.name, self._row.pinned
         if known is None:
-            self.say(f"prune will keep {name} until it is unpinned.", ready=True)
+            self.say(tr("prune will keep {name} until it is unpinned.", name=name), ready=True)
             self.query_one("#reason").focus()
         else:
-            self.say(f"{name} is {known}. Without the pin, prune may remove it.", ready=True)
+            self.say(tr("{name} is {known}. Without the pin, prune may remove it.", name=name, known=known), ready=True)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Take Enter for the button."""

@@ -13,6 +13,7 @@ from govma_console.tui.actions import Action
 from govma_console.tui.screens.dialog import Result
 from govma_console.tui.screens.handling_log import LogHandling
 from govma_console.tui.widgets.action_bar import ActionBar
+from govma_core.language import tr
 from govma_core.runs.record import RunRecord
 from govma_core.runs.requester import local_requester
 from govma_core.versions.holds import HoldStore
@@ -39,7 +40,9 @@ class Handling(LogHandling):
         action: Action = actions.BY_ID[action_id]
         reason = action.reason(self._main.situation)
         if reason:
-            self._main.notify(reason, title=f"{action.label}: not now", severity="warning", markup=False)
+            self._main.notify(
+                reason, title=tr("{label}: not now", label=action.label), severity="warning", markup=False
+            )
             return
         getattr(self, f"do_{action_id}")()
 
@@ -91,7 +94,7 @@ class Handling(LogHandling):
                 self._main.desk.in_thread(lambda: cancel(self._main.desk.runs, run.id), asked)
 
         def asked(_: object, error: str) -> None:
-            text = error or f"Run {run.id} was asked to stop."
+            text = error or tr("Run {id} was asked to stop.", id=run.id)
             self._main.notify(text, severity="error" if error else "information", markup=False)
 
         self._main.app.push_screen(CancelDialog(run, stage), answered)
@@ -107,7 +110,11 @@ class Handling(LogHandling):
         def started(error: str) -> None:
             if error:
                 self._main.notify(
-                    error, title=f"{operation} was not started", severity="error", markup=False, timeout=15
+                    error,
+                    title=tr("{operation} was not started", operation=operation),
+                    severity="error",
+                    markup=False,
+                    timeout=15,
                 )
             else:
                 self._main.chosen_run = None
@@ -147,7 +154,7 @@ class Handling(LogHandling):
                 self._main.desk.in_thread(work, told)
 
         def told(_: object, error: str) -> None:
-            done = f"{version} is {'no longer ' * pinned}pinned."
+            done = tr("{version} is {value}pinned.", version=version, value=tr("no longer ") * pinned)
             self._main.notify(error or done, severity="error" if error else "information", markup=False)
             self._main.desk.refresh()
 
@@ -161,7 +168,7 @@ class Handling(LogHandling):
             if result is not None:
                 by = local_requester("console").by
                 work = partial(self._holds.hold, result["reason"], by, time.time(), result["until"])
-                self._main.desk.in_thread(work, partial(self._tell_of_holds, "Deploys are held."))
+                self._main.desk.in_thread(work, partial(self._tell_of_holds, tr("Deploys are held.")))
 
         self._main.app.push_screen(HoldDialog(self._main.snapshot.holds), answered)
 
@@ -172,7 +179,7 @@ class Handling(LogHandling):
         def answered(result: Result) -> None:
             if result is not None:
                 self._main.desk.in_thread(
-                    self._holds.release, partial(self._tell_of_holds, "Deploys are no longer held.")
+                    self._holds.release, partial(self._tell_of_holds, tr("Deploys are no longer held."))
                 )
 
         self._main.app.push_screen(ReleaseDialog(self._main.snapshot.holds), answered)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, cast
 
 from textual.widgets import Input
 
-from govma_console.tui import formats
 from govma_core.errors import RefusedError
+from govma_core.language import counted, tr
 from govma_core.runs.record import RunRecord
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class LogHandling:
             if pane.view.pattern is not pattern_now or pane.feed is not feed:
                 return
             if found is None:
-                self._screen.notify(error or "Not found.", severity="warning", markup=False)
+                self._screen.notify(error or tr("Not found."), severity="warning", markup=False)
                 return
             pane.view.go_to(found)
             if self._wished:
@@ -177,8 +177,8 @@ class LogHandling:
                 return
             text, count = found
             self._screen.app.copy_to_clipboard(text)
-            cut = " (the first ones; save the log for more)" if count < last - first + 1 else ""
-            sent = f"{formats.count(count, 'line')} sent to the terminal's clipboard{cut}."
+            cut = tr(" (the first ones; save the log for more)") if count < last - first + 1 else ""
+            sent = tr("{count} sent to the terminal's clipboard{cut}.", count=counted(count, "line", "lines"), cut=cut)
             self._screen.notify(sent, markup=False)
             if pane.view.mark is not None:
                 pane.view.select()
@@ -203,8 +203,13 @@ class LogHandling:
         def told(found: str | None, error: str) -> None:
             self._screen.notify(found or error, severity="error" if error else "information", markup=False)
 
-        what = f"Writes {formats.count(lines, 'line')} of {feed.record.operation} {feed.record.id} to a new file."
-        self._screen.app.push_screen(AskDialog("Save the log", what, "Save", default), answered)
+        what = tr(
+            "Writes {count} of {operation} {id} to a new file.",
+            count=counted(lines, "line", "lines"),
+            operation=feed.record.operation,
+            id=feed.record.id,
+        )
+        self._screen.app.push_screen(AskDialog(tr("Save the log"), what, tr("Save"), default), answered)
 
     def do_run_log(self) -> None:
         """Show the log of the run that made the selected version."""
@@ -265,12 +270,14 @@ def _save(name: str, lines: Iterable[str]) -> str:
                 file.write(line + "\n")
                 written += 1
     except FileExistsError:
-        raise RefusedError(f"{name} is there already; nothing was written. Choose another name.") from None
+        raise RefusedError(
+            tr("{name} is there already; nothing was written. Choose another name.", name=name)
+        ) from None
     except OSError as error:
-        raise RefusedError(f"{name} cannot be written: {error.strerror}.") from None
+        raise RefusedError(tr("{name} cannot be written: {strerror}.", name=name, strerror=error.strerror)) from None
     except (RuntimeError, ValueError):
-        raise RefusedError(f"{name!r} is not the name of a file.") from None
-    return f"{formats.count(written, 'line')} written to {path}."
+        raise RefusedError(tr("{name!r} is not the name of a file.", name=name)) from None
+    return tr("{count} written to {path}.", count=counted(written, "line", "lines"), path=path)
 
 
 def _for_clipboard(lines: Iterable[str]) -> tuple[str, int]:

@@ -14,15 +14,19 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from govma_console.tui.actions import ACTIONS, Situation, key_name
+from govma_core.language import tr
 
 _INDENT = 25
 _MOVING = (
-    ("↑ ↓ PgUp PgDn Home End", "Move in the table and in the log (k, j, g, G too); scrolling up pauses the log."),
-    ("Esc", "Leave a dialog, a filter, a search or a selection; go back to the table."),
-    ("Ctrl+P", "Command palette: all actions by name."),
     (
-        "Mouse",
-        "Click a row, a column's title (sorts), an action of the footer; the wheel scrolls; Shift+click selects.",
+        tr("↑ ↓ PgUp PgDn Home End"),
+        tr("Move in the table and in the log (k, j, g, G too); scrolling up pauses the log."),
+    ),
+    ("Esc", tr("Leave a dialog, a filter, a search or a selection; go back to the table.")),
+    ("Ctrl+P", tr("Command palette: all actions by name.")),
+    (
+        tr("Mouse"),
+        tr("Click a row, a column's title (sorts), an action of the footer; the wheel scrolls; Shift+click selects."),
     ),
 )
 
@@ -31,7 +35,7 @@ class HelpScreen(ModalScreen[None]):
     """All keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark,f1,ctrl+c,enter", "leave", "Close", show=False)
+        Binding("escape,q,question_mark,f1,ctrl+c,enter", "leave", tr("Close"), show=False)
     ]
 
     def __init__(self, situation: Situation) -> None:
@@ -41,10 +45,10 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Make the text."""
         with Vertical(id="dialog", classes="tall"):
-            yield Static("Keys", id="dialog-title")
+            yield Static(tr("Keys"), id="dialog-title")
             with VerticalScroll(id="help-body"):
                 yield Static("", id="help-text")
-            yield Static("Esc closes", classes="hint")
+            yield Static(tr("Esc closes"), classes="hint")
 
     def on_mount(self) -> None:
         """Let the keys scroll."""
@@ -69,9 +73,9 @@ class HelpScreen(ModalScreen[None]):
                 lines += _entry(keys, action.label, action.help, width)
                 reason = action.reason(self._situation)
                 if reason:
-                    lines += _wrapped(f"not now: {reason}", "$text-warning", width)
+                    lines += _wrapped(tr("not now: {reason}", reason=reason), "$text-warning", width)
             lines.append(Content(""))
-        lines.append(Content.assemble(("Everywhere", "bold $text-primary")))
+        lines.append(Content.assemble((tr("Everywhere"), "bold $text-primary")))
         for key, text in _MOVING:
             lines += _entry(key, "", text, width)
         return Content("\n").join(lines)

@@ -10,6 +10,7 @@ from textual.widgets import Button, Input
 
 from govma_console.tui import formats
 from govma_console.tui.screens.dialog import Dialog, Result
+from govma_core.language import tr
 from govma_core.moments import moment_to_come
 from govma_core.text import clean_line
 from govma_core.versions.holds import Holds
@@ -18,8 +19,8 @@ from govma_core.versions.holds import Holds
 class HoldDialog(Dialog):
     """Hold all deploys: why, and until when."""
 
-    heading = "Hold all deploys"
-    verb = "Hold"
+    heading = tr("Hold all deploys")
+    verb = tr("Hold")
 
     def __init__(self, holds: Holds) -> None:
         super().__init__()
@@ -28,9 +29,11 @@ class HoldDialog(Dialog):
     def options(self) -> list[Widget]:
         """Give the fields."""
         return [
-            Input(placeholder="why, for those who want to deploy", id="reason", compact=True),
+            Input(placeholder=tr("why, for those who want to deploy"), id="reason", compact=True),
             Input(
-                placeholder="until: 18:30, 2026-11-24, 2026-11-24T08:00, 2h (may be empty)", id="until", compact=True
+                placeholder=tr("until: 18:30, 2026-11-24, 2026-11-24T08:00, 2h (may be empty)"),
+                id="until",
+                compact=True,
             ),
         ]
 
@@ -43,15 +46,20 @@ class HoldDialog(Dialog):
         lines = []
         if self._before is not None:
             lines.append(Content.assemble((clean_line(self._before.sentence()), "$text-warning")))
-            lines.append(Content("The new hold takes its place."))
+            lines.append(Content(tr("The new hold takes its place.")))
         try:
             until = self._until()
         except ValueError as error:
-            self.say(Content("\n").join([*lines, Content.assemble((f"Until {error}.", "$text-error"))]), ready=False)
+            self.say(
+                Content("\n").join([*lines, Content.assemble((tr("Until {error}.", error=error), "$text-error"))]),
+                ready=False,
+            )
             return
-        end = f"until {formats.moment(until)}" if until else "until somebody releases them"
-        lines.append(Content(f"Deploys are refused {end}, whoever asks for one; who forces one is recorded."))
-        lines.append(Content("Rollback and promote work as always."))
+        end = tr("until {until}", until=formats.moment(until)) if until else tr("until somebody releases them")
+        lines.append(
+            Content(tr("Deploys are refused {end}, whoever asks for one; who forces one is recorded.", end=end))
+        )
+        lines.append(Content(tr("Rollback and promote work as always.")))
         self.say(Content("\n").join(lines), ready=True)
 
     def _until(self) -> float:
@@ -82,7 +90,7 @@ class HoldDialog(Dialog):
 class ReleaseDialog(Dialog):
     """End all holds."""
 
-    heading = verb = "Release"
+    heading = verb = tr("Release")
 
     def __init__(self, holds: Holds) -> None:
         super().__init__()
@@ -93,7 +101,14 @@ class ReleaseDialog(Dialog):
         lines = [Content(clean_line(hold.sentence())) for hold in self._holds.all]
         many = len(lines) > 1
         lines.append(Content(""))
-        lines.append(Content(f"{'All of these end' if many else 'This ends'}, and deploys go live again."))
+        lines.append(
+            Content(
+                tr(
+                    "{this_ends}, and deploys go live again.",
+                    this_ends=tr("All of these end") if many else tr("This ends"),
+                )
+            )
+        )
         if many:
-            lines.append(Content.assemble(("`govma-console release COMMIT` ends one.", "$muted")))
+            lines.append(Content.assemble((tr("`govma-console release COMMIT` ends one."), "$muted")))
         self.say(Content("\n").join(lines), ready=True)

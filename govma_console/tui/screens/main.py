@@ -25,6 +25,7 @@ from govma_console.tui.widgets.log_view import LogView
 from govma_console.tui.widgets.plot import Plot
 from govma_console.tui.widgets.site_header import SiteHeader
 from govma_console.tui.widgets.version_table import VersionTable
+from govma_core.language import tr
 from govma_core.runs.record import RunRecord
 
 _CATCH_UP = 0.03
@@ -58,7 +59,7 @@ class MainScreen(Handling, Screen[None]):
         with Horizontal(id="body"):
             with Vertical(id="left"):
                 yield VersionTable(id="versions")
-                yield Input(placeholder="filter: words (Enter keeps, Esc clears)", id="filter")
+                yield Input(placeholder=tr("filter: words (Enter keeps, Esc clears)"), id="filter")
             with Vertical(id="right"):
                 yield Detail(id="detail")
                 yield Plot(id="plot")
@@ -69,10 +70,10 @@ class MainScreen(Handling, Screen[None]):
         """Show what is known, and begin to watch."""
         self.query_one("#filter").display = False
         self.set_class(True, "show-versions")
-        self.query_one("#left").border_title = "Versions"
-        self.query_one("#detail").border_title = "Detail"
-        self.query_one("#plot").border_title = "Plot"
-        self.query_one("#log-pane").border_title = "Log"
+        self.query_one("#left").border_title = tr("Versions")
+        self.query_one("#detail").border_title = tr("Detail")
+        self.query_one("#plot").border_title = tr("Plot")
+        self.query_one("#log-pane").border_title = tr("Log")
         self.set_focus(self.table)
         self.set_interval(_AGES, self._ages)
         self.desk.begin(self)
@@ -132,7 +133,7 @@ class MainScreen(Handling, Screen[None]):
         """Draw the footer and the titles of the panes."""
         table = self.table
         shown = f"{len(table.rows)} of {table.total}" if table.wanted else str(table.total)
-        title = f"Versions ({shown})" + (f" /{table.wanted}" if table.wanted else "")
+        title = tr("Versions ({shown})", shown=shown) + (f" /{table.wanted}" if table.wanted else "")
         left = self.query_one("#left")
         # What was typed may look like markup.
         escaped = title.replace("[", r"\[")
@@ -232,7 +233,7 @@ class MainScreen(Handling, Screen[None]):
         run, stages = feed.record, feed.progress.stages
         stage = f", {stages[-1].name}" if stages else ""
         passed = formats.duration(float(int(max(0.0, time.time() - run.created)))).replace(".0s", "s")
-        behind = f" (+{self.snapshot.waiting} waiting)" if self.snapshot.waiting else ""
+        behind = tr(" (+{waiting} waiting)", waiting=self.snapshot.waiting) if self.snapshot.waiting else ""
         return f"{run.operation} by {run.by}{stage}, {passed}{behind}"
 
     def _say_end(self, record: RunRecord | None) -> None:

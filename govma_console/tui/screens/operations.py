@@ -13,6 +13,7 @@ from govma_console.tui.snapshot import Snapshot, VersionRow
 from govma_console.tui.widgets.detail import commits
 from govma_console.tui.widgets.toggle import Toggle
 from govma_core.errors import RefusedError
+from govma_core.language import tr
 from govma_core.runs.record import RunRecord
 from govma_core.settings import Settings
 from govma_core.text import clean_line
@@ -24,8 +25,8 @@ _MOST = 200
 class DeployDialog(Dialog):
     """Deploy: the pending commits, another ref, rebuild, promote or not."""
 
-    heading = "Deploy"
-    verb = "Deploy"
+    heading = tr("Deploy")
+    verb = tr("Deploy")
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
@@ -37,11 +38,13 @@ class DeployDialog(Dialog):
         """Give the choices."""
         branch = f"{self._settings.remote}/{self._settings.branch}"
         return [
-            Input(placeholder=f"branch, tag or commit (Enter); empty: {branch}", id="ref", compact=True),
-            Toggle("rebuild the assets even when a recorded build could be used", id="rebuild"),
-            Toggle("make it live", True, id="promote"),
+            Input(
+                placeholder=tr("branch, tag or commit (Enter); empty: {branch}", branch=branch), id="ref", compact=True
+            ),
+            Toggle(tr("rebuild the assets even when a recorded build could be used"), id="rebuild"),
+            Toggle(tr("make it live"), True, id="promote"),
             *_rehearsal(self._settings),
-            Toggle("deploy in spite of the hold (it is recorded)", id="force"),
+            Toggle(tr("deploy in spite of the hold (it is recorded)"), id="force"),
         ]
 
     def opened(self) -> None:
@@ -74,13 +77,15 @@ class DeployDialog(Dialog):
         event.stop()
         if (event.value.strip() or None) != self._ref:
             self.forget()
-            self.say(Content.assemble(("Press Enter to see what this ref would bring.", "$muted")), ready=False)
+            self.say(Content.assemble((tr("Press Enter to see what this ref would bring."), "$muted")), ready=False)
 
     def _look(self) -> None:
         self._plan = None
         force = self.query_one("#force", Toggle)
         force.value = force.display = False
-        self.say(Content.assemble((f"Fetching from {self._settings.remote} …", "$muted")), ready=False)
+        self.say(
+            Content.assemble((tr("Fetching from {remote} …", remote=self._settings.remote), "$muted")), ready=False
+        )
         ref = self._ref
         self.find_out(lambda: plans.plan_deploy(self._settings, ref), self._show)
 
@@ -92,19 +97,21 @@ class DeployDialog(Dialog):
         held = [] if plan.held is None else [Content.assemble((clean_line(plan.held.sentence()), "bold $text-warning"))]
         lines = [
             *held,
-            Content.assemble("Builds ", (target.short, "bold $text-accent"), f" {target.subject} ({target.author})"),
-            Content.assemble((f"as fetched at {formats.clock(plan.fetched)}", "$muted")),
-            Content.assemble("Live now: ", plan.live or "nothing"),
+            Content.assemble(
+                tr("Builds "), (target.short, "bold $text-accent"), f" {target.subject} ({target.author})"
+            ),
+            Content.assemble((tr("as fetched at {clock}", clock=formats.clock(plan.fetched)), "$muted")),
+            Content.assemble(tr("Live now: "), plan.live or "nothing"),
             Content(""),
         ]
         if plan.commits is None:
-            why = "the checkout does not have its commit" if plan.live_commit else "its commit is not recorded"
-            why = why if plan.live else "nothing is live"
-            lines.append(Content(f"What is pending cannot be listed: {why}."))
+            why = tr("the checkout does not have its commit") if plan.live_commit else tr("its commit is not recorded")
+            why = why if plan.live else tr("nothing is live")
+            lines.append(Content(tr("What is pending cannot be listed: {why}.", why=why)))
         elif not plan.commits and not plan.undone:
-            lines.append(Content("Nothing is pending: this commit is live. A deploy would build it again."))
-        lines += commits("Brings", plan.commits or [], _MOST)
-        lines += commits("Takes back what is live and not in it,", plan.undone or [], _MOST)
+            lines.append(Content(tr("Nothing is pending: this commit is live. A deploy would build it again.")))
+        lines += commits(tr("Brings"), plan.commits or [], _MOST)
+        lines += commits(tr("Takes back what is live and not in it,"), plan.undone or [], _MOST)
         if plan.containers:
             lines += [Content(""), Content.assemble((plan.containers, "bold $text-warning"))]
         lines += [Content.assemble((line, "$text-warning")) for line in plans.after_deploy(self._settings)]
@@ -131,7 +138,7 @@ class SwitchDialog(Dialog):
 
     def __init__(self, settings: Settings, snapshot: Snapshot, operation: str, target: VersionRow | None) -> None:
         super().__init__()
-        self.heading = self.verb = "Rollback" if operation == "rollback" else "Promote"
+        self.heading = self.verb = tr("Rollback") if operation == "rollback" else tr("Promote")
         self._settings, self._snapshot, self._target = settings, snapshot, target
         self._operation = operation
         self._plan: SwitchPlan | None = None
@@ -143,19 +150,25 @@ class SwitchDialog(Dialog):
         live = self._snapshot.pointer.version
         if live is None:
             return []
-        return [Toggle(f"mark {formats.short_name(live)} bad and hold its commit", True, id="mark")]
+        return [
+            Toggle(
+                tr("mark {short_name} bad and hold its commit", short_name=formats.short_name(live)), True, id="mark"
+            )
+        ]
 
     def opened(self) -> None:
         """Compare the two versions."""
-        self.say(Content.assemble(("Comparing …", "$muted")), ready=False)
+        self.say(Content.assemble((tr("Comparing …"), "$muted")), ready=False)
         self.find_out(self._find, self._show)
 
     def _find(self) -> SwitchPlan:
         target = self._target or plans.rollback_target(self._settings, self._snapshot)
         if target is None:
             raise RefusedError(
-                "There is no version that is known to have been live before this one, is whole and has no mark. "
-                "Select the version to go back to, then press r again."
+                tr(
+                    "There is no version that is known to have been live before this one, is whole and has "
+                    "no mark. Select the version to go back to, then press r again."
+                )
             )
         return plans.plan_switch(self._settings, self._snapshot, target)
 
@@ -163,41 +176,47 @@ class SwitchDialog(Dialog):
         self._plan = plan
         target = plan.target
         lines = [
-            Content.assemble(("from ", "$muted"), (plan.source or "nothing", "bold")),
+            Content.assemble((tr("from "), "$muted"), (plan.source or "nothing", "bold")),
             self._about(self._snapshot.current),
             Content.assemble(("to   ", "$muted"), (target.name, "bold $text-success")),
             self._about(target),
             Content(""),
         ]
         if plan.last_live:
-            lines.append(Content(f"It was live last {formats.moment(plan.last_live)}."))
+            lines.append(Content(tr("It was live last {last_live}.", last_live=formats.moment(plan.last_live))))
         elif plan.ever_live:
-            lines.append(Content("It was live before; when is not recorded."))
+            lines.append(Content(tr("It was live before; when is not recorded.")))
         else:
-            lines.append(Content.assemble(("It was never live, as far as is recorded.", "bold $text-warning")))
+            lines.append(Content.assemble((tr("It was never live, as far as is recorded."), "bold $text-warning")))
         if target.mark is not None:
-            said = f"It was {target.mark.sentence()}. Made live, it no longer is."
+            said = tr("It was {sentence}. Made live, it no longer is.", sentence=target.mark.sentence())
             lines.append(Content.assemble((clean_line(said), "bold $text-warning")))
         if self._operation == "promote" and self._snapshot.holds.by_hand is not None:
             lines.append(
-                Content.assemble((f"{self._snapshot.hold} A promotion goes on all the same.", "$text-warning"))
+                Content.assemble(
+                    (tr("{hold} A promotion goes on all the same.", hold=self._snapshot.hold), "$text-warning")
+                )
             )
         if not target.complete:
-            lines.append(Content.assemble(("It is incomplete, and cannot be made live.", "bold $text-error")))
+            lines.append(Content.assemble((tr("It is incomplete, and cannot be made live."), "bold $text-error")))
         lines.append(Content(""))
         if plan.undone is None or plan.added is None:
-            lines.append(Content.assemble((f"What changes is not known: {plan.why_unknown}.", "$text-warning")))
+            lines.append(
+                Content.assemble(
+                    (tr("What changes is not known: {why_unknown}.", why_unknown=plan.why_unknown), "$text-warning")
+                )
+            )
         elif not plan.undone and not plan.added:
-            lines.append(Content("Both were made from the same commit."))
+            lines.append(Content(tr("Both were made from the same commit.")))
         else:
-            lines += commits("Undoes", plan.undone, _MOST)
-            lines += commits("Brings", plan.added, _MOST)
+            lines += commits(tr("Undoes"), plan.undone, _MOST)
+            lines += commits(tr("Brings"), plan.added, _MOST)
         self.say(Content("\n").join(lines), ready=target.complete and not target.current)
 
     @staticmethod
     def _about(row: VersionRow | None) -> Content:
         manifest = row.manifest if row else None
-        said = f"{manifest.commit[:9]} {manifest.subject}" if manifest else "(no commit is recorded)"
+        said = f"{manifest.commit[:9]} {manifest.subject}" if manifest else tr("(no commit is recorded)")
         return Content.assemble((f"     {said}", "$muted"))
 
     def result(self) -> Result:
@@ -210,7 +229,7 @@ class SwitchDialog(Dialog):
 
 def _rehearsal(settings: Settings) -> list[Widget]:
     """Give the choice to try a version before it goes live, where the settings say how."""
-    return [Toggle("try it before the switch", True, id="rehearse")] if settings.rehearsed else []
+    return [Toggle(tr("try it before the switch"), True, id="rehearse")] if settings.rehearsed else []
 
 
 def _rehearse(dialog: Dialog) -> dict[str, bool]:
@@ -221,9 +240,9 @@ def _rehearse(dialog: Dialog) -> dict[str, bool]:
 class CancelDialog(Dialog):
     """Ask a run to stop."""
 
-    heading = "Cancel the run"
-    verb = "Stop the run"
-    leave = "Let it run"
+    heading = tr("Cancel the run")
+    verb = tr("Stop the run")
+    leave = tr("Let it run")
     danger = True
 
     def __init__(self, run: RunRecord, stage: str) -> None:
@@ -233,10 +252,18 @@ class CancelDialog(Dialog):
     def opened(self) -> None:
         """Say whose run that is."""
         run = self._run
-        during = f", now in stage {self._stage}" if self._stage else ""
+        during = tr(", now in stage {stage}", stage=self._stage) if self._stage else ""
         self.say(
-            f"{run.operation} {run.id}, started {formats.moment(run.created)} by {run.by} ({run.origin}){during}.\n\n"
-            "It is asked to stop at its next safe point, and cleans up. What is live stays live; once the link is "
-            "being switched it can no longer be stopped.",
+            tr(
+                "{operation} {id}, started {created} by {by} ({origin}){during}.\n\nIt is asked to stop "
+                "at its next safe point, and cleans up. What is live stays live; once the link is "
+                "being switched it can no longer be stopped.",
+                operation=run.operation,
+                id=run.id,
+                created=formats.moment(run.created),
+                by=run.by,
+                origin=run.origin,
+                during=during,
+            ),
             ready=True,
         )

@@ -10,24 +10,25 @@ from textual.widgets import Button, Input
 
 from govma_console.tui.screens.dialog import Dialog, Result
 from govma_console.tui.widgets.toggle import Toggle
+from govma_core.language import tr
 
 
 class RestartDialog(Dialog):
     """Asks for the project's name; gives the arguments of the operation. `only` is a service, None for all."""
 
-    verb = "Restart"
+    verb = tr("Restart")
     danger = True
 
     def __init__(self, view: dict[str, Any], only: str | None) -> None:
         super().__init__()
         self._view, self._only = view, only
-        self.heading = f"Restart {only}" if only else "Restart all containers that changed"
+        self.heading = tr("Restart {only}", only=only) if only else tr("Restart all containers that changed")
 
     def options(self) -> list[Widget]:
         """Give the choice and the field of the name."""
         return [
-            Toggle("first move prod-env forward to the deployed commit", id="sync"),
-            Input(placeholder=f'to restart, type "{self._view["project"]}"', id="confirm", compact=True),
+            Toggle(tr("first move prod-env forward to the deployed commit"), id="sync"),
+            Input(placeholder=tr('to restart, type "{view}"', view=self._view["project"]), id="confirm", compact=True),
         ]
 
     def opened(self) -> None:
@@ -35,12 +36,14 @@ class RestartDialog(Dialog):
         found = [each for each in self._view["differences"] if self._only in (None, each["service"])]
         lines = [
             Content(
-                "Builds the images while the site runs, then exchanges what changed, one container after the other."
+                tr("Builds the images while the site runs, then exchanges what changed, one container after the other.")
             ),
             Content.assemble(
-                ("The site does not answer while a container that serves it is exchanged, ", "bold $text-error"),
-                "some tenths of a second and as long as it takes to start. When the new one does not get good, the "
-                "former one is started again.",
+                (tr("The site does not answer while a container that serves it is exchanged, "), "bold $text-error"),
+                tr(
+                    "some tenths of a second and as long as it takes to start. When the new one does not "
+                    "get good, the former one is started again."
+                ),
             ),
             Content(""),
         ]
@@ -49,7 +52,7 @@ class RestartDialog(Dialog):
                 Content.assemble((f"{each['service']}: ", "bold"), each["what"], (f"; {each['downtime']}", "$muted"))
             )
         if not found:
-            lines.append(Content("Nothing differs, as far as is known: only what a new build brings is exchanged."))
+            lines.append(Content(tr("Nothing differs, as far as is known: only what a new build brings is exchanged.")))
         self.say(Content("\n").join(lines), ready=False)
 
     @property
@@ -67,7 +70,9 @@ class RestartDialog(Dialog):
         if self._confirmed:
             self.dismiss(self.result())
         else:
-            self.notify(f"To restart, type exactly: {self._view['project']}", severity="warning", markup=False)
+            self.notify(
+                tr("To restart, type exactly: {view}", view=self._view["project"]), severity="warning", markup=False
+            )
 
     def result(self) -> Result:
         """Give the arguments of the operation."""

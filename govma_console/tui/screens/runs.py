@@ -13,6 +13,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from govma_console.tui import formats
+from govma_core.language import tr
 from govma_core.runs.record import RunRecord
 
 _MARKS = {"ok": "✓", "running": "●", "starting": "●", "waiting": "…", "refused": "-", "cancelled": "-"}
@@ -21,7 +22,7 @@ _MARKS = {"ok": "✓", "running": "●", "starting": "●", "waiting": "…", "r
 class RunsScreen(ModalScreen[str | None]):
     """All runs, the latest first; gives the id of the one that was chosen."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,ctrl+c", "leave", "Close", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,ctrl+c", "leave", tr("Close"), show=False)]
 
     def __init__(self, runs: tuple[RunRecord, ...], shown: str) -> None:
         super().__init__()
@@ -30,9 +31,9 @@ class RunsScreen(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """Make the list."""
         with Vertical(id="dialog"):
-            yield Static(f"Runs ({len(self._runs)})", id="dialog-title")
+            yield Static(tr("Runs ({count})", count=len(self._runs)), id="dialog-title")
             yield OptionList(*(Option(_line(run), id=run.id) for run in self._runs), id="runs", compact=True)
-            yield Static("Enter shows the log, Esc closes", classes="hint")
+            yield Static(tr("Enter shows the log, Esc closes"), classes="hint")
 
     def on_mount(self) -> None:
         """Begin at the run that is shown."""

@@ -18,6 +18,7 @@ from govma_console.tui.query import Question
 from govma_console.tui.screens.dialog import Result
 from govma_console.tui.services_tail import ServiceTail
 from govma_core.errors import GovmaError
+from govma_core.language import counted, tr
 from govma_core.settings import Settings
 
 _LINES = 40
@@ -52,7 +53,7 @@ class ServicesScreen(ModalScreen[Result]):
     def compose(self) -> ComposeResult:
         """Make the parts."""
         with Vertical(id="services-panel"):
-            yield Static("Services", id="dialog-title")
+            yield Static(tr("Services"), id="dialog-title")
             yield OptionList(id="services-list", compact=True)
             with VerticalScroll(id="services-about", can_focus=False):
                 yield Static("", id="services-text")
@@ -104,7 +105,7 @@ class ServicesScreen(ModalScreen[Result]):
         services.display = bool(found["services"])
         names = [each["name"] for each in found["services"]]
         services.highlighted = names.index(chosen) if chosen in names else 0 if names else None
-        title = f"Services of {found['project']}" if found["project"] else "Services"
+        title = tr("Services of {found}", found=found["project"]) if found["project"] else tr("Services")
         self.query_one("#dialog-title", Static).update(Content.assemble(title, (f"  {found['directory']}", "$muted")))
         self._about()
         self._hint()
@@ -135,15 +136,17 @@ class ServicesScreen(ModalScreen[Result]):
         lines = [Content.assemble((problem, "$text-warning")) for problem in view["problems"]]
         name = selected["name"] if selected else ""
         if selected is not None:
-            made = f", made {formats.ago(selected['image_made'])}" if selected["image_made"] else ""
-            lines.append(Content.assemble(("Image    ", "$muted"), f"{selected['image']} {selected['image_id']}{made}"))
-            lines.append(Content.assemble(("Ports    ", "$muted"), ", ".join(selected["ports"]) or "none"))
-            lines += [Content.assemble(("Mount    ", "$muted"), mount) for mount in selected["mounts"]]
+            made = tr(", made {ago}", ago=formats.ago(selected["image_made"])) if selected["image_made"] else ""
+            lines.append(
+                Content.assemble((tr("Image    "), "$muted"), f"{selected['image']} {selected['image_id']}{made}")
+            )
+            lines.append(Content.assemble((tr("Ports    "), "$muted"), ", ".join(selected["ports"]) or "none"))
+            lines += [Content.assemble((tr("Mount    "), "$muted"), mount) for mount in selected["mounts"]]
         ordered = sorted(view["differences"], key=lambda each: each["service"] != name)
         if ordered:
-            lines.append(Content.assemble(("Differences", "bold")))
+            lines.append(Content.assemble((tr("Differences"), "bold")))
         for each in ordered:
-            style = "$text-warning" if each["downtime"] == "no downtime" else "bold $text-error"
+            style = "$text-warning" if each["downtime"] == tr("no downtime") else "bold $text-error"
             lines.append(
                 Content.assemble(
                     (f"{each['service']}: ", "bold"), each["what"], (f"; {each['downtime']}", style),
@@ -151,7 +154,7 @@ class ServicesScreen(ModalScreen[Result]):
                 )
             )  # fmt: skip
         if view["services"] and not ordered and not view["problems"]:
-            lines.append(Content.assemble(("All is as the compose file wants it.", "$text-success")))
+            lines.append(Content.assemble((tr("All is as the compose file wants it."), "$text-success")))
         lines += _storage(view["storage"])
         self.query_one("#services-text", Static).update(Content("\n").join(lines))
         if self._tail is None:
@@ -160,8 +163,12 @@ class ServicesScreen(ModalScreen[Result]):
             log.write_lines(selected["lines"] if selected else [])
 
     def _hint(self, doing: str = "") -> None:
-        following = "Enter stop following" if self._tail else "Enter follow"
-        text = f"{doing + '  ' if doing else ''}{following}  u restart it  U all  D disk use  r look again  Esc closes"
+        following = tr("Enter stop following") if self._tail else tr("Enter follow")
+        text = tr(
+            "{doing}{following}  u restart it  U all  D disk use  r look again  Esc closes",
+            doing=doing + "  " if doing else "",
+            following=following,
+        )
         self.query_one("#services-hint", Static).update(Content(text))
 
     def action_follow(self) -> None:
@@ -184,10 +191,10 @@ class ServicesScreen(ModalScreen[Result]):
     def action_restart(self, every: bool) -> None:
         """Ask whether a restart is meant; that closes the panel."""
         if not self._view.get("project") or not self._view.get("services"):
-            self.notify("There is nothing to restart.", severity="warning", markup=False)
+            self.notify(tr("There is nothing to restart."), severity="warning", markup=False)
             return
         if self._blocked:
-            self.notify(self._blocked, title="Restart: not now", severity="warning", markup=False)
+            self.notify(self._blocked, title=tr("Restart: not now"), severity="warning", markup=False)
             return
         from govma_console.tui.screens.restart import RestartDialog
 
@@ -229,8 +236,8 @@ def _row(service: dict[str, Any], view: dict[str, Any], width: int) -> Content:
     state = service["state"] if not service["health"] else f"{service['state']}, {service['health']}"
     mark = "●" if (service["health"] or service["state"]) in _GOOD else "✗"
     since = f"{formats.age(service['started']):>4}" if service["state"] == "running" else "    "
-    restarts = f"  {formats.count(service['restarts'], 'restart')}" if service["restarts"] else ""
-    differs = f"  ≠ {formats.count(count, 'difference')}" if count else ""
+    restarts = f"  {counted(service['restarts'], 'restart', 'restarts')}" if service["restarts"] else ""
+    differs = f"  ≠ {counted(count, 'difference', 'differences')}" if count else ""
     image = f"  {service['image']}" if width >= 100 else ""
     # No colour: the line that is highlighted has its own.
     return Content(f"{mark} {service['name']:14} {state:20} {since}{differs}{restarts}{image}")
@@ -240,10 +247,10 @@ def _storage(stores: list[dict[str, Any]]) -> list[Content]:
     lines = []
     for store in stores:
         size = formats.size(store["size"])
-        more = "" if store["whole"] else "more than "
+        more = "" if store["whole"] else tr("more than ")
         if store["problem"]:
-            mend = f" Mend it: {store['mend']}" if store["mend"] else ""
+            mend = tr(" Mend it: {store}", store=store["mend"]) if store["mend"] else ""
             lines.append(Content.assemble((f"{store['problem']}.", "$text-warning"), (mend, "$muted")))
         if size:
-            lines.append(Content.assemble(("Storage  ", "$muted"), f"{store['name']} {more}{size}"))
+            lines.append(Content.assemble((tr("Storage  "), "$muted"), f"{store['name']} {more}{size}"))
     return lines

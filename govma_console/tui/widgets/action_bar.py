@@ -9,8 +9,9 @@ from textual.widget import Widget
 
 from govma_console.tui.actions import Action, Place, Situation, for_footer
 from govma_console.tui.snapshot import EMPTY
+from govma_core.language import tr
 
-_SHORT = {"refresh": "Reload", "cancel": "Cancel"}
+_SHORT = {"refresh": tr("Reload"), "cancel": tr("Cancel")}
 
 
 class ActionBar(Widget):

@@ -10,6 +10,7 @@ from typing import Any
 from govma_console.tui import formats
 from govma_console.tui.disk import Sizes
 from govma_console.tui.snapshot import VersionRow
+from govma_core.language import tr
 
 GAP = 1
 _FLEXIBLE_LEAST = 18
@@ -39,7 +40,7 @@ def _text_order(name: str) -> Callable[[VersionRow, Sizes | None], Any]:
 COLUMNS: tuple[Column, ...] = (
     Column(
         "made",
-        "Version",
+        tr("Version"),
         16,
         9,
         lambda row, sizes: formats.moment(row.made) or row.name,
@@ -47,7 +48,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         "commit",
-        "Commit",
+        tr("Commit"),
         9,
         6,
         lambda row, sizes: row.manifest.commit[:9] if row.manifest else "-",
@@ -55,17 +56,17 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         "subject",
-        "Subject",
+        tr("Subject"),
         0,
         9,
-        lambda row, sizes: row.manifest.subject if row.manifest else "(made by another tool)",
+        lambda row, sizes: row.manifest.subject if row.manifest else tr("(made by another tool)"),
         _text_order("subject"),
     ),
-    Column("author", "Author", 12, 2, _manifest_text("author"), _text_order("author")),
-    Column("age", "Age", 4, 5, lambda row, sizes: formats.age(row.made), lambda row, sizes: -row.made, right=True),
+    Column("author", tr("Author"), 12, 2, _manifest_text("author"), _text_order("author")),
+    Column("age", tr("Age"), 4, 5, lambda row, sizes: formats.age(row.made), lambda row, sizes: -row.made, right=True),
     Column(
         "size",
-        "Size",
+        tr("Size"),
         6,
         7,
         lambda row, sizes: formats.size(sizes.size) if sizes else "…",
@@ -74,15 +75,15 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         "exclusive",
-        "Only it",
+        tr("Only it"),
         7,
         3,
         lambda row, sizes: formats.size(sizes.exclusive) if sizes else "…",
         lambda row, sizes: sizes.exclusive if sizes else -1,
         right=True,
     ),
-    Column("state", "State", 10, 8, lambda row, sizes: row.state, lambda row, sizes: row.state),
-    Column("by", "By", 10, 1, _manifest_text("by"), _text_order("by")),
+    Column("state", tr("State"), 10, 8, lambda row, sizes: row.shown_state, lambda row, sizes: row.state),
+    Column("by", tr("By"), 10, 1, _manifest_text("by"), _text_order("by")),
 )
 
 
@@ -101,7 +102,7 @@ def fit(width: int, columns: Sequence[Column] = COLUMNS) -> list[tuple[Column, i
 def matches(row: VersionRow, wanted: str) -> bool:
     """Tell whether a filter's words are all found somewhere in a row, whatever their case and accents."""
     manifest = row.manifest
-    texts = [row.name, row.state, "live" if row.current else ""]
+    texts = [row.name, row.state, row.shown_state, "live" if row.current else ""]
     if manifest:
         texts += [manifest.commit, manifest.subject, manifest.author, manifest.by, manifest.ref]
     text = _plain("\n".join(texts))

@@ -13,6 +13,7 @@ from govma_console.tui import formats
 from govma_console.tui.disk import Sizes
 from govma_console.tui.plans import CommitLine, SwitchPlan
 from govma_console.tui.snapshot import EMPTY, Snapshot, VersionRow
+from govma_core.language import counted, tr
 from govma_core.text import clean_line
 from govma_core.versions.history import Span
 from govma_core.versions.manifest import Manifest
@@ -46,20 +47,20 @@ class Detail(VerticalScroll, can_focus=True):
 
 
 def _empty() -> Content:
-    return Content.assemble(("No version is selected.", "$muted"))
+    return Content.assemble((tr("No version is selected."), "$muted"))
 
 
 def _content(snapshot: Snapshot, row: VersionRow, sizes: Sizes | None, plan: SwitchPlan | None, width: int) -> Content:
-    lines = [Content.assemble((row.name, "bold"), ("  ● live" if row.current else "", "bold $text-success"))]
+    lines = [Content.assemble((row.name, "bold"), (tr("  ● live") if row.current else "", "bold $text-success"))]
     manifest = row.manifest
     if manifest:
-        fields = [("Commit", f"{manifest.commit[:12]} {manifest.subject}")]
-        fields.append(("Author", f"{manifest.author}, {formats.moment(manifest.committed)}"))
+        fields = [(tr("Commit"), f"{manifest.commit[:12]} {manifest.subject}")]
+        fields.append((tr("Author"), f"{manifest.author}, {formats.moment(manifest.committed)}"))
     else:
-        fields = [("Made by", "another tool (no manifest): its commit is not known")]
-    fields.append(("State", "; ".join(known for known in (_judged(row), row.pinned) if known)))
-    fields.append(("Size", _sizes(sizes)))
-    fields += [("Live", text) for text in _lived(snapshot, row)]
+        fields = [(tr("Made by"), tr("another tool (no manifest): its commit is not known"))]
+    fields.append((tr("State"), "; ".join(known for known in (_judged(row), row.pinned) if known)))
+    fields.append((tr("Size"), _sizes(sizes)))
+    fields += [(tr("Live"), text) for text in _lived(snapshot, row)]
     lines += [part for name, text in fields for part in _field(name, text, width)]
     # What a rollback would undo stands before what is only good to know.
     between = _between(row, plan)
@@ -72,15 +73,22 @@ def _origin(snapshot: Snapshot, row: VersionRow) -> list[tuple[str, str]]:
     manifest = row.manifest
     if manifest is None:
         return []
-    took = f", took {formats.duration(manifest.finished - manifest.started)}" if manifest.finished else ""
+    took = (
+        tr(", took {finished}", finished=formats.duration(manifest.finished - manifest.started))
+        if manifest.finished
+        else ""
+    )
     run = snapshot.run(manifest.run)
     return [
-        ("Deployed", f"{formats.moment(manifest.started)} by {manifest.by} ({manifest.origin}){took}"),
-        ("Ref", manifest.ref or "the configured branch"),
-        ("Run", f"{manifest.run}, {f'{run.state} (o shows its log)' if run else 'record gone'}"),
-        ("Assets", f"{manifest.assets or '?'}, builder {manifest.builder or '?'}"),
-        ("Files", f"{manifest.files:,}, {formats.size(manifest.bytes)} in all"),
-        ("Made from", ", ".join(f"{name} {digest[:12]}" for name, digest in _digests(manifest).items()) or "?"),
+        (tr("Deployed"), f"{formats.moment(manifest.started)} by {manifest.by} ({manifest.origin}){took}"),
+        (tr("Ref"), manifest.ref or tr("the configured branch")),
+        (tr("Run"), f"{manifest.run}, {f'{run.state} (o shows its log)' if run else 'record gone'}"),
+        (
+            tr("Assets"),
+            tr("{assets}, builder {builder}", assets=manifest.assets or "?", builder=manifest.builder or "?"),
+        ),
+        (tr("Files"), tr("{files:,}, {bytes} in all", files=manifest.files, bytes=formats.size(manifest.bytes))),
+        (tr("Made from"), ", ".join(f"{name} {digest[:12]}" for name, digest in _digests(manifest).items()) or "?"),
     ]
 
 
@@ -102,13 +110,16 @@ def _field(name: str, text: str, width: int) -> list[Content]:
 
 def _sizes(sizes: Sizes | None) -> str:
     if sizes is None:
-        return "not measured yet"
+        return tr("not measured yet")
     cells = 10
     own = round(cells * sizes.exclusive / sizes.size) if sizes.size else 0
     bar = "█" * own + "░" * (cells - own)
-    return (
-        f"{formats.size(sizes.size)}  {bar}  {formats.size(sizes.exclusive)} only it, "
-        f"{formats.size(sizes.shared)} shared"
+    return tr(
+        "{size}  {bar}  {exclusive} only it, {shared} shared",
+        size=formats.size(sizes.size),
+        bar=bar,
+        exclusive=formats.size(sizes.exclusive),
+        shared=formats.size(sizes.shared),
     )
 
 
@@ -116,27 +127,35 @@ def _judged(row: VersionRow) -> str:
     """Give the state, with why and since when a version has its mark."""
     mark = row.mark
     if mark is None:
-        return row.state
+        return row.shown_state
     who = ", ".join(part for part in (mark.by, formats.moment(mark.at)) if part)
-    return f"{mark.kind}{f': {clean_line(mark.reason)}' if mark.reason else ''}{f' ({who})' if who else ''}"
+    return f"{tr(mark.kind)}{f': {clean_line(mark.reason)}' if mark.reason else ''}{f' ({who})' if who else ''}"
 
 
 def _lived(snapshot: Snapshot, row: VersionRow) -> list[str]:
     times = [span for span in snapshot.spans if span.version == row.name]
     if not times:
-        return ["was live, when is not recorded" if row.was_live else "never"]
+        return [tr("was live, when is not recorded") if row.was_live else "never"]
     return [_span(span) for span in times[-3:][::-1]] + (
-        [f"and {len(times) - 3} times before"] if len(times) > 3 else []
+        [tr("and {count} times before", count=len(times) - 3)] if len(times) > 3 else []
     )
 
 
 def _span(span: Span) -> str:
     """Give one time in which a version was live; what nobody wrote down is left out."""
     since, until = formats.moment(span.since), formats.moment(span.until or 0.0)
-    when = f"since {since}" if span.until is None else f"{since} to {until}" if until else f"from {since}"
+    when = (
+        tr("since {since}", since=since)
+        if span.until is None
+        else f"{since} to {until}"
+        if until
+        else tr("from {since}", since=since)
+    )
     if not since:
-        when = "now" if span.until is None else f"until {until}" if until else "when is not recorded"
-    how = f"{span.how} by {span.by}" if span.how else "set by hand"
+        when = (
+            "now" if span.until is None else tr("until {until}", until=until) if until else tr("when is not recorded")
+        )
+    how = f"{span.how} by {span.by}" if span.how else tr("set by hand")
     return f"{when}, {how}{f' ({clean_line(span.result)})' if span.result else ''}"
 
 
@@ -144,14 +163,18 @@ def _between(row: VersionRow, plan: SwitchPlan | None) -> list[Content]:
     if row.current:
         return []
     if plan is None:
-        return [Content.assemble(("Comparing with the live version …", "$muted"))]
+        return [Content.assemble((tr("Comparing with the live version …"), "$muted"))]
     if plan.undone is None or plan.added is None:
-        return [Content.assemble((f"Not compared with the live version: {plan.why_unknown}.", "$muted"))]
+        return [
+            Content.assemble(
+                (tr("Not compared with the live version: {why_unknown}.", why_unknown=plan.why_unknown), "$muted")
+            )
+        ]
     if not plan.undone and not plan.added:
-        return [Content("The same commit as the live version.")]
+        return [Content(tr("The same commit as the live version."))]
     return [
-        *commits("Going back to it would undo", plan.undone),
-        *commits("Making it live would add", plan.added),
+        *commits(tr("Going back to it would undo"), plan.undone),
+        *commits(tr("Making it live would add"), plan.added),
     ]
 
 
@@ -159,11 +182,11 @@ def commits(title: str, found: list[CommitLine], most: int = _MOST_COMMITS) -> l
     """Give commits as lines under a title, not more than `most` of them; nothing when there are none."""
     if not found:
         return []
-    lines = [Content.assemble((f"{title} {formats.count(len(found), 'commit')}:", "bold"))]
+    lines = [Content.assemble((f"{title} {counted(len(found), 'commit', 'commits')}:", "bold"))]
     for commit in found[:most]:
         lines.append(
             Content.assemble((f"  {commit.short} ", "$text-accent"), commit.subject, (f"  {commit.author}", "$muted"))
         )
     if len(found) > most:
-        lines.append(Content.assemble((f"  … and {len(found) - most} more", "$muted")))
+        lines.append(Content.assemble((tr("  … and {count} more", count=len(found) - most), "$muted")))
     return lines

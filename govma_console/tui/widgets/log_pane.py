@@ -16,6 +16,7 @@ from govma_console.tui.logfile import LogFile
 from govma_console.tui.stages import RunProgress, remaining, usual_seconds
 from govma_console.tui.widgets.log_view import LogView
 from govma_console.tui.widgets.stage_line import StageLine
+from govma_core.language import counted, tr
 from govma_core.runs.record import RunRecord, RunStore
 
 _STATES = {
@@ -57,7 +58,7 @@ class LogPane(Vertical):
         yield Static("", id="log-title")
         yield StageLine(id="log-stages")
         yield LogView(id="log")
-        yield Input(placeholder="search in the log (Enter finds, Esc leaves)", id="log-search")
+        yield Input(placeholder=tr("search in the log (Enter finds, Esc leaves)"), id="log-search")
         yield Static("", id="log-hint")
 
     def on_mount(self) -> None:
@@ -111,14 +112,23 @@ class LogPane(Vertical):
 
     def _title_line(self, feed: Feed | None) -> Content:
         if feed is None:
-            return Content.assemble(("No run yet. ", "bold"), ("Its log will be shown here.", "$muted"))
+            return Content.assemble((tr("No run yet. "), "bold"), (tr("Its log will be shown here."), "$muted"))
         run = feed.record
         left = remaining(run, self.usual, time.time()) if feed.progress.finished is None else ""
         return Content.assemble(
             (f"{run.operation} ", "bold"),
-            (run.state, _STATES.get(run.state, "bold $text-error")),
+            (tr(run.state), _STATES.get(run.state, "bold $text-error")),
             (f"  {left}" if left else "", "bold"),
-            (f"  {run.id} by {run.by} ({run.origin})  {formats.moment(run.created)}", "$muted"),
+            (
+                tr(
+                    "  {id} by {by} ({origin})  {at}",
+                    id=run.id,
+                    by=run.by,
+                    origin=run.origin,
+                    at=formats.moment(run.created),
+                ),
+                "$muted",
+            ),
         )
 
     def _hint_line(self, feed: Feed | None) -> Content:
@@ -129,15 +139,17 @@ class LogPane(Vertical):
         view = self.view
         parts: list[tuple[str, str]] = []
         if view.following:
-            parts.append(("following", "$text-success") if not feed.record.ended else ("end of the log", "$muted"))
+            parts.append(("following", "$text-success") if not feed.record.ended else (tr("end of the log"), "$muted"))
         else:
-            parts.append((f"paused at line {view.cursor + 1:,}", "bold $text-warning"))
+            parts.append((tr("paused at line {cursor:,}", cursor=view.cursor + 1), "bold $text-warning"))
             if view.behind and not feed.record.ended:
-                parts.append((f"  +{formats.count(view.behind, 'line')}: G follows", "bold $text-warning"))
-        parts.append((f"  {formats.count(feed.file.count, 'line')}", "$muted"))
+                parts.append(
+                    (tr("  +{count}: G follows", count=counted(view.behind, "line", "lines")), "bold $text-warning")
+                )
+        parts.append((f"  {counted(feed.file.count, 'line', 'lines')}", "$muted"))
         if view.mark is not None:
             first, last = view.chosen
-            parts.append((f"  {formats.count(last - first + 1, 'line')} selected: y copies", "bold"))
+            parts.append((tr("  {count} selected: y copies", count=counted(last - first + 1, "line", "lines")), "bold"))
         if view.pattern is not None:
             parts.append((f"  /{self.query_one('#log-search', Input).value}", "$text-accent"))
         return Content.assemble(*parts)

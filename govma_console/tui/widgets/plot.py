@@ -10,6 +10,7 @@ from textual.widget import Widget
 from govma_console.tui import formats
 from govma_console.tui.disk import Sizes
 from govma_console.tui.snapshot import VersionRow
+from govma_core.language import tr
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
@@ -40,8 +41,8 @@ class Plot(Widget, can_focus=True):
         ]
         return Content("\n").join(
             [
-                *_chart("Disk that only this version uses", disk, lambda v: formats.size(int(v)), each, width),
-                *_chart("Time that the deploy took", took, formats.duration, each, width),
+                *_chart(tr("Disk that only this version uses"), disk, lambda v: formats.size(int(v)), each, width),
+                *_chart(tr("Time that the deploy took"), took, formats.duration, each, width),
             ]
         )
 
@@ -51,10 +52,10 @@ def _chart(
 ) -> list[Content]:
     known = [value for value in values if value is not None]
     if not known:
-        return [Content.assemble((title, "bold")), Content.assemble(("  not known yet", "$muted"))]
+        return [Content.assemble((title, "bold")), Content.assemble((tr("  not known yet"), "$muted"))]
     top = max(known) or 1.0
     stretch = max(1, min(4, (width - 8) // max(1, len(values))))
-    drawn = [Content.assemble((title, "bold"), (f"  last {label(known[-1])}", "$muted"))]
+    drawn = [Content.assemble((title, "bold"), (tr("  last {label}", label=label(known[-1])), "$muted"))]
     for line in range(lines, 0, -1):
         scale = label(top) if line == lines else "0" if line == 1 and lines > 1 else ""
         bars = "".join(_bar(value, top, line, lines) * max(1, stretch - 1) + " " * (stretch > 1) for value in values)

@@ -12,6 +12,7 @@ from textual.widget import Widget
 from govma_console.tui import formats
 from govma_console.tui.disk import DiskUse
 from govma_console.tui.snapshot import EMPTY, Snapshot
+from govma_core.language import tr
 from govma_core.text import clean_line
 
 Part = tuple[str, str]
@@ -68,7 +69,7 @@ class SiteHeader(Widget):
     def _live(self) -> tuple[Part, ...]:
         now = self.snapshot
         name = now.pointer.version or now.pointer.target or ("nothing" if now.at else "…")
-        parts: list[Part] = [("bold $text-primary", now.host.partition(".")[0][:16]), ("", " current-version → ")]
+        parts: list[Part] = [("bold $text-primary", now.host.partition(".")[0][:16]), ("", tr(" current-version → "))]
         # A link may lead anywhere.
         parts.append(("bold $text-success" if now.pointer.version else "bold $text-error", clean_line(name)))
         manifest = now.current.manifest if now.current else None
@@ -81,24 +82,24 @@ class SiteHeader(Widget):
         lived = now.promotions[-1] if now.promotions and now.promotions[-1].version == now.pointer.version else None
         if lived is None and now.promotions and now.current:
             # The history ends with another one: what its time would tell is when it was made.
-            return (("$text-warning", "set by hand"),)
+            return (("$text-warning", tr("set by hand")),)
         since = lived.at if lived else (now.current.made if now.current else 0.0)
         return (("", formats.ago(since, time.time())),) if since else ()
 
     def _disk(self) -> tuple[Part, ...]:
         use = self.use
         if use is None or not use.capacity:
-            return (("$muted", "Disk …"),)
+            return (("$muted", tr("Disk …")),)
         share = (use.capacity - use.free) / use.capacity
         cells = 10 if self.size.width < 100 else 20
         full = min(cells, round(share * cells))
         colour = "$text-error" if share > 0.95 else "$text-warning" if share > 0.85 else "$text-primary"
-        parts: list[Part] = [("", "Disk "), (colour, "█" * full), ("$muted", "░" * (cells - full))]
-        parts.append(("", f" {share:.0%} used, {formats.size(use.free)} free"))
+        parts: list[Part] = [("", tr("Disk ")), (colour, "█" * full), ("$muted", "░" * (cells - full))]
+        parts.append(("", tr(" {share:.0%} used, {free} free", share=share, free=formats.size(use.free))))
         if use.real:
-            parts.append(("$muted", f"; versions {formats.size(use.real)}"))
+            parts.append(("$muted", tr("; versions {real}", real=formats.size(use.real))))
         if use.saved:
-            parts.append(("$muted", f", links save {formats.size(use.saved)}"))
+            parts.append(("$muted", tr(", links save {saved}", saved=formats.size(use.saved))))
         return tuple(parts)
 
     def _what_runs(self) -> tuple[Part, ...]:
@@ -107,7 +108,12 @@ class SiteHeader(Widget):
         last = next(iter(self.snapshot.runs), None)
         if last is not None and last.state in ("failed", "interrupted"):
             when = formats.ago(last.finished or last.created, time.time())
-            return (("bold $text-error", f"last: {last.operation} {last.state}, {when}"),)
+            return (
+                (
+                    "bold $text-error",
+                    tr("last: {operation} {state}, {when}", operation=last.operation, state=last.state, when=when),
+                ),
+            )
         return (("$muted", "idle"),) if self.snapshot.at else ()
 
 

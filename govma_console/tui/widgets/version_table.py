@@ -20,6 +20,7 @@ from govma_console.tui import formats
 from govma_console.tui.disk import Sizes
 from govma_console.tui.snapshot import VersionRow
 from govma_console.tui.widgets.columns import COLUMNS, GAP, Column, fit, matches
+from govma_core.language import tr
 
 _MARKS = 3
 _CURSOR = "›"  # noqa: RUF001
@@ -178,7 +179,7 @@ class VersionTable(ScrollView, can_focus=True):
         if line >= len(self.rows):
             base = self._style("row")
             if line == 0:
-                text = "Nothing matches the filter." if self.wanted else "There are no versions yet."
+                text = tr("Nothing matches the filter.") if self.wanted else tr("There are no versions yet.")
                 return Strip([Segment(f"   {text}", self._style("dim"))]).adjust_cell_length(width, base)
             return Strip.blank(width, base)
         return self._row(self.rows[line], width)

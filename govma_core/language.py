@@ -1,0 +1,98 @@
+"""The language of everything that a person reads: English, or a translation by gettext where there is one.
+
+English is the source. `tr` stands around each text in the code; `make translations` collects the texts, and
+`locale/<language>/LC_MESSAGES/govma-console.po` beside this file has their translations.
+"""
+
+from __future__ import annotations
+
+import gettext
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+_INHERITED = "GOVMA_SPOKEN_LANGUAGE"
+"""Tells the processes that this one starts what the settings and the locale came to."""
+
+SOURCE = "en"
+DOMAIN = "govma-console"
+DIRECTORY = Path(__file__).with_name("locale")
+
+
+def tr(text: str, /, **values: object) -> str:
+    """Give a text in the language in use, with values put where it has their names in braces (str.format).
+
+    A text without values is given as it is: braces in it mean nothing.
+    """
+    translated = _translations.gettext(text) if text else text
+    return translated.format(**values) if values else translated
+
+
+def marked(text: str) -> str:
+    """Give a text as it is, and have it translated: for what is stored or compared in English and shown by `tr`."""
+    return text
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """Give a number with its noun in the language in use: `1 commit`, `12,345 lines`."""
+    return f"{grouped(number)} {_translations.ngettext(one, many, number)}"
+
+
+def grouped(number: int) -> str:
+    """Give a whole number with its thousands apart."""
+    return f"{number:,}".replace(",", ".") if _language != SOURCE else f"{number:,}"
+
+
+def decimal(text: str) -> str:
+    """Give a number that was written with a point as the language in use writes it."""
+    return text.replace(".", ",") if _language != SOURCE else text
+
+
+def date_format() -> str:
+    """Give how a day is written, for strftime: 2026-11-20, in Portuguese 20/11/2026."""
+    return "%d/%m/%Y" if _language != SOURCE else "%Y-%m-%d"
+
+
+def language() -> str:
+    """Give the language in use: `en` or the name of a translation, such as `pt_BR`."""
+    return _language
+
+
+def languages() -> tuple[str, ...]:
+    """Give all languages there are."""
+    return SOURCE, *sorted(found.parent.parent.name for found in DIRECTORY.glob(f"*/LC_MESSAGES/{DOMAIN}.mo"))
+
+
+def use(wanted: str) -> None:
+    """Speak a language from here on, and have the processes that this one starts speak it, too."""
+    global _language, _translations
+    os.environ[_INHERITED] = wanted
+    _language, _translations = wanted, _of(wanted)
+
+
+def wanted_by(environment: Mapping[str, str]) -> str:
+    """Give the language that the locale of an environment asks for (locale(7)); English when there is none such.
+
+    Any Portuguese gets the Brazilian one.
+    """
+    named = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := environment.get(name))), "")
+    return known(named) or SOURCE
+
+
+def known(named: str) -> str:
+    """Give the language that a name such as `pt`, `pt_BR` or `pt_BR.UTF-8` means; '' when there is none for it."""
+    plain = named.partition(".")[0].partition("@")[0].replace("-", "_")
+    there = languages()
+    if plain in there:
+        return plain
+    return next((found for found in there if plain and found.partition("_")[0] == plain.partition("_")[0]), "")
+
+
+def _of(name: str) -> gettext.NullTranslations:
+    if name == SOURCE:
+        return gettext.NullTranslations()
+    return gettext.translation(DOMAIN, DIRECTORY, [name], fallback=True)
+
+
+_language = known(os.environ.get(_INHERITED, "")) or wanted_by(os.environ)
+_translations = _of(_language)
