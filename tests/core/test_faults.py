@@ -47,6 +47,7 @@ _WEB = (
         ("hostile_web", {"cases": _WEB}),
         ("tarballs", {}),
         ("races", {"rounds": 300, "least": 3}),
+        ("exchanged_names", {"times": 25}),
         ("secrets", {}),
     ],
 )
@@ -55,3 +56,4 @@ def test_nothing_is_lost_left_over_or_reached(
 ) -> None:
     result = importlib.import_module(f"tests.faults.{sweep}").sweep(tmp_path, **options)
     assert result.lost == 0, capsys.readouterr().err
+    assert result.tried > 0, result

@@ -21,6 +21,7 @@ SWEEPS = (
     "hostile_web",
     "tarballs",
     "races",
+    "exchanged_names",
     "secrets",
     "dedupe_killed",
     "dedupe_writers",
@@ -39,7 +40,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="govma-faults-") as folder:
             result = importlib.import_module(f"tests.faults.{name}").sweep(Path(folder))
         rows[name] = f"| {name} | {result.what} | {result.done} | {result.found} | {result.lost} |"
-        lost += result.lost
+        lost += result.lost + (result.tried == 0)
     print("\n".join([*_HEAD, *rows.values()]), flush=True)
     machine = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
     kept = _written() | rows

@@ -31,4 +31,6 @@ def sweep(folder: Path, step: int = 1, operations: Sequence[str] = OPERATIONS) -
             times += 1
     for problem in site.problems[:20]:
         print(f"  {problem}", file=sys.stderr)
-    return Result("the clock set back in the middle of a run", f"{times} runs", "all went well", len(site.problems))
+    return Result(
+        "the clock set back in the middle of a run", f"{times} runs", "all went well", len(site.problems), times
+    )

@@ -40,6 +40,7 @@ def sweep(folder: Path) -> Result:
         f"{_KILLS} kills, {midway} before its end",
         f"{leftovers} times a hidden directory, gone after the next run",
         lost,
+        midway,
     )
 
 

@@ -53,4 +53,5 @@ def sweep(folder: Path) -> Result:
         f"{runs} runs, {writes} writes",
         f"{linked} files linked, {left} left alone",
         lost,
+        min(writes, linked),
     )

@@ -60,6 +60,7 @@ def sweep(folder: Path) -> Result:
         f"{runs} runs, {sum(writes for writes, _ in counts)} writes",
         f"{linked} files linked, {left} left alone",
         sum(lost for _, lost in counts),
+        linked,
     )
 
 

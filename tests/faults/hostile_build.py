@@ -35,6 +35,7 @@ def sweep(folder: Path, cases: Sequence[str] = hostile_build.CASES) -> Result:
         f"{len(cases)} inputs",
         f"{trial.refused} refused with a sentence, {trial.harmless} harmless; {time.monotonic() - began:.0f} s",
         len(trial.problems),
+        trial.acted,
     )
 
 
@@ -50,7 +51,7 @@ class Trial:
         self.canary = Canary(folder / "canary")
         self.people = files_of(self.site.settings.upload_dir)
         self.problems: list[str] = []
-        self.refused = self.harmless = 0
+        self.refused = self.harmless = self.acted = 0
 
     def attempt(self, case: str) -> None:
         """Deploy with the case, look, and deploy without it."""
@@ -67,6 +68,9 @@ class Trial:
             self._expect(case, bool(os_sentence(error, "assets", self.site.settings)), f"raised {error!r}")
         except Exception as error:
             self.problems.append(f"{case}: a fault of ours, {error!r}")
+        acted = hostile_build.DONE in self.site.log()
+        self.acted += acted
+        self._expect(case, acted, "was not acted out")
         self._look(case)
         if self.site.current.name != before:
             self.site.rollback(before)

@@ -126,6 +126,7 @@ CASES: dict[str, Callable[[Path, Canary], None]] = {
     "links among css": _everywhere(_files),
     "links among what is written in place": _everywhere(_files, "system/user/config"),
     "hard links": _everywhere(_hard),
+    "hard links among all that a switch touches": _everywhere(_hard, "system/user"),
     "special files": _everywhere(_special),
     "odd names": _everywhere(_names),
     "depth 2,000": _everywhere(_deep),
@@ -149,6 +150,7 @@ def sweep(folder: Path, cases: Sequence[str] = tuple(CASES)) -> Result:
         f"{len(cases)} inputs, {operations} operations",
         f"{refused} refused with a sentence; {time.monotonic() - began:.0f} s",
         len(problems),
+        operations,
     )
 
 
@@ -173,12 +175,15 @@ def _try(folder: Path, case: str, problems: list[str]) -> tuple[int, int]:
     for name, operate in operations.items():
         try:
             operate()
-        except (GovmaError, OSError):
+        except (GovmaError, OSError) as error:
             refused += 1
+            if not str(error).strip():
+                problems.append(f"{case}, {name}: refused without a word")
         except Exception as error:
             problems.append(f"{case}, {name}: a fault of ours, {error!r}")
         problems += [f"{case}, {name}: changed {path}" for path in canary.changes()]
     stolen = canary.found_in(site.settings.state_dir, site.settings.upload_dir)
+    stolen += canary.found_in(versions, private=True)
     problems += [f"{case}: read into {path}" for path in stolen]
     now = files_of(site.settings.upload_dir)
     problems += [f"{case}: upload {path} is lost" for path, digest in people.items() if now.get(path) != digest]

@@ -33,9 +33,13 @@ def sweep(
     site = CrashSite.make(folder / "site")
     rng = random.Random(seed)
     began, kills, early = time.monotonic(), 0, 0
-    for fault, operation in _faults(site, rng, operations, calls, step):
+    faults = _faults(site, rng, operations, calls, step)
+    events_wanted = len(faults)
+    for fault, operation in faults:
         kills += _once(site, rng, fault, operation)
     events = kills
+    if kills * 4 < events_wanted * 3:
+        site.problems.append(f"{kills} kills of {events_wanted} that were wanted")
     for number in range(moments):
         operation = operations[number % len(operations)]
         hit = _at_random(site, rng, operation, group=number % 3 == 0)
@@ -47,6 +51,7 @@ def sweep(
         f"{events} at an event or a change, {moments} at a random moment ({early} before the end)",
         f"{kills} deploys after them, all good; {time.monotonic() - began:.0f} s",
         len(site.problems),
+        kills,
     )
 
 

@@ -59,6 +59,7 @@ def sweep(folder: Path, kills: int = 15, cuts: int = 3, seed: int = 3) -> Result
         f"{kills} kills, {cuts} times without the engine",
         f"{found} times a container, gone after the next deploy; {time.monotonic() - began:.0f} s",
         len(site.problems),
+        min(kills, cuts),
     )
 
 

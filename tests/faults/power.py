@@ -34,6 +34,7 @@ def sweep(folder: Path) -> Result:
         f"{len(calls)} calls of a deploy and a rollback",
         "synced before, the directory synced after",
         len(site.problems),
+        len(calls),
     )
 
 
@@ -62,7 +63,9 @@ def judged(site: CrashSite, operation: str, calls: list[tuple[str, str]]) -> lis
         if (version and ".govma-removed" not in arguments) or pointer:
             official += 1
             what = "current-version" if pointer else version[1] if version else ""
-            if not any(earlier == "syncfs" for earlier, _ in calls[max(0, number - 6) : number]):
+            # What is in the version was written in the work dir, which is on the same file system here.
+            places = (versions,) if pointer else (versions, str(site.settings.work_dir))
+            if not any(_synced(calls[max(0, number - 6) : number], place, "syncfs") for place in places):
                 problems.append(f"{what}: no syncfs just before its rename")
             if not _synced(calls[number + 1 : number + 3], versions):
                 problems.append(f"{what}: the directory is not synced after its rename")
@@ -81,9 +84,9 @@ def judged(site: CrashSite, operation: str, calls: list[tuple[str, str]]) -> lis
     return problems
 
 
-def _synced(calls: list[tuple[str, str]], directory: str) -> bool:
+def _synced(calls: list[tuple[str, str]], directory: str, wanted: str = "fsync") -> bool:
     for call, arguments in calls:
         match = _FD.match(arguments)
-        if call == "fsync" and match and match["path"] == directory:
+        if call == wanted and match and (match["path"] == directory or match["path"].startswith(f"{directory}/")):
             return True
     return False

@@ -69,9 +69,10 @@ def sweep(folder: Path, rounds: int = 10_000, least: int = 20) -> Result:
         print(f"  {problem}", file=sys.stderr)
     return Result(
         f"links swapped in while each of {len(STEPS)} steps works",
-        f"{races} swaps, {executed} times a step",
+        f"{races} swaps, {executed} executions",
         f"{world.refused} times it ended with an error; {time.monotonic() - began:.0f} s",
         len(world.problems),
+        min(races, executed),
     )
 
 
@@ -131,6 +132,9 @@ class World:
                 except Exception as error:
                     self.problems.append(f"{name}: a fault of ours, {error!r}")
                 times += 1
+                racer.pause()
+                self.problems += [f"{name}: read into {path}" for path in self.canary.found_in(self.root)]
+                racer.go_on()
             done = racer.rounds
         self.problems += [f"{name}: changed {path}" for path in self.canary.changes()]
         self.problems += [f"{name}: read into {path}" for path in self.canary.found_in(self.root)]

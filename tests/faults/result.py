@@ -13,3 +13,5 @@ class Result:
     done: str
     found: str
     lost: int
+    tried: int
+    """How often something was really done to it: a sweep in which nothing happened says nothing."""

@@ -26,7 +26,9 @@ def sweep(folder: Path) -> Result:
     for number, word in enumerate(words):
         ending = ("true", f"exit 3 # {word}", f"sh -c 'echo {word} >&2; kill -9 $$'")[number % 3]
         site.flags["install_command"] = f"printf 'a {word} b\\n{word}\\r\\nno end {word}'; {ending}"
-        site.run("none", "deploy")
+        record, _, _ = site.run("none", "deploy")
+        if "***" not in (site.store.path(record.id) / "events.jsonl").read_text():
+            site.problems.append(f"the build of run {record.id} printed nothing that was masked")
     for line in (["config"], ["config", "--json"], ["log"], ["runs"], ["status", "--json"], ["list", "--json"]):
         done = command.run(*line)
         said.append(done.out + done.err)
@@ -50,4 +52,5 @@ def sweep(folder: Path) -> Result:
         f"{len(words)} builds",
         f"looked for in {looked} files and {len(said)} commands",
         len(site.problems),
+        looked,
     )

@@ -44,6 +44,7 @@ def sweep(
         f"{failed} runs with an error from a change on, {short} with too little room, {saved} rollbacks all the same",
         f"every end recorded; {time.monotonic() - began:.0f} s",
         len(site.problems),
+        min(failed, short),
     )
 
 
@@ -92,6 +93,7 @@ def _judge(site: CrashSite, what: str, run_id: str, code: int, before: str | Non
 
 def _short(site: CrashSite, rng: random.Random, place: Path, number: int, rooms: int) -> int:
     """Deploy with less room than it needs, once too few bytes, once too few inodes."""
+    started = 0
     for scarce in ("bytes", "inodes"):
         before = site.versions.pointer().version
         site.prepare("deploy", rng)
@@ -108,9 +110,10 @@ def _short(site: CrashSite, rng: random.Random, place: Path, number: int, rooms:
             ended = record.id, code
         subprocess.run(["mount", "-o", f"remount,{_LARGE}", place], check=True)
         if ended is not None:
+            started += 1
             _judge(site, f"deploy with {options}", *ended, before)
         site.recover()
-    return 2
+    return started
 
 
 def _saved(site: CrashSite, folder: Path) -> int:

@@ -40,7 +40,11 @@ def sweep(folder: Path) -> Result:
     for problem in problems[:20]:
         print(f"  {problem}", file=sys.stderr)
     return Result(
-        "hostile vendor tarballs", f"{len(cases) * 2 + 3} inputs", "all refused with a sentence", len(problems)
+        "hostile vendor tarballs",
+        f"{len(cases) * 2 + 3} inputs",
+        "all refused with a sentence",
+        len(problems),
+        len(cases),
     )
 
 

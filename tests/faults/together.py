@@ -39,6 +39,7 @@ def sweep(folder: Path, times: int = 5) -> Result:
         f"{times} times, {ran} ran",
         f"{busy} were told who runs; {time.monotonic() - began:.0f} s",
         len(site.problems),
+        min(ran, busy),
     )
 
 

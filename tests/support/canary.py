@@ -17,12 +17,14 @@ class Canary:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.secret = f"canary-{secrets.token_hex(16)}"
+        self.private = f"canary-of-root-{secrets.token_hex(16)}"
         root.mkdir(mode=0o755)
         for name, owner, mode in (("root", 0, 0o600), ("web", 33, 0o640), ("build", 1000, 0o644), ("open", 0, 0o666)):
             folder = root / f"{name}-folder"
             for path in (root / name, folder / "html/inner.css", folder / "user/config/inner.js", folder / ".env"):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(f"{self.secret} {path.name}")
+                # Nobody but root can read root's, or link to it.
+                path.write_text(f"{self.private if name == 'root' else self.secret} {path.name}")
                 path.chmod(mode)
                 os.utime(path, (1_000_000_000, 1_000_000_000))
             (folder / "system").mkdir()
@@ -48,8 +50,9 @@ class Canary:
         now = self._look()
         return sorted(path for path in now.keys() | self._before.keys() if now.get(path) != self._before.get(path))
 
-    def found_in(self, *trees: Path) -> list[str]:
-        """Name the regular files of the trees that hold the secret; nothing is followed."""
+    def found_in(self, *trees: Path, private: bool = False) -> list[str]:
+        """Name the regular files of the trees that hold a secret, only root's if `private`; nothing is followed."""
+        secret = [each.encode() for each in ((self.private,) if private else (self.private, self.secret))]
         found = []
         for tree in trees:
             for at, _, names in os.walk(tree):
@@ -57,8 +60,9 @@ class Canary:
                     path = os.path.join(at, name)
                     if stat.S_ISREG(os.lstat(path).st_mode):
                         with open(path, "rb") as file:
-                            if self.secret.encode() in file.read():
-                                found.append(path)
+                            content = file.read()
+                        if any(each in content for each in secret):
+                            found.append(path)
         return found
 
     def _look(self) -> dict[str, Mark]:

@@ -201,6 +201,9 @@ def daemon(html: str, canary: str) -> None:
                     continue
 
 
+DONE = "the build has done its worst"
+
+
 def main() -> None:
     case, canary = sys.argv[1:]
     kind, colon, place = case.partition(":")
@@ -208,6 +211,7 @@ def main() -> None:
         put_link(kind, place, canary)
     else:
         other(case, canary)
+    print(DONE)
 
 
 if __name__ == "__main__":
