@@ -6,116 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from govma_console.tui.snapshot import Snapshot, VersionRow
+from govma_console.tui import availability as when
+from govma_console.tui.availability import Situation
 from govma_core.language import tr
-from govma_core.runs.record import RunRecord
 
 Place = Literal["", "table", "log"]
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What decides whether an action is available: the site, the selected version, the run whose log is shown."""
-
-    snapshot: Snapshot
-    selected: VersionRow | None
-    shown_run: RunRecord | None
-    searching: bool = False
-
-
-def _always(now: Situation) -> str:
-    return ""
-
-
-def _can_start(now: Situation) -> str:
-    if now.snapshot.read_only:
-        return now.snapshot.read_only
-    active = now.snapshot.active
-    if active is not None:
-        return tr(
-            "{operation} {id}, started by {by}, is running; one run at a time.",
-            operation=active.operation,
-            id=active.id,
-            by=active.by,
-        )
-    if now.snapshot.holder is not None:
-        return now.snapshot.holder.sentence()
-    return ""
-
-
-def _can_roll_back(now: Situation) -> str:
-    if len(now.snapshot.versions) < 2:
-        return tr("There is no other version to go back to.")
-    return _can_start(now)
-
-
-def _can_promote(now: Situation) -> str:
-    row = now.selected
-    if row is None:
-        return tr("No version is selected.")
-    if row.current:
-        return tr("{name} is live already; select another version.", name=row.name)
-    if not row.complete:
-        return tr("{name} is incomplete (no html/ or no system/ in it).", name=row.name)
-    return _can_start(now)
-
-
-def _can_check(now: Situation) -> str:
-    if now.selected is None:
-        return tr("No version is selected.")
-    if not now.snapshot.rehearsed:
-        return tr("There is nothing to try a version in: set the table [rehearsal] of the settings.")
-    if not now.selected.complete:
-        return tr("{name} is incomplete (no html/ or no system/ in it).", name=now.selected.name)
-    return _can_start(now)
-
-
-def _has_versions(now: Situation) -> str:
-    if not now.snapshot.versions:
-        return tr("There are no versions.")
-    return _can_start(now)
-
-
-def _can_pin(now: Situation) -> str:
-    if now.selected is None:
-        return tr("No version is selected.")
-    return now.snapshot.read_only
-
-
-def _can_hold(now: Situation) -> str:
-    return now.snapshot.read_only
-
-
-def _can_release(now: Situation) -> str:
-    return now.snapshot.read_only if now.snapshot.holds else tr("Nothing is held.")
-
-
-def _can_cancel(now: Situation) -> str:
-    if now.snapshot.active is None:
-        return tr("Nothing is running.")
-    return now.snapshot.read_only
-
-
-def _has_run(now: Situation) -> str:
-    if now.selected is None:
-        return tr("No version is selected.")
-    if now.selected.manifest is None:
-        return tr("{name} was not made by a run of govma-console; there is no log.", name=now.selected.name)
-    if now.snapshot.run(now.selected.manifest.run) is None:
-        return tr("The record of run {run} is gone (keep_runs).", run=now.selected.manifest.run)
-    return ""
-
-
-def _has_runs(now: Situation) -> str:
-    return "" if now.snapshot.runs else tr("There was no run yet.")
-
-
-def _has_log(now: Situation) -> str:
-    return "" if now.shown_run is not None else tr("No log is shown.")
-
-
-def _has_search(now: Situation) -> str:
-    return "" if now.searching else tr("Search first: press / and type what to look for.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +28,7 @@ class Action:
     group: str
     where: Place = ""
     footer: int = 0
-    reason: Callable[[Situation], str] = _always
+    reason: Callable[[Situation], str] = when.always
     in_sight: Callable[[Situation], bool] = lambda now: True
     """Whether the footer has a place for it now."""
 
@@ -176,7 +71,7 @@ ACTIONS: tuple[Action, ...] = (
         ),
         tr("Operations"),
         footer=1,
-        reason=_can_start,
+        reason=when.can_start,
     ),
     Action(
         "rollback",
@@ -185,7 +80,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Go back to the selected version; on the live one, to the version that was live before it."),
         tr("Operations"),
         footer=1,
-        reason=_can_roll_back,
+        reason=when.can_roll_back,
     ),
     Action(
         "promote",
@@ -194,7 +89,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Make the selected version live."),
         tr("Operations"),
         footer=1,
-        reason=_can_promote,
+        reason=when.can_promote,
     ),
     Action(
         "check",
@@ -203,7 +98,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Try the selected version in a container of its own, as a deploy does before the switch. Switches nothing."),
         tr("Operations"),
         footer=1,
-        reason=_can_check,
+        reason=when.can_check,
         in_sight=lambda now: now.snapshot.rehearsed,
     ),
     Action(
@@ -213,7 +108,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Hard-link files that are equal across versions. Shows first what that would free."),
         tr("Operations"),
         footer=1,
-        reason=_has_versions,
+        reason=when.has_versions,
     ),
     Action(
         "prune",
@@ -222,7 +117,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Remove old versions. Shows first which, why, and what each frees."),
         tr("Operations"),
         footer=1,
-        reason=_has_versions,
+        reason=when.has_versions,
     ),
     Action(
         "pin",
@@ -231,7 +126,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Pin the selected version, so that prune keeps it; pressed again, unpin it."),
         tr("Operations"),
         footer=1,
-        reason=_can_pin,
+        reason=when.can_pin,
     ),
     Action(
         "hold",
@@ -240,7 +135,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Hold all deploys, until a moment or until they are released."),
         tr("Operations"),
         footer=1,
-        reason=_can_hold,
+        reason=when.can_hold,
         in_sight=lambda now: now.snapshot.holds.by_hand is None,
     ),
     Action(
@@ -250,7 +145,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("End all holds. Shows first what is held, by whom and why."),
         tr("Operations"),
         footer=1,
-        reason=_can_release,
+        reason=when.can_release,
         in_sight=lambda now: bool(now.snapshot.holds),
     ),
     Action(
@@ -260,7 +155,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Ask the run that is going on to stop at its next safe point."),
         tr("Operations"),
         footer=1,
-        reason=_can_cancel,
+        reason=when.can_cancel,
     ),
     Action(
         "refresh",
@@ -311,10 +206,15 @@ ACTIONS: tuple[Action, ...] = (
         tr("Show the log of the run that made the selected version."),
         tr("Versions"),
         footer=2,
-        reason=_has_run,
+        reason=when.has_run,
     ),
     Action(
-        "runs", ("R",), tr("Runs"), tr("List all runs, and choose whose log is shown."), tr("Runs"), reason=_has_runs
+        "runs",
+        ("R",),
+        tr("Runs"),
+        tr("List all runs, and choose whose log is shown."),
+        tr("Runs"),
+        reason=when.has_runs,
     ),
     Action(
         "older",
@@ -322,7 +222,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Older run"),
         tr("Show the log of the run before."),
         tr("Runs"),
-        reason=_has_runs,
+        reason=when.has_runs,
     ),
     Action(
         "newer",
@@ -330,11 +230,28 @@ ACTIONS: tuple[Action, ...] = (
         tr("Newer run"),
         tr("Show the log of the next run."),
         tr("Runs"),
-        reason=_has_runs,
+        reason=when.has_runs,
     ),
-    Action("search", ("slash",), tr("Search"), tr("Search in the log."), tr("Log"), "log", footer=2, reason=_has_log),
-    Action("next", ("n",), tr("Next"), tr("Go to the next match."), tr("Log"), "log", reason=_has_search),
-    Action("previous", ("N",), tr("Previous"), tr("Go to the match before."), tr("Log"), "log", reason=_has_search),
+    Action(
+        "search",
+        ("slash",),
+        tr("Search"),
+        tr("Search in the log."),
+        tr("Log"),
+        "log",
+        footer=2,
+        reason=when.has_log,
+    ),
+    Action("next", ("n",), tr("Next"), tr("Go to the next match."), tr("Log"), "log", reason=when.has_search),
+    Action(
+        "previous",
+        ("N",),
+        tr("Previous"),
+        tr("Go to the match before."),
+        tr("Log"),
+        "log",
+        reason=when.has_search,
+    ),
     Action(
         "follow",
         ("f",),
@@ -353,7 +270,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Begin a selection at the cursor, or end it."),
         tr("Log"),
         "log",
-        reason=_has_log,
+        reason=when.has_log,
     ),
     Action(
         "copy",
@@ -362,9 +279,9 @@ ACTIONS: tuple[Action, ...] = (
         tr("Copy the selected lines (or the cursor's line)."),
         tr("Log"),
         "log",
-        reason=_has_log,
+        reason=when.has_log,
     ),
-    Action("save", ("s",), tr("Save"), tr("Save the log to a file."), tr("Log"), "log", 2, reason=_has_log),
+    Action("save", ("s",), tr("Save"), tr("Save the log to a file."), tr("Log"), "log", 2, reason=when.has_log),
     Action("theme", ("T",), tr("Theme"), tr("Change between dark and light."), tr("App")),
     Action("help", ("question_mark", "f1"), tr("Help"), tr("Show all keys."), tr("App"), footer=2),
     Action("quit", ("q", "ctrl+c"), tr("Quit"), tr("Leave. A run that is going on goes on."), tr("App"), footer=2),

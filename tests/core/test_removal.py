@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import subprocess
@@ -21,39 +20,18 @@ from govma_core.versions.removal import Removal, Remover
 from govma_core.versions.store import VersionStore
 from govma_core.versions.sweeping import sweep
 from tests.support.rights import as_root
-
-OLD, NEW = "data-build--2021-09-03-00h03m29s", "data-build--2022-01-02-03h04m05s"
+from tests.support.small_store import NEW, OLD, hidden, names, small_store, switch_by_hand, whole
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> VersionStore:
-    directory = tmp_path / "www_versions"
-    for name in (OLD, NEW):
-        for part in ("html/a/b", "system"):
-            (directory / name / part).mkdir(parents=True)
-        for file in ("html/index.php", "html/a/one", "html/a/b/two", "system/three"):
-            (directory / name / file).write_text(file)
-    (directory / "current-version").symlink_to(NEW)
     (tmp_path / "state").mkdir()
-    return VersionStore(directory)
+    return small_store(tmp_path / "www_versions")
 
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
-
-
-def names(store: VersionStore) -> list[str]:
-    return sorted(os.listdir(store.directory))
-
-
-def hidden(store: VersionStore) -> list[str]:
-    return [name for name in names(store) if name.startswith(".")]
-
-
-def whole(tree: Path) -> bool:
-    files = ("html/index.php", "html/a/one", "html/a/b/two", "system/three")
-    return all((tree / file).read_text() == file for file in files)
 
 
 def during(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
@@ -118,11 +96,6 @@ def test_nothing_is_removed_while_it_is_unknown_what_is_live(store: VersionStore
         link.symlink_to("/etc" if kind == "foreign" else "data-build--gone")
     assert "not certain which version is live" in Remover(store, state).remove(OLD).spared
     assert whole(store.directory / OLD)
-
-
-def switch_by_hand(store: VersionStore) -> None:
-    (store.directory / "current-version").unlink()
-    (store.directory / "current-version").symlink_to(OLD)
 
 
 def switch_half(store: VersionStore) -> None:
@@ -316,63 +289,6 @@ def test_what_is_mounted_inside_is_never_entered(store: VersionStore, state: Pat
     with safefs.opened_root(store.directory) as fd:
         sweep(fd)
     assert hidden(store) == []
-
-
-def killed_after_setting_aside(store: VersionStore, state: Path, *, clearing: bool) -> str:
-    name = ".govma-removed-0123456789abcdef"
-    (store.directory / OLD).rename(store.directory / name)
-    note = removal.Note(str(store.directory), OLD, name, clearing)
-    jsonfile.replace(state / "removal.json", {field: getattr(note, field) for field in note.__slots__})
-    return name
-
-
-@pytest.mark.parametrize("clearing", [False, True])
-def test_the_next_run_finishes_what_a_killed_one_began(store: VersionStore, state: Path, clearing: bool) -> None:
-    killed_after_setting_aside(store, state, clearing=clearing)
-    dropped: list[str] = []
-    assert OLD in Remover(store, state, [dropped.append]).take_up()
-    assert dropped == [OLD]
-    with safefs.opened_root(store.directory) as fd:
-        sweep(fd)
-    assert hidden(store) == []
-    assert Remover(store, state).take_up() == ""
-
-
-@pytest.mark.parametrize("clearing", [False, True])
-def test_a_version_that_went_live_while_nobody_looked_is_put_back_unless_it_was_being_cleared(
-    store: VersionStore, state: Path, clearing: bool
-) -> None:
-    killed_after_setting_aside(store, state, clearing=clearing)
-    switch_by_hand(store)
-    said = Remover(store, state).take_up()
-    assert ("is back" in said) is not clearing
-    assert (store.directory / OLD).is_dir() is not clearing
-    if not clearing:
-        assert whole(store.directory / OLD)
-
-
-def test_a_version_that_could_not_be_put_back_is_put_back_by_the_next_run(
-    store: VersionStore, state: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    killed_after_setting_aside(store, state, clearing=False)
-    switch_by_hand(store)
-
-    def fails(*_: object, **__: object) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(safefs, "rename_noreplace", fails)
-        with pytest.raises(OSError, match="Input/output"):
-            Remover(store, state).take_up()
-    assert "is back" in Remover(store, state).take_up()
-    assert whole(store.directory / OLD)
-
-
-@pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'{"directory":1,"version":2,"hidden":3}', b"\xff"])
-def test_a_damaged_note_is_passed_over(store: VersionStore, state: Path, damage: bytes) -> None:
-    (state / "removal.json").write_bytes(damage)
-    assert Remover(store, state).take_up() == ""
-    assert whole(store.directory / OLD)
 
 
 def test_a_full_disk_does_not_keep_a_version_from_being_removed(

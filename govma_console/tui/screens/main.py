@@ -14,7 +14,8 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from govma_console.tui import actions, formats
-from govma_console.tui.actions import Place, Situation
+from govma_console.tui.actions import Place
+from govma_console.tui.availability import Situation
 from govma_console.tui.desk import Desk
 from govma_console.tui.screens.handling import Handling
 from govma_console.tui.snapshot import EMPTY, Snapshot
