@@ -6,29 +6,43 @@ until each has one.
 
 from __future__ import annotations
 
+import ast
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 from govma_core.language import DIRECTORY, DOMAIN
 
 _ROOT = Path(__file__).resolve().parent.parent
-_KEYWORDS = {"tr": None, "marked": None, "counted": (2, 3)}
+_CALLS = {"tr": 1, "marked": 1, "counted": 3}
+"""What stands around texts, and how many arguments: of `counted` the second and third are the text and its plural."""
 
 
 def template() -> Catalog:
     """Give all texts of the code, each with the files in which it stands."""
     found = Catalog(project=DOMAIN)
     for package in ("govma_core", "govma_console"):
-        for name, _, message, _, context in extract_from_dir(
-            _ROOT / package, method_map=[("**.py", "python")], keywords=_KEYWORDS, comment_tags=()
-        ):
-            found.add(message, locations=[(f"{package}/{name}", 0)], context=context)
+        for path in sorted((_ROOT / package).rglob("*.py")):
+            for text in texts_in(path.read_text()):
+                found.add(text, locations=[(str(path.relative_to(_ROOT)), 0)])
     return found
+
+
+def texts_in(source: str) -> Iterator[str | tuple[str, str]]:
+    """Give the texts of a module, those with a plural as pairs; also from f-strings, which Babel does not look into."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.func.id not in _CALLS:
+            continue
+        values = [each.value for each in node.args[: _CALLS[node.func.id]] if isinstance(each, ast.Constant)]
+        texts = [value for value in values if isinstance(value, str) and value]
+        if node.func.id == "counted" and len(texts) == 2:
+            yield texts[0], texts[1]
+        elif texts:
+            yield texts[0]
 
 
 def read(language: str) -> Catalog:

@@ -7,7 +7,6 @@ from functools import cached_property
 
 from govma_console.narration import plain_text
 from govma_core.events import Event, LogLine, RunFinished, from_json, to_json
-from govma_core.language import tr
 
 _IS_OUTPUT = b'"level":"output"'
 """What only lines of output hold: within a text the quotes would be escaped."""
@@ -61,14 +60,7 @@ class Block:
             behind += len(line)
             event = from_json(line)
             if event is not None:
-                parts.append(
-                    tr(
-                        "id: {behind}\nevent: {kind}\ndata: {to_json}\n\n",
-                        behind=behind,
-                        kind=event.kind,
-                        to_json=to_json(event),
-                    )
-                )
+                parts.append(f"id: {behind}\nevent: {event.kind}\ndata: {to_json(event)}\n\n")
         return "".join(parts).encode("utf-8", "replace")
 
 
