@@ -14,7 +14,23 @@ from govma_console.commands.completion import COMPLETED, complete
 from govma_console.commands.table import COMMANDS, Command
 from govma_console.output import say, warn
 from govma_core.errors import ExitCode, GovmaError, RunCancelled
-from govma_core.language import tr
+from govma_core.language import marked, tr
+
+# argparse asks gettext by this name for its own texts.
+argparse._ = tr  # type: ignore[attr-defined]
+_ITS_TEXTS = (
+    marked("usage: "),
+    marked("positional arguments"),
+    marked("options"),
+    marked("show this help message and exit"),
+    marked("the following arguments are required: %s"),
+    marked("unrecognized arguments: %s"),
+    marked("%(prog)s: error: %(message)s\n"),
+    marked("invalid choice: %(value)r (choose from %(choices)s)"),
+    marked("argument %(argument_name)s: %(message)s"),
+    marked("expected one argument"),
+    marked("invalid %(type)s value: %(value)r"),
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

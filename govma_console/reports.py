@@ -45,7 +45,7 @@ class Listed:
         sizes = (bytes_text(self.usage.size), bytes_text(self.usage.exclusive)) if self.usage else ("-", "-")
         made = self.manifest
         known = (made.commit[:9], made.subject, made.author, made.by) if made else ("-", "-", "-", "-")
-        return ("*" if self.current else "", self.version.name, *sizes, *known, self.state)
+        return ("*" if self.current else "", self.version.name, *sizes, *known, tr(self.state))
 
     def plain(self) -> dict[str, Any]:
         """Give it as JSON holds it; sizes are null while nobody has measured them."""

@@ -10,6 +10,8 @@ import gettext
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from string import Formatter
+from typing import Any
 
 _INHERITED = "GOVMA_SPOKEN_LANGUAGE"
 """Tells the processes that this one starts what the settings and the locale came to."""
@@ -18,6 +20,8 @@ SOURCE = "en"
 DOMAIN = "govma-console"
 DIRECTORY = Path(__file__).with_name("locale")
 
+_SWAPPED = str.maketrans(".,", ",.")
+
 
 def tr(text: str, /, **values: object) -> str:
     """Give a text in the language in use, with values put where it has their names in braces (str.format).
@@ -25,7 +29,15 @@ def tr(text: str, /, **values: object) -> str:
     A text without values is given as it is: braces in it mean nothing.
     """
     translated = _translations.gettext(text) if text else text
-    return translated.format(**values) if values else translated
+    return _formatter.vformat(translated, (), values) if values else translated
+
+
+class _Localised(Formatter):
+    """str.format with numbers as the language in use writes them."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:  # noqa: ANN401 - as in the standard library
+        shown = str(format(value, format_spec))
+        return shown.translate(_SWAPPED) if isinstance(value, int | float) and _language != SOURCE else shown
 
 
 def marked(text: str) -> str:
@@ -40,12 +52,12 @@ def counted(number: int, one: str, many: str) -> str:
 
 def grouped(number: int) -> str:
     """Give a whole number with its thousands apart."""
-    return f"{number:,}".replace(",", ".") if _language != SOURCE else f"{number:,}"
+    return tr("{number:,}", number=number)
 
 
 def decimal(text: str) -> str:
     """Give a number that was written with a point as the language in use writes it."""
-    return text.replace(".", ",") if _language != SOURCE else text
+    return text.translate(_SWAPPED) if _language != SOURCE else text
 
 
 def date_format() -> str:
@@ -94,5 +106,6 @@ def _of(name: str) -> gettext.NullTranslations:
     return gettext.translation(DOMAIN, DIRECTORY, [name], fallback=True)
 
 
+_formatter = _Localised()
 _language = known(os.environ.get(_INHERITED, "")) or wanted_by(os.environ)
 _translations = _of(_language)

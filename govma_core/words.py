@@ -24,6 +24,7 @@ SHOWN = (
     marked("unknown"),
     marked("incomplete"),
     marked("pinned"),
+    marked("published"),
     # Why dedupe left a file alone.
     marked("being written"),
     marked("changed meanwhile"),

@@ -55,7 +55,7 @@ class RunProgress:
         if self.progress is None:
             return ""
         done, total, unit = self.progress.done, self.progress.total, clean_line(str(self.progress.unit))
-        return f"{done:,} of {total:,} {unit}" if total else f"{done:,} {unit}"
+        return tr("{done:,} of {total:,} {unit}", done=done, total=total, unit=unit) if total else f"{done:,} {unit}"
 
 
 _MUCH_LONGER = 2.0

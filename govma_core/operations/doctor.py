@@ -54,9 +54,9 @@ def examine(context: Context) -> Iterator[Finding]:
     yield from _directories(settings)
     yield from _files(settings)
     yield from _source(context)
-    yield from _told("builder", "ready", make_builder(settings).preflight)
+    yield from _told("builder", tr("ready"), make_builder(settings).preflight)
     if settings.rehearsed:
-        yield from _told("rehearsal", "ready", lambda: rehearsal.preflight(settings))
+        yield from _told("rehearsal", tr("ready"), lambda: rehearsal.preflight(settings))
     yield _pointer(context)
     yield from _told("room", tr("enough for the next deploy"), lambda: space.problems(context))
 

@@ -26,7 +26,7 @@ from govma_console.tui.widgets.log_view import LogView
 from govma_console.tui.widgets.plot import Plot
 from govma_console.tui.widgets.site_header import SiteHeader
 from govma_console.tui.widgets.version_table import VersionTable
-from govma_core.language import tr
+from govma_core.language import decimal, tr
 from govma_core.runs.record import RunRecord
 
 _CATCH_UP = 0.03
@@ -230,12 +230,13 @@ class MainScreen(Handling, Screen[None]):
         feed = self.active
         if feed is None:
             holder = self.snapshot.holder
-            return f"{holder.operation} by {holder.by}" if holder else ""
+            return tr("{operation} by {by}", operation=holder.operation, by=holder.by) if holder else ""
         run, stages = feed.record, feed.progress.stages
         stage = f", {stages[-1].name}" if stages else ""
-        passed = formats.duration(float(int(max(0.0, time.time() - run.created)))).replace(".0s", "s")
+        passed = formats.duration(float(int(max(0.0, time.time() - run.created)))).replace(decimal(".0s"), "s")
         behind = tr(" (+{waiting} waiting)", waiting=self.snapshot.waiting) if self.snapshot.waiting else ""
-        return f"{run.operation} by {run.by}{stage}, {passed}{behind}"
+        who = tr("{operation} by {by}", operation=run.operation, by=run.by)
+        return f"{who}{stage}, {passed}{behind}"
 
     def _say_end(self, record: RunRecord | None) -> None:
         if record is None or not record.ended:

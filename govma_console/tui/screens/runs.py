@@ -54,7 +54,7 @@ def _line(run: RunRecord) -> Content:
     took = formats.duration(run.finished - run.started) if run.finished and run.started else ""
     message = run.message.split("\n")[0] or run.stage
     # No colour: the line that is highlighted has its own.
-    state = f"{_MARKS.get(run.state, '✗')} {run.state}"
+    state = f"{_MARKS.get(run.state, '✗')} {tr(run.state)}"
     return Content(
         f"{formats.moment(run.created)}  {run.operation:8}  {state:13} {took:>6}  {run.by[:12]:12}  {message}"
     )

@@ -147,15 +147,19 @@ def _span(span: Span) -> str:
     when = (
         tr("since {since}", since=since)
         if span.until is None
-        else f"{since} to {until}"
+        else tr("{since} to {until}", since=since, until=until)
         if until
         else tr("from {since}", since=since)
     )
     if not since:
         when = (
-            "now" if span.until is None else tr("until {until}", until=until) if until else tr("when is not recorded")
+            tr("now")
+            if span.until is None
+            else tr("until {until}", until=until)
+            if until
+            else tr("when is not recorded")
         )
-    how = f"{span.how} by {span.by}" if span.how else tr("set by hand")
+    how = tr("{how} by {by}", how=span.how, by=span.by) if span.how else tr("set by hand")
     return f"{when}, {how}{f' ({clean_line(span.result)})' if span.result else ''}"
 
 

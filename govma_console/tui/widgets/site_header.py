@@ -114,7 +114,7 @@ class SiteHeader(Widget):
                     tr("last: {operation} {state}, {when}", operation=last.operation, state=last.state, when=when),
                 ),
             )
-        return (("$muted", "idle"),) if self.snapshot.at else ()
+        return (("$muted", tr("idle")),) if self.snapshot.at else ()
 
 
 def _fitted(left: tuple[Part, ...], right: tuple[Part, ...], width: int) -> Content:
