@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench faults audit screenshots translations clean
+.PHONY: help demo test check bench faults audit screenshots translations docs wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -42,6 +42,14 @@ screenshots: ## draw the pictures of the README from the running app
 translations: ## collect the texts of the code into the catalogs of govma_core/locale, and compile these
 	@scripts/bootstrap dev
 	.venv/bin/python -m scripts.translations
+
+docs: ## write the table of the settings into the READMEs
+	@scripts/bootstrap dev
+	.venv/bin/python -m scripts.settings_table
+
+wheel: ## build the package into dist/
+	@scripts/bootstrap
+	.venv/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean: ## remove the environment, the cached images and all other generated files
 	rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

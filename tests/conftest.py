@@ -17,6 +17,7 @@ from tests.support.engine import Engine, EngineUnavailableError
 from tests.support.engine_desk import engine_at
 from tests.support.images import ImageUnavailableError, busybox_image
 from tests.support.node_image import node_image
+from tests.support.systemd_image import systemd_image
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
@@ -107,6 +108,17 @@ def _busybox_image(docker_engine: Engine) -> Iterator[str]:
     with ExitStack() as stack:
         try:
             tag = stack.enter_context(busybox_image(docker_engine))
+        except ImageUnavailableError as error:
+            pytest.skip(str(error))
+        yield tag
+
+
+@pytest.fixture(scope="session", name="systemd_image")
+def _systemd_image(docker_engine: Engine) -> Iterator[str]:
+    """Give the tag of an image of Debian with systemd."""
+    with ExitStack() as stack:
+        try:
+            tag = stack.enter_context(systemd_image(docker_engine))
         except ImageUnavailableError as error:
             pytest.skip(str(error))
         yield tag

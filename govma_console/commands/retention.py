@@ -107,7 +107,12 @@ def _print_plan(given: argparse.Namespace) -> int:
         print_json(plan.as_dict())
         return ExitCode.OK
     rows = [
-        (found.name, "keep" if found.keep else tr("REMOVE"), found.why, "" if found.keep else bytes_text(found.frees))
+        (
+            found.name,
+            tr("keep") if found.keep else tr("REMOVE"),
+            found.why,
+            "" if found.keep else bytes_text(found.frees),
+        )
         for found in plan.decisions
     ]
     print_table((tr("VERSION"), tr("PLAN"), tr("WHY"), tr("FREES")), rows, cut=(2,))

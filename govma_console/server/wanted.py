@@ -23,7 +23,7 @@ ARGUMENTS: dict[str, dict[str, tuple[type, ...]]] = {
     "prune": {"keep": _COUNT, "older_than": _TEXT},
 }
 """The operations that may be asked for, with the types of their arguments."""
-_WORDS = {str: "a text", bool: tr("true or false"), int: tr("a whole number")}
+_WORDS = {str: tr("a text"), bool: tr("true or false"), int: tr("a whole number")}
 SHA = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 REFLINK = ("auto", "always", "never")
 REQUIRED = {"promote": {"version"}, "check": {"version"}}

@@ -90,7 +90,7 @@ def _directories(settings: Settings) -> Iterator[Finding]:
     if settings.image_dir is not None:
         yield _optional(_directory("image_dir", settings.image_dir, web, "0755"), tr("images stay in the version"))
     yield _optional(_directory("node_modules_dir", settings.node_modules_dir, build, "0755"), _MADE)
-    yield _optional(_directory("work_dir", settings.work_dir, build, "0755"), _MADE)
+    yield _optional(_directory("work_dir", settings.work_dir, root, "0755"), _MADE)
     yield _directory("vendor_dir", settings.vendor_dir, root, "0755")
 
 

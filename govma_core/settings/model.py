@@ -99,7 +99,7 @@ class Settings:
         900, tr("seconds a stopping HTTP server lets its runs go on, before it cancels them"), low=0
     )
 
-    remote: str = _setting("origin", "git remote that is fetched")
+    remote: str = _setting("origin", tr("git remote that is fetched"))
     branch: str = _setting("main", tr("branch that is deployed"), "GOVMA_BRANCH")
     git_timeout: int = _setting(120, tr("seconds one git command may take"), low=1)
 

@@ -48,7 +48,7 @@ class Hold:
         since = tr(" since {local}", local=_local(self.at)) if self.at else ""
         why = f": {self.reason}" if self.reason else ""
         until = tr(" (until {local})", local=_local(self.until)) if self.until else ""
-        return f"{what} by {self.by or '?'}{since}{why}{until}."
+        return f"{what}{tr(' by {by}', by=self.by or '?')}{since}{why}{until}."
 
     def over(self, now: float) -> bool:
         """Tell whether its time has passed."""

@@ -29,11 +29,11 @@ class Mark:
 
     def sentence(self) -> str:
         """Give it in a line: `marked bad by ana: rolled back to …`."""
-        who = f" by {self.by}" if self.by else ""
+        who = tr(" by {by}", by=self.by) if self.by else ""
         return (
-            tr("marked {kind}{who}: {reason}", kind=self.kind, who=who, reason=self.reason)
+            tr("marked {kind}{who}: {reason}", kind=tr(self.kind), who=who, reason=self.reason)
             if self.reason
-            else tr("marked {kind}{who}", kind=self.kind, who=who)
+            else tr("marked {kind}{who}", kind=tr(self.kind), who=who)
         )
 
 

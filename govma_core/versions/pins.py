@@ -21,7 +21,7 @@ class Pin:
 
     def sentence(self) -> str:
         """Give it as the reason why a version is kept."""
-        who = f" by {self.by}" if self.by else ""
+        who = tr(" by {by}", by=self.by) if self.by else ""
         return tr("pinned{who}: {reason}", who=who, reason=self.reason) if self.reason else tr("pinned{who}", who=who)
 
 

@@ -6,12 +6,13 @@ import io
 import json
 import shlex
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import Any
 
 from docker.models.containers import Container
@@ -45,9 +46,9 @@ class Machine:
         self._container = container
         self._workers = workers
 
-    def run(self, *command: str, user: str = "root") -> Ended:
-        """Run a command to its end, a minute at most."""
-        argv = ["timeout", str(_PATIENCE), *command]
+    def run(self, *command: str, user: str = "root", patience: int = _PATIENCE) -> Ended:
+        """Run a command to its end, `patience` seconds at most."""
+        argv = ["timeout", str(patience), *command]
         client = self._container.client
         assert client is not None
         code, out, err = execution.run(client, str(self._container.id), argv, user=user, workdir="/")
@@ -70,6 +71,10 @@ class Machine:
         """Start a command; the answer comes when it ends."""
         return self._workers.submit(self.run, *command, user=user)
 
+    def put(self, files: bytes, directory: str = "/") -> None:
+        """Unpack a tar."""
+        self._container.put_archive(directory, files)
+
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
         """Write a file, its directories too."""
         self.out("mkdir", "-p", str(PurePosixPath(path).parent))
@@ -87,8 +92,8 @@ class Machine:
 
 
 @contextmanager
-def machine_of(engine: Engine, image: str) -> Iterator[Machine]:
-    """Boot a machine; nothing of it is left when the block ends."""
+def machine_of(engine: Engine, image: str, shared: Mapping[str, str] = MappingProxyType({})) -> Iterator[Machine]:
+    """Boot a machine; nothing of it is left when the block ends. `shared`: paths of ours, and where they are in it."""
     with engine.client() as client, ThreadPoolExecutor(32) as workers:
         container = client.containers.run(
             image,
@@ -101,13 +106,14 @@ def machine_of(engine: Engine, image: str) -> Iterator[Machine]:
             tmpfs=_TMPFS,
             volumes={
                 "/sys/fs/cgroup": {"bind": "/sys/fs/cgroup", "mode": "rw"},
+                **{path: {"bind": place, "mode": "rw"} for path, place in shared.items()},
                 **{str(REPOSITORY / name): {"bind": f"{PROJECT}/{name}", "mode": "ro"} for name in _SOURCES},
             },
         )
         try:
             machine = Machine(container, workers)
             wait_for(lambda: machine.run("systemctl", "is-system-running").code == 0, "the machine's boot")
-            container.put_archive("/", _installed())
+            machine.put(_installed())
             yield machine
         finally:
             container.remove(force=True, v=True)

@@ -38,7 +38,8 @@ INSTRUCTIONS = (
 )
 
 
-def _requirements() -> list[str]:
+def requirements() -> list[str]:
+    """Give what the project needs of others."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     return [str(requirement) for requirement in project["dependencies"]]
 
@@ -49,7 +50,7 @@ def _pip(target: Path) -> list[str]:
         *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", str(target)),
         *("--only-binary=:all:", "--implementation", "cp", "--python-version", PYTHON, "--abi", f"cp{digits}"),
         *(f"--platform={kind}_{platform.machine()}" for kind in ("manylinux2014", "manylinux_2_28")),
-        *("--constraint", str(REPOSITORY / "constraints.txt"), *_requirements()),
+        *("--constraint", str(REPOSITORY / "constraints.txt"), *requirements()),
     ]
 
 
@@ -64,6 +65,6 @@ def _layer(target: Path, work: Path) -> None:
 def systemd_image(engine: Engine) -> Iterator[str]:
     """Have the image in the engine, what it is made from kept below .cache; give its tag."""
     constraints = (REPOSITORY / "constraints.txt").read_text()
-    recipe = digest(PYTHON, platform.machine(), *_requirements(), constraints)
+    recipe = digest(PYTHON, platform.machine(), *requirements(), constraints)
     with debian_with(engine, SYSTEMD_TAG, "systemd", _layer, recipe, *INSTRUCTIONS) as tag:
         yield tag

@@ -101,7 +101,7 @@ class DeployDialog(Dialog):
                 tr("Builds "), (target.short, "bold $text-accent"), f" {target.subject} ({target.author})"
             ),
             Content.assemble((tr("as fetched at {clock}", clock=formats.clock(plan.fetched)), "$muted")),
-            Content.assemble(tr("Live now: "), plan.live or "nothing"),
+            Content.assemble(tr("Live now: "), plan.live or tr("nothing")),
             Content(""),
         ]
         if plan.commits is None:
@@ -176,9 +176,9 @@ class SwitchDialog(Dialog):
         self._plan = plan
         target = plan.target
         lines = [
-            Content.assemble((tr("from "), "$muted"), (plan.source or "nothing", "bold")),
+            Content.assemble((tr("from "), "$muted"), (plan.source or tr("nothing"), "bold")),
             self._about(self._snapshot.current),
-            Content.assemble(("to   ", "$muted"), (target.name, "bold $text-success")),
+            Content.assemble((tr("to   "), "$muted"), (target.name, "bold $text-success")),
             self._about(target),
             Content(""),
         ]

@@ -80,9 +80,16 @@ def _origin(snapshot: Snapshot, row: VersionRow) -> list[tuple[str, str]]:
     )
     run = snapshot.run(manifest.run)
     return [
-        (tr("Deployed"), f"{formats.moment(manifest.started)} by {manifest.by} ({manifest.origin}){took}"),
+        (
+            tr("Deployed"),
+            tr("{at} by {by} ({origin})", at=formats.moment(manifest.started), by=manifest.by, origin=manifest.origin)
+            + took,
+        ),
         (tr("Ref"), manifest.ref or tr("the configured branch")),
-        (tr("Run"), f"{manifest.run}, {f'{run.state} (o shows its log)' if run else 'record gone'}"),
+        (
+            tr("Run"),
+            f"{manifest.run}, {tr('{state} (o shows its log)', state=tr(run.state)) if run else tr('record gone')}",
+        ),
         (
             tr("Assets"),
             tr("{assets}, builder {builder}", assets=manifest.assets or "?", builder=manifest.builder or "?"),
