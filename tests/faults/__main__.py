@@ -41,14 +41,19 @@ def main() -> int:
             result = importlib.import_module(f"tests.faults.{name}").sweep(Path(folder))
         rows[name] = f"| {name} | {result.what} | {result.done} | {result.found} | {result.lost} |"
         lost += result.lost + (result.tried == 0)
+        _write(rows)
     print("\n".join([*_HEAD, *rows.values()]), flush=True)
+    return 1 if lost else 0
+
+
+def _write(rows: dict[str, str]) -> None:
+    """Write the table, after each sweep: the next one may take long, or fail."""
     machine = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
     kept = _written() | rows
     table = "\n".join([*_HEAD, *(kept[name] for name in SWEEPS if name in kept)])
     RESULTS.write_text(
         f"# Faults\n\nWritten by `make faults`.\n\n{table}\n\n{datetime.now(UTC):%Y-%m-%d}, {machine}.\n"
     )
-    return 1 if lost else 0
 
 
 def _written() -> dict[str, str]:

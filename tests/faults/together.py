@@ -45,7 +45,11 @@ def sweep(folder: Path, times: int = 5) -> Result:
 
 def _at_once(site: CrashSite, server: Server) -> list[tuple[int, str]]:
     command = Command(site.sample.config_file, site.settings.state_dir)
-    other = next(v.name for v in site.versions.versions() if v.name != site.versions.pointer().version and v.complete)
+    other = _other(site)
+    if not other:
+        # The prune before has taken those that a rollback marked.
+        command.run("deploy", "--force")
+        other = _other(site)
     kinds = (["deploy"], ["promote", other], ["dedupe"], ["prune", "--keep", "3"], ["rollback"])
 
     def ask(number: int) -> tuple[int, str]:
@@ -57,6 +61,11 @@ def _at_once(site: CrashSite, server: Server) -> list[tuple[int, str]]:
 
     with ThreadPoolExecutor(_COMMANDS + 2) as pool:
         return list(pool.map(ask, range(_COMMANDS + 2)))
+
+
+def _other(site: CrashSite) -> str:
+    live = site.versions.pointer().version
+    return next((each.name for each in site.versions.versions() if each.name != live and each.complete), "")
 
 
 def _judge(site: CrashSite, done: list[tuple[int, str]]) -> None:

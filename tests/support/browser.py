@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 _PROFILES = "profile"
 _FLAGS = (
@@ -26,39 +27,43 @@ _FLAGS = (
 @contextmanager
 def browsing(directory: Path, url: str) -> Iterator[None]:
     """Have a browser with a profile of its own go to an address, as if it was typed, for the block."""
-    with (directory / "browser.log").open("ab") as log:
-        process = subprocess.Popen(
-            _line(directory, url),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env=_environment(directory),
-        )
-    try:
-        yield
-    finally:
-        # It is many processes, and leaves some of them behind when only the first one ends.
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    with _environment() as environment:
+        with (directory / "browser.log").open("ab") as log:
+            process = subprocess.Popen(
+                _line(directory, url),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=environment,
+            )
+        try:
+            yield
+        finally:
+            # It is many processes, and leaves some of them behind when only the first one ends.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def page_shown(directory: Path, url: str) -> str:
     """Give the document that a browser shows for an address that was typed."""
-    done = subprocess.run(
-        _line(directory, "--dump-dom", url),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        timeout=60,
-        check=True,
-        env=_environment(directory),
-    )
+    with _environment() as environment:
+        done = subprocess.run(
+            _line(directory, "--dump-dom", url),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=60,
+            check=True,
+            env=environment,
+        )
     return done.stdout.decode()
 
 
-def _environment(directory: Path) -> dict[str, str]:
-    # What it stages outside of its profile goes with the rest of the test, too.
-    return {**os.environ, "TMPDIR": str(directory)}
+@contextmanager
+def _environment() -> Iterator[dict[str, str]]:
+    # What it stages outside of its profile goes, too; the path of a socket in there must be short.
+    with TemporaryDirectory(prefix="c", ignore_cleanup_errors=True) as staged:
+        yield {**os.environ, "TMPDIR": staged}
 
 
 def _line(directory: Path, *arguments: str) -> list[str]:
