@@ -43,9 +43,9 @@ translations: ## collect the texts of the code into the catalogs of govma_core/l
 	@scripts/bootstrap dev
 	.venv/bin/python -m scripts.translations
 
-docs: ## write the table of the settings into the READMEs
+docs: ## write the settings and what was measured into the READMEs
 	@scripts/bootstrap dev
-	.venv/bin/python -m scripts.settings_table
+	.venv/bin/python -m scripts.readme_tables
 
 wheel: ## build the package into dist/
 	@scripts/bootstrap

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO
 
@@ -26,6 +26,9 @@ _LOCAL_VARIABLES = (
 
 # Hooks and monitors of the checkout are programs that somebody else may have put there; we may be root.
 _NO_PROGRAMS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
+# An index or a reference that a power cut leaves empty stops every deploy that follows (git-config(1), core.fsync).
+_DURABLE = ("-c", "core.fsync=all")
+_PATIENCE = 2.0
 
 Waiting = Callable[[], AbstractContextManager[None]]
 
@@ -88,7 +91,7 @@ class GitCommands:
 
     def _run(self, arguments: tuple[str, ...], stdout: int, waiting: Waiting) -> bytes:
         process = subprocess.Popen(
-            ["git", *_NO_PROGRAMS, *arguments],
+            ["git", *_NO_PROGRAMS, *_DURABLE, *arguments],
             cwd=self._directory,
             env=_environment(),
             stdin=subprocess.DEVNULL,
@@ -102,9 +105,7 @@ class GitCommands:
                 with waiting():
                     out, err = process.communicate(timeout=self._timeout)
             except BaseException as error:
-                # Its own session: ssh and other helpers hold the pipes open and would keep us waiting.
-                os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
+                _end(process)
                 if isinstance(error, subprocess.TimeoutExpired):
                     raise SourceError(
                         tr(
@@ -129,6 +130,17 @@ class GitCommands:
         return out or b""
 
 
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End git with its helpers, which hold the pipes open: asked first, so that it removes its locks."""
+    with suppress(subprocess.TimeoutExpired, ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(_PATIENCE)
+    # Its own session: one that ended has left its group to its helpers, if to anybody.
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
 def _environment() -> dict[str, str]:
     """Git must never ask anybody anything: there is nobody to answer."""
     ours = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_ASKPASS": "true", "SSH_ASKPASS": "true"}
@@ -139,4 +151,4 @@ def _environment() -> dict[str, str]:
 def _last_words(err: bytes | None) -> str:
     lines = [clean_line(line.strip()) for line in (err or b"").decode("utf-8", "replace").splitlines()]
     kept = [line for line in lines if line and not line.startswith("hint:")][-6:]
-    return "; ".join(kept) or tr("it said nothing.")
+    return "; ".join(kept) or tr("it said nothing")

@@ -1,6 +1,7 @@
 """Putting a file into a directory that others write at the same time: never over something, or only once that is kept.
 
-The file is written under a hidden random name in that directory and takes its own name in one step.
+The file is written under a hidden random name in that directory and takes its own name in one step, once it is on the
+disk: what a power cut left empty under that name would be kept as somebody's.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -22,15 +23,35 @@ _LEFTOVER = re.compile(rf"\.{_PREFIX}-[0-9a-f]{{16}}")
 _COMPARED = 1 << 18
 
 
-def place_new(src: int, dst: int, name: str, owner: tuple[int, int] | None) -> None:
-    """Copy the regular file `name` from directory src to directory dst; FileExistsError when anything is there."""
-    with _staged(src, dst, name, owner) as staged:
-        try:
-            os.link(staged, name, src_dir_fd=dst, dst_dir_fd=dst, follow_symlinks=False)
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without hard links
-            safefs.rename_noreplace(staged, name, src_dir_fd=dst, dst_dir_fd=dst)
+def place_new(src: int, dst: int, names: Sequence[str], owner: tuple[int, int] | None) -> list[str]:
+    """Copy regular files from directory src to directory dst, where nobody has their names; give those not placed.
+
+    They are left where something else has the name by now, or where they are no regular files any more.
+    """
+    left = []
+    with ExitStack() as stack:
+        staged = []
+        for name in names:
+            try:
+                staged.append((stack.enter_context(_staged(src, dst, name, owner)), name))
+            except (UnsafeTreeError, FileNotFoundError):
+                left.append(name)
+        safefs.syncfs(dst)
+        for hidden, name in staged:
+            try:
+                _link_new(dst, hidden, name)
+            except (FileExistsError, FileNotFoundError):
+                left.append(name)
+    return left
+
+
+def _link_new(dst: int, hidden: str, name: str) -> None:
+    try:
+        os.link(hidden, name, src_dir_fd=dst, dst_dir_fd=dst, follow_symlinks=False)
+    except (FileExistsError, FileNotFoundError):
+        raise
+    except OSError:  # a file system without hard links
+        safefs.rename_noreplace(hidden, name, src_dir_fd=dst, dst_dir_fd=dst)
 
 
 def place_over(src: int, dst: int, path: tuple[str, ...], owner: tuple[int, int] | None, keeper: Keeper) -> None:
@@ -41,6 +62,7 @@ def place_over(src: int, dst: int, path: tuple[str, ...], owner: tuple[int, int]
     name = path[-1]
     with _staged(src, dst, name, owner) as staged:
         keeper.keep(dst, path)
+        safefs.syncfs(dst)
         try:
             os.rename(staged, name, src_dir_fd=dst, dst_dir_fd=dst)
         except IsADirectoryError:
@@ -94,13 +116,15 @@ def remove_leftovers(dst: int) -> None:
 @contextmanager
 def _staged(src: int, dst: int, name: str, owner: tuple[int, int] | None) -> Iterator[str]:
     """Give the hidden name of a finished copy in dst; it is removed at the end if it is still there."""
-    file, info = safefs.open_regular(src, name)
     staged = safefs.random_name(_PREFIX)
     try:
-        safetree.copy_opened(file, info, dst, staged, owner)
+        file, info = safefs.open_regular(src, name)
+        try:
+            safetree.copy_opened(file, info, dst, staged, owner)
+        finally:
+            os.close(file)
         yield staged
     finally:
-        os.close(file)
         with suppress(FileNotFoundError, IsADirectoryError):
             os.unlink(staged, dir_fd=dst)
 
@@ -139,6 +163,7 @@ class Keeper:
         copy, _ = safefs.open_regular(parent, kept)
         try:
             os.fsync(copy)
+            os.fsync(parent)
         finally:
             os.close(copy)
 

@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import IO
@@ -14,6 +14,7 @@ from typing import IO
 import git
 
 from govma_core.build.git import GitCommands, GitFailedError, readable
+from govma_core.build.moves import DEPLOYED, Moves
 from govma_core.errors import SourceError
 from govma_core.language import tr
 from govma_core.reporting import Reporter
@@ -47,11 +48,23 @@ class Checkout:
         self._reporter = reporter
         self._git = GitCommands(settings.source_dir, settings.git_timeout)
         self._repo = self._git.repo
+        self._moves = Moves(settings, self._git, reporter)
         self._remote_branch = f"refs/remotes/{settings.remote}/{settings.branch}"
 
     def close(self) -> None:
         """End the helper processes of GitPython."""
         self._repo.close()
+
+    def bring(self, ref: str | None) -> Commit:
+        """Fetch, and give the commit to deploy: the branch's, moved straight ahead, or that of another ref."""
+        with self._moves.noted():
+            self.return_to_branch()
+            self.fetch(everything=ref is not None)
+            return self.resolve(ref) if ref is not None else self.fast_forward()
+
+    def put_right(self) -> None:
+        """Put right what a power cut left of a move; SourceError where git cannot. Only under the lock."""
+        self._moves.finish()
 
     def require_clean(self) -> None:
         """Raise SourceError with the files in the way: changed, staged, or untracked and not ignored."""
@@ -109,7 +122,7 @@ class Checkout:
         except GitFailedError as error:
             raise SourceError(
                 tr(
-                    "{error} The settings name remote {remote!r} and branch {branch!r}: `git remote -v` in "
+                    "{error}. The settings name remote {remote!r} and branch {branch!r}: `git remote -v` in "
                     "{source_dir} shows where that is, `git ls-remote {remote}` whether it answers.",
                     error=error,
                     remote=remote,
@@ -214,13 +227,14 @@ class Checkout:
         if commit.sha == self._git.run("rev-parse", "HEAD").strip():
             yield
             return
-        # A name for it, so that a checkout that a killed run leaves here is never at a commit that is on no branch.
-        self._git.run("update-ref", "refs/govma-console/deployed", commit.sha)
-        self._git.run("checkout", "--quiet", "--detach", commit.sha, "--")
-        try:
-            yield
-        finally:
-            self._git.run("checkout", "--quiet", self._settings.branch, "--")
+        with self._moves.noted():
+            # A name for it, so that a checkout that a killed run leaves here is never at a commit that is on no branch.
+            self._git.run("update-ref", DEPLOYED, commit.sha)
+            self._git.run("checkout", "--quiet", "--detach", commit.sha, "--")
+            try:
+                yield
+            finally:
+                self._git.run("checkout", "--quiet", self._settings.branch, "--")
 
     def require_layout(self) -> None:
         """Raise SourceError unless the checkout holds the directories of a site."""
@@ -272,6 +286,12 @@ def _commit(found: git.Commit) -> Commit:
     summary = found.summary
     text = summary.decode("utf-8", "replace") if isinstance(summary, bytes) else summary
     return Commit(found.hexsha, clean_line(text), clean_line(found.author.name or ""), float(found.committed_date))
+
+
+def put_right(settings: Settings, reporter: Reporter) -> None:
+    """Put the checkout right after a power cut; what is wrong with it otherwise is for `preflight` to say."""
+    with suppress(SourceError), closing(Checkout(settings, reporter)) as checkout:
+        checkout.put_right()
 
 
 def preflight(settings: Settings, reporter: Reporter) -> list[str]:

@@ -152,7 +152,7 @@ class Tarball:
 
     def _not_wanted(self, found: tarfile.TarInfo) -> VendorError:
         if found.issym() or found.islnk():
-            kind = "symbolic" if found.issym() else "hard"
+            kind = tr("symbolic") if found.issym() else tr("hard")
             return self.refusal(
                 tr(
                     "{name!r} is a {kind} link to {linkname!r}, and links are not unpacked.",

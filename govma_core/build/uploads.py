@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from govma_core.reporting import Reporter
 
 DEEPEST = 100
 """Levels of directories that uploads may have."""
+
+_AT_ONCE = 256
+"""New files of a directory that are put on the disk at once, before they have their names."""
 
 _MOVING = tr("was changed by somebody else at the same moment")
 
@@ -106,6 +110,7 @@ class _Synchronisation:
                 )
             )
         placing.remove_leftovers(dst)
+        fresh: list[str] = []
         with os.scandir(src) as found:
             for entry in found:
                 self._reporter.cancellation.check()
@@ -113,9 +118,13 @@ class _Synchronisation:
                 if entry.is_dir(follow_symlinks=False):
                     self._folder(src, dst, inner)
                 elif entry.is_file(follow_symlinks=False):
-                    self._file(src, dst, inner, entry.stat(follow_symlinks=False))
+                    if not self._existing(src, dst, inner, entry.stat(follow_symlinks=False)):
+                        fresh.append(entry.name)
+                    if len(fresh) == _AT_ONCE:
+                        self._place(src, dst, path, fresh)
+                        fresh.clear()
                 else:
-                    kind = "a link" if entry.is_symlink() else tr("a special file")
+                    kind = tr("a link") if entry.is_symlink() else tr("a special file")
                     self._reporter.warning(
                         tr(
                             "Uploads: {inner!r} of the version is {kind}; it is left out.",
@@ -123,6 +132,8 @@ class _Synchronisation:
                             kind=kind,
                         )
                     )
+        if fresh:
+            self._place(src, dst, path, fresh)
 
     def _folder(self, src: int, dst: int, path: tuple[str, ...]) -> None:
         name = path[-1]
@@ -157,24 +168,26 @@ class _Synchronisation:
             )
             return None
 
-    def _file(self, src: int, dst: int, path: tuple[str, ...], info: os.stat_result) -> None:
+    def _place(self, src: int, dst: int, path: tuple[str, ...], names: Sequence[str]) -> None:
+        left = placing.place_new(src, dst, names, self._owner)
+        self.result.new_files += len(names) - len(left)
+        for name in left:
+            inner = (*path, name)
+            info = safefs.lstat(src, name)
+            if info is None or not stat.S_ISREG(info.st_mode) or not self._existing(src, dst, inner, info):
+                self._keep(inner, _MOVING)
+
+    def _existing(self, src: int, dst: int, path: tuple[str, ...], info: os.stat_result) -> bool:
+        """Deal with a file whose name somebody has in the target; False when nobody has."""
         name = path[-1]
         there = safefs.lstat(dst, name)
         if there is None:
-            try:
-                placing.place_new(src, dst, name, self._owner)
-                self.result.new_files += 1
-                return
-            except FileExistsError:
-                there = safefs.lstat(dst, name)
-            except (UnsafeTreeError, FileNotFoundError):
-                pass
-        if there is None:
-            self._keep(path, _MOVING)
-        elif not stat.S_ISREG(there.st_mode):
+            return False
+        if not stat.S_ISREG(there.st_mode):
             self._keep(path, tr("is {kind}, but a file in the repository", kind=_kind(there)))
         elif not self._equal(src, dst, name, info, there):
             self._differing(src, dst, path)
+        return True
 
     def _equal(self, src: int, dst: int, name: str, info: os.stat_result, there: os.stat_result) -> bool:
         if info.st_size != there.st_size:
@@ -213,7 +226,7 @@ class _Synchronisation:
 
 def _kind(info: os.stat_result) -> str:
     if stat.S_ISLNK(info.st_mode):
-        return "a link"
+        return tr("a link")
     if stat.S_ISDIR(info.st_mode):
-        return "a directory"
-    return "a file" if stat.S_ISREG(info.st_mode) else tr("a special file")
+        return tr("a directory")
+    return tr("a file") if stat.S_ISREG(info.st_mode) else tr("a special file")

@@ -40,7 +40,7 @@ class Finding:
 
     def sentence(self) -> str:
         """Say which page it is about, of whom, and what it did."""
-        whose = f" of {self.address.label}" if self.address.label else ""
+        whose = tr(" of {label}", label=self.address.label) if self.address.label else ""
         return f"{self.check.host}{self.check.path}{whose} {self.problem}"
 
 

@@ -8,7 +8,7 @@ import time
 from contextlib import ExitStack, closing
 
 from govma_core import safefs
-from govma_core.build import envfile, ownership, uploads, workdir
+from govma_core.build import envfile, ownership, source, uploads, workdir
 from govma_core.build.builder import Builder, make_builder
 from govma_core.build.source import Checkout, Commit
 from govma_core.build.unpacking import Unpacking, sweep_staging, unpacking
@@ -57,11 +57,12 @@ def run(
     builder, gate = make_builder(settings), Gate(context, promote=promote, force=force)
     with reporter.stage("preflight"):
         gate.begin()
+        source.put_right(settings, reporter)
         preflight.check(context, builder, promote=promote, rehearse=rehearse)
         _clear_leftovers(context, builder)
     with closing(Checkout(settings, reporter)) as checkout:
         with reporter.stage("source") as remark:
-            commit = _bring(checkout, ref)
+            commit = checkout.bring(ref)
             if commit_shown not in (None, commit.sha):
                 raise RefusedError(
                     tr(
@@ -119,12 +120,6 @@ def _clear_leftovers(context: Context, builder: Builder) -> None:
     builder.remove_leftovers(context.reporter)
     sweep_staging(context.settings.work_dir)
     leftovers.clear(context)
-
-
-def _bring(checkout: Checkout, ref: str | None) -> Commit:
-    checkout.return_to_branch()
-    checkout.fetch(everything=ref is not None)
-    return checkout.resolve(ref) if ref is not None else checkout.fast_forward()
 
 
 def _fill(context: Context, checkout: Checkout, commit: Commit, work_fd: int, remark: StageRemark) -> list[str] | None:

@@ -13,6 +13,7 @@ from govma_core.operations import rehearsal, space
 from govma_core.operations.context import Context
 from govma_core.settings import Settings
 from govma_core.versions.names import version_name
+from govma_core.writable import cannot_write
 
 
 def check(context: Context, builder: Builder, *, promote: bool, rehearse: bool) -> None:
@@ -50,8 +51,8 @@ def _directories(settings: Settings) -> list[str]:
                     creation=_creation(path, settings),
                 )
             )
-        elif not os.access(path, os.W_OK | os.X_OK):
-            problems.append(tr("{name} ({path}) cannot be written by this user. Run as root.", name=name, path=path))
+        elif closed := cannot_write(name, path):
+            problems.append(closed)
     if not settings.node_modules_dir.parent.is_dir():
         parent = settings.node_modules_dir.parent
         problems.append(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +15,7 @@ from govma_core.operations.prune_plan import PrunePlan, make_plan, policy, users
 from govma_core.text import bytes_text
 from govma_core.versions.removal import Removal
 from govma_core.versions.retention import Decision
+from govma_core.writable import cannot_write
 
 
 @dataclass(slots=True)
@@ -61,10 +61,8 @@ def run(
     with reporter.stage("preflight"):
         wanted = policy(context, keep, older_than)
         directory = context.settings.versions_dir
-        if directory.is_dir() and not os.access(directory, os.W_OK | os.X_OK):
-            raise PreflightError(
-                [tr("versions_dir ({directory}) cannot be written by this user. Run as root.", directory=directory)]
-            )
+        if directory.is_dir() and (closed := cannot_write("versions_dir", directory)):
+            raise PreflightError([closed])
         leftovers.clear(context)
     with reporter.stage("plan") as remark:
         found = make_plan(context, wanted)

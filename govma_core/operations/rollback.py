@@ -50,8 +50,8 @@ def previous(context: Context, current: str | None) -> Version:
         found = there.get(name)
         if found is not None and found.complete and name not in marks:
             return found
-        marked = marks[name].sentence() if name in marks else "incomplete"
-        against[name] = marked if found is not None else "gone"
+        marked = marks[name].sentence() if name in marks else tr("incomplete")
+        against[name] = marked if found is not None else tr("gone")
     gone = ", ".join(tr("{name} had been, but is {why}", name=name, why=why) for name, why in list(against.items())[:3])
     gone = f" ({gone})" if gone else ""
     raise RefusedError(

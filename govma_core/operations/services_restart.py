@@ -105,7 +105,7 @@ class Restart:
                 except GovmaError as error:
                     said = self._said(change)
                     self._reverted(f"{error}{said}")
-                remark.note("healthy" if wanted.services[change.service].checked else tr("it runs"))
+                remark.note(tr("healthy") if wanted.services[change.service].checked else tr("it runs"))
         probe = self._probe
         if probe is not None and probe.answered and not probe.answers(self._settings.services_up_timeout):
             self._reverted(tr("All containers run, but the site does not answer at {url}.", url=probe.url))

@@ -20,6 +20,7 @@ from govma_core.runs.lock import lock_holder
 from govma_core.runs.record import RunRecord, RunStore
 from govma_core.runs.requester import Requester
 from govma_core.settings import Settings, to_plain
+from govma_core.writable import cannot_write
 
 SAVING = ("rollback", "promote")
 """Operations that save the site: a state_dir without room, or that cannot be written, does not prevent them."""
@@ -143,10 +144,8 @@ def prepared_store(settings: Settings) -> RunStore:
                 strerror=error.strerror,
             )
         ) from None
-    if not os.access(store.directory, os.W_OK):
-        raise RefusedError(
-            tr("state_dir ({directory}) cannot be written by this user. Run as root.", directory=directory)
-        )
+    if closed := cannot_write("state_dir", store.directory):
+        raise RefusedError(closed)
     return store
 
 

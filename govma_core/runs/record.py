@@ -15,16 +15,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from govma_core import jsonfile, safetree
+from govma_core import jsonfile
 from govma_core.errors import RefusedError, UsageError
 from govma_core.language import tr
 from govma_core.process import ProcessId
-from govma_core.safefs import opened_root
 
 State = Literal["starting", "waiting", "running", "ok", "failed", "refused", "busy", "cancelled", "interrupted"]
 
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
-_START_GRACE = 30.0
+START_GRACE = 30.0
 """Seconds a runner has from its record's creation to write its own process id into it."""
 
 _SPARE = Path("/run/govma-console")
@@ -33,7 +32,7 @@ _SPARE = Path("/run/govma-console")
 _PROCESS = "process"
 """A link whose text tells the process that was started for a run."""
 
-_LAST = ".last"
+LAST = ".last"
 """Room for a run's last word, taken at its start."""
 _LAST_SIZE = 1 << 14
 
@@ -146,7 +145,7 @@ class RunStore:
 
     def _reserve(self, run_id: str) -> None:
         """Make what a run must have to be told of, and take the room that its end will need to be written down."""
-        for name, mode, size in (("events.jsonl", 0o640, 0), (_LAST, 0o644, _LAST_SIZE)):
+        for name, mode, size in (("events.jsonl", 0o640, 0), (LAST, 0o644, _LAST_SIZE)):
             fd = os.open(self.path(run_id) / name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
             try:
                 os.fchmod(fd, mode)
@@ -157,7 +156,7 @@ class RunStore:
 
     def write_last(self, record: RunRecord) -> None:
         """Replace the record by the final one, in the room that was reserved for it; OSError when there is none."""
-        last = self.path(record.id) / _LAST
+        last = self.path(record.id) / LAST
         data = jsonfile.encoded(dataclasses.asdict(record))
         if len(data) > _LAST_SIZE:
             data = jsonfile.encoded(dataclasses.asdict(dataclasses.replace(record, details={})))
@@ -186,21 +185,25 @@ class RunStore:
 
     def read(self, run_id: str) -> RunRecord:
         """Give a run by its id; a runner that is gone without an end makes it `interrupted`. UsageError when absent."""
-        data = jsonfile.read(self.path(run_id) / "run.json") if _ID.fullmatch(run_id) else None
-        record = _from(data) if data else None
+        record = self.stored(run_id) if _ID.fullmatch(run_id) else None
         if record is None:
             raise UsageError(
                 tr("There is no run {run_id!r}. `govma-console runs` lists those there are.", run_id=run_id)
             )
-        return self._as_it_is(record)
+        return record
+
+    def stored(self, run_id: str) -> RunRecord | None:
+        """Give a run of `ids`, as `read` does; None when its record is gone or damaged."""
+        data = jsonfile.read(self.path(run_id) / "run.json")
+        record = _from(data) if data else None
+        return record and self._as_it_is(record)
 
     def records(self) -> Iterator[RunRecord]:
         """Give all runs, the latest first; damaged records are passed over."""
         for run_id in self.ids():
-            data = jsonfile.read(self.path(run_id) / "run.json")
-            record = _from(data) if data else None
+            record = self.stored(run_id)
             if record is not None:
-                yield self._as_it_is(record)
+                yield record
 
     def ids(self) -> list[str]:
         """Give the ids of all runs, the latest first; RefusedError when this user may not read them."""
@@ -234,11 +237,9 @@ class RunStore:
         for run_id in reversed(ids):
             if run_id in self._ended:
                 continue
-            data = jsonfile.read(self.path(run_id) / "run.json")
-            record = _from(data) if data else None
+            record = self.stored(run_id)
             if record is None:
                 continue
-            record = self._as_it_is(record)
             if record.ended:
                 self._ended.add(run_id)
             else:
@@ -278,58 +279,6 @@ class RunStore:
         except FileNotFoundError:
             return []
 
-    def settle(self) -> list[RunRecord]:
-        """Write down as interrupted what is; give those. Only under the lock, before a new run begins.
-
-        What killed processes had staged is removed, and runs that had to be kept elsewhere come back to state_dir.
-        """
-        gone = [record for record in self.records() if record.state == "interrupted" and not record.finished]
-        for record in gone:
-            self.write(dataclasses.replace(record, finished=time.time()))
-            self._sweep(record.id)
-        for directory in (
-            self.state_dir,
-            self.directory,
-            *(self.state_dir / name for name in ("versions", "contents", "usage", "pins", "marks", "holds")),
-        ):
-            jsonfile.sweep(directory)
-        self._bring_back()
-        return gone
-
-    def _sweep(self, run_id: str) -> None:
-        (self.path(run_id) / _LAST).unlink(missing_ok=True)
-        jsonfile.sweep(self.path(run_id))
-
-    def _bring_back(self) -> None:
-        """Move ended runs from the spare place to state_dir, now that there is room."""
-        with suppress(OSError):
-            for name in os.listdir(self.spare):
-                data = jsonfile.read(self.spare / name / "run.json")
-                record = _from(data) if data else None
-                if record is None or not self._as_it_is(record).ended:
-                    continue
-                # There already when it was brought back by one who was killed before it removed the other.
-                if not (self.directory / name).exists():
-                    staged = jsonfile.staged_beside(self.directory / name)
-                    try:
-                        shutil.copytree(self.spare / name, staged, symlinks=True)
-                        staged.rename(self.directory / name)
-                    except OSError:
-                        shutil.rmtree(staged, ignore_errors=True)
-                        raise
-                shutil.rmtree(self.spare / name)
-            self.spare.rmdir()
-            self.spare.parent.rmdir()
-
-    def prune(self, keep: int) -> None:
-        """Remove the oldest records beyond `keep`; runs that go on are kept."""
-        for run_id in self.ids()[keep:]:
-            data = jsonfile.read(self.path(run_id) / "run.json")
-            record = _from(data) if data else None
-            if record is None or self._as_it_is(record).ended:
-                with opened_root(self.directory) as fd:
-                    safetree.remove(fd, run_id)
-
     def path(self, run_id: str) -> Path:
         """Give the directory of a run."""
         spare = self.spare / run_id
@@ -352,7 +301,7 @@ class RunStore:
                 # It may have written more since the record was read.
                 data = jsonfile.read(self.path(record.id) / "run.json") or {}
                 return data.get("state") != "starting" or bool(data.get("pid"))
-        return 0 <= time.time() - record.created < _START_GRACE
+        return 0 <= time.time() - record.created < START_GRACE
 
 
 def _from(data: dict[str, Any]) -> RunRecord | None:

@@ -25,6 +25,7 @@ from govma_core.masking import mask_of
 from govma_core.operations.context import Context, Outcome
 from govma_core.process import ProcessId
 from govma_core.reporting import Cancellation, Reporter
+from govma_core.runs import upkeep
 from govma_core.runs.launch import SAVING
 from govma_core.runs.lock import Holder, held_lock
 from govma_core.runs.log import EventLog
@@ -185,7 +186,7 @@ class Runner:
     def _begin(self) -> None:
         """Write down that the run begins, and what became of those before it."""
         self._store.write(self._record)
-        for gone in self._store.settle():
+        for gone in upkeep.settle(self._store):
             self._reporter.warning(
                 tr(
                     "Run {id} ({operation}) had been interrupted during {stage}.",
@@ -196,7 +197,7 @@ class Runner:
             )
             with suppress(OSError):
                 Totals(self._store.state_dir).add_run(gone.operation, "interrupted")
-        self._store.prune(self._settings.keep_runs)
+        upkeep.prune(self._store, self._settings.keep_runs)
 
     def _context(self) -> Context:
         record = self._record

@@ -19,6 +19,7 @@ _PLACES = {
     "promote": "versions_dir",
     "plan": "versions_dir",
     "remove": "versions_dir",
+    "dedupe": "versions_dir",
 }
 """Where each stage writes; all others write to the state directory only."""
 

@@ -91,7 +91,7 @@ def compare(wanted: Wanted, container: Container, seen: Seen) -> Iterator[tuple[
     if not tagged:
         yield "image", tr("its image is not there") + (tr("; it has to be built") if wanted.builds else "")
     elif tagged != container.image_id:
-        made = f" of {_day(image.created)}" if image and image.created else ""
+        made = tr(" of {day}", day=_day(image.created)) if image and image.created else ""
         yield (
             "image",
             tr(
@@ -135,7 +135,7 @@ def _environment(wanted: Wanted, container: Container, image: Image | None) -> I
     added = sorted(name for name, value in wanted.environment.items() if value is not None and name not in has)
     removed = sorted(name for name in has if name not in wanted.environment and name not in own and image)
     back = sorted(name for name in own if name in has and has[name] != own[name] and name not in wanted.environment)
-    parts = (("changed", changed + back), ("added", added), ("removed", removed))
+    parts = ((tr("changed"), changed + back), (tr("added"), added), (tr("removed"), removed))
     said = "; ".join(f"{word} {', '.join(names)}" for word, names in parts if names)
     if said:
         yield "environment", tr("environment: {said}", said=said)

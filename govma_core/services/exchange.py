@@ -124,7 +124,7 @@ def wait_until_good(client: DockerClient, service: str, find: Callable[[], str],
         if health == "none" and state["Status"] == "running" and now - steady_from >= min(STEADY, timeout):
             return
         if now > until:
-            word = "healthy" if health != "none" else "steady"
+            word = tr("healthy") if health != "none" else tr("steady")
             raise EngineError(
                 tr(
                     "{service} was not {word} within {timeout:g} s (services.up_timeout).",

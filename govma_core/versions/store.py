@@ -147,7 +147,7 @@ class VersionStore:
                 None, None, tr("{where} is missing: nothing is live. Deploy, or promote a version.", where=where)
             )
         if not stat.S_ISLNK(info.st_mode):
-            what = "a directory" if stat.S_ISDIR(info.st_mode) else "a file"
+            what = tr("a directory") if stat.S_ISDIR(info.st_mode) else tr("a file")
             return Pointer(
                 None,
                 None,

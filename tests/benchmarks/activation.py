@@ -125,4 +125,6 @@ def _without(site: PhpSite, apache: Apache) -> list[Row]:
             last = time.monotonic()
         time.sleep(0.02)
     stale = last - switched
-    return [Row("without activation: PHP answers from the version before, for", f"{stale:.0f} s", "", stale, 121, " s")]
+    what = "without activation: PHP answers from the version before, for"
+    # What activation is there for: that it takes longer than with it.
+    return [Row(what, f"{stale:.0f} s", "", stale, 1.5, " s", at_least=True)]

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+COLUMNS = ("benchmark", "measured", "ours", "peer", "value", "goal", "met")
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -65,10 +67,3 @@ def run(command: Sequence[str], cwd: Path | None = None) -> str:
     if done.returncode != 0:
         raise RuntimeError(f"{command[0]} exited with {done.returncode}: {done.stderr[-2000:]}")
     return done.stdout
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    """Give the rows as a table."""
-    header = ["measured", "ours", "peer", "value", "goal", "met"]
-    lines = [header, ["---"] * len(header), *(row.cells() for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

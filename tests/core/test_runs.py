@@ -31,6 +31,7 @@ from govma_core.events import (
 )
 from govma_core.process import ProcessId
 from govma_core.reporting import Reporter
+from govma_core.runs import upkeep
 from govma_core.runs.lock import Holder, held_lock, lock_holder
 from govma_core.runs.log import EventLog, follow, read_events
 from govma_core.runs.record import RunRecord, RunStore
@@ -118,8 +119,8 @@ def test_a_run_whose_process_is_gone_is_interrupted_and_settled_once(store: RunS
     assert store.read(record.id).state == "interrupted"
     assert "during assets" in store.read(record.id).message
     assert store.read(alive.id).state == "running"
-    assert [found.id for found in store.settle()] == [record.id]
-    assert store.settle() == []
+    assert [found.id for found in upkeep.settle(store)] == [record.id]
+    assert upkeep.settle(store) == []
     assert json.loads((store.path(record.id) / "run.json").read_text())["state"] == "interrupted"
 
 
@@ -155,7 +156,7 @@ def test_old_runs_are_pruned_and_running_ones_kept(store: RunStore) -> None:
         (path / "run.json").write_text(
             json.dumps(dataclasses.asdict(dataclasses.replace(old, id=path.name, state="ok")))
         )
-    store.prune(2)
+    upkeep.prune(store, 2)
     assert store.ids() == ["21000101-000003-abcd", "21000101-000002-abcd", old.id]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from govma_console.server.tokens import Tokens
-from govma_core import jsonfile, safefs
+from govma_core import safefs
 from govma_core.build import snapshot
 from govma_core.build.asset_cache import AssetCache
 from govma_core.errors import BuildError, ConfigurationError, GovmaError
@@ -91,19 +91,6 @@ def test_the_last_word_needs_no_room(settings: Settings, monkeypatch: pytest.Mon
     assert sorted(os.listdir(store.path(record.id))) == ["events.jsonl", "run.json"]
 
 
-def test_what_killed_processes_staged_is_removed_and_what_others_stage_is_not(settings: Settings) -> None:
-    store = launch.prepared_store(settings)
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        pass
-    left = settings.state_dir / f".totals.json-{process.pid}-0123456789abcdef"
-    ours = jsonfile.staged_beside(settings.state_dir / "totals.json")
-    mine = settings.state_dir / ".totals.json-notes"
-    for path in (left, ours, mine):
-        path.touch()
-    store.settle()
-    assert [path.exists() for path in (left, ours, mine)] == [False, True, True]
-
-
 def test_tokens_that_are_added_at_the_same_time_are_all_there(tmp_path: Path) -> None:
     path = tmp_path / "tokens"
     threads = [threading.Thread(target=lambda n=n: Tokens(path).add(f"ci{n}")) for n in range(20)]
@@ -142,19 +129,3 @@ def test_a_build_of_another_site_is_not_ended() -> None:
         assert [found.pid for found in reaper.marked("GOVMA_BUILD_FOR=/srv/one/www_versions", uid)] == [process.pid]
         assert reaper.marked("GOVMA_BUILD_FOR=/srv/one/www_version", uid) == []
         process.kill()
-
-
-def test_runs_kept_elsewhere_come_back_when_there_is_room(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = launch.prepared_store(settings)
-    monkeypatch.setattr(store, "spare", settings.state_dir.parent / "spare/site")
-    monkeypatch.setattr("govma_core.runs.record._SPARE", settings.state_dir.parent / "spare")
-    record = store.create("rollback", {}, "ana", "test", spare=True)
-    assert store.ids() == [record.id]
-    assert mode(store.spare.parent) == 0o700
-    store.settle()
-    assert store.path(record.id).is_relative_to(store.spare)
-    store.write(dataclasses.replace(record, state="ok", exit_code=0))
-    store.settle()
-    assert (store.ids(), store.read(record.id).state) == ([record.id], "ok")
-    assert store.path(record.id).is_relative_to(store.directory)
-    assert not store.spare.parent.exists()

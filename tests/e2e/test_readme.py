@@ -54,7 +54,18 @@ def _wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(line, check=True)
     options = ("--only-binary=:all:", "--python-version", PYTHON, "--dest", str(folder / "packages"))
     constraints = ("--constraint", str(REPOSITORY / "constraints.txt"))
-    line = [*_PIP, "download", *options, *constraints, *requirements(), "pip", "setuptools", "wheel"]
+    line = [
+        *_PIP,
+        "download",
+        *options,
+        *constraints,
+        *requirements(),
+        "pip",
+        "setuptools",
+        "wheel",
+        "hatchling",
+        "editables",
+    ]
     subprocess.run(line, check=True)
     return folder
 
@@ -66,15 +77,31 @@ def _tar(folder: Path) -> bytes:
     return out.getvalue()
 
 
-def follow(machine: Machine, name: str) -> dict[str, str]:
+def follow(machine: Machine, name: str, place: str = HOME) -> dict[str, str]:
     """Execute the commands of a block one after the other; give what each printed to standard output."""
     printed = {}
     for command in commands()[name]:
-        done = machine.run("sh", "-c", f"cd {HOME} && {command}", patience=150)
+        done = machine.run("sh", "-c", f"cd {place} && {command}", patience=150)
         # The first look may find something: that is what it is for.
         assert done.code == 0 or command == "govma-console doctor", f"{command}: {done}"
         printed[command] = done.out
     return printed
+
+
+def test_the_demo_by_the_readme_alone(machine: Machine) -> None:
+    """Guards the first command: from a clone, with what a fresh Debian has, to a site with versions, and away again."""
+    line = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    tracked = subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name in filter(None, tracked.stdout.split("\0")):
+            tar.add(REPOSITORY / name, f"{HOME.lstrip('/')}/clone/{name}")
+    machine.put(out.getvalue())
+    printed = follow(machine, "demo", f"{HOME}/clone")["make demo"]
+    assert printed.count("data-build--") >= 2
+    assert "current-version" in machine.out("ls", "/var/tmp/govma-demo/www_versions")
+    machine.out(f"{HOME}/clone/.venv/bin/govma-console", "demo", "--remove")
+    assert machine.run("ls", "/var/tmp/govma-demo").code != 0
 
 
 def test_a_new_server_by_the_readme_alone(machine: Machine, site: SampleSite) -> None:

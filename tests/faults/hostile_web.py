@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -73,6 +74,9 @@ def _special(at: Path, canary: Canary) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket.js")
     os.chdir(here)
+    # No user but root makes these; a restored copy of something may hold them all the same.
+    os.mknod(at / "null.css", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    os.mknod(at / "disk.js", 0o666 | stat.S_IFBLK, os.makedev(7, 250))
     (at / "set.css").write_text("x")
     (at / "set.css").chmod(0o6777)
     (at / "closed").mkdir(0)
@@ -96,7 +100,7 @@ def _deep(at: Path, canary: Canary) -> None:
 
 def _many(at: Path, canary: Canary) -> None:
     (at / "many").mkdir()
-    for number in range(5000):
+    for number in range(100_000):
         (at / f"many/{number}.css").touch()
 
 
@@ -130,7 +134,7 @@ CASES: dict[str, Callable[[Path, Canary], None]] = {
     "special files": _everywhere(_special),
     "odd names": _everywhere(_names),
     "depth 2,000": _everywhere(_deep),
-    "many files": _everywhere(_many),
+    "100,000 files in a folder": _everywhere(_many),
 }
 
 

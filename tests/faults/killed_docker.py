@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,29 +39,44 @@ def sweep(folder: Path, kills: int = 15, cuts: int = 3, seed: int = 3) -> Result
             found += bool(containers(engine, site))
             site.check("killed in a build by Docker", record, killed=process.returncode < 0)
             _recover(site, engine)
+        silent = stack.enter_context(busybox_image(engine, "govma-test/silent:latest", "sleep 600"))
         for number in range(cuts):
-            with cut_line(Path(folder, f"{number}.sock"), engine) as line:
-                variables.setenv("DOCKER_HOST", line.host)
-                site.flags["install_command"] = "sleep 600"
-                record, process = site.start("never", "deploy", rebuild=True)
-                wait_for(lambda: containers(engine, site), "the container")
-                line.cut()
-                process.communicate(timeout=60)
-            variables.setenv("DOCKER_HOST", engine.host)
-            site.flags.pop("install_command")
-            record = site.store.read(record.id)
-            if record.state != "failed" or "Docker" not in record.message:
-                site.problems.append(f"Docker was gone in a build: {record.state}, {record.message}")
-            _recover(site, engine)
+            for what, flags in (
+                ("a build", {"install_command": "sleep 600"}),
+                ("a rehearsal", {"rehearsal_image": silent, "rehearsal_timeout": 600}),
+            ):
+                _cut_off(site, engine, folder / f"{number}.sock", what, flags, variables)
     for problem in site.problems[:20]:
         print(f"  {problem}", file=sys.stderr)
     return Result(
-        "kill -9 during a build by the real Docker engine, and the engine gone during one",
-        f"{kills} kills, {cuts} times without the engine",
+        "kill -9 during a build by the real Docker engine; the engine gone during builds and rehearsals",
+        f"{kills} kills, {2 * cuts} times without the engine",
         f"{found} times a container, gone after the next deploy; {time.monotonic() - began:.0f} s",
         len(site.problems),
         min(kills, cuts),
     )
+
+
+def _cut_off(
+    site: CrashSite, engine: Engine, socket: Path, what: str, flags: dict[str, Any], variables: pytest.MonkeyPatch
+) -> None:
+    """Have the engine gone while a container of the run works; the run fails with a sentence, and nothing is live."""
+    before = site.versions.pointer().version
+    with cut_line(socket, engine) as line:
+        variables.setenv("DOCKER_HOST", line.host)
+        site.flags |= flags
+        record, process = site.start("never", "deploy", rebuild=True, force=True)
+        stage = "rehearsal" if "rehearsal_image" in flags else "assets"
+        wait_for(lambda: site.store.read(record.id).stage == stage and containers(engine, site), f"{what}'s container")
+        line.cut()
+        process.communicate(timeout=60)
+    variables.setenv("DOCKER_HOST", engine.host)
+    for name in flags:
+        site.flags.pop(name)
+    record = site.store.read(record.id)
+    if record.state != "failed" or "Docker" not in record.message or site.versions.pointer().version != before:
+        site.problems.append(f"Docker was gone in {what}: {record.state}, {record.message}")
+    _recover(site, engine)
 
 
 def _wait_for_build(site: CrashSite, run_id: str) -> None:

@@ -36,12 +36,14 @@ def sweep(
         site = CrashSite.make(folder / "small/site")
         failed = sum(_fails(site, rng, operation, errors) for operation in operations)
         short = sum(_short(site, rng, folder / "small", number, rooms) for number in range(rooms))
+        closed = sum(_read_only(site, rng, operation) for operation in operations)
         saved = _saved(site, folder)
     for problem in site.problems[:20]:
         print(f"  {problem}", file=sys.stderr)
     return Result(
         "no space, no inodes, read-only, state_dir full or gone, at each stage",
-        f"{failed} runs with an error from a change on, {short} with too little room, {saved} rollbacks all the same",
+        f"{failed} runs with an error from a change on, {short} with too little room, {closed} on what is read-only, "
+        f"{saved} rollbacks without state_dir",
         f"every end recorded; {time.monotonic() - began:.0f} s",
         len(site.problems),
         min(failed, short),
@@ -114,6 +116,27 @@ def _short(site: CrashSite, rng: random.Random, place: Path, number: int, rooms:
             _judge(site, f"deploy with {options}", *ended, before)
         site.recover()
     return started
+
+
+def _read_only(site: CrashSite, rng: random.Random, operation: str) -> int:
+    """Run an operation while a directory that it writes is mounted read-only."""
+    settings, done = site.settings, 0
+    places = [settings.versions_dir]
+    if operation == "deploy":
+        places += [settings.upload_dir, settings.work_dir.parent, settings.source_dir]
+    for place in places:
+        before = site.versions.pointer().version
+        arguments = site.prepare(operation, rng)
+        subprocess.run(["mount", "--bind", place, place], check=True)
+        try:
+            subprocess.run(["mount", "-o", "remount,bind,ro", place], check=True)
+            record, code, _ = site.run("none", operation, **arguments)
+            _judge(site, f"{operation} with {place.name} read-only", record.id, code, before)
+        finally:
+            subprocess.run(["umount", place], check=True)
+        site.recover()
+        done += 1
+    return done
 
 
 def _saved(site: CrashSite, folder: Path) -> int:

@@ -22,7 +22,7 @@ SUITE = "bookworm"
 INCLUDE = (
     *("systemd", "systemd-sysv", "dbus", "polkitd", "python3", "git", "curl", "procps", "util-linux"),
     *("apache2", "libapache2-mod-php", "php-opcache"),
-    *("pipx", "python3-venv"),
+    *("pipx", "python3-venv", "make"),
 )
 """Packages of any of the images; what starts by itself is masked where systemd is."""
 MMDEBSTRAP = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -129,18 +130,18 @@ def _member(name: str, kind: bytes, mode: int, owner: int = 0) -> tarfile.TarInf
 
 
 @contextmanager
-def busybox_image(engine: Engine) -> Iterator[str]:
-    """Have an image of busybox alone in the engine; give its tag."""
+def busybox_image(engine: Engine, tag: str = BUSYBOX_TAG, command: str = "/bin/sh") -> Iterator[str]:
+    """Have an image of busybox alone in the engine, which runs this command by itself; give its tag."""
     content = busybox_tar()
-    recipe = digest(content)
+    recipe = digest(content, command)
 
     def make() -> Path:
-        path = CACHE / f"busybox-{recipe}.tar"
+        path = CACHE / f"busybox-{digest(content)}.tar"
         staged = CACHE / f".{path.name}-{os.getpid()}"
         # Another session may read it.
         staged.write_bytes(content)
         staged.replace(path)
         return path
 
-    with imported(engine, BUSYBOX_TAG, recipe, make, ['CMD ["/bin/sh"]']) as tag:
+    with imported(engine, BUSYBOX_TAG, recipe, make, [f"CMD {json.dumps(command.split())}"]) as tag:
         yield tag

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from scripts.settings_table import READMES as TABLES
-from scripts.settings_table import made, written
+from scripts.readme_tables import READMES as TABLES
+from scripts.readme_tables import made, quoted, written
 from tests.support.engine import REPOSITORY
 from tests.support.readme import READMES, commands
 
@@ -23,10 +23,11 @@ def test_the_commands_are_the_same_in_all_languages() -> None:
 
 
 @pytest.mark.parametrize("language", sorted(TABLES))
-def test_the_table_of_the_settings_is_up_to_date(language: str) -> None:
-    """Guards the table: `make docs` writes it."""
+def test_the_tables_are_up_to_date(language: str) -> None:
+    """Guards them: `make docs` writes them."""
     text = TABLES[language].read_text()
-    assert written(text, made(language)) == text
+    assert written(text, "settings", made(language)) == text
+    assert written(text, "measured", quoted(text)) == text
 
 
 @pytest.mark.parametrize(

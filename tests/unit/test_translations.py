@@ -34,6 +34,9 @@ BY_WORD = {"LeftAloneError", "MasterUnusableError"}
 COMMAND = re.compile(r"(docker|eval|systemctl| *curl|deploy failed:|id:) ")
 """Commands, and words that scripts look for: the same in every language."""
 
+NAMED = re.compile(r"(a|an|the|no) [a-z]")
+"""What a value begins with that is put into a sentence."""
+
 APART = ("sample/", "server/openapi.py", "server/metrics.py")
 """The made-up site, and what is for programs: the API's description, the names of metrics."""
 
@@ -112,14 +115,18 @@ def _is_prose(node: ast.expr) -> bool:
 
 
 def untranslated(source: str) -> list[int]:
-    """Give the lines with a text that is told to people and stands outside of tr()."""
+    """Give the lines with a text that is told to people and stands outside of tr(), or a part of one: "a file"."""
     found = []
     for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Assign | ast.Return) and node.value is not None:
+            branches = [node.value, *(inner for inner in ast.walk(node.value) if isinstance(inner, ast.IfExp))]
+            parts = [part for each in branches for part in (getattr(each, "body", each), getattr(each, "orelse", each))]
+            found += [part.lineno for part in parts if isinstance(part, ast.Constant) and NAMED.match(str(part.value))]
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
             if SAYING.match(name) and name not in NOT_TOLD | BY_WORD:
                 found += [argument.lineno for argument in node.args if _is_prose(argument)]
-    return found
+    return sorted(set(found))
 
 
 @pytest.mark.parametrize("package", ["govma_core", "govma_console"])
@@ -137,3 +144,4 @@ def test_a_text_outside_of_tr_is_found() -> None:
     assert untranslated('raise UsageError(f"there is no {name} here")') == [1]
     assert untranslated('raise UsageError(tr("there is no {name} here", name=name))') == []
     assert untranslated('reporter.info("is done now")') == [1]
+    assert untranslated('what = "a file" if plain else tr("a link")') == [1]

@@ -1,4 +1,8 @@
-"""Writes the table of all settings into the README of each language, between its two marks (`make docs`)."""
+"""Brings the tables of the READMEs up to date, each between its two marks (`make docs`).
+
+`settings` has all settings, in the README's language; `measured` quotes rows of the benchmarks' table: those that it
+has already, by what they measure.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 _ROOT = Path(__file__).resolve().parent.parent
-_BEGIN, _END = "<!-- settings: begin -->", "<!-- settings: end -->"
+_RESULTS = _ROOT / "tests" / "benchmarks" / "RESULTS.md"
 READMES = {"en": _ROOT / "README.md", "pt_BR": _ROOT / "README.pt-BR.md"}
 _HEADINGS = {
     "en": "| setting | environment | default | meaning |",
@@ -37,26 +41,48 @@ def _shown(value: Any) -> str:  # noqa: ANN401 - whatever a default may be
     return f"`{value}`" if value not in (None, "") else ""
 
 
-def written(text: str, rows: str) -> str:
+def quoted(text: str) -> str:
+    """Give the table of what was measured, with the rows that a README has, as they are in the benchmarks' table.
+
+    KeyError when one is not there any more.
+    """
+    there = {}
+    for row in _RESULTS.read_text().splitlines():
+        if row.startswith("| "):
+            _, what, _, _, value, goal, _ = _cells(row)
+            there[what] = f"| {what} | {value} | {goal} |"
+    head, rule, *rows = _within(text, "measured").splitlines()
+    return "\n".join([head, rule, *(there[_cells(row)[0]] for row in rows)])
+
+
+def _cells(row: str) -> list[str]:
+    return row[2:-2].split(" | ")
+
+
+def written(text: str, name: str, rows: str) -> str:
     """Give a README with the table in its place."""
-    before, _, rest = text.partition(_BEGIN)
-    return f"{before}{_BEGIN}\n{rows}\n{_END}{rest.partition(_END)[2]}"
+    return text.replace(_within(text, name), rows)
+
+
+def _within(text: str, name: str) -> str:
+    return text.partition(f"<!-- {name}: begin -->\n")[2].partition(f"\n<!-- {name}: end -->")[0]
 
 
 def made(language: str) -> str:
     """Give the table as a process that speaks the language makes it: texts are translated when they are imported."""
-    line = [sys.executable, "-m", "scripts.settings_table", language]
+    line = [sys.executable, "-m", "scripts.readme_tables", language]
     environment = {**os.environ, "GOVMA_SPOKEN_LANGUAGE": language}
     return subprocess.run(line, cwd=_ROOT, env=environment, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def main() -> None:
-    """Print the table of a language, or without one bring both READMEs up to date."""
+    """Print the settings in a language, or without one bring both READMEs up to date."""
     if sys.argv[1:]:
         print(table(sys.argv[1]))
         return
     for language, path in READMES.items():
-        path.write_text(written(path.read_text(), made(language)))
+        text = written(path.read_text(), "settings", made(language))
+        path.write_text(written(text, "measured", quoted(text)))
 
 
 if __name__ == "__main__":
