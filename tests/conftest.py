@@ -17,6 +17,7 @@ from tests.support.engine import Engine, EngineUnavailableError
 from tests.support.engine_desk import engine_at
 from tests.support.images import ImageUnavailableError, busybox_image
 from tests.support.node_image import node_image
+from tests.support.rights import passable
 from tests.support.systemd_image import systemd_image
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -149,7 +150,4 @@ def _apache_image(docker_engine: Engine) -> Iterator[str]:
 @pytest.fixture
 def tmp_path(tmp_path: Path) -> Path:
     """Give pytest's directory with the way to it open: a build runs as another user, and must get there."""
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory.stat().st_uid == os.geteuid() and directory != Path("/"):
-            directory.chmod(directory.stat().st_mode | 0o055)
-    return tmp_path
+    return passable(tmp_path)

@@ -85,6 +85,25 @@ class GitCommands:
         """
         return self._run(arguments, subprocess.PIPE, waiting).decode("utf-8", "surrogateescape")
 
+    def sha(self, name: str) -> str:
+        """Give the commit that a name means, '' for none."""
+        try:
+            return self.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}").strip()
+        except GitFailedError as error:
+            if error.code == 1:
+                return ""
+            raise
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        """Tell whether all of `older` is in `newer`; both have to be there."""
+        try:
+            self.run("merge-base", "--is-ancestor", older, newer)
+        except GitFailedError as error:
+            if error.code == 1:
+                return False
+            raise
+        return True
+
     def run_into(self, file: IO[bytes], *arguments: str) -> None:
         """Run git with what it prints going to a file."""
         self._run(arguments, file.fileno(), nullcontext)

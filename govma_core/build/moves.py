@@ -48,7 +48,7 @@ class Moves:
         if self._head() != before:
             with safefs.opened_root(self._settings.source_dir) as fd:
                 safefs.syncfs(fd)
-        self._note.unlink()
+        self._note.unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Put right what an interrupted move left. SourceError where git cannot."""
@@ -70,7 +70,7 @@ class Moves:
             )
         with safefs.opened_root(self._settings.source_dir) as fd:
             safefs.syncfs(fd)
-        self._note.unlink()
+        self._note.unlink(missing_ok=True)
 
     def _head(self) -> str:
         return self._git.run("rev-parse", "HEAD").strip()
@@ -96,8 +96,8 @@ class Moves:
         ]
         commits = []
         for name in names:
-            with suppress(GitFailedError):
-                commits.append(self._git.run("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").strip())
+            if sha := self._git.sha(name):
+                commits.append(sha)
         found: dict[str, set[str]] = {}
         for other in set(commits[1:]) - {commits[0]}:
             for path in self._listed("diff", "--name-only", "--no-renames", "-z", commits[0], other):

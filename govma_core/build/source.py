@@ -85,7 +85,7 @@ class Checkout:
     def return_to_branch(self) -> None:
         """Go back to the configured branch, from wherever a killed run (or a person) left the checkout."""
         branch = self._settings.branch
-        if self._sha(f"refs/heads/{branch}") is None:
+        if not self._git.sha(f"refs/heads/{branch}"):
             raise SourceError(
                 tr(
                     "branch ({branch}) is no branch of the checkout {source_dir}. Set GOVMA_BRANCH, or "
@@ -186,7 +186,7 @@ class Checkout:
         if re.fullmatch(r"[0-9a-fA-F]{4,40}", ref):
             names.append(ref)
         for name in names:
-            sha = self._sha(name)
+            sha = self._git.sha(name)
             if sha:
                 return self.commit(sha)
         raise SourceError(
@@ -204,22 +204,16 @@ class Checkout:
 
     def between(self, older: str, newer: str, most: int = 500) -> list[Commit] | None:
         """Give the commits in `newer` that are not in `older`, the latest first; None when one is not there."""
-        if self._sha(older) is None or self._sha(newer) is None:
+        if not self._git.sha(older) or not self._git.sha(newer):
             return None
         with readable(self._settings.source_dir):
             return [_commit(found) for found in islice(self._repo.iter_commits(f"{older}..{newer}"), most)]
 
     def is_ancestor(self, older: str, newer: str) -> bool:
         """Tell whether all of `older` is in `newer`; False when one of them is not there."""
-        if self._sha(older) is None or self._sha(newer) is None:
+        if not self._git.sha(older) or not self._git.sha(newer):
             return False
-        try:
-            self._git.run("merge-base", "--is-ancestor", older, newer)
-        except GitFailedError as error:
-            if error.code == 1:
-                return False
-            raise
-        return True
+        return self._git.is_ancestor(older, newer)
 
     @contextmanager
     def at(self, commit: Commit) -> Iterator[None]:
@@ -271,15 +265,6 @@ class Checkout:
         self._git.run_into(file, "archive", "--format=tar", f"{commit.sha}:{folder}")
         file.seek(0)
         return file
-
-    def _sha(self, name: str) -> str | None:
-        try:
-            found = self._git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-        except GitFailedError as error:
-            if error.code == 1:
-                return None
-            raise
-        return found.strip() or None
 
 
 def _commit(found: git.Commit) -> Commit:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from govma_core import safefs
 from govma_core.build.git import GitCommands, GitFailedError
 from govma_core.errors import RefusedError, SourceError
 from govma_core.language import tr
@@ -32,21 +33,11 @@ class Repository:
 
     def sha(self, name: str) -> str:
         """Give the commit that a name means, '' for none."""
-        try:
-            shown = self._git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-        except GitFailedError:
-            return ""
-        return shown.strip()
+        return self._git.sha(name)
 
     def contains(self, newer: str, older: str) -> bool:
         """Tell whether a commit has another one in its past, or is it."""
-        try:
-            self._git.run("merge-base", "--is-ancestor", older, newer)
-        except GitFailedError as error:
-            if error.code == 1:
-                return False
-            raise
-        return True
+        return self._git.is_ancestor(older, newer)
 
     def changed(self, older: str, newer: str, *paths: str) -> list[str]:
         """Give the files below these paths that differ between two commits."""
@@ -77,6 +68,8 @@ class Repository:
         """Move what is checked out straight ahead to a commit; RefusedError when local changes are in the way."""
         try:
             self._git.run("merge", "--ff-only", "--quiet", sha)
+            with safefs.opened_root(self.directory) as fd:
+                safefs.syncfs(fd)
         except GitFailedError as error:
             raise RefusedError(
                 tr(

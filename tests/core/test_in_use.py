@@ -18,6 +18,7 @@ from govma_core.versions.in_use import in_use, linked, on_paths
 from govma_core.versions.sightings import versions_in
 from tests.support.engine import Engine
 from tests.support.rights import as_root
+from tests.support.sleeper import sleeping
 
 # Names that no other test has: a process with such a name on another file system is a use, in doubt.
 OLD, NEW = "data-build--2019-05-06-07h08m09s", "data-build--2019-06-07-08h09m10s"
@@ -192,26 +193,21 @@ def test_a_version_is_a_whole_component_of_a_path(text: str, names: list[str]) -
 def test_a_running_container_uses_what_it_has_mounted(
     versions: Path, docker_engine: Engine, busybox_image: str
 ) -> None:
-    with docker_engine.client() as client:
-        container = client.containers.run(
-            busybox_image,
-            ["sleep", "600"],
-            detach=True,
-            name=f"govma-in-use-{os.getpid()}",
-            volumes={f"{versions}/{OLD}/html": {"bind": "/site", "mode": "ro"}, "/etc": {"bind": "/x", "mode": "ro"}},
-        )
-        try:
-            (mine,) = [found for found in container_mounts() if found.name == container.name]
-            assert on_paths(versions, [OLD, NEW], mine.sources) == {OLD}
-            # Seen without the engine, too.
-            assert any("a mount at /site in the namespace of" in who for who in users(versions)[OLD])
-            container.pause()
-            assert container.name in [found.name for found in container_mounts()]
-            container.unpause()
-            container.kill()
-            assert container.name not in [found.name for found in container_mounts()]
-        finally:
-            container.remove(force=True)
+    with sleeping(
+        docker_engine,
+        busybox_image,
+        name=f"govma-in-use-{os.getpid()}",
+        volumes={f"{versions}/{OLD}/html": {"bind": "/site", "mode": "ro"}, "/etc": {"bind": "/x", "mode": "ro"}},
+    ) as container:
+        (mine,) = [found for found in container_mounts() if found.name == container.name]
+        assert on_paths(versions, [OLD, NEW], mine.sources) == {OLD}
+        # Seen without the engine, too.
+        assert any("a mount at /site in the namespace of" in who for who in users(versions)[OLD])
+        container.pause()
+        assert container.name in [found.name for found in container_mounts()]
+        container.unpause()
+        container.kill()
+        assert container.name not in [found.name for found in container_mounts()]
 
 
 @as_root
@@ -219,23 +215,18 @@ def test_a_running_container_uses_what_it_has_mounted(
 def test_a_process_in_a_container_is_seen_by_the_path_it_has_there(
     versions: Path, docker_engine: Engine, busybox_image: str
 ) -> None:
-    with docker_engine.client() as client:
-        container = client.containers.run(
-            busybox_image,
-            ["sleep", "600"],
-            detach=True,
-            working_dir=f"/var/www/versions/{OLD}/html",
-            volumes={str(versions): {"bind": "/var/www/versions", "mode": "rw"}},
-        )
-        try:
-            (who,) = users(versions)[OLD]
-            assert who.endswith("working directory")
-            # Another site's container, the same path inside.
-            other = versions.parent / "other"
-            (other / OLD).mkdir(parents=True)
-            assert in_use(other, [OLD]) == {}
-        finally:
-            container.remove(force=True)
+    with sleeping(
+        docker_engine,
+        busybox_image,
+        working_dir=f"/var/www/versions/{OLD}/html",
+        volumes={str(versions): {"bind": "/var/www/versions", "mode": "rw"}},
+    ):
+        (who,) = users(versions)[OLD]
+        assert who.endswith("working directory")
+        # Another site's container, the same path inside.
+        other = versions.parent / "other"
+        (other / OLD).mkdir(parents=True)
+        assert in_use(other, [OLD]) == {}
 
 
 def test_no_engine_is_not_asked_and_one_that_does_not_answer_is_said(

@@ -20,6 +20,7 @@ from govma_core.versions.pins import PinStore
 from tests.support.engine import Engine
 from tests.support.releases import NAMES, Releases, name_at
 from tests.support.rights import as_root
+from tests.support.sleeper import sleeping
 
 
 @pytest.fixture
@@ -235,22 +236,17 @@ def test_an_engine_that_does_not_answer_is_a_warning(
 def test_a_running_container_keeps_what_it_has_mounted(
     releases: Releases, docker_engine: Engine, busybox_image: str
 ) -> None:
-    with docker_engine.client() as client:
-        container = client.containers.run(
-            busybox_image,
-            ["sleep", "600"],
-            detach=True,
-            name=f"govma-keeps-{os.getpid()}",
-            volumes={
-                str(releases.directory / NAMES[0] / "html"): {"bind": "/site", "mode": "ro"},
-                # The whole directory, as the web server has it: that uses no version in particular.
-                str(releases.directory): {"bind": "/var/www/versions", "mode": "ro"},
-            },
-        )
-        try:
-            prune.run(releases.context())
-        finally:
-            container.remove(force=True)
+    with sleeping(
+        docker_engine,
+        busybox_image,
+        name=f"govma-keeps-{os.getpid()}",
+        volumes={
+            str(releases.directory / NAMES[0] / "html"): {"bind": "/site", "mode": "ro"},
+            # The whole directory, as the web server has it: that uses no version in particular.
+            str(releases.directory): {"bind": "/var/www/versions", "mode": "ro"},
+        },
+    ):
+        prune.run(releases.context())
     assert releases.there() == [NAMES[0], *NAMES[3:8]]
     (line,) = [line for line in releases.log().splitlines() if NAMES[0] in line]
     assert f"the container govma-keeps-{os.getpid()}" in line

@@ -14,6 +14,7 @@ import pytest
 
 from govma_core.errors import CommandError, GovmaError, RefusedError, RevertedError, UsageError
 from tests.support.engine import Engine
+from tests.support.rights import passable
 from tests.support.stack import Stack, dockerfile, stack
 from tests.support.waiting import wait_for
 
@@ -25,11 +26,7 @@ BROKEN = "RUN echo no such thing; exit 7"
 def _site(tmp_path_factory: pytest.TempPathFactory, docker_engine: Engine, busybox_image: str) -> Iterator[Stack]:
     """Give one site for the module; each test leaves its containers as the compose file wants them."""
     assert busybox_image
-    root = tmp_path_factory.mktemp("stack")
-    for directory in (root, *root.parents):
-        if directory.stat().st_uid == os.geteuid() and directory != Path("/"):
-            directory.chmod(directory.stat().st_mode | 0o055)
-    with stack(root, docker_engine) as made:
+    with stack(passable(tmp_path_factory.mktemp("stack")), docker_engine) as made:
         yield made
 
 

@@ -14,8 +14,8 @@ import pytest
 from govma_console.sample import create_sample
 from tests.server.requests import CASES, Case, ask
 from tests.support.calls import Listens
-from tests.support.crowds import passable
 from tests.support.dispatcher import Dispatcher, NoCompilerError
+from tests.support.rights import passable
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 

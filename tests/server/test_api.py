@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
 from govma_console.sample import SampleSite
 from tests.support.asking import ask, bearer, order
-from tests.support.gates import Gate, at_gate, ended, idle, make_token, shared_site
+from tests.support.gates import Gate, at_gate, ended, idle
 from tests.support.server import Server
-
-
-@pytest.fixture(scope="module", name="site")
-def _site(tmp_path_factory: pytest.TempPathFactory) -> SampleSite:
-    return shared_site(tmp_path_factory, "api")
-
-
-@pytest.fixture(scope="module", name="server")
-def _server(site: SampleSite) -> Iterator[Server]:
-    with Server(site, requests_per_minute=100_000, **Gate(site).settings) as server:
-        yield server
-
-
-@pytest.fixture(scope="module", name="token")
-def _token(server: Server) -> str:
-    return make_token(server)
 
 
 @pytest.fixture(autouse=True)

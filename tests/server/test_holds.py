@@ -15,24 +15,8 @@ from tests.server.test_hooks import deliver, push, signature
 from tests.server.test_metrics import numbers
 from tests.support.asking import ask, bearer, order
 from tests.support.command import Command
-from tests.support.gates import Gate, at_gate, ended, idle, make_token, shared_site
+from tests.support.gates import Gate, at_gate, ended, idle
 from tests.support.server import Answer, Server
-
-
-@pytest.fixture(scope="module", name="site")
-def _site(tmp_path_factory: pytest.TempPathFactory) -> SampleSite:
-    return shared_site(tmp_path_factory, "holds")
-
-
-@pytest.fixture(scope="module", name="server")
-def _server(site: SampleSite) -> Iterator[Server]:
-    with Server(site, requests_per_minute=100_000, **Gate(site).settings) as server:
-        yield server
-
-
-@pytest.fixture(scope="module", name="token")
-def _token(server: Server) -> str:
-    return make_token(server)
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -10,24 +9,8 @@ import pytest
 
 from govma_console.sample import SampleSite
 from tests.support.asking import bearer, order
-from tests.support.gates import Gate, at_gate, ended, idle, make_token, shared_site
+from tests.support.gates import Gate, at_gate, ended, idle, make_token
 from tests.support.server import Answer, Server
-
-
-@pytest.fixture(scope="module", name="site")
-def _site(tmp_path_factory: pytest.TempPathFactory) -> SampleSite:
-    return shared_site(tmp_path_factory, "idempotency")
-
-
-@pytest.fixture(scope="module", name="server")
-def _server(site: SampleSite) -> Iterator[Server]:
-    with Server(site, requests_per_minute=100_000, **Gate(site).settings) as server:
-        yield server
-
-
-@pytest.fixture(scope="module", name="token")
-def _token(server: Server) -> str:
-    return make_token(server)
 
 
 @pytest.fixture(autouse=True)

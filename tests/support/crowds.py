@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from govma_console.sample import SampleSite, create_sample
 from govma_core.runs.record import RunRecord
 from tests.support.calls import Call, call, gather, get
+from tests.support.rights import passable
 from tests.support.server import Server, configure
 from tests.support.waiting import wait_for
 
@@ -39,14 +39,6 @@ class HeldBuild:
         text = each.body.decode()
         indented = "".join(f"   {line}" for line in self._text.splitlines(keepends=True))
         return each.status == 200 and each.whole and indented in text and text.endswith(": ok, exit code 0\n")
-
-
-def passable(folder: Path) -> Path:
-    """Give a folder with the way to it open: a build runs as another user, and must get there."""
-    for directory in (folder, *folder.parents):
-        if directory.stat().st_uid == os.geteuid() and directory != Path("/"):
-            directory.chmod(directory.stat().st_mode | 0o055)
-    return folder
 
 
 def first_line(each: Call) -> bool:

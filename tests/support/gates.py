@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +12,7 @@ import pytest
 from govma_console.sample import SampleSite, create_sample
 from govma_console.server.tokens import Tokens
 from govma_core.runs.record import RunRecord, RunStore
+from tests.support.rights import passable
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 
@@ -46,11 +45,7 @@ class Gate:
 
 def shared_site(factory: pytest.TempPathFactory, name: str) -> SampleSite:
     """Give a sample site for the tests of a module, with the way to it open to the build's user."""
-    root = factory.mktemp(name)
-    for directory in (root, *root.parents):
-        if directory.stat().st_uid == os.geteuid() and directory != Path("/"):
-            directory.chmod(directory.stat().st_mode | 0o055)
-    return create_sample(root / "site")
+    return create_sample(passable(factory.mktemp(name)) / "site")
 
 
 def make_token(server: Server, name: str = "ci") -> str:

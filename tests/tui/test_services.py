@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from govma_core.runs.record import RunStore
 from tests.support.console import Driven, drive
 from tests.support.engine import Engine
+from tests.support.rights import passable
 from tests.support.stack import Stack, dockerfile, stack
 
 
 @pytest.fixture(scope="module", name="stacked")
 def _stacked(tmp_path_factory: pytest.TempPathFactory, docker_engine: Engine, busybox_image: str) -> Iterator[Stack]:
     assert busybox_image
-    root = tmp_path_factory.mktemp("stack")
-    for directory in (root, *root.parents):
-        if directory.stat().st_uid == os.geteuid() and directory != Path("/"):
-            directory.chmod(directory.stat().st_mode | 0o055)
-    with stack(root, docker_engine) as made:
+    with stack(passable(tmp_path_factory.mktemp("stack")), docker_engine) as made:
         yield made
 
 
