@@ -37,11 +37,6 @@ class Project:
         """Give the mask of all that is known to be a secret without asking compose."""
         return NameMask(self.secrets, self.harmless)
 
-    @property
-    def env_names(self) -> set[str]:
-        """Give the names that `.env` sets."""
-        return set(read_env(self.directory / ".env"))
-
     def texts(self) -> str:
         """Give the compose files as they are written: what stands in them is no secret of `.env`."""
         return "\n".join(path.read_text("utf-8", "replace") for path in self.files if path.is_file())

@@ -106,10 +106,6 @@ class HoldStore:
         """End all holds, and give those that were in force; what is over is removed, too."""
         return self._release(list(self._files.read()))
 
-    def release_by_hand(self) -> list[Hold]:
-        """End the hold by hand, and give it if it was in force."""
-        return self._release([_ALL])
-
     def release_commit(self, commit: str) -> list[Hold]:
         """End the hold of one commit (its whole sha), and give it."""
         return self._release([commit]) if _SHA.fullmatch(commit) else []
