@@ -190,7 +190,7 @@ class _Uvicorn(uvicorn.Server):
         self.begun.set()
 
     async def settled(self) -> None:
-        """Wait until nobody new is let in, and those who were have said what they want: until then all are served."""
+        """Wait until nobody new is let in, and those who were have said what they want and get it: all are served."""
         for _ in range(round(FAREWELL_SECONDS / _SETTLING)):
             if not self._may_get_requests():
                 break
@@ -200,7 +200,7 @@ class _Uvicorn(uvicorn.Server):
 
     def _may_get_requests(self) -> bool:
         return any(each.is_serving() for each in self.servers) or any(
-            isinstance(each, Connection) and each.awaited for each in self.server_state.connections
+            isinstance(each, Connection) and (each.awaited or each.unanswered) for each in self.server_state.connections
         )
 
     @contextlib.contextmanager

@@ -85,6 +85,11 @@ class Connection(HttpToolsProtocol):
         """True while the first request of this connection has not come."""
         return self.cycle is None and not self.transport.is_closing()
 
+    @property
+    def unanswered(self) -> bool:
+        """True while the answer to the request that came last has not begun."""
+        return self.cycle is not None and not self.cycle.response_started and not self.transport.is_closing()
+
     def shutdown(self) -> None:
         """Take no more requests; but the one that a new connection was made for is answered."""
         if not self.awaited:
