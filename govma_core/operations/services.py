@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from govma_core.engine.api import connected
 from govma_core.errors import PreflightError, UsageError
-from govma_core.language import tr
+from govma_core.language import counted, tr
 from govma_core.operations.context import Context, Outcome
 from govma_core.operations.prod_env import opened
 from govma_core.operations.services_restart import Restart
@@ -53,7 +53,9 @@ def run(context: Context, *, services: Sequence[str] | None = None, sync: bool =
             with reporter.names.over_errors():
                 _build(restart, wanted, chosen)
                 changed = restart.changed(wanted, chosen)
-                return restart.carry_out(wanted, changed) if changed else _nothing(restart, wanted, chosen)
+                if changed and restart.prepare(wanted, changed):
+                    return restart.carry_out(wanted)
+                return _nothing(restart, wanted, chosen)
 
 
 def config(project: Project) -> WantedProject:
@@ -131,7 +133,7 @@ def _build(restart: Restart, wanted: WantedProject, chosen: Sequence[str]) -> No
             return
         restart.note_tags([wanted.services[name].image for name in builds])
         execute(restart.project, ["build", *builds], restart.reporter, restart.reporter.names, _BUILD_SECONDS)
-        remark.note(tr("{count} image{value}, while the site runs", count=len(builds), value="s" * (len(builds) != 1)))
+        remark.note(tr("{images}, while the site runs", images=counted(len(builds), "image", "images")))
 
 
 def _nothing(restart: Restart, wanted: WantedProject, chosen: Sequence[str]) -> Outcome:

@@ -63,11 +63,9 @@ class Restart:
                 found.append(name)
         return found
 
-    def carry_out(self, wanted: WantedProject, changed: Sequence[str]) -> Outcome:
-        """Exchange these services one by one; RevertedError when one does not get good, and all is put back."""
+    def prepare(self, wanted: WantedProject, changed: Sequence[str]) -> list[str]:
+        """Make what can be made while the site runs; give the services that differ indeed."""
         seen = look(self._client, self.project.name)
-        ports = {each.service: list(each.ports) for each in seen.containers if each.running}
-        url = address(self._settings.services_probe_url or self._settings.activation_url, ports)
         with self.reporter.stage("prepare") as remark:
             for name in changed:
                 there = seen.of(name)
@@ -76,11 +74,25 @@ class Restart:
                 change = Change(name, former.id if former else "", former.name if former else "", beside)
                 self.journal.changes.append(change)
                 self.journal.write()
-                if beside:
-                    arguments = self._client, self.project, wanted.services[name], self.reporter, self.reporter.names
-                    change.new = exchange.make_beside(*arguments)
+                if not beside or former is None:
+                    continue
+                arguments = self._client, self.project, wanted.services[name], self.reporter, self.reporter.names
+                change.new = exchange.make_beside(*arguments)
+                self.journal.write()
+                # Version 2 of compose, asked for its hash, tells another one than it gives where there is an env_file.
+                if exchange.discarded_if_equal(self._client, former, change.new):
+                    self.journal.changes.remove(change)
                     self.journal.write()
-            remark.note(tr("{changed}; nothing is stopped yet", changed=", ".join(changed)))
+            left = [change.service for change in self.journal.changes]
+            remark.note(tr("{changed}; nothing is stopped yet", changed=", ".join(left) or tr("nothing differs")))
+        return left
+
+    def carry_out(self, wanted: WantedProject) -> Outcome:
+        """Exchange what is prepared one by one; RevertedError when one does not get good, and all is put back."""
+        changed = [change.service for change in self.journal.changes]
+        seen = look(self._client, self.project.name)
+        ports = {each.service: list(each.ports) for each in seen.containers if each.running}
+        url = address(self._settings.services_probe_url or self._settings.activation_url, ports)
         self.reporter.info(
             tr("From here on it cannot be cancelled. The site is asked at {url}.", url=url or tr("no address"))
         )

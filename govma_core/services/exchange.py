@@ -23,7 +23,7 @@ from govma_core.services.compose import execute
 from govma_core.services.journal import Change, Journal
 from govma_core.services.mask import NameMask
 from govma_core.services.project import Project
-from govma_core.services.running import PROJECT, SERVICE, Container, inspected
+from govma_core.services.running import PROJECT, SERVICE, Container, inspected, read_container
 from govma_core.services.wanted import Wanted
 
 STEADY = 3.0
@@ -74,6 +74,19 @@ def _connect(client: DockerClient, wanted: Wanted, container: str) -> None:
         aliases = [wanted.name, container[:12], *(config.get("aliases") or ())]
         addresses = {key: config[key] for key in ("ipv4_address", "ipv6_address") if config.get(key)}
         client.api.connect_container_to_network(container, name, aliases=aliases, **addresses)
+
+
+def discarded_if_equal(client: DockerClient, former: Container, new: str) -> bool:
+    """Remove the new container where it would be what the former is already; tell whether that is so."""
+    raw = inspected(client, new)
+    if raw is None:
+        return False
+    made = read_container(raw)
+    if (made.config_hash, made.image_id) != (former.config_hash, former.image_id) or not former.config_hash:
+        return False
+    with told_as(tr("remove the container that is not needed")), suppress(NotFound):
+        client.api.remove_container(new, force=True)
+    return True
 
 
 def exchange(client: DockerClient, change: Change) -> None:

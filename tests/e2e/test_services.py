@@ -84,15 +84,16 @@ def test_every_kind_of_drift_is_named_by_service_and_never_by_value(site: Stack)
         compose.write_text(original)
         site.write_env(**before)
         other.rmdir()
+    image = site.image()
     with site.engine.client() as client:
         client.containers.get(site.container("redis")).stop(timeout=0)
-        client.images.get(f"{site.project}_apache").tag(f"{site.project}_apache", "kept")
-        client.images.get("govma-test/busybox:latest").tag(f"{site.project}_apache", "latest")
+        client.images.get(image).tag(image, "kept")
+        client.images.get("govma-test/busybox:latest").tag(image, "latest")
         try:
             found = site.view()
         finally:
-            client.images.get(f"{site.project}_apache:kept").tag(f"{site.project}_apache", "latest")
-            client.images.remove(f"{site.project}_apache:kept")
+            client.images.get(f"{image}:kept").tag(image, "latest")
+            client.images.remove(f"{image}:kept")
             client.containers.get(site.container("redis")).start()
     assert {(each.service, each.kind) for each in found.differences} >= {("redis", "stopped"), ("apache", "image")}
     assert site.differences() == {}
@@ -140,7 +141,7 @@ def test_a_restart_builds_while_the_site_runs_and_exchanges_only_what_changed(si
     site.compose("up", "-d", "--build")
     assert (site.page(), site.container("redis"), site.differences()) == ("two", redis, {})
     with site.engine.client() as client:
-        assert client.containers.get(site.container()).name == f"{site.project}_apache_1"
+        assert client.containers.get(site.container()).name == f"{site.image()}{site.image()[len(site.project)]}1"
         networks = client.containers.get(site.container()).attrs["NetworkSettings"]["Networks"]
     assert {name: "apache" in found["Aliases"] for name, found in networks.items()} == {
         f"{site.project}_cms": True,
@@ -153,15 +154,16 @@ def test_a_restart_builds_while_the_site_runs_and_exchanges_only_what_changed(si
 def test_when_the_new_container_does_not_get_healthy_the_former_one_is_back(site: Stack) -> None:
     """Guards the undoing: the very container of before, its image's name, the commit of prod-env."""
     apache, head, page = site.container(), site.git("rev-parse", "HEAD"), site.page()
+    image = site.image()
     with site.engine.client() as client:
-        tagged = client.images.get(f"{site.project}_apache").id
+        tagged = client.images.get(image).id
     site.change("three", FAILING)
     with pytest.raises(RevertedError, match="The former containers are back; the site did not answer for"):
         site.up(sync=True)
     assert (site.container(), site.page(), site.git("rev-parse", "HEAD")) == (apache, page, head)
     assert site.answers()
     with site.engine.client() as client:
-        assert client.images.get(f"{site.project}_apache").id == tagged
+        assert client.images.get(image).id == tagged
     assert not (site.site.settings.state_dir / "services-restart.json").exists()
     assert site.leaked(*site.told, site.written()) == []
 

@@ -174,6 +174,12 @@ class Stack:
         with self.engine.client() as client:
             return [str(found.id) for found in client.containers.list(all=True, filters={"label": labels})]
 
+    def image(self) -> str:
+        """Give the name of the web server's image, which the versions of compose put together in different ways."""
+        with self.engine.client() as client:
+            name: str = client.containers.get(self.container()).attrs["Config"]["Image"]
+        return name
+
     def answers(self) -> bool:
         try:
             with urllib.request.urlopen(f"{self.url}/index.html", timeout=2) as answer:
@@ -265,8 +271,9 @@ def remove(engine: Engine, project: str) -> None:
             container.remove(force=True, v=True)
         for network in client.networks.list(filters=label):
             network.remove()
-        for image in client.images.list(name=f"{project}_apache"):
-            client.images.remove(str(image.id), force=True)
+        for name in (f"{project}_apache", f"{project}-apache"):
+            for image in client.images.list(name=name):
+                client.images.remove(str(image.id), force=True)
 
 
 def _free_port() -> int:

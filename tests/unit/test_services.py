@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from govma_core.build.git import GitFailedError
 from govma_core.errors import CommandError, ConfigurationError, PreflightError
-from govma_core.services.compose import Question
+from govma_core.services.compose import Question, is_second, require_program
 from govma_core.services.drift import faces
 from govma_core.services.envfile import read_env
 from govma_core.services.mask import NameMask
@@ -264,7 +264,7 @@ def test_what_is_read_quickly_is_what_compose_says(tmp_path: Path) -> None:
     quick = read_quickly(project)
     assert quick is not None
     by_compose = read_config(project, Question(project, "config").answer(project.mask))
-    ours = read_data(project, quick, second=False)
+    ours = read_data(project, quick, second=is_second(require_program()))
     assert dict(ours.services) == dict(by_compose.services)
     assert ours.secrets == by_compose.secrets
     for changed in (
