@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 import stat
+import subprocess
 from pathlib import Path
 
 Mark = tuple[int, int, int, int, int, str]
@@ -52,18 +53,13 @@ class Canary:
 
     def found_in(self, *trees: Path, private: bool = False) -> list[str]:
         """Name the regular files of the trees that hold a secret, only root's if `private`; nothing is followed."""
-        secret = [each.encode() for each in ((self.private,) if private else (self.private, self.secret))]
-        found = []
-        for tree in trees:
-            for at, _, names in os.walk(tree):
-                for name in names:
-                    path = os.path.join(at, name)
-                    if stat.S_ISREG(os.lstat(path).st_mode):
-                        with open(path, "rb") as file:
-                            content = file.read()
-                        if any(each in content for each in secret):
-                            found.append(path)
-        return found
+        wanted = [self.private] if private else [self.private, self.secret]
+        patterns = [part for each in wanted for part in ("-e", each)]
+        # It gets to the bottom of any depth, and does not wait for pipes.
+        line = ["grep", "-rlaFZ", "-D", "skip", *patterns, "--", *map(str, trees)]
+        found = subprocess.run(line, capture_output=True, check=False)
+        assert found.returncode in (0, 1), found.stderr
+        return [os.fsdecode(path) for path in found.stdout.split(b"\0") if path]
 
     def _look(self) -> dict[str, Mark]:
         found = {}

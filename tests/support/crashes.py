@@ -60,7 +60,9 @@ class CrashSite:
     def start(self, fault: str, operation: str, **arguments: Any) -> tuple[RunRecord, subprocess.Popen[str]]:
         """Start a run with a fault, in a session of its own as a runner has it."""
         record = write_down(self.store, self.settings, operation, arguments, Requester("ana", "test"))
-        line = [sys.executable, "-m", "tests.support.faulty_runner", fault, str(self.settings.state_dir), record.id]
+        # The runner's name among the first words: by it a prune knows that a process is no user of a version.
+        program = [sys.executable, "-m", "tests.support.faulty_runner", "govma_core.runs.runner"]
+        line = [*program, fault, str(self.settings.state_dir), record.id]
         with (self.store.path(record.id) / "runner.err").open("w") as errors:
             process = subprocess.Popen(
                 line, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True

@@ -1,4 +1,4 @@
-"""A runner with one fault in it: `python -m tests.support.faulty_runner <fault> <state_dir> <run-id>`.
+"""A runner with one fault in it: `python -m tests.support.faulty_runner <name> <fault> <state_dir> <run-id>`.
 
 `event:N` kills it (SIGKILL) when it writes its Nth event, `call:N` before the Nth time it changes a file system, and
 `error:N:ENOSPC` has that change fail with this error, and all that follow it. `none` is a runner without a fault; how
@@ -61,6 +61,7 @@ class Fault:
 
 
 def main() -> int:
+    del sys.argv[1]
     kind, _, rest = sys.argv.pop(1).partition(":")
     number, _, name = rest.partition(":")
     fault = Fault(kind, int(number or 0), int(name) if name.isdecimal() else getattr(errno, name, 0))
