@@ -10,8 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from govma_console.commands.command import Command
 from govma_console.commands.completion import COMPLETED, complete
-from govma_console.commands.table import COMMANDS, Command
+from govma_console.commands.table import COMMANDS
 from govma_console.output import say, warn
 from govma_core.errors import ExitCode, GovmaError, RunCancelled
 from govma_core.language import marked, tr

@@ -138,8 +138,11 @@ def _print_storage(found: View) -> None:
     if wrong:
         say(tr("\nStorage:"))
     for store in wrong:
-        say(f"  {store.problem}.{f' Mend it: {store.mend}' if store.mend else ''}")
+        mend = tr(" Mend it: {store}", store=store.mend) if store.mend else ""
+        say(f"  {store.problem}.{mend}")
 
 
 def _size(size: int | None, *, whole: bool) -> str:
-    return "-" if size is None else f"{'' if whole else 'more than '}{bytes_text(size)}"
+    if size is None:
+        return "-"
+    return bytes_text(size) if whole else tr("more than ") + bytes_text(size)

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from govma_console.commands.command import Argument, Command, flag
 from govma_core.language import tr
 
-Argument = tuple[tuple[str, ...], dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One command; `reports` gives it --json."""
-
-    name: str
-    help: str
-    module: str
-    function: str
-    arguments: tuple[Argument, ...] = ()
-    reports: bool = True
-    actions: tuple[Command, ...] = ()
-    """What may follow its name; without, it is this command itself."""
-
-
-def _flag(name: str, text: str) -> Argument:
-    return (name,), {"action": "store_true", "help": text}
-
-
 _REF: Argument = ("--ref",), {"metavar": "REF", "help": tr("branch, tag or commit instead of the configured branch")}
-_NO_REHEARSAL = _flag("--no-rehearsal", tr("don't try the version before the switch (the run's record says so)"))
-_DETACH = _flag("--detach", tr("start the run, print its id, and leave"))
+_NO_REHEARSAL = flag("--no-rehearsal", tr("don't try the version before the switch (the run's record says so)"))
+_DETACH = flag("--detach", tr("start the run, print its id, and leave"))
 _RUN: Argument = ("run",), {"nargs": "?", "metavar": "RUN", "help": tr("id of a run (or its unique beginning or end)")}
 _VERSION = tr("name of a version, or its unique beginning (data-build-- may be left out)")
 
@@ -43,10 +21,10 @@ COMMANDS: tuple[Command, ...] = (
         "deploy",
         (
             _REF,
-            _flag("--rebuild", tr("build the assets even when a recorded build could be used")),
-            _flag("--no-promote", tr("publish the version, but don't make it live")),
+            flag("--rebuild", tr("build the assets even when a recorded build could be used")),
+            flag("--no-promote", tr("publish the version, but don't make it live")),
             _NO_REHEARSAL,
-            _flag("--force", tr("deploy though deploys, or those of this commit, are held (the run's record says so)")),
+            flag("--force", tr("deploy though deploys, or those of this commit, are held (the run's record says so)")),
             _DETACH,
         ),
     ),
@@ -64,9 +42,7 @@ COMMANDS: tuple[Command, ...] = (
         "rollback",
         (
             (("wanted",), {"metavar": "VERSION", "nargs": "?", "help": _VERSION}),
-            _flag(
-                "--keep-mark", tr("don't mark the version that is left as bad, and don't hold deploys of its commit")
-            ),
+            flag("--keep-mark", tr("don't mark the version that is left as bad, and don't hold deploys of its commit")),
             _DETACH,
         ),
     ),
@@ -116,7 +92,7 @@ COMMANDS: tuple[Command, ...] = (
         tr("tell what each version takes on the disk, shares with others, and would free"),
         "usage",
         "usage",
-        (_flag("--rescan", tr("look at every file, trusting nothing that was measured before")),),
+        (flag("--rescan", tr("look at every file, trusting nothing that was measured before")),),
     ),
     Command("status", tr("show what is live, what runs, and what the last run came to"), "status", "status"),
     Command(
@@ -124,7 +100,7 @@ COMMANDS: tuple[Command, ...] = (
         tr("list the commits between what is live and what would be deployed"),
         "pending",
         "show_pending",
-        (_REF, _flag("--no-fetch", tr("compare with what was fetched last"))),
+        (_REF, flag("--no-fetch", tr("compare with what was fetched last"))),
     ),
     Command(
         "runs",
@@ -151,7 +127,7 @@ COMMANDS: tuple[Command, ...] = (
                 ("--older-than",),
                 {"metavar": "AGE", "help": tr("keep what is younger, such as 30d or 12h (setting keep_younger)")},
             ),
-            _flag("--dry-run", tr("print what would be removed and why, and remove nothing")),
+            flag("--dry-run", tr("print what would be removed and why, and remove nothing")),
             _DETACH,
         ),
     ),
@@ -161,12 +137,12 @@ COMMANDS: tuple[Command, ...] = (
         "disk",
         "dedupe",
         (
-            _flag("--anywhere", tr("join files of different paths, too (never within the live version)")),
+            flag("--anywhere", tr("join files of different paths, too (never within the live version)")),
             (
                 ("--reflink",),
                 {"choices": ("auto", "always", "never"), "help": tr("share extents, not inodes (setting reflink)")},
             ),
-            _flag("--dry-run", tr("tell what would be linked and freed, and change nothing")),
+            flag("--dry-run", tr("tell what would be linked and freed, and change nothing")),
             _DETACH,
         ),
     ),
@@ -177,7 +153,7 @@ COMMANDS: tuple[Command, ...] = (
         "verify",
         (
             (("wanted",), {"nargs": "?", "metavar": "VERSION", "help": _VERSION}),
-            _flag("--all", tr("list every file, those that the CMS is known to write, too")),
+            flag("--all", tr("list every file, those that the CMS is known to write, too")),
         ),
     ),
     Command(
@@ -187,7 +163,7 @@ COMMANDS: tuple[Command, ...] = (
         "pin",
         (
             (("wanted",), {"metavar": "VERSION", "help": _VERSION}),
-            (("--reason",), {"metavar": "TEXT", "default": "", "help": tr("why, for those who read the list later")}),
+            (("--reason",), {"metavar": "TEXT", "help": tr("why, for those who read the list later")}),
         ),
     ),
     Command(
@@ -202,7 +178,7 @@ COMMANDS: tuple[Command, ...] = (
         tr("show the site's containers, and where they differ from what is wanted"),
         "services",
         "services",
-        (_flag("--disk", tr("measure what the persistent directories take")),),
+        (flag("--disk", tr("measure what the persistent directories take")),),
         actions=(
             Command(
                 "up",
@@ -211,8 +187,8 @@ COMMANDS: tuple[Command, ...] = (
                 "up",
                 (
                     (("names",), {"nargs": "*", "metavar": "SERVICE", "help": tr("only these")}),
-                    _flag("--sync", tr("move prod-env forward to the deployed commit before")),
-                    _flag("--yes", tr("don't ask for the project's name")),
+                    flag("--sync", tr("move prod-env forward to the deployed commit before")),
+                    flag("--yes", tr("don't ask for the project's name")),
                     _DETACH,
                 ),
             ),
@@ -257,8 +233,8 @@ COMMANDS: tuple[Command, ...] = (
         "units",
         "units",
         (
-            _flag("--install", tr("write them to /etc/systemd/system instead")),
-            _flag("--socket", tr("with a socket unit, so that a restart loses no caller")),
+            flag("--install", tr("write them to /etc/systemd/system instead")),
+            flag("--socket", tr("with a socket unit, so that a restart loses no caller")),
         ),
         reports=False,
     ),
@@ -274,7 +250,7 @@ COMMANDS: tuple[Command, ...] = (
                 ("-o", "--output"),
                 {"type": Path, "metavar": "FILE", "help": tr("where to (default /etc/govma-console.toml)")},
             ),
-            _flag("--force", tr("replace a file that is there")),
+            flag("--force", tr("replace a file that is there")),
         ),
         reports=False,
     ),
@@ -283,7 +259,7 @@ COMMANDS: tuple[Command, ...] = (
         tr("look at everything a server needs, and tell what is wrong and which command mends it"),
         "doctor",
         "doctor",
-        (_flag("--fix", tr("make the directories that are missing, and give those there are to their owners")),),
+        (flag("--fix", tr("make the directories that are missing, and give those there are to their owners")),),
     ),
     Command(
         "completion",
@@ -308,7 +284,7 @@ COMMANDS: tuple[Command, ...] = (
                     "help": tr("default ~/govma-demo (/var/tmp/govma-demo where root's home is closed)"),
                 },
             ),
-            _flag("--remove", tr("remove the sample site")),
+            flag("--remove", tr("remove the sample site")),
         ),
         reports=False,
     ),

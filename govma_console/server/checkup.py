@@ -29,7 +29,8 @@ def examine() -> Iterator[Finding]:
         said = tr("{service} is not installed: nobody can deploy over HTTP", service=SERVICE)
         yield Finding("service", "note", said, ("govma-console", "units", "--socket", "--install"))
     elif (state := _ask("is-active", SERVICE)) != "active":
-        yield Finding("service", "wrong", f"{SERVICE} is {state}", ("systemctl", "enable", "--now", SERVICE))
+        said = tr("{service} is {state}", service=SERVICE, state=state)
+        yield Finding("service", "wrong", said, ("systemctl", "enable", "--now", SERVICE))
     else:
         yield Finding("service", "ok", tr("{service} is active", service=SERVICE))
     if _ask("is-enabled", _OLD) == "enabled" or _ask("is-active", _OLD) == "active":

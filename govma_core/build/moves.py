@@ -8,7 +8,9 @@ that it brought or a part of that, is checked out again. Anything else is somebo
 
 from __future__ import annotations
 
+import io
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +20,7 @@ from typing import IO
 
 from govma_core import jsonfile, safefs
 from govma_core.build.git import GitCommands, GitFailedError
+from govma_core.errors import UnsafeTreeError
 from govma_core.language import tr
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
@@ -118,12 +121,19 @@ class Moves:
     def _is_ours(self, path: str, commits: set[str]) -> bool:
         """Tell whether a file is gone, or has what one of the commits has in it, as far as it came to the disk."""
         try:
-            with (self._settings.source_dir / path).open("rb") as there:
+            with self._folder(path) as (folder, name), _content(folder, name) as there:
                 return any(self._is_part(there, commit, path) for commit in commits)
         except FileNotFoundError:
             return True
-        except OSError:
+        except (UnsafeTreeError, OSError):
             return False
+
+    @contextmanager
+    def _folder(self, path: str) -> Iterator[tuple[int, str]]:
+        """Open the directory of a file of the checkout, which no link may lead out of; give it with the file's name."""
+        *folders, name = path.split("/")
+        with safefs.opened_root(self._settings.source_dir) as root, safefs.opened(root, *folders) as folder:
+            yield folder, name
 
     def _is_part(self, there: IO[bytes], commit: str, path: str) -> bool:
         with tempfile.TemporaryFile() as whole:
@@ -143,10 +153,20 @@ class Moves:
         tracked = set(self._listed("ls-files", "-z")) if paths else set()
         for path in paths:
             if path not in tracked:
-                (self._settings.source_dir / path).unlink(missing_ok=True)
+                with suppress(FileNotFoundError), self._folder(path) as (folder, name):
+                    os.unlink(name, dir_fd=folder)
         wanted = [path for path in paths if path in tracked]
         for start in range(0, len(wanted), _AT_ONCE):
             self._git.run("checkout-index", "--force", "--quiet", "-u", "--", *wanted[start : start + _AT_ONCE])
 
     def _listed(self, *arguments: str) -> list[str]:
         return [entry for entry in self._git.run(*arguments).split("\0") if entry]
+
+
+def _content(folder: int, name: str) -> IO[bytes]:
+    """Open a regular file, or what a link says; UnsafeTreeError for anything else."""
+    info = safefs.lstat(folder, name)
+    if info is not None and stat.S_ISLNK(info.st_mode):
+        return io.BytesIO(os.fsencode(os.readlink(name, dir_fd=folder)))
+    fd, _ = safefs.open_regular(folder, name)
+    return open(fd, "rb")

@@ -117,7 +117,7 @@ def _reload(client: DockerClient, served: Served, settings: Settings, reporter: 
     from govma_core.engine.api import FAILURES, streaming, told_as
 
     command, limit = settings.activation_reload, settings.activation_timeout
-    what = f"`{command}` in {served.name}"
+    what = tr("`{command}` in {name}", command=command, name=served.name)
     said: deque[str] = deque(maxlen=_MOST_LINES)
     splitter = LineSplitter()
     with told_as(tr("run {what}", what=what)):

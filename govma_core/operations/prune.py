@@ -109,7 +109,8 @@ def tell(context: Context, found: PrunePlan) -> None:
             if decision.keep
             else tr("; frees {frees} ({frees2} bytes)", frees=bytes_text(decision.frees), frees2=decision.frees)
         )
-        context.reporter.info(f"{'keep  ' if decision.keep else 'remove'} {decision.name}  {decision.why}{price}")
+        verdict = tr("keep  ") if decision.keep else tr("remove")
+        context.reporter.info(f"{verdict} {decision.name}  {decision.why}{price}")
 
 
 def carry_out(context: Context, found: PrunePlan) -> Removed:

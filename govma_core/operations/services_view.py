@@ -234,7 +234,7 @@ def _mount(mount: Mount, settings: Settings) -> str:
             return f"{mount.target}: {name}{mode}"
     for name, directory in known:
         if directory is not None and source.is_relative_to(real(str(directory))):
-            return f"{mount.target}: in {name}{mode}"
+            return tr("{target}: in {name}{mode}", target=mount.target, name=name, mode=mode)
     return tr("{target}: a directory of this machine{mode}", target=mount.target, mode=mode)
 
 

@@ -31,8 +31,11 @@ class PinStore:
     def __init__(self, state_dir: Path) -> None:
         self._files = SmallFiles(state_dir / "pins")
 
-    def pin(self, version: str, by: str, reason: str, at: float) -> Pin:
-        """Pin a version, replacing an earlier pin of it; on the disk when this returns."""
+    def pin(self, version: str, by: str, reason: str | None, at: float) -> Pin:
+        """Pin a version, replacing an earlier pin of it, whose reason stays if None is given; on the disk after it."""
+        if reason is None:
+            earlier = self.read().get(version)
+            reason = earlier.reason if earlier else ""
         pin = Pin(version, by, one_line(reason), at)
         self._files.write(version, dataclasses.asdict(pin))
         return pin

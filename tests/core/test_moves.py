@@ -19,6 +19,7 @@ from tests.core.test_source import git
 
 NEW = "data/html/new.bin"
 CHANGED = "data/html/robots.txt"
+LINK = "data/html/latest.bin"
 CONTENT = "".join(f"{number}\n" for number in range(100_000))
 
 
@@ -41,6 +42,8 @@ def settings(sample: SampleSite) -> Settings:
 @pytest.fixture
 def moved(sample: SampleSite, settings: Settings) -> str:
     """Have a move that was cut right after git was done; give the commit before it."""
+    (sample.developer / LINK).symlink_to("new.bin")
+    git(sample.developer, "add", LINK)
     sha = sample.commit({NEW: CONTENT, CHANGED: CONTENT}, "Muda")
     before = git(settings.source_dir, "rev-parse", "HEAD")
     with closing(Checkout(settings, Reporter(lambda event: None))) as checkout, suppress(Cut), checkout._moves.noted():
@@ -94,7 +97,8 @@ def test_files_of_a_commit_that_the_branch_did_not_come_to_are_taken_back(
     if kind != "whole":
         damage(settings.source_dir / NEW, kind)
     healed(settings)
-    assert (git(settings.source_dir, "status", "--porcelain"), (settings.source_dir / NEW).exists()) == ("", False)
+    assert git(settings.source_dir, "status", "--porcelain") == ""
+    assert not any(os.path.lexists(settings.source_dir / path) for path in (NEW, LINK))
     with closing(Checkout(settings, Reporter(lambda event: None))) as checkout:
         checkout.require_clean()
         checkout.bring(None)
@@ -110,6 +114,30 @@ def test_what_somebody_wrote_meanwhile_is_kept_and_named(settings: Settings, mov
     with (
         closing(Checkout(settings, Reporter(lambda event: None))) as checkout,
         pytest.raises(SourceError, match=r"(?s)robots\.txt.*package\.json.*notes\.txt"),
+    ):
+        checkout.require_clean()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "folder is a link", "directory"])
+def test_what_is_no_file_any_more_is_neither_waited_for_nor_followed(
+    settings: Settings, moved: str, tmp_path: Path, kind: str
+) -> None:
+    outside, there = tmp_path / "outside", settings.source_dir / CHANGED
+    outside.mkdir()
+    (outside / there.name).write_text(CONTENT[:1000])
+    if kind == "folder is a link":
+        there.parent.rename(tmp_path / "html")
+        there.parent.symlink_to(outside)
+    else:
+        there.unlink()
+        {"fifo": os.mkfifo, "link": lambda path: path.symlink_to(outside / path.name), "directory": Path.mkdir}[kind](
+            there
+        )
+    healed(settings)
+    assert (outside / there.name).read_text() == CONTENT[:1000]
+    with (
+        closing(Checkout(settings, Reporter(lambda event: None))) as checkout,
+        pytest.raises(SourceError, match="is not clean"),
     ):
         checkout.require_clean()
 

@@ -23,6 +23,8 @@ def test_two_people_who_pin_at_once_lose_nothing_and_a_damaged_pin_still_pins(tm
     pin = pins.pin(versions[0], "rui", "two\nlines", 2.5)
     assert pins.read()[versions[0]] == pin
     assert pin.sentence() == "pinned by rui: two lines"
+    assert pins.pin(versions[0], "bia", None, 3.5).sentence() == "pinned by bia: two lines"
+    assert pins.pin(versions[0], "bia", "", 3.5).sentence() == "pinned by bia"
     (tmp_path / "pins" / f"{versions[1]}.json").write_bytes(b"\x00")
     assert pins.read()[versions[1]].sentence() == "pinned"
     assert pins.unpin(versions[1])

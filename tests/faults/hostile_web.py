@@ -163,7 +163,7 @@ def _try(folder: Path, case: str, problems: list[str]) -> tuple[int, int]:
     site = make_site(folder / "site", files=5, vendor_files=12)
     site.deploy()
     site.deploy()
-    canary = Canary(folder / "canary")
+    canary = Canary(folder / "canary", attacker=33)
     versions = site.settings.versions_dir
     people = files_of(site.settings.upload_dir)
     CASES[case](versions, canary)

@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from govma_console.tui.actions import ACTIONS, Place, all_keys, for_footer, for_key
+from govma_console.tui.action import Place
+from govma_console.tui.actions import ACTIONS, all_keys, for_footer, for_key
 from govma_console.tui.availability import Situation
 from govma_console.tui.screens.main import MainScreen
 from govma_console.tui.snapshot import EMPTY

@@ -37,6 +37,9 @@ COMMAND = re.compile(r"(docker|eval|systemctl| *curl|deploy failed:|id:) ")
 NAMED = re.compile(r"(a|an|the|no) [a-z]")
 """What a value begins with that is put into a sentence."""
 
+JOINED = re.compile(r"(^| )(is|are|of|in|not|no|than|by|and|or|with|to|from|it)(?=[ :.,;]|$)")
+"""Words that join the values of a sentence."""
+
 APART = ("sample/", "server/openapi.py", "server/metrics.py")
 """The made-up site, and what is for programs: the API's description, the names of metrics."""
 
@@ -114,10 +117,19 @@ def _is_prose(node: ast.expr) -> bool:
     return len(re.findall(r"[A-Za-z]{2,}", text)) > 1 and " " in text.strip() and not COMMAND.match(text)
 
 
+def _is_translated(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func) in ("tr", "counted")
+
+
 def untranslated(source: str) -> list[int]:
     """Give the lines with a text that is told to people and stands outside of tr(), or a part of one: "a file"."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    inside = {part for node in ast.walk(tree) if _is_translated(node) for part in ast.walk(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr) and node not in inside:
+            told = [part for part in ast.walk(node) if isinstance(part, ast.Constant) and part not in inside]
+            found += [part.lineno for part in told if JOINED.search(str(part.value))]
         if isinstance(node, ast.Assign | ast.Return) and node.value is not None:
             branches = [node.value, *(inner for inner in ast.walk(node.value) if isinstance(inner, ast.IfExp))]
             parts = [part for each in branches for part in (getattr(each, "body", each), getattr(each, "orelse", each))]
@@ -144,4 +156,6 @@ def test_a_text_outside_of_tr_is_found() -> None:
     assert untranslated('raise UsageError(f"there is no {name} here")') == [1]
     assert untranslated('raise UsageError(tr("there is no {name} here", name=name))') == []
     assert untranslated('reporter.info("is done now")') == [1]
+    assert untranslated('said = f"{one} in {other}"') == [1]
+    assert untranslated("""said = f"{many} {tr('of {one}', one=1)}\"""") == []
     assert untranslated('what = "a file" if plain else tr("a link")') == [1]

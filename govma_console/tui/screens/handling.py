@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from textual.widgets import Input
 
 from govma_console.tui import actions, disk
-from govma_console.tui.actions import Action
+from govma_console.tui.action import Action
 from govma_console.tui.screens.dialog import Result
 from govma_console.tui.screens.handling_log import LogHandling
 from govma_console.tui.widgets.action_bar import ActionBar

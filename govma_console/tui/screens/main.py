@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from govma_console.tui import actions, formats
-from govma_console.tui.actions import Place
+from govma_console.tui.action import Place
 from govma_console.tui.availability import Situation
 from govma_console.tui.desk import Desk
 from govma_console.tui.screens.handling import Handling
@@ -133,7 +133,9 @@ class MainScreen(Handling, Screen[None]):
     def refresh_actions(self) -> None:
         """Draw the footer and the titles of the panes."""
         table = self.table
-        shown = f"{len(table.rows)} of {table.total}" if table.wanted else str(table.total)
+        shown = str(table.total)
+        if table.wanted:
+            shown = tr("{shown} of {total}", shown=len(table.rows), total=table.total)
         title = tr("Versions ({shown})", shown=shown) + (f" /{table.wanted}" if table.wanted else "")
         left = self.query_one("#left")
         # What was typed may look like markup.
