@@ -11,7 +11,8 @@ from govma_core.disk.usage_summary import VersionUsage, last_measured
 from govma_core.errors import RefusedError
 from govma_core.language import tr
 from govma_core.runs.lock import Holder, lock_holder
-from govma_core.runs.record import RunRecord, RunStore
+from govma_core.runs.record import RunRecord
+from govma_core.runs.store import RunStore
 from govma_core.settings import Settings
 from govma_core.text import bytes_text
 from govma_core.versions.history import History, Promotion, Span, spans

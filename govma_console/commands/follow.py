@@ -12,7 +12,8 @@ from govma_core.language import tr
 from govma_core.runs.cancel import cancel
 from govma_core.runs.launch import StartedRun
 from govma_core.runs.log import follow
-from govma_core.runs.record import RunRecord, RunStore
+from govma_core.runs.record import RunRecord
+from govma_core.runs.store import RunStore
 from govma_core.settings import Settings
 
 

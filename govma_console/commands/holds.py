@@ -94,7 +94,7 @@ def _store(settings: Settings) -> HoldStore:
 
 
 def _warn_of_runs(settings: Settings) -> None:
-    from govma_core.runs.record import RunStore
+    from govma_core.runs.store import RunStore
 
     for run in RunStore(settings.state_dir).active():
         if run.operation == "deploy":

@@ -11,7 +11,7 @@ from govma_console.commands.settings import effective
 from govma_console.narration import Narrator
 from govma_console.output import print_json, print_table, say
 from govma_console.times import local_time
-from govma_core.build.source import Commit
+from govma_core.build.commit import Commit
 from govma_core.errors import ExitCode
 from govma_core.language import tr
 from govma_core.operations.context import Context

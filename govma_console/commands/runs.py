@@ -17,7 +17,8 @@ from govma_core.events import to_json
 from govma_core.language import tr
 from govma_core.runs.cancel import cancel as cancel_run
 from govma_core.runs.log import follow, read_events
-from govma_core.runs.record import RunRecord, RunStore
+from govma_core.runs.record import RunRecord
+from govma_core.runs.store import RunStore
 
 
 def list_runs(given: argparse.Namespace) -> int:

@@ -14,7 +14,8 @@ from asyncinotify import Inotify, Mask, Watch
 from govma_console.server.blocks import Block
 from govma_core.errors import UsageError
 from govma_core.events import RunFinished
-from govma_core.runs.record import RunRecord, RunStore
+from govma_core.runs.record import RunRecord
+from govma_core.runs.store import RunStore
 
 _BLOCK = 1 << 16
 _KEPT = 4

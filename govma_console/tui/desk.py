@@ -17,8 +17,9 @@ from govma_console.tui.watch import Watcher
 from govma_core.errors import GovmaError
 from govma_core.language import tr
 from govma_core.runs.launch import StartedRun, start
-from govma_core.runs.record import RunRecord, RunStore
+from govma_core.runs.record import RunRecord
 from govma_core.runs.requester import local_requester
+from govma_core.runs.store import RunStore
 from govma_core.settings import Settings
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from govma_core.settings import Settings
 from govma_core.versions.holds import Hold, HoldStore
 
 if TYPE_CHECKING:
-    from govma_core.build.source import Commit
+    from govma_core.build.commit import Commit
 
 ORIGIN = "console"
 _fetching = threading.Lock()

@@ -15,7 +15,8 @@ from govma_console.tui import disk
 from govma_core.errors import GovmaError
 from govma_core.language import tr
 from govma_core.runs.lock import Holder, lock_holder
-from govma_core.runs.record import RunRecord, RunStore
+from govma_core.runs.record import RunRecord
+from govma_core.runs.store import RunStore
 from govma_core.settings import Settings
 from govma_core.text import clean_line
 from govma_core.versions.history import History, Promotion, Result, Span, spans

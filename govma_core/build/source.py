@@ -7,37 +7,19 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from itertools import islice
 from typing import IO
 
-import git
-
+from govma_core.build.commit import Commit, told
 from govma_core.build.git import GitCommands, GitFailedError, readable
 from govma_core.build.moves import DEPLOYED, Moves
 from govma_core.errors import SourceError
 from govma_core.language import tr
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
-from govma_core.text import clean_line
 
 _REQUIRED = ("data", "data/system", "data/system/user", "data/html")
 _SHOWN = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """A commit: full sha, first line of its message, author's name, commit time (epoch seconds)."""
-
-    sha: str
-    subject: str
-    author: str
-    committed: float
-
-    @property
-    def short(self) -> str:
-        """Give the sha as people write it."""
-        return self.sha[:9]
 
 
 class Checkout:
@@ -172,10 +154,10 @@ class Checkout:
             )
             straight = None
             if self._repo.is_ancestor(ours, theirs):
-                straight = _commit(theirs)
+                straight = told(theirs)
             elif self._repo.is_ancestor(theirs, ours):
-                straight = _commit(ours)
-            return _commit(ours), _commit(theirs), straight
+                straight = told(ours)
+            return told(ours), told(theirs), straight
 
     def resolve(self, ref: str | None) -> Commit:
         """Give the commit that a branch of the remote, a tag or a sha names; None: what fast_forward() would deploy."""
@@ -200,14 +182,14 @@ class Checkout:
     def commit(self, sha: str) -> Commit:
         """Give what is known of a commit of the checkout."""
         with readable(self._settings.source_dir):
-            return _commit(self._repo.commit(sha))
+            return told(self._repo.commit(sha))
 
     def between(self, older: str, newer: str, most: int = 500) -> list[Commit] | None:
         """Give the commits in `newer` that are not in `older`, the latest first; None when one is not there."""
         if not self._git.sha(older) or not self._git.sha(newer):
             return None
         with readable(self._settings.source_dir):
-            return [_commit(found) for found in islice(self._repo.iter_commits(f"{older}..{newer}"), most)]
+            return [told(found) for found in islice(self._repo.iter_commits(f"{older}..{newer}"), most)]
 
     def is_ancestor(self, older: str, newer: str) -> bool:
         """Tell whether all of `older` is in `newer`; False when one of them is not there."""
@@ -265,12 +247,6 @@ class Checkout:
         self._git.run_into(file, "archive", "--format=tar", f"{commit.sha}:{folder}")
         file.seek(0)
         return file
-
-
-def _commit(found: git.Commit) -> Commit:
-    summary = found.summary
-    text = summary.decode("utf-8", "replace") if isinstance(summary, bytes) else summary
-    return Commit(found.hexsha, clean_line(text), clean_line(found.author.name or ""), float(found.committed_date))
 
 
 def put_right(settings: Settings, reporter: Reporter) -> None:

@@ -8,7 +8,8 @@ from govma_core import safefs, safetree
 from govma_core.build import snapshot, workdir
 from govma_core.build.asset_cache import AssetCache, CacheEntry, DamagedEntryError, cache_key
 from govma_core.build.builder import Builder, BuildJob
-from govma_core.build.source import Checkout, Commit
+from govma_core.build.commit import Commit
+from govma_core.build.source import Checkout
 from govma_core.language import tr
 from govma_core.operations.context import Context
 from govma_core.reporting import StageRemark

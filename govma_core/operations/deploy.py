@@ -10,7 +10,8 @@ from contextlib import ExitStack, closing
 from govma_core import safefs
 from govma_core.build import envfile, ownership, source, uploads, workdir
 from govma_core.build.builder import Builder, make_builder
-from govma_core.build.source import Checkout, Commit
+from govma_core.build.commit import Commit
+from govma_core.build.source import Checkout
 from govma_core.build.unpacking import Unpacking, sweep_staging, unpacking
 from govma_core.build.vendor import merge
 from govma_core.disk.contents import ContentsStore

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from govma_core.build.source import Checkout, Commit
+from govma_core.build.commit import Commit
+from govma_core.build.source import Checkout
 from govma_core.errors import HeldError
 from govma_core.language import tr
 from govma_core.operations import verdicts

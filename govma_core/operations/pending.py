@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 
-from govma_core.build.source import Checkout, Commit
+from govma_core.build.commit import Commit
+from govma_core.build.source import Checkout
 from govma_core.errors import PreflightError
 from govma_core.language import tr
 from govma_core.operations.containers_due import due

@@ -17,8 +17,9 @@ from typing import Any
 from govma_core.errors import BusyError, ConfigurationError, GovmaError, RefusedError
 from govma_core.language import tr
 from govma_core.runs.lock import lock_holder
-from govma_core.runs.record import RunRecord, RunStore
+from govma_core.runs.record import RunRecord
 from govma_core.runs.requester import Requester
+from govma_core.runs.store import RunStore
 from govma_core.settings import Settings, to_plain
 from govma_core.writable import cannot_write
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from govma_core.events import Event, LogLine, RunFinished, from_json, output_json, to_json
 from govma_core.language import tr
-from govma_core.runs.record import RunStore
+from govma_core.runs.store import RunStore
 
 _BLOCK = 1 << 16
 _FLUSH_BYTES = 1 << 15

@@ -29,7 +29,8 @@ from govma_core.runs import upkeep
 from govma_core.runs.launch import SAVING
 from govma_core.runs.lock import Holder, held_lock
 from govma_core.runs.log import EventLog
-from govma_core.runs.record import RunRecord, RunStore, State
+from govma_core.runs.record import RunRecord, State
+from govma_core.runs.store import RunStore
 from govma_core.runs.system_errors import os_sentence
 from govma_core.runs.totals import Totals
 from govma_core.runs.turn import turn

@@ -10,7 +10,8 @@ from govma_core.errors import BusyError
 from govma_core.language import tr
 from govma_core.reporting import Reporter
 from govma_core.runs.lock import Holder, held_lock
-from govma_core.runs.record import RunRecord, RunStore
+from govma_core.runs.record import RunRecord
+from govma_core.runs.store import RunStore
 
 _POLL = 0.05
 """Seconds between two looks at who is before us."""

@@ -9,7 +9,8 @@ import time
 from contextlib import suppress
 
 from govma_core import jsonfile, safetree
-from govma_core.runs.record import LAST, START_GRACE, RunRecord, RunStore
+from govma_core.runs.record import RunRecord
+from govma_core.runs.store import LAST, START_GRACE, RunStore
 from govma_core.safefs import opened_root
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from govma_console.sample import SampleSite, create_sample
 from govma_core.events import StageFinished
 from govma_core.runs.log import read_events
-from govma_core.runs.record import RunStore
+from govma_core.runs.store import RunStore
 from tests.benchmarks.harness import Row, console, run
 
 _TIMES = 7

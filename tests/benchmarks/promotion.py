@@ -9,7 +9,7 @@ from pathlib import Path
 from govma_console.sample import create_sample
 from govma_core.events import LogLine, StageStarted
 from govma_core.runs.log import read_events
-from govma_core.runs.record import RunStore
+from govma_core.runs.store import RunStore
 from tests.benchmarks.harness import Row, console, run
 
 _TIMES = 10

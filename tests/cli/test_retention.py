@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from govma_core.runs.record import RunStore
+from govma_core.runs.store import RunStore
 from govma_core.versions.pins import PinStore
 from tests.support.command import Command
 from tests.support.releases import NAMES, Releases

@@ -20,7 +20,7 @@ from govma_core.disk.tally import Tally
 from govma_core.disk.thaw import shared_files
 from govma_core.globs import globs
 from govma_core.operations import dedupe
-from govma_core.runs.record import RunStore
+from govma_core.runs.store import RunStore
 from tests.support.releases import Releases
 from tests.support.rights import as_root
 

@@ -18,8 +18,9 @@ from govma_core.reporting import Cancellation, Reporter
 from govma_core.runs.launch import prepared_store
 from govma_core.runs.lock import Holder, held_lock
 from govma_core.runs.queue import Admission, QueueFullError, admit
-from govma_core.runs.record import RunRecord, RunStore, State
+from govma_core.runs.record import RunRecord, State
 from govma_core.runs.requester import Requester
+from govma_core.runs.store import RunStore
 from govma_core.runs.totals import Totals
 from govma_core.runs.turn import turn
 from govma_core.settings import Settings, load

@@ -34,7 +34,8 @@ from govma_core.reporting import Reporter
 from govma_core.runs import upkeep
 from govma_core.runs.lock import Holder, held_lock, lock_holder
 from govma_core.runs.log import EventLog, follow, read_events
-from govma_core.runs.record import RunRecord, RunStore
+from govma_core.runs.record import RunRecord
+from govma_core.runs.store import RunStore
 
 HOLDER = Holder("20220102-030405-abcd", "deploy", "ana", 1.0)
 HOLDING = (

@@ -14,7 +14,8 @@ import pytest
 
 from govma_core import jsonfile
 from govma_core.runs import launch, upkeep
-from govma_core.runs.record import START_GRACE, RunRecord
+from govma_core.runs.record import RunRecord
+from govma_core.runs.store import START_GRACE
 from govma_core.settings import Settings
 
 
@@ -39,7 +40,7 @@ def test_what_killed_processes_staged_is_removed_and_what_others_stage_is_not(se
 def test_runs_kept_elsewhere_come_back_when_there_is_room(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     store = launch.prepared_store(settings)
     monkeypatch.setattr(store, "spare", settings.state_dir.parent / "spare/site")
-    monkeypatch.setattr("govma_core.runs.record._SPARE", settings.state_dir.parent / "spare")
+    monkeypatch.setattr("govma_core.runs.store._SPARE", settings.state_dir.parent / "spare")
     record = store.create("rollback", {}, "ana", "test", spare=True)
     assert store.ids() == [record.id]
     assert stat.S_IMODE(store.spare.parent.stat().st_mode) == 0o700

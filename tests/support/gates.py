@@ -11,7 +11,8 @@ import pytest
 
 from govma_console.sample import SampleSite, create_sample
 from govma_console.server.tokens import Tokens
-from govma_core.runs.record import RunRecord, RunStore
+from govma_core.runs.record import RunRecord
+from govma_core.runs.store import RunStore
 from tests.support.rights import passable
 from tests.support.server import Server
 from tests.support.waiting import wait_for

@@ -14,7 +14,8 @@ from govma_core.operations import deploy, rollback
 from govma_core.operations.context import Context, Outcome
 from govma_core.reporting import Reporter
 from govma_core.runs.log import EventLog
-from govma_core.runs.record import RunRecord, RunStore, State
+from govma_core.runs.record import RunRecord, State
+from govma_core.runs.store import RunStore
 from govma_core.versions.names import PREFIX
 from tests.support.sites import Site
 

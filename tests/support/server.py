@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from govma_console.sample import SampleSite
-from govma_core.runs.record import RunStore
+from govma_core.runs.store import RunStore
 from govma_core.settings import Settings, load
 from tests.support.command import environment
 from tests.support.waiting import wait_for

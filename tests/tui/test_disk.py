@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from govma_console.tui.screens.disk_dialogs import DedupeDialog, PruneDialog
-from govma_core.runs.record import RunStore
+from govma_core.runs.store import RunStore
 from govma_core.versions.pins import PinStore
 from tests.support.console import Driven, drive
 from tests.support.sites import Site

@@ -6,7 +6,7 @@ from textual.widgets import Button
 
 from govma_console.tui.screens.hold_dialogs import HoldDialog, ReleaseDialog
 from govma_console.tui.screens.operations import DeployDialog
-from govma_core.runs.record import RunStore
+from govma_core.runs.store import RunStore
 from govma_core.versions.holds import HoldStore
 from govma_core.versions.marks import MarkStore
 from tests.support.console import Driven, drive

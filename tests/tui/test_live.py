@@ -12,7 +12,7 @@ import pytest
 from textual.pilot import Pilot
 
 from govma_console.tui.problem import ProblemApp
-from govma_core.runs.record import RunStore
+from govma_core.runs.store import RunStore
 from tests.support.command import Command, environment
 from tests.support.console import Driven, drive, screen_text
 from tests.support.rights import as_root

@@ -14,7 +14,8 @@ from govma_console.tui.screens.handling_log import _for_clipboard, _save
 from govma_console.tui.screens.operations import DeployDialog
 from govma_core.errors import RefusedError
 from govma_core.process import ProcessId
-from govma_core.runs.record import RunRecord, RunStore
+from govma_core.runs.record import RunRecord
+from govma_core.runs.store import RunStore
 from govma_core.versions.holds import HoldStore
 from govma_core.versions.names import PREFIX
 from tests.support.console import Driven, drive

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from govma_console.tui.screens.operations import CancelDialog, DeployDialog, SwitchDialog
-from govma_core.runs.record import RunStore
+from govma_core.runs.store import RunStore
 from tests.support.console import Driven, drive
 from tests.support.sites import Site
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from govma_core.runs.record import RunStore
+from govma_core.runs.store import RunStore
 from tests.support.console import Driven, drive
 from tests.support.engine import Engine
 from tests.support.rights import passable

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from govma_core.runs.record import RunStore
+from govma_core.runs.store import RunStore
 from tests.support.sites import Site
 from tests.support.tmux import Terminal, needs_tmux
 from tests.support.waiting import wait_for

@@ -9,7 +9,7 @@ import pytest
 from govma_console.tui.screens.help import HelpScreen
 from govma_console.tui.screens.operations import DeployDialog
 from govma_console.tui.screens.runs import RunsScreen
-from govma_core.runs.record import RunStore
+from govma_core.runs.store import RunStore
 from tests.support.console import Driven, drive
 from tests.support.histories import going_run, many_versions
 from tests.support.sites import Site

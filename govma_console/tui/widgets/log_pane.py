@@ -17,7 +17,8 @@ from govma_console.tui.stages import RunProgress, remaining, usual_seconds
 from govma_console.tui.widgets.log_view import LogView
 from govma_console.tui.widgets.stage_line import StageLine
 from govma_core.language import counted, tr
-from govma_core.runs.record import RunRecord, RunStore
+from govma_core.runs.record import RunRecord
+from govma_core.runs.store import RunStore
 
 _STATES = {
     "ok": "$text-success",

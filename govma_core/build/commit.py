@@ -1,0 +1,31 @@
+"""What is told of a commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import git
+
+from govma_core.text import clean_line
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit: full sha, first line of its message, author's name, commit time (epoch seconds)."""
+
+    sha: str
+    subject: str
+    author: str
+    committed: float
+
+    @property
+    def short(self) -> str:
+        """Give the sha as people write it."""
+        return self.sha[:9]
+
+
+def told(found: git.Commit) -> Commit:
+    """Give what is told of a commit that GitPython found."""
+    summary = found.summary
+    text = summary.decode("utf-8", "replace") if isinstance(summary, bytes) else summary
+    return Commit(found.hexsha, clean_line(text), clean_line(found.author.name or ""), float(found.committed_date))

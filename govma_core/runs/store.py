@@ -1,0 +1,257 @@
+"""The runs on the disk: `<state_dir>/runs/<id>/run.json`, replaced atomically at each change of state."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from govma_core import jsonfile
+from govma_core.errors import RefusedError, UsageError
+from govma_core.language import tr
+from govma_core.process import ProcessId
+from govma_core.runs.record import RunRecord, from_data
+
+_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
+START_GRACE = 30.0
+"""Seconds a runner has from its record's creation to write its own process id into it."""
+
+_SPARE = Path("/run/govma-console")
+"""Where only root writes, in memory: for the runs that must be possible when state_dir has no room."""
+
+_PROCESS = "process"
+"""A link whose text tells the process that was started for a run."""
+
+LAST = ".last"
+"""Room for a run's last word, taken at its start."""
+_LAST_SIZE = 1 << 14
+
+
+class RunStore:
+    """The runs below `<state_dir>/runs/`."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
+        self.directory = state_dir / "runs"
+        self.spare = _SPARE / str(state_dir).strip("/").replace("-", r"\x2d").replace("/", "-")
+        self._ended: set[str] = set()
+
+    def create(
+        self,
+        operation: str,
+        arguments: dict[str, Any],
+        by: str,
+        origin: str,
+        *,
+        spare: bool = False,
+        **more: Any,  # noqa: ANN401
+    ) -> RunRecord:
+        """Make the directory and record of a new run, and give it; with `spare` out of state_dir, until there is room.
+
+        OSError when there is no room, and then nothing is left of it.
+        """
+        directory = self.spare if spare else self.directory
+        if spare:
+            _SPARE.mkdir(mode=0o700, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
+        now = time.time()
+        while True:
+            # UTC, and the fraction of the second last: the order of ids is that of runs, also when summer time ends.
+            stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
+            run_id = f"{stamp}-{int(now % 1 * 0x10000):04x}"
+            try:
+                (directory / run_id).mkdir()
+                break
+            except FileExistsError:
+                now = time.time()
+        record = RunRecord(
+            id=run_id, operation=operation, arguments=arguments, by=by, origin=origin, created=now, **more
+        )
+        try:
+            # Whatever the caller's umask. Who may enter state_dir reads who runs what; the log is for its group, which
+            # comes with the bit for it from the directory above.
+            (directory / run_id).chmod(stat.S_IMODE((directory / run_id).stat().st_mode) | 0o755)
+            self.write(record)
+            self._reserve(run_id)
+        except OSError:
+            self.discard(run_id)
+            raise
+        return record
+
+    def discard(self, run_id: str) -> None:
+        """Remove a run that did not come to be, as far as that goes."""
+        shutil.rmtree(self.path(run_id), ignore_errors=True)
+
+    def write(self, record: RunRecord) -> None:
+        """Replace the record on disk."""
+        jsonfile.replace(
+            self.path(record.id) / "run.json", dataclasses.asdict(record), mode=0o644, durable=record.ended
+        )
+
+    def _reserve(self, run_id: str) -> None:
+        """Make what a run must have to be told of, and take the room that its end will need to be written down."""
+        for name, mode, size in (("events.jsonl", 0o640, 0), (LAST, 0o644, _LAST_SIZE)):
+            fd = os.open(self.path(run_id) / name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
+            try:
+                os.fchmod(fd, mode)
+                if size:
+                    os.posix_fallocate(fd, 0, size)
+            finally:
+                os.close(fd)
+
+    def write_last(self, record: RunRecord) -> None:
+        """Replace the record by the final one, in the room that was reserved for it; OSError when there is none."""
+        last = self.path(record.id) / LAST
+        data = jsonfile.encoded(dataclasses.asdict(record))
+        if len(data) > _LAST_SIZE:
+            data = jsonfile.encoded(dataclasses.asdict(dataclasses.replace(record, details={})))
+            with suppress(OSError):
+                self.write(record)
+                last.unlink(missing_ok=True)
+                return
+        try:
+            with last.open("r+b") as file:
+                file.write(data)
+                file.truncate()
+                file.flush()
+                os.fsync(file.fileno())
+        except FileNotFoundError:
+            self.write(record)
+            return
+        last.replace(last.with_name("run.json"))
+        jsonfile.sync_directory(last.parent)
+
+    def note_process(self, run_id: str, pid: int) -> None:
+        """Note which process was started for a run, for as long as that has not said so itself."""
+        process = ProcessId.of(pid)
+        with suppress(OSError):
+            # A link's text, for it is there at once or not at all, and takes no room.
+            os.symlink(f"{process.pid} {process.started} {process.boot}", self.path(run_id) / _PROCESS)
+
+    def read(self, run_id: str) -> RunRecord:
+        """Give a run by its id; a runner that is gone without an end makes it `interrupted`. UsageError when absent."""
+        record = self.stored(run_id) if _ID.fullmatch(run_id) else None
+        if record is None:
+            raise UsageError(
+                tr("There is no run {run_id!r}. `govma-console runs` lists those there are.", run_id=run_id)
+            )
+        return record
+
+    def stored(self, run_id: str) -> RunRecord | None:
+        """Give a run of `ids`, as `read` does; None when its record is gone or damaged."""
+        data = jsonfile.read(self.path(run_id) / "run.json")
+        record = from_data(data) if data else None
+        return record and self._as_it_is(record)
+
+    def records(self) -> Iterator[RunRecord]:
+        """Give all runs, the latest first; damaged records are passed over."""
+        for run_id in self.ids():
+            record = self.stored(run_id)
+            if record is not None:
+                yield record
+
+    def ids(self) -> list[str]:
+        """Give the ids of all runs, the latest first; RefusedError when this user may not read them."""
+        names: set[str] = set()
+        for directory in (self.directory, self.spare):
+            with suppress(FileNotFoundError):
+                try:
+                    names.update(os.listdir(directory))
+                except PermissionError:
+                    raise RefusedError(
+                        tr(
+                            "Runs ({directory}) can be read by root and the members of log_group only. Run as "
+                            "root, or ask the HTTP server.",
+                            directory=directory,
+                        )
+                    ) from None
+        return sorted((name for name in names if _ID.fullmatch(name)), reverse=True)
+
+    def latest(self) -> RunRecord | None:
+        """Give the latest run."""
+        return next(self.records(), None)
+
+    def active(self) -> list[RunRecord]:
+        """Give the runs that have not ended, in the order in which they were asked for; those that have are read once.
+
+        At most one of them is at work: the others are starting, or wait for it.
+        """
+        ids = self.ids()
+        self._ended.intersection_update(ids)
+        found = []
+        for run_id in reversed(ids):
+            if run_id in self._ended:
+                continue
+            record = self.stored(run_id)
+            if record is None:
+                continue
+            if record.ended:
+                self._ended.add(run_id)
+            else:
+                found.append(record)
+        return found
+
+    def going(self) -> RunRecord | None:
+        """Give the run that is at work, or the one that will be next."""
+        return min(self.active(), key=lambda record: (record.state != "running", record.id), default=None)
+
+    def find(self, wanted: str | None) -> RunRecord:
+        """Give a run by its id or the unique beginning (or end) of one, the latest without; UsageError otherwise."""
+        if wanted is None:
+            record = self.latest()
+            if record is None:
+                raise UsageError(tr("There was no run yet."))
+            return record
+        ids = [name for name in self.ids() if name.startswith(wanted) or name.endswith(wanted)]
+        if len(ids) > 1 and wanted not in ids:
+            shown = "\n".join(f"  {name}" for name in ids[:20])
+            raise UsageError(tr("{wanted!r} does not name one run; it could be:\n{shown}", wanted=wanted, shown=shown))
+        return self.read(ids[0] if len(ids) == 1 else wanted)
+
+    def share(self, run_id: str, key: str) -> None:
+        """Note that another request, known by this key, shares a run. The record is its runner's to write."""
+        with (self.path(run_id) / "keys").open("a") as file:
+            file.write(f"{key}\n")
+
+    def with_key(self, key: str) -> RunRecord | None:
+        """Give the run that serves the request of this key; one that was interrupted serves nobody."""
+        known = (record for record in self.records() if key in (record.key, *self._shared(record.id)))
+        return next((record for record in known if record.state != "interrupted"), None)
+
+    def _shared(self, run_id: str) -> list[str]:
+        try:
+            return (self.path(run_id) / "keys").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+
+    def path(self, run_id: str) -> Path:
+        """Give the directory of a run."""
+        spare = self.spare / run_id
+        return spare if os.path.lexists(spare) else self.directory / run_id
+
+    def _as_it_is(self, record: RunRecord) -> RunRecord:
+        if record.ended or record.process.alive():
+            return record
+        if record.state == "starting" and not record.pid and self._may_still_start(record):
+            return record
+        message = tr(
+            "The run was interrupted during {stage}: its process is gone.", stage=record.stage or tr("its start")
+        )
+        return dataclasses.replace(record, state="interrupted", exit_code=1, message=message)
+
+    def _may_still_start(self, record: RunRecord) -> bool:
+        with suppress(OSError, ValueError):
+            pid, started, boot = os.readlink(self.path(record.id) / _PROCESS).split(" ")
+            if not ProcessId(int(pid), int(started), boot).alive():
+                # It may have written more since the record was read.
+                data = jsonfile.read(self.path(record.id) / "run.json") or {}
+                return data.get("state") != "starting" or bool(data.get("pid"))
+        return 0 <= time.time() - record.created < START_GRACE
