@@ -147,9 +147,14 @@ class RunStore:
 
     def stored(self, run_id: str) -> RunRecord | None:
         """Give a run of `ids`, as `read` does; None when its record is gone or damaged."""
-        data = jsonfile.read(self.path(run_id) / "run.json")
-        record = from_data(data) if data else None
-        return record and self._as_it_is(record)
+        record = self._on_disk(run_id)
+        while record is not None and not record.ended and not record.process.alive():
+            # It may have written more before it went, its end above all.
+            again = self._on_disk(run_id)
+            if again == record:
+                return self._left(record)
+            record = again
+        return record
 
     def records(self) -> Iterator[RunRecord]:
         """Give all runs, the latest first; damaged records are passed over."""
@@ -237,9 +242,12 @@ class RunStore:
         spare = self.spare / run_id
         return spare if os.path.lexists(spare) else self.directory / run_id
 
-    def _as_it_is(self, record: RunRecord) -> RunRecord:
-        if record.ended or record.process.alive():
-            return record
+    def _on_disk(self, run_id: str) -> RunRecord | None:
+        data = jsonfile.read(self.path(run_id) / "run.json")
+        return from_data(data) if data else None
+
+    def _left(self, record: RunRecord) -> RunRecord:
+        """Give what became of a run that has no process."""
         if record.state == "starting" and not record.pid and self._may_still_start(record):
             return record
         message = tr(

@@ -125,6 +125,19 @@ def test_a_run_whose_process_is_gone_is_interrupted_and_settled_once(store: RunS
     assert json.loads((store.path(record.id) / "run.json").read_text())["state"] == "interrupted"
 
 
+def test_a_run_that_ends_while_it_is_looked_at_is_not_taken_for_interrupted(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = running(store, ProcessId.current())
+
+    def alive(self: ProcessId) -> bool:
+        store.write(dataclasses.replace(record, state="ok", exit_code=0))
+        return False
+
+    monkeypatch.setattr(ProcessId, "alive", alive)
+    assert store.read(record.id).state == "ok"
+
+
 def test_a_run_that_never_got_a_process_is_interrupted_after_a_while(store: RunStore) -> None:
     record = store.create("deploy", {}, "ana", "test")
     assert store.read(record.id).state == "starting"
