@@ -41,24 +41,24 @@ def opened_root(path: Path) -> Iterator[int]:
 @contextmanager
 def opened(dir_fd: int, *names: str) -> Iterator[int]:
     """Open the directory `names[0]/names[1]/…` below dir_fd, refusing a link or a file at every step."""
-    fd = os.dup(dir_fd)
+    fd = _below(dir_fd, names, 0) if names else os.dup(dir_fd)
     try:
-        for depth, name in enumerate(names, 1):
-            fd = _descend(fd, name, "/".join(names[:depth]))
+        for depth in range(1, len(names)):
+            above, fd = fd, _below(fd, names, depth)
+            os.close(above)
         yield fd
     finally:
         os.close(fd)
 
 
-def _descend(fd: int, name: str, shown: str) -> int:
+def _below(fd: int, names: tuple[str, ...], depth: int) -> int:
     try:
-        child = os.open(name, DIRECTORY_FLAGS, dir_fd=fd)
+        return os.open(names[depth], DIRECTORY_FLAGS, dir_fd=fd)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            shown = "/".join(names[: depth + 1])
             raise UnsafeTreeError(tr("{shown!r} is a link or a file where a directory must be.", shown=shown)) from None
         raise
-    os.close(fd)
-    return child
 
 
 @contextmanager
@@ -66,10 +66,11 @@ def made(dir_fd: int, *names: str) -> Iterator[int]:
     """Open the directory `names[0]/names[1]/…` below dir_fd as opened() does, making what is missing (mode 0755)."""
     fd = os.dup(dir_fd)
     try:
-        for depth, name in enumerate(names, 1):
+        for depth, name in enumerate(names):
             if lstat(fd, name) is None:
                 os.close(make_directory(fd, name))
-            fd = _descend(fd, name, "/".join(names[:depth]))
+            above, fd = fd, _below(fd, names, depth)
+            os.close(above)
         yield fd
     finally:
         os.close(fd)

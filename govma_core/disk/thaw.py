@@ -18,6 +18,8 @@ from govma_core.globs import globs, starts
 from govma_core.language import tr
 
 _TRIES = 5
+_OPEN = 64
+"""Directories that are held open at once: one after the other is gone through."""
 
 
 @dataclass(slots=True)
@@ -30,7 +32,7 @@ class Thawed:
 
 def shared_files(version_fd: int, patterns: Sequence[str]) -> dict[str, int]:
     """Give the paths of the files that fit and share their inode with another name, each with its inode's number."""
-    with closing(Directories([version_fd])) as directories:
+    with closing(Directories([version_fd], _OPEN)) as directories:
         return {f"{path}/{name}" if path else name: inode for path, name, inode in _shared(directories, patterns)}
 
 
@@ -41,7 +43,7 @@ def thaw(version_fd: int, patterns: Sequence[str], staging: Callable[[], int]) -
     cannot be copied (no room, immutable) is left as it is and named.
     """
     done = Thawed()
-    with closing(Directories([version_fd])) as directories:
+    with closing(Directories([version_fd], _OPEN)) as directories:
         shared = list(_shared(directories, patterns))
         if shared:
             leases.ignore_breaks()

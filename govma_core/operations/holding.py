@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
-from govma_core.build.commit import Commit
-from govma_core.build.source import Checkout
 from govma_core.errors import HeldError
 from govma_core.language import tr
 from govma_core.operations import verdicts
@@ -14,6 +13,11 @@ from govma_core.operations.context import Context
 from govma_core.versions.holds import Hold, HoldStore, held_error
 from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.marks import Mark, MarkStore
+
+if TYPE_CHECKING:
+    # A rollback has no use for git, and should not wait until that is loaded.
+    from govma_core.build.commit import Commit
+    from govma_core.build.source import Checkout
 
 
 class Gate:
