@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from govma_core.language import decimal, tr
 
@@ -34,6 +35,18 @@ def clean_line(text: str) -> str:
     text = text.rstrip("\r")
     text = _SEQUENCES.sub("", text.rpartition("\r")[2] if "\r" in text else text)
     return _CONTROLS.sub("", text.replace("\t", "    "))
+
+
+def clean_all(value: Any) -> Any:  # noqa: ANN401
+    """Give what JSON can hold with each text in it as clean_line makes it."""
+    match value:
+        case str():
+            return clean_line(value)
+        case dict():
+            return {key: clean_all(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [clean_all(inner) for inner in value]
+    return value
 
 
 def bytes_text(count: int) -> str:

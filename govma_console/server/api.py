@@ -84,10 +84,10 @@ async def show_run(request: Request) -> Response:
 
 async def run_log(request: Request) -> ASGIApp:
     """Send a run's log as plain text, from a byte on; with `follow=1` until the run ends."""
-    reader(request)
+    caller = reader(request)
     site = site_of(request)
     record = _run(request)
-    require_stream(site)
+    require_stream(site, caller.peer)
     return RunStream(
         site=site,
         run_id=record.id,
@@ -101,10 +101,10 @@ async def run_log(request: Request) -> ASGIApp:
 
 async def run_events(request: Request) -> ASGIApp:
     """Send a run's events as server-sent events, behind the one that `Last-Event-ID` names; ends with the run."""
-    reader(request)
+    caller = reader(request)
     site = site_of(request)
     record = _run(request)
-    require_stream(site)
+    require_stream(site, caller.peer)
     last = request.headers.get("last-event-id", "0")
     return RunStream(
         site=site,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import grp
+import os
 import pwd
 import select
 import socket
@@ -40,6 +41,11 @@ class Peer:
     def loopback(self) -> bool:
         """True when the other end is on this machine."""
         return self.remote is None or is_loopback(self.remote[0])
+
+    @property
+    def superuser(self) -> bool:
+        """True for root, and for the user that this server runs as."""
+        return self.uid in (0, os.geteuid())
 
     @property
     def key(self) -> str:

@@ -28,7 +28,7 @@ async def deploy(request: Request) -> ASGIApp:
     caller = reader(request)
     # It says nothing to us, but one that is refused must be so before there is a run.
     await request.body()
-    require_stream(site)
+    require_stream(site, caller.peer)
     try:
         admission = site.admit("deploy", DEFAULTS, caller, policy=site.settings.queue)
     except GovmaError as error:
@@ -39,7 +39,7 @@ async def deploy(request: Request) -> ASGIApp:
     options = request.query_params
     status = 200
     if options.get("wait") == "1":
-        with site.streams.one():
+        with site.streams.one(caller.peer):
             async with Listener(request.receive) as listener:
                 end = await site.feeds.end(run_id, listener.wake, lambda: listener.gone)
         status = 200 if end.result == "ok" else _failed(site, run_id)

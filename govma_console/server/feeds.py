@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections import OrderedDict
@@ -14,8 +15,11 @@ from asyncinotify import Inotify, Mask, Watch
 from govma_console.server.blocks import Block
 from govma_core.errors import UsageError
 from govma_core.events import RunFinished
+from govma_core.language import tr
 from govma_core.runs.record import RunRecord
 from govma_core.runs.store import RunStore
+
+log = logging.getLogger("govma.feeds")
 
 _BLOCK = 1 << 16
 _KEPT = 4
@@ -90,30 +94,34 @@ class Feeds:
     def __init__(self, store: RunStore) -> None:
         self.store = store
         self._feeds: dict[str, Feed] = {}
-        self._inotify = Inotify(sync_timeout=0)
+        self._inotify = _kernel(store)
         self._watches: dict[str, Watch] = {}
         self._runs_changed = asyncio.Event()
 
     async def run(self) -> None:
-        """Pass the kernel's word on, until cancelled."""
-        loop = asyncio.get_running_loop()
-        with self._inotify:
-            runs = self._inotify.add_watch(self.store.directory, Mask.CREATE | Mask.MOVED_TO | Mask.ONLYDIR)
+        """Pass the kernel's word on, until cancelled; without it, all is looked at from time to time."""
+        inotify = self._inotify
+        if inotify is None:
+            await asyncio.Event().wait()
+            return
+        with inotify:
+            loop = asyncio.get_running_loop()
             # Not `async for`: that takes two more rounds of the loop until a line is on its way.
-            loop.add_reader(self._inotify.fd, self._pass_on, runs)
+            loop.add_reader(inotify.fd, self._pass_on, inotify)
             try:
-                await loop.create_future()
+                await asyncio.Event().wait()
             finally:
-                loop.remove_reader(self._inotify.fd)
+                self._inotify = None
+                loop.remove_reader(inotify.fd)
 
-    def _pass_on(self, runs: Watch) -> None:
-        for event in self._inotify:
+    def _pass_on(self, inotify: Inotify) -> None:
+        for event in inotify:
             if event.watch is None:
                 # The kernel's queue ran over: anything may have changed.
                 self._runs_changed.set()
                 for feed in self._feeds.values():
                     feed.changed()
-            elif event.watch is runs:
+            elif event.watch.path == self.store.directory:
                 self._runs_changed.set()
             elif (changed := self._feeds.get(event.watch.path.name)) is not None:
                 changed.changed(str(event.name or ""))
@@ -182,9 +190,10 @@ class Feeds:
         feed = self._feeds.get(run_id)
         if feed is None:
             feed = self._feeds[run_id] = Feed(self.store, run_id)
-            with suppress(OSError):
-                # Without it, followers look once a second.
-                self._watches[run_id] = self._inotify.add_watch(self.store.path(run_id), _CHANGES)
+            # Without it, followers look once a second.
+            if self._inotify is not None:
+                with suppress(OSError):
+                    self._watches[run_id] = self._inotify.add_watch(self.store.path(run_id), _CHANGES)
         feed.followers.add(wake)
         return feed
 
@@ -193,9 +202,30 @@ class Feeds:
         if not feed.followers:
             self._feeds.pop(feed.run_id, None)
             watch = self._watches.pop(feed.run_id, None)
-            if watch is not None:
+            if watch is not None and self._inotify is not None:
                 with suppress(OSError, ValueError):
                     self._inotify.rm_watch(watch)
+
+
+def _kernel(store: RunStore) -> Inotify | None:
+    """Begin to listen for new runs; None when the kernel has no more of that to give."""
+    inotify = None
+    try:
+        inotify = Inotify(sync_timeout=0)
+        inotify.add_watch(store.directory, Mask.CREATE | Mask.MOVED_TO | Mask.ONLYDIR)
+    except OSError as error:
+        if inotify is not None:
+            inotify.close()
+        log.warning(
+            "%s",
+            tr(
+                "The kernel does not tell of changes (inotify: {strerror}): logs are looked at once a second, new runs "
+                "every few seconds. Raise the sysctl fs.inotify.max_user_instances and max_user_watches, then restart.",
+                strerror=error.strerror or error,
+            ),
+        )
+        return None
+    return inotify
 
 
 def _made_up(record: RunRecord) -> RunFinished:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from govma_console.server.callers import Peer
 
 _CALLERS = 4096
 
@@ -30,22 +32,26 @@ class RateLimit:
 
 
 class Slots:
-    """A number of places for what goes on at the same time."""
+    """A number of places for what goes on at the same time; one who is not root gets half of them at most."""
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.taken = 0
+        self._by: Counter[str] = Counter()
 
-    @property
-    def free(self) -> bool:
-        """True while there is a place."""
-        return self.taken < self.most
+    def free(self, peer: Peer) -> bool:
+        """Tell whether there is a place for this caller."""
+        return self.taken < self.most and (peer.superuser or self._by[peer.key] < (self.most + 1) // 2)
 
     @contextmanager
-    def one(self) -> Iterator[None]:
+    def one(self, peer: Peer) -> Iterator[None]:
         """Take a place for the block."""
         self.taken += 1
+        self._by[peer.key] += 1
         try:
             yield
         finally:
             self.taken -= 1
+            self._by[peer.key] -= 1
+            # Addresses of other machines would add up.
+            self._by += Counter()

@@ -10,6 +10,7 @@ import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from govma_console.server.guard import is_loopback
 from govma_console.server.systemd import handed_over
@@ -82,24 +83,39 @@ def hosts_of(sockets: list[socket.socket]) -> list[str]:
 
 
 def _tcp(settings: Settings) -> socket.socket:
-    host, port = split_address(settings.listen_addr)
+    family, address = address_of(settings)
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError as error:
-        said = tr(
-            "listen_addr ({listen_addr}) cannot be used: {strerror}.",
-            listen_addr=settings.listen_addr,
-            strerror=error.strerror,
-        )
+        listener.close()
         # A port that another server still holds may be free in a moment; an address that is none never is.
-        raise (GovmaError if error.errno == errno.EADDRINUSE else ConfigurationError)(said) from None
+        raise (GovmaError if error.errno == errno.EADDRINUSE else ConfigurationError)(
+            _unusable(settings, error)
+        ) from None
     return listener
+
+
+def address_of(settings: Settings) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+    """Give the family and the address that listen_addr stands for; ConfigurationError when there is none."""
+    host, port = split_address(settings.listen_addr)
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise ConfigurationError(_unusable(settings, error)) from None
+    return family, address
+
+
+def _unusable(settings: Settings, error: OSError) -> str:
+    return tr(
+        "listen_addr ({listen_addr}) cannot be used: {strerror}.",
+        listen_addr=settings.listen_addr,
+        strerror=error.strerror,
+    )
 
 
 def _add_unix(settings: Settings, path: Path, found: Listeners) -> None:

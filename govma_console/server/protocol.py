@@ -23,6 +23,8 @@ MOST_PIPELINED = 8
 """Requests that may wait on a connection for the one before."""
 PEER = "govma.peer"
 """Key of the scope that holds the Peer."""
+ABORT = "govma.abort"
+"""Key of the scope that holds a function: it ends the connection, without what was not sent yet."""
 UNCHUNKED = "govma.unchunked"
 """Key of the scope that holds a function: what is sent then has neither length nor chunks."""
 
@@ -114,6 +116,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
+        self.scope[ABORT] = self.transport.abort  # type: ignore[literal-required]
         self.scope[UNCHUNKED] = self._send_until_close  # type: ignore[literal-required]
 
     def on_headers_complete(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +64,7 @@ class Site:
         peer = caller.peer
         if caller.token or not peer.unix:
             return bool(caller.token)
-        return peer.uid in (0, os.geteuid()) or peer.in_group(self.settings.unix_group)
+        return peer.superuser or peer.in_group(self.settings.unix_group)
 
     def may_deploy(self, caller: Caller) -> bool:
         """Tell whether this caller may deploy the configured branch, and read: everybody on this machine may."""

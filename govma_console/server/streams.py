@@ -11,12 +11,15 @@ from starlette.types import Message, Receive, Scope, Send
 
 from govma_console.server.answers import RETRY_SECONDS, Refusal
 from govma_console.server.blocks import Block
-from govma_console.server.protocol import UNCHUNKED
+from govma_console.server.callers import Peer
+from govma_console.server.protocol import ABORT, PEER, UNCHUNKED
 from govma_console.server.site import Site
 from govma_core.events import RunFinished
 from govma_core.language import tr
 
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
+STALLED_SECONDS = 900.0
+"""Seconds after which a client that reads nothing of what is sent to it is given up: others want its place."""
 PLAIN = {"content-type": "text/plain; charset=utf-8"}
 
 
@@ -51,21 +54,26 @@ class RunStream:
         if scope["method"] == "HEAD":
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
-        whole = await self._body(receive, send)
+        try:
+            whole = await self._body(scope[PEER], receive, send)
+        except TimeoutError:
+            scope[ABORT]()
+            return
         if whole and chunked:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _body(self, receive: Receive, send: Send) -> bool:
+    async def _body(self, peer: Peer, receive: Receive, send: Send) -> bool:
         skip = self.skip
         # A run whose record is removed while it is followed has no end to tell.
         whole = not self.stay
-        with self.site.streams.one():
+        with self.site.streams.one(peer):
             async with Listener(receive) as listener, aclosing(self._parts(listener)) as parts:
                 async for part, end in parts:
                     left = part[skip:]
                     skip = max(0, skip - len(part))
                     if left:
-                        await send(_body(left))
+                        async with asyncio.timeout(STALLED_SECONDS):
+                            await send(_body(left))
                     if listener.gone:
                         return False
                     whole = self.ends_whole(end) if end is not None else not self.stay
@@ -85,9 +93,9 @@ class RunStream:
             yield self.last(end), end
 
 
-def require_stream(site: Site) -> None:
-    """Refuse a request for a log when as many are being sent as may be."""
-    if not site.streams.free:
+def require_stream(site: Site, peer: Peer) -> None:
+    """Refuse a request for a log when as many are being sent as may be, to all or to this caller."""
+    if not site.streams.free(peer):
         raise Refusal(
             503, tr("{most} logs are being sent already (max_streams).", most=site.streams.most), retry=RETRY_SECONDS
         )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import socket
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from govma_console.server.listeners import address_of
 from govma_core.errors import GovmaError, RefusedError
 from govma_core.language import tr
 from govma_core.settings import Settings
@@ -81,7 +83,7 @@ def make_units(settings: Settings, config: Path | None, *, with_socket: bool) ->
         )
     }
     if with_socket:
-        streams = [settings.listen_addr if not settings.listen_addr.startswith(":") else settings.listen_addr[1:]]
+        streams = [_listen_stream(settings)]
         streams += [str(settings.unix_socket)] if settings.unix_socket else []
         units[SOCKET] = _SOCKET.format(
             streams="\n".join(f"ListenStream={stream}" for stream in streams),
@@ -89,6 +91,15 @@ def make_units(settings: Settings, config: Path | None, *, with_socket: bool) ->
             group=f"SocketGroup={settings.unix_group}\n" if settings.unix_group else "",
         )
     return units
+
+
+def _listen_stream(settings: Settings) -> str:
+    """Give listen_addr as systemd.socket(5) wants it: no name, and the port alone for all addresses."""
+    if settings.listen_addr.startswith(":"):
+        return settings.listen_addr[1:]
+    family, address = address_of(settings)
+    host = f"[{address[0]}]" if family == socket.AF_INET6 else address[0]
+    return f"{host}:{address[1]}"
 
 
 def install(units: dict[str, str], directory: Path = DIRECTORY) -> list[Path]:

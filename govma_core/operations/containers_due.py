@@ -9,6 +9,7 @@ from govma_core.language import tr
 from govma_core.operations.context import Context, commit_of
 from govma_core.operations.prod_env import SOURCES, Repository, opened
 from govma_core.settings import Settings
+from govma_core.text import clean_line
 
 _SHOWN = 3
 
@@ -49,7 +50,7 @@ class Due:
         return tr(
             "This change also needs the containers rebuilt: {described} (downtime). A deploy does "
             "not do it: `govma-console services up --sync` does, afterwards.",
-            described=self.described(),
+            described=clean_line(self.described()),
         )
 
 

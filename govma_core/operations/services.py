@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from govma_core.engine.api import connected
-from govma_core.errors import PreflightError, UsageError
+from govma_core.errors import EngineError, PreflightError, UsageError
 from govma_core.language import counted, tr
 from govma_core.operations.context import Context, Outcome
 from govma_core.operations.prod_env import opened
@@ -82,7 +82,18 @@ def _recover(context: Context, restart: Restart) -> None:
         return
     restart.reporter.warning(tr("The restart {run} was interrupted; what it left is put right first.", run=left.run))
     restart.journal = left
-    restart.finish() if left.done else restart.put_back()
+    if left.done:
+        restart.finish()
+    elif not restart.put_back():
+        # What it would take to bring that back must not be overwritten by what is begun now.
+        raise EngineError(
+            tr(
+                "What the restart {run} left could not be put back; the log says why. Mend that, and start again; or "
+                "remove {path} to go on from what there is.",
+                run=left.run,
+                path=left.path,
+            )
+        )
     restart.begin()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from docker import DockerClient
 
-from govma_core.errors import GovmaError, RevertedError, RunCancelled
+from govma_core.errors import EngineError, GovmaError, RevertedError, RunCancelled
 from govma_core.language import tr
 from govma_core.operations.context import Context, Outcome
 from govma_core.operations.prod_env import opened
@@ -20,11 +20,12 @@ from govma_core.services.logs import last_lines
 from govma_core.services.mask import MaskedReporter
 from govma_core.services.probe import Probe, address
 from govma_core.services.project import Project
-from govma_core.services.running import Container, look
+from govma_core.services.running import look
 from govma_core.services.wanted import Wanted, WantedProject
 
 _LAST_LINES = 10
 _UP = ("up", "-d", "--no-build", "--no-deps")
+_UP_SECONDS = 600.0
 
 
 class Restart:
@@ -59,7 +60,12 @@ class Restart:
         for name in chosen:
             there, image = seen.of(name), seen.tagged(wanted.services[name].image)
             same = [each for each in there if each.config_hash == hashes.get(name) and image in ("", each.image_id)]
-            if len(there) != wanted.services[name].replicas or len(same) != len(there) or not _all_run(there):
+            if not wanted.services[name].replicas:
+                differs = any(each.running for each in there)
+            else:
+                differs = len(same) != len(there) or not all(each.running for each in there)
+                differs = differs or len(there) != wanted.services[name].replicas
+            if differs:
                 found.append(name)
         return found
 
@@ -103,9 +109,10 @@ class Restart:
         else:
             with self._probe.going():
                 self._restart_all(wanted)
-        self.note_built(wanted, changed)
+        # From here on nothing puts it back any more, whatever becomes of the notes.
         self.journal.done = True
         self.journal.write()
+        self.note_built(wanted, changed)
         self.finish()
         return self._outcome(changed)
 
@@ -113,25 +120,34 @@ class Restart:
         for change in self.journal.changes:
             with self.reporter.stage(f"restart {change.service}") as remark:
                 try:
-                    self._restart(wanted.services[change.service], change)
+                    state = self._restart(wanted.services[change.service], change)
                 except GovmaError as error:
                     said = self._said(change)
                     self._reverted(f"{error}{said}")
-                remark.note(tr("healthy") if wanted.services[change.service].checked else tr("it runs"))
+                remark.note(state)
         probe = self._probe
         if probe is not None and probe.answered and not probe.answers(self._settings.services_up_timeout):
             self._reverted(tr("All containers run, but the site does not answer at {url}.", url=probe.url))
 
-    def _restart(self, wanted: Wanted, change: Change) -> None:
+    def _restart(self, wanted: Wanted, change: Change) -> str:
+        """Exchange one service's container; give what it came to, EngineError when that is not good."""
         change.touched = True
         self.journal.write()
+        ends = False
         if change.beside:
             exchange.exchange(self._client, change)
         else:
-            execute(self.project, [*_UP, change.service], self.reporter, self.reporter.names, 600.0)
-        exchange.wait_until_good(
-            self._client, change.service, lambda: self._newest(change), self._settings.services_up_timeout
-        )
+            # What did its work and ended before may do so again.
+            running = any(each.running for each in look(self._client, self.project.name).of(change.service))
+            ends = not running and wanted.restart.partition(":")[0] in ("no", "on-failure")
+            execute(self.project, [*_UP, change.service], self.reporter, self.reporter.names, _UP_SECONDS)
+        if not wanted.replicas:
+            return tr("none is wanted")
+        return self._good(change, ends=ends)
+
+    def _good(self, change: Change, *, ends: bool = False) -> str:
+        timeout = self._settings.services_up_timeout
+        return exchange.wait_until_good(self._client, change.service, lambda: self._newest(change), timeout, ends=ends)
 
     def _newest(self, change: Change) -> str:
         if change.new:
@@ -187,11 +203,23 @@ class Restart:
         return not done.problems
 
     def _bring_back(self, service: str) -> None:
+        """Have compose recreate a container that it had recreated: the files have to be as they were for that."""
         change = next(each for each in self.journal.changes if each.service == service)
-        if change.former:
-            execute(self.project, [*_UP, service], self.reporter, self.reporter.names, 600.0)
-        else:
-            execute(self.project, ["rm", "-s", "-f", service], self.reporter, self.reporter.names, 600.0)
+        if not change.former:
+            execute(self.project, ["rm", "-s", "-f", service], self.reporter, self.reporter.names, _UP_SECONDS)
+            return
+        execute(self.project, [*_UP, service], self.reporter, self.reporter.names, _UP_SECONDS)
+        try:
+            self._good(change, ends=True)
+        except GovmaError as error:
+            raise EngineError(
+                tr(
+                    "{error} It was made from the compose file and .env as they are now, and these are not what the "
+                    "container before was made from. Take back what was changed in them, then run `govma-console "
+                    "services up` once more.",
+                    error=error,
+                )
+            ) from None
 
     @contextmanager
     def put_back_if_it_fails(self) -> Iterator[None]:
@@ -208,17 +236,19 @@ class Restart:
             raise
 
     def note_built(self, wanted: WantedProject, services: Sequence[str]) -> None:
-        """Write down from which commit of prod-env the images of these services were built."""
-        seen = look(self._client, self.project.name)
-        images = [seen.tagged(wanted.services[name].image) for name in services if wanted.services[name].builds]
+        """Write down from which commit of prod-env the images of these services were built; a warning if it fails."""
         try:
+            seen = look(self._client, self.project.name)
+            images = [seen.tagged(wanted.services[name].image) for name in services if wanted.services[name].builds]
             with opened(self.project.directory, self._settings) as repository:
                 # What was changed and not committed is in the image, and in no commit.
                 head = repository.sha("HEAD") if not repository.edited("docker") else ""
-        except GovmaError:
-            return
-        if head:
-            note_built(self._settings, {image: head for image in images if image})
+            if head and any(images):
+                note_built(self._settings, {image: head for image in images if image})
+        except (GovmaError, OSError) as error:
+            self.reporter.warning(
+                tr("From which commit the images were built could not be written down: {error}", error=error)
+            )
 
     def finish(self) -> None:
         """Clear away what was replaced."""
@@ -244,8 +274,4 @@ class Restart:
         )
         message = f"{text}{self._silence()}."
         self.reporter.info(message)
-        return Outcome(message, details=details)
-
-
-def _all_run(there: Sequence[Container]) -> bool:
-    return all(each.running for each in there)
+        return Outcome(self.reporter.names(message), details=details)

@@ -20,6 +20,7 @@ from govma_core.services.quick import read_quickly
 from govma_core.services.storage import Store, stores
 from govma_core.services.wanted import Mount, Wanted, WantedProject, read_config, read_data
 from govma_core.settings import Settings
+from govma_core.text import clean_all
 
 if TYPE_CHECKING:
     from govma_core.services.running import Container, Seen
@@ -60,8 +61,9 @@ class View:
     problems: tuple[str, ...] = ()
 
     def plain(self) -> dict[str, Any]:
-        """Give it as JSON holds it."""
-        return dataclasses.asdict(self)
+        """Give it as JSON holds it, with nothing in it that a terminal would take for a command."""
+        plain: dict[str, Any] = clean_all(dataclasses.asdict(self))
+        return plain
 
 
 def view(context: Context, *, lines: int = 0, disk: bool = False) -> View:
@@ -154,9 +156,13 @@ def _gather(context: Context, project: Project, problems: list[str], lines: int)
 
 
 def _quickly(project: Project) -> WantedProject | None:
+    """Give what the compose file wants where that can be told without compose; what is odd in it, compose tells."""
     program = require_program()
-    data = read_quickly(project)
-    return None if data is None else read_data(project, data, second=is_second(program))
+    try:
+        data = read_quickly(project)
+        return None if data is None else read_data(project, data, second=is_second(program))
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
+        return None
 
 
 def _answer(question: Question | None, project: Project) -> WantedProject | None:

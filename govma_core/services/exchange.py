@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from docker import DockerClient
-from docker.errors import APIError, NotFound
+from docker.errors import NotFound
 
 from govma_core.engine.api import FAILURES, reason, told_as
 from govma_core.errors import EngineError
@@ -97,10 +97,12 @@ def exchange(client: DockerClient, change: Change) -> None:
         client.api.start(change.new)
 
 
-def wait_until_good(client: DockerClient, service: str, find: Callable[[], str], timeout: float) -> None:
-    """Wait until a container is healthy, or runs steadily without a health check; EngineError when it does not.
+def wait_until_good(
+    client: DockerClient, service: str, find: Callable[[], str], timeout: float, *, ends: bool = False
+) -> str:
+    """Wait until a container is healthy, or runs steadily without a health check, and say which.
 
-    `find` gives its id, '' while there is none.
+    EngineError when it does not. `find` gives its id, '' while there is none. With `ends` it may have done its work.
     """
     until = time.monotonic() + timeout
     steady_from, seen = 0.0, ("", "", 0)
@@ -111,9 +113,11 @@ def wait_until_good(client: DockerClient, service: str, find: Callable[[], str],
         state: dict[str, Any] = raw["State"] if raw else {"Status": "missing"}
         health = (state.get("Health") or {}).get("Status", "none")
         if health == "healthy":
-            return
+            return tr("healthy")
         if health == "unhealthy":
             raise EngineError(tr("{service} is unhealthy.", service=service))
+        if ends and state["Status"] == "exited" and state.get("ExitCode") == 0:
+            return tr("it did its work and ended")
         if state["Status"] in ("exited", "dead", "missing"):
             raise EngineError(
                 tr(
@@ -135,7 +139,7 @@ def wait_until_good(client: DockerClient, service: str, find: Callable[[], str],
                 )
             seen, steady_from = life, now
         if health == "none" and state["Status"] == "running" and now - steady_from >= min(STEADY, timeout):
-            return
+            return tr("it runs")
         if now > until:
             word = tr("healthy") if health != "none" else tr("steady")
             raise EngineError(
@@ -170,7 +174,7 @@ def put_back(client: DockerClient, journal: Journal, reporter: Reporter) -> PutB
             continue
         try:
             if change.touched:
-                _start_former(client, change, reporter)
+                _start_former(client, change, done, reporter)
             for made in {change.new} - {""} or _never_started(client, journal.project, change):
                 with suppress(NotFound):
                     client.api.remove_container(made, force=True)
@@ -183,15 +187,23 @@ def put_back(client: DockerClient, journal: Journal, reporter: Reporter) -> PutB
         try:
             repository, _, name = tag.rpartition(":")
             client.api.tag(image, repository, name)
+        except NotFound:
+            reporter.warning(tr("The image that {tag} was before is not there any more.", tag=tag))
         except FAILURES as error:
             done.problems.append(tr("The image {tag} could not be put back: {reason}.", tag=tag, reason=reason(error)))
     return done
 
 
-def _start_former(client: DockerClient, change: Change, reporter: Reporter) -> None:
-    with suppress(NotFound):
+def _start_former(client: DockerClient, change: Change, done: PutBack, reporter: Reporter) -> None:
+    try:
         # It is not good: there is nothing to be waited for long.
         client.api.stop(change.new, timeout=_SHORT_STOP)
+    except NotFound:
+        pass
+    except FAILURES as error:
+        # The former one can run beside it, unless they want the same port.
+        why = reason(error)
+        done.problems.append(tr("{service}: the new container does not stop: {why}.", service=change.service, why=why))
     raw = inspected(client, change.former)
     if raw is not None and not raw["State"]["Running"]:
         client.api.start(change.former)
@@ -216,7 +228,7 @@ def remove_former(client: DockerClient, journal: Journal, reporter: Reporter) ->
             with suppress(NotFound):
                 client.api.remove_container(change.former, force=True)
             client.api.rename(change.new, change.name)
-        except APIError as error:
+        except FAILURES as error:
             reporter.warning(
                 tr(
                     "{service}: the former container could not be cleared away: {reason}.",

@@ -15,6 +15,8 @@ from govma_core.settings import Settings
 
 DISK_SECONDS = 20.0
 """How long one directory is looked at for its disk use."""
+_DEEPEST = 100
+"""Levels of directories that are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Store:
     size: int | None = None
     """Bytes on the disk; None when nobody asked, or it cannot be read."""
     whole: bool = True
-    """False when there was not enough time to look at all of it."""
+    """False when there is more: not enough time, too many levels, or something that cannot be read."""
 
 
 def wanted_owners(settings: Settings) -> dict[str, tuple[int, int]]:
@@ -84,7 +86,7 @@ def _store(settings: Settings, fd: int, name: str, owner: tuple[int, int], *, di
 
 
 def disk_use(dir_fd: int, name: str, seconds: float) -> tuple[int | None, bool]:
-    """Give the bytes that a directory takes, as `du -x` counts them, and whether there was time to look at all of it.
+    """Give the bytes that a directory takes, as `du -x` counts them, and whether all of it was looked at.
 
     (None, False) when it cannot be opened by this user.
     """
@@ -99,27 +101,32 @@ def disk_use(dir_fd: int, name: str, seconds: float) -> tuple[int | None, bool]:
         return None, False
 
 
-def _walk(fd: int, device: int, seen: set[int], until: float) -> tuple[int, bool]:
-    total, whole = 0, True
-    for entry in safefs.entries(fd):
-        if time.monotonic() > until:
+def _walk(fd: int, device: int, seen: set[int], until: float, depth: int = 1) -> tuple[int, bool]:
+    total, whole, below = 0, True, []
+    with os.scandir(fd) as found:
+        for entry in found:
+            if time.monotonic() > until:
+                return total, False
+            try:
+                info = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if info.st_dev != device or info.st_ino in seen:
+                continue
+            if stat.S_ISDIR(info.st_mode):
+                below.append(entry.name)
+            elif info.st_nlink > 1:
+                seen.add(info.st_ino)
+            total += info.st_blocks * 512
+    for name in below:
+        if depth == _DEEPEST or time.monotonic() > until:
             return total, False
         try:
-            info = entry.stat(follow_symlinks=False)
-        except FileNotFoundError:
+            with safefs.opened(fd, name) as inner:
+                more, all_seen = _walk(inner, device, seen, until, depth + 1)
+        except (FileNotFoundError, UnsafeTreeError):
             continue
-        if info.st_dev != device or info.st_ino in seen:
-            continue
-        if info.st_nlink > 1 and not stat.S_ISDIR(info.st_mode):
-            seen.add(info.st_ino)
-        total += info.st_blocks * 512
-        if stat.S_ISDIR(info.st_mode):
-            try:
-                with safefs.opened(fd, entry.name) as below:
-                    more, all_seen = _walk(below, device, seen, until)
-            except (FileNotFoundError, UnsafeTreeError):
-                continue
-            except PermissionError:
-                more, all_seen = 0, False
-            total, whole = total + more, whole and all_seen
+        except OSError:
+            more, all_seen = 0, False
+        total, whole = total + more, whole and all_seen
     return total, whole

@@ -146,7 +146,7 @@ class _Reader:
             frozenset(map(str, raw.get("depends_on") or ())),
             isinstance(health, dict) and not health.get("disable"),
             bool(raw.get("container_name")),
-            int(raw.get("scale") or deploy.get("replicas") or 1),
+            int(next(each for each in (raw.get("scale"), deploy.get("replicas"), 1) if each is not None)),
         )
 
     def _relative(self, context: str) -> str:

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from govma_core.errors import CommandError, GovmaError, RefusedError, RevertedError, UsageError
-from tests.support.engine import Engine
-from tests.support.rights import passable
-from tests.support.stack import Stack, dockerfile, stack
+from govma_core.errors import CommandError, GovmaError, RefusedError, UsageError
+from tests.support.stack import Stack, dockerfile
 from tests.support.waiting import wait_for
 
 FAILING = "RUN echo 'sleep 0.2; exit 3' > /start"
 BROKEN = "RUN echo no such thing; exit 7"
-
-
-@pytest.fixture(scope="module", name="site")
-def _site(tmp_path_factory: pytest.TempPathFactory, docker_engine: Engine, busybox_image: str) -> Iterator[Stack]:
-    """Give one site for the module; each test leaves its containers as the compose file wants them."""
-    assert busybox_image
-    with stack(passable(tmp_path_factory.mktemp("stack")), docker_engine) as made:
-        yield made
 
 
 def test_what_runs_is_shown_and_differs_in_nothing(site: Stack) -> None:
@@ -151,23 +138,6 @@ def test_a_restart_builds_while_the_site_runs_and_exchanges_only_what_changed(si
     assert site.leaked(*site.told, site.written()) == []
 
 
-def test_when_the_new_container_does_not_get_healthy_the_former_one_is_back(site: Stack) -> None:
-    """Guards the undoing: the very container of before, its image's name, the commit of prod-env."""
-    apache, head, page = site.container(), site.git("rev-parse", "HEAD"), site.page()
-    image = site.image()
-    with site.engine.client() as client:
-        tagged = client.images.get(image).id
-    site.change("three", FAILING)
-    with pytest.raises(RevertedError, match="The former containers are back; the site did not answer for"):
-        site.up(sync=True)
-    assert (site.container(), site.page(), site.git("rev-parse", "HEAD")) == (apache, page, head)
-    assert site.answers()
-    with site.engine.client() as client:
-        assert client.images.get(image).id == tagged
-    assert not (site.site.settings.state_dir / "services-restart.json").exists()
-    assert site.leaked(*site.told, site.written()) == []
-
-
 def test_when_a_build_fails_nothing_is_touched(site: Stack) -> None:
     """Guards what runs from what cannot be built."""
     apache, head = site.container(), site.git("rev-parse", "HEAD")
@@ -197,49 +167,6 @@ def test_local_changes_in_the_way_of_a_sync_are_refused_and_others_kept(site: St
     assert "SYNCED" in path.read_text()
     assert notes.read_text() == "mine"
     notes.unlink()
-
-
-def test_what_a_killed_restart_left_is_put_back_by_the_next_one(site: Stack) -> None:
-    """Guards against a crash between the end of the former container and the health of the new one."""
-    apache = site.container()
-    path = site.directory / "docker/apache/Dockerfile"
-    original = path.read_text()
-    path.write_text(dockerfile("five", "RUN echo 'trap exit TERM; sleep 600 & wait' > /start"))
-    process = site.command.start("services", "up", "--yes")
-    try:
-        record = site.command.wait_for_stage("restart apache")
-        wait_for(lambda: not site.answers(), "the end of the former container")
-        os.kill(record.pid, signal.SIGKILL)
-    finally:
-        process.communicate()
-    path.write_text(original)
-    assert any("was interrupted" in problem for problem in site.view().problems)
-    site.up()
-    assert "the former container" in site.told[-1]
-    assert (site.container(), site.answers()) == (apache, True)
-    assert site.view().problems == ()
-
-
-def test_a_service_with_a_name_of_its_own_is_recreated_by_compose_and_brought_back(site: Stack) -> None:
-    """Guards the other way: no second container can be made beside one whose name is fixed, or that is not there."""
-    compose = site.directory / "docker-compose.yml"
-    original = compose.read_text()
-    path = site.directory / "docker/apache/Dockerfile"
-    dockerfile_before = path.read_text()
-    named = original.replace("    restart: always", f"    restart: always\n    container_name: {site.project}-web")
-    try:
-        compose.write_text(named)
-        site.up("apache")
-        page, former = site.page(), site.container()
-        path.write_text(dockerfile("seven", FAILING))
-        with pytest.raises(RevertedError, match="The former containers are back"):
-            site.up("apache")
-        # Not the same container: compose made it again, of the former image.
-        assert (site.page(), site.container() == former, site.answers()) == (page, False, True)
-    finally:
-        compose.write_text(original)
-        path.write_text(dockerfile_before)
-        site.compose("up", "-d", "--build", "-t", "0", "apache")
 
 
 @pytest.mark.parametrize(

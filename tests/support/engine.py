@@ -102,7 +102,8 @@ def private_engine() -> Iterator[Engine]:
             with suppress(BrokenPipeError):
                 guard.stdin.write("stop\n")
                 guard.stdin.close()
-            guard.wait()
+            # It has detached itself: that its end of the pipe is closed is its end.
+            guard.stdout.read()
 
 
 @contextmanager

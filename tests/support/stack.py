@@ -139,6 +139,10 @@ class Stack:
             kinds.setdefault(found.service, []).append(found.kind)
         return kinds
 
+    def states(self) -> dict[str, str]:
+        """Give the state of each service."""
+        return {found.name: found.state for found in self.view().services}
+
     def change(self, page: str, *more: str) -> str:
         """Commit another web server, and take it for the commit that is live; give it."""
         self.site.sample.commit({"docker/apache/Dockerfile": dockerfile(page, *more)}, f"Image {page}")

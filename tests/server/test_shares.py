@@ -1,0 +1,122 @@
+"""Nobody takes what others need: places for logs, and the kernel's watches."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.types import Message
+
+from govma_console.sample import create_sample
+from govma_console.server import feeds, streams
+from govma_console.server.callers import Peer
+from govma_console.server.limits import Slots
+from govma_console.server.protocol import ABORT, PEER
+from govma_console.server.site import Site
+from tests.support.asking import ask, asked, order
+from tests.support.command import Command
+from tests.support.gates import Gate, at_gate
+from tests.support.rights import as_root
+from tests.support.server import Server
+from tests.support.sites import make_site
+
+_NOBODY = 65534
+
+
+def test_places_are_shared_between_callers_and_given_back() -> None:
+    slots, one, other, root = Slots(4), Peer(uid=33), Peer(uid=1000), Peer(uid=0)
+    with slots.one(one), slots.one(one):
+        assert [slots.free(each) for each in (one, other, root)] == [False, True, True]
+        with slots.one(other), slots.one(root):
+            assert not slots.free(root)
+    assert slots.free(one)
+    assert slots.taken == 0
+
+
+@as_root
+def test_one_user_of_the_machine_takes_half_of_the_places_for_logs_at_most(tmp_path: Path) -> None:
+    """Guards root's look at a log from a user who opens as many as there may be."""
+    site = create_sample(tmp_path / "site")
+    gate = Gate(site)
+    with Server(site, max_streams=4, **gate.settings) as server, gate.closed():
+        run_id = order(server, "deploy").json["run"]["id"]
+        at_gate(server.runs, run_id)
+        path = f"/api/v1/runs/{run_id}/log?follow=1"
+        line = ["curl", "-sS", "-N", "-o", "/dev/null", "-w", "%{http_code}", f"{server.url}{path}"]
+        nobody: dict[str, Any] = {"user": _NOBODY, "group": _NOBODY, "extra_groups": ()}
+        calls = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True, **nobody) for _ in range(4)]
+        try:
+            with asked(server, "GET", path) as mine:
+                assert mine.status == 200
+                refused = [call for call in calls if _ended(call)]
+                assert [call.stdout.read() for call in refused if call.stdout] == ["503", "503"]
+                assert ask(server, "GET", f"/api/v1/runs/{run_id}/log").status == 200
+        finally:
+            for call in calls:
+                with call:
+                    call.kill()
+
+
+def _ended(call: subprocess.Popen[str]) -> bool:
+    try:
+        call.wait(2)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def test_a_client_that_reads_nothing_more_loses_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards the places from clients that stall for good: the connection is cut, not closed in peace."""
+    monkeypatch.setattr(streams, "STALLED_SECONDS", 0.05)
+    site = Site(make_site(tmp_path / "site").settings)
+    cut: list[bool] = []
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def stalled() -> int:
+        stream = streams.RunStream(site=site, run_id="none", render=lambda block: block.text, first=b"first\n")
+        scope = {"http_version": "1.1", "method": "GET", PEER: Peer(uid=33), ABORT: lambda: cut.append(True)}
+        await asyncio.wait_for(stream(scope, receive, send), 10)
+        return site.streams.taken
+
+    assert asyncio.run(stalled()) == 0
+    assert cut == [True]
+
+
+def test_without_the_kernels_watches_logs_are_followed_more_slowly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Guards the server on a machine where others took all of them: a warning, and it works."""
+
+    def none_left(**_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(feeds, "Inotify", none_left)
+    made = make_site(tmp_path / "site")
+    with caplog.at_level(logging.WARNING):
+        site = Site(made.settings)
+    assert "fs.inotify.max_user_instances" in caplog.text
+    command = Command(made.sample.config_file, made.settings.state_dir)
+
+    async def followed(run_id: str) -> bytes:
+        helper = asyncio.create_task(site.feeds.run())
+        found = b"".join([block.text async for block in site.feeds.follow(run_id, 0, asyncio.Event())])
+        helper.cancel()
+        return found
+
+    process = command.start("deploy")
+    try:
+        run_id = command.wait_for_stage("preflight").id
+        assert b"successfully deployed" in asyncio.run(followed(run_id))
+    finally:
+        process.communicate()

@@ -1,0 +1,115 @@
+"""The containers' view and restart, given what is odd: compose files, deep trees, an engine that resists."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from docker.errors import APIError, NotFound
+
+from govma_core.operations.containers_due import Due
+from govma_core.operations.services_view import _quickly
+from govma_core.services.exchange import put_back
+from govma_core.services.journal import Change, Journal
+from govma_core.services.project import find_project
+from govma_core.services.storage import disk_use
+from govma_core.services.wanted import read_config
+from govma_core.settings import Settings
+from govma_core.text import clean_all
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        "ports: 80",
+        "ports: [[80]]",
+        "restart: [always]",
+        "networks: [{a: b}]",
+        "command: echo it's",
+        "environment: 7",
+        "volumes: {a: b}",
+        "scale: many",
+        "build: [x]",
+        "&me\n    again: *me",
+    ],
+)
+def test_an_odd_compose_file_is_left_to_compose(tmp_path: Path, service: str) -> None:
+    """Guards the view's short cut: what it does not understand is no traceback, and no guess."""
+    (tmp_path / "docker-compose.yml").write_text(f"services:\n  one:\n    image: x\n    {service}\n")
+    project = find_project(Settings(services_compose_dir=tmp_path))
+    assert _quickly(project) is None
+
+
+@pytest.mark.parametrize(("lines", "wanted"), [("scale: 0", 0), ("deploy: {replicas: 0}", 0), ("labels: {}", 1)])
+def test_none_is_a_number_of_containers_like_others(tmp_path: Path, lines: str, wanted: int) -> None:
+    (tmp_path / "docker-compose.yml").write_text("services: {}\n")
+    project = find_project(Settings(services_compose_dir=tmp_path))
+    found = read_config(project, f"services:\n  one:\n    image: x\n    {lines}\n")
+    assert found.services["one"].replicas == wanted
+
+
+def test_a_tree_deeper_than_anybody_makes_is_not_followed_to_its_end(tmp_path: Path) -> None:
+    """Guards the view: a container can make directories as deep as it likes."""
+    fd = os.open(tmp_path, os.O_RDONLY)
+    below = os.dup(fd)
+    for _ in range(150):
+        os.mkdir("d", dir_fd=below)
+        inner = os.open("d", os.O_RDONLY, dir_fd=below)
+        os.close(below)
+        below = inner
+    os.close(below)
+    size, whole = disk_use(fd, "d", 20)
+    os.close(fd)
+    assert size is not None
+    assert not whole
+
+
+class _Client:
+    """An engine whose container does not stop; it notes what else it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.api = self
+
+    def stop(self, container: str, **_: Any) -> None:
+        raise APIError("cannot stop container: tried to kill it")
+
+    def inspect_container(self, container: str) -> dict[str, Any]:
+        return {"State": {"Running": False}}
+
+    def tag(self, image: str, *_: Any) -> None:
+        raise NotFound("No such image")
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments, **_: self.asked.append((name, *arguments))
+
+
+def test_the_former_container_runs_again_though_the_new_one_does_not_stop(tmp_path: Path) -> None:
+    """Guards the order: what serves comes first, what resists is told."""
+    journal = Journal(tmp_path / "j", "run", "p", tags={"site_web:latest": "sha256:1"})
+    journal.changes = [Change("web", former="old", name="p_web_1", beside=True, new="new", touched=True)]
+    client, warned = _Client(), _Warnings()
+    done = put_back(client, journal, warned)  # type: ignore[arg-type]
+    assert ("start", "old") in client.asked
+    assert [problem.partition(":")[0] for problem in done.problems] == ["web"]
+    assert "does not stop" in done.problems[0]
+    assert any("site_web:latest" in said for said in warned.said)
+
+
+class _Warnings:
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def warning(self, text: str) -> None:
+        self.said.append(text)
+
+    info = warning
+
+
+def test_what_a_terminal_would_obey_is_in_nothing_that_is_shown() -> None:
+    """Guards the operator's terminal from names of files, images and containers."""
+    odd = "a\x1b[2Jb\x9b"
+    assert clean_all({"a": [odd, (odd, 1, None)], "b": {"c": odd}}) == {"a": ["ab", ["ab", 1, None]], "b": {"c": "ab"}}
+    assert "\x1b" not in Due("a", "b", (f"docker/{odd}/Dockerfile",)).sentence()
