@@ -51,6 +51,11 @@ def opened(dir_fd: int, *names: str) -> Iterator[int]:
         os.close(fd)
 
 
+def open_directory(dir_fd: int, name: str) -> int:
+    """Open the directory `name` in dir_fd for the caller to close; UnsafeTreeError for a link or a file."""
+    return _below(dir_fd, (name,), 0)
+
+
 def _below(fd: int, names: tuple[str, ...], depth: int) -> int:
     try:
         return os.open(names[depth], DIRECTORY_FLAGS, dir_fd=fd)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from govma_core import safefs
@@ -15,6 +16,8 @@ from govma_core.versions.store import Pointer, VersionStore, missing_parts
 
 _DEEPEST = 100
 """Levels below `system/user` in which css and js are looked for."""
+_GONE = (FileNotFoundError, NotADirectoryError, UnsafeTreeError)
+"""The CMS goes on writing there: what is gone, or changed its kind, in this moment needs no fresh time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +96,24 @@ def freshen(version_fd: int) -> int:
 
 
 def _freshen(fd: int, now: int, depth: int = 1) -> int:
-    count = 0
-    for entry in safefs.entries(fd):
-        name = entry.name
-        # The CMS goes on writing here. What is gone, or changed its kind, in this moment needs no fresh time; and what
-        # it nests without end must not keep anybody from rolling back.
-        try:
+    count, below = 0, []
+    with os.scandir(fd) as entries:
+        for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                if depth < _DEEPEST:
-                    with safefs.opened(fd, name) as child:
-                        count += _freshen(child, now, depth + 1)
-            elif name.endswith((".css", ".js")) and entry.is_file(follow_symlinks=False):
-                count += _touch(fd, name, now)
-        except (FileNotFoundError, NotADirectoryError, UnsafeTreeError):
+                below.append(entry.name)
+            elif entry.name.endswith((".css", ".js")) and entry.is_file(follow_symlinks=False):
+                with suppress(*_GONE):
+                    count += _touch(fd, entry.name, now)
+    # What is nested without end must not keep anybody from rolling back.
+    for name in below if depth < _DEEPEST else ():
+        try:
+            child = safefs.open_directory(fd, name)
+        except _GONE:
             continue
+        try:
+            count += _freshen(child, now, depth + 1)
+        finally:
+            os.close(child)
     return count
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,7 @@ GUESSES = """
 <script type="speculationrules">{"prerender": [{"urls": ["@/deploy?rules"], "eagerness": "immediate"}],
 "prefetch": [{"urls": ["@/deploy?rules-prefetch"], "eagerness": "immediate"}]}</script>
 """
+VISITS = 3
 SILENT = '<meta name="referrer" content="no-referrer">'
 
 
@@ -105,8 +107,13 @@ def test_nothing_that_a_page_tries_starts_a_deploy(
 ) -> None:
     with Server(create_sample(tmp_path / "site"), allowed_hosts=["deploy.example.org"]) as server:
         target = f"http://{to}:{server.port}"
-        with Elsewhere({"/": page(target, head)}) as port, browsing(tmp_path, f"http://{from_}:{port}/"):
-            wait_for(lambda: refusals(server).keys() >= NAMES, "every request of the page")
+        with Elsewhere({"/": page(target, head)}) as port:
+            for _ in range(VISITS):
+                # A browser under load now and then gives up a request of its own; the next visit sends it.
+                with browsing(tmp_path, f"http://{from_}:{port}/"), suppress(AssertionError):
+                    wait_for(lambda: refusals(server).keys() >= NAMES, "every request of the page", patience=30)
+                    break
+        assert NAMES - refusals(server).keys() == set()
         assert {re.findall(r"\(([^()]+)\)", said)[-1] for said in refusals(server).values()} == reasons
         assert_a_program_deploys(server)
 
