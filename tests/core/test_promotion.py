@@ -16,6 +16,7 @@ from govma_core.versions.promotion import switch
 from govma_core.versions.publish import publish
 from govma_core.versions.store import VersionStore
 from govma_core.versions.sweeping import sweep
+from tests.support.nesting import nest
 
 OLD, NEW = "data-build--2021-09-03-00h03m29s", "data-build--2022-01-02-03h04m05s"
 
@@ -273,13 +274,7 @@ def test_a_cms_that_writes_in_the_version_meanwhile_does_not_stop_the_switch(sto
 
 
 def test_folders_without_end_do_not_stop_the_switch(store: VersionStore) -> None:
-    deep = os.open(store.directory / NEW / "system/user", os.O_RDONLY)
-    for _ in range(1200):
-        os.mkdir("d", dir_fd=deep)
-        below = os.open("d", os.O_RDONLY, dir_fd=deep)
-        os.close(deep)
-        deep = below
-    os.close(deep)
+    nest(store.directory / NEW / "system/user", 1200)
     switch(store, NEW, None)
     assert store.pointer().version == NEW
     with safefs.opened_root(store.directory) as fd:

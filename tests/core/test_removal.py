@@ -19,6 +19,7 @@ from govma_core.versions.pins import PinStore
 from govma_core.versions.removal import Removal, Remover
 from govma_core.versions.store import VersionStore
 from govma_core.versions.sweeping import sweep
+from tests.support.nesting import nest
 from tests.support.rights import as_root
 from tests.support.small_store import NEW, OLD, hidden, names, small_store, switch_by_hand, whole
 
@@ -205,13 +206,7 @@ def test_a_directory_inside_that_becomes_a_link_is_not_followed(store: VersionSt
 
 
 def test_folders_without_end_are_removed(store: VersionStore, state: Path) -> None:
-    deep = os.open(store.directory / OLD, os.O_RDONLY)
-    for _ in range(700):
-        os.mkdir("d", dir_fd=deep)
-        below = os.open("d", os.O_RDONLY, dir_fd=deep)
-        os.close(deep)
-        deep = below
-    os.close(deep)
+    nest(store.directory / OLD, 700)
     assert Remover(store, state).remove(OLD) == Removal(OLD)
     assert hidden(store) == []
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 
 from govma_console.sample import SampleSite
 from tests.support.asking import asked, order, raw
-from tests.support.gates import Gate, at_gate, ended, shared_site
+from tests.support.gates import Gate, at_gate, ended
 from tests.support.server import Server
 
 
@@ -27,17 +26,6 @@ class Watched:
     log_now: bytes
     events: list[bytes]
     events_rest: list[bytes]
-
-
-@pytest.fixture(scope="module", name="site")
-def _site(tmp_path_factory: pytest.TempPathFactory) -> SampleSite:
-    return shared_site(tmp_path_factory, "log")
-
-
-@pytest.fixture(scope="module", name="server")
-def _server(site: SampleSite) -> Iterator[Server]:
-    with Server(site, requests_per_minute=100_000, **Gate(site).settings) as server:
-        yield server
 
 
 @pytest.fixture(scope="module", name="run")

@@ -18,6 +18,7 @@ from govma_core.services.storage import disk_use
 from govma_core.services.wanted import read_config
 from govma_core.settings import Settings
 from govma_core.text import clean_all
+from tests.support.nesting import nest
 
 
 @pytest.mark.parametrize(
@@ -52,14 +53,8 @@ def test_none_is_a_number_of_containers_like_others(tmp_path: Path, lines: str, 
 
 def test_a_tree_deeper_than_anybody_makes_is_not_followed_to_its_end(tmp_path: Path) -> None:
     """Guards the view: a container can make directories as deep as it likes."""
+    nest(tmp_path, 150)
     fd = os.open(tmp_path, os.O_RDONLY)
-    below = os.dup(fd)
-    for _ in range(150):
-        os.mkdir("d", dir_fd=below)
-        inner = os.open("d", os.O_RDONLY, dir_fd=below)
-        os.close(below)
-        below = inner
-    os.close(below)
     size, whole = disk_use(fd, "d", 20)
     os.close(fd)
     assert size is not None
