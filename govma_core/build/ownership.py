@@ -12,7 +12,7 @@ import stat
 from dataclasses import dataclass
 
 from govma_core import safefs, safetree
-from govma_core.build.snapshot import DEEPEST, refuse_sparse
+from govma_core.build.snapshot import refuse_deep, refuse_sparse
 from govma_core.errors import BuildError, UnsafeTreeError
 from govma_core.language import tr
 
@@ -37,14 +37,7 @@ def hand_over(tree_fd: int, owner: tuple[int, int] | None, build_uid: int) -> Ow
 
 
 def _hand_over(fd: int, owner: tuple[int, int] | None, build_uid: int, shown: str, depth: int, result: Owned) -> None:
-    if depth > DEEPEST:
-        raise BuildError(
-            tr(
-                "The build left directories more than {deepest} levels deep ({shown}…).",
-                deepest=DEEPEST,
-                shown=shown[:200],
-            )
-        )
+    refuse_deep(depth, shown)
     if owner is not None:
         os.fchown(fd, *owner)
         mode = os.fstat(fd).st_mode

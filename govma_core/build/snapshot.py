@@ -50,8 +50,8 @@ def changes(before: Snapshot, tree_fd: int) -> Changes:
     return Changes(tuple(sorted(files)), tuple(sorted(before.keys() - seen)), tuple(sorted(links)))
 
 
-def walk(tree_fd: int, shown: str = "", depth: int = 0) -> Iterator[tuple[str, os.stat_result]]:
-    """Give path and lstat of every file and link; BuildError for what cannot be part of a version."""
+def refuse_deep(depth: int, shown: str) -> None:
+    """Raise BuildError for the directory `shown` when it is nested too deep."""
     if depth > DEEPEST:
         raise BuildError(
             tr(
@@ -60,6 +60,11 @@ def walk(tree_fd: int, shown: str = "", depth: int = 0) -> Iterator[tuple[str, o
                 shown=shown[:200],
             )
         )
+
+
+def walk(tree_fd: int, shown: str = "", depth: int = 0) -> Iterator[tuple[str, os.stat_result]]:
+    """Give path and lstat of every file and link; BuildError for what cannot be part of a version."""
+    refuse_deep(depth, shown)
     for entry in safefs.entries(tree_fd):
         path = f"{shown}/{entry.name}" if shown else entry.name
         if entry.is_dir(follow_symlinks=False):

@@ -11,19 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.sample import LEGACY_VERSION, SampleSite, create_sample
+from govma_console.sample import LEGACY_VERSION, SampleSite
 from tests.support.command import Command, environment
 from tests.support.waiting import wait_for
-
-
-@pytest.fixture
-def sample(tmp_path: Path) -> SampleSite:
-    return create_sample(tmp_path / "site")
-
-
-@pytest.fixture
-def command(sample: SampleSite) -> Command:
-    return Command(sample.config_file, sample.state_dir)
 
 
 def slow_build(sample: SampleSite) -> None:

@@ -10,20 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.sample import SampleSite, create_sample
+from govma_console.sample import SampleSite
 from tests.support.command import Command
 
 OLD = "data-build--2021-09-04-10h00m00s"
-
-
-@pytest.fixture
-def sample(tmp_path: Path) -> SampleSite:
-    return create_sample(tmp_path / "site")
-
-
-@pytest.fixture
-def command(sample: SampleSite) -> Command:
-    return Command(sample.config_file, sample.state_dir)
 
 
 def deploy_twice(sample: SampleSite, command: Command) -> str:

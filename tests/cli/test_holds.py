@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from govma_console.sample import LEGACY_VERSION, SampleSite, create_sample
+from govma_console.sample import LEGACY_VERSION, SampleSite
 from tests.support.command import Command, environment
 from tests.support.rights import as_root
-
-
-@pytest.fixture
-def sample(tmp_path: Path) -> SampleSite:
-    return create_sample(tmp_path / "site")
-
-
-@pytest.fixture
-def command(sample: SampleSite) -> Command:
-    return Command(sample.config_file, sample.state_dir)
 
 
 def test_held_deploys_exit_with_5_until_they_are_released_or_forced(command: Command) -> None:

@@ -6,25 +6,21 @@ import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Self
 
 from govma_core.live.pages import Address, NoAnswerError, ask
 from tests.support.php_site import parts
 
 
-class Load:
-    """Asks for the paths in turn, from `at_once` threads, for the time of the block."""
+class _AtOnce:
+    """Threads that run for the time of the block; they look at `_stop`."""
 
-    def __init__(self, address: Address, paths: Sequence[str], at_once: int = 4) -> None:
-        self._address = address
-        self._paths = paths
+    _threads: list[threading.Thread]
+
+    def __init__(self) -> None:
         self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._visit) for _ in range(at_once)]
-        self.answers = 0
-        self.failed: list[str] = []
-        self.mixed = 0
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
@@ -35,6 +31,20 @@ class Load:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+
+
+class Load(_AtOnce):
+    """Asks for the paths in turn, from `at_once` threads, for the time of the block."""
+
+    def __init__(self, address: Address, paths: Sequence[str], at_once: int = 4) -> None:
+        self._address = address
+        self._paths = paths
+        super().__init__()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._visit) for _ in range(at_once)]
+        self.answers = 0
+        self.failed: list[str] = []
+        self.mixed = 0
 
     def _visit(self) -> None:
         while not self._stop.is_set():
@@ -53,7 +63,7 @@ class Load:
                         self.failed.append(failed)
 
 
-class Witness:
+class Witness(_AtOnce):
     """Asks one page from several threads, and remembers the moments of the switch and of the last stale answer.
 
     Moments are time.monotonic(): `switched` when the static file first was another one, `last` 0 when none was stale.
@@ -62,23 +72,11 @@ class Witness:
     def __init__(self, address: Address, before: str, at_once: int = 4) -> None:
         self._address = address
         self._before = before
-        self._stop = threading.Event()
+        super().__init__()
         self._threads = [threading.Thread(target=self._ask) for _ in range(at_once)]
         self._threads.append(threading.Thread(target=self._look))
         self.switched = 0.0
         self.last = 0.0
-
-    def __enter__(self) -> Witness:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
     def _look(self) -> None:
         while not self._stop.is_set() and not self.switched:

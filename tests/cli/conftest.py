@@ -1,0 +1,20 @@
+"""The command, on a sample site."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from govma_console.sample import SampleSite, create_sample
+from tests.support.command import Command
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> SampleSite:
+    return create_sample(tmp_path / "site")
+
+
+@pytest.fixture
+def command(sample: SampleSite) -> Command:
+    return Command(sample.config_file, sample.state_dir)
