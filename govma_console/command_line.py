@@ -13,7 +13,7 @@ from pathlib import Path
 from govma_console.commands.command import Command
 from govma_console.commands.completion import COMPLETED, complete
 from govma_console.commands.table import COMMANDS
-from govma_console.output import say, warn
+from govma_console.output import hint_with, say, warn
 from govma_core.errors import ExitCode, GovmaError, RunCancelled
 from govma_core.language import marked, tr
 
@@ -94,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         argcomplete.autocomplete(parser)
     given = parser.parse_args(arguments)
+    hint_with(given.config)
     if given.version:
         from importlib.metadata import version
 

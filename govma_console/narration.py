@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TextIO
 
-from govma_console.output import colour_wanted
+from govma_console.output import colour_wanted, hinted
 from govma_console.times import seconds
 from govma_core.events import Event, LogLine, Progress, RunFinished, StageFinished, StageStarted
 from govma_core.language import tr
@@ -66,8 +66,10 @@ class Narrator:
                 self._progress = (
                     tr("{done} of {total} {unit}", done=done, total=total, unit=unit) if total else f"{done} {unit}"
                 )
+        builders = isinstance(event, LogLine) and event.level == "output"
         for colour, text, rest in told(event):
-            self._line(self._paint(colour, text) + rest)
+            line = self._paint(colour, text) + rest
+            self._line(line if builders else hinted(line))
 
     def idle(self) -> None:
         """Bring the status line up to date; called a few times a second while nothing happens."""

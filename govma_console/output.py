@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 from govma_core.text import clean_line
 
+_HINT = "`govma-console "
+_hinted = _HINT
 _LEAST = 12
 """Characters that are left of a column that is cut."""
 
@@ -65,9 +69,20 @@ def _fit(widths: list[int], columns: int, cut: Sequence[int], drop: Sequence[int
         widths[column] -= min(max(0, excess()), max(0, widths[column] - _LEAST))
 
 
+def hint_with(config: Path | None) -> None:
+    """Have the commands that texts advise name this settings file, too: without it they would mean another site."""
+    global _hinted
+    _hinted = _HINT if config is None else f"{_HINT}--config {shlex.quote(str(config))} "
+
+
+def hinted(text: str) -> str:
+    """Give a text with the commands that it advises as they are to be typed here."""
+    return text.replace(_HINT, _hinted)
+
+
 def say(text: str = "", stream: TextIO | None = None) -> None:
     """Print a text of one or more lines; what came from disk or from others in it cannot control the terminal."""
-    print("\n".join(clean_line(line) for line in text.split("\n")), file=stream or sys.stdout, flush=True)
+    print("\n".join(clean_line(line) for line in hinted(text).split("\n")), file=stream or sys.stdout, flush=True)
 
 
 def warn(text: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from govma_core.disk.usage_summary import VersionUsage, last_measured
 from govma_core.errors import RefusedError
-from govma_core.language import tr
+from govma_core.language import marked, tr
 from govma_core.runs.lock import Holder, lock_holder
 from govma_core.runs.record import RunRecord
 from govma_core.runs.store import RunStore
@@ -21,6 +21,7 @@ from govma_core.versions.manifest import Manifest, ManifestStore
 from govma_core.versions.marks import Mark, MarkStore
 from govma_core.versions.pins import Pin, PinStore
 from govma_core.versions.store import Pointer, Version, VersionStore
+from govma_core.writable import cannot_know
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +34,27 @@ class Listed:
     pin: Pin | None
     mark: Mark | None
     usage: VersionUsage | None
+    unread: bool = False
+    """True when nothing of what was written down may be read."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Give its state in a word or two."""
+        without = marked("not readable") if self.unread else marked("no manifest")
+        known = self.mark.kind if self.mark else self.manifest.result if self.manifest else without
+        return known if self.version.complete else "incomplete", *(["pinned"] if self.pin else [])
 
     @property
     def state(self) -> str:
-        """Give its state in a word or two."""
-        known = self.mark.kind if self.mark else self.manifest.result if self.manifest else tr("no manifest")
-        state = known if self.version.complete else "incomplete"
-        return ", ".join(word for word in (state, "pinned" if self.pin else "") if word)
+        """Give its state as one text."""
+        return ", ".join(self.words)
 
     def cells(self) -> tuple[str, ...]:
         """Give it as a row of the table."""
         sizes = (bytes_text(self.usage.size), bytes_text(self.usage.exclusive)) if self.usage else ("-", "-")
         made = self.manifest
         known = (made.commit[:9], made.subject, made.author, made.by) if made else ("-", "-", "-", "-")
-        return ("*" if self.current else "", self.version.name, *sizes, *known, tr(self.state))
+        return ("*" if self.current else "", self.version.name, *sizes, *known, ", ".join(map(tr, self.words)))
 
     def plain(self) -> dict[str, Any]:
         """Give it as JSON holds it; sizes are null while nobody has measured them."""
@@ -69,6 +77,7 @@ def listed(settings: Settings, store: VersionStore, current: str | None) -> list
     manifests, pins = ManifestStore(settings.state_dir), PinStore(settings.state_dir).read()
     marks = MarkStore(settings.state_dir).read()
     sizes = last_measured(settings.state_dir / "usage", settings.versions_dir)
+    unread = bool(cannot_know(settings.state_dir))
     return [
         Listed(
             found,
@@ -77,6 +86,7 @@ def listed(settings: Settings, store: VersionStore, current: str | None) -> list
             pins.get(found.name),
             marks.get(found.name),
             sizes.get(found.name),
+            unread,
         )
         for found in store.versions()
     ]
@@ -91,6 +101,7 @@ def versions(settings: Settings) -> dict[str, Any]:
         "problem": pointer.problem,
         "versions": [found.plain() for found in listed(settings, store, pointer.version)],
         "others": store.other_names(),
+        "unread": cannot_know(settings.state_dir),
     }
 
 
@@ -153,7 +164,9 @@ def status(settings: Settings) -> SiteStatus:
 
 
 def history(settings: Settings, most: int) -> list[Span]:
-    """Give the times in which versions were live, the latest first."""
+    """Give the times in which versions were live, the latest first; RefusedError when this user may not know."""
+    if unread := cannot_know(settings.state_dir):
+        raise RefusedError(unread)
     current = VersionStore(settings.versions_dir).pointer().version
     return spans(History(settings.state_dir).entries(), current)[::-1][:most]
 

@@ -1,4 +1,4 @@
-"""Whether directories can be written, as a sentence for who is to mend it."""
+"""Whether directories can be written and read, as a sentence for who is to mend it."""
 
 from __future__ import annotations
 
@@ -17,3 +17,18 @@ def cannot_write(name: str, path: Path) -> str:
             "{name} ({path}) is mounted read-only. Mount it for writing, then run it again.", name=name, path=path
         )
     return tr("{name} ({path}) cannot be written by this user. Run as root.", name=name, path=path)
+
+
+def cannot_know(state_dir: Path) -> str:
+    """Say why this user does not know what was written down in state_dir; '' when it does, or nothing was."""
+    try:
+        os.scandir(state_dir).close()
+    except PermissionError:
+        return tr(
+            "state_dir ({state_dir}) cannot be read by this user: who deployed what, pins, marks, sizes and the "
+            "history are not known. Run as root, or as one of log_group.",
+            state_dir=state_dir,
+        )
+    except OSError:
+        pass
+    return ""

@@ -13,9 +13,10 @@ from govma_console.commands.follow import follow_started
 from govma_console.commands.versions import print_versions
 from govma_console.output import warn
 from govma_console.sample import SampleSite, create_sample, open_sample, remove_sample
-from govma_core.errors import ExitCode, GovmaError, RefusedError
+from govma_core.errors import BusyError, ExitCode, GovmaError, RefusedError
 from govma_core.language import tr
 from govma_core.runs.launch import start
+from govma_core.runs.lock import lock_holder
 from govma_core.runs.requester import local_requester
 from govma_core.settings import load
 
@@ -58,10 +59,25 @@ def _site(folder: Path) -> SampleSite:
         print(tr("Deploying the sample site in {folder} once more.", folder=folder), file=sys.stderr)
         return site
     print(tr("Making a sample site in {folder}.", folder=folder), file=sys.stderr)
-    return create_sample(folder)
+    try:
+        return create_sample(folder)
+    except PermissionError as error:
+        raise RefusedError(
+            tr(
+                "{folder} cannot be made: {strerror}. Name a folder that you can write in: govma-console demo FOLDER",
+                folder=folder,
+                strerror=error.strerror,
+            )
+        ) from None
 
 
 def _remove(folder: Path) -> int:
+    try:
+        state_dir = open_sample(folder).state_dir
+    except Exception:
+        state_dir = folder
+    if (holder := lock_holder(state_dir)) is not None:
+        raise BusyError(holder.sentence())
     try:
         remove_sample(folder)
     except OSError as error:

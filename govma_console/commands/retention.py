@@ -12,12 +12,14 @@ from govma_console.commands.settings import effective
 from govma_console.output import print_json, print_table, say, warn
 from govma_core.errors import ExitCode, RefusedError, UsageError
 from govma_core.language import tr
+from govma_core.runs.launch import prepared_store
 from govma_core.runs.requester import local_requester
 from govma_core.settings import Settings
 from govma_core.text import bytes_text
 from govma_core.versions.names import PREFIX, version_time
 from govma_core.versions.pins import PinStore
 from govma_core.versions.store import VersionStore
+from govma_core.writable import cannot_know
 
 
 def prune(given: argparse.Namespace) -> int:
@@ -45,6 +47,7 @@ def pin(given: argparse.Namespace) -> int:
         raise RefusedError(
             tr("{name} is no name of a version: prune never touches it, there is nothing to pin.", name=name)
         )
+    prepared_store(settings)
     made = pins.pin(name, local_requester("cli").by, given.reason, time.time())
     if name not in {version.name for version in store.versions()}:
         # A prune that looks for pins once more before it removes a version was faster.
@@ -101,7 +104,10 @@ def _print_plan(given: argparse.Namespace) -> int:
     from govma_core.operations.context import Context
     from govma_core.reporting import Reporter
 
-    context = Context(effective(given), Reporter(Narrator(sys.stderr).tell), "", "", "cli", time.time())
+    settings = effective(given)
+    if unread := cannot_know(settings.state_dir):
+        raise RefusedError(unread)
+    context = Context(settings, Reporter(Narrator(sys.stderr).tell), "", "", "cli", time.time())
     plan = operation.plan(context, keep=given.keep, older_than=given.older_than)
     if given.json:
         print_json(plan.as_dict())

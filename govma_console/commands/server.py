@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from govma_console.commands.settings import effective
-from govma_console.output import say, warn
+from govma_console.output import warn
 from govma_core.errors import ExitCode
 from govma_core.language import tr
 from govma_core.settings import Settings
@@ -33,5 +33,5 @@ def token(given: argparse.Namespace) -> int:
             token_file=settings.token_file,
         )
     )
-    say('  curl -H "Authorization: Bearer $TOKEN" …')
+    warn('  curl -H "Authorization: Bearer $TOKEN" …')
     return ExitCode.OK

@@ -11,6 +11,7 @@ from govma_core.errors import ExitCode
 from govma_core.language import tr
 from govma_core.settings import Settings
 from govma_core.versions.store import VersionStore
+from govma_core.writable import cannot_know
 
 
 def list_versions(given: argparse.Namespace) -> int:
@@ -47,7 +48,9 @@ def print_versions(settings: Settings) -> None:
     if others:
         warn(tr("Left alone in {versions_dir}: {others}", versions_dir=settings.versions_dir, others=", ".join(others)))
     unknown = sum(found.usage is None for found in shown)
-    if unknown:
+    if unread := cannot_know(settings.state_dir):
+        warn(tr("warning: {problem}", problem=unread))
+    elif unknown:
         warn(
             tr(
                 "The sizes of {unknown} versions are not known yet: `govma-console usage` measures them.",

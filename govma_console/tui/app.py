@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.app import App, SystemCommand
+from textual.markup import escape
 from textual.screen import Screen
 from textual.theme import Theme
 from textual.widgets import Input
@@ -100,8 +101,9 @@ class ConsoleApp(App[int]):
             for action in ACTIONS:
                 reason = action.reason(situation)
                 text = tr("not now: {reason}", reason=reason) if reason else action.help
+                # It is taken for markup: `[rehearsal]` would be gone.
                 yield SystemCommand(
-                    f"{action.label} ({action.shown_key})", text, lambda wanted=action.id: screen.act(wanted)
+                    f"{action.label} ({action.shown_key})", escape(text), lambda wanted=action.id: screen.act(wanted)
                 )
             yield SystemCommand(tr("Theme …"), tr("Choose among all themes"), self.action_change_theme)
 

@@ -11,6 +11,7 @@ from typing import Any
 from govma_console.tui.query import Question
 from govma_core.disk.usage_summary import last_measured
 from govma_core.language import tr
+from govma_core.runs.launch import prepared_store
 from govma_core.runs.requester import local_requester
 from govma_core.settings import Settings
 from govma_core.text import clean_line
@@ -86,6 +87,7 @@ def pins(settings: Settings) -> dict[str, str]:
 
 def pin(settings: Settings, version: str, reason: str) -> None:
     """Pin a version, so that prune keeps it."""
+    prepared_store(settings)
     PinStore(settings.state_dir).pin(version, local_requester("console").by, reason, time.time())
 
 

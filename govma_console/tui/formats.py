@@ -44,10 +44,12 @@ def ago(at: float, now: float | None = None) -> str:
     return short if short in ("", tr("now")) else tr("{short} ago", short=short)
 
 
-def moment(at: float) -> str:
-    """Give local date and time to the minute; '' for 0."""
+def moment(at: float, *, seconds: bool = False) -> str:
+    """Give local date and time to the minute, or without the year and to the second; '' for 0."""
+    day = date_format()
+    shown = f"{day.replace('%Y', '').strip('-/')} %H:%M:%S" if seconds else f"{day} %H:%M"
     try:
-        return datetime.fromtimestamp(at).astimezone().strftime(f"{date_format()} %H:%M") if at else ""
+        return datetime.fromtimestamp(at).astimezone().strftime(shown) if at else ""
     except (ValueError, OverflowError, OSError, TypeError):
         # A damaged record, or a name that tells a year nobody will see.
         return "?"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +26,7 @@ from govma_core.versions.manifest import Manifest, ManifestStore
 from govma_core.versions.marks import Mark, MarkStore
 from govma_core.versions.names import local_epoch
 from govma_core.versions.store import Pointer, VersionStore
+from govma_core.writable import cannot_know
 
 T = TypeVar("T")
 _MOST_RUNS = 200
@@ -42,6 +44,17 @@ class VersionRow:
     pinned: str | None
     manifest: Manifest | None
     mark: Mark | None = None
+    unread: bool = False
+    """True when nothing of what was written down may be read."""
+    twin: bool = False
+    """True when another version was made in the same minute."""
+
+    @property
+    def subject(self) -> str:
+        """Give what the commit says of itself, or why that is not known."""
+        if self.manifest:
+            return self.manifest.subject
+        return tr("(not readable by this user)") if self.unread else tr("(made by another tool)")
 
     @property
     def state(self) -> str:
@@ -140,6 +153,10 @@ class SnapshotReader:
         marks = _guarded(lambda: MarkStore(settings.state_dir).read(), unmarked, problems)
         unpinned: dict[str, str] = {}
         pins = _guarded(lambda: disk.pins(settings), unpinned, problems)
+        unread = cannot_know(settings.state_dir)
+        if unread:
+            problems.append(unread)
+        minutes = Counter(local_epoch(version.made) // 60 for version in found)
         was_live = {name for promotion in promotions for name in (promotion.version, promotion.previous)}
         rows = tuple(
             VersionRow(
@@ -151,6 +168,8 @@ class SnapshotReader:
                 pins.get(version.name),
                 _guarded(partial(self._manifest, version.name), None, problems),
                 marks.get(version.name),
+                bool(unread),
+                minutes[local_epoch(version.made) // 60] > 1,
             )
             for version in found
         )

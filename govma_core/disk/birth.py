@@ -5,6 +5,7 @@ Nobody reads or writes the new tree yet. The same pass takes down what is in it 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 
 from govma_core import safefs
 from govma_core.disk import leases
-from govma_core.disk.contents import Sealed, seal, seal_link
+from govma_core.disk.contents import Sealed, pack, seal, seal_link
 from govma_core.disk.crew import Tell, run_crew
 from govma_core.disk.directories import Directories
 from govma_core.disk.extents import share_content
@@ -26,11 +27,16 @@ _PIECES = 48
 
 @dataclass(slots=True)
 class Born:
-    """What came of it: files linked, the bytes that they do not take a second time, and all files as they are now."""
+    """What came of it: files linked, and the bytes that they do not take a second time.
+
+    Of all regular files the number and the bytes; and what is in the tree, as parts of a record (see contents.pack).
+    """
 
     linked: int = 0
     saved: int = 0
-    files: dict[str, Sealed] = field(default_factory=dict)
+    files: int = 0
+    bytes: int = 0
+    parts: list[str] = field(default_factory=list)
 
 
 def link_tree(
@@ -60,14 +66,16 @@ def link_tree(
             for piece in taken:
                 for path in birth.walk(piece, elsewhere):
                     tell({"at": path})
-            born = birth.born
-            return {"linked": born.linked, "saved": born.saved, "files": born.files}
+            birth.born.parts.append(pack(birth.sealed))
+            return dataclasses.asdict(birth.born)
 
     done = Born()
     for found in run_crew(pieces, workers, work, lambda number, told: None, check):
         done.linked += found["linked"]
         done.saved += found["saved"]
-        done.files.update({path: Sealed(*sealed) for path, sealed in found["files"].items()})
+        done.files += found["files"]
+        done.bytes += found["bytes"]
+        done.parts += found["parts"]
     return done
 
 
@@ -80,6 +88,7 @@ class _Birth:
         self._directories = directories
         self._others = range(1, others + 1)
         self._single = single.fullmatch
+        self.sealed: dict[str, Sealed] = {}
         self.born = Born()
 
     def walk(self, start: str, elsewhere: frozenset[str]) -> Iterator[str]:
@@ -93,7 +102,7 @@ class _Birth:
                 if entry.is_file(follow_symlinks=False):
                     self._file(path, entry.name, shown)
                 elif entry.is_symlink():
-                    self.born.files[shown] = seal_link(self._directories.fd(0, path), entry.name)
+                    self.sealed[shown] = seal_link(self._directories.fd(0, path), entry.name)
                 elif shown not in elsewhere:
                     pending.append(shown)
             yield path
@@ -102,7 +111,9 @@ class _Birth:
         fd, info = safefs.open_regular(self._directories.fd(0, path), name)
         try:
             content = os.pread(fd, info.st_size + 1, 0) if info.st_size <= HELD else None
-            self.born.files[shown] = seal(fd, info, content)
+            self.sealed[shown] = seal(fd, info, content)
+            self.born.files += 1
+            self.born.bytes += info.st_size
             if info.st_nlink > 1:
                 # A link already: what came from a tarball, or two names in the new tree.
                 self.born.linked += 1

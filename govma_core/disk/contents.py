@@ -10,7 +10,7 @@ import json
 import os
 import stat
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,11 +43,11 @@ class ContentsStore:
     def __init__(self, state_dir: Path) -> None:
         self._directory = state_dir / "contents"
 
-    def write(self, version: str, files: Mapping[str, Sealed]) -> None:
-        """Write the record of a version, replacing an earlier one."""
-        self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        packed = zlib.compress(json.dumps({path: list(sealed) for path, sealed in files.items()}).encode(), 1)
-        jsonfile.replace_bytes(self._path(version), packed, mode=0o640)
+    def write(self, version: str, parts: Iterable[str]) -> None:
+        """Write the record of a version, made of parts by `pack`, replacing an earlier one."""
+        self._directory.mkdir(mode=0o750, exist_ok=True)
+        text = ",".join(part for part in parts if part)
+        jsonfile.replace_bytes(self._path(version), zlib.compress(f"{{{text}}}".encode(), 1), mode=0o640)
 
     def read(self, version: str) -> dict[str, Sealed] | None:
         """Give the record of a version; None when there is none (deploy.sh made it) or it is damaged."""
@@ -66,6 +66,11 @@ class ContentsStore:
 
 
 _SUFFIX = ".json.z"
+
+
+def pack(files: Mapping[str, Sealed]) -> str:
+    """Give a part of a record: what it takes is done where the files were looked at."""
+    return json.dumps(files)[1:-1]
 
 
 def seal(fd: int, info: os.stat_result, content: bytes | None = None) -> Sealed:

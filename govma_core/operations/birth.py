@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 from govma_core import safefs
-from govma_core.disk.birth import link_tree
-from govma_core.disk.contents import ContentsStore, Sealed
+from govma_core.disk.birth import Born, link_tree
+from govma_core.disk.contents import ContentsStore
 from govma_core.disk.earlier import EarlierFiles
 from govma_core.disk.extents import can_share_extents
 from govma_core.disk.thaw import shared_files
@@ -40,10 +40,10 @@ def earlier_files(context: Context, work_fd: int, places: Mapping[str, str]) -> 
         yield {top: EarlierFiles(version, place, single, apart) for top, place in places.items()} if near else {}
 
 
-def link_to_earlier(context: Context, name: str, tree_fd: int) -> list[Sealed]:
+def link_to_earlier(context: Context, name: str, tree_fd: int) -> Born:
     """Link the finished tree of the version `name` to the live version and those before, unless dedupe is off.
 
-    What is in it is written to the contents record; gives its regular files.
+    What is in it is written to the contents record.
     """
     began = time.monotonic()
     with ExitStack() as stack:
@@ -58,21 +58,20 @@ def link_to_earlier(context: Context, name: str, tree_fd: int) -> list[Sealed]:
         check = context.reporter.cancellation.check
         extents = bool(others) and shares_extents(context)
         born = link_tree(tree_fd, others, single, check, apart=frozenset(apart), extents=extents)
-    ContentsStore(context.settings.state_dir).write(name, born.files)
-    files = [sealed for sealed in born.files.values() if not sealed.is_link]
+    ContentsStore(context.settings.state_dir).write(name, born.parts)
     if others:
         context.reporter.info(
             tr(
                 "{linked} of {count} files {are_links_to} equal ones of earlier versions: {saved} "
                 "saved, {monotonic:.2f} s",
                 linked=born.linked,
-                count=len(files),
+                count=born.files,
                 are_links_to=tr("share blocks with") if extents else tr("are links to"),
                 saved=bytes_text(born.saved),
                 monotonic=time.monotonic() - began,
             )
         )
-    return files
+    return born
 
 
 def shares_extents(context: Context) -> bool:

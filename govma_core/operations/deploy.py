@@ -209,11 +209,12 @@ def _publish(context: Context, work_fd: int, manifest: Manifest) -> None:
         manifests = ManifestStore(settings.state_dir)
 
         def prepare(tree: int) -> None:
-            files = birth.link_to_earlier(context, manifest.version, tree)
-            total = sum(file.size for file in files)
+            born = birth.link_to_earlier(context, manifest.version, tree)
             # The manifest first: a version of ours under its official name always has one.
             manifests.write(
-                dataclasses.replace(manifest, finished=time.time(), result="published", files=len(files), bytes=total)
+                dataclasses.replace(
+                    manifest, finished=time.time(), result="published", files=born.files, bytes=born.bytes
+                )
             )
 
         try:

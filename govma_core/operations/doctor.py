@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import shlex
 import shutil
@@ -19,7 +20,9 @@ from govma_core.errors import GovmaError
 from govma_core.language import tr
 from govma_core.operations import rehearsal, space
 from govma_core.operations.context import Context
+from govma_core.places import CONFIG_VARIABLE
 from govma_core.settings import Settings
+from govma_core.settings.model import KEYS
 
 State = Literal["ok", "note", "wrong"]
 
@@ -50,6 +53,7 @@ def examine(context: Context) -> Iterator[Finding]:
     """Look at one thing after the other. Asks the git remote and Docker; changes nothing."""
     settings = context.settings
     yield _rights()
+    yield from _variables()
     yield from _programs(settings)
     yield from _directories(settings)
     yield from _files(settings)
@@ -69,6 +73,16 @@ def _rights() -> Finding:
     )
 
 
+def _variables() -> Iterator[Finding]:
+    """Look for variables that are almost one of ours."""
+    ours = [CONFIG_VARIABLE, *(key.env for key in KEYS.values() if key.env)]
+    for name in sorted(os.environ.keys() - set(ours)):
+        near = difflib.get_close_matches(name, ours, n=1, cutoff=0.85) if name.startswith(("GOVMA_", "GOV_MA_")) else ()
+        if near:
+            said = tr("the variable is set and means nothing here; is {near} meant?", near=near[0])
+            yield Finding(name, "note", said)
+
+
 def _programs(settings: Settings) -> Iterator[Finding]:
     for name in ("git", *(("docker",) if settings.builder == "docker" else ())):
         path = shutil.which(name)
@@ -84,17 +98,17 @@ def _programs(settings: Settings) -> Iterator[Finding]:
 def _directories(settings: Settings) -> Iterator[Finding]:
     web, build = settings.web_owner, settings.build_owner
     root = (0, 0)
-    yield _directory("state_dir", settings.state_dir, root, "0755")
+    yield _directory("state_dir", settings.state_dir, root, "0700")
     yield _directory("versions_dir", settings.versions_dir, web, "0755")
     yield _directory("upload_dir", settings.upload_dir, web, "0755")
     if settings.image_dir is not None:
         yield _optional(_directory("image_dir", settings.image_dir, web, "0755"), tr("images stay in the version"))
     yield _optional(_directory("node_modules_dir", settings.node_modules_dir, build, "0755"), _MADE)
     yield _optional(_directory("work_dir", settings.work_dir, root, "0755"), _MADE)
-    yield _directory("vendor_dir", settings.vendor_dir, root, "0755")
+    yield _directory("vendor_dir", settings.vendor_dir, root, "0755", written=False)
 
 
-def _directory(what: str, path: Path, owner: tuple[int, int], mode: str) -> Finding:
+def _directory(what: str, path: Path, owner: tuple[int, int], mode: str, *, written: bool = True) -> Finding:
     """Look at a directory and whose it is. Its mode is looked at for what it must not allow, not for what it is."""
     mend = ("install", "-d", "-o", str(owner[0]), "-g", str(owner[1]), "-m", mode, str(path))
     try:
@@ -115,6 +129,8 @@ def _directory(what: str, path: Path, owner: tuple[int, int], mode: str) -> Find
             owner2=owner[1],
         )
         return Finding(what, "wrong", said, ("chown", f"{owner[0]}:{owner[1]}", str(path)), safe=True)
+    if written and not os.access(path, os.W_OK | os.X_OK):
+        return Finding(what, "note", tr("{path} cannot be written by this user: run the doctor as root", path=path))
     if owner[0] == 0 and info.st_mode & stat.S_IWOTH:
         return Finding(
             what, "wrong", tr("{path} can be written by everybody", path=path), ("chmod", "o-w", str(path)), safe=True
@@ -154,6 +170,10 @@ def _source(context: Context) -> Iterator[Finding]:
             tr("{source_dir} is not there: clone the site to it", source_dir=settings.source_dir),
             clone,
         )
+        return
+    if os.geteuid() != 0 and settings.source_dir.stat().st_uid == 0:
+        said = tr("{path} belongs to root, who deploys here: run the doctor as root", path=settings.source_dir)
+        yield Finding("source_dir", "note", said)
         return
     problems = source.preflight(settings, context.reporter)
     if problems:

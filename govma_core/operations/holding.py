@@ -28,6 +28,7 @@ class Gate:
         self._holds = HoldStore(context.settings.state_dir)
         self._promote, self._force = promote, force
         self._superseded: list[Hold] = []
+        self._commit = ""
         self.overridden = ""
         """What `force` was needed against, '' when nothing was in the way."""
 
@@ -38,6 +39,7 @@ class Gate:
     def known(self, checkout: Checkout, commit: Commit) -> None:
         """Refuse when the commit is held that would go live; find out which holds its going live ends."""
         holds = self._holds.read()
+        self._commit = commit.sha
         self._pass(holds.by_hand)
         for hold in holds.commits:
             if hold.commit != commit.sha:
@@ -45,6 +47,8 @@ class Gate:
                     self._superseded.append(hold)
             elif self._promote:
                 self._pass(hold)
+                # Only --force gets here: what is live on purpose is not held.
+                self._superseded.append(hold)
             else:
                 self._context.reporter.info(
                     tr("{sentence} Nothing goes live by this run, so it goes on.", sentence=hold.sentence())
@@ -65,9 +69,10 @@ class Gate:
             )
 
     def passed(self) -> None:
-        """End the holds of commits that are behind the one which is live now."""
+        """End the holds of commits that are behind the one which is live now, and its own."""
         for hold in self._superseded:
-            _end(self._context, hold.commit, tr("a newer commit is live"))
+            own = hold.commit == self._commit
+            _end(self._context, hold.commit, tr("it was made live by --force") if own else tr("a newer commit is live"))
 
     def _pass(self, hold: Hold | None) -> None:
         if hold is None:

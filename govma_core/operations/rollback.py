@@ -56,8 +56,9 @@ def previous(context: Context, current: str | None) -> Version:
     gone = f" ({gone})" if gone else ""
     raise RefusedError(
         tr(
-            "No record tells which version was live before this one{gone}. Name the one to go back "
-            "to: `govma-console rollback VERSION`. There are:\n{listing}",
+            "No record in state_dir ({state_dir}) tells which version was live before this one{gone}. Name the one to "
+            "go back to: `govma-console rollback VERSION`. There are:\n{listing}",
+            state_dir=context.settings.state_dir,
             gone=gone,
             listing=context.versions.listing(),
         )

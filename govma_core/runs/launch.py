@@ -132,17 +132,23 @@ def prepared_store(settings: Settings) -> RunStore:
     directory: Path = settings.state_dir
     try:
         store = RunStore(directory)
+        if directory.is_dir() and (closed := cannot_write("state_dir", directory)):
+            raise RefusedError(closed)
+        # Not what is above it: a name that was mistyped must not become a second place with locks and pins of its own.
         for path in (directory, store.directory):
             if not path.is_dir():
-                path.mkdir(parents=True)
+                path.mkdir()
                 path.chmod(0o755)
         close_to_others(settings)
     except OSError as error:
         raise RefusedError(
             tr(
-                "state_dir ({directory}) cannot be made: {strerror}. Run as root.",
+                "state_dir ({directory}) cannot be made: {strerror}. {advice}",
                 directory=directory,
                 strerror=error.strerror,
+                advice=tr("Run as root.")
+                if isinstance(error, PermissionError)
+                else tr("Make the directory above it, or mend the setting."),
             )
         ) from None
     if closed := cannot_write("state_dir", store.directory):

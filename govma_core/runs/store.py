@@ -61,7 +61,7 @@ class RunStore:
         directory = self.spare if spare else self.directory
         if spare:
             _SPARE.mkdir(mode=0o700, exist_ok=True)
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(exist_ok=True)
         now = time.time()
         while True:
             # UTC, and the fraction of the second last: the order of ids is that of runs, also when summer time ends.

@@ -50,7 +50,7 @@ class ManifestStore:
 
     def write(self, manifest: Manifest) -> None:
         """Write the manifest, replacing an earlier one of the same version."""
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.mkdir(exist_ok=True)
         jsonfile.replace(self._path(manifest.version), dataclasses.asdict(manifest))
 
     def discard(self, version: str) -> None:

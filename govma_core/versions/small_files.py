@@ -22,7 +22,7 @@ class SmallFiles:
     def write(self, name: str, data: Mapping[str, Any]) -> None:
         """Write the file of a name, replacing an earlier one; on the disk when this returns."""
         if not self.directory.is_dir():
-            self.directory.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(exist_ok=True)
             # Whatever the caller's umask: what is said here is for everybody to read.
             self.directory.chmod(0o755)
         jsonfile.replace(self.directory / f"{name}{_END}", data)

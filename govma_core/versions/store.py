@@ -115,7 +115,7 @@ class VersionStore:
         try:
             fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            advice = tr("Create it, or set GOV_MA_SERVER_BASE_DIR to where the versions are.")
+            advice = tr("Create it, or set versions_dir (in the environment GOV_MA_SERVER_BASE_DIR) to where they are.")
             raise PreflightError(
                 [
                     tr(

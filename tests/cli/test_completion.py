@@ -25,7 +25,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
     ("typed", "completed"),
     [
         ("roll", ["rollback"]),
-        ("rollback 2021-09-0", ["2021-09-02-10h20m30s", "2021-09-01-10h20m30s"]),
+        ("rollback 2021-09-0", [name.removeprefix("data-build--") for name in (NAMES[1], NAMES[0])]),
         ("rollback data-build--2021-09-02", [NAMES[1]]),
         ("completion z", ["zsh"]),
     ],

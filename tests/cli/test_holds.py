@@ -17,7 +17,7 @@ def test_held_deploys_exit_with_5_until_they_are_released_or_forced(command: Com
     assert (done.code, "election night (until " in done.out) == (0, True), done.err
     held = command.run("deploy")
     assert held.code == 5
-    for said in ("held by root since", "election night", "`govma-console release` ends the hold", "--force"):
+    for said in ("held by root since", "election night", " release` ends the hold", "--force"):
         assert said in held.err
     assert "held             Deploys are held by root" in command.run("status").out
     assert command.run("status", "--json").json["holds"]["by_hand"]["reason"] == "election night"
@@ -45,6 +45,9 @@ def test_after_a_rollback_the_list_the_history_and_the_status_tell(command: Comm
     (last,) = command.run("history", "-n", "1", "--json").json
     assert (last["version"], last["until"], last["previous"], last["by"]) == (LEGACY_VERSION, None, version, "root")
     assert command.run("release", "0123").code == 5
+    assert command.run("deploy", "--force").code == 0
+    assert command.run("status", "--json").json["holds"]["commits"] == []
+    assert command.run("rollback").code == 0
     assert held["commit"][:9] in command.run("release", held["commit"][:7]).out
     assert command.run("deploy").code == 0
 

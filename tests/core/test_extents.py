@@ -101,10 +101,10 @@ def test_a_new_version_shares_blocks_at_birth(mounted: Path, tmp_path: Path) -> 
     os.sync()
     before = shutil.disk_usage(mounted).free
     fd = os.open(tree, os.O_RDONLY | os.O_DIRECTORY)
-    files = birth.link_to_earlier(site.context(), "data-build--2024-01-03-10h00m00s", fd)
+    born = birth.link_to_earlier(site.context(), "data-build--2024-01-03-10h00m00s", fd)
     os.close(fd)
     os.sync()
-    assert len(files) == 3
+    assert born.files == 3
     assert "share blocks with equal ones" in site.log()
     assert shutil.disk_usage(mounted).free - before >= 300_000
     assert all(path.stat().st_nlink == 1 for path in (*tree.rglob("*.*"), *live.rglob("*.*"), *older.rglob("*.*")))

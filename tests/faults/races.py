@@ -249,7 +249,7 @@ def _dedupe(world: World) -> None:
 def _birth(version: int, versions: int, world: World) -> None:
     with safefs.opened(versions, _OLD) as old:
         born = link_tree(version, [old], globs(_SINGLE), workers=1)
-        ContentsStore(world.state).write(_LIVE, born.files)
+        ContentsStore(world.state).write(_LIVE, born.parts)
 
 
 def _verify(version: int, versions: int, world: World) -> None:

@@ -106,6 +106,9 @@ def test_help_and_palette_say_why_something_is_not_available(past: Site) -> None
         await app.press("escape", "ctrl+p")
         await app.type("cancel run")
         await app.sees("not now: Nothing is running.")
+        await app.press("escape", "ctrl+p")
+        await app.type("check")
+        await app.sees("[rehearsal]")
         await app.press("escape", "escape")
         assert app.at_main
 

@@ -14,6 +14,7 @@ from govma_console.tui.screens.dialog import Result
 from govma_console.tui.screens.handling_log import LogHandling
 from govma_console.tui.widgets.action_bar import ActionBar
 from govma_core.language import tr
+from govma_core.runs.launch import prepared_store
 from govma_core.runs.record import RunRecord
 from govma_core.runs.requester import local_requester
 from govma_core.versions.holds import HoldStore
@@ -167,7 +168,7 @@ class Handling(LogHandling):
         def answered(result: Result) -> None:
             if result is not None:
                 by = local_requester("console").by
-                work = partial(self._holds.hold, result["reason"], by, time.time(), result["until"])
+                work = lambda: self._holds().hold(result["reason"], by, time.time(), result["until"])  # noqa: E731
                 self._main.desk.in_thread(work, partial(self._tell_of_holds, tr("Deploys are held.")))
 
         self._main.app.push_screen(HoldDialog(self._main.snapshot.holds), answered)
@@ -179,13 +180,13 @@ class Handling(LogHandling):
         def answered(result: Result) -> None:
             if result is not None:
                 self._main.desk.in_thread(
-                    self._holds.release, partial(self._tell_of_holds, tr("Deploys are no longer held."))
+                    lambda: self._holds().release(), partial(self._tell_of_holds, tr("Deploys are no longer held."))
                 )
 
         self._main.app.push_screen(ReleaseDialog(self._main.snapshot.holds), answered)
 
-    @property
     def _holds(self) -> HoldStore:
+        prepared_store(self._main.desk.settings)
         return HoldStore(self._main.desk.settings.state_dir)
 
     def _tell_of_holds(self, done: str, _: object, error: str) -> None:

@@ -43,7 +43,7 @@ COLUMNS: tuple[Column, ...] = (
         tr("Version"),
         16,
         9,
-        lambda row, sizes: formats.moment(row.made) or row.name,
+        lambda row, sizes: formats.moment(row.made, seconds=row.twin) or row.name,
         lambda row, sizes: row.name,
     ),
     Column(
@@ -59,7 +59,7 @@ COLUMNS: tuple[Column, ...] = (
         tr("Subject"),
         0,
         9,
-        lambda row, sizes: row.manifest.subject if row.manifest else tr("(made by another tool)"),
+        lambda row, sizes: row.subject,
         _text_order("subject"),
     ),
     Column("author", tr("Author"), 12, 2, _manifest_text("author"), _text_order("author")),

@@ -1,0 +1,103 @@
+"""The command for users who may not read what was written down, and hints that lead to the site that is meant."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from govma_console.command_line import main
+from govma_console.sample import LEGACY_VERSION, SampleSite, create_sample
+from govma_core.runs.lock import Holder, held_lock
+from tests.support.command import Command
+from tests.support.rights import as_root, passable
+
+_NOBODY = 65534
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Have the rights of a user who owns nothing, for the block."""
+    os.setegid(_NOBODY)
+    os.seteuid(_NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+@as_root
+def test_who_may_not_know_is_told_so_instead_of_a_guess(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Guards pinned versions from a plan that calls them removable, and a history from being called unrecorded."""
+    site = create_sample(passable(tmp_path) / "site")
+    passable(site.versions_dir)
+    command = Command(site.config_file, site.state_dir)
+    assert command.run("deploy").code == 0
+    assert command.run("pin", LEGACY_VERSION).code == 0
+    given = ["--config", str(site.config_file)]
+    with nobody():
+        codes = [main([*given, "history"]), main([*given, "prune", "--dry-run", "--keep", "1"])]
+        told = capsys.readouterr()
+        assert (codes, told.out) == ([5, 5], "")
+        assert told.err.count("cannot be read by this user") == 2
+        assert main([*given, "list"]) == 0
+        told = capsys.readouterr()
+        assert told.out.count("not readable") == 2
+        assert "no manifest" not in told.out
+        assert "cannot be read by this user" in told.err
+        assert main([*given, "doctor"]) in (0, 3)
+        said = capsys.readouterr().out
+        assert "chown" not in said
+        assert "run the doctor as root" in said
+
+
+def test_what_is_advised_names_the_settings_file_that_was_given(command: Command, sample: SampleSite) -> None:
+    """Guards the site beside this one: without the file, the advice would end its holds."""
+    assert command.run("hold").code == 0
+    advised = f"`govma-console --config {sample.config_file} release`"
+    assert advised in command.run("deploy").err
+    assert command.run("release").code == 0
+
+
+def test_a_state_dir_in_a_place_that_is_not_there_is_not_made(command: Command, sample: SampleSite) -> None:
+    """Guards the locks, pins and holds from a second place for them, made by a mistyped setting."""
+    text = sample.config_file.read_text()
+    wrong = sample.root / "no such place/state"
+    sample.config_file.write_text(text.replace(str(sample.state_dir), str(wrong)))
+    for arguments in (["deploy"], ["hold"], ["pin", LEGACY_VERSION]):
+        done = command.run(*arguments)
+        assert done.code == 5
+        assert "Make the directory above it, or mend the setting" in done.err
+    assert not wrong.parent.exists()
+
+
+def test_a_demo_is_not_removed_from_under_a_run(command: Command, sample: SampleSite) -> None:
+    sample.state_dir.mkdir(exist_ok=True)
+    with held_lock(sample.state_dir, Holder("x", "deploy", "ana", 1.0)):
+        done = command.run("demo", "--remove", str(sample.root))
+        assert (done.code, "started by ana" in done.err) == (4, True), done.err
+    assert sample.versions_dir.exists()
+    assert command.run("demo", "--remove", str(sample.root)).code == 0
+    assert not sample.root.exists()
+
+
+def test_a_token_is_all_that_is_on_standard_output(command: Command, sample: SampleSite) -> None:
+    """Guards `govma-console token ci > ci.token`."""
+    with sample.config_file.open("a") as file:
+        file.write(f'\ntoken_file = "{sample.root}/tokens"\n')
+    done = command.run("token", "ci")
+    assert done.code == 0, done.err
+    assert len(done.out.split()) == 1
+    assert done.out.endswith("\n")
+    assert "Authorization: Bearer" in done.err
+
+
+def test_a_variable_that_is_almost_one_of_ours_is_named(command: Command) -> None:
+    found = command.run("doctor", "--json", GOVMA_STATEDIR="/x", GOVMA_RUN="7", GOV_MA_CACHE_OF_OTHERS="x").json
+    notes = {finding["what"]: finding["said"] for finding in found if finding["what"].startswith("GOV")}
+    assert list(notes) == ["GOVMA_STATEDIR"]
+    assert "GOVMA_STATE_DIR" in notes["GOVMA_STATEDIR"]
