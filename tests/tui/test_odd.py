@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 from govma_console.tui.screens.disk_dialogs import PruneDialog
 from govma_console.tui.screens.handling_log import _for_clipboard, _save
 from govma_console.tui.screens.operations import DeployDialog
+from govma_console.tui.snapshot import SnapshotReader
+from govma_console.tui.widgets.columns import COLUMNS
 from govma_core.errors import RefusedError
 from govma_core.process import ProcessId
 from govma_core.runs.record import RunRecord
@@ -208,3 +211,18 @@ def test_a_hold_is_a_banner_that_no_width_and_no_missing_colour_hides(
         await app.until(lambda: "held by ana" not in app.text(), "the end of the banner")
 
     drive(past.settings, scenario)
+
+
+def test_versions_of_one_minute_are_told_apart_by_their_seconds(past: Site) -> None:
+    live = past.current
+    day, _, time = live.name.rpartition("-")
+    other = f"{day}-{time[:6]}{(int(time[6:8]) + 1) % 60:02}s"
+    shutil.copytree(live, live.with_name(other), symlinks=True)
+    rows = {row.name: row for row in SnapshotReader(past.settings).read().versions}
+    shown = {name: COLUMNS[0].text(row, None) for name, row in rows.items()}
+    assert shown[live.name].endswith(f":{time[6:8]}")
+    assert len(set(shown.values())) == len(rows)
+    alone = [name for name, row in rows.items() if not row.twin]
+    assert alone
+    assert all(shown[name].count(":") == 1 for name in alone)
+    assert all(len(text) <= COLUMNS[0].width for text in shown.values())
