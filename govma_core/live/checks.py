@@ -18,6 +18,7 @@ DEFAULT = (PageCheck(path="/"),)
 
 _NOT_READY = (502, 503, 504)
 _LONGEST = 160
+_CONSIDERED = 4096
 _AT_ONCE = 16
 # Without a php.ini PHP shows its errors in the page, and answers 200.
 _PHP_ERROR = re.compile(r"(?:<b>(?:Fatal|Parse) error</b>:|^(?:PHP )?(?:Fatal|Parse) error: ).*", re.MULTILINE)
@@ -124,5 +125,7 @@ def _header_problem(wanted: str, answer: Answer) -> str:
 
 
 def _short(text: str) -> str:
+    # A page of four million `<` would keep the search for tags busy for hours.
+    text = text[:_CONSIDERED]
     text = clean_line(" ".join(_TAG.sub("", text).split()))
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"

@@ -76,6 +76,8 @@ def test_nobody_there() -> None:
             "PHP error: Fatal error",
         ),
         (b"<b>Fatal error</b>: it says", {"contains": "Fatal error"}, ""),
+        # What looks for tags in all of it does not come back.
+        (b"<b>Fatal error</b>: " + b"<" * 2_000_000, {}, "PHP error: Fatal error"),
         (b"ok", {}, ""),
         (b" \n", {}, "empty page"),
         (b"ok", {"header": "X-Version: 2"}, "has no header X-Version"),
