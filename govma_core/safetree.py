@@ -12,6 +12,7 @@ from govma_core.errors import UnsafeTreeError
 from govma_core.language import tr
 
 _DEEPEST = 64
+_ENDLESS = 1 << 62
 """Directories held open at once while removing; what lies deeper is first moved up."""
 
 
@@ -83,9 +84,11 @@ class TreeCopier:
             elif entry.is_file(follow_symlinks=False):
                 self.copy_file(src_fd, dst_fd, entry.name)
             else:
-                raise UnsafeTreeError(
-                    tr("{where!r} is neither a file, a directory nor a link; remove it.", where=where)
-                )
+                self.special(where)
+
+    def special(self, where: str) -> None:
+        """Take what is no file, directory or link: UnsafeTreeError."""
+        raise UnsafeTreeError(tr("{where!r} is neither a file, a directory nor a link; remove it.", where=where))
 
     def copy_directory(self, src_dir: int, dst_dir: int, name: str, shown: str, new_name: str | None = None) -> None:
         """Copy one directory (as new_name when given) with all that is in it; its mtime is set last."""
@@ -117,7 +120,7 @@ def copy_opened(src: int, info: os.stat_result, dst_dir: int, name: str, owner: 
     """Copy an open file to a new one, with the mode and times that `info` tells; `owner` as for TreeCopier."""
     dst = os.open(name, safefs.CREATE_FLAGS, 0o600, dir_fd=dst_dir)
     try:
-        copy_content(src, dst)
+        copy_content(src, dst, info.st_size)
         _finish(dst, info, owner)
     finally:
         os.close(dst)
@@ -131,7 +134,11 @@ def _finish(dst: int, info: os.stat_result, owner: tuple[int, int] | None) -> No
     os.utime(dst, ns=(info.st_atime_ns, info.st_mtime_ns))
 
 
-def copy_content(src: int, dst: int) -> None:
-    """Copy from one open file to another inside the kernel, until the end of src; memory does not grow with it."""
-    while os.sendfile(dst, src, None, 1 << 24):
-        pass
+def copy_content(src: int, dst: int, most: int | None = None) -> None:
+    """Copy from one open file to another inside the kernel, until the end of src or `most` bytes.
+
+    Memory does not grow with it; without `most`, one that somebody makes longer meanwhile need not have an end.
+    """
+    left = _ENDLESS if most is None else most
+    while left > 0 and (count := os.sendfile(dst, src, None, min(left, 1 << 24))):
+        left -= count

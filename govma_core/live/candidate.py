@@ -11,9 +11,12 @@ from pathlib import Path
 from govma_core import safefs, safetree
 from govma_core.errors import NotTriedError, UnsafeTreeError
 from govma_core.language import tr
+from govma_core.text import bytes_text
 
 _FOLDER = "rehearsal"
 _ATTEMPTS = 5
+_MOST_BYTES = 4 << 30
+_DEEPEST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,34 @@ def sweep(state_dir: Path) -> None:
             safetree.remove(fd, entry.name)
 
 
+class _Copier(safetree.TreeCopier):
+    """Copies what the CMS can write, and so can fill with anything: within bounds, and without FIFOs and sockets."""
+
+    _depth = 0
+
+    def special(self, where: str) -> None:
+        """Pass over it: the CMS makes it anew when it wants it."""
+
+    def copy_directory(self, src_dir: int, dst_dir: int, name: str, shown: str, new_name: str | None = None) -> None:
+        """Copy one directory; UnsafeTreeError when it is nested too deep."""
+        if self._depth == _DEEPEST:
+            raise UnsafeTreeError(tr("it is more than {deepest} levels deep", deepest=_DEEPEST))
+        self._depth += 1
+        try:
+            super().copy_directory(src_dir, dst_dir, name, shown, new_name)
+        finally:
+            self._depth -= 1
+
+    def copy_file(self, src_dir: int, dst_dir: int, name: str, new_name: str | None = None) -> None:
+        """Copy one file; UnsafeTreeError when all of them are too large."""
+        info = os.stat(name, dir_fd=src_dir, follow_symlinks=False)
+        # Holes count: nothing keeps them holes.
+        if self.result.bytes + info.st_size > _MOST_BYTES:
+            raise UnsafeTreeError(tr("with {name!r} it has more than {most}", name=name, most=bytes_text(_MOST_BYTES)))
+        self._step()
+        super().copy_file(src_dir, dst_dir, name, new_name)
+
+
 def _copied(
     tree: int, copies: int, path: str, name: str, owner: tuple[int, int] | None, step: Callable[[], None]
 ) -> bool:
@@ -91,7 +122,7 @@ def _copied(
             there = safefs.is_directory(folder, last)
         except (FileNotFoundError, UnsafeTreeError):
             return False
-        return there and _copy(folder, last, copies, name, path, safetree.TreeCopier(owner, step))
+        return there and _copy(folder, last, copies, name, path, _Copier(owner, step))
 
 
 def _copy(folder: int, last: str, copies: int, name: str, path: str, copier: safetree.TreeCopier) -> bool:
@@ -102,9 +133,10 @@ def _copy(folder: int, last: str, copies: int, name: str, path: str, copier: saf
             return True
         except FileNotFoundError:
             safetree.remove(copies, name)
-        except UnsafeTreeError as error:
+        except (UnsafeTreeError, OSError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
             raise NotTriedError(
-                tr("{path} of the version cannot be copied to be tried: {error}", path=path, error=error)
+                tr("{path} of the version cannot be copied to be tried: {error}", path=path, error=why)
             ) from None
     raise NotTriedError(
         tr("{path} of the version changes faster than it can be copied to be tried. Try again.", path=path)

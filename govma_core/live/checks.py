@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from govma_core.language import tr
 from govma_core.live.pages import Address, Answer, NoAnswerError, ask
-from govma_core.reporting import Cancellation
+from govma_core.reporting import Reporter
 from govma_core.settings.page_check import PageCheck
 from govma_core.text import clean_line
 
@@ -45,17 +45,17 @@ class Finding:
         return f"{self.check.host}{self.check.path}{whose} {self.problem}"
 
 
-def look(address: Address, check: PageCheck, timeout: float | None = None) -> Finding | None:
-    """Ask for one page, within its own time limit or a shorter one; None when it is as it must be."""
+def look(address: Address, check: PageCheck, mask: Callable[[str], str]) -> Finding | None:
+    """Ask for one page; None when it is as it must be. What is quoted of it went through `mask`."""
     try:
-        answer = ask(address, check.path, host=check.host, timeout=min(check.timeout, timeout or check.timeout))
+        answer = ask(address, check.path, host=check.host, timeout=check.timeout)
     except NoAnswerError as error:
         return Finding(address, check, tr("did not answer: {error}", error=error), ready=False)
-    problem = _problem(check, answer)
+    problem = _problem(check, answer, mask)
     return Finding(address, check, problem, ready=answer.status not in _NOT_READY) if problem else None
 
 
-def failing(addresses: Sequence[Address], checks: Sequence[PageCheck], cancellation: Cancellation) -> list[Finding]:
+def failing(addresses: Sequence[Address], checks: Sequence[PageCheck], reporter: Reporter) -> list[Finding]:
     """Ask everybody for all pages, each once more when it fails; give what is not as it must be.
 
     RunCancelled as soon as somebody asks for it.
@@ -63,23 +63,27 @@ def failing(addresses: Sequence[Address], checks: Sequence[PageCheck], cancellat
     found = []
     for address in addresses:
         for check in checks:
-            with cancellation.interruptible():
-                finding = look(address, check) and look(address, check)
+            with reporter.cancellation.interruptible():
+                finding = _twice(address, check, reporter)
             if finding:
                 found.append(finding)
     return found
 
 
 def failing_already(
-    addresses: Sequence[Address], checks: Sequence[PageCheck], limit: float
+    addresses: Sequence[Address], checks: Sequence[PageCheck], reporter: Reporter
 ) -> frozenset[tuple[Address, PageCheck]]:
-    """Ask everybody for all pages at once, and give what fails, or takes longer than `limit` seconds."""
+    """Ask everybody for all pages at once, as patiently as `failing` does, and give what fails."""
     wanted = [(address, check) for address in addresses for check in checks]
     if not wanted:
         return frozenset()
     with ThreadPoolExecutor(min(len(wanted), _AT_ONCE)) as pool:
-        found = pool.map(lambda pair: look(pair[0], pair[1], limit), wanted)
+        found = pool.map(lambda pair: _twice(pair[0], pair[1], reporter), wanted)
         return frozenset(finding.about for finding in found if finding)
+
+
+def _twice(address: Address, check: PageCheck, reporter: Reporter) -> Finding | None:
+    return look(address, check, reporter.mask) and look(address, check, reporter.mask)
 
 
 def told(findings: Iterable[Finding]) -> str:
@@ -87,18 +91,20 @@ def told(findings: Iterable[Finding]) -> str:
     return "; ".join(finding.sentence() for finding in findings)
 
 
-def _problem(check: PageCheck, answer: Answer) -> str:
+def _problem(check: PageCheck, answer: Answer, mask: Callable[[str], str]) -> str:
     """Say what is wrong with an answer, '' when nothing is."""
     text = answer.text
     error = _PHP_ERROR.search(text)
     if error and not (check.contains and check.contains in error.group()):
-        return tr("answered {status} with a PHP error: {short}", status=answer.status, short=_short(error.group()))
+        return tr(
+            "answered {status} with a PHP error: {short}", status=answer.status, short=_short(error.group(), mask)
+        )
     if answer.status != check.status:
         place = answer.headers.get("location", "")
         return tr(
             "answered {status}{more}, not {status2}",
             status=answer.status,
-            more=tr(" (to {short})", short=_short(place)) if place else "",
+            more=tr(" (to {short})", short=_short(place, mask)) if place else "",
             status2=check.status,
         )
     if check.status == 200 and not answer.body.strip():
@@ -107,10 +113,10 @@ def _problem(check: PageCheck, answer: Answer) -> str:
         return tr("does not contain {contains!r}", contains=check.contains)
     if check.lacks and check.lacks in text:
         return tr("contains {lacks!r}, which it must not", lacks=check.lacks)
-    return _header_problem(check.header, answer)
+    return _header_problem(check.header, answer, mask)
 
 
-def _header_problem(wanted: str, answer: Answer) -> str:
+def _header_problem(wanted: str, answer: Answer, mask: Callable[[str], str]) -> str:
     name, _, value = (part.strip() for part in wanted.partition(":"))
     if not name:
         return ""
@@ -118,14 +124,15 @@ def _header_problem(wanted: str, answer: Answer) -> str:
     if found is None:
         return tr("has no header {name}", name=name)
     return (
-        tr("has {name}: {short}, not {value!r}", name=name, short=_short(found), value=value)
+        tr("has {name}: {short}, not {value!r}", name=name, short=_short(found, mask), value=value)
         if value not in found
         else ""
     )
 
 
-def _short(text: str) -> str:
+def _short(text: str, mask: Callable[[str], str]) -> str:
+    """Give the beginning of what a page said. A secret that was cut in two would not be known for one any more."""
     # A page of four million `<` would keep the search for tags busy for hours.
     text = text[:_CONSIDERED]
-    text = clean_line(" ".join(_TAG.sub("", text).split()))
+    text = mask(clean_line(" ".join(_TAG.sub("", text).split())))
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"

@@ -63,11 +63,16 @@ def ask(address: Address, path: str, *, host: str = "", timeout: float = 10.0) -
     """GET a page; NoAnswerError says why there is none after `timeout` seconds for all of it."""
     connection = _connection(address, host or address.host, timeout)
     late = threading.Event()
-    limit = threading.Timer(timeout, _end, [connection, late])
+    reached: list[socket.socket] = []
+    limit = threading.Timer(timeout, _end, [connection, reached, late])
     limit.daemon = True
     limit.start()
     try:
         connection.connect()
+        # The connection forgets it as soon as it knows that the answer ends with it.
+        reached.append(connection.sock)
+        if late.is_set():
+            raise NoAnswerError(_late(timeout))
         headers = {"User-Agent": "govma-console", "Connection": "close", "Accept": "*/*"}
         name = host or address.host
         connection.request("GET", path, headers=headers | ({"Host": name} if name else {}))
@@ -112,10 +117,11 @@ def _late(timeout: float) -> str:
     return tr("no whole answer within {timeout:g} s", timeout=timeout)
 
 
-def _end(connection: http.client.HTTPConnection, late: threading.Event) -> None:
+def _end(connection: http.client.HTTPConnection, reached: list[socket.socket], late: threading.Event) -> None:
     late.set()
-    with suppress(OSError, AttributeError):
-        connection.sock.shutdown(socket.SHUT_RDWR)
+    for found in (*reached, connection.sock):
+        with suppress(OSError, AttributeError):
+            found.shutdown(socket.SHUT_RDWR)
 
 
 def _reason(error: Exception) -> str:

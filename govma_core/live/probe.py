@@ -76,5 +76,5 @@ def _remove(versions_fd: int, version: str, names: Sequence[str]) -> None:
     """Remove names of ours from a version; one that is gone needs none."""
     with suppress(OSError, UnsafeTreeError), safefs.opened(versions_fd, version, "html") as html:
         for name in names:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 os.unlink(name, dir_fd=html)

@@ -54,15 +54,16 @@ def probe_question(path: str) -> Question:
 
 def page_question(path: str, version: str) -> Question:
     """Ask a page of the site that has the name of its version in it."""
-    return Question(path, lambda text: (version if version in text else text.strip()[:_LONGEST], ""))
+    return Question(path, lambda text: (version if version in text else text.strip(), ""))
 
 
-def warm(addresses: Sequence[Address], question: Question, version: str) -> bool:
+def warm(addresses: Sequence[Address], question: Question, version: str, reporter: Reporter) -> bool:
     """Ask before the switch, so that the caches hold what they would hold for a page that was visited.
 
     True when all answers were of `version`, the one that is live: then wrong ones after the switch say something.
+    RunCancelled as soon as somebody asks for it.
     """
-    with ThreadPoolExecutor(_AT_ONCE * max(1, len(addresses))) as pool:
+    with ThreadPoolExecutor(_AT_ONCE * max(1, len(addresses))) as pool, reporter.cancellation.interruptible():
         told = _round(pool, addresses, question, _PATIENCE_BEFORE)
     return all(found == version for found, _, _ in told)
 
@@ -88,7 +89,7 @@ def prove(
             if right >= _ROUNDS:
                 return Proof(first, len(workers))
             if time.monotonic() >= ends:
-                said = clean_line(wrong[0])[:_LONGEST] if wrong else tr("too few answers")
+                said = reporter.mask(clean_line(wrong[0]))[:_LONGEST] if wrong else tr("too few answers")
                 return Proof(
                     time.monotonic() - since,
                     len(workers),

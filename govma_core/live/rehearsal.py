@@ -46,7 +46,7 @@ def rehearse(settings: Settings, stage: Stage, run_id: str, reporter: Reporter) 
         _require_itself(container, stage, settings)
         try:
             ready = _answering(container, settings, reporter)
-            findings = checks.failing([ready], wanted, reporter.cancellation)
+            findings = checks.failing([ready], wanted, reporter)
             if findings:
                 raise RehearsalError(tr("The new version is not good: {told}.", told=checks.told(findings)))
         except RehearsalError:
@@ -152,7 +152,7 @@ def _answering(container: Container, settings: Settings, reporter: Reporter) -> 
             )
         found = _address(container, settings.rehearsal_port)
         with reporter.cancellation.interruptible():
-            finding = checks.look(found, first) if found else None
+            finding = checks.look(found, first, reporter.mask) if found else None
         if found and (finding is None or finding.ready):
             return found
         if time.monotonic() >= ends:

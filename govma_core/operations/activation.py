@@ -18,9 +18,6 @@ from govma_core.operations.context import Context
 from govma_core.settings.page_check import PageCheck
 from govma_core.shell.command import execute
 
-_BEFORE = 3.0
-"""Seconds that looking at the checks before the switch may take: what hangs counts as failing already."""
-
 _LEFT_OVER = 1.0
 """Seconds in which the workers of before are waited for, once the new version is proved."""
 
@@ -95,6 +92,8 @@ class Activation:
         if not self.targets.addresses:
             if missing:
                 return Served(tr("not proved"), unproved=missing)
+            if problems:
+                return Served(tr("not proved"), unproved=" ".join(problems))
             self.context.reporter.info(tr("Whether it is served was not asked: activation.url is not set."))
             return Served(tr("not asked"))
         path = settings.activation_proof_path
@@ -150,14 +149,15 @@ def prepared(
         yield Activation(context, Targets(), told)
         return
     found = targets.find(settings)
-    failed = checks.failing_already(found.addresses, settings.activation_checks, _BEFORE) if live and compare else ()
+    compared = settings.activation_checks if live and compare else ()
+    failed = checks.failing_already(found.addresses, compared, context.reporter)
     with ExitStack() as stack:
         path = settings.activation_proof_path
         names = [version, live] if live else [version]
         question = None if path or not found.addresses else _probe(context, stack, names)
         before = proof.page_question(path, live) if path and live else question
-        certain = bool(before and live and proof.warm(found.addresses, before, live) and not found.problems)
-        yield Activation(context, found, told, question, certain, frozenset(failed))
+        warm = bool(before and live and proof.warm(found.addresses, before, live, context.reporter))
+        yield Activation(context, found, told, question, warm and not found.problems, failed)
 
 
 def _probe(context: Context, stack: ExitStack, names: list[str]) -> Question | None:
@@ -177,4 +177,4 @@ def _failing(context: Context, found: Targets) -> list[checks.Finding]:
     wanted = context.settings.activation_checks
     if wanted and not found.addresses:
         context.reporter.warning(tr("activation.checks cannot be asked: nobody who serves the site was found."))
-    return checks.failing(found.addresses, wanted, context.reporter.cancellation)
+    return checks.failing(found.addresses, wanted, context.reporter)

@@ -23,7 +23,7 @@ from govma_core.operations.assets import AssetStage
 from govma_core.operations.containers_due import tell_due
 from govma_core.operations.context import Context, Outcome
 from govma_core.operations.going_live import go_live
-from govma_core.operations.holding import Gate
+from govma_core.operations.holding import Gate, made_live
 from govma_core.operations.surroundings import variables
 from govma_core.reporting import StageRemark
 from govma_core.versions.manifest import Manifest, ManifestStore
@@ -100,8 +100,8 @@ def run(
             tr("{version} is published, and not live.", version=manifest.version), manifest.version, "", commit.sha
         )
     gate.last_moment(manifest.version)
-    before = go_live(context, manifest.version, "deploy", commit.sha).previous.version or ""
-    gate.passed()
+    with made_live(gate.passed):
+        before = go_live(context, manifest.version, "deploy", commit.sha).previous.version or ""
     reporter.info(f"=== {manifest.version} {BANNER} ===")
     details = after_deploy(context)
     return Outcome(tr("{version} is live.", version=manifest.version), manifest.version, before, commit.sha, details)

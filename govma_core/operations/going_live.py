@@ -58,9 +58,21 @@ def _reverted(context: Context, version: str, before: str, commit: str, reason: 
         with prepared(context, before, version, told, compare=False) as activation:
             with context.reporter.stage("revert"):
                 back = make_live(context, before, "revert")
+            # At once: whatever becomes of what follows, the next run must know.
+            verdicts.mark_bad(context, version, commit, reason)
             served = activation.serve(before, back.at, check=False)
     except Exception as error:
-        # Whatever it was: that the version is still live, and why it should not be, has to be told.
+        # Whatever it was: which version is live, and why it should not be, has to be told.
+        if context.versions.pointer().version == before:
+            said = tr(
+                "{version} was live and is not any more: {reason}. {before} is live again, but what followed failed: "
+                "{error}",
+                version=version,
+                reason=reason,
+                before=before,
+                error=error or type(error).__name__,
+            )
+            return RevertedError(said, version, before, commit)
         said = tr(
             "{version} is live, {reason}, and switching back failed: {error}",
             version=version,
@@ -69,7 +81,6 @@ def _reverted(context: Context, version: str, before: str, commit: str, reason: 
         )
         return UnprovedError(said, version, before, commit)
     verdicts.note_result(context, tr("live again: {said}", said=served.said))
-    verdicts.mark_bad(context, version, commit, reason)
     still = (
         tr(" But it is not proved that it is served: {unproved}", unproved=served.unproved) if served.unproved else ""
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
-from govma_core.errors import HeldError
+from govma_core.errors import HeldError, UnprovedError
 from govma_core.language import tr
 from govma_core.operations import verdicts
 from govma_core.operations.context import Context
@@ -87,6 +88,17 @@ class Gate:
 
 
 @contextmanager
+def made_live(then: Callable[[], None]) -> Iterator[None]:
+    """Frame a switch: call `then` once the version is live by somebody's choice, proved or not."""
+    try:
+        yield
+    except UnprovedError:
+        then()
+        raise
+    then()
+
+
+@contextmanager
 def leaving(context: Context, left: str | None, target: str, *, keep_mark: bool) -> Iterator[None]:
     """Frame the switch of a rollback: what it leaves is bad, and deploys of its commit are held.
 
@@ -106,8 +118,10 @@ def leaving(context: Context, left: str | None, target: str, *, keep_mark: bool)
     if left is not None and said:
         verdicts.hold_commit(context, left, commit, tr("rolled back to {target}", target=target))
         verdicts.mark_left(context, left, tr("rolled back to {target}", target=target))
+    at_last = partial(chosen, context, target, but=commit if said else "")
     try:
-        yield
+        with made_live(at_last):
+            yield
     except BaseException:
         if said and context.versions.pointer().version != target:
             with suppress(OSError):
@@ -116,7 +130,6 @@ def leaving(context: Context, left: str | None, target: str, *, keep_mark: bool)
                     holds.release_commit(commit)
                 context.reporter.warning(tr("{left} was not left: what was said against it is taken back.", left=left))
         raise
-    chosen(context, target, but=commit if said else "")
 
 
 def chosen(context: Context, version: str, *, but: str = "") -> None:
@@ -135,6 +148,24 @@ def chosen(context: Context, version: str, *, but: str = "") -> None:
     made = ManifestStore(state).read(version)
     if made is not None and made.commit != but:
         _end(context, made.commit, tr("{version} was made live", version=version))
+
+
+def never_left(context: Context, run: str) -> None:
+    """Take back what a rollback that was killed before its switch has said against the version that is live still."""
+    live = context.versions.pointer().version or ""
+    mark = verdicts.marks(context).get(live)
+    if mark is None or mark.run != run:
+        return
+    holds = HoldStore(context.settings.state_dir)
+
+    def take_back() -> None:
+        MarkStore(context.settings.state_dir).clear(live)
+        for hold in _commits(holds):
+            if hold.run == run:
+                holds.release_commit(hold.commit)
+        context.reporter.warning(tr("{left} was not left: what was said against it is taken back.", left=live))
+
+    verdicts.written(context, take_back, tr("The mark of {version} could not be taken away", version=live))
 
 
 def warn(context: Context) -> None:

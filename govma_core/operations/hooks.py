@@ -60,6 +60,8 @@ def _found(context: Context, moment: Moment) -> Path | None:
     if directory is None:
         return None
     path = directory / moment
+    if not os.path.lexists(path):
+        return None
     try:
         info = path.stat()
         for place, found in ((directory, directory.stat()), (path, info)):
@@ -72,8 +74,6 @@ def _found(context: Context, moment: Moment) -> Path | None:
                         place=place,
                     )
                 )
-    except (FileNotFoundError, NotADirectoryError):
-        return None
     except OSError as error:
         raise HookError(
             tr("The hook {path} cannot be looked at: {strerror}.", path=path, strerror=error.strerror)

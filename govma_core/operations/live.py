@@ -29,11 +29,19 @@ def make_live(context: Context, name: str, how: How) -> Switch:
             "{seconds:.0f} ms, and {sync_seconds:.0f} ms to put everything on the disk",
             name=name,
             version=done.previous.version or tr("nothing"),
-            freshened=done.freshened,
+            freshened=done.fresh.files,
             seconds=done.seconds * 1000,
             sync_seconds=done.sync_seconds * 1000,
         )
     )
+    if done.fresh.left:
+        context.reporter.warning(
+            tr(
+                "{count} css/js files kept their time ({why}): browsers may go on with what they have of them.",
+                count=done.fresh.left,
+                why=done.fresh.why,
+            )
+        )
     promotion = Promotion(time.time(), name, done.previous.version or "", how, context.by, context.run_id)
     try:
         History(context.settings.state_dir).append(promotion)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from govma_core.errors import PublishError, RefusedError, UnprovedError
+from govma_core.errors import PublishError, RefusedError
 from govma_core.language import tr
 from govma_core.operations import holding, rehearsal
 from govma_core.operations.context import Context, Outcome, commit_of
@@ -28,13 +28,8 @@ def run(context: Context, *, version: str, live_shown: str | None = None, rehear
     require_complete(context, target)
     commit = commit_of(context, target.name)
     rehearsal.rehearse(context, target.name, skip=not rehearse)
-    try:
+    with holding.made_live(lambda: holding.chosen(context, target.name)):
         go_live(context, target.name, "promote", commit)
-    except UnprovedError:
-        # It is live all the same, by somebody's choice.
-        holding.chosen(context, target.name)
-        raise
-    holding.chosen(context, target.name)
     return Outcome(tr("{name} is live.", name=target.name), target.name, current or "", commit)
 
 

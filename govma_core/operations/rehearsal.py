@@ -14,6 +14,10 @@ from govma_core.settings import Settings
 from govma_core.shell.command import execute
 from govma_core.versions.names import POINTER
 
+_NOT_RUN = (126, 127)
+_SIGNALLED = 128
+"""Exit codes of sh(1): a command that cannot be run or is not found; above the second, one that a signal ended."""
+
 
 def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
     """Try a version before anything leads to it.
@@ -36,11 +40,14 @@ def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
                 _by_command(context, version) if context.settings.rehearsal_command else _apart(context, version)
             )
         except RehearsalError as error:
-            verdicts.mark_failed(context, version, str(error))
+            # What is live is judged by who makes another one live, not by a look at it.
+            if version != live:
+                verdicts.mark_failed(context, version, str(error))
             raise RehearsalError(str(error), version, live, commit) from None
         except (NotTriedError, EngineError, CommandError) as error:
             said = tr("{version} was not made live, as it could not be tried. {error}", version=version, error=error)
             raise NotTriedError(said, version, live, commit) from None
+        verdicts.unmark_failed(context, version)
 
 
 def preflight(settings: Settings) -> list[str]:
@@ -76,6 +83,9 @@ def _by_command(context: Context, version: str) -> str:
     script = f"set -- {shlex.quote(str(path))}\n{settings.rehearsal_command}\n"
     told = variables(context, version)
     code = execute(script, "rehearsal.command", told, context.reporter, settings.rehearsal_timeout)
+    if code in _NOT_RUN or code > _SIGNALLED:
+        # It says nothing about the version: a program is missing, or was killed.
+        raise NotTriedError(tr("rehearsal.command could not do its work (exit code {code}).", code=code))
     if code:
         raise RehearsalError(
             tr("The new version is not good: rehearsal.command ended with exit code {code}.", code=code)

@@ -24,6 +24,17 @@ def mark_failed(context: Context, version: str, reason: str) -> None:
     _mark(context, version, "failed", reason)
 
 
+def unmark_failed(context: Context, version: str) -> None:
+    """Take back that a version did not pass, now that it has; what else speaks against it stays."""
+    mark = marks(context).get(version)
+    if mark is not None and mark.kind == "failed":
+        written(
+            context,
+            lambda: MarkStore(context.settings.state_dir).clear(version),
+            tr("The mark of {version} could not be taken away", version=version),
+        )
+
+
 def mark_bad(context: Context, version: str, commit: str, reason: str) -> None:
     """Mark a version that did not serve as it must, and hold deploys of its commit."""
     hold_commit(context, version, commit, tr("{version} was not good: {reason}", version=version, reason=reason))

@@ -196,6 +196,10 @@ class Runner:
                     stage=gone.stage or "?",
                 )
             )
+            if gone.operation == "rollback":
+                from govma_core.operations.holding import never_left
+
+                never_left(self._context(), gone.id)
             with suppress(OSError):
                 Totals(self._store.state_dir).add_run(gone.operation, "interrupted")
         upkeep.prune(self._store, self._settings.keep_runs)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from govma_core import safefs
 from govma_core.errors import PublishError, RefusedError, UnsafeTreeError
 from govma_core.language import tr
+from govma_core.text import clean_line
 from govma_core.versions.names import OURS, POINTER
 from govma_core.versions.store import Pointer, VersionStore, missing_parts
 
@@ -20,15 +21,24 @@ _GONE = (FileNotFoundError, NotADirectoryError, UnsafeTreeError)
 """The CMS goes on writing there: what is gone, or changed its kind, in this moment needs no fresh time."""
 
 
+@dataclass(slots=True)
+class Fresh:
+    """How many css and js files have the present time, how many could not get it, and why the first could not."""
+
+    files: int = 0
+    left: int = 0
+    why: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """What a switch did: where the link led before, how many files were freshened, seconds for the work and syncfs.
+    """What a switch did: where the link led before, which files were freshened, seconds for the work and syncfs.
 
     `at` is time.monotonic() of the moment when the link had its new name.
     """
 
     previous: Pointer
-    freshened: int
+    fresh: Fresh
     seconds: float
     sync_seconds: float
     at: float = 0.0
@@ -63,7 +73,7 @@ def switch(
             )
         sweep_links(fd)
         with safefs.opened(fd, name) as version:
-            freshened = freshen(version)
+            fresh = freshen(version)
         syncing = time.monotonic()
         safefs.syncfs(fd)
         synced = time.monotonic()
@@ -81,40 +91,47 @@ def switch(
                     )
                 ) from error
         switched = time.monotonic()
-    return Switch(pointer, freshened, switched - began - (synced - syncing), synced - syncing, switched)
+    return Switch(pointer, fresh, switched - began - (synced - syncing), synced - syncing, switched)
 
 
-def freshen(version_fd: int) -> int:
-    """Give every css and js file below `system/user` the present time as mtime; give how many there were."""
-    if not safefs.is_directory(version_fd, "system"):
-        return 0
-    with safefs.opened(version_fd, "system") as system:
-        if not safefs.is_directory(system, "user"):
-            return 0
-        with safefs.opened(system, "user") as user:
-            return _freshen(user, time.time_ns())
+def freshen(version_fd: int) -> Fresh:
+    """Give every css and js file below `system/user` the present time as mtime; one that resists is left as it is."""
+    fresh = Fresh()
+    with suppress(*_GONE), safefs.opened(version_fd, "system", "user") as user:
+        _freshen(user, time.time_ns(), fresh)
+    return fresh
 
 
-def _freshen(fd: int, now: int, depth: int = 1) -> int:
-    count, below = 0, []
+def _freshen(fd: int, now: int, fresh: Fresh, depth: int = 1) -> None:
+    below = []
     with os.scandir(fd) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 below.append(entry.name)
             elif entry.name.endswith((".css", ".js")) and entry.is_file(follow_symlinks=False):
-                with suppress(*_GONE):
-                    count += _touch(fd, entry.name, now)
+                # The web server's user can hold a file (F_SETLEASE), and must not hold up a rollback by that.
+                with _counted(fresh, entry.name):
+                    fresh.files += _touch(fd, entry.name, now)
     # What is nested without end must not keep anybody from rolling back.
     for name in below if depth < _DEEPEST else ():
-        try:
+        with _counted(fresh, name):
             child = safefs.open_directory(fd, name)
-        except _GONE:
-            continue
-        try:
-            count += _freshen(child, now, depth + 1)
-        finally:
-            os.close(child)
-    return count
+            try:
+                _freshen(child, now, fresh, depth + 1)
+            finally:
+                os.close(child)
+
+
+@contextmanager
+def _counted(fresh: Fresh, name: str) -> Iterator[None]:
+    """Go on behind what cannot be freshened, and count it unless it is gone."""
+    try:
+        yield
+    except _GONE:
+        pass
+    except OSError as error:
+        fresh.left += 1
+        fresh.why = fresh.why or f"{clean_line(name)}: {error.strerror}"
 
 
 def _touch(fd: int, name: str, now: int) -> int:

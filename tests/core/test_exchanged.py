@@ -141,7 +141,7 @@ def test_a_switch_touches_no_file_of_others_that_is_linked_into_the_version(plac
     (user / "roots.js").write_text("left by an operator, in this place only")
     os.utime(user / "roots.js", (1, 1))
     with safefs.opened_root(place) as fd:
-        assert freshen(fd) == 2
+        assert freshen(fd).files == 2
     assert bait.stat().st_mtime == 1
     assert (user / "own.css").stat().st_mtime > 1
     assert (user / "roots.js").stat().st_mtime > 1

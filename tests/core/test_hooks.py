@@ -98,6 +98,14 @@ def test_what_somebody_else_could_have_written_is_not_run(releases: Releases, ho
     assert not (releases.root / "reached").exists()
 
 
+def test_a_link_that_leads_nowhere_is_no_missing_hook(releases: Releases, hooks: Hooks) -> None:
+    """Guards a gate that is linked from a place that was moved."""
+    (hooks.directory / "pre-promote").symlink_to("/nowhere/gate")
+    with pytest.raises(HookError, match="cannot be looked at"):
+        promote.run(releases.context(), version=SECOND)
+    assert releases.store.pointer().version == FIRST
+
+
 def test_nothing_that_a_hook_starts_stays(releases: Releases, hooks: Hooks) -> None:
     hooks.write("post-promote", f"(setsid sh -c 'sleep 30; touch {releases.root}/late' &) ; echo $$")
     promote.run(releases.context(), version=SECOND)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from govma_core import safefs, safetree
+from govma_core.disk import leases
 from govma_core.errors import PublishError, RefusedError, UsageError
 from govma_core.versions.promotion import switch
 from govma_core.versions.publish import publish
@@ -271,6 +273,21 @@ def test_a_cms_that_writes_in_the_version_meanwhile_does_not_stop_the_switch(sto
     finally:
         stop.set()
         writer.join()
+
+
+def test_a_file_that_is_held_does_not_hold_up_the_switch(store: VersionStore) -> None:
+    """Guards rollbacks from the web server's user, who can take a lease of each of its files."""
+    user = store.directory / NEW / "system/user"
+    (user / "held.css").write_text("x")
+    (user / "free.css").write_text("x")
+    os.utime(user / "free.css", (1, 1))
+    leases.ignore_breaks()
+    with (user / "held.css").open("r+") as file:
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        done = switch(store, NEW, None)
+    assert store.pointer().version == NEW
+    assert (done.fresh.left, "held.css" in done.fresh.why) == (1, True)
+    assert (user / "free.css").stat().st_mtime > 1
 
 
 def test_folders_without_end_do_not_stop_the_switch(store: VersionStore) -> None:

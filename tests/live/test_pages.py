@@ -6,21 +6,30 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
-from govma_core.live.checks import look
+from govma_core.live.checks import failing_already, look
 from govma_core.live.pages import Address, NoAnswerError, ask
+from govma_core.masking import Mask
+from govma_core.reporting import Reporter
 from govma_core.settings.page_check import PageCheck
 
 
 @contextmanager
-def saying(*parts: bytes | float) -> Iterator[Address]:
-    """Answer one request with these bytes, with pauses of so many seconds between them."""
+def saying(*parts: bytes | float, then: bytes = b"") -> Iterator[Address]:
+    """Answer one request with these bytes, with pauses of so many seconds between them; a second one with `then`."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
+            answer(*parts)
+            if then:
+                server.settimeout(1)
+                with suppress(TimeoutError):
+                    answer(then)
+
+        def answer(*parts: bytes | float) -> None:
             connection, _ = server.accept()
             with connection:
                 connection.recv(65536)
@@ -41,6 +50,7 @@ def drip(data: bytes) -> list[bytes | float]:
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+CLOSES = b"HTTP/1.1 200 OK\r\n%bConnection: close\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -50,14 +60,22 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
         ([HEAD % 1000, b"<h1>", 1.0], "no whole answer within 0.5 s"),
         ([HEAD % 20, *drip(b"a" * 20)], "no whole answer within 0.5 s"),
         (drip(HEAD % 2 + b"ok"), "no whole answer within 0.5 s"),
+        # As most servers do when they are asked to: what reads the body has let go of the connection then.
+        ([CLOSES % b"Content-Length: 20\r\n", *drip(b"a" * 20)], "no whole answer within 0.5 s"),
+        ([CLOSES % b"", *drip(b"a" * 20)], "no whole answer within 0.5 s"),
+        ([CLOSES % b"", b"<h1>", 1.0], "no whole answer within 0.5 s"),
         ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"], "."),
         ([b""], "without an answer"),
         ([b"SSH-2.0-OpenSSH\r\n"], "."),
     ],
 )
 def test_what_is_not_whole_is_no_answer(parts: list[bytes | float], said: str) -> None:
-    with saying(*parts) as address, pytest.raises(NoAnswerError, match=said):
-        ask(address, "/", timeout=0.5)
+    with saying(*parts) as address:
+        began = time.monotonic()
+        with pytest.raises(NoAnswerError, match=said):
+            ask(address, "/", timeout=0.5)
+        # Dripped, all of it takes a second and more.
+        assert time.monotonic() - began < 0.9
 
 
 def test_nobody_there() -> None:
@@ -87,6 +105,14 @@ def test_nobody_there() -> None:
 def test_what_a_page_must_be(body: bytes, check: dict[str, str], said: str) -> None:
     make: Callable[..., PageCheck] = PageCheck
     with saying(HEAD % len(body), body) as address:
-        found = look(address, make(path="/", **check))
+        found = look(address, make(path="/", **check), Mask())
     assert (found.problem if found else "").find(said) >= 0
     assert bool(found) == bool(said)
+
+
+@pytest.mark.parametrize("trouble", [[0.4, HEAD % 2 + b"ok"], [b""]])
+def test_what_is_slow_or_stumbled_once_before_the_switch_did_not_fail_before(trouble: list[bytes | float]) -> None:
+    """Guards the verdict after the switch: a page that only was slow must not excuse the new version's failure."""
+    check = PageCheck(path="/", timeout=2)
+    with saying(*trouble, then=HEAD % 2 + b"ok") as address:
+        assert failing_already([address], [check], Reporter(lambda event: None)) == frozenset()
