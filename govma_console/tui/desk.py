@@ -215,8 +215,8 @@ class Desk:
         screen = self._screen
 
         def unless_gone() -> None:
-            # The app may have been left meanwhile.
-            if screen.is_attached and screen.query("#versions"):
+            # The app may have been left meanwhile: then the parts of the screen are taken away one after the other.
+            if screen.is_attached and screen.app.is_running and screen.query("#versions"):
                 call()
 
         if screen.is_attached:

@@ -201,6 +201,5 @@ def test_nothing_outside_is_tried_or_copied(site: PhpSite, tmp_path: Path, apach
     tried(site, apache_image, {"path": "/", "contains": "found: ", "lacks": "canary"})
     check.run(site.context(), version=SECOND)
     os.mkfifo(site.directory / SECOND / "system/user/config/pipe")
-    with pytest.raises(NotTriedError, match="pipe"):
-        check.run(site.context(), version=SECOND)
+    check.run(site.context(), version=SECOND)
     assert list((site.state / "rehearsal").iterdir()) == []

@@ -86,7 +86,7 @@ class Dialog(ModalScreen[Result]):
         app = self.app
 
         def told(call: Callable[[], None]) -> None:
-            if self.is_attached and self._asked is asked:
+            if self.is_attached and app.is_running and self._asked is asked:
                 call()
 
         def run() -> None:

@@ -72,7 +72,7 @@ class ServicesScreen(ModalScreen[Result]):
         self._give_up()
         question = self._question = Question(self._settings, "services", lines=_LINES, disk=self._disk)
         app = self.app
-        self._hint("looking …")
+        self._hint(tr("looking …"))
 
         def work() -> None:
             try:
@@ -89,7 +89,7 @@ class ServicesScreen(ModalScreen[Result]):
         self.action_look()
 
     def _show(self, question: Question, found: dict[str, Any] | str) -> None:
-        if not self.is_attached or question is not self._question:
+        if not (self.is_attached and self.app.is_running) or question is not self._question:
             return
         self._question = None
         if isinstance(found, str):
