@@ -122,14 +122,14 @@ def _copied(
             there = safefs.is_directory(folder, last)
         except (FileNotFoundError, UnsafeTreeError):
             return False
-        return there and _copy(folder, last, copies, name, path, _Copier(owner, step))
+        return there and _copy(folder, last, copies, name, path, lambda: _Copier(owner, step))
 
 
-def _copy(folder: int, last: str, copies: int, name: str, path: str, copier: safetree.TreeCopier) -> bool:
+def _copy(folder: int, last: str, copies: int, name: str, path: str, copier: Callable[[], _Copier]) -> bool:
     """Copy while the CMS may be clearing its cache: what vanishes under our hands makes us begin anew."""
     for _ in range(_ATTEMPTS):
         try:
-            copier.copy_directory(folder, copies, last, path, name)
+            copier().copy_directory(folder, copies, last, path, name)
             return True
         except FileNotFoundError:
             safetree.remove(copies, name)

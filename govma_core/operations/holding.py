@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
 from govma_core.errors import HeldError, UnprovedError
@@ -118,9 +117,8 @@ def leaving(context: Context, left: str | None, target: str, *, keep_mark: bool)
     if left is not None and said:
         verdicts.hold_commit(context, left, commit, tr("rolled back to {target}", target=target))
         verdicts.mark_left(context, left, tr("rolled back to {target}", target=target))
-    at_last = partial(chosen, context, target, but=commit if said else "")
     try:
-        with made_live(at_last):
+        with made_live(lambda: chosen(context, target, but=commit if said else "")):
             yield
     except BaseException:
         if said and context.versions.pointer().version != target:

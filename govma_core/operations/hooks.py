@@ -60,9 +60,14 @@ def _found(context: Context, moment: Moment) -> Path | None:
     if directory is None:
         return None
     path = directory / moment
-    if not os.path.lexists(path):
-        return None
     try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _unseen(path, error) from None
+    try:
+        # A link that leads nowhere is no missing hook.
         info = path.stat()
         for place, found in ((directory, directory.stat()), (path, info)):
             if found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -75,14 +80,16 @@ def _found(context: Context, moment: Moment) -> Path | None:
                     )
                 )
     except OSError as error:
-        raise HookError(
-            tr("The hook {path} cannot be looked at: {strerror}.", path=path, strerror=error.strerror)
-        ) from None
+        raise _unseen(path, error) from None
     if not stat.S_ISREG(info.st_mode) or not os.access(path, os.X_OK):
         raise HookError(
             tr("The hook {path} is not run: it is no program. Make it one (chmod +x {path}), or remove it.", path=path)
         )
     return path
+
+
+def _unseen(path: Path, error: OSError) -> HookError:
+    return HookError(tr("The hook {path} cannot be looked at: {strerror}.", path=path, strerror=error.strerror))
 
 
 def _run(context: Context, moment: Moment, path: Path, environment: Mapping[str, str]) -> int:

@@ -106,6 +106,14 @@ def test_a_link_that_leads_nowhere_is_no_missing_hook(releases: Releases, hooks:
     assert releases.store.pointer().version == FIRST
 
 
+def test_a_directory_of_hooks_that_cannot_be_looked_at_is_no_missing_hook(releases: Releases, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    releases.flags["hooks_dir"] = str(tmp_path / "loop")
+    with pytest.raises(HookError, match="cannot be looked at"):
+        promote.run(releases.context(), version=SECOND)
+    assert releases.store.pointer().version == FIRST
+
+
 def test_nothing_that_a_hook_starts_stays(releases: Releases, hooks: Hooks) -> None:
     hooks.write("post-promote", f"(setsid sh -c 'sleep 30; touch {releases.root}/late' &) ; echo $$")
     promote.run(releases.context(), version=SECOND)

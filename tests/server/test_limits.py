@@ -17,7 +17,7 @@ from govma_console.sample import create_sample
 from govma_console.server.front import BODY_BYTES, BODY_SECONDS
 from govma_console.server.protocol import HEAD_SECONDS
 from tests.support.asking import ask, asked, bearer, order, raw
-from tests.support.gates import Gate, at_gate, ended, make_token, shared_site
+from tests.support.gates import Gate, at_gate, ended, held_deploy, make_token, shared_site
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 
@@ -60,11 +60,7 @@ def test_a_caller_asks_so_often_a_minute_and_is_told_when_to_come_again(tmp_path
 
 
 def test_no_more_logs_than_may_are_sent_at_the_same_time(tmp_path: Path) -> None:
-    site = create_sample(tmp_path / "site")
-    gate = Gate(site)
-    with Server(site, max_streams=2, **gate.settings) as server, gate.closed():
-        run_id = order(server, "deploy").json["run"]["id"]
-        at_gate(server.runs, run_id)
+    with held_deploy(create_sample(tmp_path / "site"), max_streams=2) as (server, run_id):
         path = f"/api/v1/runs/{run_id}"
         with asked(server, "GET", f"{path}/log?follow=1"), asked(server, "GET", f"{path}/events"):
             before = server.runs.ids()

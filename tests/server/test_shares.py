@@ -17,11 +17,10 @@ from govma_console.server.callers import Peer
 from govma_console.server.limits import Slots
 from govma_console.server.protocol import ABORT, PEER
 from govma_console.server.site import Site
-from tests.support.asking import ask, asked, order
+from tests.support.asking import ask, asked
 from tests.support.command import Command
-from tests.support.gates import Gate, at_gate
+from tests.support.gates import held_deploy
 from tests.support.rights import as_root
-from tests.support.server import Server
 from tests.support.sites import make_site
 
 _NOBODY = 65534
@@ -40,11 +39,7 @@ def test_places_are_shared_between_callers_and_given_back() -> None:
 @as_root
 def test_one_user_of_the_machine_takes_half_of_the_places_for_logs_at_most(tmp_path: Path) -> None:
     """Guards root's look at a log from a user who opens as many as there may be."""
-    site = create_sample(tmp_path / "site")
-    gate = Gate(site)
-    with Server(site, max_streams=4, **gate.settings) as server, gate.closed():
-        run_id = order(server, "deploy").json["run"]["id"]
-        at_gate(server.runs, run_id)
+    with held_deploy(create_sample(tmp_path / "site"), max_streams=4) as (server, run_id):
         path = f"/api/v1/runs/{run_id}/log?follow=1"
         line = ["curl", "-sS", "-N", "-o", "/dev/null", "-w", "%{http_code}", f"{server.url}{path}"]
         nobody: dict[str, Any] = {"user": _NOBODY, "group": _NOBODY, "extra_groups": ()}

@@ -13,6 +13,7 @@ from govma_console.sample import SampleSite, create_sample
 from govma_console.server.tokens import Tokens
 from govma_core.runs.record import RunRecord
 from govma_core.runs.store import RunStore
+from tests.support.asking import order
 from tests.support.rights import passable
 from tests.support.server import Server
 from tests.support.waiting import wait_for
@@ -52,6 +53,16 @@ def shared_site(factory: pytest.TempPathFactory, name: str) -> SampleSite:
 def make_token(server: Server, name: str = "ci") -> str:
     """Give a token of the server."""
     return Tokens(server.settings.token_file).add(name)
+
+
+@contextmanager
+def held_deploy(site: SampleSite, **settings: Any) -> Iterator[tuple[Server, str]]:
+    """Give a server and the id of its deploy, which waits in its build until the end of the block."""
+    gate = Gate(site)
+    with Server(site, **settings, **gate.settings) as server, gate.closed():
+        run_id = str(order(server, "deploy").json["run"]["id"])
+        at_gate(server.runs, run_id)
+        yield server, run_id
 
 
 def ended(runs: RunStore, run_id: str) -> RunRecord:

@@ -17,7 +17,7 @@ from govma_core.language import tr
 from govma_core.runs.launch import prepared_store
 from govma_core.runs.record import RunRecord
 from govma_core.runs.requester import local_requester
-from govma_core.versions.holds import HoldStore
+from govma_core.versions.holds import Hold, HoldStore
 
 if TYPE_CHECKING:
     from govma_console.tui.screens.main import MainScreen
@@ -168,7 +168,10 @@ class Handling(LogHandling):
         def answered(result: Result) -> None:
             if result is not None:
                 by = local_requester("console").by
-                work = lambda: self._holds().hold(result["reason"], by, time.time(), result["until"])  # noqa: E731
+
+                def work() -> Hold:
+                    return self._holds().hold(result["reason"], by, time.time(), result["until"])
+
                 self._main.desk.in_thread(work, partial(self._tell_of_holds, tr("Deploys are held.")))
 
         self._main.app.push_screen(HoldDialog(self._main.snapshot.holds), answered)
