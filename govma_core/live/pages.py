@@ -80,7 +80,7 @@ def ask(address: Address, path: str, *, host: str = "", timeout: float = 10.0) -
         body = response.read(_MOST)
     except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
         # The timer closes the connection under our hands; what that raises is a matter of the moment.
-        raise NoAnswerError(_late(timeout) if late.is_set() else _reason(error)) from None
+        raise NoAnswerError(_late(timeout) if late.is_set() or _is_late(error) else _reason(error)) from None
     finally:
         limit.cancel()
         connection.close()
@@ -113,6 +113,11 @@ class _SecureConnection(http.client.HTTPSConnection):
         self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self._expected)
 
 
+def _is_late(error: Exception) -> bool:
+    """Whether the socket's own limit, which is the same, was quicker than the timer; the kernel's has an errno."""
+    return isinstance(error, TimeoutError) and error.errno is None
+
+
 def _late(timeout: float) -> str:
     return tr("no whole answer within {timeout:g} s", timeout=timeout)
 
@@ -125,8 +130,6 @@ def _end(connection: http.client.HTTPConnection, reached: list[socket.socket], l
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return tr("no answer in time")
     if isinstance(error, http.client.RemoteDisconnected):
         return tr("the connection was closed without an answer")
     return clean_line(str(getattr(error, "strerror", None) or error)) or type(error).__name__

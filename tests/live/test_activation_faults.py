@@ -84,7 +84,7 @@ def test_a_person_who_rolls_back_is_not_sent_back(site: PhpSite, apache: Apache)
 def test_the_way_back_does_not_wait_for_a_site_that_hangs(site: PhpSite, apache: Apache) -> None:
     site.broken(SECOND, "<?php sleep(4); echo 'slow';")
     site.flags["activation_checks"] = [{"path": "/", "timeout": 2}]
-    with pytest.raises(RevertedError, match=r"no whole answer within 2 s|no answer in time") as error:
+    with pytest.raises(RevertedError, match="no whole answer within 2 s") as error:
         promote.run(site.context(), version=SECOND)
     assert site.store.pointer().version == FIRST
     assert f"{SECOND} was live for" in str(error.value)
