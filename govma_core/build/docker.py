@@ -21,6 +21,8 @@ from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 
 _QUICK = 5
+_MOST_PROCESSES = 4096
+"""Threads count. A build needs some dozens; one that multiplies without end takes the machine's from nobody else."""
 _HOME = '[ -w "${HOME:-/}" ] || export HOME=/tmp'
 """Docker takes HOME from the image's passwd; a user who is not in there would have `/`."""
 
@@ -103,6 +105,7 @@ class DockerBuilder:
             "log_config": LogConfig(type=LogConfig.types.NONE),
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges"],
+            "pids_limit": _MOST_PROCESSES,
         }
         if settings.build_memory:
             # Without the second one as much again could be taken from the swap.

@@ -137,6 +137,7 @@ def test_the_limits_reach_the_container(place: Place, containers: Callable[[], l
     place.build("echo ready; until [ -e go ]; do sleep 0.1; done")
     thread.join()
     assert (seen["Memory"], seen["MemorySwap"], seen["NanoCpus"]) == (64 << 20, 64 << 20, 500_000_000)
+    assert seen["PidsLimit"] == 4096
     assert seen["LogConfig"]["Type"] == "none"
 
 
