@@ -95,6 +95,15 @@ def is_directory(dir_fd: int, name: str) -> bool:
     return found is not None and stat.S_ISDIR(found.st_mode)
 
 
+def close_to_others(fd: int) -> None:
+    """Take an open directory for ourselves alone: nobody else makes names in it any more, or enters it by name."""
+    info = os.fstat(fd)
+    if info.st_uid != os.geteuid():
+        os.fchown(fd, os.geteuid(), os.getegid())
+    if stat.S_IMODE(info.st_mode) != 0o700:
+        os.fchmod(fd, 0o700)
+
+
 def random_name(prefix: str) -> str:
     """Give a hidden name that nobody can prepare in advance."""
     return f".{prefix}-{os.urandom(8).hex()}"

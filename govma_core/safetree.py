@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from govma_core import safefs
@@ -20,7 +21,8 @@ def remove(dir_fd: int, name: str) -> None:
     """Remove a file, link or whole tree below dir_fd; nothing happens when it is not there.
 
     Needs at most _DEEPEST descriptors however deep the tree is: a directory found deeper is renamed up into the top
-    one and taken from there.
+    one and taken from there. Each directory is closed to others before it is emptied: who stands in one could otherwise
+    make names in it for ever.
     """
     found = safefs.lstat(dir_fd, name)
     if found is None:
@@ -37,6 +39,9 @@ def remove(dir_fd: int, name: str) -> None:
 def _empty(top: int, fd: int, depth: int) -> bool:
     """Empty the directory; True when something was moved up into the top one and remains to be removed."""
     moved = False
+    # Where we may not, emptying it tells that better.
+    with suppress(OSError):
+        safefs.close_to_others(fd)
     for entry in safefs.entries(fd):
         if not entry.is_dir(follow_symlinks=False):
             os.unlink(entry.name, dir_fd=fd)

@@ -66,7 +66,11 @@ class LocalBuilder:
 
     def remove_leftovers(self, reporter: Reporter) -> None:
         """End the processes of a killed run's build, and put its node_modules back."""
-        for process in reaper.end_all(lambda: reaper.marked(self._mark(), self._uid)):
+        settings = self._settings
+        # Where the build's user is who we are, what is at work there may be the operator's own editor.
+        kept = (settings.work_dir, settings.node_modules_dir) if self._who else ()
+        places = [Path(os.path.realpath(place)) for place in kept]
+        for process in reaper.end_all(lambda: reaper.left(self._mark(), self._uid, places)):
             reporter.warning(
                 tr(
                     "Ended process {pid} ({name}), which an interrupted build left running.",
@@ -74,7 +78,16 @@ class LocalBuilder:
                     name=process.name,
                 )
             )
-        node_modules.recover(self._settings.node_modules_dir, self._settings.work_dir, reporter)
+        for process in reaper.attended(self._uid, places):
+            reporter.warning(
+                tr(
+                    "Process {pid} ({name}) of the build's user is at work in work_dir or node_modules_dir, and has a "
+                    "terminal. It is left alone; end it if it is nobody's.",
+                    pid=process.pid,
+                    name=process.name,
+                )
+            )
+        node_modules.recover(settings.node_modules_dir, settings.work_dir, reporter)
 
     def prepare(self, context: IO[bytes] | None, reporter: Reporter) -> str:
         """Give the versions of node and npm, and the machine's kind; the repository's Dockerfile has no say here."""

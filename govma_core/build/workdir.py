@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,8 +100,4 @@ def lend(work_fd: int, owner: tuple[int, int] | None) -> None:
 
 def take_back(work_fd: int) -> None:
     """Close the work dir to everybody but us: nobody enters it by name any more."""
-    info = os.fstat(work_fd)
-    if info.st_uid != os.geteuid():
-        os.fchown(work_fd, os.geteuid(), os.getegid())
-    if stat.S_IMODE(info.st_mode) != 0o700:
-        os.fchmod(work_fd, 0o700)
+    safefs.close_to_others(work_fd)

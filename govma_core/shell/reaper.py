@@ -10,7 +10,7 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ class Process:
     started: int
     parent: int
     zombie: bool
+    terminal: bool
     name: str
 
     @property
@@ -94,18 +95,59 @@ def end_all(find: Callable[[], list[Process]]) -> list[Process]:
     return list(ended.values())
 
 
-def marked(variable: str, uid: int) -> list[Process]:
-    """Give the living processes of a user that were started with `variable` (NAME=value), but for this one."""
-    wanted = os.fsencode(variable)
-    found = []
-    for process in _all():
+def left(variable: str, uid: int, places: Sequence[Path]) -> list[Process]:
+    """Give the living processes of a user that were started with `variable` (NAME=value), or are at work in `places`.
+
+    The second finds those that cleared their environment: they stand there, or have something open there, and nobody
+    works with them at a terminal. Neither this process nor those that it was started by are among them.
+    """
+    return [process for process in _of(uid) if _marked(process, variable) or _works_in(process, places)]
+
+
+def attended(uid: int, places: Sequence[Path]) -> list[Process]:
+    """Give the processes of a user that are at work in `places` and have a terminal: most likely a person's."""
+    return [process for process in _of(uid) if process.terminal and _reaches(process, places)]
+
+
+def _of(uid: int) -> list[Process]:
+    spared, pid = set(), os.getpid()
+    while pid not in spared and (process := _read(pid)) is not None:
+        spared.add(pid)
+        pid = process.parent
+    return [each for each in _all() if not each.zombie and each.pid not in spared and _user(each) == uid]
+
+
+def _user(process: Process) -> int | None:
+    # Not the owner of the directory in /proc: that is root as soon as a process makes itself undumpable.
+    with suppress(OSError):
+        for line in Path("/proc", str(process.pid), "status").read_bytes().splitlines():
+            if line.startswith(b"Uid:"):
+                return int(line.split()[1])
+    return None
+
+
+def _marked(process: Process, variable: str) -> bool:
+    with suppress(OSError):
+        return os.fsencode(variable) in Path("/proc", str(process.pid), "environ").read_bytes().split(b"\0")
+    return False
+
+
+def _works_in(process: Process, places: Sequence[Path]) -> bool:
+    return not process.terminal and _reaches(process, places)
+
+
+def _reaches(process: Process, places: Sequence[Path]) -> bool:
+    """Tell whether a process stands in one of the directories, is rooted or was loaded there, or has one open."""
+    directory = Path("/proc", str(process.pid))
+    links = [directory / name for name in ("cwd", "root", "exe")]
+    with suppress(OSError):
+        links += (directory / "fd").iterdir()
+    for link in links:
         with suppress(OSError):
-            directory = Path("/proc", str(process.pid))
-            if process.zombie or process.pid == os.getpid() or directory.stat().st_uid != uid:
-                continue
-            if wanted in (directory / "environ").read_bytes().split(b"\0"):
-                found.append(process)
-    return found
+            path = link.readlink()
+            if any(path.is_relative_to(place) for place in places):
+                return True
+    return False
 
 
 def _all() -> list[Process]:
@@ -139,7 +181,7 @@ def _read(pid: int) -> Process | None:
     end = stat.rindex(b")")
     name = stat[stat.index(b"(") + 1 : end].decode("utf-8", "backslashreplace")
     fields = stat[end + 2 :].split()
-    return Process(pid, int(fields[19]), int(fields[1]), fields[0] in (b"Z", b"X"), name)
+    return Process(pid, int(fields[19]), int(fields[1]), fields[0] in (b"Z", b"X"), fields[4] != b"0", name)
 
 
 def _kill(process: Process) -> bool:

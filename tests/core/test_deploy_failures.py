@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from govma_console.sample import LEGACY_VERSION as LEGACY
+from govma_core import safefs
+from govma_core.build import workdir
 from govma_core.errors import (
     BuildError,
     PreflightError,
@@ -23,6 +25,7 @@ from govma_core.events import Event, LogLine, StageStarted
 from govma_core.operations import deploy
 from govma_core.reporting import Reporter
 from govma_core.versions.names import version_name
+from tests.support.rights import as_root
 from tests.support.sites import STAGES, Site
 
 
@@ -209,6 +212,35 @@ def test_a_work_dir_with_something_else_in_it_is_not_emptied(site: Site) -> None
     with pytest.raises(PreflightError, match=r"work_dir .*thesis\.txt"):
         site.deploy()
     assert precious.read_text() == "years of work"
+
+
+@as_root
+@pytest.mark.root
+def test_who_stands_in_the_work_dir_does_not_keep_it_from_being_emptied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that a killed run's build left makes a file wherever it can, each time a directory was listed."""
+    for path in ("work", "work/data", "work/data/html"):
+        (tmp_path / path).mkdir()
+        os.chown(tmp_path / path, 1000, 1000)
+    (tmp_path / "state").mkdir()
+    listed, refused = safefs.entries, []
+
+    def entries(fd: int) -> list[os.DirEntry[str]]:
+        found = listed(fd)
+        os.seteuid(1000)
+        try:
+            os.close(os.open("more", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+        except PermissionError:
+            refused.append(fd)
+        finally:
+            os.seteuid(0)
+        return found
+
+    monkeypatch.setattr(safefs, "entries", entries)
+    with workdir.emptied(tmp_path / "work", tmp_path / "state"):
+        assert os.listdir(tmp_path / "work") == []
+    assert len(refused) == 3
 
 
 def test_a_failed_publish_leaves_no_manifest_and_touches_nobody_elses(site: Site) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import pty
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +46,8 @@ class TestLocalBuilder(BuilderContract):
         before = reaper.Descendants()
         yield
         assert before.end() == []
-        assert reaper.marked(f"GOVMA_BUILD_FOR={place.settings.versions_dir}", place.settings.build_uid) == []
+        mark = f"GOVMA_BUILD_FOR={place.settings.versions_dir}"
+        assert reaper.left(mark, place.settings.build_uid, [place.work, place.cache]) == []
 
 
 @pytest.mark.parametrize("streams", [">/dev/null 2>&1", ""], ids=["quiet", "holding the pipe"])
@@ -132,9 +135,24 @@ def test_a_kept_directory_on_another_file_system_is_said_once(place: Place) -> N
     assert "Invalid cross-device link" in place.lines("warning")[0]
 
 
-def test_what_a_killed_run_left_is_ended_and_its_node_modules_kept(place: Place) -> None:
+_UNDUMPABLE = "import ctypes, time; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0); print('shut', flush=True); time.sleep(1000)"
+
+
+@pytest.mark.parametrize(
+    "daemon",
+    [
+        "setsid sleep 1000",
+        pytest.param("env -i setsid sleep 1000", marks=[as_root, pytest.mark.root]),
+        pytest.param("env -i sh -c 'exec 3>open; cd /; exec setsid sleep 1000'", marks=[as_root, pytest.mark.root]),
+        f'setsid /usr/bin/python3 -c "{_UNDUMPABLE}" > shut',
+    ],
+    ids=["plain", "without environment", "elsewhere with an open file", "undumpable"],
+)
+def test_what_a_killed_run_left_is_ended_and_its_node_modules_kept(place: Place, daemon: str) -> None:
     fill(place.cache, place)
-    with place.detached("echo $$ > pid; (setsid sleep 1000 & echo $! > daemon); echo ready; sleep 1000") as process:
+    wait = f"until [ -s {'shut' if 'shut' in daemon else 'daemon'} ]; do sleep 0.01; done"
+    script = f"echo $$ > pid; ({daemon} & echo $! > daemon); {wait}; echo ready; sleep 1000"
+    with place.detached(script) as process:
         assert process.stdout is not None
         wait_until(lambda: process.stdout and process.stdout.readline() == "ready\n", "the build's line")
     pids = [int((place.work / name).read_text()) for name in ("pid", "daemon")]
@@ -149,6 +167,39 @@ def test_what_a_killed_run_left_is_ended_and_its_node_modules_kept(place: Place)
     place.events.clear()
     place.builder.remove_leftovers(place.reporter)
     assert place.events == []
+
+
+@as_root
+@pytest.mark.root
+def test_processes_of_others_and_those_at_a_terminal_are_spared(place: Place) -> None:
+    place.lend()
+    uid = place.settings.build_uid
+    elsewhere = place.root / "work-of-another-site"
+    elsewhere.mkdir()
+    marked = {"GOVMA_BUILD_FOR": "/srv/other/www_versions"}
+    with (
+        subprocess.Popen(["sleep", "1000"], cwd=place.work) as ours,
+        subprocess.Popen(["sleep", "1000"], cwd=elsewhere, user=uid, group=uid, env=marked) as other,
+    ):
+        person, terminal = pty.fork()
+        if person == 0:
+            try:
+                os.setgid(uid)
+                os.setuid(uid)
+                os.chdir(place.work)
+                os.execv("/bin/sh", ["sh", "-c", "echo ready; exec sleep 1000"])
+            finally:
+                os._exit(1)
+        try:
+            assert os.read(terminal, 5) == b"ready"
+            place.builder.remove_leftovers(place.reporter)
+            assert [alive(pid) for pid in (ours.pid, other.pid, person)] == [True, True, True]
+            assert [line.split(" ")[1] for line in place.lines("warning")] == [str(person)]
+        finally:
+            for pid in (ours.pid, other.pid, person):
+                os.kill(pid, signal.SIGKILL)
+            os.waitpid(person, 0)
+            os.close(terminal)
 
 
 def test_a_link_in_the_work_dir_is_not_taken_for_a_left_node_modules(place: Place) -> None:

@@ -126,6 +126,6 @@ def test_a_build_of_another_site_is_not_ended() -> None:
     environment = {**os.environ, "GOVMA_BUILD_FOR": "/srv/one/www_versions"}
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=environment) as process:
         uid = os.geteuid()
-        assert [found.pid for found in reaper.marked("GOVMA_BUILD_FOR=/srv/one/www_versions", uid)] == [process.pid]
-        assert reaper.marked("GOVMA_BUILD_FOR=/srv/one/www_version", uid) == []
+        assert [found.pid for found in reaper.left("GOVMA_BUILD_FOR=/srv/one/www_versions", uid, [])] == [process.pid]
+        assert reaper.left("GOVMA_BUILD_FOR=/srv/one/www_version", uid, []) == []
         process.kill()

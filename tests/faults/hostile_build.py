@@ -11,11 +11,10 @@ from pathlib import Path
 
 from govma_core.errors import GovmaError
 from govma_core.runs.system_errors import os_sentence
-from govma_core.shell.reaper import marked
 from tests.faults.result import Result
 from tests.support import hostile_build
 from tests.support.canary import Canary
-from tests.support.crashes import files_of
+from tests.support.crashes import at_work_below, files_of
 from tests.support.sites import Site, make_site
 
 _PYTHON = "/usr/bin/python3"
@@ -91,7 +90,8 @@ class Trial:
         stolen = self.canary.found_in(settings.versions_dir, settings.upload_dir, settings.state_dir)
         # What the build owns and may read it may publish, too.
         self.problems += [f"{case}: read into {path}" for path in stolen if not path.endswith("stolen.css")]
-        self._expect(case, marked(f"GOVMA_BUILD_FOR={settings.versions_dir}", 1000) == [], "left processes")
+        left = at_work_below(self.site.sample.root, settings.build_uid)
+        self._expect(case, not left, f"left processes: {left}")
         people = files_of(settings.upload_dir)
         lost = [path for path, digest in self.people.items() if people.get(path) != digest]
         self._expect(case, not lost, f"lost uploads: {lost}")

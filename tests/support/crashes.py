@@ -6,9 +6,11 @@ import fcntl
 import hashlib
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,8 @@ class CrashSite:
         if code != 0:
             self.problems.append(f"the next deploy failed: {record.message}")
         self.problems += [f"left over: {path}" for path in self.leftovers()]
+        left = at_work_below(self.sample.root, self.settings.build_uid)
+        self.problems += [f"left over: process {process}" for process in left]
 
     def check(self, what: str, record: RunRecord, *, killed: bool) -> None:
         """Take down everything that must not be so, right after a kill."""
@@ -156,6 +160,17 @@ class CrashSite:
         for root in (settings.upload_dir, settings.state_dir):
             found += [str(path) for path in root.rglob(".*") if path.name.startswith(".")]
         return [path for path in found if "/.htaccess" not in path]
+
+
+def at_work_below(root: Path, uid: int) -> list[str]:
+    """Give the processes of a user that stand below a directory, whatever they did to hide."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            ids = re.findall(rb"^Uid:\t(\d+)", (process / "status").read_bytes(), re.MULTILINE)
+            if int(ids[0]) == uid and (process / "cwd").readlink().is_relative_to(root):
+                found.append(f"{process.name} ({(process / 'comm').read_text().strip()})")
+    return found
 
 
 def files_of(root: Path) -> dict[str, str]:
