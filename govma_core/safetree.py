@@ -13,8 +13,9 @@ from govma_core.errors import UnsafeTreeError
 from govma_core.language import tr
 
 _DEEPEST = 64
-_ENDLESS = 1 << 62
 """Directories held open at once while removing; what lies deeper is first moved up."""
+_ENDLESS = 1 << 62
+_BITS = 0o1777
 
 
 def remove(dir_fd: int, name: str) -> None:
@@ -121,21 +122,23 @@ class TreeCopier:
         self.result.bytes += info.st_size
 
 
-def copy_opened(src: int, info: os.stat_result, dst_dir: int, name: str, owner: tuple[int, int] | None) -> None:
-    """Copy an open file to a new one, with the mode and times that `info` tells; `owner` as for TreeCopier."""
+def copy_opened(
+    src: int, info: os.stat_result, dst_dir: int, name: str, owner: tuple[int, int] | None, bits: int = _BITS
+) -> None:
+    """Copy an open file to a new one, with the mode (of it, `bits`) and times that `info` tells; `owner` as above."""
     dst = os.open(name, safefs.CREATE_FLAGS, 0o600, dir_fd=dst_dir)
     try:
         copy_content(src, dst, info.st_size)
-        _finish(dst, info, owner)
+        _finish(dst, info, owner, bits)
     finally:
         os.close(dst)
 
 
-def _finish(dst: int, info: os.stat_result, owner: tuple[int, int] | None) -> None:
+def _finish(dst: int, info: os.stat_result, owner: tuple[int, int] | None, bits: int = _BITS) -> None:
     if owner is not None:
         os.fchown(dst, *owner)
     # After the chown, which clears them, set-id bits would come back: they are left out on purpose.
-    os.fchmod(dst, stat.S_IMODE(info.st_mode) & 0o1777)
+    os.fchmod(dst, stat.S_IMODE(info.st_mode) & bits)
     os.utime(dst, ns=(info.st_atime_ns, info.st_mtime_ns))
 
 

@@ -37,17 +37,34 @@ def take(tree_fd: int) -> Snapshot:
     return {path: _mark(info) for path, info in walk(tree_fd)}
 
 
-def changes(before: Snapshot, tree_fd: int) -> Changes:
-    """Compare the tree with how it was."""
+def changes(before: Snapshot, tree_fd: int, builder: int | None = None) -> Changes:
+    """Compare the tree with how it was. With the uid of the builder, BuildError for a new file of anybody else."""
     files: list[str] = []
     links: list[str] = []
     seen: set[str] = set()
     for path, info in walk(tree_fd):
         seen.add(path)
         if before.get(path) != _mark(info):
+            if builder is not None and stat.S_ISREG(info.st_mode):
+                refuse_foreign(path, info, {builder})
             # A second name could be that of any file of the machine: it is judged by whoever takes the tree over.
             (links if stat.S_ISLNK(info.st_mode) or info.st_nlink > 1 else files).append(path)
     return Changes(tuple(sorted(files)), tuple(sorted(before.keys() - seen)), tuple(sorted(links)))
+
+
+def refuse_foreign(path: str, info: os.stat_result, owners: set[int]) -> None:
+    """Raise BuildError for a file that belongs to nobody of `owners`.
+
+    Who may write a directory can rename another user's file out of it into the tree, one that only root can read.
+    """
+    if info.st_uid not in owners:
+        raise BuildError(
+            tr(
+                "The build left {path!r}, a file of uid {st_uid} that it cannot have made; it is not published.",
+                path=path,
+                st_uid=info.st_uid,
+            )
+        )
 
 
 def refuse_deep(depth: int, shown: str) -> None:

@@ -65,11 +65,9 @@ class AssetStage:
                 )
             )
             return Assets(identity, tr("reused from {run}", run=entry.run))
+        changes = self._build(work_fd)
         with safefs.opened(work_fd, "data") as data:
-            before = snapshot.take(data)
-        self._build(work_fd)
-        with safefs.opened(work_fd, "data") as data:
-            self._record(cache, key, snapshot.changes(before, data), data)
+            self._record(cache, key, changes, data)
         return Assets(identity, "built")
 
     def _recorded(self, cache: AssetCache, key: str, *, rebuild: bool) -> CacheEntry | None:
@@ -87,8 +85,11 @@ class AssetStage:
             reporter.info(tr("The assets are built: no recorded build has these inputs, builder and commands."))
         return entry
 
-    def _build(self, work_fd: int) -> None:
+    def _build(self, work_fd: int) -> snapshot.Changes:
+        """Build, and give what that changed; BuildError for what the build's user cannot have made."""
         settings = self.context.settings
+        with safefs.opened(work_fd, "data") as data:
+            before = snapshot.take(data)
         safetree.remove(work_fd, "node_modules")
         workdir.lend(work_fd, self.context.build_owner)
         try:
@@ -98,6 +99,10 @@ class AssetStage:
             )
         finally:
             workdir.take_back(work_fd)
+        owner = self.context.build_owner
+        with safefs.opened(work_fd, "data") as data:
+            # At once: what is put into the tree from here on is ours, as a file of root's that the build moved there.
+            return snapshot.changes(before, data, owner[0] if owner else None)
 
     def _record(self, cache: AssetCache, key: str, changes: snapshot.Changes, data_fd: int) -> None:
         reporter = self.context.reporter

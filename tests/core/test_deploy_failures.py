@@ -147,6 +147,36 @@ def test_a_build_that_removes_what_a_version_needs_fails(site: Site) -> None:
     assert site.current.name == LEGACY
 
 
+@as_root
+@pytest.mark.root
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_file_of_roots_that_the_build_moves_into_the_tree_is_not_published(
+    site: Site, tmp_path: Path, cached: bool
+) -> None:
+    """Who owns a directory can rename out of it what only root can read."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    secret = folder / "secret"
+    secret.write_text("root's")
+    secret.chmod(0o600)
+    os.chown(folder, site.settings.build_uid, site.settings.build_gid)
+    site.flags |= {"install_command": "true", "build_commands": [f"mv {secret} data/html/secret.css"]}
+    if not cached:
+        site.flags["asset_inputs"] = []
+    with pytest.raises(BuildError, match=r"html/secret\.css"):
+        site.deploy()
+    assert site.current.name == LEGACY
+    moved = site.sample.work_dir / "data/html/secret.css"
+    assert (moved.stat().st_uid, moved.read_text()) == (0, "root's")
+    assert not [
+        path for path in site.settings.state_dir.rglob("*") if path.is_file() and b"root's" in path.read_bytes()
+    ]
+    # The next deploy empties the work dir.
+    moved.rename(secret)
+    site.flags.clear()
+    assert site.deploy().version == site.current.name
+
+
 @pytest.mark.parametrize("kind", ["directory", "outside"])
 def test_a_pointer_that_somebody_set_stops_the_deploy_before_it_begins(site: Site, tmp_path: Path, kind: str) -> None:
     link = site.settings.versions_dir / "current-version"

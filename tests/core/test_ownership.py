@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import stat
+import struct
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,47 @@ def test_a_second_name_of_a_foreign_file_is_refused_and_the_file_is_untouched(tr
 
 @as_root
 @pytest.mark.root
+def test_a_foreign_file_that_was_moved_into_the_tree_is_refused(tree: Path) -> None:
+    lent(tree)
+    before = mark(tree)
+    moved = tree / "html/sub/readme.txt"
+    moved.write_text("root's")
+    with pytest.raises(BuildError, match=r"html/sub/readme.txt.*uid 0"):
+        changes(before, tree, BUILD)
+    # Ours may be there by then, from the cache of assets or a hook; somebody else's may not.
+    os.chown(moved, 54321, 54321)
+    with pytest.raises(BuildError, match=r"html/sub/readme.txt.*uid 54321"):
+        hand_over(tree)
+    assert moved.stat().st_uid == 54321
+
+
+def access_list(*entries: tuple[int, int, int]) -> bytes:
+    """Give what acl(5) calls an ACL as the kernel takes it: tag, permissions and id of each entry."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+@as_root
+@pytest.mark.root
+def test_nobody_else_can_write_the_tree_whatever_modes_and_lists_the_build_left(tree: Path) -> None:
+    anybody, file = 0xFFFFFFFF, tree / "html/index.php"
+    rights = access_list((1, 7, anybody), (2, 7, 54321), (4, 5, anybody), (0x10, 7, anybody), (0x20, 7, anybody))
+    os.link(file, tree / "html/second.php")
+    lent(tree)
+    (tree / "html/plain.php").touch()
+    for path in (tree / "html/sub", tree / "html/plain.php", file):
+        path.chmod(0o777)
+        os.setxattr(path, "system.posix_acl_access", rights)
+    os.setxattr(tree / "html/sub", "system.posix_acl_default", rights)
+    (tree / "html/sub/inherits.php").touch()
+    hand_over(tree)
+    for path in [tree, *tree.rglob("*")]:
+        if not path.is_symlink():
+            assert not path.stat().st_mode & stat.S_IWOTH
+            assert os.listxattr(path) == []
+
+
+@as_root
+@pytest.mark.root
 def test_two_names_of_a_built_file_become_two_files(tree: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "node_modules.js"
     elsewhere.write_text("js")
@@ -119,9 +161,9 @@ def test_a_tree_that_is_too_deep_is_refused(tree: Path) -> None:
             look()
 
 
-def changes(before: snapshot.Snapshot, tree: Path) -> snapshot.Changes:
+def changes(before: snapshot.Snapshot, tree: Path, builder: int | None = None) -> snapshot.Changes:
     with safefs.opened_root(tree) as fd:
-        return snapshot.changes(before, fd)
+        return snapshot.changes(before, fd, builder)
 
 
 def test_changes_are_what_was_added_changed_and_removed(tree: Path) -> None:
