@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from govma_core.disk.usage_summary import VersionUsage, last_measured
+from govma_core.disk.usage.summary import VersionUsage, last_measured
 from govma_core.errors import RefusedError
 from govma_core.language import marked, tr
 from govma_core.runs.lock import Holder, lock_holder

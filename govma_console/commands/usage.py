@@ -8,7 +8,7 @@ import time
 
 from govma_console.commands.settings import effective
 from govma_console.output import print_json, print_table, say, warn
-from govma_core.disk.usage import Usage
+from govma_core.disk.usage.measure import Usage
 from govma_core.errors import ExitCode
 from govma_core.language import tr
 from govma_core.operations.accounting import account

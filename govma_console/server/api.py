@@ -15,10 +15,10 @@ from starlette.types import ASGIApp
 from govma_console import reports
 from govma_console.server.access import caller_of, changer, reader, site_of
 from govma_console.server.answers import Json, Refusal
+from govma_console.server.bodies import run_wanted
 from govma_console.server.deploy import DEFAULTS
 from govma_console.server.openapi import document
 from govma_console.server.streams import PLAIN, RunStream, require_stream
-from govma_console.server.wanted import run_wanted
 from govma_core.errors import RefusedError, UsageError
 from govma_core.language import tr
 from govma_core.runs.cancel import cancel

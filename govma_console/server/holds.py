@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from govma_console.server.access import changer, reader, site_of
 from govma_console.server.answers import Json
-from govma_console.server.wanted import commit_wanted, hold_wanted
+from govma_console.server.bodies import commit_wanted, hold_wanted
 from govma_core.versions.holds import HoldStore
 
 

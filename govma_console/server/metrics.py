@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from govma_console import reports
 from govma_console.server.access import reader, site_of
 from govma_console.server.site import Site
-from govma_core.disk.usage_summary import last_measured
+from govma_core.disk.usage.summary import last_measured
 from govma_core.runs.totals import Totals
 
 _TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -16,7 +16,7 @@ from textual.theme import Theme
 from textual.widgets import Input
 
 from govma_console.tui.actions import ACTIONS
-from govma_console.tui.desk import Desk
+from govma_console.tui.controller import Controller
 from govma_console.tui.screens.main import MainScreen
 from govma_console.tui.terminal import driver_for, theme_for
 from govma_core.language import tr
@@ -72,13 +72,13 @@ class ConsoleApp(App[int]):
     CSS_PATH: ClassVar[CSSPathType | None] = "console.tcss"
     ENABLE_COMMAND_PALETTE = True
 
-    def __init__(self, desk: Desk, *, theme: str | None = None) -> None:
+    def __init__(self, controller: Controller, *, theme: str | None = None) -> None:
         chosen = theme or theme_for(os.environ)
         # Said at once: textual decides here what NO_COLOR means, shades of grey or no colour at all.
         super().__init__(driver_class=driver_for(os.environ), ansi_color=chosen.startswith("ansi-") or None)
         # No movement: it costs bytes on a slow line, and time before the eye can rest.
         self.animation_level = "none"
-        self.desk = desk
+        self.controller = controller
         for own in _THEMES:
             self.register_theme(own)
         self.theme = chosen
@@ -92,7 +92,7 @@ class ConsoleApp(App[int]):
 
     def get_default_screen(self) -> Screen[None]:
         """Give the main screen."""
-        return MainScreen(self.desk)
+        return MainScreen(self.controller)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Put every action of the registry into the command palette, with why it is not available now."""
@@ -124,7 +124,7 @@ class ConsoleApp(App[int]):
 
     def on_unmount(self) -> None:
         """Stop watching."""
-        self.desk.end()
+        self.controller.end()
 
     def _handle_exception(self, error: Exception) -> None:
         """Leave with a sentence, never with a traceback; that goes to a file."""
@@ -143,7 +143,7 @@ class ConsoleApp(App[int]):
 
     def _noted(self, error: Exception) -> str:
         text = "".join(traceback.format_exception(error))
-        for folder in (self.desk.settings.state_dir, Path.home() / ".cache"):
+        for folder in (self.controller.settings.state_dir, Path.home() / ".cache"):
             path = folder / "govma-console.err"
             try:
                 fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from govma_console.tui.query import Question
-from govma_core.disk.usage_summary import last_measured
+from govma_core.disk.usage.summary import last_measured
 from govma_core.language import tr
 from govma_core.runs.launch import prepared_store
 from govma_core.runs.requester import local_requester

@@ -59,7 +59,7 @@ class Question:
 
 
 def _usage(settings: Settings, names: list[str], current: str | None) -> dict[str, Any]:
-    from govma_core.disk.usage import measure
+    from govma_core.disk.usage.measure import measure
 
     found = measure(settings.versions_dir, names, current=current, cache_dir=settings.state_dir / "usage")
     return {

@@ -29,15 +29,15 @@ def run(given: argparse.Namespace) -> int:
     reading = threading.Thread(target=lambda: found.append(SnapshotReader(settings).read()), daemon=True)
     reading.start()
     from govma_console.tui.app import ConsoleApp
-    from govma_console.tui.desk import Desk
+    from govma_console.tui.controller import Controller
 
     reading.join(timeout=0.5)
-    desk = Desk(settings, found[0] if found else None)
-    app = ConsoleApp(desk)
+    controller = Controller(settings, found[0] if found else None)
+    app = ConsoleApp(controller)
     code = app.run()
-    desk.settle()
-    if desk.farewell:
-        warn(desk.farewell)
+    controller.settle()
+    if controller.farewell:
+        warn(controller.farewell)
     if app.fault:
         warn(tr("govma-console: {fault}", fault=app.fault))
         return ExitCode.FAILED

@@ -16,10 +16,10 @@ from typing import Any
 from govma_core import safefs
 from govma_core.disk import leases
 from govma_core.disk.contents import Sealed, pack, seal, seal_link
-from govma_core.disk.crew import Tell, run_crew
 from govma_core.disk.directories import Directories
 from govma_core.disk.extents import share_content
 from govma_core.disk.files import HELD, Inode, LeftAloneError, OpenFile, is_regular, traits, xattrs_of
+from govma_core.disk.forked_workers import Tell, run_workers
 from govma_core.disk.lockstep import subtrees
 
 _PIECES = 48
@@ -70,7 +70,7 @@ def link_tree(
             return dataclasses.asdict(birth.born)
 
     done = Born()
-    for found in run_crew(pieces, workers, work, lambda number, told: None, check):
+    for found in run_workers(pieces, workers, work, lambda number, told: None, check):
         done.linked += found["linked"]
         done.saved += found["saved"]
         done.files += found["files"]

@@ -15,10 +15,10 @@ from typing import Any, Self
 
 from govma_core import safefs
 from govma_core.disk import leases
-from govma_core.disk.crew import Tell, run_crew
 from govma_core.disk.directories import Directories
 from govma_core.disk.extents import Extents
 from govma_core.disk.files import Inode, shown
+from govma_core.disk.forked_workers import Tell, run_workers
 from govma_core.disk.joining import Joiner
 from govma_core.disk.lockstep import Level, differing, subtrees, walk
 from govma_core.disk.sharing import Counting, HardLinks, Sharing
@@ -87,10 +87,10 @@ def dedupe(
                 done.left.pop(reason, None)
             return done.whole()
 
-    done = run_crew(pieces, workers, same_path, told, check)
+    done = run_workers(pieces, workers, same_path, told, check)
     result = _sum(map(from_plain, done))
     if anywhere:
-        (found,) = map(from_plain, run_crew([""], 1, any_path, lambda number, message: progress(result), check))
+        (found,) = map(from_plain, run_workers([""], 1, any_path, lambda number, message: progress(result), check))
         if trees.staging is None:
             # Nothing was changed by the first pass: the second one has counted the same once more.
             result.linked = result.freed = 0

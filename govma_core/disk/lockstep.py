@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from govma_core.disk.crew import MOST_PIECES
 from govma_core.disk.directories import Directories
+from govma_core.disk.forked_workers import MOST_PIECES
 from govma_core.disk.tally import Tally
 
 Listing = dict[str, int]

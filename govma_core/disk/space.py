@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from govma_core.disk.usage_summary import VersionUsage
+from govma_core.disk.usage.summary import VersionUsage
 
 _MARGIN = 1.1
 """A version grows a little from one to the next."""

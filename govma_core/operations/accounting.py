@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from govma_core.disk.usage import Usage, measure
+from govma_core.disk.usage.measure import Usage, measure
 from govma_core.errors import GovmaError
 from govma_core.language import tr
 from govma_core.operations.context import Context

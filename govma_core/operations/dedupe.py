@@ -13,7 +13,7 @@ from govma_core.disk.directories import raise_descriptor_limit
 from govma_core.disk.extents import can_share_extents
 from govma_core.disk.tally import Tally
 from govma_core.disk.thaw import shared_files
-from govma_core.disk.usage_summary import last_measured
+from govma_core.disk.usage.summary import last_measured
 from govma_core.errors import RefusedError
 from govma_core.globs import globs
 from govma_core.language import tr

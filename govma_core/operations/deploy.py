@@ -18,13 +18,13 @@ from govma_core.disk.contents import ContentsStore
 from govma_core.errors import BuildError, RefusedError
 from govma_core.language import tr
 from govma_core.operations import birth, hooks, leftovers, preflight, rehearsal
-from govma_core.operations.afterwards import after_deploy
+from govma_core.operations.after_deploy import after_deploy
 from govma_core.operations.assets import AssetStage
 from govma_core.operations.containers_due import tell_due
 from govma_core.operations.context import Context, Outcome
 from govma_core.operations.going_live import go_live
 from govma_core.operations.holding import Gate, made_live
-from govma_core.operations.surroundings import variables
+from govma_core.operations.hook_variables import variables
 from govma_core.reporting import StageRemark
 from govma_core.versions.manifest import Manifest, ManifestStore
 from govma_core.versions.names import version_name

@@ -8,8 +8,8 @@ from govma_core.language import tr
 from govma_core.operations import hooks, rehearsal, verdicts
 from govma_core.operations.activation import Served, prepared
 from govma_core.operations.context import Context
+from govma_core.operations.hook_variables import variables
 from govma_core.operations.live import make_live
-from govma_core.operations.surroundings import variables
 from govma_core.versions.history import How
 from govma_core.versions.promotion import Switch
 from govma_core.versions.store import missing_parts

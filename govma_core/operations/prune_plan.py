@@ -10,7 +10,7 @@ from math import isfinite
 from typing import Any
 
 from govma_core.ages import age_seconds
-from govma_core.disk.usage import Usage
+from govma_core.disk.usage.measure import Usage
 from govma_core.engine.mounts import container_mounts
 from govma_core.errors import EngineError, GovmaError, UsageError
 from govma_core.language import tr

@@ -9,7 +9,7 @@ from govma_core.language import tr
 from govma_core.live import candidate
 from govma_core.operations import verdicts
 from govma_core.operations.context import Context, commit_of
-from govma_core.operations.surroundings import variables
+from govma_core.operations.hook_variables import variables
 from govma_core.settings import Settings
 from govma_core.shell.command import execute
 from govma_core.versions.names import POINTER

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from govma_core.disk.space import Need, needed_for_deploy, room
-from govma_core.disk.usage import last_measured, measure
-from govma_core.disk.usage_summary import VersionUsage
+from govma_core.disk.usage.measure import last_measured, measure
+from govma_core.disk.usage.summary import VersionUsage
 from govma_core.errors import GovmaError
 from govma_core.language import tr
 from govma_core.operations.accounting import account

@@ -112,7 +112,7 @@ class Runner:
     def _on_failure(self, code: ExitCode, outcome: Outcome) -> None:
         """Run the operators' hook; whatever that comes to, the run has failed already."""
         from govma_core.operations import hooks
-        from govma_core.operations.surroundings import variables
+        from govma_core.operations.hook_variables import variables
 
         context = self._context()
         told = variables(context, outcome.version, outcome.version_before, outcome.commit)

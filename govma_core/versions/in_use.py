@@ -13,7 +13,7 @@ from pathlib import Path
 from govma_core.language import tr
 from govma_core.text import clean_line
 from govma_core.versions.names import OURS, POINTER
-from govma_core.versions.sightings import Ours, Shown, content, link, stands_at
+from govma_core.versions.proc_paths import Ours, Shown, content, link, stands_at
 
 Uses = dict[str, list[str]]
 """By version: who uses it, each as a piece of a sentence, such as `php (pid 42): open file`."""

@@ -14,8 +14,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from govma_core import safefs
-from govma_core.disk import usage
 from govma_core.disk.birth import link_tree
+from govma_core.disk.usage.measure import measure as account
 from govma_core.globs import globs
 from govma_core.settings import Settings
 from tests.benchmarks.disk_peers import (
@@ -109,7 +109,7 @@ def _one_new_by(name: str, versions: Path, state: Path) -> float:
     if name == "rdfind":
         return measured(peer(name, versions), versions).seconds
     # As on any site that was in use before: what the linked versions take is known.
-    usage.measure(versions, SHAPE.names[:-1], current=SHAPE.names[-2], cache_dir=state / "usage")
+    account(versions, SHAPE.names[:-1], current=SHAPE.names[-2], cache_dir=state / "usage")
     return measured(dedupe_alone(versions, state), versions).seconds
 
 

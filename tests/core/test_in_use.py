@@ -15,7 +15,7 @@ import pytest
 from govma_core.engine.mounts import container_mounts
 from govma_core.errors import EngineError
 from govma_core.versions.in_use import in_use, linked, on_paths
-from govma_core.versions.sightings import versions_in
+from govma_core.versions.proc_paths import versions_in
 from tests.support.engine import Engine
 from tests.support.rights import as_root
 from tests.support.sleeper import sleeping

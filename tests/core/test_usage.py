@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from govma_core.disk import usage_inodes
-from govma_core.disk.usage import measure
+from govma_core.disk.usage import inodes
+from govma_core.disk.usage.measure import measure
 from tests.support.du import assert_is_du, du
 from tests.support.random_trees import Tree, make_tree, versions
 
@@ -98,9 +98,9 @@ def test_every_name_asked_comes_to_the_same(trees: list[Tree], links: list[tuple
         usual = measure(directory, names, current=None, cache_dir=None, workers=1)
 
         def differ(*_: object) -> list[str]:
-            raise usage_inodes.InodesDifferError
+            raise inodes.InodesDifferError
 
-        patch.setattr(usage_inodes.Inodes, "_read", differ)
+        patch.setattr(inodes.Inodes, "_read", differ)
         found = measure(directory, names, current=None, cache_dir=None, workers=2)
         assert (found.versions, found.real, found.others, found.unlinked, found.prices) == (
             usual.versions, usual.real, usual.others, usual.unlinked, usual.prices,

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from govma_core.disk import usage_seals, usage_sums, usage_walk
-from govma_core.disk.usage import last_measured, measure
+from govma_core.disk.usage import seals, sums, walk
+from govma_core.disk.usage.measure import last_measured, measure
 from tests.support.usage_world import FILES, SETTLED_NS, World, numbers
 
 
 @pytest.fixture(autouse=True)
 def _short_margin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usage_walk, "SETTLED_NS", SETTLED_NS)
+    monkeypatch.setattr(walk, "SETTLED_NS", SETTLED_NS)
 
 
 @pytest.fixture
@@ -38,13 +38,13 @@ def world(tmp_path: Path) -> World:
 def walked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Give the names of versions that were walked, as they are."""
     names: list[str] = []
-    real = usage_walk.Walker.version
+    real = walk.Walker.version
 
-    def version(self: usage_walk.Walker, name: str, bit: int) -> object:
+    def version(self: walk.Walker, name: str, bit: int) -> object:
         names.append(name)
         return real(self, name, bit)
 
-    monkeypatch.setattr(usage_walk.Walker, "version", version)
+    monkeypatch.setattr(walk.Walker, "version", version)
     return names
 
 
@@ -87,7 +87,7 @@ def test_after_any_sequence_the_cache_tells_the_truth(steps: list[tuple[tuple[An
                     world.unlink(*picked)
                 case "promote":
                     world.current = picked[0]
-            sealed = usage_seals.load(world.cache / "seals", world.directory.stat())
+            sealed = seals.load(world.cache / "seals", world.directory.stat())
             event(f"sealed before: {len(sealed.parts)}")
             world.check(workers)
 
@@ -110,11 +110,11 @@ def test_nothing_is_summed_up_again_when_nothing_changed(world: World, monkeypat
     truth = world.check()
     summed = []
 
-    def sums(*given: Any) -> Any:
+    def counted(*given: Any) -> Any:
         summed.append(given)
-        return usage_sums.sums(*given)
+        return sums.sums(*given)
 
-    monkeypatch.setattr("govma_core.disk.usage.sums", sums)
+    monkeypatch.setattr("govma_core.disk.usage.measure.sums", counted)
     for workers in (1, 2):
         again = world.measure(workers=workers)
         assert (numbers(again), again.prices) == (numbers(truth), truth.prices)
@@ -150,7 +150,7 @@ def test_a_changed_directory_is_walked_again(world: World, walked: list[str]) ->
 def test_a_version_that_changed_just_now_is_not_sealed(
     world: World, walked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(usage_walk, "SETTLED_NS", 3_600_000_000_000)
+    monkeypatch.setattr(walk, "SETTLED_NS", 3_600_000_000_000)
     world.measure(rescan=True)
     walked.clear()
     shutil.rmtree(world.cache)
@@ -163,10 +163,10 @@ def test_the_version_that_was_live_is_sealed_one_time_later(world: World, walked
     world.current = "v1"
     world.measure()
     # PHP may still serve v3 from its cache, and write to it.
-    assert "v3" not in usage_seals.load(world.cache / "seals", world.directory.stat()).stored
+    assert "v3" not in seals.load(world.cache / "seals", world.directory.stat()).stored
     world.grow("html/index.php", "v3")
     world.check()
-    assert "v3" in usage_seals.load(world.cache / "seals", world.directory.stat()).stored
+    assert "v3" in seals.load(world.cache / "seals", world.directory.stat()).stored
     walked.clear()
     world.measure()
     assert walked == ["v1"]
@@ -240,9 +240,7 @@ def test_growth_of_a_sealed_version_shows_in_samples_with_rescan_or_after_a_day(
         path.parent.mkdir(parents=True)
         path.write_bytes(b"x")
     before = world.check().versions[0]
-    samples = {
-        found.name for found in usage_seals.load(world.cache / "seals", world.directory.stat()).parts["v1"].samples
-    }
+    samples = {found.name for found in seals.load(world.cache / "seals", world.directory.stat()).parts["v1"].samples}
     sampled, other = (
         next(f"html/many/{n}/file{n}" for n in range(40) if (f"file{n}" in samples) == wanted)
         for wanted in (True, False)
@@ -254,9 +252,9 @@ def test_growth_of_a_sealed_version_shows_in_samples_with_rescan_or_after_a_day(
     before = world.check().versions[0]
     world.grow(other, "v1")
     assert world.measure().versions[0] == before
-    monkeypatch.setattr(usage_seals, "OLDEST", 0.0)
+    monkeypatch.setattr(seals, "OLDEST", 0.0)
     world.check()
-    monkeypatch.setattr(usage_seals, "OLDEST", 3600.0)
+    monkeypatch.setattr(seals, "OLDEST", 3600.0)
     world.check()
     world.grow(sampled, "v1")
     world.check()
@@ -267,7 +265,7 @@ def test_growth_through_the_live_version_is_in_the_seals_of_those_that_share_the
     world.grow("system/b")
     world.check()
     inode = (world.directory / "v1/system/b").stat()
-    rows = usage_seals.load(world.cache / "seals", world.directory.stat()).load_rows().rows
+    rows = seals.load(world.cache / "seals", world.directory.stat()).load_rows().rows
     assert rows[inode.st_dev][inode.st_ino] == (inode.st_blocks, inode.st_size, 0)
 
 
@@ -327,11 +325,11 @@ def test_what_a_killed_measurement_left_is_cleared(world: World) -> None:
 
 
 def test_seals_of_what_is_gone_are_removed(world: World) -> None:
-    sealed = usage_seals.load(world.cache / "seals", world.directory.stat())
+    sealed = seals.load(world.cache / "seals", world.directory.stat())
     assert set(sealed.stored) == {"v1", "v2"}
     world.remove("v1")
     world.measure()
-    assert set(usage_seals.load(world.cache / "seals", world.directory.stat()).stored) == {"v2"}
+    assert set(seals.load(world.cache / "seals", world.directory.stat()).stored) == {"v2"}
 
 
 def test_seals_of_another_directory_are_not_used(world: World, tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from govma_core.disk import usage_walk, usage_workers
-from govma_core.disk.usage import measure
+from govma_core.disk.usage import walk, workers
+from govma_core.disk.usage.measure import measure
 from govma_core.errors import RunCancelled
 from govma_core.forked import Forked
 from tests.support.du import assert_is_du, du
@@ -27,7 +27,7 @@ from tests.support.usage_world import SETTLED_NS, World, numbers
 
 @pytest.fixture(autouse=True)
 def _short_margin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usage_walk, "SETTLED_NS", SETTLED_NS)
+    monkeypatch.setattr(walk, "SETTLED_NS", SETTLED_NS)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_any_depth_with_few_descriptors(world: World, deep: Path) -> None:
     os.close(fd)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = len(os.listdir("/proc/self/fd"))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (used + usage_walk.DEEPEST + 16, before[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + walk.DEEPEST + 16, before[1]))
     try:
         usage = world.fresh()
         cached = world.measure()
@@ -225,8 +225,8 @@ def test_other_file_systems_and_files_mounted_on_files(world: World) -> None:
         config = world.directory / "v1/html/index.php"
         with mounted("--bind", inside / "a", config):
             # d_ino tells the file below, stat the one above.
-            for workers in (1, 2):
-                usage = measure(world.directory, world.names, current=None, cache_dir=None, workers=workers)
+            for many in (1, 2):
+                usage = measure(world.directory, world.names, current=None, cache_dir=None, workers=many)
                 assert usage.real + usage.others == du(world.directory)
                 assert usage.versions[0].size == du(world.directory / "v1")
     world.check()
@@ -243,8 +243,7 @@ def test_what_may_not_be_read_is_counted_and_told(world: World) -> None:
         os.setgid(65534)
         os.setuid(65534)
         found = [
-            measure(world.directory, world.names, current=None, cache_dir=world.cache, workers=workers)
-            for workers in (1, 2)
+            measure(world.directory, world.names, current=None, cache_dir=world.cache, workers=many) for many in (1, 2)
         ]
         os.write(answer, json.dumps([[one.unread, [part.size for part in one.versions]] for one in found]).encode())
 
@@ -260,20 +259,20 @@ def test_what_may_not_be_read_is_counted_and_told(world: World) -> None:
 @pytest.mark.parametrize("moment", ["at once", "half", "silent"])
 def test_the_work_of_a_killed_process_is_done_again(world: World, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
     parent = os.getpid()
-    real = usage_workers.pack_found
+    real = workers.pack_found
 
     def pack(found: object) -> bytes:
         block = real(found)  # type: ignore[arg-type]
         return block if os.getpid() == parent else block[: {"half": len(block) // 2}.get(moment, 0)]
 
-    def version(self: usage_walk.Walker, name: str, bit: int) -> object:
+    def version(self: walk.Walker, name: str, bit: int) -> object:
         if os.getpid() != parent and moment == "at once":
             os.kill(os.getpid(), signal.SIGKILL)
-        return walk(self, name, bit)
+        return real_walk(self, name, bit)
 
-    walk = usage_walk.Walker.version
-    monkeypatch.setattr(usage_walk.Walker, "version", version)
-    monkeypatch.setattr(usage_workers, "pack_found", pack)
+    real_walk = walk.Walker.version
+    monkeypatch.setattr(walk.Walker, "version", version)
+    monkeypatch.setattr(workers, "pack_found", pack)
     # The other process has its share only when this one waits a little.
     usage = measure(
         world.directory,
@@ -296,9 +295,9 @@ def test_a_request_to_stop_ends_everything(world: World) -> None:
         return Path(f"/proc/self/task/{os.getpid()}/children").read_text()
 
     used, others = os.listdir("/proc/self/fd"), children()
-    for workers in (1, 2):
+    for many in (1, 2):
         with pytest.raises(RunCancelled):
-            measure(world.directory, world.names, current=None, cache_dir=world.cache, workers=workers, step=step)
+            measure(world.directory, world.names, current=None, cache_dir=world.cache, workers=many, step=step)
     assert os.listdir("/proc/self/fd") == used
     assert children() == others
     assert not world.cache.exists()
@@ -309,7 +308,7 @@ def test_nothing_is_forked_beside_other_threads(world: World, monkeypatch: pytes
         raise AssertionError("a process was forked")
 
     truth = numbers(world.fresh())
-    monkeypatch.setattr(usage_workers, "Forked", refuse)
+    monkeypatch.setattr(workers, "Forked", refuse)
     with suppress(AssertionError):
         measure(world.directory, world.names, current=None, cache_dir=None, workers=2)
         pytest.fail("two processes do not fork")
@@ -329,18 +328,18 @@ def test_links_of_what_is_no_version_are_no_versions_whoever_meets_them(
     (world.directory / ".hidden").write_bytes(b"x" * 9000)
     (world.outside / "linked").hardlink_to(world.directory / ".hidden")
     parent = os.getpid()
-    rest = usage_walk.Walker.rest
-    taken = usage_workers.Survey._taken
+    rest = walk.Walker.rest
+    taken = workers.Survey._taken
 
-    def taken_by(self: usage_workers.Survey, taking: int) -> Iterator[str]:
+    def taken_by(self: workers.Survey, taking: int) -> Iterator[str]:
         ours = (os.getpid() == parent) == (walker == "this process")
         return taken(self, taking) if ours else iter(())
 
-    def only_there(self: usage_walk.Walker, versions: frozenset[str]) -> object:
+    def only_there(self: walk.Walker, versions: frozenset[str]) -> object:
         assert (os.getpid() == parent) == (walker == "this process")
         return rest(self, versions)
 
-    monkeypatch.setattr(usage_workers.Survey, "_taken", taken_by)
-    monkeypatch.setattr(usage_walk.Walker, "rest", only_there)
+    monkeypatch.setattr(workers.Survey, "_taken", taken_by)
+    monkeypatch.setattr(walk.Walker, "rest", only_there)
     usage = measure(world.directory, world.names, current=None, cache_dir=None, workers=2)
     assert_is_du(usage, world.directory)

@@ -21,7 +21,7 @@ from govma_core.build.vendor import merge
 from govma_core.disk.birth import link_tree
 from govma_core.disk.contents import ContentsStore
 from govma_core.disk.thaw import thaw
-from govma_core.disk.usage import measure
+from govma_core.disk.usage.measure import measure
 from govma_core.disk.verify import Verifier
 from govma_core.errors import GovmaError
 from govma_core.globs import globs

@@ -11,7 +11,7 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from govma_console.tui.app import ConsoleApp
-from govma_console.tui.desk import Desk
+from govma_console.tui.controller import Controller
 from govma_console.tui.screens.main import MainScreen
 from govma_console.tui.widgets.log_view import LogView
 from govma_console.tui.widgets.version_table import VersionTable
@@ -91,10 +91,10 @@ def screen_text(app: App[int]) -> str:
 
 
 def drive(
-    settings: Settings, scenario: Scenario, *, size: tuple[int, int] = (80, 24), desk: Desk | None = None
+    settings: Settings, scenario: Scenario, *, size: tuple[int, int] = (80, 24), controller: Controller | None = None
 ) -> ConsoleApp:
     """Run a scenario on the app; the first state is there when it begins. Gives the app as it ended."""
-    app = ConsoleApp(desk or Desk(settings), theme="govma-dark")
+    app = ConsoleApp(controller or Controller(settings), theme="govma-dark")
 
     async def run() -> None:
         async with app.run_test(size=size) as pilot:

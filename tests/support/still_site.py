@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from govma_console.tui.desk import Desk
+from govma_console.tui.controller import Controller
 from govma_console.tui.disk import DiskUse, Sizes
 from govma_console.tui.plans import CommitLine, SwitchPlan
 from govma_console.tui.screens.main import MainScreen
@@ -24,8 +24,8 @@ NOW = 1_700_000_000.0
 _NAMES = [f"data-build--2023-11-{day:02d}-09h30m00s" for day in (14, 13, 10, 8, 2)]
 
 
-class StillDesk(Desk):
-    """A desk over one snapshot; nothing is read, watched or measured."""
+class StillController(Controller):
+    """A controller over one snapshot; nothing is read, watched or measured."""
 
     def __init__(self, state_dir: Path, snapshot: Snapshot) -> None:
         super().__init__(load({}, flags={"state_dir": str(state_dir)}).settings, snapshot)

@@ -7,7 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
-from govma_core.disk.usage import Usage, measure
+from govma_core.disk.usage.measure import Usage, measure
 from tests.support.du import assert_is_du
 
 FILES = ("html/index.php", "html/a/style.css", "system/ee/core.php", "system/user/config/config.php", "system/b")
@@ -15,7 +15,7 @@ FILES = ("html/index.php", "html/a/style.css", "system/ee/core.php", "system/use
 TICK = 0.012
 """Seconds: clocks of file systems tick 100 times a second or more."""
 SETTLED_NS = 11_000_000
-"""What stands in for usage_walk.SETTLED_NS, so that a test has to wait for one tick only."""
+"""What stands in for usage.walk.SETTLED_NS, so that a test has to wait for one tick only."""
 
 
 class World:

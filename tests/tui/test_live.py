@@ -45,7 +45,7 @@ def test_a_link_switched_by_hand_appears(past: Site) -> None:
     names = [version.name for version in past.store.versions()]
 
     async def scenario(app: Driven) -> None:
-        await app.until(lambda: app.main.desk._watcher and app.main.desk._watcher.is_alive(), "the watcher")
+        await app.until(lambda: app.main.controller._watcher and app.main.controller._watcher.is_alive(), "the watcher")
         # By hand, again and again until the watch has begun: nothing tells when that is.
         link, beside = past.settings.versions_dir / "current-version", past.settings.versions_dir / ".by-hand"
 

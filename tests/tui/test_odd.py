@@ -110,7 +110,7 @@ def test_what_ctrl_q_leaves_running_is_said_too(past: Site) -> None:
         await app.press("x", "ctrl+q")
 
     app = drive(past.settings, scenario)
-    assert f"deploy {run.id} goes on" in app.desk.farewell
+    assert f"deploy {run.id} goes on" in app.controller.farewell
 
 
 def test_the_run_at_work_is_shown_and_those_that_wait_are_counted(past: Site) -> None:
@@ -145,7 +145,7 @@ def test_the_free_space_is_kept_up_to_date_while_nothing_is_measured(
     past: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(app: Driven) -> None:
-        await app.until(lambda: app.main.desk.use and app.main.desk.use.real, "the account")
+        await app.until(lambda: app.main.controller.use and app.main.controller.use.real, "the account")
         monkeypatch.setattr("govma_console.tui.disk.room", lambda settings: (1_000_000, 100_000_000_000))
         app.main._ages()
         await app.sees("100% used, 1.0M free")

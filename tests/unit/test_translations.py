@@ -29,7 +29,7 @@ NOT_TOLD = {"RuntimeError", "AssertionError", "TypeError", "KeyError", "Attribut
 """Errors of the program, which nobody but its developers sees."""
 
 BY_WORD = {"LeftAloneError", "MasterUnusableError"}
-"""What they say is among govma_core.words."""
+"""What they say is among govma_core.stored_words."""
 
 COMMAND = re.compile(r"(docker|eval|systemctl| *curl|deploy failed:|id:) ")
 """Commands, and words that scripts look for: the same in every language."""

@@ -55,7 +55,7 @@ class Handling(LogHandling):
         """Ask, then deploy."""
         from govma_console.tui.screens.operations import DeployDialog
 
-        self._ask("deploy", DeployDialog(self._main.desk.settings))
+        self._ask("deploy", DeployDialog(self._main.controller.settings))
 
     def do_rollback(self) -> None:
         """Ask, then roll back: to the selected version, or from the live one to the one before."""
@@ -63,14 +63,14 @@ class Handling(LogHandling):
 
         row = self._main.situation.selected
         target = None if row is None or row.current else row
-        self._ask("rollback", SwitchDialog(self._main.desk.settings, self._main.snapshot, "rollback", target))
+        self._ask("rollback", SwitchDialog(self._main.controller.settings, self._main.snapshot, "rollback", target))
 
     def do_promote(self) -> None:
         """Ask, then promote the selected version."""
         from govma_console.tui.screens.operations import SwitchDialog
 
         row = self._main.situation.selected
-        self._ask("promote", SwitchDialog(self._main.desk.settings, self._main.snapshot, "promote", row))
+        self._ask("promote", SwitchDialog(self._main.controller.settings, self._main.snapshot, "promote", row))
 
     def do_check(self) -> None:
         """Try the selected version: it changes nothing, so nothing is asked."""
@@ -92,7 +92,7 @@ class Handling(LogHandling):
 
         def answered(result: Result) -> None:
             if result is not None:
-                self._main.desk.in_thread(lambda: cancel(self._main.desk.runs, run.id), asked)
+                self._main.controller.in_thread(lambda: cancel(self._main.controller.runs, run.id), asked)
 
         def asked(_: object, error: str) -> None:
             text = error or tr("Run {id} was asked to stop.", id=run.id)
@@ -120,28 +120,28 @@ class Handling(LogHandling):
             else:
                 self._main.chosen_run = None
                 self._main.go_to_pane("log", only_narrow=True)
-            self._main.desk.refresh()
+            self._main.controller.refresh()
 
-        self._main.desk.start(operation, arguments, started)
+        self._main.controller.start(operation, arguments, started)
 
     def do_dedupe(self) -> None:
         """Show what a dedupe would free, then dedupe."""
         from govma_console.tui.screens.disk_dialogs import DedupeDialog
 
-        self._ask("dedupe", DedupeDialog(self._main.desk.settings))
+        self._ask("dedupe", DedupeDialog(self._main.controller.settings))
 
     def do_prune(self) -> None:
         """Show what a prune would remove, then prune."""
         from govma_console.tui.screens.disk_dialogs import PruneDialog
 
-        self._ask("prune", PruneDialog(self._main.desk.settings))
+        self._ask("prune", PruneDialog(self._main.controller.settings))
 
     def do_pin(self) -> None:
         """Pin the selected version, or take its pin away."""
         from govma_console.tui.screens.disk_dialogs import PinDialog
 
         row = self._main.situation.selected
-        settings = self._main.desk.settings
+        settings = self._main.controller.settings
         if row is None:
             return
         version, pinned = row.name, row.pinned is not None
@@ -152,12 +152,12 @@ class Handling(LogHandling):
                 work = (
                     partial(disk.unpin, settings, version) if pinned else partial(disk.pin, settings, version, reason)
                 )
-                self._main.desk.in_thread(work, told)
+                self._main.controller.in_thread(work, told)
 
         def told(_: object, error: str) -> None:
             done = tr("{version} is {value}pinned.", version=version, value=tr("no longer ") * pinned)
             self._main.notify(error or done, severity="error" if error else "information", markup=False)
-            self._main.desk.refresh()
+            self._main.controller.refresh()
 
         self._main.app.push_screen(PinDialog(row), answered)
 
@@ -172,7 +172,7 @@ class Handling(LogHandling):
                 def work() -> Hold:
                     return self._holds().hold(result["reason"], by, time.time(), result["until"])
 
-                self._main.desk.in_thread(work, partial(self._tell_of_holds, tr("Deploys are held.")))
+                self._main.controller.in_thread(work, partial(self._tell_of_holds, tr("Deploys are held.")))
 
         self._main.app.push_screen(HoldDialog(self._main.snapshot.holds), answered)
 
@@ -182,31 +182,31 @@ class Handling(LogHandling):
 
         def answered(result: Result) -> None:
             if result is not None:
-                self._main.desk.in_thread(
+                self._main.controller.in_thread(
                     lambda: self._holds().release(), partial(self._tell_of_holds, tr("Deploys are no longer held."))
                 )
 
         self._main.app.push_screen(ReleaseDialog(self._main.snapshot.holds), answered)
 
     def _holds(self) -> HoldStore:
-        prepared_store(self._main.desk.settings)
-        return HoldStore(self._main.desk.settings.state_dir)
+        prepared_store(self._main.controller.settings)
+        return HoldStore(self._main.controller.settings.state_dir)
 
     def _tell_of_holds(self, done: str, _: object, error: str) -> None:
         self._main.notify(error or done, severity="error" if error else "information", markup=False)
-        self._main.desk.refresh()
+        self._main.controller.refresh()
 
     def do_services(self) -> None:
         """Show the containers; what is answered there is a restart of some."""
         from govma_console.tui.screens.services import ServicesScreen
 
         blocked = actions.BY_ID["deploy"].reason(self._main.situation)
-        self._ask("services", ServicesScreen(self._main.desk.settings, blocked))
+        self._ask("services", ServicesScreen(self._main.controller.settings, blocked))
 
     def do_refresh(self) -> None:
         """Read everything anew."""
-        self._main.desk.measure()
-        self._main.desk.refresh()
+        self._main.controller.measure()
+        self._main.controller.refresh()
 
     def do_versions(self) -> None:
         """Go to the table."""
@@ -273,5 +273,5 @@ class Handling(LogHandling):
         """Leave; say that a run goes on."""
         run = self._main.snapshot.active
         if run is not None:
-            self._main.desk.leave_running(run)
+            self._main.controller.leave_running(run)
         self._main.app.exit(0)

@@ -118,7 +118,7 @@ class LogHandling:
                 self._find_from(wish)
                 self._wished = left
 
-        self._screen.desk.in_thread(work, told)
+        self._screen.controller.in_thread(work, told)
 
     def _find_from(self, step: int) -> None:
         """Go to the next match from the cursor; while one is being looked for, the wish is kept for afterwards."""
@@ -183,7 +183,7 @@ class LogHandling:
             if pane.view.mark is not None:
                 pane.view.select()
 
-        self._screen.desk.in_thread(lambda: _for_clipboard(lines), told)
+        self._screen.controller.in_thread(lambda: _for_clipboard(lines), told)
 
     def do_save(self) -> None:
         """Ask for a file name, and write the log there."""
@@ -198,7 +198,7 @@ class LogHandling:
 
         def answered(result: dict[str, str] | None) -> None:
             if result is not None:
-                self._screen.desk.in_thread(lambda: _save(result["text"], text), told)
+                self._screen.controller.in_thread(lambda: _save(result["text"], text), told)
 
         def told(found: str | None, error: str) -> None:
             self._screen.notify(found or error, severity="error" if error else "information", markup=False)

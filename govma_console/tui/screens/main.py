@@ -16,7 +16,7 @@ from textual.widgets import Input
 from govma_console.tui import actions, formats
 from govma_console.tui.action import Place
 from govma_console.tui.availability import Situation
-from govma_console.tui.desk import Desk
+from govma_console.tui.controller import Controller
 from govma_console.tui.screens.handling import Handling
 from govma_console.tui.snapshot import EMPTY, Snapshot
 from govma_console.tui.widgets.action_bar import ActionBar
@@ -42,9 +42,9 @@ class MainScreen(Handling, Screen[None]):
     # What has the focus is decided here: a run that goes on brings its log to the front before textual would look.
     AUTO_FOCUS = ""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, controller: Controller) -> None:
         super().__init__()
-        self.desk = desk
+        self.controller = controller
         self.snapshot: Snapshot = EMPTY
         self.active: Feed | None = None
         """The run that is going on, whether its log is shown or not."""
@@ -77,7 +77,7 @@ class MainScreen(Handling, Screen[None]):
         self.query_one("#log-pane").border_title = tr("Log")
         self.set_focus(self.table)
         self.set_interval(_AGES, self._ages)
-        self.desk.begin(self)
+        self.controller.begin(self)
 
     @property
     def table(self) -> VersionTable:
@@ -113,7 +113,7 @@ class MainScreen(Handling, Screen[None]):
         first = not self.snapshot.at
         before = self.snapshot.active
         self.snapshot = snapshot
-        self.table.show(snapshot.versions, self.desk.sizes)
+        self.table.show(snapshot.versions, self.controller.sizes)
         self._follow_runs(snapshot)
         if first and snapshot.active is not None:
             self.go_to_pane("log", only_narrow=True)
@@ -124,10 +124,10 @@ class MainScreen(Handling, Screen[None]):
 
     def bring_up_to_date(self) -> None:
         """Draw again what depends on the state: header, plot, footer, titles."""
-        use = self.desk.use
+        use = self.controller.use
         self.query_one(SiteHeader).show(self.snapshot, use, self._what_runs())
         if self.query_one(Plot).display:
-            self.query_one(Plot).show(self.snapshot.versions, self.desk.sizes)
+            self.query_one(Plot).show(self.snapshot.versions, self.controller.sizes)
         self.refresh_actions()
 
     def refresh_actions(self) -> None:
@@ -147,8 +147,8 @@ class MainScreen(Handling, Screen[None]):
     def show_detail(self) -> None:
         """Show the selected version; what takes time is found out in a thread."""
         row = self.snapshot.version(self.table.cursor)
-        plan = self.desk.comparison(self.snapshot, row)
-        sizes = self.desk.sizes.get(row.name) if row else None
+        plan = self.controller.comparison(self.snapshot, row)
+        sizes = self.controller.sizes.get(row.name) if row else None
         self.query_one(Detail).show(self.snapshot, row, sizes, plan)
 
     def on_version_table_selected(self) -> None:
@@ -178,7 +178,7 @@ class MainScreen(Handling, Screen[None]):
             pane.show(None, ())
         elif pane.feed is None or pane.feed.record.id != record.id:
             shared = self.active if self.active and self.active.record.id == record.id else None
-            pane.show(shared or Feed.of(self.desk.runs, record), self.snapshot.runs)
+            pane.show(shared or Feed.of(self.controller.runs, record), self.snapshot.runs)
             self.tick()
         self.refresh_actions()
 
@@ -193,7 +193,7 @@ class MainScreen(Handling, Screen[None]):
             shown = pane.feed
             if self.active is not None and self.active is not shown:
                 self.active.file.close()
-            self.active = shown if shown and shown.record.id == active.id else Feed.of(self.desk.runs, active)
+            self.active = shown if shown and shown.record.id == active.id else Feed.of(self.controller.runs, active)
             # A run that begins is what everybody wants to see, unless somebody reads another log at this moment.
             reading = self.place == "log" and (not pane.view.following or self.focused is not pane.view)
             self.chosen_run = shown.record.id if reading and shown else None
@@ -207,22 +207,22 @@ class MainScreen(Handling, Screen[None]):
 
     def tick(self) -> None:
         """Take up what the runs wrote, and plan the next look: often while there is more, never when all is still."""
-        more = self.log_pane.take_up(self.desk.flush_seconds)
+        more = self.log_pane.take_up(self.controller.flush_seconds)
         if self.active and self.active is not self.log_pane.feed:
             more = self.active.file.update() or more
         ended = self.active is not None and (self.active.progress.finished is not None or not self._alive())
         starting = self.active is not None and self.active.record.state == "starting" and self.active.progress.stages
         if ended or starting:
-            self.desk.refresh()
+            self.controller.refresh()
         second = int(time.time())
         if second != self._drawn_second and self.active is not None:
             self._drawn_second = second
-            self.query_one(SiteHeader).show(self.snapshot, self.desk.use, self._what_runs())
+            self.query_one(SiteHeader).show(self.snapshot, self.controller.use, self._what_runs())
         if self._ticking is not None:
             self._ticking.stop()
             self._ticking = None
         if more or self.active is not None:
-            self._ticking = self.set_timer(_CATCH_UP if more else self.desk.flush_seconds, self.tick)
+            self._ticking = self.set_timer(_CATCH_UP if more else self.controller.flush_seconds, self.tick)
 
     def _alive(self) -> bool:
         record = self.active.record if self.active else None
@@ -250,7 +250,7 @@ class MainScreen(Handling, Screen[None]):
     def _ages(self) -> None:
         self.table.refresh_ages()
         # Also what nothing tells of: the room on the disk, and a run whose process never came.
-        self.desk.refresh()
+        self.controller.refresh()
 
     # Panes ----------------------------------------------------------------------------------------------------
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from govma_core import safefs
-from govma_core.disk import usage_seals
-from govma_core.disk.usage_inodes import InodesDifferError
-from govma_core.disk.usage_key import key_of, key_to_come
-from govma_core.disk.usage_ledger import Found, Ledger, OutdatedError, Sealed
-from govma_core.disk.usage_summary import (
+from govma_core.disk.usage import seals
+from govma_core.disk.usage.inodes import InodesDifferError
+from govma_core.disk.usage.key import key_of, key_to_come
+from govma_core.disk.usage.ledger import Found, Ledger, OutdatedError, Sealed
+from govma_core.disk.usage.summary import (
     Prices,
     Sums,
     VersionUsage,
@@ -27,8 +27,8 @@ from govma_core.disk.usage_summary import (
     recall,
     write_summary,
 )
-from govma_core.disk.usage_sums import sums
-from govma_core.disk.usage_workers import REST, Survey
+from govma_core.disk.usage.sums import sums
+from govma_core.disk.usage.workers import REST, Survey
 
 __all__ = ["Usage", "VersionUsage", "last_measured", "measure"]
 
@@ -93,7 +93,7 @@ def measure(
             versions_dir,
             cache_dir,
         )
-        sealed = usage_seals.load(cache_dir / _SEALS, os.fstat(fd)) if cache_dir and not rescan else Sealed()
+        sealed = seals.load(cache_dir / _SEALS, os.fstat(fd)) if cache_dir and not rescan else Sealed()
         try:
             found = account.take(sealed)
         except OutdatedError:
@@ -163,9 +163,9 @@ class _Account:
         sealed = {
             name: part for name, part in ledger.parts.items() if name in same or (part.steady and name not in writing)
         }
-        seals = ledger.sealed.key
+        sealed_as = ledger.sealed.key
         if ledger.changed or len(sealed) > len(same):
-            seals = usage_seals.save(cache_dir / _SEALS, os.fstat(self.fd), ledger, sealed)
-        key = key_to_come(seals, ledger, sealed, self.names)
+            sealed_as = seals.save(cache_dir / _SEALS, os.fstat(self.fd), ledger, sealed)
+        key = key_to_come(sealed_as, ledger, sealed, self.names)
         roots = [(ledger.parts[usage.name].device, ledger.parts[usage.name].inode) for usage in result.versions]
         write_summary(cache_dir, self.versions_dir, os.fstat(self.fd), self.current, key, result, roots)

@@ -18,10 +18,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
-from govma_core.disk.usage_ledger import Ledger, OutdatedError, Sealed
-from govma_core.disk.usage_pack import DAMAGED, Array, pack, replace_file, unpack
-from govma_core.disk.usage_part import Part, own_of, part_of
-from govma_core.disk.usage_rows import ROW_COLUMNS, Rows
+from govma_core.disk.usage.ledger import Ledger, OutdatedError, Sealed
+from govma_core.disk.usage.pack import DAMAGED, Array, pack, replace_file, unpack
+from govma_core.disk.usage.part import Part, own_of, part_of
+from govma_core.disk.usage.rows import ROW_COLUMNS, Rows
 from govma_core.language import tr
 
 _FORMAT = b"govma-console usage 1\n"

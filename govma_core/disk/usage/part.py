@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any
 
-from govma_core.disk.usage_pack import Array
+from govma_core.disk.usage.pack import Array
 from govma_core.language import tr
 
 Row = tuple[int, int, int]
@@ -69,7 +69,7 @@ class Sample:
 class Directories:
     """The directories of a version in the order of the walk, the version itself first, each before those in it.
 
-    `names` are packed (see usage_pack), `depths` count from 0, `changed` is st_ctime_ns: every link, unlink, rename and
+    `names` are packed (see pack.py), `depths` count from 0, `changed` is st_ctime_ns: every link, unlink, rename and
     create inside a directory moves it.
     """
 

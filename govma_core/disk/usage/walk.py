@@ -11,9 +11,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from govma_core import safefs
-from govma_core.disk.usage_inodes import GONE, Inodes
-from govma_core.disk.usage_pack import pack_names
-from govma_core.disk.usage_part import Directories, Part
+from govma_core.disk.usage.inodes import GONE, Inodes
+from govma_core.disk.usage.pack import pack_names
+from govma_core.disk.usage.part import Directories, Part
 from govma_core.errors import UnsafeTreeError
 
 DEEPEST = 64

@@ -8,9 +8,9 @@ from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from itertools import chain
 
-from govma_core.disk.usage_ledger import Found, Ledger
-from govma_core.disk.usage_part import Part
-from govma_core.disk.usage_rows import Rows
+from govma_core.disk.usage.ledger import Found, Ledger
+from govma_core.disk.usage.part import Part
+from govma_core.disk.usage.rows import Rows
 
 
 def key_of(seals: str, found: Found, names: Sequence[str]) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from govma_core.disk.usage_ledger import Ledger
-from govma_core.disk.usage_summary import Prices, Sums, VersionUsage
+from govma_core.disk.usage.ledger import Ledger
+from govma_core.disk.usage.summary import Prices, Sums, VersionUsage
 
 _BLOCK = 512
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from govma_console.tui.screens.main import MainScreen
 
 
-class Desk:
+class Controller:
     """What the main screen works with. Methods are called in the app's thread unless they say otherwise."""
 
     def __init__(self, settings: Settings, first: Snapshot | None = None) -> None:

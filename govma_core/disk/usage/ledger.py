@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from govma_core.disk.usage_part import Part, Row, Sample
-from govma_core.disk.usage_rows import Rows
+from govma_core.disk.usage.part import Part, Row, Sample
+from govma_core.disk.usage.rows import Rows
 
 
 class OutdatedError(Exception):

@@ -11,7 +11,7 @@ import os
 from collections import Counter, defaultdict
 from contextlib import suppress
 
-from govma_core.disk.usage_part import Part, Row, Sample
+from govma_core.disk.usage.part import Part, Row, Sample
 
 GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE})
 """What a name says that vanished, or became another kind of thing, while we were at it."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 
-from govma_core.disk.usage_pack import unpack_names
-from govma_core.disk.usage_part import Part, Sample
+from govma_core.disk.usage.pack import unpack_names
+from govma_core.disk.usage.part import Part, Sample
 
 _FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """To ask what is in a directory by name: cheaper than to open it for reading."""

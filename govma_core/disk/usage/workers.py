@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 
-from govma_core.disk.usage_check import look_again
-from govma_core.disk.usage_inodes import InodesDifferError
-from govma_core.disk.usage_ledger import Found
-from govma_core.disk.usage_pack import DAMAGED, Array, pack, unpack
-from govma_core.disk.usage_part import Part, Sample, own_of, part_of
-from govma_core.disk.usage_rows import ROW_COLUMNS, Rows
-from govma_core.disk.usage_walk import Walker
+from govma_core.disk.usage.check import look_again
+from govma_core.disk.usage.inodes import InodesDifferError
+from govma_core.disk.usage.ledger import Found
+from govma_core.disk.usage.pack import DAMAGED, Array, pack, unpack
+from govma_core.disk.usage.part import Part, Sample, own_of, part_of
+from govma_core.disk.usage.rows import ROW_COLUMNS, Rows
+from govma_core.disk.usage.walk import Walker
 from govma_core.forked import Forked
 
 _NUMBER = struct.Struct("=I")
@@ -89,20 +89,20 @@ class Survey:
     def _together(self, workers: int) -> Found:
         """Let forked processes help."""
         taking, giving = os.pipe()
-        crew: list[Forked] = []
+        children: list[Forked] = []
         try:
             os.write(giving, b"".join(map(_NUMBER.pack, range(min(len(self._tasks), _MOST)))))
             os.close(giving)
             for _ in range(min(workers, len(self._tasks)) - 1):
-                crew.append(Forked(lambda answer: self._work(answer, taking)))
+                children.append(Forked(lambda answer: self._work(answer, taking)))
             found = self._look(self._taken(taking), self._step)
-            for answer in self._collect(crew):
+            for answer in self._collect(children):
                 with suppress(*DAMAGED):
                     found.add(unpack_found(answer))
             return found
         finally:
             os.close(taking)
-            for child in crew:
+            for child in children:
                 child.end()
 
     def _taken(self, taking: int) -> Iterator[str]:
@@ -121,9 +121,9 @@ class Survey:
         while block:
             block = block[os.write(answer, block) :]
 
-    def _collect(self, crew: Sequence[Forked]) -> list[bytes]:
+    def _collect(self, children: Sequence[Forked]) -> list[bytes]:
         """Read all answers to their ends."""
-        blocks: dict[int, list[bytes]] = {child.pipe: [] for child in crew}
+        blocks: dict[int, list[bytes]] = {child.pipe: [] for child in children}
         with selectors.DefaultSelector() as selector:
             for pipe in blocks:
                 selector.register(pipe, selectors.EVENT_READ)

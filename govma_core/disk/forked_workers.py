@@ -23,7 +23,7 @@ Tell = Callable[[dict[str, Any]], None]
 Work = Callable[[Iterator[str], Tell], dict[str, Any]]
 
 
-def run_crew(
+def run_workers(
     pieces: Sequence[str],
     workers: int,
     work: Work,
@@ -43,14 +43,14 @@ def run_crew(
     taking, giving = os.pipe()
     write_all(giving, b"".join(_NUMBER.pack(number) for number in range(len(pieces))))
     os.close(giving)
-    crew: list[Forked] = []
+    children: list[Forked] = []
     try:
         for _ in range(workers):
-            crew.append(Forked(lambda answer: _work(answer, taking, pieces, work)))
-        return _collect(crew, told, step)
+            children.append(Forked(lambda answer: _work(answer, taking, pieces, work)))
+        return _collect(children, told, step)
     finally:
         os.close(taking)
-        for child in crew:
+        for child in children:
             child.end()
 
 
@@ -84,12 +84,12 @@ def _work(answer: int, taking: int, pieces: Sequence[str], work: Work) -> None:
 
 
 def _collect(
-    crew: Sequence[Forked], told: Callable[[int, dict[str, Any]], None], step: Callable[[], None]
+    children: Sequence[Forked], told: Callable[[int, dict[str, Any]], None], step: Callable[[], None]
 ) -> list[dict[str, Any]]:
     results: dict[int, dict[str, Any]] = {}
-    held = [b""] * len(crew)
+    held = [b""] * len(children)
     with selectors.DefaultSelector() as selector:
-        for number, child in enumerate(crew):
+        for number, child in enumerate(children):
             selector.register(child.pipe, selectors.EVENT_READ, number)
         while selector.get_map():
             step()
@@ -112,8 +112,8 @@ def _collect(
                         results[number] = message["done"]
                     else:
                         told(number, message["told"])
-    if len(results) < len(crew):
+    if len(results) < len(children):
         raise GovmaError(
             tr("A process of the run was killed. Is there memory enough? Start it again: it does the rest.")
         )
-    return [results[number] for number in range(len(crew))]
+    return [results[number] for number in range(len(children))]

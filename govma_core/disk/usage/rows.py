@@ -6,8 +6,8 @@ from array import array
 from dataclasses import dataclass, field
 from typing import Any
 
-from govma_core.disk.usage_pack import Array
-from govma_core.disk.usage_part import Row
+from govma_core.disk.usage.pack import Array
+from govma_core.disk.usage.part import Row
 from govma_core.language import tr
 
 ROW_COLUMNS = 5

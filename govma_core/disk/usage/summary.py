@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from govma_core import safefs
-from govma_core.disk.usage_pack import replace_file
+from govma_core.disk.usage.pack import replace_file
 
 NAME = "summary"
 
