@@ -15,6 +15,7 @@
     ├── UnsafeTreeError           1  something in a tree is not what it may be
     ├── PublishError              1  the versions directory or the pointer
     ├── HookError                 1  a hook stopped the run
+    ├── RestartError              1  containers were exchanged, and are not any more
     └── CandidateError            1  about the version that was to become live
         ├── NotTriedError         1  it could not be tried; nothing is known against it
         ├── RehearsalError        1  it was tried, and is not good
@@ -124,6 +125,10 @@ class PublishError(GovmaError):
 
 class HookError(GovmaError):
     """An operator's hook failed before the switch, or could not be run."""
+
+
+class RestartError(GovmaError):
+    """Containers were exchanged and not good; it says whether all that was before is back."""
 
 
 class CandidateError(GovmaError):

@@ -31,7 +31,7 @@ _ANSWER_SECONDS = 300
 def run(context: Context, *, services: Sequence[str] | None = None, sync: bool = False) -> Outcome:
     """Bring the named services (all without names) to what the compose file wants.
 
-    With `sync` prod-env is moved forward to the commit that is live before. RevertedError when a new container does
+    With `sync` prod-env is moved forward to the commit that is live before. RestartError when a new container does
     not get good, and the former one is back.
     """
     project = find_project(context.settings)
@@ -84,7 +84,7 @@ def _recover(context: Context, restart: Restart) -> None:
     restart.journal = left
     if left.done:
         restart.finish()
-    elif not restart.put_back():
+    elif restart.put_back().problems:
         # What it would take to bring that back must not be overwritten by what is begun now.
         raise EngineError(
             tr(

@@ -1,45 +1,33 @@
-"""The exchange of containers in its order, and its undoing."""
+"""The exchange of containers in its order; what is not good is put back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
-from docker import DockerClient
-
-from govma_core.errors import EngineError, GovmaError, RevertedError, RunCancelled
+from govma_core.errors import GovmaError, RestartError
 from govma_core.language import tr
-from govma_core.operations.context import Context, Outcome
+from govma_core.operations.context import Outcome
 from govma_core.operations.prod_env import opened
 from govma_core.operations.services_sources import note_built
+from govma_core.operations.services_undo import UP, UP_SECONDS, Undoing
 from govma_core.services import exchange
 from govma_core.services.compose import Question, execute
-from govma_core.services.journal import Change, Journal, path_of
+from govma_core.services.journal import Change
 from govma_core.services.logs import last_lines
-from govma_core.services.mask import MaskedReporter
 from govma_core.services.probe import Probe, address
-from govma_core.services.project import Project
 from govma_core.services.running import look
 from govma_core.services.wanted import Wanted, WantedProject
 
 _LAST_LINES = 10
-_UP = ("up", "-d", "--no-build", "--no-deps")
-_UP_SECONDS = 600.0
 
 
-class Restart:
+class Restart(Undoing):
     """One restart of the containers of a project."""
-
-    def __init__(self, context: Context, reporter: MaskedReporter, client: DockerClient, project: Project) -> None:
-        self._context, self._client, self.reporter = context, client, reporter
-        self._settings = context.settings
-        self.project = project
-        self.begin()
 
     def begin(self) -> None:
         """Have nothing under way; the journal is written with the first step."""
-        self.journal = Journal(path_of(self._settings.state_dir), self._context.run_id, self.project.name)
+        super().begin()
         self._probe: Probe | None = None
 
     def note_tags(self, images: Sequence[str]) -> None:
@@ -77,7 +65,8 @@ class Restart:
                 there = seen.of(name)
                 former = there[0] if there else None
                 beside = exchange.can_be_beside(wanted.services[name], there)
-                change = Change(name, former.id if former else "", former.name if former else "", beside)
+                well = former is not None and exchange.runs_well(former)
+                change = Change(name, former.id if former else "", former.name if former else "", beside, well=well)
                 self.journal.changes.append(change)
                 self.journal.write()
                 if not beside or former is None:
@@ -94,7 +83,7 @@ class Restart:
         return left
 
     def carry_out(self, wanted: WantedProject) -> Outcome:
-        """Exchange what is prepared one by one; RevertedError when one does not get good, and all is put back."""
+        """Exchange what is prepared one by one; RestartError when one does not get good, and all is put back."""
         changed = [change.service for change in self.journal.changes]
         seen = look(self._client, self.project.name)
         ports = {each.service: list(each.ports) for each in seen.containers if each.running}
@@ -140,25 +129,15 @@ class Restart:
             # What did its work and ended before may do so again.
             running = any(each.running for each in look(self._client, self.project.name).of(change.service))
             ends = not running and wanted.restart.partition(":")[0] in ("no", "on-failure")
-            execute(self.project, [*_UP, change.service], self.reporter, self.reporter.names, _UP_SECONDS)
+            execute(self.project, [*UP, change.service], self.reporter, self.reporter.names, UP_SECONDS)
         if not wanted.replicas:
             return tr("none is wanted")
         return self._good(change, ends=ends)
 
-    def _good(self, change: Change, *, ends: bool = False) -> str:
-        timeout = self._settings.services_up_timeout
-        return exchange.wait_until_good(self._client, change.service, lambda: self._newest(change), timeout, ends=ends)
-
-    def _newest(self, change: Change) -> str:
-        if change.new:
-            return change.new
-        there = look(self._client, self.project.name).of(change.service)
-        return there[0].id if there else ""
-
     def _said(self, change: Change) -> str:
         """Tell the last lines of a container that is not good, before it is removed."""
-        container = self._newest(change)
         try:
+            container = self._newest(change)
             lines = last_lines(self._client, container, _LAST_LINES, self.reporter.names) if container else []
         except GovmaError:
             lines = []
@@ -172,68 +151,16 @@ class Restart:
         """Put everything back while the site is still asked, and raise what tells it."""
         self.reporter.error(why)
         with self.reporter.stage("put back"):
-            whole = self.put_back()
+            whole = self.put_back().whole
             probe = self._probe
-            if probe is not None and probe.answered:
-                probe.answers(self._settings.services_up_timeout)
-        state = tr("The former containers are back") if whole else tr("Not all of what was before is back; see the log")
-        raise RevertedError(f"{why} {state}; {self._silence()}.")
-
-    def put_back(self) -> bool:
-        """Bring back what was before; give whether all of it is."""
-        done = exchange.put_back(self._client, self.journal, self.reporter)
-        if self.journal.head:
-            try:
-                with opened(self.project.directory, self._settings) as repository:
-                    repository.back(self.journal.head)
-                self.reporter.warning(tr("prod-env is back at {head}.", head=self.journal.head[:9]))
-            except GovmaError as error:
-                done.problems.append(
-                    tr("prod-env could not be moved back to {head}: {error}", head=self.journal.head[:9], error=error)
-                )
-        for service in done.left:
-            try:
-                self._bring_back(service)
-            except GovmaError as error:
-                done.problems.append(tr("{service} could not be brought back: {error}", service=service, error=error))
-        for problem in done.problems:
-            self.reporter.error(problem)
-        if not done.problems:
-            self.journal.clear()
-        return not done.problems
-
-    def _bring_back(self, service: str) -> None:
-        """Have compose recreate a container that it had recreated: the files have to be as they were for that."""
-        change = next(each for each in self.journal.changes if each.service == service)
-        if not change.former:
-            execute(self.project, ["rm", "-s", "-f", service], self.reporter, self.reporter.names, _UP_SECONDS)
-            return
-        execute(self.project, [*_UP, service], self.reporter, self.reporter.names, _UP_SECONDS)
-        try:
-            self._good(change, ends=True)
-        except GovmaError as error:
-            raise EngineError(
-                tr(
-                    "{error} It was made from the compose file and .env as they are now, and these are not what the "
-                    "container before was made from. Take back what was changed in them, then run `govma-console "
-                    "services up` once more.",
-                    error=error,
-                )
-            ) from None
-
-    @contextmanager
-    def put_back_if_it_fails(self) -> Iterator[None]:
-        """Undo what was prepared when the block does not get to its end, whatever the reason."""
-        try:
-            yield
-        except RevertedError:
-            raise
-        except BaseException as error:
-            if self.journal.path.exists() and not self.journal.done:
-                if isinstance(error, RunCancelled | GovmaError):
-                    self.reporter.info(tr("What was prepared is taken back; the containers run as before."))
-                self.put_back()
-            raise
+            silent = probe is not None and probe.answered and not probe.answers(self._settings.services_up_timeout)
+        if not whole:
+            state = tr("Not all of what was before is back; see the log")
+        elif silent:
+            state = tr("The former containers are back, but the site does not answer as it did before")
+        else:
+            state = tr("The former containers are back")
+        raise RestartError(f"{why} {state}; {self._silence()}.")
 
     def note_built(self, wanted: WantedProject, services: Sequence[str]) -> None:
         """Write down from which commit of prod-env the images of these services were built; a warning if it fails."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from docker import DockerClient
@@ -30,7 +29,8 @@ STEADY = 3.0
 """Seconds that a container without a health check has to run."""
 
 _TICK = 0.05
-_SHORT_STOP = 2
+_STOP = 10
+"""Seconds that the engine gives a container to stop when nothing is said of it."""
 _PATIENCE = 600.0
 _NETWORK_KEYS = {"aliases", "ipv4_address", "ipv6_address", "priority"}
 
@@ -47,6 +47,12 @@ def can_be_beside(wanted: Wanted, there: tuple[Container, ...]) -> bool:
         and wanted.networks is not None
         and all(set(config) <= _NETWORK_KEYS for config in wanted.networks.values())
     )
+
+
+def runs_well(container: Container) -> bool:
+    """Tell whether a container does what it is for, as far as that is known before anything is done."""
+    again_and_again = container.restarts and time.time() - container.started < STEADY
+    return container.running and container.health != "unhealthy" and not again_and_again
 
 
 def make_beside(client: DockerClient, project: Project, wanted: Wanted, reporter: Reporter, mask: NameMask) -> str:
@@ -91,8 +97,11 @@ def discarded_if_equal(client: DockerClient, former: Container, new: str) -> boo
 
 def exchange(client: DockerClient, change: Change) -> None:
     """Stop the former container, start the new one."""
+    raw = inspected(client, change.former)
+    # The engine is waited for as long as the container may take to stop, and not less.
+    grace = int((raw["Config"].get("StopTimeout") if raw else 0) or _STOP)
     with told_as(tr("stop the container {name}", name=change.name)), suppress(NotFound):
-        client.api.stop(change.former)
+        client.api.stop(change.former, timeout=grace)
     with told_as(tr("start the new container of {service}", service=change.service)):
         client.api.start(change.new)
 
@@ -151,72 +160,6 @@ def wait_until_good(
                 )
             )
         time.sleep(_TICK)
-
-
-@dataclass
-class PutBack:
-    """What came of putting back: services that compose has to bring back, and sentences about what resisted."""
-
-    left: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-
-def put_back(client: DockerClient, journal: Journal, reporter: Reporter) -> PutBack:
-    """Start the former containers again, and remove the new ones; then give the images their names back.
-
-    What compose recreated itself is left to the caller: the former containers are gone. Whatever resists is a problem,
-    and the rest is done.
-    """
-    done = PutBack()
-    for change in reversed(journal.changes):
-        if not change.beside:
-            done.left += [change.service] if change.touched else []
-            continue
-        try:
-            if change.touched:
-                _start_former(client, change, done, reporter)
-            for made in {change.new} - {""} or _never_started(client, journal.project, change):
-                with suppress(NotFound):
-                    client.api.remove_container(made, force=True)
-        except FAILURES as error:
-            why = reason(error)
-            done.problems.append(
-                tr("{service}: the former container could not be brought back: {why}.", service=change.service, why=why)
-            )
-    for tag, image in journal.tags.items():
-        try:
-            repository, _, name = tag.rpartition(":")
-            client.api.tag(image, repository, name)
-        except NotFound:
-            reporter.warning(tr("The image that {tag} was before is not there any more.", tag=tag))
-        except FAILURES as error:
-            done.problems.append(tr("The image {tag} could not be put back: {reason}.", tag=tag, reason=reason(error)))
-    return done
-
-
-def _start_former(client: DockerClient, change: Change, done: PutBack, reporter: Reporter) -> None:
-    try:
-        # It is not good: there is nothing to be waited for long.
-        client.api.stop(change.new, timeout=_SHORT_STOP)
-    except NotFound:
-        pass
-    except FAILURES as error:
-        # The former one can run beside it, unless they want the same port.
-        why = reason(error)
-        done.problems.append(tr("{service}: the new container does not stop: {why}.", service=change.service, why=why))
-    raw = inspected(client, change.former)
-    if raw is not None and not raw["State"]["Running"]:
-        client.api.start(change.former)
-        reporter.warning(
-            tr("{service}: the former container {name} runs again.", service=change.service, name=change.name)
-        )
-
-
-def _never_started(client: DockerClient, project: str, change: Change) -> set[str]:
-    """Give what compose had made beside the former container when it was interrupted."""
-    found = ids(client, project, change.service) - {change.former}
-    raws = {each: inspected(client, each) for each in found}
-    return {each for each, raw in raws.items() if raw is not None and raw["State"]["Status"] == "created"}
 
 
 def remove_former(client: DockerClient, journal: Journal, reporter: Reporter) -> None:

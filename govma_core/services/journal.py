@@ -25,6 +25,8 @@ class Change:
     new: str = ""
     touched: bool = False
     """True from the moment on at which the former container may be stopped."""
+    well: bool = True
+    """False when what was before did not run well either: then it need not run well when it is back."""
 
 
 @dataclass

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from govma_core.errors import EngineError, RevertedError
+from govma_core.errors import EngineError, RestartError
 from govma_core.operations import services_restart
 from tests.support.images import BUSYBOX_TAG
 from tests.support.stack import Stack, dockerfile
@@ -23,7 +23,7 @@ def test_when_the_new_container_does_not_get_healthy_the_former_one_is_back(site
     with site.engine.client() as client:
         tagged = client.images.get(image).id
     site.change("three", FAILING)
-    with pytest.raises(RevertedError, match="The former containers are back; the site did not answer for"):
+    with pytest.raises(RestartError, match="The former containers are back; the site did not answer for"):
         site.up(sync=True)
     assert (site.container(), site.page(), site.git("rev-parse", "HEAD")) == (apache, page, head)
     assert site.answers()
@@ -66,7 +66,7 @@ def test_a_service_with_a_name_of_its_own_is_recreated_by_compose_and_brought_ba
         site.up("apache")
         page, former = site.page(), site.container()
         path.write_text(dockerfile("seven", FAILING))
-        with pytest.raises(RevertedError, match="The former containers are back"):
+        with pytest.raises(RestartError, match="The former containers are back"):
             site.up("apache")
         # Not the same container: compose made it again, of the former image.
         assert (site.page(), site.container() == former, site.answers()) == (page, False, True)
@@ -86,7 +86,7 @@ def test_what_compose_recreated_and_cannot_bring_back_is_said_and_the_next_resta
         compose.write_text(named)
         site.up("apache")
         compose.write_text(named.replace("    restart: always", "    restart: always\n    command: [sh, -c, exit 5]"))
-        with pytest.raises(RevertedError, match="Not all of what was before is back"):
+        with pytest.raises(RestartError, match="Not all of what was before is back"):
             site.up("apache")
         assert "Take back what was changed" in site.told[-1]
         assert journal.exists()
@@ -124,6 +124,24 @@ def test_a_service_that_ends_and_one_of_which_none_is_wanted_are_as_compose_has_
         assert site.up("idle").details["services"] == ["idle"]
         assert site.containers("idle") == []
         assert site.up("idle").message.startswith("Nothing to do")
+    finally:
+        compose.write_text(original)
+        site.compose("up", "-d", "-t", "0", "--remove-orphans")
+
+
+def test_what_was_broken_before_is_put_back_broken_and_blocks_nothing(site: Stack) -> None:
+    """Guards every later restart from a service that nobody could bring back in a better state than it was in."""
+    compose = site.directory / "docker-compose.yml"
+    original = compose.read_text()
+    broken = f"  broken:\n    image: {BUSYBOX_TAG}\n    command: ['false']\n"
+    try:
+        compose.write_text(original.replace("networks:\n  cms:\n", f"{broken}networks:\n  cms:\n"))
+        site.compose("up", "-d", "broken")
+        wait_for(lambda: site.states()["broken"] == "exited", "its end")
+        with pytest.raises(RestartError, match=r"exit code 1.*The former containers are back"):
+            site.up("broken")
+        assert not (site.site.settings.state_dir / "services-restart.json").exists()
+        assert site.up("apache", "redis").message.startswith("Nothing to do")
     finally:
         compose.write_text(original)
         site.compose("up", "-d", "-t", "0", "--remove-orphans")

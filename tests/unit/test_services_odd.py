@@ -1,20 +1,14 @@
-"""The containers' view and restart, given what is odd: compose files, deep trees, an engine that resists."""
+"""The containers' view, given what is odd: compose files, deep trees, control characters."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
-from docker.errors import APIError, NotFound
 
-from govma_core.events import Event, LogLine
 from govma_core.operations.containers_due import Due
 from govma_core.operations.services_view import _quickly
-from govma_core.reporting import Reporter
-from govma_core.services.exchange import put_back
-from govma_core.services.journal import Change, Journal
 from govma_core.services.project import find_project
 from govma_core.services.storage import disk_use
 from govma_core.services.wanted import read_config
@@ -61,40 +55,6 @@ def test_a_tree_deeper_than_anybody_makes_is_not_followed_to_its_end(tmp_path: P
     os.close(fd)
     assert size is not None
     assert not whole
-
-
-class _Client:
-    """An engine whose container does not stop; it notes what else it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[Any, ...]] = []
-        self.api = self
-
-    def stop(self, container: str, **_: Any) -> None:
-        raise APIError("cannot stop container: tried to kill it")
-
-    def inspect_container(self, container: str) -> dict[str, Any]:
-        return {"State": {"Running": False}}
-
-    def tag(self, image: str, *_: Any) -> None:
-        raise NotFound("No such image")
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *arguments, **_: self.asked.append((name, *arguments))
-
-
-def test_the_former_container_runs_again_though_the_new_one_does_not_stop(tmp_path: Path) -> None:
-    """Guards the order: what serves comes first, what resists is told."""
-    journal = Journal(tmp_path / "j", "run", "p", tags={"site_web:latest": "sha256:1"})
-    journal.changes = [Change("web", former="old", name="p_web_1", beside=True, new="new", touched=True)]
-    engine, events = _Client(), list[Event]()
-    # What stands in for an engine has only what is asked of it here.
-    client: Any = engine
-    done = put_back(client, journal, Reporter(events.append))
-    assert ("start", "old") in engine.asked
-    assert [problem.partition(":")[0] for problem in done.problems] == ["web"]
-    assert "does not stop" in done.problems[0]
-    assert any(isinstance(event, LogLine) and "site_web:latest" in event.text for event in events)
 
 
 def test_what_a_terminal_would_obey_is_in_nothing_that_is_shown() -> None:
