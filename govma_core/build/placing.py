@@ -34,7 +34,7 @@ def place_new(src: int, dst: int, names: Sequence[str], owner: tuple[int, int] |
         for name in names:
             try:
                 staged.append((stack.enter_context(_staged(src, dst, name, owner)), name))
-            except (UnsafeTreeError, FileNotFoundError):
+            except (UnsafeTreeError, FileNotFoundError, BlockingIOError):
                 left.append(name)
         safefs.syncfs(dst)
         for hidden, name in staged:
@@ -57,16 +57,31 @@ def _link_new(dst: int, hidden: str, name: str) -> None:
 def place_over(src: int, dst: int, path: tuple[str, ...], owner: tuple[int, int] | None, keeper: Keeper) -> None:
     """Replace the regular file path[-1] of directory dst by that of src, once it is kept as `path`.
 
-    UnsafeTreeError when it is no regular file any more; it is left alone then.
+    UnsafeTreeError when it is no regular file any more, BlockingIOError when it cannot be kept because somebody holds
+    it for writing; it is left alone then.
     """
     name = path[-1]
     with _staged(src, dst, name, owner) as staged:
-        keeper.keep(dst, path)
+        kept = keeper.keep(dst, path)
         safefs.syncfs(dst)
         try:
-            os.rename(staged, name, src_dir_fd=dst, dst_dir_fd=dst)
+            if not safefs.rename_exchange(staged, name, src_dir_fd=dst, dst_dir_fd=dst):
+                os.rename(staged, name, src_dir_fd=dst, dst_dir_fd=dst)
+                return
         except IsADirectoryError:
             raise UnsafeTreeError(tr("{name!r} is not a regular file.", name=name)) from None
+        try:
+            came = safefs.lstat(dst, staged)
+            if came is None or _state(came) != _state(kept):
+                # Somebody put another one there, or wrote to it, after it was kept.
+                keeper.keep(dst, path, staged)
+        except BaseException:
+            safefs.rename_exchange(staged, name, src_dir_fd=dst, dst_dir_fd=dst)
+            raise
+
+
+def _state(info: os.stat_result) -> tuple[int, int, int, int]:
+    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns
 
 
 def make_folder(dst: int, name: str, info: os.stat_result, owner: tuple[int, int] | None) -> int:
@@ -86,7 +101,10 @@ def make_folder(dst: int, name: str, info: os.stat_result, owner: tuple[int, int
 
 
 def same_content(src: int, dst: int, name: str) -> bool:
-    """Tell whether both directories have a regular file `name` with the same bytes; sizes were compared before."""
+    """Tell whether both directories have a regular file `name` with the same bytes; sizes were compared before.
+
+    BlockingIOError when somebody holds one of them for writing.
+    """
     with ExitStack() as stack:
         files = []
         for directory in (src, dst):
@@ -137,35 +155,40 @@ class Keeper:
         self._stack = stack
         self._root: int | None = None
 
-    def keep(self, src: int, path: tuple[str, ...]) -> None:
-        """Keep the regular file path[-1] of directory src as `path` below the directory: linked, or copied.
+    def keep(self, src: int, path: tuple[str, ...], name: str = "") -> os.stat_result:
+        """Keep the regular file path[-1] (or `name`) of directory src as `path` below the directory; give what it was.
 
-        UnsafeTreeError when it is no regular file.
+        It is linked, or copied. UnsafeTreeError when it is no regular file.
         """
+        name = name or path[-1]
         with self._parent(path[:-1]) as parent:
-            name = kept = path[-1]
+            kept = path[-1]
             if safefs.lstat(parent, kept) is not None:
-                kept = f"{name[:200]}.{secrets.token_hex(8)}"
+                kept = f"{kept[:200]}.{secrets.token_hex(8)}"
             try:
                 os.link(name, kept, src_dir_fd=src, dst_dir_fd=parent, follow_symlinks=False)
             except OSError:  # another file system, or one without hard links
-                self._copy(src, name, parent, kept)
+                return self._copy(src, name, parent, kept)
             found = safefs.lstat(parent, kept)
             if found is None or not stat.S_ISREG(found.st_mode):
                 safetree.remove(parent, kept)
                 raise UnsafeTreeError(tr("{name!r} is not a regular file.", name=name))
+            return found
 
-    def _copy(self, src: int, name: str, parent: int, kept: str) -> None:
+    def _copy(self, src: int, name: str, parent: int, kept: str) -> os.stat_result:
         file, info = safefs.open_regular(src, name)
-        os.close(file)
-        owner = (info.st_uid, info.st_gid) if os.geteuid() == 0 else None
-        safetree.TreeCopier(owner).copy_file(src, parent, name, kept)
+        try:
+            owner = (info.st_uid, info.st_gid) if os.geteuid() == 0 else None
+            safetree.copy_opened(file, info, parent, kept, owner)
+        finally:
+            os.close(file)
         copy, _ = safefs.open_regular(parent, kept)
         try:
             os.fsync(copy)
             os.fsync(parent)
         finally:
             os.close(copy)
+        return info
 
     @contextmanager
     def _parent(self, path: tuple[str, ...]) -> Iterator[int]:

@@ -27,6 +27,7 @@ _AT_ONCE = 256
 """New files of a directory that are put on the disk at once, before they have their names."""
 
 _MOVING = tr("was changed by somebody else at the same moment")
+_HELD = tr("is being written by somebody else")
 
 
 @dataclass(slots=True)
@@ -185,8 +186,12 @@ class _Synchronisation:
             return False
         if not stat.S_ISREG(there.st_mode):
             self._keep(path, tr("is {kind}, but a file in the repository", kind=_kind(there)))
-        elif not self._equal(src, dst, name, info, there):
-            self._differing(src, dst, path)
+        else:
+            try:
+                if not self._equal(src, dst, name, info, there):
+                    self._differing(src, dst, path)
+            except BlockingIOError:
+                self._keep(path, _HELD)
         return True
 
     def _equal(self, src: int, dst: int, name: str, info: os.stat_result, there: os.stat_result) -> bool:

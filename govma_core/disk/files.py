@@ -144,6 +144,9 @@ def _open(directories: Directories, root: int, path: str, name: str) -> int:
         return os.open(name, _FLAGS, dir_fd=dir_fd)
     except PermissionError:
         raise LeftAloneError("unreadable") from None
+    except BlockingIOError:
+        # Its owner holds it to himself for writing (F_SETLEASE, F_WRLCK).
+        raise LeftAloneError("being written") from None
     except OSError as error:
         if error.errno in GONE:
             raise LeftAloneError("changed meanwhile") from None

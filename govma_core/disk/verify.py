@@ -16,7 +16,8 @@ from govma_core.disk.directories import Directories
 from govma_core.disk.files import GONE
 from govma_core.errors import UnsafeTreeError
 
-Kind = Literal["changed", "mode", "owner", "missing", "added"]
+Kind = Literal["changed", "mode", "owner", "missing", "added", "held"]
+"""What is different; `held` could not be read, because its owner holds it to himself for writing (F_SETLEASE)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ class Verifier:
         found += [Change(path, "missing") for path in files.keys() - there]
         return sorted(found, key=lambda change: change.path)
 
-    def _walk(self, directories: Directories) -> Iterator[tuple[str, Sealed]]:
+    def _walk(self, directories: Directories) -> Iterator[tuple[str, Sealed | None]]:
+        """Give each file as it is now, None for one that is held."""
         pending = [""]
         while pending:
             path = pending.pop()
@@ -68,6 +70,8 @@ class Verifier:
                         yield shown, seal_link(directories.fd(0, path), entry.name)
                     else:
                         yield shown, self._sealed(directories.fd(0, path), entry.name)
+                except BlockingIOError:
+                    yield shown, None
                 except OSError as error:
                     if error.errno not in (*GONE, errno.EINVAL):
                         raise
@@ -92,9 +96,11 @@ class Verifier:
         return Sealed(digest, info.st_size, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid)
 
 
-def _difference(before: Sealed | None, now: Sealed) -> Kind | None:
+def _difference(before: Sealed | None, now: Sealed | None) -> Kind | None:
     if before is None:
         return "added"
+    if now is None:
+        return "held"
     if (before.digest, before.size) != (now.digest, now.size):
         return "changed"
     if before.mode != now.mode:

@@ -21,6 +21,7 @@ from govma_core.disk.tally import Tally
 from govma_core.globs import globs
 from govma_core.operations import dedupe
 from govma_core.operations.staging import staging
+from tests.support.leased import leased
 from tests.support.pictures import identities, picture
 from tests.support.releases import NAMES, Releases
 from tests.support.rights import as_root
@@ -58,6 +59,15 @@ def inode(releases: Releases, version: int, path: str = PAGE) -> int:
 
 def named(version: int, path: str = PAGE) -> str:
     return f"{NAMES[version]}/{path}"
+
+
+def test_a_file_that_its_owner_holds_for_writing_is_left_alone(releases: Releases) -> None:
+    before = inode(releases, 0)
+    with leased(at(releases, 0)):
+        found = run(releases)
+    assert found["left"]["being written"] == {"count": 1, "names": [named(0)]}
+    assert inode(releases, 0) == before
+    assert inode(releases, 1) == inode(releases, 2)
 
 
 def _append(path: Path) -> None:

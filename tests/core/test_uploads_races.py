@@ -8,8 +8,8 @@ import shutil
 import stat
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from govma_core import safefs
 from govma_core.build import placing, uploads
 from govma_core.errors import RunCancelled, UnsafeTreeError
 from govma_core.reporting import Cancellation
+from tests.support.leased import leased
 from tests.support.rights import as_root
 from tests.support.upload_sites import Site, content, guarded_site, picture
 
@@ -56,6 +57,69 @@ def test_a_new_file_never_takes_a_name_that_came_into_use(site: Site, kind: str)
         assert placing.place_new(src, dst, ["a"], None) == ["a"]
     assert os.listdir(site.target) == ["a"]
     assert (there.lstat().st_ino, there.lstat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+class _Meanwhile(placing.Keeper):
+    """A keeper that is done when somebody puts something else under the name, the first time."""
+
+    def __init__(self, directory: Path, stack: ExitStack, put: Callable[[], None]) -> None:
+        super().__init__(directory, stack)
+        self._put: Callable[[], None] | None = put
+
+    def keep(self, src: int, path: tuple[str, ...], name: str = "") -> os.stat_result:
+        found = super().keep(src, path, name)
+        put, self._put = self._put, None
+        if put is not None:
+            put()
+        return found
+
+
+@pytest.mark.parametrize("kind", ["file", "written", "link", "folder"])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_what_somebody_puts_there_once_it_was_kept_is_not_lost(site: Site, kind: str, elsewhere: bool) -> None:
+    site.both("a", "repository", "people's")
+    there, new = site.target / "a", site.target / "new"
+
+    def put() -> None:
+        if kind == "written":
+            there.write_text("people's newer")
+            return
+        if kind == "file":
+            new.write_text("people's newer")
+        elif kind == "link":
+            new.symlink_to(site.outside / "canary")
+        else:
+            there.unlink()
+            new.mkdir()
+        new.rename(there)
+
+    # Another file system: what is kept there is a copy.
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if elsewhere else None) as tmp, ExitStack() as stack:
+        kept = Path(tmp, "kept") if elsewhere else site.kept
+        keeper = _Meanwhile(kept, stack, put)
+        src = stack.enter_context(safefs.opened_root(site.tree))
+        dst = stack.enter_context(safefs.opened_root(site.target))
+        if kind in ("file", "written"):
+            placing.place_over(src, dst, ("a",), None, keeper)
+            assert there.read_text() == "repository"
+            assert set(content(kept).values()) >= {"people's newer"}
+        else:
+            with pytest.raises(UnsafeTreeError):
+                placing.place_over(src, dst, ("a",), None, keeper)
+            assert there.is_symlink() if kind == "link" else there.is_dir()
+            assert set(content(kept).values()) == {"people's"}
+    assert os.listdir(site.target) == ["a"]
+
+
+@pytest.mark.parametrize("policy", ["keep", "overwrite"])
+def test_a_file_that_its_owner_holds_for_writing_stays_and_is_named(site: Site, policy: str) -> None:
+    site.both("a", "same size", "some size")
+    site.both("b", "repository", "people's")
+    with leased(site.target / "a"):
+        result = site.run(policy)
+    assert result.kept == (2 if policy == "keep" else 1)
+    assert site.said("'a'", "is being written", "stays as it is")
+    assert (site.target / "a").read_text() == "some size"
 
 
 def test_two_names_never_become_one_by_a_race(site: Site) -> None:

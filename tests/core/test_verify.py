@@ -9,6 +9,7 @@ import pytest
 
 from govma_core.disk.contents import ContentsStore
 from govma_core.operations.verify import Verified, verify
+from tests.support.leased import leased
 from tests.support.sites import Site, make_site
 
 
@@ -65,6 +66,13 @@ def test_every_kind_of_difference_is_named(site: Site) -> None:
         "system/user/config/config.php": "changed",
         "system/user/cache/page": "added",
     }
+
+
+def test_a_file_that_its_owner_holds_for_writing_is_named_and_the_rest_is_verified(site: Site) -> None:
+    version = site.deploy().version
+    with leased(site.current / "html/index.php"):
+        found = verified(site, version)[version]
+    assert told(found) == {"html/index.php": "held"}
 
 
 def test_a_leak_through_a_link_is_named_in_each_version(site: Site) -> None:
