@@ -23,7 +23,7 @@ _HEADINGS = {
 
 def table(language: str) -> str:
     """Give the table in the language that this process speaks."""
-    from govma_core.settings.model import KEYS
+    from govma_core.settings.keys import KEYS
 
     rows = [_HEADINGS[language], "| --- | --- | --- | --- |"]
     for key in KEYS.values():

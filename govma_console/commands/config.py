@@ -9,7 +9,7 @@ from govma_console.output import print_json, print_table, warn
 from govma_core.errors import ExitCode
 from govma_core.language import tr
 from govma_core.settings import to_plain
-from govma_core.settings.model import KEYS
+from govma_core.settings.keys import KEYS
 from govma_core.settings.toml import toml_value
 
 

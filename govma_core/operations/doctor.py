@@ -22,7 +22,7 @@ from govma_core.operations import rehearsal, space
 from govma_core.operations.context import Context
 from govma_core.places import CONFIG_VARIABLE
 from govma_core.settings import Settings
-from govma_core.settings.model import KEYS
+from govma_core.settings.keys import KEYS
 
 State = Literal["ok", "note", "wrong"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,80 +20,73 @@ _ROLES = (
 
 def check_together(settings: Settings) -> list[str]:
     """Give a sentence for each combination that would destroy something or cannot work."""
-    problems = []
+    return [*_places(settings), *_build(settings), *_addresses(settings), *_live(settings)]
+
+
+def _places(settings: Settings) -> Iterator[str]:
     paths = {role: _real(path) for role in _ROLES if (path := getattr(settings, role)) is not None}
     work, state = _real(settings.work_dir), paths["state_dir"]
     if len(work.parts) < 3:
-        problems.append(
-            tr("work_dir is {work}: it is emptied at each deploy, so it must be a directory of its own.", work=work)
-        )
+        yield tr("work_dir is {work}: it is emptied at each deploy, so it must be a directory of its own.", work=work)
     for role, path in paths.items():
         if path == work or work in path.parents:
-            problems.append(
-                tr(
-                    "work_dir ({work}) is emptied at each deploy, but {role} ({path}) lies in it; give it "
-                    "a directory of its own.",
-                    work=work,
-                    role=role,
-                    path=path,
-                )
+            yield tr(
+                "work_dir ({work}) is emptied at each deploy, but {role} ({path}) lies in it; give it "
+                "a directory of its own.",
+                work=work,
+                role=role,
+                path=path,
             )
         elif path in work.parents:
-            problems.append(tr("work_dir ({work}) must not lie in {role} ({path}).", work=work, role=role, path=path))
+            yield tr("work_dir ({work}) must not lie in {role} ({path}).", work=work, role=role, path=path)
     for role in ("versions_dir", "upload_dir", "image_dir", "node_modules_dir", "source_dir"):
         outer = paths.get(role)
         if outer is not None and (outer == state or outer in state.parents):
-            problems.append(
-                tr(
-                    "state_dir ({state}) must not lie in {role} ({outer}): others can write there.",
-                    state=state,
-                    role=role,
-                    outer=outer,
-                )
+            yield tr(
+                "state_dir ({state}) must not lie in {role} ({outer}): others can write there.",
+                state=state,
+                role=role,
+                outer=outer,
             )
     if paths["source_dir"] in (paths["versions_dir"], paths["upload_dir"]):
-        problems.append(tr("source_dir ({source_dir}) must be a directory of its own.", source_dir=settings.source_dir))
+        yield tr("source_dir ({source_dir}) must be a directory of its own.", source_dir=settings.source_dir)
+
+
+def _build(settings: Settings) -> Iterator[str]:
     for name in ("remote", "branch"):
         value = getattr(settings, name)
         if not value or value.startswith("-"):
-            problems.append(tr("{name} is {value!r}; it must be a name that git knows.", name=name, value=value))
+            yield tr("{name} is {value!r}; it must be a name that git knows.", name=name, value=value)
     if not settings.all_build_commands:
-        problems.append(tr("install_command and build_commands are both empty; there is nothing to build with."))
+        yield tr("install_command and build_commands are both empty; there is nothing to build with.")
+
+
+def _addresses(settings: Settings) -> Iterator[str]:
     try:
         split_address(settings.listen_addr)
     except ValueError as error:
-        problems.append(tr("listen_addr {error}.", error=error))
-    problems += _live(settings)
+        yield tr("listen_addr {error}.", error=error)
     probed = urlsplit(settings.services_probe_url).hostname or "localhost"
     if not (probed in ("localhost", "::1") or probed.startswith("127.")):
-        problems.append(
-            tr(
-                "services.probe_url asks {probed}: it is asked a hundred times a second, so it must be "
-                "on this machine, such as http://127.0.0.1:80.",
-                probed=probed,
-            )
+        yield tr(
+            "services.probe_url asks {probed}: it is asked a hundred times a second, so it must be "
+            "on this machine, such as http://127.0.0.1:80.",
+            probed=probed,
         )
     for host in settings.allowed_hosts:
         if not _HOST.fullmatch(host):
-            problems.append(tr("allowed_hosts: {host!r} is no host name; leave scheme, port and path out.", host=host))
-    return problems
+            yield tr("allowed_hosts: {host!r} is no host name; leave scheme, port and path out.", host=host)
 
 
-def _live(settings: Settings) -> list[str]:
+def _live(settings: Settings) -> Iterator[str]:
     ways = [name for name in ("image", "like", "command") if getattr(settings, f"rehearsal_{name}")]
-    problems = []
     if len(ways) > 1:
-        problems.append(
-            tr("rehearsal: {ways} exclude one another; a version is tried in one way.", ways=tr(" and ").join(ways))
-        )
+        yield tr("rehearsal: {ways} exclude one another; a version is tried in one way.", ways=tr(" and ").join(ways))
     if settings.rehearsal_checks and not (settings.rehearsal_image or settings.rehearsal_like):
-        problems.append(tr("rehearsal.checks says what must be answered, but not where: set rehearsal.image or like."))
+        yield tr("rehearsal.checks says what must be answered, but not where: set rehearsal.image or like.")
     asked = settings.activation_url or settings.activation_containers
     if (settings.activation_checks or settings.activation_proof_path) and not asked:
-        problems.append(
-            tr("activation: checks and proof_path need to know who is asked: set activation.url or containers.")
-        )
-    return problems
+        yield tr("activation: checks and proof_path need to know who is asked: set activation.url or containers.")
 
 
 def split_address(text: str) -> tuple[str, int]:

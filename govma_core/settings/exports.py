@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from govma_core.language import tr
-from govma_core.settings.model import KEYS
-from govma_core.settings.values import read_text
+from govma_core.settings.keys import KEYS
+from govma_core.settings.values import read_value
 
 _EXPORT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
 _DEPLOY_SH = re.compile(r"\s*(?:\.|source|exec|bash|sh)\s+(/[^\s$`]*)/deploy\.sh\s*(?:#.*)?")
@@ -44,8 +44,8 @@ def read_exports(script: str) -> Exports:
             seen[name] = value
             if name in by_variable:
                 key = by_variable[name]
-                read_text(key, value)
-                found.settings[key.name] = value if key.kind not in ("int", "float") else read_text(key, value)
+                read_value(key, value)
+                found.settings[key.name] = value
             else:
                 found.others.append(name)
         except ValueError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from govma_core.errors import ConfigurationError
 from govma_core.language import tr
 from govma_core.places import CONFIG_VARIABLE, DEFAULT_FILE
 from govma_core.settings.checks import check_together
-from govma_core.settings.model import KEYS, Key, Settings
-from govma_core.settings.values import read_text, read_value
+from govma_core.settings.keys import KEYS
+from govma_core.settings.model import Settings
+from govma_core.settings.values import read_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,9 @@ def load(
     origins = dict.fromkeys(KEYS, "default")
     problems: list[str] = []
 
-    def put(name: str, origin: str, read: Callable[[Key, Any], Any], raw: object) -> None:
+    def put(name: str, origin: str, raw: object) -> None:
         try:
-            values[name] = read(KEYS[name], raw)
+            values[name] = read_value(KEYS[name], raw)
             origins[name] = origin
         except ValueError as error:
             problems.append(f"{KEYS[name].written} ({origin}): {error}.")
@@ -52,12 +53,12 @@ def load(
     chosen = _chosen_file(environment, file)
     if chosen is not None:
         for name, raw in _read_file(chosen, problems).items():
-            put(name, str(chosen), read_value, raw)
+            put(name, str(chosen), raw)
     for name, key in KEYS.items():
         if key.env and key.env in environment:
-            put(name, f"${key.env}", read_text, environment[key.env])
+            put(name, f"${key.env}", environment[key.env])
     for name, value in (flags or {}).items():
-        put(name, tr("command line"), read_value, value)
+        put(name, tr("command line"), value)
 
     if not problems:
         settings = Settings(**values)

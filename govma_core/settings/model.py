@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from govma_core.language import tr
+from govma_core.settings import rules
 from govma_core.settings.page_check import PageCheck
 
 
-def _setting(default: Any, doc: str, env: str | None = None, **rules: Any) -> Any:  # noqa: ANN401
-    return dataclasses.field(default=default, metadata={"doc": doc, "env": env, **rules})
+def _setting(default: Any, doc: str, env: str | None = None, **more: Any) -> Any:  # noqa: ANN401
+    return dataclasses.field(default=default, metadata={"doc": doc, "env": env, **more})
 
 
 _HOME = Path("/home/app")
@@ -54,10 +55,13 @@ class Settings:
         "ee.6.0.6.patched-v2.tar.gz",
         tr("tarball with ee/, unpacked into data/system"),
         "GOVMA_EE_TARBALL",
-        name=True,
+        check=rules.require_file_name,
     )
     themes_tarball: str = _setting(
-        "themes.tar.gz", tr("tarball with themes/, unpacked into data/html"), "GOVMA_THEMES_TARBALL", name=True
+        "themes.tar.gz",
+        tr("tarball with themes/, unpacked into data/html"),
+        "GOVMA_THEMES_TARBALL",
+        check=rules.require_file_name,
     )
     state_dir: Path = _setting(
         Path("/var/lib/govma-console"), tr("run records, history, manifests, asset cache"), "GOVMA_STATE_DIR"
@@ -116,7 +120,9 @@ class Settings:
         ("npm run build:docs", "npm run prod"), tr("commands that follow it, in order")
     )
     build_timeout: int = _setting(1800, tr("seconds the whole build may take"), low=1)
-    build_memory: str = _setting("", tr("memory limit of the builder container, such as 2g; empty: none"), size=True)
+    build_memory: str = _setting(
+        "", tr("memory limit of the builder container, such as 2g; empty: none"), check=rules.require_size
+    )
     build_cpus: float = _setting(0.0, tr("cores the builder container may use; 0: all"), low=0)
     log_group: str = _setting(
         "", tr("group that may read runs and their logs, beside the one who deploys; empty: none")
@@ -150,11 +156,11 @@ class Settings:
         tr(
             "globs of files that are written in place: in the live version they share their inode with no other version"
         ),
-        globs=True,
+        check=rules.require_glob,
     )
     keep_versions: int = _setting(5, tr("good versions that prune keeps, the latest ones"), low=1)
     keep_younger: str = _setting(
-        "", tr("prune keeps versions younger than this, such as 30d or 12h; empty: none"), age=True
+        "", tr("prune keeps versions younger than this, such as 30d or 12h; empty: none"), check=rules.require_age
     )
     prune_after_deploy: bool = _setting(False, tr("prune after each successful deploy"))
 
@@ -187,14 +193,17 @@ class Settings:
         "", tr("command of this machine that tries the version in $1 instead; its exit code decides"), table="rehearsal"
     )
     rehearsal_mount: str = _setting(
-        "/var/www/versions", tr("where the image looks for current-version"), table="rehearsal", container_path=True
+        "/var/www/versions",
+        tr("where the image looks for current-version"),
+        table="rehearsal",
+        check=rules.require_container_path,
     )
     rehearsal_port: int = _setting(80, tr("port on which the container answers"), low=1, high=65535, table="rehearsal")
     rehearsal_writable: tuple[str, ...] = _setting(
         ("system/user/cache", "system/user/config", "system/user/templates"),
         tr("directories of the version that may be written while it is tried, in copies thrown away after it"),
         table="rehearsal",
-        inside=True,
+        check=rules.require_inside,
     )
     rehearsal_scratch: tuple[str, ...] = _setting(
         ("/var/log",),
@@ -203,7 +212,7 @@ class Settings:
             "empty and may be written"
         ),
         table="rehearsal",
-        inside_container=True,
+        check=rules.require_container_path,
     )
     rehearsal_timeout: int = _setting(60, tr("seconds until the container has to answer"), low=1, table="rehearsal")
     rehearsal_checks: tuple[PageCheck, ...] = _setting(
@@ -221,7 +230,7 @@ class Settings:
         "",
         tr("where the site answers, such as http://127.0.0.1:8080; empty: each container is asked directly"),
         table="activation",
-        url=True,
+        check=rules.require_url,
     )
     activation_host: str = _setting("", tr("Host that is asked for; empty: that of the address"), table="activation")
     activation_port: int = _setting(
@@ -231,7 +240,7 @@ class Settings:
         "",
         tr("page that answers the name of its version; empty: a probe is put into html/ and removed again"),
         table="activation",
-        url_path=True,
+        check=rules.require_url_path,
     )
     activation_timeout: int = _setting(
         30, tr("seconds until the new version has to be served"), low=1, table="activation"
@@ -260,7 +269,7 @@ class Settings:
         "",
         tr("where the site is asked while its containers are restarted, on this machine; empty: a published port"),
         table="services",
-        url=True,
+        check=rules.require_url,
     )
     services_up_timeout: int = _setting(
         120, tr("seconds a restarted container may take to get healthy"), low=1, table="services"
@@ -300,37 +309,3 @@ class Settings:
     def themes_path(self) -> Path:
         """Give the path of the themes tarball."""
         return self.vendor_dir / self.themes_tarball
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One setting as the table of Settings describes it."""
-
-    name: str
-    default: Any
-    doc: str
-    env: str | None
-    kind: str
-    rules: dict[str, Any]
-
-    @property
-    def table(self) -> str:
-        """Give the table of the file in which it stands, '' for the top."""
-        return str(self.rules.get("table", ""))
-
-    @property
-    def written(self) -> str:
-        """Give the name it has in the file, with its table before a dot."""
-        return f"{self.table}.{self.name.removeprefix(f'{self.table}_')}" if self.table else self.name
-
-
-def _keys() -> dict[str, Key]:
-    found = {}
-    for field in dataclasses.fields(Settings):
-        rules = dict(field.metadata)
-        doc, env = rules.pop("doc"), rules.pop("env")
-        found[field.name] = Key(field.name, field.default, doc, env, str(field.type), rules)
-    return found
-
-
-KEYS: dict[str, Key] = _keys()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from govma_core.language import tr
+from govma_core.settings.rules import require_url_path
 
 _LONGEST_WAIT = 600
 
@@ -71,9 +72,3 @@ def read_page_check(raw: object) -> PageCheck:
             )
         )
     return check
-
-
-def require_url_path(path: str) -> None:
-    """Raise ValueError for what is no path as it stands in a URL."""
-    if not path.startswith("/") or " " in path or not path.isascii() or not path.isprintable():
-        raise ValueError(tr("path {path!r} must begin with / and be written as in a URL (%20 for a space)", path=path))

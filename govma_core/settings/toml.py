@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from govma_core.language import tr
-from govma_core.settings.model import KEYS, Settings
+from govma_core.settings.keys import KEYS
+from govma_core.settings.model import Settings
 from govma_core.settings.values import to_plain
 
 
