@@ -46,7 +46,7 @@ _WEB = (
         ("hostile_build", {"cases": _BUILDS}),
         ("hostile_web", {"cases": _WEB}),
         ("tarballs", {}),
-        ("races", {"rounds": 300, "least": 3}),
+        ("races", {"rounds": 100, "least": 1}),
         ("exchanged_names", {"times": 25}),
         ("secrets", {}),
     ],

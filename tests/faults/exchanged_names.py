@@ -15,8 +15,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from govma_core.errors import GovmaError
-from tests.faults.races import STEPS, WEB, World
 from tests.faults.result import Result
+from tests.support.race_steps import STEPS
+from tests.support.race_world import WEB, World
 
 _STEPS = {"publish": 1, "thaw": 1, "switch": 8, "dedupe": 1}
 """Steps, each with how many times more it is executed: a link is there for a few microseconds only."""
@@ -65,7 +66,7 @@ def sweep(folder: Path, times: int = 300) -> Result:
     """Execute each step `times` times beside the exchanger."""
     folder.chmod(0o755)
     began = time.monotonic()
-    world = World(folder)
+    world = World(folder, private=True)
     exchanged = 0
     executed = 0
     for name, more in _STEPS.items():
@@ -79,7 +80,7 @@ def sweep(folder: Path, times: int = 300) -> Result:
             exchanged += sum(counts)
             # Taken away by the exchanger: with what is in it the next world would be another one.
             world.problems += [f"{name}: changed {path}" for path in world.canary.changes()]
-            world.problems += [f"{name}: read into {path}" for path in world.canary.found_in(world.root, private=True)]
+            world.look(name)
     for problem in world.problems[:20]:
         print(f"  {problem}", file=sys.stderr)
     return Result(

@@ -37,6 +37,8 @@ class Canary:
             for path in (root / name, folder, *folder.rglob("*")):
                 os.chown(path, owner, owner)
         (root / "open-folder").chmod(0o777)
+        self.plain.write_text("no secret, so that a second name of it can be told from a copy of one\n")
+        self.plain.chmod(0o666)
         for path in (root, *(path for path in root.rglob("*") if path.is_dir())):
             os.utime(path, (1_000_000_000, 1_000_000_000))
         self._before = self._look()
@@ -45,6 +47,11 @@ class Canary:
     def file(self) -> Path:
         """Give a file of root's that nobody else may read."""
         return self.root / "root"
+
+    @property
+    def plain(self) -> Path:
+        """Give a file of root's without a secret, which others may write, and so may make second names of."""
+        return self.root / "plain"
 
     @property
     def folder(self) -> Path:

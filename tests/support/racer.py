@@ -1,7 +1,8 @@
-"""Swaps links in and out as fast as it goes, from a process of its own: `Racer(pairs, owner)` for the time of a block.
+"""Swaps names in and out as fast as it goes, from a process of its own: `Racer(pairs, owner)` for the time of a block.
 
-A pair is a name and what it is exchanged with, beside it (real paths): in one step (renameat2), so that one of the two
-is always there; where the name is missing it is put there as a link.
+A pair is a name and what a link beside it leads to (real paths); the two are exchanged in one step (renameat2), so that
+one of them is always there. With `linked`, a file, what is put beside is at times a second name of that, a FIFO or an
+empty directory, and the racer rests now and then.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import random
 import signal
 import struct
 import time
@@ -20,14 +22,20 @@ from types import TracebackType
 _EXCHANGE = 2
 _AT_FDCWD = -100
 _COUNT = struct.Struct("Q")
+_KINDS = ("link", "link", "link", "second name", "pipe", "directory")
+_RESTS = (0, 0, 0, 0, 0, 0, 0.001, 0.005, 0.02)
 
 
 class Racer:
     """`rounds` counts the exchanges that succeeded."""
 
-    def __init__(self, pairs: Iterable[tuple[Path, Path]], owner: tuple[int, int] | None) -> None:
+    def __init__(
+        self, pairs: Iterable[tuple[Path, Path]], owner: tuple[int, int] | None, linked: Path | None = None
+    ) -> None:
         self._pairs = [(os.fsencode(name), os.fsencode(target)) for name, target in pairs]
         self._owner = owner
+        self._linked = linked
+        self._random = random.Random(1)
         self._shared = mmap.mmap(-1, _COUNT.size)
         self._pid = 0
 
@@ -72,8 +80,23 @@ class Racer:
                 above = os.path.dirname(name)
                 with suppress(OSError):
                     if not os.path.lexists(beside) and os.path.realpath(above) == above:
-                        os.symlink(target, beside)
+                        self._put(target, beside)
                 for _ in range(20):
                     if libc.renameat2(_AT_FDCWD, name, _AT_FDCWD, beside, _EXCHANGE) == 0:
                         count += 1
             self._shared[:] = _COUNT.pack(count)
+            if self._linked is not None:
+                # What works meanwhile gets further at times than the first name.
+                time.sleep(self._random.choice(_RESTS))
+
+    def _put(self, target: bytes, beside: bytes) -> None:
+        kind = self._random.choice(_KINDS) if self._linked is not None else "link"
+        if kind == "second name" and self._linked is not None:
+            with suppress(OSError):
+                os.link(self._linked, beside)
+        elif kind == "pipe":
+            os.mkfifo(beside)
+        elif kind == "directory":
+            os.mkdir(beside)
+        else:
+            os.symlink(target, beside)
