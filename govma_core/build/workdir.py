@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from govma_core import safefs, safetree
+from govma_core import jsonfile, safefs, safetree
+from govma_core.build import git_config
 from govma_core.language import tr
 
 _NOTE = "work-dir"
@@ -57,8 +58,12 @@ def _ours(path: Path, state_dir: Path) -> bool:
     """Tell whether the directory is empty, was our work dir before, or holds a checkout or what is left of one."""
     if not os.listdir(path) or any((path / name).is_dir() for name in (".git", "data")):
         return True
+    return _noted(path, state_dir)
+
+
+def _noted(path: Path, state_dir: Path) -> bool:
     try:
-        return (state_dir / _NOTE).read_text("utf-8", "surrogateescape") == str(path)
+        return (state_dir / _NOTE).read_bytes() == os.fsencode(path)
     except FileNotFoundError:
         return False
 
@@ -69,7 +74,8 @@ def emptied(path: Path, state_dir: Path) -> Iterator[int]:
 
     That it is ours is noted in state_dir: when we are killed in the middle of emptying it, the next run goes on.
     """
-    (state_dir / _NOTE).write_text(str(path), "utf-8", "surrogateescape")
+    if not _noted(path, state_dir):
+        jsonfile.replace_bytes(state_dir / _NOTE, os.fsencode(path))
     with safefs.opened_root(path.parent) as parent:
         if not safefs.is_directory(parent, path.name):
             os.mkdir(path.name, 0o700, dir_fd=parent)
@@ -83,11 +89,13 @@ def emptied(path: Path, state_dir: Path) -> Iterator[int]:
 def fill(work_fd: int, source: Path, owner: tuple[int, int] | None, step: Callable[[int], None]) -> safetree.CopyResult:
     """Copy the whole checkout, `.git` too but no `node_modules`, into the work dir; entries belong to `owner`.
 
+    Of git's configuration the copy has only what the build's user may see (git_config).
     `step` is called once a directory with the number of files copied so far, and may raise.
     """
     copier = safetree.TreeCopier(owner, lambda: step(copier.result.files))
     with safefs.opened_root(source) as source_fd:
         copier.copy_into(source_fd, work_fd, skip=frozenset({"node_modules"}))
+    git_config.clean(work_fd, owner)
     return copier.result
 
 
