@@ -25,7 +25,7 @@ _MOST_LINES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class Server:
     """A container that serves the site: its id, its name, and the workers it had before the switch."""
 
     id: str
@@ -37,14 +37,14 @@ class Served:
 class Targets:
     """The containers, where to ask, and sentences about what could not be found."""
 
-    containers: tuple[Served, ...] = ()
+    containers: tuple[Server, ...] = ()
     addresses: tuple[Address, ...] = ()
     problems: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class _Found:
-    containers: list[Served] = field(default_factory=list)
+    containers: list[Server] = field(default_factory=list)
     addresses: list[Address] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -85,7 +85,7 @@ def _look(client: DockerClient, name: str, settings: Settings, found: _Found, *,
             )
         )
     for container in containers:
-        found.containers.append(Served(str(container.id), str(container.name), frozenset(workers(container))))
+        found.containers.append(Server(str(container.id), str(container.name), frozenset(workers(container))))
         at = next(iter(addresses(container)), None)
         if at is not None:
             label = str(container.name)
@@ -103,25 +103,25 @@ def reload(targets: Targets, settings: Settings, reporter: Reporter) -> list[str
     from govma_core.engine.api import connected
 
     problems = []
-    for served in targets.containers:
+    for server in targets.containers:
         try:
             with connected(settings.activation_timeout, otherwise="") as client:
-                problems += _reload(client, served, settings, reporter)
+                problems += _reload(client, server, settings, reporter)
         except EngineError as error:
             problems.append(str(error))
     return problems
 
 
-def _reload(client: DockerClient, served: Served, settings: Settings, reporter: Reporter) -> list[str]:
+def _reload(client: DockerClient, server: Server, settings: Settings, reporter: Reporter) -> list[str]:
     from govma_core.engine import execution
     from govma_core.engine.api import FAILURES, streaming, told_as
 
     command, limit = settings.activation_reload, settings.activation_timeout
-    what = tr("`{command}` in {name}", command=command, name=served.name)
+    what = tr("`{command}` in {name}", command=command, name=server.name)
     said: deque[str] = deque(maxlen=_MOST_LINES)
     splitter = LineSplitter()
     with told_as(tr("run {what}", what=what)):
-        made = execution.prepare(client, served.id, ["sh", "-c", command])
+        made = execution.prepare(client, server.id, ["sh", "-c", command])
 
     def listen() -> None:
         try:
@@ -152,7 +152,7 @@ def _reload(client: DockerClient, served: Served, settings: Settings, reporter: 
 
 def left_over(targets: Targets) -> int:
     """Give how many workers of before the switch are still there: they end when the connection they have does."""
-    if not any(served.workers for served in targets.containers):
+    if not any(server.workers for server in targets.containers):
         return 0
     from govma_core.engine.api import connected, told_as
     from govma_core.engine.containers import workers
@@ -160,10 +160,10 @@ def left_over(targets: Targets) -> int:
     left = 0
     try:
         with connected(_QUICK, otherwise="") as client:
-            for served in targets.containers:
-                with told_as(tr("look at {name}", name=served.name)):
-                    container: Container = client.containers.get(served.id)
-                left += len(served.workers & workers(container))
+            for server in targets.containers:
+                with told_as(tr("look at {name}", name=server.name)):
+                    container: Container = client.containers.get(server.id)
+                left += len(server.workers & workers(container))
     except EngineError:
         return 0
     return left

@@ -27,13 +27,14 @@ class Served:
     """What became known: a few words on the proof; why it is not proved; which checks fail that did not before.
 
     `certain` tells whether the proof would have worked before the switch: only then does its failure speak against the
-    version.
+    version. `asked` is False when nobody was asked, so that nothing became known.
     """
 
     said: str
     unproved: str = ""
     failing: str = ""
     certain: bool = False
+    asked: bool = True
 
     @property
     def good(self) -> bool:
@@ -62,7 +63,7 @@ class Activation:
                     "version before for as long as its realpath cache lasts (120 s by default)."
                 )
             )
-            return Served(tr("not asked"))
+            return Served(tr("not asked"), asked=False)
         with reporter.stage("activation") as remark:
             problems = [*targets.reload(self.targets, settings, reporter), *self._command()]
             for problem in (*self.targets.problems, *problems):
@@ -95,7 +96,7 @@ class Activation:
             if problems:
                 return Served(tr("not proved"), unproved=" ".join(problems))
             self.context.reporter.info(tr("Whether it is served was not asked: activation.url is not set."))
-            return Served(tr("not asked"))
+            return Served(tr("not asked"), asked=False)
         path = settings.activation_proof_path
         question = proof.page_question(path, version) if path else self.question
         if question is None:

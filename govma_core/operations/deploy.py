@@ -101,7 +101,8 @@ def run(
         )
     gate.last_moment(manifest.version)
     with made_live(gate.passed):
-        before = go_live(context, manifest.version, "deploy", commit.sha).previous.version or ""
+        done = go_live(context, manifest.version, "deploy", commit.sha, lambda: gate.last_moment(manifest.version))
+    before = done.previous.version or ""
     reporter.info(f"=== {manifest.version} {BANNER} ===")
     details = after_deploy(context)
     return Outcome(tr("{version} is live.", version=manifest.version), manifest.version, before, commit.sha, details)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from govma_core.errors import HeldError, UnprovedError
 from govma_core.language import tr
 from govma_core.operations import verdicts
-from govma_core.operations.context import Context
+from govma_core.operations.context import Context, commit_of
 from govma_core.versions.holds import Hold, HoldStore, held_error
 from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.marks import Mark, MarkStore
@@ -55,9 +56,11 @@ class Gate:
                 )
 
     def last_moment(self, version: str) -> None:
-        """Refuse when somebody has held all deploys since this one began."""
+        """Refuse when somebody has held all deploys since this one began; what is forced then is recorded, too."""
         hold = self._holds.read().by_hand
-        if hold is not None and not self._force:
+        if hold is None:
+            return
+        if not self._force:
             error = held_error(hold)
             raise HeldError(
                 tr(
@@ -67,12 +70,26 @@ class Gate:
                 ),
                 error.until,
             )
+        known = self.overridden
+        self._pass(hold)
+        if self.overridden != known:
+            verdicts.written(
+                self._context,
+                lambda: self._record(version),
+                tr("It could not be recorded that {version} was forced", version=version),
+            )
 
     def passed(self) -> None:
         """End the holds of commits that are behind the one which is live now, and its own."""
         for hold in self._superseded:
             own = hold.commit == self._commit
             _end(self._context, hold.commit, tr("it was made live by --force") if own else tr("a newer commit is live"))
+
+    def _record(self, version: str) -> None:
+        store = ManifestStore(self._context.settings.state_dir)
+        manifest = store.read(version)
+        if manifest is not None:
+            store.write(dataclasses.replace(manifest, forced=self.overridden))
 
     def _pass(self, hold: Hold | None) -> None:
         if hold is None:
@@ -98,36 +115,35 @@ def made_live(then: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def leaving(context: Context, left: str | None, target: str, *, keep_mark: bool) -> Iterator[None]:
-    """Frame the switch of a rollback: what it leaves is bad, and deploys of its commit are held.
+def against(context: Context, left: str, target: str, commit: str, *, mark: str, hold: str) -> Iterator[None]:
+    """Frame the switch from a version that is not good: it is marked bad, and deploys of its commit are held.
 
-    Before the switch, so that no deploy can come between; taken back when the block raises and `target` is not live.
-    With `keep_mark` nothing is said against what it leaves. Behind the block nothing speaks against `target` any more.
+    Before the switch, so that neither a deploy nor a kill can come between; taken back when the block raises and
+    `target` is not live. `mark` and `hold` are the reasons.
     """
-    settings = context.settings
-    marks, holds, manifests = (
-        MarkStore(settings.state_dir),
-        HoldStore(settings.state_dir),
-        ManifestStore(settings.state_dir),
-    )
-    made = manifests.read(left) if left else None
-    mark, commit = verdicts.marks(context).get(left or ""), made.commit if made else ""
-    held = any(hold.commit == commit for hold in _commits(holds))
-    said = left is not None and not keep_mark
-    if left is not None and said:
-        verdicts.hold_commit(context, left, commit, tr("rolled back to {target}", target=target))
-        verdicts.mark_left(context, left, tr("rolled back to {target}", target=target))
+    earlier = verdicts.marks(context).get(left)
+    verdicts.mark_bad(context, left, commit, mark=mark, hold=hold)
     try:
-        with made_live(lambda: chosen(context, target, but=commit if said else "")):
-            yield
+        yield
     except BaseException:
-        if said and context.versions.pointer().version != target:
-            with suppress(OSError):
-                _take_back(marks, left or "", mark)
-                if not held:
-                    holds.release_commit(commit)
-                context.reporter.warning(tr("{left} was not left: what was said against it is taken back.", left=left))
+        if context.versions.pointer().version != target:
+            take_back(context, left, context.run_id, earlier)
         raise
+
+
+@contextmanager
+def leaving(context: Context, left: str | None, target: str, *, keep_mark: bool) -> Iterator[None]:
+    """Frame the switch of a rollback: what it leaves is not good, unless told not to say so (`keep_mark`).
+
+    Behind the block nothing speaks against `target` any more.
+    """
+    why = tr("rolled back to {target}", target=target)
+    commit = commit_of(context, left) if left is not None and not keep_mark else ""
+    with ExitStack() as stack:
+        stack.enter_context(made_live(lambda: chosen(context, target, but=commit)))
+        if left is not None and not keep_mark:
+            stack.enter_context(against(context, left, target, commit, mark=why, hold=why))
+        yield
 
 
 def chosen(context: Context, version: str, *, but: str = "") -> None:
@@ -148,22 +164,23 @@ def chosen(context: Context, version: str, *, but: str = "") -> None:
         _end(context, made.commit, tr("{version} was made live", version=version))
 
 
-def never_left(context: Context, run: str) -> None:
-    """Take back what a rollback that was killed before its switch has said against the version that is live still."""
-    live = context.versions.pointer().version or ""
-    mark = verdicts.marks(context).get(live)
-    if mark is None or mark.run != run:
-        return
-    holds = HoldStore(context.settings.state_dir)
+def take_back(context: Context, version: str, run: str, earlier: Mark | None = None) -> None:
+    """Take back what a run has said against a version that it did not leave; `earlier` is the mark it had before."""
+    marks, holds = MarkStore(context.settings.state_dir), HoldStore(context.settings.state_dir)
 
-    def take_back() -> None:
-        MarkStore(context.settings.state_dir).clear(live)
-        for hold in _commits(holds):
+    def take() -> None:
+        mark = marks.read().get(version)
+        if mark is not None and mark.run == run:
+            if earlier is None:
+                marks.clear(version)
+            else:
+                marks.put_back(earlier)
+        for hold in holds.read().commits:
             if hold.run == run:
                 holds.release_commit(hold.commit)
-        context.reporter.warning(tr("{left} was not left: what was said against it is taken back.", left=live))
+        context.reporter.warning(tr("{left} was not left: what was said against it is taken back.", left=version))
 
-    verdicts.written(context, take_back, tr("The mark of {version} could not be taken away", version=live))
+    verdicts.written(context, take, tr("What was said against {version} could not be taken back", version=version))
 
 
 def warn(context: Context) -> None:
@@ -184,16 +201,3 @@ def _end(context: Context, commit: str, why: str) -> None:
             )
 
     verdicts.written(context, release, tr("The hold of commit {commit} could not be ended", commit=commit[:9]))
-
-
-def _take_back(marks: MarkStore, version: str, before: Mark | None) -> None:
-    if before is None:
-        marks.clear(version)
-    else:
-        marks.put_back(before)
-
-
-def _commits(holds: HoldStore) -> tuple[Hold, ...]:
-    with suppress(OSError):
-        return holds.read().commits
-    return ()

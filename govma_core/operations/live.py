@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from govma_core import safefs
 from govma_core.disk.thaw import Thawed, thaw
@@ -14,13 +15,19 @@ from govma_core.versions.history import History, How, Promotion
 from govma_core.versions.promotion import Switch, switch
 
 
-def make_live(context: Context, name: str, how: How) -> Switch:
+def make_live(context: Context, name: str, how: How, last_moment: Callable[[], None] = lambda: None) -> Switch:
     """Switch `current-version` to a complete version, and write the promotion down.
 
-    Before that its files that are written in place get inodes of their own.
+    Before that its files that are written in place get inodes of their own. `last_moment` is called just before the
+    switch, and may raise.
     """
     thaw_version(context, name)
-    done = switch(context.versions, name, context.web_owner, context.reporter.cancellation.close)
+
+    def no_return() -> None:
+        last_moment()
+        context.reporter.cancellation.close()
+
+    done = switch(context.versions, name, context.web_owner, no_return)
     if done.previous.problem and done.previous.target is not None:
         context.reporter.warning(tr("Before: {problem}", problem=done.previous.problem))
     context.reporter.info(

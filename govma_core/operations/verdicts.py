@@ -14,14 +14,11 @@ from govma_core.versions.history import History
 from govma_core.versions.holds import HoldStore
 from govma_core.versions.marks import Kind, Mark, MarkStore
 
-_NOT_ASKED = tr("not asked")
-"""What an activation says that asked nobody: nothing became known."""
-
 
 def mark_failed(context: Context, version: str, reason: str) -> None:
-    """Mark a version that did not pass its rehearsal."""
-    context.reporter.warning(tr("{version} is kept, marked as failed; current-version is as it was.", version=version))
+    """Mark a version that did not pass its rehearsal, unless it is known for worse."""
     _mark(context, version, "failed", reason)
+    context.reporter.warning(tr("{version} is kept, and marked; current-version is as it was.", version=version))
 
 
 def unmark_failed(context: Context, version: str) -> None:
@@ -35,19 +32,17 @@ def unmark_failed(context: Context, version: str) -> None:
         )
 
 
-def mark_bad(context: Context, version: str, commit: str, reason: str) -> None:
-    """Mark a version that did not serve as it must, and hold deploys of its commit."""
-    hold_commit(context, version, commit, tr("{version} was not good: {reason}", version=version, reason=reason))
-    _mark(context, version, "bad", reason)
+def mark_bad(context: Context, version: str, commit: str, *, mark: str, hold: str) -> None:
+    """Mark a version that is gone back from, and hold deploys of its commit; `mark` and `hold` are the reasons."""
+    _hold_commit(context, version, commit, hold)
+    _mark(context, version, "bad", mark)
 
 
-def mark_left(context: Context, version: str, reason: str) -> None:
-    """Mark a version that somebody went back from."""
-    _mark(context, version, "bad", reason)
+def _hold_commit(context: Context, version: str, commit: str, reason: str) -> None:
+    """Hold deploys of the commit that a version was made from, and say so; where it is not known, say that.
 
-
-def hold_commit(context: Context, version: str, commit: str, reason: str) -> None:
-    """Hold deploys of the commit that a version was made from, and say so; where it is not known, say that."""
+    A hold that there is already stays as it is.
+    """
     if not commit:
         context.reporter.warning(
             tr(
@@ -59,9 +54,12 @@ def hold_commit(context: Context, version: str, commit: str, reason: str) -> Non
         return
 
     def write() -> None:
-        HoldStore(context.settings.state_dir).hold_commit(
-            commit, version, context.reporter.mask(reason), context.by, time.time(), context.run_id
-        )
+        holds = HoldStore(context.settings.state_dir)
+        if any(hold.commit == commit for hold in holds.read().commits):
+            context.reporter.info(tr("Deploys of commit {commit} are held already.", commit=commit[:9]))
+            return
+        said = context.reporter.mask(reason)
+        holds.hold_commit(commit, version, said, context.by, time.time(), context.run_id)
         context.reporter.info(
             tr(
                 "Deploys of commit {commit} are held from now on; a newer commit can be deployed. "
@@ -82,13 +80,12 @@ def marks(context: Context) -> dict[str, Mark]:
         return {}
 
 
-def note_result(context: Context, result: str) -> None:
-    """Add to the history what the promotion of this run came to; a failure to write is a warning."""
-    if result == _NOT_ASKED:
-        return
+def note_result(context: Context, result: str, run: str = "") -> None:
+    """Add to the history what the promotion of `run` (else this one) came to; a failure to write is a warning."""
+    said = context.reporter.mask(result)
     written(
         context,
-        lambda: History(context.settings.state_dir).note(context.run_id, context.reporter.mask(result), time.time()),
+        lambda: History(context.settings.state_dir).note(run or context.run_id, said, time.time()),
         tr("What the promotion came to could not be written to the history"),
     )
 
@@ -102,6 +99,10 @@ def written(context: Context, write: Callable[[], object], failed: str) -> None:
 
 
 def _mark(context: Context, version: str, kind: Kind, reason: str) -> None:
+    earlier = marks(context).get(version)
+    if earlier is not None and earlier.kind == "bad":
+        # Nothing that is said against it now may be taken away before that is.
+        return
     # The first line says it; the rest of it is in the run's log.
     said = context.reporter.mask(reason).split("\n")[0]
     written(

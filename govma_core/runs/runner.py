@@ -196,10 +196,9 @@ class Runner:
                     stage=gone.stage or "?",
                 )
             )
-            if gone.operation == "rollback":
-                from govma_core.operations.holding import never_left
+            from govma_core.operations.interrupted import settle
 
-                never_left(self._context(), gone.id)
+            settle(self._context(), gone.operation, gone.id)
             with suppress(OSError):
                 Totals(self._store.state_dir).add_run(gone.operation, "interrupted")
         upkeep.prune(self._store, self._settings.keep_runs)

@@ -187,6 +187,24 @@ def test_a_hold_that_comes_during_a_deploy_keeps_it_from_going_live(
     with pytest.raises(HeldError, match="is published, and not live: `govma-console promote data-build"):
         site.deploy()
     assert site.current.name == LEGACY
+    holds(site).release()
+    version = site.deploy(force=True).version
+    manifest = ManifestStore(site.settings.state_dir).read(version)
+    assert manifest is not None
+    assert "held by rui" in manifest.forced
+
+
+def test_a_hold_that_comes_during_the_last_hook_keeps_it_from_going_live(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hook(context: Any, moment: str, told: Any) -> None:
+        if moment == "pre-promote":
+            holds(site).hold("stop", "rui", time.time())
+
+    monkeypatch.setattr("govma_core.operations.hooks.before", hook)
+    with pytest.raises(HeldError, match="is published, and not live"):
+        site.deploy()
+    assert site.current.name == LEGACY
 
 
 def test_a_held_commit_may_be_built_when_nothing_goes_live(site: Site, both: tuple[str, str]) -> None:

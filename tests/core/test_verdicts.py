@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,17 @@ import pytest
 
 from govma_core.errors import NotTriedError, RehearsalError, RevertedError, UnprovedError
 from govma_core.live import candidate
-from govma_core.operations import check, holding, promote, rollback, verdicts
+from govma_core.operations import check, going_live, holding, interrupted, promote, rollback, verdicts
 from govma_core.operations.activation import Activation, Served
+from govma_core.operations.live import make_live
+from govma_core.versions.history import History, Promotion, spans
+from govma_core.versions.holds import HoldStore
 from govma_core.versions.marks import MarkStore
 from tests.support.nesting import nest
 from tests.support.releases import NAMES, Releases
 
 OLD, NEW = NAMES[:2]
+COMMIT = "a" * 40
 NOBODY_THERE = {"activation_url": "http://127.0.0.1:1", "activation_timeout": 1}
 
 
@@ -30,6 +35,10 @@ def releases(tmp_path: Path) -> Releases:
 
 def marks(releases: Releases) -> dict[str, str]:
     return {name: mark.kind for name, mark in MarkStore(releases.state).read().items()}
+
+
+def held(releases: Releases) -> list[str]:
+    return [hold.commit for hold in HoldStore(releases.state).read().commits]
 
 
 def mark(releases: Releases, version: str, kind: Any = "bad") -> None:
@@ -48,23 +57,64 @@ def test_what_is_live_on_purpose_has_no_mark_though_nobody_proves_it(releases: R
     assert marks(releases) == {}
 
 
-def test_a_rollback_that_was_killed_before_its_switch_has_said_nothing(releases: Releases) -> None:
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_rollback_that_was_killed_before_its_switch_has_said_nothing(releases: Releases, marked: bool) -> None:
+    """Guards the moment between the hold and the mark, too."""
     context = releases.context()
-    verdicts.hold_commit(context, NEW, "a" * 40, "rolled back")
-    verdicts.mark_left(context, NEW, "rolled back")
-    holding.never_left(releases.context(), "another run")
+    verdicts.mark_bad(context, NEW, COMMIT, mark="rolled back", hold="rolled back")
+    if not marked:
+        MarkStore(releases.state).clear(NEW)
+    interrupted.settle(releases.context(), "rollback", "another run")
+    assert (bool(marks(releases)), held(releases)) == (marked, [COMMIT])
+    interrupted.settle(releases.context(), "rollback", context.run_id)
+    assert (marks(releases), held(releases)) == ({}, [])
+
+
+def test_what_was_said_before_a_rollback_that_did_not_happen_stays(releases: Releases) -> None:
+    """Guards an earlier hold of the commit, and an earlier mark: neither is replaced, so neither is lost."""
+    mark(releases, NEW)
+    HoldStore(releases.state).hold_commit(COMMIT, OLD, "earlier", "rui", 1.0, "earlier")
+    context = releases.context()
+    with pytest.raises(RuntimeError), holding.against(context, NEW, OLD, COMMIT, mark="x", hold="x"):
+        raise RuntimeError
+    verdicts.mark_bad(context, NEW, COMMIT, mark="x", hold="x")
+    interrupted.settle(releases.context(), "rollback", context.run_id)
     assert marks(releases) == {NEW: "bad"}
-    holding.never_left(releases.context(), context.run_id)
-    assert marks(releases) == {}
-    assert not (releases.state / "holds" / ("a" * 40 + ".json")).exists()
+    assert [hold.by for hold in HoldStore(releases.state).read().commits] == ["rui"]
+    mark(releases, NEW, "failed")
+    with pytest.raises(RuntimeError), holding.against(context, NEW, OLD, COMMIT, mark="x", hold="x"):
+        raise RuntimeError
+    assert marks(releases) == {NEW: "failed"}
 
 
 def test_a_rollback_that_was_killed_behind_its_switch_has_said_it(releases: Releases) -> None:
     context = releases.context()
-    verdicts.mark_left(context, NEW, "rolled back")
+    verdicts.mark_bad(context, NEW, COMMIT, mark="rolled back", hold="rolled back")
     releases.live(OLD)
-    holding.never_left(releases.context(), context.run_id)
-    assert marks(releases) == {NEW: "bad"}
+    interrupted.settle(releases.context(), "rollback", context.run_id)
+    assert (marks(releases), held(releases)) == ({NEW: "bad"}, [COMMIT])
+
+
+def test_a_deploy_that_was_killed_on_its_way_back_has_said_why(releases: Releases) -> None:
+    """Guards the next trigger: what was found not to be good stays so, live or not."""
+    context = releases.context()
+    verdicts.mark_bad(context, NEW, COMMIT, mark="/ answered 500", hold="/ answered 500")
+    interrupted.settle(releases.context(), "deploy", context.run_id)
+    assert (marks(releases), held(releases)) == ({NEW: "bad"}, [COMMIT])
+    assert f"{NEW} is live, but was found not to be good" in releases.log("warning")
+
+
+def test_a_run_that_was_killed_before_its_proof_is_told_so(releases: Releases) -> None:
+    releases.flags["activation_command"] = "true"
+    history = History(releases.state)
+    history.append(Promotion(1.0, NEW, OLD, "deploy", "ana", "killed"))
+    interrupted.settle(releases.context(), "deploy", "another run")
+    assert releases.log() == ""
+    interrupted.settle(releases.context(), "deploy", "killed")
+    assert f"{NEW} is live, but run killed was interrupted before it was proved" in releases.log("warning")
+    assert spans(history.entries(), NEW)[-1].result == "not proved: interrupted"
+    interrupted.settle(releases.context(), "deploy", "killed")
+    assert releases.log() == ""
 
 
 def test_a_version_that_is_good_after_all_is_not_marked_as_failed_any_more(releases: Releases, tmp_path: Path) -> None:
@@ -78,8 +128,11 @@ def test_a_version_that_is_good_after_all_is_not_marked_as_failed_any_more(relea
     check.run(releases.context(), version=OLD)
     assert marks(releases) == {}
     mark(releases, OLD, "bad")
-    check.run(releases.context(), version=OLD)
-    assert marks(releases) == {OLD: "bad"}
+    for found in (RehearsalError, None):
+        up.unlink() if found else up.touch()
+        with pytest.raises(found) if found else nullcontext():
+            check.run(releases.context(), version=OLD)
+        assert marks(releases) == {OLD: "bad"}
 
 
 def test_what_is_live_is_not_marked_for_a_check(releases: Releases) -> None:
@@ -104,24 +157,84 @@ def test_a_command_of_the_activation_that_fails_proves_nothing(releases: Release
         promote.run(releases.context(), version=OLD)
 
 
+def failing_to_serve(self: Activation, version: str, *arguments: Any, **options: Any) -> Any:
+    raise RuntimeError("can't start new thread")
+
+
+def test_what_fails_behind_the_switch_does_not_hide_that_it_is_live(
+    releases: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards exit code 6, the history, and the end of what speaks against a version that is live on purpose."""
+    monkeypatch.setattr(Activation, "serve", failing_to_serve)
+    mark(releases, OLD)
+    for operation, version in ((rollback, OLD), (promote, NEW)):
+        with pytest.raises(UnprovedError, match=f"{version} is live, but it is not proved .*can't start new thread"):
+            operation.run(releases.context(), version=version)
+        assert version not in marks(releases)
+        assert "can't start" in spans(History(releases.state).entries(), version)[-1].result
+
+
+def test_nor_does_what_fails_later(releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*arguments: Any) -> None:
+        raise ValueError("odd")
+
+    monkeypatch.setattr("govma_core.operations.hooks.after", failing)
+    with pytest.raises(UnprovedError, match=f"{OLD} is live, but what followed the switch failed: odd"):
+        promote.run(releases.context(), version=OLD)
+
+
+def test_a_way_back_that_cannot_be_looked_at_is_none(releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(fd: int, version: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Activation, "serve", lambda *arguments, **options: Served("x", failing="/ answered 500"))
+    monkeypatch.setattr(going_live, "missing_parts", failing)
+    with pytest.raises(UnprovedError, match=r"There is no version to switch back to"):
+        promote.run(releases.context(), version=OLD)
+
+
+@pytest.mark.parametrize("certain", [True, False])
+def test_checks_say_nothing_of_a_version_that_is_not_proved_to_have_answered(
+    releases: Releases, monkeypatch: pytest.MonkeyPatch, certain: bool
+) -> None:
+    """Guards `on_unproved = "warn"`: the version before may have answered them, or nobody."""
+    found = Served("x", unproved="nobody answered", failing="/ did not answer", certain=certain)
+    monkeypatch.setattr(Activation, "serve", lambda *arguments, **options: found)
+    with pytest.raises(UnprovedError, match="nobody answered; it does not answer as it must: / did not answer"):
+        promote.run(releases.context(), version=OLD)
+    assert (releases.store.pointer().version, marks(releases), held(releases)) == (OLD, {}, [])
+
+
 def test_what_fails_behind_the_way_back_does_not_hide_that_it_was_gone(
     releases: Releases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guards the words: which version is live then, and that the other one is marked."""
-    flags = {"on_unproved": "revert", "on_failure": "revert"}
-    releases.flags |= {f"activation_{name}": value for name, value in flags.items()}
-    releases.flags["activation_command"] = "true"
+    """Guards the words: which version is live then, and that the other one was marked before the switch."""
 
-    def failing(self: Activation, version: str, *arguments: Any, **options: Any) -> Any:
-        if version == OLD:
-            return Served("x", failing="/ answered 500")
-        raise RuntimeError("can't start new thread")
+    def serve(self: Activation, version: str, *arguments: Any, **options: Any) -> Any:
+        return Served("x", failing="/ answered 500") if version == OLD else failing_to_serve(self, version)
 
-    monkeypatch.setattr(Activation, "serve", failing)
-    with pytest.raises(RevertedError, match=f"{NEW} is live again, but what followed failed: can't start"):
+    def looked_at(context: Any, version: str, how: Any, *more: Any) -> Any:
+        assert marks(releases) == ({OLD: "bad"} if how == "revert" else {})
+        return make_live(context, version, how, *more)
+
+    monkeypatch.setattr(Activation, "serve", serve)
+    monkeypatch.setattr(going_live, "make_live", looked_at)
+    with pytest.raises(RevertedError, match=f"{NEW} is live again. {NEW} is live, but it is not proved .*can't start"):
         promote.run(releases.context(), version=OLD)
     assert marks(releases) == {OLD: "bad"}
     assert releases.store.pointer().version == NEW
+
+
+def test_a_way_back_is_told_which_commit_it_leads_to(releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = releases.root / "told"
+    releases.flags["activation_command"] = f"echo $GOVMA_VERSION $GOVMA_COMMIT >> {told}; exit 1"
+    releases.flags["activation_on_unproved"] = "revert"
+    with pytest.raises(UnprovedError):
+        promote.run(releases.context(), version=OLD)
+    monkeypatch.setattr(going_live, "_reason_to_revert", lambda *arguments: "not good")
+    with pytest.raises(RevertedError):
+        promote.run(releases.context(), version=NEW)
+    assert told.read_text().splitlines() == [f"{OLD} c", f"{NEW} c", f"{OLD} c"]
 
 
 @pytest.mark.parametrize("what", ["sparse", "deep", "special"])

@@ -47,10 +47,10 @@ def test_a_way_back_that_fails_is_told(site: PhpSite, apache: Apache, monkeypatc
     site.broken(SECOND, "<?php http_response_code(500); echo 'sorry';")
     site.flags["activation_checks"] = [{"path": "/"}]
 
-    def once(context, version, how):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def once(context, version, how, *more):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002, ANN202
         if how == "revert":
             raise OSError(errno.EIO, "Input/output error")
-        return make_live(context, version, how)
+        return make_live(context, version, how, *more)
 
     monkeypatch.setattr(going_live, "make_live", once)
     with pytest.raises(UnprovedError, match=r"answered 500.*and switching back failed: .*Input/output error") as error:
