@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         argcomplete.autocomplete(parser)
     given = parser.parse_args(arguments)
-    hint_with(given.config)
+    hint_with(given.config, (command.name for command in COMMANDS))
     if given.version:
         from importlib.metadata import version
 

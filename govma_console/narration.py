@@ -79,7 +79,7 @@ class Narrator:
 
     def say(self, text: str) -> None:
         """Write a line of our own."""
-        for line in text.split("\n"):
+        for line in hinted(text).split("\n"):
             self._line(clean_line(line))
 
     def _line(self, text: str) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from govma_core.text import clean_line
 
-_HINT = "`govma-console "
-_hinted = _HINT
+_advised: re.Pattern[str] | None = None
+_with_config = ""
 _LEAST = 12
 """Characters that are left of a column that is cut."""
 
@@ -69,15 +70,17 @@ def _fit(widths: list[int], columns: int, cut: Sequence[int], drop: Sequence[int
         widths[column] -= min(max(0, excess()), max(0, widths[column] - _LEAST))
 
 
-def hint_with(config: Path | None) -> None:
+def hint_with(config: Path | None, commands: Iterable[str]) -> None:
     """Have the commands that texts advise name this settings file, too: without it they would mean another site."""
-    global _hinted
-    _hinted = _HINT if config is None else f"{_HINT}--config {shlex.quote(str(config))} "
+    global _advised, _with_config
+    command = re.compile(rf"\bgovma-console(?=`| (?:--|(?:{'|'.join(commands)})\b))")
+    _advised = None if config is None else command
+    _with_config = f"govma-console --config {shlex.quote(str(config))}"
 
 
 def hinted(text: str) -> str:
     """Give a text with the commands that it advises as they are to be typed here."""
-    return text.replace(_HINT, _hinted)
+    return _advised.sub(lambda found: _with_config, text) if _advised else text
 
 
 def say(text: str = "", stream: TextIO | None = None) -> None:

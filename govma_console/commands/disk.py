@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-import time
 from collections import Counter
 
-from govma_console import reports
 from govma_console.commands.settings import effective
 from govma_console.output import print_json, say, warn
 from govma_core.disk.tally import Tally
@@ -27,14 +25,9 @@ def dedupe(given: argparse.Namespace) -> int:
         if given.detach:
             raise UsageError(tr("--dry-run starts no run that could be left behind: leave --detach out."))
         return _dry_run(given)
-    from govma_console.commands.operate import follow_or_detach
+    from govma_console.commands.operate import follow_or_detach, show_message
 
-    record, code = follow_or_detach(given, "dedupe", {"anywhere": given.anywhere, "reflink": given.reflink})
-    if record is not None and given.json:
-        print_json(reports.run(record))
-    elif record is not None and code == ExitCode.OK:
-        say(record.message)
-    return code
+    return follow_or_detach(given, "dedupe", {"anywhere": given.anywhere, "reflink": given.reflink}, show_message)
 
 
 def verify(given: argparse.Namespace) -> int:
@@ -116,4 +109,4 @@ def _context(given: argparse.Namespace) -> Context:
     from govma_console.narration import Narrator
     from govma_core.reporting import Reporter
 
-    return Context(effective(given), Reporter(Narrator(sys.stderr).tell), "", "", "cli", time.time())
+    return Context.for_reading(effective(given), Reporter(Narrator(sys.stderr).tell))

@@ -5,17 +5,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import subprocess
-import time
 from collections.abc import Iterable, Iterator
 
 from govma_console.commands.settings import loaded
-from govma_console.output import print_json, say, warn
+from govma_console.output import hinted, print_json, say, warn
 from govma_core.errors import ExitCode
 from govma_core.language import tr
 from govma_core.operations import doctor as operation
 from govma_core.operations.context import Context
 from govma_core.operations.doctor import Finding
-from govma_core.reporting import Reporter
 from govma_core.settings import LoadedSettings
 
 _MARKS = {"ok": "ok   ", "note": tr("note "), "wrong": tr("WRONG")}
@@ -24,7 +22,7 @@ _MARKS = {"ok": "ok   ", "note": tr("note "), "wrong": tr("WRONG")}
 def doctor(given: argparse.Namespace) -> int:
     """Look at everything a server needs; with --fix make what can be made. Exit code 3 while something is wrong."""
     found = loaded(given)
-    context = Context(found.settings, Reporter(lambda event: None), "", "", "cli", time.time())
+    context = Context.for_reading(found.settings)
     if given.fix:
         _fix(operation.examine(context))
     findings = []
@@ -34,7 +32,7 @@ def doctor(given: argparse.Namespace) -> int:
             _tell(finding)
     wrong = [finding for finding in findings if finding.state == "wrong"]
     if given.json:
-        print_json([dataclasses.asdict(finding) | {"command": finding.command} for finding in findings])
+        print_json([dataclasses.asdict(finding) | {"command": hinted(finding.command)} for finding in findings])
     else:
         say()
         say(_verdict(wrong))

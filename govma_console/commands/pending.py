@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-import time
 
 from govma_console.commands.settings import effective
 from govma_console.narration import Narrator
@@ -21,8 +20,7 @@ from govma_core.reporting import Reporter
 
 def show_pending(given: argparse.Namespace) -> int:
     """Print the commits between what is live and what would be deployed."""
-    reporter = Reporter(Narrator(sys.stderr).tell)
-    context = Context(effective(given), reporter, "", "", "cli", time.time())
+    context = Context.for_reading(effective(given), Reporter(Narrator(sys.stderr).tell))
     found = pending(context, ref=given.ref, fetch=not given.no_fetch)
     if given.json:
         print_json(dataclasses.asdict(found))

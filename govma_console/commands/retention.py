@@ -7,12 +7,12 @@ import dataclasses
 import sys
 import time
 
-from govma_console import reports
 from govma_console.commands.settings import effective
 from govma_console.output import print_json, print_table, say, warn
 from govma_core.errors import ExitCode, RefusedError, UsageError
 from govma_core.language import tr
 from govma_core.runs.launch import prepared_store
+from govma_core.runs.record import RunRecord
 from govma_core.runs.requester import local_requester
 from govma_core.settings import Settings
 from govma_core.text import bytes_text
@@ -29,13 +29,7 @@ def prune(given: argparse.Namespace) -> int:
         return _print_plan(given)
     from govma_console.commands.operate import follow_or_detach
 
-    record, code = follow_or_detach(given, "prune", {"keep": given.keep, "older_than": given.older_than})
-    if record is not None and given.json:
-        print_json(reports.run(record))
-    elif record is not None:
-        for name in record.details.get("removed", ()):
-            say(name)
-    return code
+    return follow_or_detach(given, "prune", {"keep": given.keep, "older_than": given.older_than}, _show_removed)
 
 
 def pin(given: argparse.Namespace) -> int:
@@ -77,6 +71,12 @@ def unpin(given: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
+def _show_removed(record: RunRecord) -> None:
+    # Also of one that failed or was cancelled: what is gone is gone.
+    for name in record.details.get("removed", ()):
+        say(name)
+
+
 def _pinned(settings: Settings, wanted: str, pinned: list[str]) -> str:
     """Give the one pinned version that `wanted` begins, also one that is gone; else the version that it names."""
     found = [name for name in pinned if wanted and name.removeprefix(PREFIX).startswith(wanted.removeprefix(PREFIX))]
@@ -107,7 +107,7 @@ def _print_plan(given: argparse.Namespace) -> int:
     settings = effective(given)
     if unread := cannot_know(settings.state_dir):
         raise RefusedError(unread)
-    context = Context(settings, Reporter(Narrator(sys.stderr).tell), "", "", "cli", time.time())
+    context = Context.for_reading(settings, Reporter(Narrator(sys.stderr).tell))
     plan = operation.plan(context, keep=given.keep, older_than=given.older_than)
     if given.json:
         print_json(plan.as_dict())

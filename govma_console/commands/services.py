@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 
 from govma_console.commands.settings import effective
 from govma_console.output import print_json, print_table, say, warn
@@ -13,9 +12,7 @@ from govma_core.errors import ExitCode, RefusedError, UsageError
 from govma_core.language import tr
 from govma_core.operations.context import Context
 from govma_core.operations.services_view import ServiceState, View
-from govma_core.reporting import Reporter
 from govma_core.services.project import find_project
-from govma_core.settings import Settings
 from govma_core.text import bytes_text
 
 _LINES = 5
@@ -25,7 +22,7 @@ def services(given: argparse.Namespace) -> int:
     """Print the containers, and where they differ from what is wanted; what cannot be looked at is said."""
     from govma_core.operations.services_view import view
 
-    found = view(context(effective(given)), lines=_LINES if given.json else 0, disk=given.disk)
+    found = view(Context.for_reading(effective(given)), lines=_LINES if given.json else 0, disk=given.disk)
     if given.json:
         print_json(found.plain())
         return ExitCode.OK
@@ -35,18 +32,12 @@ def services(given: argparse.Namespace) -> int:
 
 def up(given: argparse.Namespace) -> int:
     """Start a restart of containers, once somebody said that it is meant."""
-    from govma_console import reports
-    from govma_console.commands.operate import follow_or_detach
+    from govma_console.commands.operate import follow_or_detach, show_message
 
     settings = effective(given)
     if not given.yes:
         _ask(find_project(settings).name)
-    record, code = follow_or_detach(given, "services", {"services": given.names or None, "sync": given.sync})
-    if record is not None and given.json:
-        print_json(reports.run(record))
-    elif record is not None and code == ExitCode.OK:
-        say(record.message)
-    return code
+    return follow_or_detach(given, "services", {"services": given.names or None, "sync": given.sync}, show_message)
 
 
 def log(given: argparse.Namespace) -> int:
@@ -59,11 +50,6 @@ def log(given: argparse.Namespace) -> int:
         for batch in batches:
             say("\n".join(batch))
     return ExitCode.OK
-
-
-def context(settings: Settings) -> Context:
-    """Give a context for looking, not for doing."""
-    return Context(settings, Reporter(lambda event: None), "", "", "cli", time.time())
 
 
 def _ask(project: str) -> None:

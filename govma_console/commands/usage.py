@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import time
 
 from govma_console.commands.settings import effective
 from govma_console.output import print_json, print_table, say, warn
@@ -14,13 +13,12 @@ from govma_core.language import tr
 from govma_core.operations.accounting import account
 from govma_core.operations.context import Context
 from govma_core.operations.space import need
-from govma_core.reporting import Reporter
 from govma_core.text import bytes_text
 
 
 def usage(given: argparse.Namespace) -> int:
     """Measure the versions and print what each takes, shares and would free."""
-    context = Context(effective(given), Reporter(lambda event: None), "", "", "cli", time.time())
+    context = Context.for_reading(effective(given))
     current = context.versions.pointer().version
     found = account(context, rescan=given.rescan)
     wanted = need(context)

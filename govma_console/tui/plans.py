@@ -12,8 +12,7 @@ from govma_console.tui.snapshot import Snapshot, VersionRow
 from govma_core.errors import GovmaError
 from govma_core.language import tr
 from govma_core.operations.context import Context
-from govma_core.reporting import Reporter
-from govma_core.runs.requester import local_requester
+from govma_core.reporting import silent
 from govma_core.settings import Settings
 from govma_core.versions.holds import Hold, HoldStore
 
@@ -64,18 +63,12 @@ class SwitchPlan:
     why_unknown: str = ""
 
 
-def context(settings: Settings) -> Context:
-    """Give a context for looking, not for doing: nothing is reported anywhere."""
-    requester = local_requester(ORIGIN)
-    return Context(settings, Reporter(lambda event: None), "", requester.by, requester.origin, time.time())
-
-
 def plan_deploy(settings: Settings, ref: str | None) -> DeployPlan:
     """Fetch, and compare what is live with what would be deployed; GovmaError or OSError when that fails."""
     from govma_core.operations.pending import pending
 
     with _fetching:
-        found = pending(context(settings), ref=ref)
+        found = pending(Context.for_reading(settings), ref=ref)
     return DeployPlan(
         found.live,
         found.live_commit,
@@ -115,7 +108,7 @@ def rollback_target(settings: Settings, snapshot: Snapshot) -> VersionRow | None
     from govma_core.operations.rollback import previous
 
     try:
-        return snapshot.version(previous(context(settings), snapshot.pointer.version).name)
+        return snapshot.version(previous(Context.for_reading(settings), snapshot.pointer.version).name)
     except (GovmaError, OSError):
         return None
 
@@ -143,7 +136,7 @@ def _between(
     from govma_core.build.source import Checkout
 
     try:
-        with closing(Checkout(settings, Reporter(lambda event: None))) as checkout:
+        with closing(Checkout(settings, silent())) as checkout:
             undone = _lines(checkout.between(target.manifest.commit, current.manifest.commit))
             added = _lines(checkout.between(current.manifest.commit, target.manifest.commit))
     except (GovmaError, OSError) as error:

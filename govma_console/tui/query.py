@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -92,9 +91,8 @@ def _services(settings: Settings, lines: int, disk: bool) -> dict[str, Any]:
 
 def _context(settings: Settings) -> Any:  # noqa: ANN401
     from govma_core.operations.context import Context
-    from govma_core.reporting import Reporter
 
-    return Context(settings, Reporter(lambda event: None), "", "", "console", time.time())
+    return Context.for_reading(settings)
 
 
 _QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {

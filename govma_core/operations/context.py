@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
-from govma_core.reporting import Reporter
+from govma_core.reporting import Reporter, silent
 from govma_core.settings import Settings
 from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.store import VersionStore
@@ -25,6 +26,11 @@ class Context:
     origin: str
     started: float
     operation: str = ""
+
+    @classmethod
+    def for_reading(cls, settings: Settings, reporter: Reporter | None = None) -> Self:
+        """Give one for looking, not for doing: it belongs to no run, and without a reporter nothing is told."""
+        return cls(settings, reporter or silent(), "", "", "", time.time())
 
     @property
     def local_start(self) -> datetime:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from govma_console.command_line import main
+from govma_console.commands.table import COMMANDS
+from govma_console.output import hint_with, hinted
 from govma_console.sample import LEGACY_VERSION, SampleSite, create_sample
 from govma_core.runs.lock import Holder, held_lock
 from tests.support.command import Command
@@ -39,6 +41,10 @@ def test_who_may_not_know_is_told_so_instead_of_a_guess(tmp_path: Path, capsys: 
     assert command.run("deploy").code == 0
     assert command.run("pin", LEGACY_VERSION).code == 0
     given = ["--config", str(site.config_file)]
+    # Python itself may lie where nobody can read: what the commands import is there before.
+    for words in (["history"], ["prune", "--dry-run"], ["list"], ["doctor"]):
+        assert main([*given, *words]) in (0, 3)
+    capsys.readouterr()
     with nobody():
         codes = [main([*given, "history"]), main([*given, "prune", "--dry-run", "--keep", "1"])]
         told = capsys.readouterr()
@@ -61,6 +67,27 @@ def test_what_is_advised_names_the_settings_file_that_was_given(command: Command
     advised = f"`govma-console --config {sample.config_file} release`"
     assert advised in command.run("deploy").err
     assert command.run("release").code == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "typed"),
+    [
+        ("`govma-console promote v1` makes it so.", "`govma-console --config '/srv/a b' promote v1` makes it so."),
+        ("`govma-console` shows it", "`govma-console --config '/srv/a b'` shows it"),
+        ("Takes: govma-console services up web;", "Takes: govma-console --config '/srv/a b' services up web;"),
+        ("→ govma-console units --socket", "→ govma-console --config '/srv/a b' units --socket"),
+        ("start `govma-console --headless-server`", "start `govma-console --config '/srv/a b' --headless-server`"),
+        ("a fault of govma-console in an answer", "a fault of govma-console in an answer"),
+        ("govma-console: there are 3", "govma-console: there are 3"),
+        ("/etc/govma-console.toml", "/etc/govma-console.toml"),
+    ],
+)
+def test_advice_wherever_it_stands_in_a_text(said: str, typed: str) -> None:
+    names = [command.name for command in COMMANDS]
+    hint_with(Path("/srv/a b"), names)
+    assert hinted(said) == typed
+    hint_with(None, names)
+    assert hinted(said) == said
 
 
 def test_a_state_dir_in_a_place_that_is_not_there_is_not_made(command: Command, sample: SampleSite) -> None:
