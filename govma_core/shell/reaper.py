@@ -77,21 +77,31 @@ def contained() -> Iterator[Descendants]:
 
 
 def end_all(find: Callable[[], list[Process]]) -> list[Process]:
-    """Kill what `find` gives until it gives nothing more; give those that still ran."""
+    """Kill what `find` gives until it gives nothing more; give those that still ran.
+
+    All are stopped before the first is killed: those that multiply would replace it as long as there is room for one.
+    """
     ended: dict[tuple[int, int], Process] = {}
+    seen: set[tuple[int, int]] = set()
+    found = find()
+    # From here on: where there are many, the first look takes long, as they have the processors.
     deadline = time.monotonic() + _PATIENCE
-    while found := find():
-        for process in found:
-            if process.zombie:
-                _reap(process)
-            elif _kill(process):
+    while found:
+        running = [process for process in found if not process.zombie and process.identity not in seen]
+        for process in running:
+            seen.add(process.identity)
+            if _send(process, signal.SIGSTOP):
                 ended[process.identity] = process
+        if not running:
+            for process in found:
+                _reap(process) if process.zombie else _send(process, signal.SIGKILL)
+            time.sleep(_PAUSE)
         if time.monotonic() > deadline:
             names = ", ".join(f"{process.pid} ({process.name})" for process in found[:5])
             raise CommandError(
                 tr("Processes of the build cannot be ended: {names}. Look at them with ps, and end them.", names=names)
             )
-        time.sleep(_PAUSE)
+        found = find()
     return list(ended.values())
 
 
@@ -184,7 +194,7 @@ def _read(pid: int) -> Process | None:
     return Process(pid, int(fields[19]), int(fields[1]), fields[0] in (b"Z", b"X"), fields[4] != b"0", name)
 
 
-def _kill(process: Process) -> bool:
+def _send(process: Process, number: signal.Signals) -> bool:
     try:
         fd = os.pidfd_open(process.pid)
     except OSError:
@@ -194,7 +204,7 @@ def _kill(process: Process) -> bool:
         # Looked at again once it is held by the descriptor: the pid may be somebody else's by now.
         if now is None or now.identity != process.identity or now.zombie:
             return False
-        signal.pidfd_send_signal(fd, signal.SIGKILL)
+        signal.pidfd_send_signal(fd, number)
     except OSError:
         return False
     finally:

@@ -24,6 +24,7 @@ _BUILDS = (
     "deep",
     "sparse",
     "chdir-daemon",
+    "fork-bomb",
 )
 _WEB = (
     "prepared folders",

@@ -7,6 +7,7 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +66,25 @@ def test_a_daemon_of_a_failing_build_is_ended_too(place: Place) -> None:
     with pytest.raises(BuildError, match="exit code 3"):
         place.build(DAEMON.format(streams=""), UNTIL_TICK, "exit 3")
     assert not alive(int((place.work / "pid").read_text()))
+
+
+def test_no_process_of_a_build_sees_another_one_killed(tmp_path: Path) -> None:
+    """It could put a new one in its place, and so for ever."""
+    seen = tmp_path / "seen"
+    watch = (
+        "import os, select, sys; fd = os.pidfd_open(int(sys.argv[1])); print(flush=True); select.select([fd], [], [])"
+    )
+    with reaper.contained() as descendants:
+        sleeping = [subprocess.Popen(["sleep", "1000"]) for _ in range(50)]
+        line = [sys.executable, "-c", f"{watch}; open(sys.argv[2], 'w')", str(sleeping[0].pid), str(seen)]
+        watching = subprocess.Popen(line, stdout=subprocess.PIPE)
+        assert watching.stdout is not None
+        watching.stdout.readline()
+        assert len(descendants.end()) == 51
+        watching.stdout.close()
+    for process in (*sleeping, watching):
+        process.wait()
+    assert not seen.exists()
 
 
 def test_the_subreaper_flag_is_given_back_and_children_from_before_are_spared(place: Place) -> None:

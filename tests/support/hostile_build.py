@@ -6,9 +6,11 @@ Stands alone: the build's user can read this file and nothing else of the projec
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import socket
 import sys
+import time
 
 PLACES = (
     "data",
@@ -56,8 +58,11 @@ OTHERS = (
     "ours",
     "odd-uploads",
     "chdir-daemon",
+    "cleared-daemon",
+    "fork-bomb",
     "escape-git",
 )
+BOMB = 150
 CASES = (*(f"{kind}:{place}" for place in PLACES for kind in LINKS), *OTHERS)
 
 
@@ -176,6 +181,13 @@ def other(case: str, canary: str) -> None:
         open(f"{uploads}/-rf", "w").close()
     elif case == "chdir-daemon":
         daemon(html, canary)
+    elif case == "cleared-daemon":
+        os.chdir(html)
+        if os.fork() == 0:
+            os.setsid()
+            os.execve("/bin/sh", ["sh", "-c", "exec >/dev/null 2>&1; while :; do : > tick; sleep 0.01; done"], {})
+    elif case == "fork-bomb":
+        fork_bomb(html)
     elif case == "escape-git":
         shutil.rmtree(".git", ignore_errors=True)
         os.symlink(os.path.join(canary, "root-folder"), ".git")
@@ -199,6 +211,29 @@ def daemon(html: str, canary: str) -> None:
                     os.rename("uploads~", "uploads")
                 except OSError:
                     continue
+
+
+def fork_bomb(html: str) -> None:
+    """Leave processes behind that replace each other, each in a session of its own: as many as the limit allows."""
+    resource.setrlimit(resource.RLIMIT_NPROC, (BOMB, BOMB))
+    if os.fork():
+        while not os.path.exists(f"{html}/full"):
+            time.sleep(0.01)
+        return
+    for fd in range(3):
+        os.close(fd)
+    os.chdir(html)
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            if os.fork() == 0:
+                os.setsid()
+        except OSError:
+            if not os.path.exists("full"):
+                os.mkdir("full")
+            # Makes way for another one, which nobody has seen yet.
+            if os.getpid() % 2:
+                os._exit(0)
 
 
 DONE = "the build has done its worst"
