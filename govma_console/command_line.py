@@ -49,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="store_true", help=tr("print the version of this program"))
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help=tr("settings file instead of /etc/govma-console.toml")
+        "--config", type=Path, metavar="FILE", help=tr("settings file to use instead of /etc/govma-console.toml")
     )
     parser.add_argument(
         "--headless-server", action="store_true", help=tr("run the HTTP server (`units` makes it a service)")

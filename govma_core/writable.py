@@ -26,7 +26,7 @@ def cannot_know(state_dir: Path) -> str:
     except PermissionError:
         return tr(
             "state_dir ({state_dir}) cannot be read by this user: who deployed what, pins, marks, sizes and the "
-            "history are not known. Run as root, or as one of log_group.",
+            "history cannot be shown. Run as root, or as a member of log_group.",
             state_dir=state_dir,
         )
     except OSError:

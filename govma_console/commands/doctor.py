@@ -70,7 +70,7 @@ def _verdict(wrong: list[Finding]) -> str:
     if not wrong:
         return tr("Nothing is wrong. `govma-console deploy` deploys.")
     safe = sum(finding.safe for finding in wrong)
-    rest = tr("; `govma-console doctor --fix` mends {safe} of them", safe=safe) if safe else ""
+    rest = tr("; `govma-console doctor --fix` fixes {safe} of them", safe=safe) if safe else ""
     return tr(
         "{count} {things_are} wrong{rest}.",
         count=len(wrong),

@@ -66,7 +66,7 @@ def follow_to_end(
 
 
 def _ask(store: RunStore, run_id: str, narrator: Narrator) -> None:
-    narrator.say(tr("Cancelling. Once more Ctrl-C leaves it to itself."))
+    narrator.say(tr("Cancelling. Press Ctrl-C again to stop waiting."))
     try:
         cancel(store, run_id)
     except RefusedError as error:

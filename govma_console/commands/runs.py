@@ -84,7 +84,7 @@ def _active(store: RunStore, wanted: str | None) -> RunRecord:
             else tr("Nothing is running.")
         )
         raise RefusedError(
-            tr("{said} `govma-console log{more}` prints what was.", said=said, more=f" {record.id}" if record else "")
+            tr("{said} `govma-console log{more}` prints its log.", said=said, more=f" {record.id}" if record else "")
         )
     return record
 

@@ -124,7 +124,7 @@ def _print_storage(found: View) -> None:
     if wrong:
         say(tr("\nStorage:"))
     for store in wrong:
-        mend = tr(" Mend it: {store}", store=store.mend) if store.mend else ""
+        mend = tr(" To fix: {store}", store=store.mend) if store.mend else ""
         say(f"  {store.problem}.{mend}")
 
 

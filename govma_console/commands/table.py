@@ -8,10 +8,13 @@ from govma_console.commands.command import Argument, Command, flag
 from govma_core.language import tr
 
 _REF: Argument = ("--ref",), {"metavar": "REF", "help": tr("branch, tag or commit instead of the configured branch")}
-_NO_REHEARSAL = flag("--no-rehearsal", tr("don't try the version before the switch (the run's record says so)"))
-_DETACH = flag("--detach", tr("start the run, print its id, and leave"))
-_RUN: Argument = ("run",), {"nargs": "?", "metavar": "RUN", "help": tr("id of a run (or its unique beginning or end)")}
-_VERSION = tr("name of a version, or its unique beginning (data-build-- may be left out)")
+_NO_REHEARSAL = flag("--no-rehearsal", tr("don't test the version before the switch (this is recorded)"))
+_DETACH = flag("--detach", tr("start the run, print its id, and return at once"))
+_RUN: Argument = (
+    ("run",),
+    {"nargs": "?", "metavar": "RUN", "help": tr("id of a run, or any unambiguous beginning or end of it")},
+)
+_VERSION = tr("a version: its name or any unambiguous prefix, with or without data-build--")
 
 COMMANDS: tuple[Command, ...] = (
     Command(
@@ -21,10 +24,10 @@ COMMANDS: tuple[Command, ...] = (
         "deploy",
         (
             _REF,
-            flag("--rebuild", tr("build the assets even when a recorded build could be used")),
+            flag("--rebuild", tr("build the assets even if a cached build could be used")),
             flag("--no-promote", tr("publish the version, but don't make it live")),
             _NO_REHEARSAL,
-            flag("--force", tr("deploy though deploys, or those of this commit, are held (the run's record says so)")),
+            flag("--force", tr("deploy even while deploys, or those of this commit, are held (this is recorded)")),
             _DETACH,
         ),
     ),
@@ -42,13 +45,13 @@ COMMANDS: tuple[Command, ...] = (
         "rollback",
         (
             (("wanted",), {"metavar": "VERSION", "nargs": "?", "help": _VERSION}),
-            flag("--keep-mark", tr("don't mark the version that is left as bad, and don't hold deploys of its commit")),
+            flag("--keep-mark", tr("don't mark the current version as bad, and don't hold deploys of its commit")),
             _DETACH,
         ),
     ),
     Command(
         "check",
-        tr("try a version as a deploy does before the switch, and switch nothing"),
+        tr("test a version as a deploy would, without making it live"),
         "operate",
         "check",
         ((("wanted",), {"metavar": "VERSION", "help": _VERSION}), _DETACH),
@@ -67,21 +70,28 @@ COMMANDS: tuple[Command, ...] = (
                 ("--until",),
                 {
                     "metavar": "T",
-                    "help": tr("the hold ends then: 2026-11-24T08:00, 2026-11-24, 18:30, or an age such as 2h"),
+                    "help": tr(
+                        "when the hold ends: 2026-11-24T08:00, 2026-11-24, 18:30, or a time from now such as 2h"
+                    ),
                 },
             ),
         ),
     ),
     Command(
         "release",
-        tr("end all holds, those of commits that somebody rolled back from too (or only that of COMMIT)"),
+        tr("end all holds, including those that rollbacks left (or only that of COMMIT)"),
         "holds",
         "release",
-        ((("commit",), {"nargs": "?", "metavar": "COMMIT", "help": tr("a held commit, or its unique beginning")}),),
+        (
+            (
+                ("commit",),
+                {"nargs": "?", "metavar": "COMMIT", "help": tr("a held commit, or any unambiguous prefix of it")},
+            ),
+        ),
     ),
     Command(
         "history",
-        tr("tell which version was live from when to when, by whom, how, and with what result"),
+        tr("show which version was live from when to when, by whom, how, and with what result"),
         "holds",
         "history",
         ((("-n", "--most"), {"type": int, "default": 20, "metavar": "N", "help": tr("how many (default 20)")}),),
@@ -89,18 +99,18 @@ COMMANDS: tuple[Command, ...] = (
     Command("list", tr("list the versions"), "versions", "list_versions"),
     Command(
         "usage",
-        tr("tell what each version takes on the disk, shares with others, and would free"),
+        tr("show what each version takes on the disk, shares with others, and would free"),
         "usage",
         "usage",
-        (flag("--rescan", tr("look at every file, trusting nothing that was measured before")),),
+        (flag("--rescan", tr("measure every file again instead of using remembered sizes")),),
     ),
-    Command("status", tr("show what is live, what runs, and what the last run came to"), "status", "status"),
+    Command("status", tr("show what is live, what is running, and the result of the last run"), "status", "status"),
     Command(
         "pending",
         tr("list the commits between what is live and what would be deployed"),
         "pending",
         "show_pending",
-        (_REF, flag("--no-fetch", tr("compare with what was fetched last"))),
+        (_REF, flag("--no-fetch", tr("don't fetch; compare with what was fetched last"))),
     ),
     Command(
         "runs",
@@ -111,14 +121,14 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "log",
-        tr("print the log of a run (the latest without RUN)"),
+        tr("print the log of a run (without RUN: of the latest)"),
         "runs",
         "log",
-        (_RUN, (("-f", "--follow"), {"action": "store_true", "help": tr("go on until the run ends")})),
+        (_RUN, (("-f", "--follow"), {"action": "store_true", "help": tr("keep following until the run ends")})),
     ),
     Command(
         "prune",
-        tr("remove old versions that nothing speaks for keeping"),
+        tr("remove old versions that there is no reason to keep"),
         "retention",
         "prune",
         (
@@ -133,32 +143,32 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "dedupe",
-        tr("have equal files of different versions take their space once"),
+        tr("store identical files of different versions only once"),
         "disk",
         "dedupe",
         (
-            flag("--anywhere", tr("join files of different paths, too (never within the live version)")),
+            flag("--anywhere", tr("also link files with different paths (never within the live version)")),
             (
                 ("--reflink",),
                 {"choices": ("auto", "always", "never"), "help": tr("share extents, not inodes (setting reflink)")},
             ),
-            flag("--dry-run", tr("tell what would be linked and freed, and change nothing")),
+            flag("--dry-run", tr("print what would be linked and freed, and change nothing")),
             _DETACH,
         ),
     ),
     Command(
         "verify",
-        tr("name the files of a version (of all without VERSION) that changed since it was published"),
+        tr("list the files of a version (without VERSION: of all) that changed since it was published"),
         "disk",
         "verify",
         (
             (("wanted",), {"nargs": "?", "metavar": "VERSION", "help": _VERSION}),
-            flag("--all", tr("list every file, those that the CMS is known to write, too")),
+            flag("--all", tr("list every file, including those that the CMS is known to write")),
         ),
     ),
     Command(
         "pin",
-        tr("have prune keep a version"),
+        tr("keep prune from removing a version"),
         "retention",
         "pin",
         (
@@ -175,19 +185,19 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "services",
-        tr("show the site's containers, and where they differ from what is wanted"),
+        tr("show the site's containers, and where they differ from the compose file"),
         "services",
         "services",
-        (flag("--disk", tr("measure what the persistent directories take")),),
+        (flag("--disk", tr("measure the persistent directories")),),
         actions=(
             Command(
                 "up",
-                tr("rebuild images, and restart the containers that changed (downtime; what fails is put back)"),
+                tr("rebuild images, and restart the containers that changed (downtime; undone if it fails)"),
                 "services",
                 "up",
                 (
-                    (("names",), {"nargs": "*", "metavar": "SERVICE", "help": tr("only these")}),
-                    flag("--sync", tr("move prod-env forward to the deployed commit before")),
+                    (("names",), {"nargs": "*", "metavar": "SERVICE", "help": tr("restart only these services")}),
+                    flag("--sync", tr("first move prod-env forward to the live commit")),
                     flag("--yes", tr("don't ask for the project's name")),
                     _DETACH,
                 ),
@@ -199,7 +209,7 @@ COMMANDS: tuple[Command, ...] = (
                 "log",
                 (
                     (("name",), {"metavar": "SERVICE"}),
-                    (("-f", "--follow"), {"action": "store_true", "help": tr("go on until Ctrl-C")}),
+                    (("-f", "--follow"), {"action": "store_true", "help": tr("keep following until Ctrl-C")}),
                     (
                         ("-n", "--lines"),
                         {"type": int, "default": 50, "metavar": "N", "help": tr("how many (default 50)")},
@@ -209,14 +219,23 @@ COMMANDS: tuple[Command, ...] = (
             ),
         ),
     ),
-    Command("attach", tr("follow the run that is going on; its exit code becomes ours"), "runs", "attach", (_RUN,)),
-    Command("cancel", tr("ask the run that is going on to stop"), "runs", "cancel", (_RUN,)),
+    Command("attach", tr("follow the current run, and exit with its exit code"), "runs", "attach", (_RUN,)),
+    Command("cancel", tr("ask the current run to stop"), "runs", "cancel", (_RUN,)),
     Command(
         "trigger",
-        tr("have the HTTP server deploy, show the log, and exit as the run did; Ctrl-C only detaches"),
+        tr("have the HTTP server deploy, show the log, and exit with the run's exit code; Ctrl-C only stops following"),
         "trigger",
         "trigger",
-        ((("url",), {"nargs": "?", "metavar": "URL", "help": tr("default: http:// and the setting listen_addr")}),),
+        (
+            (
+                ("url",),
+                {
+                    "nargs": "?",
+                    "metavar": "URL",
+                    "help": tr("default: http:// and the address in the setting listen_addr"),
+                },
+            ),
+        ),
         reports=False,
     ),
     Command(
@@ -224,7 +243,7 @@ COMMANDS: tuple[Command, ...] = (
         tr("make a token for the HTTP server, and print it once"),
         "server",
         "token",
-        ((("name",), {"metavar": "NAME", "help": tr("whose it is: runs are recorded under it")}),),
+        ((("name",), {"metavar": "NAME", "help": tr("who the token is for; runs are recorded under this name")}),),
         reports=False,
     ),
     Command(
@@ -234,44 +253,52 @@ COMMANDS: tuple[Command, ...] = (
         "units",
         (
             flag("--install", tr("write them to /etc/systemd/system instead")),
-            flag("--socket", tr("with a socket unit, so that a restart loses no caller")),
+            flag("--socket", tr("with a socket unit, so that no caller is lost during a restart")),
         ),
         reports=False,
     ),
-    Command("config", tr("print the effective settings, and where each came from"), "config", "config"),
+    Command("config", tr("print the effective settings and where each comes from"), "config", "config"),
     Command(
         "init",
         tr("write a commented settings file"),
         "init",
         "init",
         (
-            (("--from",), {"dest": "script", "type": Path, "metavar": "run-deploy.sh", "help": tr("take its exports")}),
+            (
+                ("--from",),
+                {
+                    "dest": "script",
+                    "type": Path,
+                    "metavar": "run-deploy.sh",
+                    "help": tr("take the settings from the exports of this script"),
+                },
+            ),
             (
                 ("-o", "--output"),
-                {"type": Path, "metavar": "FILE", "help": tr("where to (default /etc/govma-console.toml)")},
+                {"type": Path, "metavar": "FILE", "help": tr("file to write (default /etc/govma-console.toml)")},
             ),
-            flag("--force", tr("replace a file that is there")),
+            flag("--force", tr("replace an existing file")),
         ),
         reports=False,
     ),
     Command(
         "doctor",
-        tr("look at everything a server needs, and tell what is wrong and which command mends it"),
+        tr("check everything a server needs, and say what is wrong and which command fixes it"),
         "doctor",
         "doctor",
-        (flag("--fix", tr("make the directories that are missing, and give those there are to their owners")),),
+        (flag("--fix", tr("create missing directories, and set owners")),),
     ),
     Command(
         "completion",
-        tr("print what makes a shell complete commands, versions and runs"),
+        tr("print a completion script for commands, versions and runs"),
         "completion",
         "completion",
-        ((("shell",), {"choices": ("bash", "zsh", "fish"), "help": tr("the shell that is to complete")}),),
+        ((("shell",), {"choices": ("bash", "zsh", "fish"), "help": tr("the shell it is for")}),),
         reports=False,
     ),
     Command(
         "demo",
-        tr("deploy a sample site in a folder of yours, without root and without Docker"),
+        tr("deploy a sample site in a folder, without root and without Docker"),
         "demo",
         "demo",
         (

@@ -42,9 +42,9 @@ def trigger(given: argparse.Namespace) -> int:
             with suppress(GovmaError):
                 shown += _show(server.get(f"/api/v1/runs/{run}/log?follow=1&offset={shown}"))
     except KeyboardInterrupt:
-        say(tr("The run goes on. `govma-console attach {run}` follows it.", run=run), sys.stderr)
+        say(tr("The run continues. `govma-console attach {run}` follows it.", run=run), sys.stderr)
         return ExitCode.CANCELLED
-    raise GovmaError(tr("The server is gone; run {run} may go on. `govma-console runs` tells.", run=run))
+    raise GovmaError(tr("The server is gone; run {run} may still be running. See `govma-console runs`.", run=run))
 
 
 class Server:

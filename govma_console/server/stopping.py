@@ -33,7 +33,7 @@ async def drain(site: Site, notifier: Notifier, hurry: asyncio.Event) -> None:
     began = time.monotonic()
     site.draining = True
     if site.going():
-        log.info(tr("Stopping when the run that goes on has ended, in %d s at most."), site.settings.drain_timeout)
+        log.info(tr("Stopping when the current run has ended, in %d s at most."), site.settings.drain_timeout)
     cancelled = 0.0
     extended = 0.0
     while runs := await _left(site):
@@ -83,7 +83,7 @@ async def _release(run: StartedRun) -> bool:
         return False
     if await process.wait():
         return False
-    log.warning(tr("The run restarts this service: it goes on as %s."), unit, extra={"run": run.record.id})
+    log.warning(tr("The run restarts this service: it continues as %s."), unit, extra={"run": run.record.id})
     return True
 
 

@@ -74,7 +74,7 @@ class Controller:
     def leave_running(self, run: RunRecord) -> None:
         """Say, when the screen is gone, that a run goes on."""
         self.farewell = tr(
-            "{operation} {id} goes on. `govma-console` shows it again, `govma-console attach` follows it.",
+            "{operation} {id} continues. `govma-console` shows it again, `govma-console attach` follows it.",
             operation=run.operation,
             id=run.id,
         )

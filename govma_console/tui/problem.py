@@ -43,7 +43,7 @@ class ProblemApp(App[int]):
             box.border_title = tr("The settings are wrong")
             lines = [Content(f"• {line}") for line in self._text.split("\n")]
             advice = tr("`govma-console config` prints the effective settings and where each comes from.")
-            keys = tr("r looks again, q leaves.")
+            keys = tr("r refreshes, q quits.")
             yield Static(Content("\n").join([*lines, Content(""), Content.assemble((f"{advice} {keys}", "$muted"))]))
 
     def action_leave(self) -> None:

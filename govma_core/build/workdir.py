@@ -36,8 +36,7 @@ def preflight(path: Path, state_dir: Path) -> list[str]:
     if path.is_dir() and os.geteuid() not in (0, path.stat().st_uid):
         return [
             tr(
-                "work_dir ({path}) belongs to uid {st_uid}, from a run of that user. Run as that user, "
-                "or have it removed.",
+                "work_dir ({path}) belongs to uid {st_uid}, from a run of that user. Run as that user, or remove it.",
                 path=path,
                 st_uid=path.stat().st_uid,
             )

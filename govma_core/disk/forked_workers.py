@@ -114,6 +114,6 @@ def _collect(
                         told(number, message["told"])
     if len(results) < len(children):
         raise GovmaError(
-            tr("A process of the run was killed. Is there memory enough? Start it again: it does the rest.")
+            tr("A process of the run was killed. Is there enough memory? Start it again: it does the rest.")
         )
     return [results[number] for number in range(len(children))]

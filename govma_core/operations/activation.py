@@ -59,8 +59,8 @@ class Activation:
         if not settings.activated:
             reporter.info(
                 tr(
-                    "Nobody was told of the switch: [activation] is not set. PHP may go on serving the "
-                    "version before for as long as its realpath cache lasts (120 s by default)."
+                    "The web server was not reloaded, as [activation] is not set. PHP may keep serving the "
+                    "previous version for as long as its realpath cache lasts (120 s by default)."
                 )
             )
             return Served(tr("not asked"), asked=False)

@@ -52,7 +52,7 @@ class Gate:
                 self._superseded.append(hold)
             else:
                 self._context.reporter.info(
-                    tr("{sentence} Nothing goes live by this run, so it goes on.", sentence=hold.sentence())
+                    tr("{sentence} This run makes nothing live, so it continues.", sentence=hold.sentence())
                 )
 
     def last_moment(self, version: str) -> None:
@@ -98,9 +98,7 @@ class Gate:
             raise held_error(hold)
         if hold.sentence() not in self.overridden:
             self.overridden = f"{self.overridden} {hold.sentence()}".lstrip()
-            self._context.reporter.warning(
-                tr("{sentence} This one goes on all the same, as asked for (--force).", sentence=hold.sentence())
-            )
+            self._context.reporter.warning(tr("{sentence} Continuing anyway (--force).", sentence=hold.sentence()))
 
 
 @contextmanager
@@ -178,7 +176,7 @@ def take_back(context: Context, version: str, run: str, earlier: Mark | None = N
         for hold in holds.read().commits:
             if hold.run == run:
                 holds.release_commit(hold.commit)
-        context.reporter.warning(tr("{left} was not left: what was said against it is taken back.", left=version))
+        context.reporter.warning(tr("{left} is still live; its mark and hold were removed.", left=version))
 
     verdicts.written(context, take, tr("What was said against {version} could not be taken back", version=version))
 
@@ -189,7 +187,7 @@ def warn(context: Context) -> None:
         hold = HoldStore(context.settings.state_dir).read().by_hand
         if hold is not None:
             context.reporter.warning(
-                tr("{sentence} A promotion is made on purpose, and goes on.", sentence=hold.sentence())
+                tr("{sentence} A promotion is made on purpose, so it continues.", sentence=hold.sentence())
             )
 
 

@@ -73,7 +73,7 @@ def _found(context: Context, moment: Moment) -> Path | None:
             if found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 raise HookError(
                     tr(
-                        "The hook {path} is not run: others than root can write {place}. Mend that: chown root "
+                        "The hook {path} is not run: users other than root can write {place}. To fix: chown root "
                         "{place}; chmod go-w {place}",
                         path=path,
                         place=place,

@@ -66,7 +66,7 @@ def require_live(context: Context, shown: str | None) -> str | None:
     if shown is not None and shown != (current or ""):
         raise RefusedError(
             tr(
-                "{current} is live by now, not {shown} as when this was confirmed. Look again, and decide anew.",
+                "{current} is live now, not {shown} as when this was confirmed. Look again, and decide again.",
                 current=current or tr("Nothing"),
                 shown=shown or tr("nothing"),
             )
@@ -90,9 +90,9 @@ def thaw_version(context: Context, name: str) -> Thawed:
     for path, why in list(done.left.items())[:1]:
         context.reporter.warning(
             tr(
-                "{count} files of {name} that are written in place still share their inode with "
-                "another version ({path}: {why}). What the CMS writes to them changes that version, "
-                "too. Mend the cause, then `govma-console promote {name}` once more.",
+                "{count} files of {name} that are written in place still share their inode with another version "
+                "({path}: {why}). What the CMS writes to them changes that version, too. Fix the cause, then run "
+                "`govma-console promote {name}` again.",
                 count=len(done.left),
                 name=name,
                 path=path,

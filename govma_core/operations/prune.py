@@ -180,8 +180,8 @@ def _note(context: Context, done: Removed, decision: Decision, removal: Removal)
         done.left[name] = list(removal.left[:20])
         context.reporter.warning(
             tr(
-                "Of {name} something could not be removed; it stays under a hidden name, and the next "
-                "run tries again: {left}.",
+                "Part of {name} could not be removed; it stays under a hidden name, and the next run tries "
+                "again: {left}.",
                 name=name,
                 left=some(removal.left),
             )

@@ -90,7 +90,7 @@ def _by_command(context: Context, version: str) -> str:
         raise RehearsalError(
             tr("The new version is not good: rehearsal.command ended with exit code {code}.", code=code)
         )
-    return tr("rehearsal.command took it for good")
+    return tr("rehearsal.command accepted it")
 
 
 def _apart(context: Context, version: str) -> str:

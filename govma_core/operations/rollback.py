@@ -52,7 +52,9 @@ def previous(context: Context, current: str | None) -> Version:
             return found
         marked = marks[name].sentence() if name in marks else tr("incomplete")
         against[name] = marked if found is not None else tr("gone")
-    gone = ", ".join(tr("{name} had been, but is {why}", name=name, why=why) for name, why in list(against.items())[:3])
+    gone = ", ".join(
+        tr("{name} was live before, but is {why}", name=name, why=why) for name, why in list(against.items())[:3]
+    )
     gone = f" ({gone})" if gone else ""
     raise RefusedError(
         tr(

@@ -88,8 +88,8 @@ def _recover(context: Context, restart: Restart) -> None:
         # What it would take to bring that back must not be overwritten by what is begun now.
         raise EngineError(
             tr(
-                "What the restart {run} left could not be put back; the log says why. Mend that, and start again; or "
-                "remove {path} to go on from what there is.",
+                "What the restart {run} left could not be put back; the log says why. Fix that and start again; "
+                "or remove {path} to continue with things as they are.",
                 run=left.run,
                 path=left.path,
             )
@@ -101,7 +101,7 @@ def _warn_of_storage(context: Context, reporter: MaskedReporter) -> None:
     for store in stores(context.settings):
         if store.problem:
             reporter.warning(
-                tr("{problem}. Mend it: {mend}", problem=store.problem, mend=store.mend)
+                tr("{problem}. To fix: {mend}", problem=store.problem, mend=store.mend)
                 if store.mend
                 else f"{store.problem}."
             )
@@ -126,7 +126,7 @@ def _synced(context: Context, restart: Restart) -> bool:
             if not repository.has(commit):
                 repository.fetch_from(settings.source_dir, commit)
             if repository.contains(head, commit):
-                remark.skip(tr("prod-env has {commit} already", commit=commit[:9]))
+                remark.skip(tr("prod-env already contains {commit}", commit=commit[:9]))
                 return False
             # Written down first: what is moved can be moved back by whoever comes after a crash.
             restart.journal.head = head

@@ -86,7 +86,7 @@ def note_result(context: Context, result: str, run: str = "") -> None:
     written(
         context,
         lambda: History(context.settings.state_dir).note(run or context.run_id, said, time.time()),
-        tr("What the promotion came to could not be written to the history"),
+        tr("The result of the promotion could not be written to the history"),
     )
 
 

@@ -148,7 +148,7 @@ def prepared_store(settings: Settings) -> RunStore:
                 strerror=error.strerror,
                 advice=tr("Run as root.")
                 if isinstance(error, PermissionError)
-                else tr("Make the directory above it, or mend the setting."),
+                else tr("Make the directory above it, or correct the setting."),
             )
         ) from None
     if closed := cannot_write("state_dir", store.directory):

@@ -94,7 +94,7 @@ def _admissions(state_dir: Path) -> Iterator[None]:
     except OSError as error:
         raise GovmaError(
             tr(
-                "state_dir ({state_dir}) cannot be used: {strerror}. Look what became of it.",
+                "state_dir ({state_dir}) cannot be used: {strerror}. Check that directory.",
                 state_dir=state_dir,
                 strerror=error.strerror,
             )

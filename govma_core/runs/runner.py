@@ -175,7 +175,7 @@ class Runner:
                 raise
             self._reporter.warning(
                 tr(
-                    "state_dir ({state_dir}) cannot be written: {strerror}. The {operation} goes on.",
+                    "state_dir ({state_dir}) cannot be written: {strerror}. The {operation} continues.",
                     state_dir=self._store.state_dir,
                     strerror=error.strerror,
                     operation=record.operation,

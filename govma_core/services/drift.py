@@ -60,7 +60,7 @@ def differences(wanted: WantedProject, seen: Seen, settings: Settings) -> list[D
         for kind, what in compare(service, container, seen):
             found.append(Difference(service.name, kind, what, up, down))
         found += [
-            Difference(service.name, "place", what, tr("mend the compose file, then {up}", up=up), down)
+            Difference(service.name, "place", what, tr("fix the compose file, then {up}", up=up), down)
             for what in places(container, settings)
         ]
     for container in seen.containers:

@@ -186,7 +186,9 @@ class Settings:
     )
     rehearsal_like: str = _setting(
         "",
-        tr("compose service or container that the new version is tried like: image, environment, networks, mounts"),
+        tr(
+            "compose service or container to imitate when testing the new version: image, environment, networks, mounts"
+        ),
         table="rehearsal",
     )
     rehearsal_command: str = _setting(
@@ -232,7 +234,7 @@ class Settings:
         table="activation",
         check=rules.require_url,
     )
-    activation_host: str = _setting("", tr("Host that is asked for; empty: that of the address"), table="activation")
+    activation_host: str = _setting("", tr("Host header to send; empty: that of the address"), table="activation")
     activation_port: int = _setting(
         80, tr("port on which the containers answer"), low=1, high=65535, table="activation"
     )

@@ -104,5 +104,5 @@ def reason(error: OSError | UnsafeTreeError) -> str:
     """Give an error as the end of a sentence, with a hint where the system's own words don't help."""
     if isinstance(error, UnsafeTreeError):
         return str(error).rstrip(".")
-    hint = tr(" (immutable? lsattr tells)") if error.errno == errno.EPERM else ""
+    hint = tr(" (immutable? check with lsattr)") if error.errno == errno.EPERM else ""
     return f"{error.strerror}{hint}"

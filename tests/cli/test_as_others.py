@@ -98,7 +98,7 @@ def test_a_state_dir_in_a_place_that_is_not_there_is_not_made(command: Command, 
     for arguments in (["deploy"], ["hold"], ["pin", LEGACY_VERSION]):
         done = command.run(*arguments)
         assert done.code == 5
-        assert "Make the directory above it, or mend the setting" in done.err
+        assert "Make the directory above it, or correct the setting" in done.err
     assert not wrong.parent.exists()
 
 

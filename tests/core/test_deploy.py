@@ -116,7 +116,7 @@ def test_a_switch_that_was_confirmed_while_another_version_was_live_is_refused(s
     site.deploy()
     new = site.current.name
     for switch in (rollback, promote):
-        with pytest.raises(RefusedError, match=f"{new} is live by now, not {LEGACY}"):
+        with pytest.raises(RefusedError, match=f"{new} is live now, not {LEGACY}"):
             switch.run(site.context(), version=LEGACY, live_shown=LEGACY)
     assert site.current.name == new
     assert rollback.run(site.context(), version=LEGACY, live_shown=new).version == LEGACY

@@ -74,7 +74,7 @@ def test_what_a_rollback_left_is_not_put_live_again_by_the_next_trigger(site: Si
 def test_forced_it_goes_live_which_is_recorded_and_its_hold_ends(site: Site, both: tuple[str, str]) -> None:
     site.rollback()
     outcome = site.deploy(force=True)
-    assert "as asked for (--force)" in site.log("warning")
+    assert "Continuing anyway (--force)" in site.log("warning")
     manifest = ManifestStore(site.settings.state_dir).read(outcome.version)
     assert manifest is not None
     assert "rolled back to" in manifest.forced
@@ -146,7 +146,7 @@ def test_a_rollback_that_does_not_happen_leaves_nothing_behind(
     with pytest.raises(PublishError):
         site.rollback()
     assert (marks(site), held(site)) == ({}, [])
-    assert "is taken back" in site.log("warning")
+    assert "is still live; its mark and hold were removed" in site.log("warning")
 
 
 def test_a_full_disk_does_not_keep_anybody_from_going_back(
@@ -210,7 +210,7 @@ def test_a_hold_that_comes_during_the_last_hook_keeps_it_from_going_live(
 def test_a_held_commit_may_be_built_when_nothing_goes_live(site: Site, both: tuple[str, str]) -> None:
     site.rollback()
     site.deploy(promote=False)
-    assert "Nothing goes live by this run" in site.log("info")
+    assert "This run makes nothing live" in site.log("info")
     assert held(site)
 
 

@@ -43,7 +43,7 @@ def test_without_activation_php_goes_on_serving_the_version_before(site: PhpSite
     promote.run(site.context(), version=SECOND)
     assert apache.get("/static.txt").text.strip() == SECOND
     assert FIRST in served(apache)
-    assert "Nobody was told of the switch" in site.log("info")
+    assert "The web server was not reloaded" in site.log("info")
 
 
 def test_with_activation_every_worker_serves_the_new_version(site: PhpSite, apache: Apache) -> None:

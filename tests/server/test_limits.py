@@ -81,7 +81,7 @@ def test_a_request_that_comes_in_while_the_server_stops_is_told_to_come_again(tm
             connection.sendall(HEAD + b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % len(body))
             assert connection.recv(1 << 16).startswith(b"HTTP/1.1 100 ")
             server.process.send_signal(signal.SIGTERM)
-            wait_for(lambda: "Stopping when the run" in server.said(), "the server's stop")
+            wait_for(lambda: "Stopping when the current run" in server.said(), "the server's stop")
             connection.sendall(body)
             answer = connection.recv(1 << 16)
         assert answer.startswith(b"HTTP/1.1 503 "), answer

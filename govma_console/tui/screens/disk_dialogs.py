@@ -117,7 +117,7 @@ class PruneDialog(_Asking):
     verb = tr("Remove")
     danger = True
     what = "prune"
-    waiting = tr("Looking at what speaks for keeping each version …")
+    waiting = tr("Finding out which versions to keep …")
     _plan: PrunePlan | None = None
     _keep = 0
     _age = ""

@@ -41,10 +41,10 @@ class DeployDialog(Dialog):
             Input(
                 placeholder=tr("branch, tag or commit (Enter); empty: {branch}", branch=branch), id="ref", compact=True
             ),
-            Toggle(tr("rebuild the assets even when a recorded build could be used"), id="rebuild"),
+            Toggle(tr("build the assets even if a cached build could be used"), id="rebuild"),
             Toggle(tr("make it live"), True, id="promote"),
             *_rehearsal(self._settings),
-            Toggle(tr("deploy in spite of the hold (it is recorded)"), id="force"),
+            Toggle(tr("deploy in spite of the hold (this is recorded)"), id="force"),
         ]
 
     def opened(self) -> None:
@@ -189,12 +189,12 @@ class SwitchDialog(Dialog):
         else:
             lines.append(Content.assemble((tr("It was never live, as far as is recorded."), "bold $text-warning")))
         if target.mark is not None:
-            said = tr("It was {sentence}. Made live, it no longer is.", sentence=target.mark.sentence())
+            said = tr("It was {sentence}. Making it live removes the mark.", sentence=target.mark.sentence())
             lines.append(Content.assemble((clean_line(said), "bold $text-warning")))
         if self._operation == "promote" and self._snapshot.holds.by_hand is not None:
             lines.append(
                 Content.assemble(
-                    (tr("{hold} A promotion goes on all the same.", hold=self._snapshot.hold), "$text-warning")
+                    (tr("{hold} A promotion is possible anyway.", hold=self._snapshot.hold), "$text-warning")
                 )
             )
         if not target.complete:

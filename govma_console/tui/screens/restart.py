@@ -27,7 +27,7 @@ class RestartDialog(Dialog):
     def options(self) -> list[Widget]:
         """Give the choice and the field of the name."""
         return [
-            Toggle(tr("first move prod-env forward to the deployed commit"), id="sync"),
+            Toggle(tr("first move prod-env forward to the live commit"), id="sync"),
             Input(placeholder=tr('to restart, type "{view}"', view=self._view["project"]), id="confirm", compact=True),
         ]
 

@@ -72,7 +72,7 @@ class ServicesScreen(ModalScreen[Result]):
         self._give_up()
         question = self._question = Question(self._settings, "services", lines=_LINES, disk=self._disk)
         app = self.app
-        self._hint(tr("looking …"))
+        self._hint(tr("checking …"))
 
         def work() -> None:
             try:
@@ -249,7 +249,7 @@ def _storage(stores: list[dict[str, Any]]) -> list[Content]:
         size = formats.size(store["size"])
         more = "" if store["whole"] else tr("more than ")
         if store["problem"]:
-            mend = tr(" Mend it: {store}", store=store["mend"]) if store["mend"] else ""
+            mend = tr(" To fix: {store}", store=store["mend"]) if store["mend"] else ""
             lines.append(Content.assemble((f"{store['problem']}.", "$text-warning"), (mend, "$muted")))
         if size:
             lines.append(Content.assemble((tr("Storage  "), "$muted"), f"{store['name']} {more}{size}"))
