@@ -93,7 +93,8 @@ _SERVICES: Json = {
             "items": {
                 "type": "object",
                 "required": ["service", "kind", "what", "takes", "downtime"],
-                "properties": {name: {"type": "string"} for name in ("service", "kind", "what", "takes", "downtime")},
+                "properties": {name: {"type": "string"} for name in ("service", "kind", "what", "takes")}
+                | {"downtime": {"type": "string", "enum": ["site", "pages", "none"]}},
             },
         },
         "storage": {

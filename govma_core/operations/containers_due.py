@@ -65,10 +65,7 @@ def due(settings: Settings, target: str, live: str) -> Due | None:
     try:
         base = _head(settings)
         with opened(settings.source_dir, settings) as source:
-            base = base if source.has(base) else live
-            if not source.has(base) or not source.has(target):
-                return None
-            return between(source, base, target, settings)
+            return due_in(source, base, target, live, settings)
     except (GovmaError, OSError):
         # Not worth a deploy: `services` says what is wrong with prod-env.
         return None
@@ -82,8 +79,15 @@ def tell_due(context: Context, target: str) -> None:
         context.reporter.warning(found.sentence())
 
 
-def between(source: Repository, base: str, target: str, settings: Settings) -> Due | None:
-    """Give what differs of the containers' sources; None when nothing does, or `base` is ahead of `target`."""
+def due_in(source: Repository, head: str, target: str, live: str, settings: Settings) -> Due | None:
+    """Give what of the containers' sources differs between where prod-env is (`head`) and a commit of the source.
+
+    When the source does not know where prod-env is, `live` stands for it. None when nothing differs, or can be told,
+    or what is compared with is ahead of `target`.
+    """
+    base = head if source.has(head) else live
+    if not source.has(base) or not source.has(target):
+        return None
     if base == target or source.contains(base, target):
         return None
     # The builder's image is made anew by each deploy.

@@ -39,6 +39,11 @@ class Repository:
         """Tell whether a commit has another one in its past, or is it."""
         return self._git.is_ancestor(older, newer)
 
+    def covers(self, folder: str) -> bool:
+        """Tell whether a folder, named from the top, is in it."""
+        path = (self.directory / folder).resolve()
+        return path.is_dir() and path.is_relative_to(self.directory.resolve())
+
     def changed(self, older: str, newer: str, *paths: str) -> list[str]:
         """Give the files below these paths that differ between two commits."""
         shown = self._git.run("diff", "--name-only", "-z", older, newer, "--", *paths)

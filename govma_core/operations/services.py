@@ -15,12 +15,12 @@ from govma_core.operations.prod_env import opened
 from govma_core.operations.services_restart import Restart
 from govma_core.operations.services_sources import live_commit
 from govma_core.operations.services_view import whole_mask
-from govma_core.services.compose import Question, execute, require_program
+from govma_core.services.compose import Question, execute, require_all_set, require_program
 from govma_core.services.journal import read_journal
 from govma_core.services.mask import MaskedReporter
 from govma_core.services.project import Project, find_project
 from govma_core.services.running import look
-from govma_core.services.storage import stores
+from govma_core.services.storage import mounted, stores
 from govma_core.services.wanted import WantedProject, read_config
 
 _BUILD_SECONDS = 3600.0
@@ -42,13 +42,13 @@ def run(context: Context, *, services: Sequence[str] | None = None, sync: bool =
             require_program()
             _recover(context, restart)
             wanted = config(project)
-            chosen = _chosen(wanted, services)
-            _warn_of_storage(context, reporter)
+            chosen = _chosen(project, wanted, services)
+            _warn_of_storage(context, reporter, wanted)
         with restart.put_back_if_it_fails():
             if sync and _synced(context, restart):
                 project = restart.project = find_project(context.settings)
                 wanted = config(project)
-                chosen = _chosen(wanted, services)
+                chosen = _chosen(project, wanted, services)
             reporter.names = whole_mask(project, wanted, look(client, project.name))
             with reporter.names.over_errors():
                 _build(restart, wanted, chosen)
@@ -59,11 +59,17 @@ def run(context: Context, *, services: Sequence[str] | None = None, sync: bool =
 
 
 def config(project: Project) -> WantedProject:
-    """Give what the compose file wants; CommandError with compose's words, masked, when it is not valid."""
-    return read_config(project, Question(project, "config").answer(project.mask))
+    """Give what the compose file wants; CommandError with compose's words, masked, when it is not valid.
+
+    PreflightError where a variable is not set: containers made with nothing in its place are nobody's wish.
+    """
+    question = Question(project, "config")
+    answer = question.answer(project.mask)
+    require_all_set(question)
+    return read_config(project, answer)
 
 
-def _chosen(wanted: WantedProject, services: Sequence[str] | None) -> list[str]:
+def _chosen(project: Project, wanted: WantedProject, services: Sequence[str] | None) -> list[str]:
     unknown = [name for name in services or () if name not in wanted.services]
     if unknown:
         raise UsageError(
@@ -73,7 +79,8 @@ def _chosen(wanted: WantedProject, services: Sequence[str] | None) -> list[str]:
                 services=", ".join(wanted.services) or tr("none"),
             )
         )
-    return wanted.in_order(set(services or wanted.services))
+    # Compose's version 1 tells of those, too, whose profile is not active.
+    return wanted.in_order(set(services or wanted.services.keys() - project.inactive))
 
 
 def _recover(context: Context, restart: Restart) -> None:
@@ -97,8 +104,8 @@ def _recover(context: Context, restart: Restart) -> None:
     restart.begin()
 
 
-def _warn_of_storage(context: Context, reporter: MaskedReporter) -> None:
-    for store in stores(context.settings):
+def _warn_of_storage(context: Context, reporter: MaskedReporter, wanted: WantedProject) -> None:
+    for store in stores(context.settings, used=mounted(wanted, context.settings)):
         if store.problem:
             reporter.warning(
                 tr("{problem}. To fix: {mend}", problem=store.problem, mend=store.mend)

@@ -87,7 +87,7 @@ class Restart(Undoing):
         changed = [change.service for change in self.journal.changes]
         seen = look(self._client, self.project.name)
         ports = {each.service: list(each.ports) for each in seen.containers if each.running}
-        url = address(self._settings.services_probe_url or self._settings.activation_url, ports)
+        url = address(ports, self._settings.services_probe_url, self._settings.activation_url)
         self.reporter.info(
             tr("From here on it cannot be cancelled. The site is asked at {url}.", url=url or tr("no address"))
         )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from govma_core import jsonfile
 from govma_core.errors import GovmaError, SourceError
 from govma_core.language import tr
-from govma_core.services.drift import PERHAPS, SITE_DOWN, Difference, faces
-from govma_core.services.wanted import Wanted, WantedProject
+from govma_core.services.drift import EVERY, NONE, SITE_DOWN, Difference, downtime_of
+from govma_core.services.wanted import WantedProject
 from govma_core.settings import Settings
 from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.store import VersionStore
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 BUILT = "services-built.json"
 """File of state_dir: for each image that `services up` built, by its id, the commit that prod-env was at."""
 
-_EVERY = "(all)"
 _SYNC = "govma-console services up --sync"
 
 
@@ -72,9 +71,7 @@ def source_differences(
             found += _not_built(settings, project, sources.head, wanted, seen)
     if sources.edited:
         what = tr("changed in prod-env and not committed: {some}", some=_some(sources.edited))
-        found.append(
-            Difference(_EVERY, "edited", what, tr("commit it in the repository, or take it back"), tr("no downtime"))
-        )
+        found.append(Difference(EVERY, "edited", what, tr("commit it in the repository, or take it back"), NONE))
     told: set[str] = set()
     for word, commit, due in sources.against:
         for part, files in due.parts().items():
@@ -106,7 +103,8 @@ def _not_built(
     built = jsonfile.read(settings.state_dir / BUILT) or {}
     for service in wanted.services.values() if wanted else ():
         image = seen.tagged(service.image)
-        if service.context is None or not image:
+        # Of folders that are not in prod-env, and of addresses, its git knows nothing.
+        if service.context is None or not image or not project.covers(service.context):
             continue
         base = str(built.get(image, ""))
         up = f"govma-console services up {service.name}"
@@ -114,24 +112,23 @@ def _not_built(
             files = [] if base == head else project.changed(base, head, service.context)
             if files:
                 what = tr("its image was built before {some} changed in prod-env", some=_some(files))
-                yield Difference(service.name, "sources", what, up, _down(service, settings))
+                yield Difference(service.name, "sources", what, up, downtime_of(service, settings))
         elif (known := seen.images.get(image)) and project.committed(service.context) > known.named:
             what = tr("{context} changed in prod-env after its image was made", context=service.context)
-            yield Difference(service.name, "sources", what, up, _down(service, settings))
+            yield Difference(service.name, "sources", what, up, downtime_of(service, settings))
 
 
 def _against_commits(settings: Settings, head: str) -> Iterator[tuple[str, str, Due]]:
-    from govma_core.operations.containers_due import between
+    from govma_core.operations.containers_due import due_in
     from govma_core.operations.prod_env import opened
 
     live = live_commit(settings)
     with opened(settings.source_dir, settings) as source:
         pending = source.sha(f"refs/remotes/{settings.remote}/{settings.branch}")
         for word, commit in (("live", live), ("pending", pending)):
-            if source.has(head) and source.has(commit):
-                due = between(source, head, commit, settings)
-                if due is not None:
-                    yield word, commit, due
+            due = due_in(source, head, commit, live, settings)
+            if due is not None:
+                yield word, commit, due
 
 
 def _difference(
@@ -148,14 +145,10 @@ def _difference(
         commit=commit[:9],
         base=due.base[:9],
     )
-    down = _down(mine, settings) if mine else SITE_DOWN
+    down = downtime_of(mine, settings) if mine else SITE_DOWN
     # A deploy first: prod-env goes to what is deployed, not further.
     takes = _SYNC if word == "live" else tr("a deploy, then {sync}", sync=_SYNC)
-    return Difference(mine.name if mine else _EVERY, "sources", what, takes, down)
-
-
-def _down(service: Wanted, settings: Settings) -> str:
-    return SITE_DOWN if faces(service, settings) else PERHAPS
+    return Difference(mine.name if mine else EVERY, "sources", what, takes, down)
 
 
 def _some(files: Sequence[str]) -> str:

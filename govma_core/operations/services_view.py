@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from govma_core.errors import GovmaError, PreflightError
 from govma_core.language import tr
 from govma_core.operations.context import Context
-from govma_core.services.compose import Question, is_second, require_program
-from govma_core.services.drift import Difference, differences, real
+from govma_core.services.compose import Question, is_second, require_all_set, require_program
+from govma_core.services.drift import Difference, differences
 from govma_core.services.journal import read_journal
 from govma_core.services.mask import NameMask
+from govma_core.services.places import real
 from govma_core.services.project import Project, find_project
 from govma_core.services.quick import read_quickly
-from govma_core.services.storage import Store, stores
+from govma_core.services.storage import Store, mounted, stores
 from govma_core.services.wanted import Mount, Wanted, WantedProject, read_config, read_data
 from govma_core.settings import Settings
 from govma_core.text import clean_all
@@ -74,14 +75,17 @@ def view(context: Context, *, lines: int = 0, disk: bool = False) -> View:
     settings = context.settings
     problems: list[str] = []
     storage: list[Store] = []
-    with _telling(problems):
-        storage = stores(settings, disk=disk)
     directory = str(settings.services_compose_dir or "")
     try:
         project = find_project(settings)
     except PreflightError as error:
-        return View("", directory, storage=tuple(storage), problems=(*error.problems, *problems))
+        problems += error.problems
+        with _telling(problems):
+            storage = stores(settings, disk=disk)
+        return View("", directory, storage=tuple(storage), problems=tuple(problems))
     found = _gather(context, project, problems, lines)
+    with _telling(problems):
+        storage = stores(settings, disk=disk, used=mounted(found.wanted, settings))
     mask = found.mask
     return View(
         project.name,
@@ -140,6 +144,9 @@ def _gather(context: Context, project: Project, problems: list[str], lines: int)
     finally:
         if question is not None:
             question.give_up()
+    if question is not None:
+        with _telling(problems):
+            require_all_set(question)
     if read_journal(context.settings.state_dir) is not None:
         problems.append(
             tr(
@@ -149,7 +156,7 @@ def _gather(context: Context, project: Project, problems: list[str], lines: int)
         )
     found: list[Difference] = []
     if wanted is not None and engine_answers:
-        found = differences(wanted, seen, context.settings)
+        found = differences(wanted, seen, context.settings, project.inactive)
     with _telling(problems):
         found += source_differences(context.settings, sources, wanted, seen) if sources else []
     return _Found(mask, wanted, seen, engine_answers, output, found)

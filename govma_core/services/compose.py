@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -25,6 +26,8 @@ _PLUGIN_DIRS = (
 )  # fmt: skip
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "SSH_AUTH_SOCK")
 _KEPT_BEGINNINGS = ("DOCKER_", "BUILDKIT_", "HTTP_", "HTTPS_", "NO_PROXY", "http_", "https_", "no_proxy")
+_UNSET = re.compile(r"\bThe \W*([A-Za-z_]\w*)\W* variable is not set")
+"""How both versions of compose say it."""
 _SHOWN = 6
 _PATIENCE = 60
 
@@ -70,6 +73,8 @@ class Question:
     def __init__(self, project: Project, *arguments: str) -> None:
         self._project = project
         self._arguments = arguments
+        self.unset: tuple[str, ...] = ()
+        """Variables that compose put nothing in for, known once it has answered."""
         self._process = subprocess.Popen(
             [*require_program(), *_project(project), *arguments],
             cwd=project.directory,
@@ -96,6 +101,7 @@ class Question:
             raise
         if self._process.returncode:
             raise CommandError(tr("{shown} failed: {words}", shown=shown, words=_words(err, mask)))
+        self.unset = tuple(dict.fromkeys(_UNSET.findall(err.decode("utf-8", "replace"))))
         return out.decode("utf-8", "surrogateescape")
 
     def give_up(self) -> None:
@@ -103,6 +109,22 @@ class Question:
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
+
+
+def require_all_set(question: Question) -> None:
+    """Raise PreflightError when compose, in its answer, put nothing in for a variable."""
+    if question.unset:
+        names = question.unset
+        raise PreflightError(
+            [
+                tr(
+                    "The compose file uses {names}, which .env does not set: nothing stands in their place. Set them "
+                    "in .env ({first}= where that is meant).",
+                    names=", ".join(names),
+                    first=names[0],
+                )
+            ]
+        )
 
 
 def execute(project: Project, arguments: Sequence[str], reporter: Reporter, mask: NameMask, timeout: float) -> None:

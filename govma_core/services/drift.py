@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from govma_core.language import tr
+from govma_core.language import marked, tr
+from govma_core.services.places import places, real, unserved
 from govma_core.services.wanted import Mount, Wanted, WantedProject
 from govma_core.settings import Settings
 
@@ -17,14 +16,27 @@ if TYPE_CHECKING:
     # Docker is imported there: here only its answers are compared.
     from govma_core.services.running import Container, Image, Seen
 
-SITE_DOWN = tr("the site does not answer meanwhile")
-PERHAPS = tr("pages that need it fail meanwhile")
-NONE = tr("no downtime")
+SITE_DOWN, PERHAPS, NONE = "site", "pages", "none"
+"""What does not answer meanwhile, as scripts are told it."""
+
+EVERY = "(all)"
+"""Stands for the service where a difference is of no single one."""
+
+_DOWNTIMES = {
+    SITE_DOWN: marked("the site does not answer meanwhile"),
+    PERHAPS: marked("pages that need it fail meanwhile"),
+    NONE: marked("no downtime"),
+}
+_PROXIES = frozenset(("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY"))
+"""Docker's clients put these into every container where their own settings say so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One difference: of which service, of what kind, what it is, what it takes, and whether the site goes down."""
+    """One difference: of which service, of what kind, what it is, what it takes, and what does not answer meanwhile.
+
+    `downtime` is SITE_DOWN, PERHAPS or NONE.
+    """
 
     service: str
     kind: str
@@ -39,22 +51,32 @@ class Difference:
             service=self.service,
             what=self.what,
             takes=self.takes,
-            downtime=self.downtime,
+            downtime=downtime_text(self.downtime),
         )
 
 
-def differences(wanted: WantedProject, seen: Seen, settings: Settings) -> list[Difference]:
-    """Compare all services; values are not in what is said, nor are paths that could be some."""
+def downtime_text(code: str) -> str:
+    """Give in words what does not answer meanwhile."""
+    return tr(_DOWNTIMES[code])
+
+
+def differences(
+    wanted: WantedProject, seen: Seen, settings: Settings, inactive: Collection[str] = ()
+) -> list[Difference]:
+    """Compare all services; values are not in what is said, nor are paths that could be some.
+
+    Services whose profile is not active (`inactive`) are not missed.
+    """
     found: list[Difference] = []
     for service in wanted.services.values():
         there = seen.of(service.name)
         up = f"govma-console services up {service.name}"
         if not there:
-            if service.replicas:
+            if service.replicas and service.name not in inactive:
                 found.append(Difference(service.name, "absent", tr("there is no container"), up, NONE))
             continue
         container = there[0]
-        down = (SITE_DOWN if faces(service, settings) else PERHAPS) if container.running else NONE
+        down = downtime_of(service, settings) if container.running else NONE
         if not container.running:
             found.append(Difference(service.name, "stopped", stopped(container), up, NONE))
         for kind, what in compare(service, container, seen):
@@ -64,11 +86,15 @@ def differences(wanted: WantedProject, seen: Seen, settings: Settings) -> list[D
             for what in places(container, settings)
         ]
     for container in seen.containers:
-        if container.service not in wanted.services:
+        if container.service not in wanted.services and container.service not in inactive:
             what = tr(
                 "the container {name} is of a service that the compose file does not have any more", name=container.name
             )
             found.append(Difference(container.service, "orphan", what, f"docker rm -f {container.name}", NONE))
+    if unserved(wanted, seen, settings):
+        what = tr("no container has versions_dir mounted: what is deployed is not what they serve")
+        takes = tr("mount it in the compose file, then {up}", up="govma-console services up")
+        found.append(Difference(EVERY, "place", what, takes, SITE_DOWN))
     return found
 
 
@@ -76,6 +102,11 @@ def faces(service: Wanted, settings: Settings) -> bool:
     """Tell whether the site is not served without it: it publishes a port, or has the versions mounted."""
     versions = real(str(settings.versions_dir))
     return bool(service.ports) or any(real(mount.source) == versions for mount in service.mounts)
+
+
+def downtime_of(service: Wanted, settings: Settings) -> str:
+    """Give what does not answer while a service is exchanged."""
+    return SITE_DOWN if faces(service, settings) else PERHAPS
 
 
 def stopped(container: Container) -> str:
@@ -133,8 +164,9 @@ def _environment(wanted: Wanted, container: Container, image: Image | None) -> I
         name for name, value in wanted.environment.items() if value is not None and name in has and has[name] != value
     )
     added = sorted(name for name, value in wanted.environment.items() if value is not None and name not in has)
-    removed = sorted(name for name in has if name not in wanted.environment and name not in own and image)
-    back = sorted(name for name in own if name in has and has[name] != own[name] and name not in wanted.environment)
+    others = [name for name in has if name not in wanted.environment and name.upper() not in _PROXIES]
+    removed = sorted(name for name in others if name not in own and image)
+    back = sorted(name for name in others if name in own and has[name] != own[name])
     parts = ((tr("changed"), changed + back), (tr("added"), added), (tr("removed"), removed))
     said = "; ".join(f"{word} {', '.join(names)}" for word, names in parts if names)
     if said:
@@ -160,7 +192,7 @@ def _mounts(wanted: Wanted, container: Container) -> Iterator[tuple[str, str]]:
                 ),
             )
     for target, mount in have.items():
-        if target not in want and not target.startswith("/run/secrets/") and len(mount.source) != 64:
+        if target not in want and target not in wanted.injected and len(mount.source) != 64:
             yield "mounts", tr("mount {target}: removed", target=target)
 
 
@@ -177,52 +209,6 @@ def _networks(wanted: Wanted, container: Container) -> Iterator[tuple[str, str]]
         yield "networks", tr("it is not in the network {name}", name=name)
     for name in sorted(container.networks.keys() - wanted.networks.keys()):
         yield "networks", tr("it is in the network {name}, and should not be", name=name)
-
-
-def places(container: Container, settings: Settings) -> Iterator[str]:
-    """Say what is wrong with where the versions and the uploads are mounted in a container."""
-    # The name counts beside what it leads to: the link current-version leads elsewhere after each switch.
-    named, versions = settings.versions_dir, real(str(settings.versions_dir))
-    whole = None
-    for mount in container.mounts:
-        if mount.kind != "bind":
-            continue
-        source = real(mount.source)
-        if source == versions:
-            whole = mount
-        elif any(_below(path, place) for path in (source, Path(mount.source)) for place in (versions, named)):
-            yield (
-                tr(
-                    "{target} is one version, not versions_dir: it goes on serving it whatever "
-                    "current-version points to. Mount versions_dir itself",
-                    target=mount.target,
-                )
-            )
-    if whole is None:
-        return
-    # The link in a version is html/uploads -> ../../../uploads: beside the place where all versions are.
-    beside = Path(whole.target).parent
-    for name, directory in (("uploads", settings.upload_dir), ("images", settings.image_dir)):
-        if directory is None or not directory.is_dir():
-            continue
-        at = str(beside / name)
-        there = next((mount for mount in container.mounts if mount.target == at), None)
-        key = "upload_dir" if name == "uploads" else "image_dir"
-        if there is None:
-            yield tr(
-                "{key} is not mounted at {at}, where the link {name} of every version leads", key=key, at=at, name=name
-            )
-        elif real(there.source) != real(str(directory)):
-            yield tr("{at}, where the link {name} of every version leads, is not {key}", at=at, name=name, key=key)
-
-
-def _below(path: Path, directory: Path) -> bool:
-    return path != directory and path.is_relative_to(directory)
-
-
-def real(path: str) -> Path:
-    """Give where a path leads, as far as it is there."""
-    return Path(os.path.realpath(path))
 
 
 def short(image_id: str) -> str:

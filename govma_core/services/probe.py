@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
+from govma_core.settings.checks import on_this_machine
+
 INTERVAL = 0.01
 """Seconds from the begin of one request to the next."""
 
@@ -117,13 +119,15 @@ class Probe:
             thread.join()
 
 
-def address(configured: str, ports: dict[str, list[tuple[str, str, str]]]) -> str:
-    """Give the address to ask: the configured one, else a published port of the service that serves ('' without one).
+def address(ports: dict[str, list[tuple[str, str, str]]], *configured: str) -> str:
+    """Give the address to ask: the first configured one, else a published port of the service that serves.
 
-    `ports` are the published ports by service: address, port, `port/protocol` inside.
+    Another machine's is not asked a hundred times a second; '' when there is none. `ports` are the published ports by
+    service: address, port, `port/protocol` inside.
     """
-    if configured:
-        return configured
+    for url in configured:
+        if url and on_this_machine(url):
+            return url
     ranked = sorted(
         (_rank(service, inside), address or "127.0.0.1", published, inside)
         for service, found in ports.items()

@@ -14,11 +14,11 @@ from govma_core.errors import PreflightError
 from govma_core.language import tr
 from govma_core.services.envfile import read_env, set_value
 from govma_core.services.mask import NameMask
+from govma_core.services.yamlfile import load_yaml
 from govma_core.settings import Settings
 
 FILES = ("docker-compose.yml", "docker-compose.yaml", "compose.yml", "compose.yaml")
 _OVERRIDES = tuple(f"{Path(name).stem}.override{Path(name).suffix}" for name in FILES)
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,8 @@ class Project:
     secrets: dict[str, set[str]]
     harmless: frozenset[str]
     """Words that may be shown whatever stands in `.env`: the project's name, those of services and networks."""
+    inactive: frozenset[str] = frozenset()
+    """Services that the compose files have for profiles of which none is active: nobody misses them."""
 
     @property
     def mask(self) -> NameMask:
@@ -89,7 +91,7 @@ def find_project(settings: Settings) -> Project:
         ) from None
     name = _name(settings, directory, raw)
     words = {name, *(word for part in raw for key in ("services", "networks", "volumes") for word in _keys(part, key))}
-    return Project(directory, name, files, secrets, frozenset(words))
+    return Project(directory, name, files, secrets, frozenset(words), frozenset(_inactive(directory, raw)))
 
 
 def _present(directory: Path) -> tuple[Path, ...]:
@@ -104,7 +106,7 @@ def _raw(files: tuple[Path, ...]) -> Iterator[dict[str, Any]]:
     """Give the files as they are, nothing put in for variables; one that is damaged is compose's to complain about."""
     for path in files:
         try:
-            data = yaml.load(path.read_bytes(), Loader=_LOADER)  # noqa: S506 - both are safe loaders
+            data = load_yaml(path.read_bytes())
         except (FileNotFoundError, yaml.YAMLError, ValueError):
             continue
         if isinstance(data, dict):
@@ -125,6 +127,19 @@ def _env_files(raw: list[dict[str, Any]]) -> Iterator[str]:
                 path = entry.get("path") if isinstance(entry, dict) else entry
                 if isinstance(path, str) and "$" not in path:
                     yield path
+
+
+def _inactive(directory: Path, raw: list[dict[str, Any]]) -> Iterator[str]:
+    active = {part.strip() for part in set_value(directory / ".env", "COMPOSE_PROFILES").split(",")}
+    profiles: dict[str, set[str]] = {}
+    for data in raw:
+        services = data.get("services")
+        for name, service in services.items() if isinstance(services, dict) else ():
+            named = service.get("profiles") if isinstance(service, dict) else None
+            profiles.setdefault(str(name), set()).update(map(str, named if isinstance(named, list) else ()))
+    for name, wanted in profiles.items():
+        if wanted and not wanted & active and "*" not in active:
+            yield name
 
 
 def _name(settings: Settings, directory: Path, raw: list[dict[str, Any]]) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from govma_core.services.project import Project
+from govma_core.services.yamlfile import load_yaml
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TOP = {"version", "services", "networks", "volumes"}
 _KEYS = {
     "build", "image", "ports", "environment", "env_file", "volumes", "networks", "command", "restart", "depends_on",
@@ -36,7 +36,7 @@ def read_quickly(project: Project) -> dict[str, Any] | None:
         return None
     try:
         variables = _plain_env(project.directory / ".env")
-        data = yaml.load(project.files[0].read_bytes(), Loader=_LOADER)  # noqa: S506 - both are safe loaders
+        data = load_yaml(project.files[0].read_bytes())
         _require(isinstance(data, dict) and set(data) <= _TOP and isinstance(data.get("services"), dict))
         _require(str(data.get("version", "3")).startswith("3"))
         data = _filled(data, variables)

@@ -22,7 +22,7 @@ _ONEOFF = "com.docker.compose.oneoff"
 _HASH = "com.docker.compose.config-hash"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
     """A container of the project. Times are epoch seconds, 0 when not known; `environment` holds fingerprints."""
 
@@ -77,6 +77,7 @@ class Seen:
     containers: tuple[Container, ...]
     images: Mapping[str, Image]
     tags: Mapping[str, str]
+    """By the short names that the engine gives: without the registry that goes without saying."""
     environments: tuple[Mapping[str, str], ...]
     """Values of the containers, for the mask and for nothing else."""
 
@@ -87,15 +88,17 @@ class Seen:
 
     def tagged(self, image: str) -> str:
         """Give the id of the image that a name stands for now, '' when there is none."""
-        last = image.rpartition("/")[2]
-        return self.tags.get(image if ":" in last or "@" in last else f"{image}:latest", "")
+        return self.tags.get(_plain(image), "")
 
 
 def look(client: DockerClient, project: str) -> Seen:
     """Look at a project's containers; EngineError when the engine does not tell."""
     with told_as(tr("list its containers")):
         listed = client.api.containers(all=True, filters={"label": f"{PROJECT}={project}"})
-        tags = {tag: image["Id"] for image in client.api.images() for tag in image.get("RepoTags") or ()}
+        tags: dict[str, str] = {}
+        for image in client.api.images():
+            names = (image["Id"], *(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ()))
+            tags |= dict.fromkeys(names, image["Id"])
     found, values = [], []
     for entry in listed:
         if (entry.get("Labels") or {}).get(_ONEOFF, "False").lower() == "true":
@@ -128,25 +131,25 @@ def read_container(raw: Mapping[str, Any]) -> Container:
     wanted_volumes = set(config.get("Volumes") or ())
     named = {str(bind).split(":")[1].rstrip("/") for bind in host.get("Binds") or () if ":" in str(bind)}
     return Container(
-        raw["Id"],
-        raw["Name"].removeprefix("/"),
-        labels.get(SERVICE, ""),
-        state["Status"],
-        (state.get("Health") or {}).get("Status", "").replace("none", ""),
-        epoch(state.get("StartedAt")),
-        int(raw.get("RestartCount") or 0),
-        int(state.get("ExitCode") or 0),
-        config.get("Image") or "",
-        raw["Image"],
-        labels.get(_HASH, ""),
-        _digests(config.get("Env")),
-        mounts,
-        {name: endpoint.get("IPAddress") or "" for name, endpoint in networks.items()},
-        frozenset(_ports(host.get("PortBindings") or {})),
-        tuple(config.get("Cmd") or ()),
-        tuple(config.get("Entrypoint") or ()),
-        (host.get("RestartPolicy") or {}).get("Name") or "no",
-        any(_unnamed(mount, named, wanted_volumes) for mount in mounts),
+        id=raw["Id"],
+        name=raw["Name"].removeprefix("/"),
+        service=labels.get(SERVICE, ""),
+        state=state["Status"],
+        health=(state.get("Health") or {}).get("Status", "").replace("none", ""),
+        started=epoch(state.get("StartedAt")),
+        restarts=int(raw.get("RestartCount") or 0),
+        exit_code=int(state.get("ExitCode") or 0),
+        image=config.get("Image") or "",
+        image_id=raw["Image"],
+        config_hash=labels.get(_HASH, ""),
+        environment=_digests(config.get("Env")),
+        mounts=mounts,
+        networks={name: endpoint.get("IPAddress") or "" for name, endpoint in networks.items()},
+        ports=frozenset(_ports(host.get("PortBindings") or {})),
+        command=tuple(config.get("Cmd") or ()),
+        entrypoint=tuple(config.get("Entrypoint") or ()),
+        restart=(host.get("RestartPolicy") or {}).get("Name") or "no",
+        anonymous=any(_unnamed(mount, named, wanted_volumes) for mount in mounts),
     )
 
 
@@ -159,6 +162,19 @@ def epoch(text: str | None) -> float:
     except ValueError:
         return 0.0
     return max(0.0, (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+
+
+def _plain(image: str) -> str:
+    """Give a name of an image as the engine lists it: what goes without saying left out, or said."""
+    for registry in ("docker.io/", "index.docker.io/"):
+        image = image.removeprefix(registry)
+    image = image.removeprefix("library/")
+    name, at, digest = image.partition("@")
+    tagged = ":" in name.rpartition("/")[2]
+    if at:
+        # Beside a digest the tag means nothing.
+        return f"{name.rpartition(':')[0] if tagged else name}@{digest}"
+    return name if tagged else f"{name}:latest"
 
 
 def _image(client: DockerClient, image_id: str) -> Image | None:

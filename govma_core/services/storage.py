@@ -6,11 +6,14 @@ import os
 import shlex
 import stat
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from govma_core import safefs
 from govma_core.errors import UnsafeTreeError
 from govma_core.language import tr
+from govma_core.services.wanted import WantedProject
 from govma_core.settings import Settings
 
 DISK_SECONDS = 20.0
@@ -46,24 +49,43 @@ def wanted_owners(settings: Settings) -> dict[str, tuple[int, int]]:
     }
 
 
-def stores(settings: Settings, *, disk: bool = False) -> list[Store]:
+def mounted(wanted: WantedProject | None, settings: Settings) -> frozenset[str]:
+    """Give the names in services.storage_dir at which, or below which, something is mounted into a container."""
+    top = settings.services_storage_dir
+    if wanted is None or top is None:
+        return frozenset()
+    mounts = (mount for service in wanted.services.values() for mount in service.mounts if mount.kind == "bind")
+    sources = (Path(mount.source) for mount in mounts)
+    return frozenset(path.relative_to(top).parts[0] for path in sources if top in path.parents)
+
+
+def stores(settings: Settings, *, disk: bool = False, used: Collection[str] = ()) -> list[Store]:
     """Look at each directory of services.storage_dir; [] without one. With `disk` also at how much is in it.
 
+    Of those that are `used` it is a problem when they are not there: Docker would make them, and root's.
     OSError when services.storage_dir itself cannot be opened.
     """
     directory = settings.services_storage_dir
-    if directory is None or not directory.is_dir():
+    if directory is None:
         return []
+    if not directory.is_dir():
+        # Without its path, which may be a value of `.env`.
+        problem = tr("services.storage_dir is not there")
+        return [Store("services.storage_dir", "", "", problem)] if used else []
     found = []
     with safefs.opened_root(directory) as fd:
         for name, owner in wanted_owners(settings).items():
-            found.append(_store(settings, fd, name, owner, disk=disk))
+            found.append(_store(settings, fd, name, owner, disk=disk, used=name in used))
     return found
 
 
-def _store(settings: Settings, fd: int, name: str, owner: tuple[int, int], *, disk: bool) -> Store:
+def _store(settings: Settings, fd: int, name: str, owner: tuple[int, int], *, disk: bool, used: bool) -> Store:
     wanted = "{}:{}".format(*owner)
     info = safefs.lstat(fd, name)
+    if info is None and used:
+        problem = tr("{name} is not there, and a container has it mounted: Docker makes it, and root's", name=name)
+        uid, gid = owner
+        return Store(name, "", wanted, problem, _mend(settings, f"install -d -o {uid} -g {gid} {name}"))
     if info is None:
         return Store(name, "", wanted)
     has = f"{info.st_uid}:{info.st_gid}"
@@ -72,17 +94,16 @@ def _store(settings: Settings, fd: int, name: str, owner: tuple[int, int], *, di
     problem = mend = ""
     if has != wanted:
         problem = tr("{name} belongs to {has}, and its container needs {wanted}", name=name, has=has, wanted=wanted)
-        # In two parts: the whole path may be a value of `.env`.
-        mend = tr(
-            "(cd {services_storage_dir} && chown {wanted} {name})",
-            services_storage_dir=shlex.quote(str(settings.services_storage_dir)),
-            wanted=wanted,
-            name=name,
-        )
+        mend = _mend(settings, f"chown {wanted} {name}")
     if not disk:
         return Store(name, has, wanted, problem, mend)
     size, whole = disk_use(fd, name, DISK_SECONDS)
     return Store(name, has, wanted, problem, mend, size, whole)
+
+
+def _mend(settings: Settings, command: str) -> str:
+    # In two parts: the whole path may be a value of `.env`.
+    return f"(cd {shlex.quote(str(settings.services_storage_dir))} && {command})"
 
 
 def disk_use(dir_fd: int, name: str, seconds: float) -> tuple[int | None, bool]:

@@ -14,8 +14,7 @@ from govma_core.errors import CommandError
 from govma_core.language import tr
 from govma_core.services.mask import fingerprint
 from govma_core.services.project import Project
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from govma_core.services.yamlfile import load_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class Mount:
     writable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """One service as it should be. `environment` holds fingerprints of values, never values; None means inherited."""
 
@@ -50,6 +49,8 @@ class Wanted:
     """True when the compose file has a health check for it."""
     fixed_name: bool
     replicas: int
+    injected: frozenset[str]
+    """Where its configs and secrets appear, which are mounts of the container and none of the file."""
 
     @property
     def builds(self) -> bool:
@@ -85,7 +86,7 @@ def read_config(project: Project, text: str) -> WantedProject:
     """Read what `compose config` printed; CommandError when that is not what any known compose prints."""
     try:
         # Only version 2 tells the project's name, and joins it to others with a dash.
-        data = yaml.load(text, Loader=_LOADER)  # noqa: S506 - both are safe loaders
+        data = load_yaml(text)
         return read_data(project, data, second="name" in data)
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError):
         raise CommandError(tr("compose config printed something that is not understood.")) from None
@@ -131,22 +132,23 @@ class _Reader:
         build = raw.get("build")
         context = None if build is None else build if isinstance(build, str) else str(build.get("context", "."))
         deploy = raw.get("deploy") or {}
-        health = raw.get("healthcheck")
+        health, variables = raw.get("healthcheck"), _environment(raw)
         return Wanted(
-            name,
-            str(raw.get("image") or f"{self._project.name}{self._joint}{name}"),
-            None if context is None else self._relative(context),
-            {key: None if value is None else fingerprint(value) for key, value in _environment(raw).items()},
-            tuple(self._mount(entry) for entry in raw.get("volumes") or ()),
-            None if raw.get("network_mode") else self._all_networks(raw.get("networks")),
-            frozenset(port for entry in raw.get("ports") or () for port in _ports(entry)),
-            _words(raw.get("command")),
-            _words(raw.get("entrypoint")),
-            str(raw.get("restart") or "no"),
-            frozenset(map(str, raw.get("depends_on") or ())),
-            isinstance(health, dict) and not health.get("disable"),
-            bool(raw.get("container_name")),
-            int(next(each for each in (raw.get("scale"), deploy.get("replicas"), 1) if each is not None)),
+            name=name,
+            image=str(raw.get("image") or f"{self._project.name}{self._joint}{name}"),
+            context=None if context is None else self._relative(context),
+            environment={key: None if value is None else fingerprint(value) for key, value in variables.items()},
+            mounts=tuple(self._mount(entry) for entry in raw.get("volumes") or ()),
+            networks=None if raw.get("network_mode") else self._all_networks(raw.get("networks")),
+            ports=frozenset(port for entry in raw.get("ports") or () for port in _ports(entry)),
+            command=_words(raw.get("command")),
+            entrypoint=_words(raw.get("entrypoint")),
+            restart=str(raw.get("restart") or "no"),
+            depends_on=frozenset(map(str, raw.get("depends_on") or ())),
+            checked=isinstance(health, dict) and not health.get("disable"),
+            fixed_name=bool(raw.get("container_name")),
+            replicas=int(next(each for each in (raw.get("scale"), deploy.get("replicas"), 1) if each is not None)),
+            injected=frozenset((*_injected(raw, "configs", "/"), *_injected(raw, "secrets", "/run/secrets/"))),
         )
 
     def _relative(self, context: str) -> str:
@@ -186,6 +188,14 @@ class _Reader:
             return {self._named(self._networks, "default"): {}}
         named = dict.fromkeys(raw) if isinstance(raw, list) else raw
         return {self._named(self._networks, str(key)): dict(value or {}) for key, value in named.items()}
+
+
+def _injected(raw: Mapping[str, Any], key: str, place: str) -> list[str]:
+    found = []
+    for entry in raw.get(key) or ():
+        target = str(entry.get("target") or entry["source"]) if isinstance(entry, dict) else str(entry)
+        found.append(target if target.startswith("/") else f"{place}{target}")
+    return found
 
 
 def _words(raw: Any) -> tuple[str, ...] | None:  # noqa: ANN401

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -67,7 +68,7 @@ def _addresses(settings: Settings) -> Iterator[str]:
     except ValueError as error:
         yield tr("listen_addr {error}.", error=error)
     probed = urlsplit(settings.services_probe_url).hostname or "localhost"
-    if not (probed in ("localhost", "::1") or probed.startswith("127.")):
+    if not on_this_machine(settings.services_probe_url):
         yield tr(
             "services.probe_url asks {probed}: it is asked a hundred times a second, so it must be "
             "on this machine, such as http://127.0.0.1:80.",
@@ -87,6 +88,15 @@ def _live(settings: Settings) -> Iterator[str]:
     asked = settings.activation_url or settings.activation_containers
     if (settings.activation_checks or settings.activation_proof_path) and not asked:
         yield tr("activation: checks and proof_path need to know who is asked: set activation.url or containers.")
+
+
+def on_this_machine(url: str) -> bool:
+    """Tell whether an address, '' included, leads to this machine and no other."""
+    host = urlsplit(url).hostname or "localhost"
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def split_address(text: str) -> tuple[str, int]:

@@ -60,8 +60,9 @@ def test_every_kind_of_drift_is_named_by_service_and_never_by_value(site: Stack)
         networks = [each.what for each in found.differences if (each.service, each.kind) == ("redis", "networks")]
         assert [what.partition("network ")[0] for what in networks] == ["it is not in the ", "it is in the "]
         downtime = {each.service: each.downtime for each in found.differences if each.kind in ("ports", "networks")}
-        assert downtime["apache"] == "the site does not answer meanwhile"
-        assert downtime["redis"] == "pages that need it fail meanwhile"
+        assert downtime == {"apache": "site", "redis": "pages"}
+        assert "redis: it is not in" in (said := site.run("services").out)
+        assert "the site does not answer meanwhile" in said
         compose.write_text(original.partition("  redis:")[0] + "networks:\n  cms:\n  cache:\n")
         assert site.differences()["redis"] == ["orphan"]
         assert site.leaked(*site.told) == []
@@ -176,6 +177,7 @@ def test_local_changes_in_the_way_of_a_sync_are_refused_and_others_kept(site: St
         ("services: [", "compose config in"),
         ("version: '3.7'\nservices:\n  one:\n    image: ${NOT_SET:?must be set}\n", "must be set"),
         ("version: '3.7'\nservices:\n  one:\n    image: x\n    secret: ${DB_PASSWORD}\n", "compose config in"),
+        ("version: '3.7'\nservices:\n  apache:\n    image: x${NOT_SET}\n  redis:\n    image: y\n", "uses NOT_SET"),
     ],
 )
 def test_a_compose_file_that_is_missing_or_wrong_is_a_sentence(site: Stack, text: str | None, told: str) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from govma_core.build.git import GitFailedError
 from govma_core.errors import CommandError, ConfigurationError, PreflightError
+from govma_core.operations.services import config
 from govma_core.services.compose import Question, is_second, require_program
 from govma_core.services.drift import faces
 from govma_core.services.envfile import read_env
@@ -24,7 +25,7 @@ from govma_core.services.mask import NameMask
 from govma_core.services.probe import Probe, address
 from govma_core.services.project import find_project
 from govma_core.services.quick import read_quickly
-from govma_core.services.storage import disk_use, stores
+from govma_core.services.storage import disk_use, mounted, stores
 from govma_core.services.wanted import read_config, read_data
 from govma_core.settings import Settings, load
 
@@ -161,8 +162,11 @@ def test_owners_of_persistent_directories_are_checked_with_the_command_that_mend
     os.link(tmp_path / "mysql/data", tmp_path / "mysql/again")
     (tmp_path / "pythia").symlink_to(tmp_path)
     settings = Settings(services_storage_dir=tmp_path)
-    found = {store.name: store for store in stores(settings, disk=True)}
-    assert [name for name, store in found.items() if store.problem] == ["redis", "pythia"]
+    found = {store.name: store for store in stores(settings, disk=True, used={"nginx"})}
+    assert [name for name, store in found.items() if store.problem] == ["nginx", "redis", "pythia"]
+    # Not there, and a container has it mounted.
+    assert os.system(found["nginx"].mend) == 0
+    assert ((tmp_path / "nginx").stat().st_uid, (tmp_path / "nginx").stat().st_gid) == (101, 101)
     assert "is no directory" in found["pythia"].problem
     assert found["nginx"].owner == ""
     assert os.system(found["redis"].mend) == 0
@@ -175,18 +179,44 @@ def test_owners_of_persistent_directories_are_checked_with_the_command_that_mend
     os.close(fd)
 
 
+def test_a_storage_dir_that_is_not_there_is_a_problem_when_a_container_has_it_mounted(tmp_path: Path) -> None:
+    settings = Settings(services_storage_dir=tmp_path / "storage")
+    volumes = f"[{tmp_path}/storage/mysql/data:/a, {tmp_path}/other:/b, {tmp_path}/storage:/c]"
+    text = f"services:\n  db:\n    image: x\n    volumes: {volumes}\n"
+    wanted = read_config(find_project(project_of(tmp_path / "p", text)), text)
+    assert mounted(wanted, settings) == {"mysql"}
+    assert [store.problem for store in stores(settings, used={"mysql"})] == ["services.storage_dir is not there"]
+    assert stores(settings) == []
+
+
+@pytest.mark.parametrize("use", ["${NOT_SET}", "$NOT_SET", "${NOT_SET}x${B}"])
+def test_a_variable_that_nothing_sets_is_a_sentence_before_anything_is_made_without_it(
+    tmp_path: Path, use: str
+) -> None:
+    """Guards against containers with nothing where a password was meant; compose only warns."""
+    text = f"version: '3.7'\nservices:\n  a:\n    image: x\n    environment: {{A: '{use}'}}\n"
+    with pytest.raises(PreflightError, match=r"uses NOT_SET.*\.env \(NOT_SET= where"):
+        config(find_project(project_of(tmp_path, text, "B=1\n")))
+    assert config(find_project(project_of(tmp_path, text, "B=1\nNOT_SET=\n"))).services
+
+
 def test_the_address_that_is_asked_is_one_that_speaks_http_on_this_machine() -> None:
     """Guards databases from requests, and other machines from a hundred a second."""
     ports = {"db": [("", "3306", "3306/tcp")], "apache": [("", "81", "80/tcp")], "nginx": [("", "443", "443/tcp")]}
-    assert address("", ports) == "http://127.0.0.1:81"
-    assert address("", {"db": ports["db"]}) == ""
-    assert address("", {"nginx": [("10.0.0.7", "80", "80/tcp")]}) == ""
-    assert address("http://localhost:8000", ports) == "http://localhost:8000"
+    assert address(ports) == "http://127.0.0.1:81"
+    assert address({"db": ports["db"]}) == ""
+    assert address({"nginx": [("10.0.0.7", "80", "80/tcp")]}) == ""
+    assert address(ports, "", "http://localhost:8000") == "http://localhost:8000"
+    assert address(ports, "http://[::1]:8000", "http://localhost") == "http://[::1]:8000"
+    # activation.url may be the public one.
+    for elsewhere in ("https://www.example.org", "http://10.0.0.7", "http://127.example.org"):
+        assert address(ports, "", elsewhere) == "http://127.0.0.1:81"
 
 
-def test_a_probe_url_of_another_machine_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("host", ["example.org", "127.example.org"])
+def test_a_probe_url_of_another_machine_is_refused(tmp_path: Path, host: str) -> None:
     file = tmp_path / "settings.toml"
-    file.write_text('[services]\nprobe_url = "http://example.org"\n')
+    file.write_text(f'[services]\nprobe_url = "http://{host}"\n')
     with pytest.raises(ConfigurationError, match="must be on this machine"):
         load({}, file=file)
 

@@ -11,6 +11,7 @@ from textual.widgets import Button, Input
 from govma_console.tui.screens.dialog import Dialog, Result
 from govma_console.tui.widgets.toggle import Toggle
 from govma_core.language import tr
+from govma_core.services.drift import downtime_text
 
 
 class RestartDialog(Dialog):
@@ -49,7 +50,9 @@ class RestartDialog(Dialog):
         ]
         for each in found:
             lines.append(
-                Content.assemble((f"{each['service']}: ", "bold"), each["what"], (f"; {each['downtime']}", "$muted"))
+                Content.assemble(
+                    (f"{each['service']}: ", "bold"), each["what"], (f"; {downtime_text(each['downtime'])}", "$muted")
+                )
             )
         if not found:
             lines.append(Content(tr("Nothing differs, as far as is known: only what a new build brings is exchanged.")))

@@ -19,6 +19,7 @@ from govma_console.tui.screens.dialog import Result
 from govma_console.tui.services_tail import ServiceTail
 from govma_core.errors import GovmaError
 from govma_core.language import counted, tr
+from govma_core.services.drift import NONE, downtime_text
 from govma_core.settings import Settings
 
 _LINES = 40
@@ -146,10 +147,10 @@ class ServicesScreen(ModalScreen[Result]):
         if ordered:
             lines.append(Content.assemble((tr("Differences"), "bold")))
         for each in ordered:
-            style = "$text-warning" if each["downtime"] == tr("no downtime") else "bold $text-error"
+            style = "$text-warning" if each["downtime"] == NONE else "bold $text-error"
             lines.append(
                 Content.assemble(
-                    (f"{each['service']}: ", "bold"), each["what"], (f"; {each['downtime']}", style),
+                    (f"{each['service']}: ", "bold"), each["what"], (f"; {downtime_text(each['downtime'])}", style),
                     (f". {each['takes']}", "$muted"),
                 )
             )  # fmt: skip
