@@ -24,7 +24,7 @@ from govma_core.versions.store import Pointer, Version, VersionStore
 from govma_core.writable import cannot_know
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
     """All that is known of one version without looking into it."""
 
@@ -80,13 +80,13 @@ def listed(settings: Settings, store: VersionStore, current: str | None) -> list
     unread = bool(cannot_know(settings.state_dir))
     return [
         Listed(
-            found,
-            found.name == current,
-            manifests.read(found.name),
-            pins.get(found.name),
-            marks.get(found.name),
-            sizes.get(found.name),
-            unread,
+            version=found,
+            current=found.name == current,
+            manifest=manifests.read(found.name),
+            pin=pins.get(found.name),
+            mark=marks.get(found.name),
+            usage=sizes.get(found.name),
+            unread=unread,
         )
         for found in store.versions()
     ]
@@ -105,7 +105,7 @@ def versions(settings: Settings) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SiteStatus:
     """What is live and since when, who holds the lock, which runs wait for it, the last run, and what is held."""
 
@@ -151,15 +151,15 @@ def status(settings: Settings) -> SiteStatus:
     except (RefusedError, PermissionError) as error:
         unread = str(error)
     return SiteStatus(
-        pointer,
-        ManifestStore(settings.state_dir).read(pointer.version) if pointer.version else None,
-        promotions[-1] if promotions and promotions[-1].version == pointer.version else None,
-        lock_holder(settings.state_dir),
-        waiting,
-        last,
-        holds,
-        MarkStore(settings.state_dir).read().get(pointer.version or ""),
-        unread,
+        pointer=pointer,
+        manifest=ManifestStore(settings.state_dir).read(pointer.version) if pointer.version else None,
+        since=promotions[-1] if promotions and promotions[-1].version == pointer.version else None,
+        holder=lock_holder(settings.state_dir),
+        waiting=waiting,
+        last=last,
+        holds=holds,
+        mark=MarkStore(settings.state_dir).read().get(pointer.version or ""),
+        unread=unread,
     )
 
 

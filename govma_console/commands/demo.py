@@ -49,13 +49,8 @@ def _site(folder: Path) -> SampleSite:
     if folder.exists() and any(folder.iterdir()):
         try:
             site = open_sample(folder)
-        except Exception as error:
-            raise RefusedError(
-                tr(
-                    "{folder} is not empty and holds no sample site. Name another folder: govma-console demo FOLDER",
-                    folder=folder,
-                )
-            ) from error
+        except RefusedError as error:
+            raise RefusedError(tr("{error} Name another folder: govma-console demo FOLDER", error=error)) from error
         print(tr("Deploying the sample site in {folder} once more.", folder=folder), file=sys.stderr)
         return site
     print(tr("Making a sample site in {folder}.", folder=folder), file=sys.stderr)
@@ -72,11 +67,8 @@ def _site(folder: Path) -> SampleSite:
 
 
 def _remove(folder: Path) -> int:
-    try:
-        state_dir = open_sample(folder).state_dir
-    except Exception:
-        state_dir = folder
-    if (holder := lock_holder(state_dir)) is not None:
+    # Also of one that is not whole; whether it is one is looked at before anything is removed.
+    if (holder := lock_holder(SampleSite.at(folder).state_dir)) is not None:
         raise BusyError(holder.sentence())
     try:
         remove_sample(folder)

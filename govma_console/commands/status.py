@@ -61,7 +61,6 @@ def status(given: argparse.Namespace) -> int:
             )
         )
     if last and last.ended:
-        lines = last.message.split("\n")[:1]
         say(
             tr(
                 "last run         {id}  {operation}: {state}, {finished}",
@@ -71,5 +70,6 @@ def status(given: argparse.Namespace) -> int:
                 finished=age(last.finished or last.created),
             )
         )
-        say("\n".join(f"  {line}" for line in lines))
+        first, *_ = last.message.split("\n")
+        say(f"  {first}")
     return ExitCode.OK

@@ -12,6 +12,7 @@ from govma_console.sample.legacy import create_legacy_version
 from govma_console.sample.repository import clone, create_remote
 from govma_console.sample.vendor import write_tarballs
 from govma_core.errors import RefusedError
+from govma_core.language import tr
 
 _WEB_SERVER = 33
 _NODE = 1000
@@ -48,7 +49,9 @@ def create_sample(
     if files < 0 or vendor_files < 12:
         raise ValueError("a sample has no fewer than 0 files and 12 vendor files")
     if root.is_symlink() or (root.exists() and (not root.is_dir() or any(root.iterdir()))):
-        raise RefusedError(f"{root} is not an empty folder; a sample site is only made in a new or empty one.")
+        raise RefusedError(
+            tr("{root} is not an empty folder; a sample site is only made in a new or empty one.", root=root)
+        )
     site = SampleSite.at(root)
     site.root.mkdir(parents=True, exist_ok=True)
     mark(site.root)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from govma_console.sample.repository import commit_changes
 from govma_core.errors import RefusedError
+from govma_core.language import tr
 
 _MARKER = ".govma-sample.json"
 _KIND = "govma-console sample site"
@@ -99,7 +100,9 @@ def open_sample(root: Path) -> SampleSite:
     site = SampleSite.at(root)
     _refuse_foreign(site.root)
     if not site.config_file.is_file():
-        raise RefusedError(f"{site.root} holds a sample site that was not finished; remove it and create it again.")
+        raise RefusedError(
+            tr("{root} holds a sample site that was not finished: remove it (demo --remove {root}).", root=site.root)
+        )
     return site
 
 
@@ -109,7 +112,7 @@ def remove_sample(root: Path) -> None:
     What was put into the folder afterwards goes as well.
     """
     if root.is_symlink():
-        raise RefusedError(f"{root} is a link, not the folder of a sample site; nothing was removed.")
+        raise RefusedError(tr("{root} is a link, not the folder of a sample site; nothing was removed.", root=root))
     root = root.resolve()
     _refuse_foreign(root)
     with os.scandir(root) as entries:
@@ -138,4 +141,6 @@ def _refuse_foreign(root: Path) -> None:
         content = None
     # The path is part of the marker: a copy of a sample, marker included, may by now hold somebody's work.
     if content != {"kind": _KIND, "root": str(root)}:
-        raise RefusedError(f"{root} does not hold a sample site made there by this program; nothing was changed.")
+        raise RefusedError(
+            tr("{root} does not hold a sample site made there by this program; nothing was changed.", root=root)
+        )

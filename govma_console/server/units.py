@@ -37,7 +37,6 @@ StateDirectory={state}
 StateDirectoryMode={state_mode}
 UMask=0022
 LimitNOFILE=16384
-{environment}\
 # It gives files to other users and talks to Docker; what it never does is forbidden.
 NoNewPrivileges=yes
 LockPersonality=yes
@@ -79,7 +78,6 @@ def make_units(settings: Settings, config: Path | None, *, with_socket: bool) ->
             command=_escaped([*command, "--headless-server"]),
             state=state.name if state.parent == Path("/var/lib") else "govma-console",
             state_mode="0750" if settings.log_group else "0700",
-            environment="",
         )
     }
     if with_socket:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from govma_console.tui.query import Question
+from govma_console.tui.query import Query
 from govma_core.disk.usage.summary import last_measured
 from govma_core.language import tr
 from govma_core.runs.launch import prepared_store
@@ -69,7 +69,7 @@ def room(settings: Settings) -> tuple[int, int] | None:
 
 def measured(settings: Settings, names: list[str], current: str | None) -> DiskUse:
     """Measure the versions; takes seconds, for a thread. GovmaError where it cannot be done."""
-    found = Question(settings, "usage", names=names, current=current).ask()
+    found = Query(settings, "usage", names=names, current=current).ask()
     sizes = {name: Sizes(*numbers) for name, numbers in found["versions"].items()}
     unread = found["unread"]
     problem = (

@@ -18,7 +18,7 @@ from govma_core.language import tr
 from govma_core.settings import Settings, from_plain, to_plain
 
 
-class Question:
+class Query:
     """One question on its way; `ask` blocks (call it in a thread), `give_up` ends it from anywhere."""
 
     def __init__(self, settings: Settings, what: str, **arguments: Any) -> None:  # noqa: ANN401

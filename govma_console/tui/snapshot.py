@@ -32,7 +32,7 @@ T = TypeVar("T")
 _MOST_RUNS = 200
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VersionRow:
     """One version as the table shows it. `made` is seconds since the epoch, 0 when the name tells no time."""
 
@@ -75,22 +75,22 @@ class VersionRow:
         return f"{tr(word)}{space}{star}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """The state of a site at one moment. `problems` are sentences an operator should look at."""
 
     at: float
     host: str
     pointer: Pointer
-    versions: tuple[VersionRow, ...]
-    promotions: tuple[Promotion, ...]
-    holder: Holder | None
-    runs: tuple[RunRecord, ...]
+    versions: tuple[VersionRow, ...] = ()
+    promotions: tuple[Promotion, ...] = ()
+    holder: Holder | None = None
+    runs: tuple[RunRecord, ...] = ()
     """The latest first."""
-    hold: str
-    read_only: str
+    hold: str = ""
+    read_only: str = ""
     """Why nothing can be changed from here; '' when it can."""
-    problems: tuple[str, ...]
+    problems: tuple[str, ...] = ()
     holds: Holds = NO_HOLDS
     spans: tuple[Span, ...] = ()
     """When which version was live, oldest first."""
@@ -122,7 +122,7 @@ class Snapshot:
         return next((run for run in self.runs if run.id == run_id), None)
 
 
-EMPTY = Snapshot(0.0, "", Pointer(None, None), (), (), None, (), "", "", ())
+EMPTY = Snapshot(at=0.0, host="", pointer=Pointer(None, None))
 
 
 @dataclass
@@ -160,35 +160,37 @@ class SnapshotReader:
         was_live = {name for promotion in promotions for name in (promotion.version, promotion.previous)}
         rows = tuple(
             VersionRow(
-                version.name,
-                local_epoch(version.made),
-                version.complete,
-                version.name == pointer.version,
-                version.name in was_live or version.name == pointer.version,
-                pins.get(version.name),
-                _guarded(partial(self._manifest, version.name), None, problems),
-                marks.get(version.name),
-                bool(unread),
-                minutes[local_epoch(version.made) // 60] > 1,
+                name=version.name,
+                made=local_epoch(version.made),
+                complete=version.complete,
+                current=version.name == pointer.version,
+                was_live=version.name in was_live or version.name == pointer.version,
+                pinned=pins.get(version.name),
+                manifest=_guarded(partial(self._manifest, version.name), None, problems),
+                mark=marks.get(version.name),
+                unread=bool(unread),
+                twin=minutes[local_epoch(version.made) // 60] > 1,
             )
             for version in found
         )
         there = {row.name for row in rows}
         self._manifests = {name: known for name, known in self._manifests.items() if name in there}
+        holder = _guarded(lambda: lock_holder(settings.state_dir), None, problems)
+        runs: tuple[RunRecord, ...] = _guarded(self._all_runs, (), problems)
         return Snapshot(
-            time.time(),
-            socket.gethostname(),
-            pointer,
-            rows,
-            promotions,
-            _guarded(lambda: lock_holder(settings.state_dir), None, problems),
-            _guarded(self._all_runs, (), problems),
-            _banner(holds),
-            read_only(settings),
-            tuple(dict.fromkeys(map(clean_line, problems))),
-            holds,
-            tuple(spans(entries, pointer.version)),
-            settings.rehearsed,
+            at=time.time(),
+            host=socket.gethostname(),
+            pointer=pointer,
+            versions=rows,
+            promotions=promotions,
+            holder=holder,
+            runs=runs,
+            hold=_banner(holds),
+            read_only=read_only(settings),
+            problems=tuple(dict.fromkeys(map(clean_line, problems))),
+            holds=holds,
+            spans=tuple(spans(entries, pointer.version)),
+            rehearsed=settings.rehearsed,
         )
 
     def _manifest(self, name: str) -> Manifest | None:

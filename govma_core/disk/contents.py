@@ -20,18 +20,13 @@ _BLOCK = 1 << 20
 
 
 class Sealed(NamedTuple):
-    """A regular file as it was published; a link has the text it points to as digest, and no mode."""
+    """A regular file as it was published; a link has the text it points to as digest, and -1 as mode."""
 
     digest: str
     size: int
     mode: int
     uid: int
     gid: int
-
-    @property
-    def is_link(self) -> bool:
-        """Tell whether it is a symbolic link."""
-        return self.mode == _LINK
 
 
 _LINK = -1

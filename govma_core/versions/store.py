@@ -78,10 +78,11 @@ class VersionStore:
         A directory with an odd name is found by its whole name. UsageError lists the candidates when there is not
         exactly one.
         """
-        versions = self.versions()
         if not wanted:
             raise UsageError(tr("No version is named. There are:\n{listing}", listing=self.listing()))
-        matches = [v for v in versions if v.name.startswith(wanted) or v.name.removeprefix(PREFIX).startswith(wanted)]
+        matches = [
+            v for v in self.versions() if v.name.startswith(wanted) or v.name.removeprefix(PREFIX).startswith(wanted)
+        ]
         exact = [v for v in matches if v.name == wanted]
         if len(exact or matches) == 1:
             return (exact or matches)[0]
@@ -89,7 +90,7 @@ class VersionStore:
             if _plain(wanted) and wanted != POINTER and safefs.is_directory(fd, wanted):
                 return self._look(fd, wanted)
         if matches:
-            names = _listing([v.name for v in matches or versions])
+            names = _listing([v.name for v in matches])
             raise UsageError(
                 tr("{wanted!r} does not name one version; it could be:\n{names}", wanted=wanted, names=names)
             )

@@ -295,6 +295,10 @@ def test_demo_deploys_takes_up_and_removes(tmp_path: Path) -> None:
     again = command.run("demo", str(folder))
     assert again.code == 0
     assert len([line for line in again.out.splitlines() if "data-build--" in line]) == 3
+    (folder / "govma-console.toml").unlink()
+    half = command.run("demo", str(folder))
+    assert half.code == 5
+    assert f"not finished: remove it (demo --remove {folder})" in half.err
     assert command.run("demo", "--remove", str(folder)).code == 0
     assert not folder.exists()
     (tmp_path / "mine").mkdir()

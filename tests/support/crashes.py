@@ -135,7 +135,7 @@ class CrashSite:
         if manifest is None or contents is None:
             return [*found, "it has no manifest or no record of its contents"]
         there = files_of(path)
-        sealed = {path: entry.digest for path, entry in contents.items() if not entry.is_link}
+        sealed = {path: entry.digest for path, entry in contents.items() if entry.mode >= 0}
         if len(there) != manifest.files:
             found.append(f"{len(there)} files, {manifest.files} in the manifest")
         if there != sealed:

@@ -81,18 +81,15 @@ def snapshot(*, running: bool, held: bool = False) -> Snapshot:
     )
     hold = Hold("1" * 40, _NAMES[0], f"rolled back to {_NAMES[1]}", "ana", NOW - 7200)
     return Snapshot(
-        NOW,
-        "prod-web-1",
-        Pointer(_NAMES[1], _NAMES[1]),
-        rows,
-        (live,),
-        None,
-        (run, earlier),
-        hold.sentence() if held else "",
-        "",
-        (),
-        Holds(None, (hold,)) if held else NO_HOLDS,
-        tuple(spans([live], _NAMES[1])),
+        at=NOW,
+        host="prod-web-1",
+        pointer=Pointer(_NAMES[1], _NAMES[1]),
+        versions=rows,
+        promotions=(live,),
+        runs=(run, earlier),
+        hold=hold.sentence() if held else "",
+        holds=Holds(None, (hold,)) if held else NO_HOLDS,
+        spans=tuple(spans([live], _NAMES[1])),
     )
 
 
@@ -141,4 +138,13 @@ def _row(name: str, at: int) -> VersionRow:
     pinned = "pinned by ana: before the election" if at == 3 else None
     known = manifest if at != 4 else None
     mark = Mark(name, "bad", f"rolled back to {_NAMES[1]}", "ana", NOW - 7200) if at == 0 else None
-    return VersionRow(name, NOW - 86_400 * (at + 1) + 37_000, at != 2, at == 1, at < 3, pinned, known, mark)
+    return VersionRow(
+        name=name,
+        made=NOW - 86_400 * (at + 1) + 37_000,
+        complete=at != 2,
+        current=at == 1,
+        was_live=at < 3,
+        pinned=pinned,
+        manifest=known,
+        mark=mark,
+    )

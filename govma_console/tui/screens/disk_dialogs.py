@@ -11,7 +11,7 @@ from textual.widgets import Button, Input, Label
 
 from govma_console.tui import disk, formats
 from govma_console.tui.disk import PrunePlan
-from govma_console.tui.query import Question
+from govma_console.tui.query import Query
 from govma_console.tui.screens.dialog import Dialog, Result
 from govma_console.tui.snapshot import VersionRow
 from govma_core.language import counted, tr
@@ -27,7 +27,7 @@ class _Asking(Dialog):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self._settings = settings
-        self._question: Question | None = None
+        self._question: Query | None = None
 
     def opened(self) -> None:
         """Ask."""
@@ -36,7 +36,7 @@ class _Asking(Dialog):
     def ask(self, **arguments: Any) -> None:  # noqa: ANN401 - whatever the question takes
         """Ask, instead of what was asked before."""
         self.on_unmount()
-        self._question = Question(self._settings, self.what, **arguments)
+        self._question = Query(self._settings, self.what, **arguments)
         self.say(Content.assemble((self.waiting, "$muted")), ready=False)
         self.find_out(self._question.ask, self.answered)
 

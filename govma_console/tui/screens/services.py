@@ -14,7 +14,7 @@ from textual.widgets import Log, OptionList, Static
 from textual.widgets.option_list import Option
 
 from govma_console.tui import formats
-from govma_console.tui.query import Question
+from govma_console.tui.query import Query
 from govma_console.tui.screens.dialog import Result
 from govma_console.tui.services_tail import ServiceTail
 from govma_core.errors import GovmaError
@@ -46,7 +46,7 @@ class ServicesScreen(ModalScreen[Result]):
         super().__init__()
         self._settings, self._blocked = settings, blocked
         self._view: dict[str, Any] = {}
-        self._question: Question | None = None
+        self._question: Query | None = None
         self._tail: ServiceTail | None = None
         self._disk = False
         self._chosen = ""
@@ -71,7 +71,7 @@ class ServicesScreen(ModalScreen[Result]):
     def action_look(self) -> None:
         """Look at everything anew, in a process of its own."""
         self._give_up()
-        question = self._question = Question(self._settings, "services", lines=_LINES, disk=self._disk)
+        question = self._question = Query(self._settings, "services", lines=_LINES, disk=self._disk)
         app = self.app
         self._hint(tr("checking …"))
 
@@ -89,7 +89,7 @@ class ServicesScreen(ModalScreen[Result]):
         self._disk = True
         self.action_look()
 
-    def _show(self, question: Question, found: dict[str, Any] | str) -> None:
+    def _show(self, question: Query, found: dict[str, Any] | str) -> None:
         if not (self.is_attached and self.app.is_running) or question is not self._question:
             return
         self._question = None

@@ -45,7 +45,7 @@ class Found:
 
 
 @dataclass(slots=True)
-class Sealed:
+class SealedParts:
     """What the seals of former passes hold.
 
     `bits` gives the bit of each part among the holders. The parts are without their own inodes until complete().
@@ -94,7 +94,7 @@ class Ledger:
     `bits` gives the bit of each version among the holders. `changed` tells that the seals must be written anew.
     """
 
-    def __init__(self, sealed: Sealed, found: Found, bits: Mapping[str, int]) -> None:
+    def __init__(self, sealed: SealedParts, found: Found, bits: Mapping[str, int]) -> None:
         self.parts = {name: sealed.parts[name] for name in found.same} | found.walked
         self.bits = {name: bits[name] for name in self.parts}
         self.found = found

@@ -17,7 +17,7 @@ from govma_core import safefs
 from govma_core.disk.usage import seals
 from govma_core.disk.usage.inodes import InodesDifferError
 from govma_core.disk.usage.key import key_of, key_to_come
-from govma_core.disk.usage.ledger import Found, Ledger, OutdatedError, Sealed
+from govma_core.disk.usage.ledger import Found, Ledger, OutdatedError, SealedParts
 from govma_core.disk.usage.summary import (
     Prices,
     Sums,
@@ -93,11 +93,11 @@ def measure(
             versions_dir,
             cache_dir,
         )
-        sealed = seals.load(cache_dir / _SEALS, os.fstat(fd)) if cache_dir and not rescan else Sealed()
+        sealed = seals.load(cache_dir / _SEALS, os.fstat(fd)) if cache_dir and not rescan else SealedParts()
         try:
             found = account.take(sealed)
         except OutdatedError:
-            found = account.take(Sealed())
+            found = account.take(SealedParts())
         room = os.fstatvfs(fd)
     return Usage(
         versions=found.versions,
@@ -129,7 +129,7 @@ class _Account:
     versions_dir: Path
     cache_dir: Path | None
 
-    def take(self, sealed: Sealed) -> Sums:
+    def take(self, sealed: SealedParts) -> Sums:
         """Look at everything and sum it up; OutdatedError when the seals turn out to be no good."""
         sealed.keep([name for name in self.names if name != self.current])
         bits = sealed.bits_for(self.names)
@@ -146,7 +146,7 @@ class _Account:
                 self._remember(self.cache_dir, ledger, result)
         return result
 
-    def _look(self, sealed: Sealed, bits: Mapping[str, int]) -> Found:
+    def _look(self, sealed: SealedParts, bits: Mapping[str, int]) -> Found:
         # What takes longest first.
         tasks = sorted([REST, *self.names], key=lambda name: (name != self.current, name in sealed.parts))
         try:

@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
-from govma_core.disk.usage.ledger import Ledger, OutdatedError, Sealed
+from govma_core.disk.usage.ledger import Ledger, OutdatedError, SealedParts
 from govma_core.disk.usage.pack import DAMAGED, Array, pack, replace_file, unpack
 from govma_core.disk.usage.part import Part, own_of, part_of
 from govma_core.disk.usage.rows import ROW_COLUMNS, Rows
@@ -33,17 +33,17 @@ OLDEST = 86_400.0
 """Seconds that a seal holds: what nothing on the disk tells (an old version's file that grew in place) shows then."""
 
 
-def load(path: Path, versions: os.stat_result) -> Sealed:
+def load(path: Path, versions: os.stat_result) -> SealedParts:
     """Give the seals of this versions directory; none when there are none that can be read and trusted."""
     try:
         with path.open("rb") as file:
             frame, block = _read_block(file, first=True)
         head, arrays = unpack(block)
         if head["versions"] != [versions.st_dev, versions.st_ino]:
-            return Sealed()
+            return SealedParts()
         return _sealed(head, arrays, partial(_load_own, path, frame))
     except (OSError, *DAMAGED):
-        return Sealed()
+        return SealedParts()
 
 
 def save(path: Path, versions: os.stat_result, ledger: Ledger, parts: Mapping[str, Part]) -> str:
@@ -82,12 +82,12 @@ def _rows(ledger: Ledger, bits: int) -> Rows:
     return found
 
 
-def _sealed(head: dict[str, Any], arrays: list[Array], load_own: Callable[[list[_Headed]], None]) -> Sealed:
+def _sealed(head: dict[str, Any], arrays: list[Array], load_own: Callable[[list[_Headed]], None]) -> SealedParts:
     now = time.time()
     left = iter(arrays)
     rows = list(islice(left, ROW_COLUMNS * len(head["rows"]["devices"])))
     headed = [(part_of(found, list(islice(left, 3))), found) for _, found in head["parts"]]
-    sealed = Sealed(
+    sealed = SealedParts(
         stored=frozenset(part.name for part, _ in headed),
         key=head["key"],
         load_rows=lambda: Rows.unpack(head["rows"], rows),
