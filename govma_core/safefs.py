@@ -11,6 +11,7 @@ import ctypes
 import errno
 import os
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +26,9 @@ CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEX
 _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
 _AT_EMPTY_PATH = 0x1000
+_OPENAT2 = 437
+_RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_IN_ROOT = 0x10
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -46,6 +50,23 @@ def opened(dir_fd: int, *names: str) -> Iterator[int]:
         for depth in range(1, len(names)):
             above, fd = fd, _below(fd, names, depth)
             os.close(above)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def opened_inside(root_fd: int, path: str) -> Iterator[int]:
+    """Have a directory for looking at it alone (O_PATH), found as a process would whose root directory is root_fd.
+
+    Links lead where they lead for that process, and nothing leads out (openat2(2), RESOLVE_IN_ROOT; Linux 5.6).
+    """
+    how = struct.pack("QQQ", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+    fd = _libc.syscall(_OPENAT2, root_fd, os.fsencode(path), how, len(how))
+    if fd < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)
+    try:
         yield fd
     finally:
         os.close(fd)

@@ -68,7 +68,8 @@ class TreeCopier:
     """Copies directories entry by entry with mode and mtime, giving every entry to one owner as it is made.
 
     Links are copied as links, nothing is followed. A FIFO, socket or device stops the copy with UnsafeTreeError. With
-    owner None every entry belongs to whoever runs. `step` is called once a directory (to look for a cancel request).
+    owner None every entry belongs to whoever runs. `step` is called once a directory, and
+    again and again in large files (to look for a cancel request).
     """
 
     def __init__(self, owner: tuple[int, int] | None, step: Callable[[], None] = lambda: None) -> None:
@@ -115,20 +116,33 @@ class TreeCopier:
         """Copy one regular file, as new_name when given."""
         src, info = safefs.open_regular(src_dir, name)
         try:
-            copy_opened(src, info, dst_dir, new_name or name, self._owner)
+            self.admit(name, info.st_size)
+            copy_opened(src, info, dst_dir, new_name or name, self._owner, step=self._step)
         finally:
             os.close(src)
         self.result.files += 1
         self.result.bytes += info.st_size
 
+    def admit(self, name: str, size: int) -> None:
+        """Take one more file, of which no more than `size` bytes are copied; UnsafeTreeError when that is too much."""
+
 
 def copy_opened(
-    src: int, info: os.stat_result, dst_dir: int, name: str, owner: tuple[int, int] | None, bits: int = _BITS
+    src: int,
+    info: os.stat_result,
+    dst_dir: int,
+    name: str,
+    owner: tuple[int, int] | None,
+    bits: int = _BITS,
+    step: Callable[[], None] = lambda: None,
 ) -> None:
-    """Copy an open file to a new one, with the mode (of it, `bits`) and times that `info` tells; `owner` as above."""
+    """Copy an open file to a new one, with the mode (of it, `bits`) and times that `info` tells.
+
+    `owner` and `step` are those of TreeCopier.
+    """
     dst = os.open(name, safefs.CREATE_FLAGS, 0o600, dir_fd=dst_dir)
     try:
-        copy_content(src, dst, info.st_size)
+        copy_content(src, dst, info.st_size, step)
         _finish(dst, info, owner, bits)
     finally:
         os.close(dst)
@@ -142,11 +156,13 @@ def _finish(dst: int, info: os.stat_result, owner: tuple[int, int] | None, bits:
     os.utime(dst, ns=(info.st_atime_ns, info.st_mtime_ns))
 
 
-def copy_content(src: int, dst: int, most: int | None = None) -> None:
+def copy_content(src: int, dst: int, most: int | None = None, step: Callable[[], None] = lambda: None) -> None:
     """Copy from one open file to another inside the kernel, until the end of src or `most` bytes.
 
-    Memory does not grow with it; without `most`, one that somebody makes longer meanwhile need not have an end.
+    Memory does not grow with it; without `most`, one that somebody makes longer meanwhile need not have an end. `step`
+    is called after each 16 MiB.
     """
     left = _ENDLESS if most is None else most
     while left > 0 and (count := os.sendfile(dst, src, None, min(left, 1 << 24))):
         left -= count
+        step()

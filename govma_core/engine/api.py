@@ -16,6 +16,7 @@ from docker import DockerClient
 from docker.errors import APIError, DockerException
 from docker.types import CancellableStream
 
+from govma_core.engine.address import host, socket_path
 from govma_core.errors import EngineError
 from govma_core.language import tr
 from govma_core.text import clean_line
@@ -23,7 +24,6 @@ from govma_core.text import clean_line
 FAILURES = (DockerException, OSError, urllib3.exceptions.HTTPError, http.client.HTTPException)
 """What the SDK raises; the errors of `requests` are OSErrors."""
 
-_DEFAULT_HOST = "unix:///var/run/docker.sock"
 _LONGEST = 400
 _WITHOUT = tr(", or build without it: GOVMA_BUILDER=local")
 
@@ -37,7 +37,7 @@ def connected(timeout: int = 60, otherwise: str = _WITHOUT) -> Iterator[DockerCl
     """
     try:
         _knock(timeout)
-        client = docker.from_env(timeout=timeout, environment={**os.environ, "DOCKER_HOST": _host()})
+        client = docker.from_env(timeout=timeout, environment={**os.environ, "DOCKER_HOST": host()})
     except FAILURES as error:
         raise EngineError(unreachable(error, otherwise)) from None
     try:
@@ -71,14 +71,9 @@ def streaming(client: DockerClient) -> Iterator[None]:
             stream.close()
 
 
-def _host() -> str:
-    return os.environ.get("DOCKER_HOST") or _DEFAULT_HOST
-
-
 def _knock(timeout: int) -> None:
     """Connect to the engine's socket once: the SDK does not close the one that it fails to connect."""
-    kind, _, path = _host().partition("://")
-    if kind == "unix":
+    if path := socket_path():
         with socket.socket(socket.AF_UNIX) as knock:
             knock.settimeout(timeout)
             knock.connect(path)
@@ -100,7 +95,7 @@ def unreachable(error: BaseException, otherwise: str = _WITHOUT) -> str:
         advice = tr("Run as root or as a member of the group docker")
     return tr(
         "Docker does not answer at {host}: {reason}. {advice}{otherwise}.",
-        host=_host(),
+        host=host(),
         reason=reason(error),
         advice=advice,
         otherwise=otherwise,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
+from govma_core.engine.address import absent
 from govma_core.language import tr
 
-_DEFAULT_HOST = "unix:///var/run/docker.sock"
 _QUICK = 5
 
 
@@ -21,16 +20,8 @@ class ContainerMounts:
 
 def container_mounts() -> list[ContainerMounts]:
     """Ask the engine; nothing where there is none. EngineError when one is there and does not answer within seconds."""
-    host = os.environ.get("DOCKER_HOST") or _DEFAULT_HOST
-    kind, _, path = host.partition("://")
-    if kind == "unix":
-        try:
-            os.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except OSError:
-            # There is something that this user may not look at: connecting says so.
-            pass
+    if absent():
+        return []
     from govma_core.engine.api import connected, told_as
 
     with connected(_QUICK, otherwise="") as client, told_as(tr("list its containers")):

@@ -3,38 +3,46 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from govma_core import safefs, safetree
 from govma_core.errors import NotTriedError, UnsafeTreeError
 from govma_core.language import tr
-from govma_core.text import bytes_text
+from govma_core.live.candidate_copies import BoundedCopier, Budget, copied
+from govma_core.reporting import Reporter
 
 _FOLDER = "rehearsal"
-_ATTEMPTS = 5
-_MOST_BYTES = 4 << 30
-_DEEPEST = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
     """What a container has to have mounted: path of this machine, path below its versions directory, may it write.
 
-    `tree` is the opened version: by its path somebody else could have put something in its place.
+    `tree` is the opened version and `versions` the opened directory it is in: by its path somebody else can put
+    something in its place.
     """
 
     mounts: tuple[tuple[Path, str, bool], ...]
     version: str
+    versions: int
     tree: int
 
-    def shown_by(self, root: Path) -> bool:
-        """Tell whether the root directory of a process shows the version itself in its versions directory."""
-        found = (root / self.version).stat()
-        own = os.fstat(self.tree)
-        return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
+    def in_place(self) -> bool:
+        """Tell whether the version still has its name."""
+        found = safefs.lstat(self.versions, self.version)
+        return found is not None and os.path.samestat(found, os.fstat(self.tree))
+
+    def shown_by(self, process: int, mount: str) -> bool:
+        """Tell whether a process sees the version itself in its versions directory `mount`; OSError when it is gone."""
+        with (
+            safefs.opened_root(Path(f"/proc/{process}/root")) as root,
+            safefs.opened_inside(root, f"{mount}/{self.version}") as found,
+        ):
+            return os.path.samestat(os.fstat(found), os.fstat(self.tree))
 
 
 @contextmanager
@@ -46,16 +54,19 @@ def staged(
     link: str,
     writable: Sequence[str],
     owner: tuple[int, int] | None,
-    step: Callable[[], None],
+    reporter: Reporter,
 ) -> Iterator[Stage]:
     """Prepare a version to be tried: read-only, but for copies of the directories `writable`; gone after the block.
 
     `link` is the name by which the web server comes to a version. Nothing is written into the version itself.
-    NotTriedError when it holds something that cannot be copied.
+    NotTriedError when it holds something that cannot be copied, or what an earlier run left is in the way.
     """
-    sweep(state_dir)
     root = state_dir / _FOLDER
+    # The copies may hold the site's secrets; a mount leads into it past these rights.
+    root.mkdir(mode=0o700, exist_ok=True)
     with safefs.opened_root(root) as fd, safefs.opened_root(versions_dir) as versions:
+        if safefs.entries(fd):
+            raise NotTriedError(tr("What an earlier rehearsal left in {root} could not be removed.", root=root))
         try:
             os.close(safefs.make_directory(fd, "versions"))
             os.close(safefs.make_directory(fd, "copies", 0o755))
@@ -63,81 +74,43 @@ def staged(
                 os.symlink(version, link, dir_fd=stage)
                 os.close(safefs.make_directory(stage, version))
             mounts = [(root / "versions", "", False), (versions_dir / version, version, False)]
+            budget = Budget()
             with safefs.opened(versions, version) as tree, safefs.opened(fd, "copies") as copies:
                 for number, path in enumerate(writable):
-                    if _copied(tree, copies, path, str(number), owner, step):
+                    copier = partial(BoundedCopier, owner, reporter.cancellation.check, budget)
+                    left = copied(tree, copies, path, str(number), copier)
+                    if left is not None:
+                        budget = left
                         mounts.append((root / "copies" / str(number), f"{version}/{path}", True))
-                yield Stage(tuple(mounts), version, tree)
+                yield Stage(tuple(mounts), version, versions, tree)
         finally:
-            for name in ("versions", "copies"):
-                safetree.remove(fd, name)
+            _clear(fd, root, reporter)
+
+
+def used(state_dir: Path) -> bool:
+    """Tell whether versions of this site were ever tried in a container."""
+    return (state_dir / _FOLDER).is_dir()
 
 
 def sweep(state_dir: Path) -> None:
-    """Have an empty directory for candidates: what a killed run left in it is removed. Only under the lock."""
-    root = state_dir / _FOLDER
-    # The copies may hold the site's secrets; a mount leads into it past these rights.
-    root.mkdir(mode=0o700, exist_ok=True)
-    with safefs.opened_root(root) as fd:
+    """Remove what a killed run left; OSError or UnsafeTreeError when that cannot be. Only under the lock."""
+    with safefs.opened_root(state_dir / _FOLDER) as fd:
         for entry in safefs.entries(fd):
             safetree.remove(fd, entry.name)
 
 
-class _Copier(safetree.TreeCopier):
-    """Copies what the CMS can write, and so can fill with anything: within bounds, and without FIFOs and sockets."""
+def forget(state_dir: Path) -> None:
+    """Remove the swept directory: no version will be tried in a container any more."""
+    (state_dir / _FOLDER).rmdir()
 
-    _depth = 0
 
-    def special(self, where: str) -> None:
-        """Pass over it: the CMS makes it anew when it wants it."""
-
-    def copy_directory(self, src_dir: int, dst_dir: int, name: str, shown: str, new_name: str | None = None) -> None:
-        """Copy one directory; UnsafeTreeError when it is nested too deep."""
-        if self._depth == _DEEPEST:
-            raise UnsafeTreeError(tr("it is more than {deepest} levels deep", deepest=_DEEPEST))
-        self._depth += 1
+def _clear(fd: int, root: Path, reporter: Reporter) -> None:
+    """Remove the candidate; what the rehearsal came to must not be hidden by what resists."""
+    for name in ("versions", "copies"):
         try:
-            super().copy_directory(src_dir, dst_dir, name, shown, new_name)
-        finally:
-            self._depth -= 1
-
-    def copy_file(self, src_dir: int, dst_dir: int, name: str, new_name: str | None = None) -> None:
-        """Copy one file; UnsafeTreeError when all of them are too large."""
-        info = os.stat(name, dir_fd=src_dir, follow_symlinks=False)
-        # Holes count: nothing keeps them holes.
-        if self.result.bytes + info.st_size > _MOST_BYTES:
-            raise UnsafeTreeError(tr("with {name!r} it has more than {most}", name=name, most=bytes_text(_MOST_BYTES)))
-        self._step()
-        super().copy_file(src_dir, dst_dir, name, new_name)
-
-
-def _copied(
-    tree: int, copies: int, path: str, name: str, owner: tuple[int, int] | None, step: Callable[[], None]
-) -> bool:
-    """Copy a directory of the version, with everything in it; False when the version has none."""
-    *folders, last = path.strip("/").split("/")
-    with ExitStack() as stack:
-        try:
-            folder = stack.enter_context(safefs.opened(tree, *folders))
-            there = safefs.is_directory(folder, last)
-        except (FileNotFoundError, UnsafeTreeError):
-            return False
-        return there and _copy(folder, last, copies, name, path, lambda: _Copier(owner, step))
-
-
-def _copy(folder: int, last: str, copies: int, name: str, path: str, copier: Callable[[], _Copier]) -> bool:
-    """Copy while the CMS may be clearing its cache: what vanishes under our hands makes us begin anew."""
-    for _ in range(_ATTEMPTS):
-        try:
-            copier().copy_directory(folder, copies, last, path, name)
-            return True
-        except FileNotFoundError:
-            safetree.remove(copies, name)
-        except (UnsafeTreeError, OSError) as error:
+            safetree.remove(fd, name)
+        except (OSError, UnsafeTreeError) as error:
             why = error.strerror if isinstance(error, OSError) else error
-            raise NotTriedError(
-                tr("{path} of the version cannot be copied to be tried: {error}", path=path, error=why)
-            ) from None
-    raise NotTriedError(
-        tr("{path} of the version changes faster than it can be copied to be tried. Try again.", path=path)
-    )
+            reporter.warning(
+                tr("{path} could not be removed: {error}. The next run tries again.", path=root / name, error=why)
+            )

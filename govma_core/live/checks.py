@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ DEFAULT = (PageCheck(path="/"),)
 """What is looked at when the settings name nothing: the home page."""
 
 _NOT_READY = (502, 503, 504)
+_PAUSE = 0.1
 _LONGEST = 160
 _CONSIDERED = 4096
 _AT_ONCE = 16
@@ -55,16 +57,22 @@ def look(address: Address, check: PageCheck, mask: Callable[[str], str]) -> Find
     return Finding(address, check, problem, ready=answer.status not in _NOT_READY) if problem else None
 
 
-def failing(addresses: Sequence[Address], checks: Sequence[PageCheck], reporter: Reporter) -> list[Finding]:
+def failing(
+    addresses: Sequence[Address], checks: Sequence[PageCheck], reporter: Reporter, ends: float = 0.0
+) -> list[Finding]:
     """Ask everybody for all pages, each once more when it fails; give what is not as it must be.
 
-    RunCancelled as soon as somebody asks for it.
+    Where nobody is there yet it is asked again until `ends` (time.monotonic()). RunCancelled as soon as somebody asks
+    for it.
     """
     found = []
     for address in addresses:
         for check in checks:
             with reporter.cancellation.interruptible():
                 finding = _twice(address, check, reporter)
+                while finding and not finding.ready and time.monotonic() < ends:
+                    time.sleep(_PAUSE)
+                    finding = look(address, check, reporter.mask)
             if finding:
                 found.append(finding)
     return found

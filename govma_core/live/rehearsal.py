@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from docker import DockerClient
@@ -13,6 +13,7 @@ from docker.errors import ImageNotFound
 from docker.models.containers import Container
 from docker.types import LogConfig, Mount
 
+from govma_core.engine.address import socket_path
 from govma_core.engine.api import connected, told_as
 from govma_core.engine.containers import addresses
 from govma_core.engine.throwaway import labels, throwaway
@@ -23,6 +24,7 @@ from govma_core.live.candidate import Stage
 from govma_core.live.pages import Address
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
+from govma_core.settings.page_check import PageCheck
 from govma_core.text import clean_lines
 
 _OTHERWISE = tr(", or try versions by rehearsal.command, or not at all (--no-rehearsal)")
@@ -43,10 +45,11 @@ def rehearse(settings: Settings, stage: Stage, run_id: str, reporter: Reporter) 
         connected(otherwise=_OTHERWISE) as client,
         _container(client, settings, stage, run_id, reporter) as container,
     ):
-        _require_itself(container, stage, settings)
+        _require_itself(container, stage)
+        ends = time.monotonic() + settings.rehearsal_timeout
         try:
-            ready = _answering(container, settings, reporter)
-            findings = checks.failing([ready], wanted, reporter)
+            ready = _answering(container, wanted[0], settings, reporter, ends)
+            findings = checks.failing([ready], wanted, reporter, ends)
             if findings:
                 raise RehearsalError(tr("The new version is not good: {told}.", told=checks.told(findings)))
         except RehearsalError:
@@ -117,37 +120,53 @@ def _container(
         for network in networks[1:]:
             with told_as(tr("connect the container to the network {network}", network=network)):
                 client.networks.get(network).connect(container)
+        if not stage.in_place():
+            raise _exchanged()
         with told_as(tr("start the container in which the version is tried")):
             container.start()
         yield container
 
 
-def _require_itself(container: Container, stage: Stage, settings: Settings) -> None:
-    """See that the container shows the version that was staged: its path is in a tree that others can write."""
+def _require_itself(container: Container, stage: Stage) -> None:
+    """See that the container shows the version that was staged: its path is in a tree that others can write.
+
+    Root looks for whoever is not; an engine of another machine has none of this one's directories.
+    """
+    if os.geteuid() != 0 or not socket_path():
+        return
+    try:
+        if _running(container) and not stage.shown_by(container.attrs["State"]["Pid"], container.labels[_MOUNT_LABEL]):
+            raise _exchanged()
+    except OSError as error:
+        # One that has ended is told by who waits for its answer.
+        if _running(container):
+            raise NotTriedError(
+                tr(
+                    "It cannot be seen what the container shows in which the version was to be tried: {error}.",
+                    error=error.strerror,
+                )
+            ) from None
+
+
+def _exchanged() -> NotTriedError:
+    return NotTriedError(tr("Something else was put in the place of the version while it was to be tried."))
+
+
+def _running(container: Container) -> bool:
     with told_as(tr("look at the container in which the version is tried")):
         container.reload()
-    root = Path(f"/proc/{container.attrs['State']['Pid']}/root")
-    mount = container.labels[_MOUNT_LABEL]
-    with suppress(OSError):
-        # An engine of another machine, or a container that has ended already, cannot be looked into.
-        if not stage.shown_by(root / mount.lstrip("/")):
-            raise NotTriedError(tr("Something else was put in the place of the version while it was to be tried."))
+    return bool(container.attrs["State"]["Running"])
 
 
-def _answering(container: Container, settings: Settings, reporter: Reporter) -> Address:
+def _answering(container: Container, first: PageCheck, settings: Settings, reporter: Reporter, ends: float) -> Address:
     """Wait until the container answers its first check in any way, and say where."""
-    ends = time.monotonic() + settings.rehearsal_timeout
-    first = (settings.rehearsal_checks or checks.DEFAULT)[0]
     while True:
-        with told_as(tr("look at the container in which the version is tried")):
-            container.reload()
-        state = container.attrs["State"]
-        if not state["Running"]:
+        if not _running(container):
             raise RehearsalError(
                 tr(
                     "The container in which the version was tried has ended (exit code {state}) before it "
                     "answered. Its log is above.",
-                    state=state["ExitCode"],
+                    state=container.attrs["State"]["ExitCode"],
                 )
             )
         found = _address(container, settings.rehearsal_port)

@@ -24,5 +24,6 @@ def run(context: Context, *, version: str) -> Outcome:
     with context.reporter.stage("preflight"):
         target = context.versions.find(version)
         require_whole(context, target)
+        rehearsal.clear_leftovers(context)
     rehearsal.rehearse(context, target.name)
     return Outcome(tr("{name} is good.", name=target.name), target.name, commit=commit_of(context, target.name))

@@ -120,6 +120,7 @@ def _in_a_second_of_its_own(context: Context) -> Context:
 def _clear_leftovers(context: Context, builder: Builder) -> None:
     """Remove what a killed run left: its container first, which could still be writing."""
     builder.remove_leftovers(context.reporter)
+    rehearsal.clear_leftovers(context)
     sweep_staging(context.settings.work_dir)
     leftovers.clear(context)
 

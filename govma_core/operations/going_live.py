@@ -45,7 +45,7 @@ def go_live(
         hooks.after(context, "post-promote", told | {"GOVMA_SERVED": "yes" if served.good else "no"})
         if how == "rollback":
             # It was not held up by that; a candidate that a killed run left is still to go.
-            rehearsal.clear_leftovers_afterwards(context)
+            rehearsal.clear_leftovers(context)
         if not served.good:
             nowhere = tr(" There is no version to switch back to.") if reason else ""
             back = "" if how == "rollback" else tr(" `govma-console rollback` goes back.")

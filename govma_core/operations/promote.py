@@ -20,6 +20,7 @@ def run(context: Context, *, version: str, live_shown: str | None = None, rehear
         target = context.versions.find(version)
         current = require_live(context, live_shown)
         holding.warn(context)
+        rehearsal.clear_leftovers(context)
     if target.name == current:
         thawed = thaw_version(context, target.name)
         holding.chosen(context, target.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from govma_core.engine.address import absent
 from govma_core.errors import CommandError, EngineError, GovmaError, NotTriedError, RehearsalError
 from govma_core.language import tr
 from govma_core.live import candidate
@@ -35,7 +36,6 @@ def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
     with reporter.stage("rehearsal") as remark:
         live, commit = context.versions.pointer().version, commit_of(context, version)
         try:
-            _clear_leftovers(context)
             remark.note(
                 _by_command(context, version) if context.settings.rehearsal_command else _apart(context, version)
             )
@@ -59,20 +59,22 @@ def preflight(settings: Settings) -> list[str]:
     return for_a_container(settings)
 
 
-def _clear_leftovers(context: Context) -> None:
-    """Remove what a killed run's rehearsal left: its container first. Only under the lock."""
+def clear_leftovers(context: Context) -> None:
+    """Remove what a killed run's rehearsal left: its container first. Only under the lock.
+
+    Whether this run tries a version or not; that it cannot be removed is a warning.
+    """
     settings = context.settings
-    if settings.rehearsal_image or settings.rehearsal_like:
-        from govma_core.engine.throwaway import remove_leftovers
-
-        remove_leftovers(settings.versions_dir, context.reporter)
-    candidate.sweep(settings.state_dir)
-
-
-def clear_leftovers_afterwards(context: Context) -> None:
-    """Remove what a killed run's rehearsal left, when everything else is done; that it cannot be is a warning."""
+    if not candidate.used(settings.state_dir):
+        return
     try:
-        _clear_leftovers(context)
+        if not absent():
+            from govma_core.engine.throwaway import remove_leftovers
+
+            remove_leftovers(settings.versions_dir, context.reporter)
+        candidate.sweep(settings.state_dir)
+        if not (settings.rehearsal_image or settings.rehearsal_like or absent()):
+            candidate.forget(settings.state_dir)
     except (GovmaError, OSError) as error:
         context.reporter.warning(tr("What an earlier rehearsal may have left was not removed: {error}", error=error))
 
@@ -104,6 +106,6 @@ def _apart(context: Context, version: str) -> str:
         link=POINTER,
         writable=settings.rehearsal_writable,
         owner=context.web_owner,
-        step=reporter.cancellation.check,
+        reporter=reporter,
     ) as stage:
         return in_a_container(settings, stage, context.run_id, reporter)

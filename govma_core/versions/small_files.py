@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,18 @@ class SmallFiles:
         except FileNotFoundError:
             return {}
         names = sorted(name.removesuffix(_END) for name in found if name.endswith(_END) and name[0] != ".")
-        return {name: self._content(name) for name in names}
+        contents = ((name, self._content(name)) for name in names)
+        return {name: content for name, content in contents if content is not None}
 
-    def _content(self, name: str) -> dict[str, Any]:
-        with suppress(OSError):
-            return jsonfile.read(self.directory / f"{name}{_END}") or {}
-        return {}
+    def _content(self, name: str) -> dict[str, Any] | None:
+        """Give the content of a file, {} when it is damaged, None when it was removed since it was listed."""
+        try:
+            data = json.loads((self.directory / f"{name}{_END}").read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            return {}
+        return data if isinstance(data, dict) else {}
 
 
 def text(data: Mapping[str, Any], name: str) -> str:

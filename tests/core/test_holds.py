@@ -32,6 +32,22 @@ def test_a_mark_stays_until_it_is_cleared_and_a_damaged_one_still_speaks(tmp_pat
     assert marks.read() == {}
 
 
+def test_what_is_released_while_somebody_reads_is_no_damaged_hold(
+    holds: HoldStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards a deploy of the very moment in which a hold ends."""
+    holds.hold("", "ana", 1.0)
+    real = Path.iterdir
+
+    def listed_and_released(path: Path) -> list[Path]:
+        found = list(real(path))
+        (tmp_path / "holds/all.json").unlink()
+        return found
+
+    monkeypatch.setattr(Path, "iterdir", listed_and_released)
+    assert not holds.read()
+
+
 def test_all_deploys_are_held_until_released_with_who_when_and_why(holds: HoldStore) -> None:
     holds.check(B)
     holds.hold("election\nnight", "ana", 1_700_000_000.0)

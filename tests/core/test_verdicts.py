@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,12 @@ from typing import Any
 import pytest
 
 from govma_core.errors import NotTriedError, RehearsalError, RevertedError, UnprovedError
-from govma_core.live import candidate
 from govma_core.operations import check, going_live, holding, interrupted, promote, rollback, verdicts
 from govma_core.operations.activation import Activation, Served
 from govma_core.operations.live import make_live
 from govma_core.versions.history import History, Promotion, spans
 from govma_core.versions.holds import HoldStore
 from govma_core.versions.marks import MarkStore
-from tests.support.nesting import nest
 from tests.support.releases import NAMES, Releases
 
 OLD, NEW = NAMES[:2]
@@ -235,32 +232,3 @@ def test_a_way_back_is_told_which_commit_it_leads_to(releases: Releases, monkeyp
     with pytest.raises(RevertedError):
         promote.run(releases.context(), version=NEW)
     assert told.read_text().splitlines() == [f"{OLD} c", f"{NEW} c", f"{OLD} c"]
-
-
-@pytest.mark.parametrize("what", ["sparse", "deep", "special"])
-def test_what_the_cms_puts_in_its_way_does_not_fill_or_crash_the_rehearsal(releases: Releases, what: str) -> None:
-    """Guards state_dir and the run: the web server's user can make a file of terabytes that takes no room."""
-    cache = releases.directory / OLD / "system/user/cache"
-    cache.mkdir(parents=True, exist_ok=True)
-    if what == "sparse":
-        with (cache / "large").open("wb") as file:
-            file.truncate(1 << 42)
-    elif what == "deep":
-        nest(cache, 300)
-    else:
-        os.mkfifo(cache / "pipe")
-    (cache / "file").write_text("x")
-    root = releases.state / "rehearsal/copies"
-
-    def copied() -> set[str]:
-        given: Any = (releases.state, releases.directory, OLD)
-        options: Any = {"link": "current-version", "writable": ["system/user/cache"], "owner": None}
-        with candidate.staged(*given, **options, step=lambda: None):
-            return set(os.listdir(root / "0"))
-
-    if what == "special":
-        assert copied() == {"file"}
-    else:
-        with pytest.raises(NotTriedError, match="system/user/cache of the version cannot be copied"):
-            copied()
-    assert not root.exists()

@@ -7,10 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from govma_core.live.checks import failing_already, look
+from govma_core.live.checks import failing, failing_already, look
 from govma_core.live.pages import Address, NoAnswerError, ask
 from govma_core.masking import Mask
 from govma_core.reporting import Reporter
@@ -116,3 +117,31 @@ def test_what_is_slow_or_stumbled_once_before_the_switch_did_not_fail_before(tro
     check = PageCheck(path="/", timeout=5)
     with saying(*trouble, then=HEAD % 2 + b"ok") as address:
         assert failing_already([address], [check], Reporter(lambda event: None)) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("status", "patient", "asked", "fails"), [(503, True, 5, False), (503, False, 2, True), (500, True, 2, True)]
+)
+def test_who_is_not_ready_is_asked_until_he_is(status: int, patient: bool, asked: int, fails: bool) -> None:
+    """Guards a version whose pages get ready one after the other; what is wrong is found at once."""
+    seen: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.path)
+            self.send_response(status if len(seen) < 5 else 200)
+            self.end_headers()
+            self.wfile.write(b"x")
+
+        def log_message(self, *arguments: object) -> None:
+            """Keep quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        address = Address("127.0.0.1", server.server_address[1])
+        ends = time.monotonic() + 60 if patient else 0.0
+        found = failing([address], [PageCheck(path="/")], Reporter(lambda event: None), ends)
+        server.shutdown()
+        thread.join()
+    assert (len(seen), bool(found)) == (asked, fails)

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from govma_core.engine.throwaway import labels
 from govma_core.errors import NotTriedError, RehearsalError, RunCancelled
+from govma_core.live.candidate import Stage
 from govma_core.live.likeness import blanked
 from govma_core.operations import check, promote
 from govma_core.versions.marks import MarkStore
@@ -61,7 +63,7 @@ def test_a_good_version_passes_and_is_left_as_it_was(docker_engine: Engine, apac
         ("<?php header('Location: /instalar'); echo 1;", (), r"answered 302 \(to /instalar\), not 200"),
         ("<?php echo 1;", ({"path": "/", "header": "X-Site: portal"},), "has no header X-Site"),
         ("<?php echo 1;", ({"path": "/nada", "status": 200},), "/nada answered 404"),
-        ("<?php sleep(3); echo 1;", ({"path": "/static.txt"}, {"path": "/", "timeout": 1}), "answer within 1 s"),
+        ("<?php sleep(3); echo 1;", ({"path": "/static.txt"}, {"path": "/", "timeout": 1}), "within 1 s"),
     ],
 )  # fmt: skip
 def test_what_is_broken_never_goes_live(
@@ -142,6 +144,46 @@ def test_what_it_needs_is_looked_for_before_anything_is_built(docker_engine: Eng
     with pytest.raises(NotTriedError, match="nobody"):
         promote.run(site.context(), version=SECOND)
     assert site.store.pointer().version == FIRST
+
+
+def test_what_is_put_in_the_place_of_the_version_is_not_tried(
+    docker_engine: Engine, apache_image: str, site: PhpSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards against the web server's user, who can make another directory pass for the version in the last moment."""
+    real = Stage.in_place
+
+    def exchanged(stage: Stage) -> bool:
+        before = real(stage)
+        (site.directory / SECOND).rename(site.root / "aside")
+        (site.directory / SECOND).symlink_to(FIRST)
+        return before
+
+    monkeypatch.setattr(Stage, "in_place", exchanged)
+    tried(site, apache_image)
+    with pytest.raises(NotTriedError, match="Something else was put in the place of the version"):
+        check.run(site.context(), version=SECOND)
+    assert nothing_left(docker_engine, site)
+    assert MarkStore(site.state).read() == {}
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_what_a_killed_rehearsal_left_goes_though_this_one_is_skipped(
+    docker_engine: Engine, busybox_image: str, site: PhpSite, monkeypatch: pytest.MonkeyPatch, configured: bool
+) -> None:
+    left = site.state / "rehearsal/copies/0"
+    left.mkdir(parents=True)
+    if configured:
+        tried(site, busybox_image)
+    with docker_engine.client() as client:
+        client.containers.create(busybox_image, ["sleep", "300"], labels=labels(site.directory, "killed"))
+    with monkeypatch.context() as patch:
+        patch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+        promote.run(site.context(), version=SECOND, rehearse=False)
+        assert "What an earlier rehearsal may have left was not removed: Docker" in site.log("warning")
+    promote.run(site.context(), version=FIRST, rehearse=False)
+    assert containers_of(docker_engine, site.directory) == []
+    assert not left.parent.exists()
+    assert left.parents[1].exists() == configured
 
 
 def test_cancelled_in_the_middle_nothing_is_left(docker_engine: Engine, apache_image: str, site: PhpSite) -> None:

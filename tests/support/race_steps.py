@@ -141,7 +141,13 @@ def _dedupe(world: World) -> None:
 
 def _candidate(world: World) -> None:
     with candidate.staged(
-        world.state, world.versions, LIVE, link="current-version", writable=_WRITABLE, owner=WEB, step=lambda: None
+        world.state,
+        world.versions,
+        LIVE,
+        link="current-version",
+        writable=_WRITABLE,
+        owner=WEB,
+        reporter=_context(world).reporter,
     ):
         world.look("copied")
 
