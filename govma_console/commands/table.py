@@ -33,7 +33,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "promote",
-        tr("make a version live"),
+        tr("make a version live, or prove the live one once more"),
         "operate",
         "promote",
         ((("wanted",), {"metavar": "VERSION", "help": _VERSION}), _NO_REHEARSAL, _DETACH),

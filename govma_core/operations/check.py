@@ -5,8 +5,8 @@ from __future__ import annotations
 from govma_core.errors import ConfigurationError
 from govma_core.language import tr
 from govma_core.operations import rehearsal
-from govma_core.operations.context import Context, Outcome, commit_of
-from govma_core.operations.promote import require_whole
+from govma_core.operations.context import Context, Outcome
+from govma_core.operations.promote import require_whole, tell_about
 
 
 def run(context: Context, *, version: str) -> Outcome:
@@ -23,7 +23,8 @@ def run(context: Context, *, version: str) -> Outcome:
         )
     with context.reporter.stage("preflight"):
         target = context.versions.find(version)
+        commit = tell_about(context, target, context.versions.pointer().version)
         require_whole(context, target)
         rehearsal.clear_leftovers(context)
     rehearsal.rehearse(context, target.name)
-    return Outcome(tr("{name} is good.", name=target.name), target.name, commit=commit_of(context, target.name))
+    return Outcome(tr("{name} is good.", name=target.name), target.name, commit=commit)

@@ -15,6 +15,15 @@ from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.store import VersionStore
 
 
+@dataclass(slots=True)
+class About:
+    """What a run is about, as far as its operation knows by now: told of it whatever becomes of it."""
+
+    version: str = ""
+    version_before: str = ""
+    commit: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """One execution of an operation: settings, a voice, and under whose name it runs. `started` is epoch seconds."""
@@ -26,6 +35,7 @@ class Context:
     origin: str
     started: float
     operation: str = ""
+    about: About = field(default_factory=About)
 
     @classmethod
     def for_reading(cls, settings: Settings, reporter: Reporter | None = None) -> Self:

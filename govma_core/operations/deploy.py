@@ -64,6 +64,8 @@ def run(
     with closing(Checkout(settings, reporter)) as checkout:
         with reporter.stage("source") as remark:
             commit = checkout.bring(ref)
+            context.about.commit = commit.sha
+            context.about.version_before = context.versions.pointer().version or ""
             if commit_shown not in (None, commit.sha):
                 raise RefusedError(
                     tr(
@@ -94,6 +96,7 @@ def run(
             manifest = _new_manifest(context, commit, ref, assets.builder_id, assets.origin)
             manifest = _assemble(context, work_fd, vendor, dataclasses.replace(manifest, forced=gate.overridden))
             _publish(context, work_fd, manifest)
+    context.about.version = manifest.version
     rehearsal.rehearse(context, manifest.version, skip=not rehearse)
     if not promote:
         return Outcome(

@@ -53,6 +53,22 @@ def go_live(
     return done
 
 
+def prove_again(context: Context, version: str, commit: str) -> str:
+    """Activate the version that is live once more, prove and check what is served, and give a few words on that.
+
+    UnprovedError when it is not as it must be. The history has it with the promotion that made the version live.
+    """
+    told = variables(context, version, version, commit)
+    with prepared(context, version, None, told, compare=False) as activation:
+        served = _served(activation, version, time.monotonic())
+    last = verdicts.last_promotion(context)
+    if served.asked and last is not None and last.version == version:
+        verdicts.note_result(context, _result(served), last.run)
+    if not served.good:
+        raise UnprovedError(_not_good(version, served), version, version, commit)
+    return served.said
+
+
 @contextmanager
 def _told_when_live(context: Context, version: str, live: str | None, commit: str) -> Iterator[None]:
     """Frame what comes after a switch: whatever fails then, it has to be told that the version is live."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from govma_core.errors import RefusedError
 from govma_core.language import tr
 from govma_core.operations import holding, verdicts
-from govma_core.operations.context import Context, Outcome, commit_of
+from govma_core.operations.context import Context, Outcome
 from govma_core.operations.going_live import go_live
 from govma_core.operations.live import require_live
-from govma_core.operations.promote import require_complete
+from govma_core.operations.promote import require_complete, tell_about
 from govma_core.versions.history import History, live_before
 from govma_core.versions.store import Version
 
@@ -25,6 +25,7 @@ def run(
     with context.reporter.stage("preflight"):
         current = require_live(context, live_shown)
         target = context.versions.find(version) if version is not None else previous(context, current)
+        commit = tell_about(context, target, current)
         if target.name == current:
             raise RefusedError(
                 tr(
@@ -34,7 +35,6 @@ def run(
                 )
             )
         require_complete(context, target)
-    commit = commit_of(context, target.name)
     with holding.leaving(context, current, target.name, keep_mark=keep_mark):
         go_live(context, target.name, "rollback", commit)
     return Outcome(tr("Rolled back to {name}.", name=target.name), target.name, current or "", commit)

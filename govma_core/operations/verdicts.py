@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from govma_core.language import tr
 from govma_core.operations.context import Context
-from govma_core.versions.history import History
+from govma_core.versions.history import History, Promotion
 from govma_core.versions.holds import HoldStore
 from govma_core.versions.marks import Kind, Mark, MarkStore
 
@@ -78,6 +78,15 @@ def marks(context: Context) -> dict[str, Mark]:
     except OSError as error:
         context.reporter.warning(tr("The marks of versions cannot be read: {strerror}.", strerror=error.strerror))
         return {}
+
+
+def last_promotion(context: Context) -> Promotion | None:
+    """Give the last promotion that the history knows; None where there is none, or it cannot be read."""
+    try:
+        return next(reversed(History(context.settings.state_dir).read()), None)
+    except OSError as error:
+        context.reporter.warning(tr("The history cannot be read: {strerror}.", strerror=error.strerror))
+        return None
 
 
 def note_result(context: Context, result: str, run: str = "") -> None:

@@ -22,7 +22,7 @@ from govma_core.errors import BusyError, CandidateError, ExitCode, GovmaError, H
 from govma_core.events import Event, RunFinished, StageFinished, StageStarted
 from govma_core.language import tr
 from govma_core.masking import mask_of
-from govma_core.operations.context import Context, Outcome
+from govma_core.operations.context import About, Context, Outcome
 from govma_core.process import ProcessId
 from govma_core.reporting import Cancellation, Reporter
 from govma_core.runs import upkeep
@@ -52,6 +52,7 @@ class Runner:
         self._log = EventLog(store.path(run_id) / "events.jsonl", self._settings.log_limit << 20)
         self._cancellation = Cancellation()
         self._totals = Totals(store.state_dir)
+        self._about = About()
         paths = [str(value) for value in self._record.settings.values() if str(value).startswith("/")]
         mask = mask_of(self._settings.env_file, paths)
         self._reporter = Reporter(self._emit, self._cancellation, self._log.flush, self._log.write_output, mask)
@@ -105,6 +106,14 @@ class Runner:
 
     def _outcome(self) -> tuple[State, ExitCode, Outcome]:
         state, code, outcome = self._tried()
+        if state != "ok":
+            about = self._about
+            outcome = dataclasses.replace(
+                outcome,
+                version=outcome.version or about.version,
+                version_before=outcome.version_before or about.version_before,
+                commit=outcome.commit or about.commit,
+            )
         if state == "failed":
             self._on_failure(code, outcome)
         return state, code, outcome
@@ -206,7 +215,14 @@ class Runner:
     def _context(self) -> Context:
         record = self._record
         return Context(
-            self._settings, self._reporter, record.id, record.by, record.origin, record.started, record.operation
+            self._settings,
+            self._reporter,
+            record.id,
+            record.by,
+            record.origin,
+            record.started,
+            record.operation,
+            self._about,
         )
 
     def _operation(self) -> ModuleType:

@@ -133,7 +133,9 @@ def test_before_the_build_and_after_a_failure(site: Site, hooks: Hooks) -> None:
     text = site.sample.config_file.read_text()
     site.sample.config_file.write_text(f'hooks_dir = "{hooks.directory}"\n{text}')
     hooks.write("pre-build", 'test -d "$GOVMA_WORK_DIR/data" && echo "building $GOVMA_COMMIT"; exit 4')
-    hooks.write("on-failure", 'echo "sorry: $GOVMA_STAGE $GOVMA_EXIT_CODE $GOVMA_ERROR"; exit 9')
+    hooks.write(
+        "on-failure", 'echo "sorry: $GOVMA_STAGE $GOVMA_EXIT_CODE $GOVMA_ERROR"; echo "of $GOVMA_COMMIT."; exit 9'
+    )
     command = Command(site.sample.config_file, site.sample.state_dir)
     done = command.run("deploy")
     assert done.code == 1
@@ -143,6 +145,16 @@ def test_before_the_build_and_after_a_failure(site: Site, hooks: Hooks) -> None:
     record = json.loads(command.run("runs", "--json").out)[0]
     assert record["state"] == "failed"
     assert "pre-build ended with exit code 4" in record["message"]
+    assert (record["version"], record["version_before"]) == ("", site.current.name)
+    assert f"of {record['commit']}." in done.err
+    assert len(record["commit"]) == 40
+    hooks.write("pre-promote", "exit 5")
+    (hooks.directory / "pre-build").unlink()
+    hooks.write("on-failure", 'echo "was $GOVMA_VERSION, before $GOVMA_PREVIOUS"')
+    done = command.run("deploy")
+    record = json.loads(command.run("runs", "--json").out)[0]
+    assert record["version"].startswith("data-build--")
+    assert f"was {record['version']}, before {site.current.name}" in done.err
 
 
 def test_the_example_posts_what_happened(site: Site, hooks: Hooks, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from govma_core.errors import RevertedError, UnprovedError
 from govma_core.live import probe
 from govma_core.operations import leftovers, promote, rollback
-from govma_core.versions.history import History
+from govma_core.versions.history import History, spans
 from tests.live.conftest import FIRST, SECOND, THIRD
 from tests.support.apache import Apache, serving
 from tests.support.engine import Engine
@@ -91,6 +91,22 @@ def test_what_is_not_proved_is_said_loudly_or_reverted(site: PhpSite, apache: Ap
         promote.run(site.context(), version=FIRST)
     assert site.store.pointer().version == SECOND
     assert [found.how for found in History(site.state).read()] == ["promote", "promote", "revert"]
+
+
+def test_the_one_that_is_live_can_be_proved_once_more(site: PhpSite, apache: Apache) -> None:
+    """Guards the way out of exit code 6: nothing is switched, and the history tells what it came to."""
+    activated(site, apache, activation_reload="true", activation_timeout=1)
+    with pytest.raises(UnprovedError):
+        promote.run(site.context(), version=SECOND)
+    activated(site, apache, activation_reload="apachectl -k graceful", activation_timeout=30)
+    assert "is live already; served after" in promote.run(site.context(), version=SECOND).message
+    assert served(apache) == {SECOND}
+    entries = History(site.state).entries()
+    assert [(span.version, span.result[:12]) for span in spans(entries, SECOND)[1:]] == [(SECOND, "served after")]
+    activated(site, apache, activation_checks=[{"path": "/nunca"}])
+    with pytest.raises(UnprovedError, match=r"does not answer as it must: /nunca"):
+        promote.run(site.context(), version=SECOND)
+    assert site.store.pointer().version == SECOND
 
 
 def test_a_version_that_breaks_the_site_is_switched_back_once(site: PhpSite, apache: Apache) -> None:
