@@ -30,6 +30,8 @@ _ITS_TEXTS = (
     marked("invalid choice: %(value)r (choose from %(choices)s)"),
     marked("argument %(argument_name)s: %(message)s"),
     marked("expected one argument"),
+    marked("ambiguous option: %(option)s could match %(matches)s"),
+    marked("ignored explicit argument %r"),
     marked("invalid %(type)s value: %(value)r"),
 )
 

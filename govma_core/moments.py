@@ -29,12 +29,12 @@ def moment_to_come(text: str, now: float) -> float:
     except (ValueError, OverflowError):
         raise ValueError(
             tr(
-                "{text_!r} is no moment such as 2026-11-24T08:00, 2026-11-24, 18:30 or, from now on, 2h or 3d",
+                "{text_!r} is not a time such as 2026-11-24T08:00, 2026-11-24, 18:30 or, from now, 2h or 3d",
                 text_=text,
             )
         ) from None
     if at <= now:
-        raise ValueError(tr("{text_!r} has passed; name a moment to come", text_=text))
+        raise ValueError(tr("{text_!r} has passed; give a time in the future", text_=text))
     if at > now + _LATEST:
         raise ValueError(
             tr("{text_!r} is more than ten years away; leave it out, or name an earlier moment", text_=text)

@@ -25,6 +25,21 @@ SHOWN = (
     marked("incomplete"),
     marked("pinned"),
     marked("published"),
+    # How a version went live, and what became of it.
+    marked("deploy"),
+    marked("promote"),
+    marked("rollback"),
+    marked("revert"),
+    marked("reverted"),
+    # What became of a file since its version was published.
+    marked("changed"),
+    marked("mode"),
+    marked("owner"),
+    marked("missing"),
+    marked("added"),
+    marked("held"),
+    # Where a setting comes from, beside a file and the environment.
+    marked("default"),
     # Why dedupe left a file alone.
     marked("being written"),
     marked("changed meanwhile"),

@@ -23,7 +23,8 @@ def config(given: argparse.Namespace) -> int:
     files = {origin for origin in found.origins.values() if origin.startswith("/")}
     for file in files:
         warn(tr("file: {file}", file=file))
-    origins = {name: "file" if origin in files else origin for name, origin in found.origins.items()}
+    # The name of an environment variable has no translation, and stays.
+    origins = {name: tr("settings file") if origin in files else tr(origin) for name, origin in found.origins.items()}
     rows = [(KEYS[name].written, toml_value(value), origins[name]) for name, value in plain.items()]
     print_table((tr("SETTING"), tr("VALUE"), tr("FROM")), rows, cut=(1,))
     return ExitCode.OK

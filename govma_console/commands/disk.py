@@ -85,12 +85,12 @@ def _say_verified(found: Verified, *, whole: bool) -> None:
         say(tr("{name}: no record of what was published; nothing to compare with.", name=found.name))
     else:
         counts = Counter(change.kind for change in found.changes)
-        told = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or tr("as published")
+        told = ", ".join(f"{tr(kind)}: {count}" for kind, count in counts.items()) or tr("as published")
         by_cms = tr("; {count} written by the CMS (keep_single)", count=len(found.written)) if found.written else ""
         say(f"{found.name}: {told}{by_cms}")
         listed = found.changes + found.written if whole else found.changes[:_SHOWN]
         for change in listed:
-            say(f"  {change.kind:8} {change.path}")
+            say(f"  {tr(change.kind):14} {change.path}")
         if not whole and len(found.changes) > _SHOWN:
             say(tr("  … and {count} more (--all lists them)", count=len(found.changes) - _SHOWN))
     if found.shared:
@@ -101,7 +101,7 @@ def _say_verified(found: Verified, *, whole: bool) -> None:
             )
         )
         for path in found.shared if whole else found.shared[:_SHOWN]:
-            say(tr("  shared   {path}", path=path))
+            say(f"  {tr('shared'):14} {path}")
         say(tr("  `govma-console promote {name}` gives them inodes of their own.", name=found.name))
 
 

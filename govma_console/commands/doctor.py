@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from govma_console.commands.settings import loaded
 from govma_console.output import hinted, print_json, say, warn
 from govma_core.errors import ExitCode
-from govma_core.language import tr
+from govma_core.language import counted, tr
 from govma_core.operations import doctor as operation
 from govma_core.operations.context import Context
 from govma_core.operations.doctor import Finding
@@ -71,9 +71,4 @@ def _verdict(wrong: list[Finding]) -> str:
         return tr("Nothing is wrong. `govma-console deploy` deploys.")
     safe = sum(finding.safe for finding in wrong)
     rest = tr("; `govma-console doctor --fix` fixes {safe} of them", safe=safe) if safe else ""
-    return tr(
-        "{count} {things_are} wrong{rest}.",
-        count=len(wrong),
-        things_are=tr("thing is") if len(wrong) == 1 else tr("things are"),
-        rest=rest,
-    )
+    return tr("{problems} found{rest}.", problems=counted(len(wrong), "problem", "problems"), rest=rest)

@@ -57,9 +57,10 @@ def follow_to_end(
             return store.read(run_id)
         except KeyboardInterrupt:
             if asked:
-                going = tr("was asked to stop") if cancelled else "goes on"
                 narrator.say(
-                    tr("The run {going}. `govma-console attach {run_id}` follows it again.", going=going, run_id=run_id)
+                    tr("The run was asked to stop. `govma-console attach {run}` follows it.", run=run_id)
+                    if cancelled
+                    else tr("The run continues. `govma-console attach {run}` follows it.", run=run_id)
                 )
                 raise SystemExit(ExitCode.CANCELLED) from None
             asked = True

@@ -65,8 +65,8 @@ def history(given: argparse.Namespace) -> int:
 
 def _row(span: Span) -> tuple[str, ...]:
     until = tr("still live") if span.until is None else local_time(span.until) or tr("not recorded")
-    how = span.how or tr("set by hand")
-    return (span.version, local_time(span.since) or tr("not recorded"), until, how, span.by, span.result, span.run)
+    how = tr(span.how) if span.how else tr("set by hand")
+    return (span.version, local_time(span.since) or tr("not recorded"), until, how, span.by, tr(span.result), span.run)
 
 
 def _held(store: HoldStore, wanted: str) -> Hold:
@@ -100,7 +100,7 @@ def _warn_of_runs(settings: Settings) -> None:
         if run.operation == "deploy":
             warn(
                 tr(
-                    "Deploy {id} (by {by}) has not ended: what it builds will not go live while this holds.",
+                    "Deploy {id} (by {by}) is still running: what it builds will not go live while this hold lasts.",
                     id=run.id,
                     by=run.by,
                 )

@@ -39,7 +39,7 @@ def pin(given: argparse.Namespace) -> int:
     name = store.find(given.wanted).name
     if version_time(name) is None:
         raise RefusedError(
-            tr("{name} is no name of a version: prune never touches it, there is nothing to pin.", name=name)
+            tr("{name} is not the name of a version: prune never touches it, so there is nothing to pin.", name=name)
         )
     prepared_store(settings)
     made = pins.pin(name, local_requester("cli").by, given.reason, time.time())

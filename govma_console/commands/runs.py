@@ -29,7 +29,16 @@ def list_runs(given: argparse.Namespace) -> int:
     if given.json:
         print_json([reports.run(record) for record in records])
         return ExitCode.OK
-    header = (tr("RUN"), tr("OPERATION"), tr("STATE"), tr("STARTED"), tr("TOOK"), tr("BY"), tr("VERSION"), "MESSAGE")
+    header = (
+        tr("RUN"),
+        tr("OPERATION"),
+        tr("STATE"),
+        tr("STARTED"),
+        tr("TOOK"),
+        tr("BY"),
+        tr("VERSION"),
+        tr("MESSAGE"),
+    )
     print_table(header, [_row(record) for record in records], cut=(7, 6), drop=(6, 5, 4))
     return ExitCode.OK
 
@@ -79,7 +88,7 @@ def _active(store: RunStore, wanted: str | None) -> RunRecord:
     record = store.find(wanted) if wanted else store.going()
     if record is None or record.ended:
         said = (
-            tr("Run {id} has ended ({state}).", id=record.id, state=record.state)
+            tr("Run {id} has ended ({state}).", id=record.id, state=tr(record.state))
             if record
             else tr("Nothing is running.")
         )

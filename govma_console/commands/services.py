@@ -56,8 +56,8 @@ def _ask(project: str) -> None:
     if not sys.stdin.isatty():
         raise RefusedError(
             tr(
-                "This restarts containers, and the site does not answer meanwhile. Nobody can be asked "
-                "here whether that is meant: --yes says so."
+                "This restarts containers, and the site does not answer meanwhile. Without a terminal, confirm "
+                "with --yes."
             )
         )
     warn(

@@ -37,7 +37,7 @@ def status(given: argparse.Namespace) -> int:
                 "  live since     {local_time} ({at}), {how} by {by}",
                 local_time=local_time(since.at),
                 at=age(since.at),
-                how=since.how,
+                how=tr(since.how),
                 by=since.by,
             )
         )
@@ -66,7 +66,7 @@ def status(given: argparse.Namespace) -> int:
                 "last run         {id}  {operation}: {state}, {finished}",
                 id=last.id,
                 operation=last.operation,
-                state=last.state,
+                state=tr(last.state),
                 finished=age(last.finished or last.created),
             )
         )

@@ -64,7 +64,7 @@ COMMANDS: tuple[Command, ...] = (
         (
             (
                 ("reason",),
-                {"nargs": "*", "metavar": "REASON", "help": tr("why, for those who want to deploy")},
+                {"nargs": "*", "metavar": "REASON", "help": tr("reason, shown to anyone who tries to deploy")},
             ),
             (
                 ("--until",),
@@ -150,7 +150,10 @@ COMMANDS: tuple[Command, ...] = (
             flag("--anywhere", tr("also link files with different paths (never within the live version)")),
             (
                 ("--reflink",),
-                {"choices": ("auto", "always", "never"), "help": tr("share extents, not inodes (setting reflink)")},
+                {
+                    "choices": ("auto", "always", "never"),
+                    "help": tr("share blocks instead of inodes (setting reflink)"),
+                },
             ),
             flag("--dry-run", tr("print what would be linked and freed, and change nothing")),
             _DETACH,
@@ -173,7 +176,7 @@ COMMANDS: tuple[Command, ...] = (
         "pin",
         (
             (("wanted",), {"metavar": "VERSION", "help": _VERSION}),
-            (("--reason",), {"metavar": "TEXT", "help": tr("why, for those who read the list later")}),
+            (("--reason",), {"metavar": "TEXT", "help": tr("reason, shown in the list of versions")}),
         ),
     ),
     Command(
@@ -198,7 +201,7 @@ COMMANDS: tuple[Command, ...] = (
                 (
                     (("names",), {"nargs": "*", "metavar": "SERVICE", "help": tr("restart only these services")}),
                     flag("--sync", tr("first move prod-env forward to the live commit")),
-                    flag("--yes", tr("don't ask for the project's name")),
+                    flag("--yes", tr("don't ask for confirmation by the project's name")),
                     _DETACH,
                 ),
             ),
@@ -252,7 +255,7 @@ COMMANDS: tuple[Command, ...] = (
         "units",
         "units",
         (
-            flag("--install", tr("write them to /etc/systemd/system instead")),
+            flag("--install", tr("write them to /etc/systemd/system")),
             flag("--socket", tr("with a socket unit, so that no caller is lost during a restart")),
         ),
         reports=False,

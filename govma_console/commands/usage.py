@@ -46,7 +46,7 @@ def usage(given: argparse.Namespace) -> int:
         )
     )
     if found.others:
-        say(tr("What else lies in the versions directory takes {others}.", others=bytes_text(found.others)))
+        say(tr("Other files in the versions directory take {others}.", others=bytes_text(found.others)))
     say(
         tr(
             "{free} of {capacity} are free; the next deploy needs about {size}.",

@@ -169,8 +169,8 @@ class _Server:
             self._front.names = self._names()
             log.info(tr("The settings were read again."))
         except ConfigurationError as error:
-            note = tr("Settings are wrong; the former ones are kept")
-            log.error(tr("The settings are wrong, the former ones are kept: %s"), error)
+            note = tr("The settings are wrong; the previous ones are kept")
+            log.error(tr("The settings are wrong, keeping the previous ones: %s"), error)
         self._notifier.ready(note)
 
     def _names(self) -> frozenset[str]:

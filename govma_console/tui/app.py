@@ -105,7 +105,7 @@ class ConsoleApp(App[int]):
                 yield SystemCommand(
                     f"{action.label} ({action.shown_key})", escape(text), lambda wanted=action.id: screen.act(wanted)
                 )
-            yield SystemCommand(tr("Theme …"), tr("Choose among all themes"), self.action_change_theme)
+            yield SystemCommand(tr("Theme …"), tr("Choose a theme"), self.action_change_theme)
 
     def on_key(self, event: events.Key) -> None:
         """Give a letter that comes late to the field that was opened meanwhile."""

@@ -94,8 +94,8 @@ def after_deploy(settings: Settings) -> list[str]:
         )
         said.append(
             tr(
-                "Then REMOVES old versions (prune_after_deploy): the last {keep_versions} good "
-                "ones{young} stay; Prune shows which.",
+                "Then REMOVES old versions (prune_after_deploy): the latest {keep_versions} good ones{young} "
+                "stay; Prune shows which.",
                 keep_versions=settings.keep_versions,
                 young=young,
             )

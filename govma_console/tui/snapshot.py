@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from govma_console.tui import disk
 from govma_core.errors import GovmaError
-from govma_core.language import tr
+from govma_core.language import counted, tr
 from govma_core.runs.lock import Holder, lock_holder
 from govma_core.runs.record import RunRecord
 from govma_core.runs.store import RunStore
@@ -227,11 +227,7 @@ def _banner(holds: Holds) -> str:
     if not holds:
         return ""
     first, *others = holds.all
-    more = (
-        tr(" {count} more (H shows {them}).", count=len(others), them=tr("it") if len(others) == 1 else tr("them"))
-        if others
-        else ""
-    )
+    more = tr(" And {holds} (H shows all).", holds=counted(len(others), "other hold", "other holds")) if others else ""
     return clean_line(f"{first.sentence()}{more}")
 
 

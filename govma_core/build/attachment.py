@@ -55,8 +55,8 @@ class Attachment:
         except FAILURES as error:
             raise BuildError(
                 tr(
-                    "Docker stopped answering during the build ({reason}). It was running {where}. Look at "
-                    "the engine (systemctl status docker), then deploy again.",
+                    "Docker stopped answering during the build ({reason}). It was running {where}. Check Docker "
+                    "(systemctl status docker), then deploy again.",
                     reason=reason(error),
                     where=self._log.where,
                 )

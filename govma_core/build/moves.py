@@ -66,8 +66,7 @@ class Moves:
         if put:
             self._reporter.warning(
                 tr(
-                    "The machine stopped while the checkout was moved to another commit. Files that were put right: "
-                    "{count}.",
+                    "The machine stopped while the checkout was moved to another commit. Files restored: {count}.",
                     count=len(put),
                 )
             )

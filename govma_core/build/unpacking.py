@@ -19,6 +19,7 @@ from govma_core import safefs, safetree
 from govma_core.build import vendor
 from govma_core.errors import GovmaError, VendorError
 from govma_core.forked import Forked, write_all
+from govma_core.language import tr
 
 _PREFIX = "govma-vendor"
 _STAGING = re.compile(rf"\.{_PREFIX}-[0-9a-f]{{16}}")
@@ -45,7 +46,9 @@ class Unpacking:
         if "system" in answer:
             raise OSError(*answer["system"])
         if "unpacked" not in answer:
-            raise VendorError(answer.get("refused", "The vendor tarballs were not unpacked: the process was killed."))
+            raise VendorError(
+                answer.get("refused") or tr("The vendor tarballs were not unpacked: the process was killed.")
+            )
         return {top: vendor.Unpacked(**found) for top, found in answer["unpacked"].items()}
 
     def end(self) -> None:

@@ -176,9 +176,7 @@ def _answering(container: Container, first: PageCheck, settings: Settings, repor
             return found
         if time.monotonic() >= ends:
             if finding is None:
-                raise NotTriedError(
-                    tr("The container in which the version was to be tried got no address to ask it at.")
-                )
+                raise NotTriedError(tr("The container for testing the version got no address."))
             said = finding.sentence()
             raise RehearsalError(
                 tr(

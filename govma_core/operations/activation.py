@@ -95,7 +95,7 @@ class Activation:
                 return Served(tr("not proved"), unproved=missing)
             if problems:
                 return Served(tr("not proved"), unproved=" ".join(problems))
-            self.context.reporter.info(tr("Whether it is served was not asked: activation.url is not set."))
+            self.context.reporter.info(tr("Not checked whether it is served: activation.url is not set."))
             return Served(tr("not asked"), asked=False)
         path = settings.activation_proof_path
         question = proof.page_question(path, version) if path else self.question

@@ -14,7 +14,7 @@ from govma_core.disk.earlier import EarlierFiles
 from govma_core.disk.extents import can_share_extents
 from govma_core.disk.thaw import shared_files
 from govma_core.globs import globs
-from govma_core.language import tr
+from govma_core.language import marked, tr
 from govma_core.operations.context import Context
 from govma_core.operations.staging import staging
 from govma_core.text import bytes_text
@@ -60,18 +60,17 @@ def link_to_earlier(context: Context, name: str, tree_fd: int) -> Born:
         born = link_tree(tree_fd, others, single, check, apart=frozenset(apart), extents=extents)
     ContentsStore(context.settings.state_dir).write(name, born.parts)
     if others:
+        said = _SHARED if extents else _LINKED
         context.reporter.info(
-            tr(
-                "{linked} of {count} files {are_links_to} equal ones of earlier versions: {saved} "
-                "saved, {monotonic:.2f} s",
-                linked=born.linked,
-                count=born.files,
-                are_links_to=tr("share blocks with") if extents else tr("are links to"),
-                saved=bytes_text(born.saved),
-                monotonic=time.monotonic() - began,
-            )
+            tr(said, linked=born.linked, count=born.files, saved=bytes_text(born.saved), took=time.monotonic() - began)
         )
     return born
+
+
+_LINKED = marked("{linked} of {count} files linked to identical ones of earlier versions: {saved} saved, {took:.2f} s")
+_SHARED = marked(
+    "{linked} of {count} files share blocks with identical ones of earlier versions: {saved} saved, {took:.2f} s"
+)
 
 
 def shares_extents(context: Context) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from govma_core import safefs
 from govma_core.errors import GovmaError, PreflightError, RunCancelled
-from govma_core.language import tr
+from govma_core.language import counted, tr
 from govma_core.operations import accounting, leftovers
 from govma_core.operations.context import Context, Outcome
 from govma_core.operations.leftovers import some
@@ -35,13 +35,13 @@ class Removed:
         """Say it in one line."""
         if not self.names:
             return tr("There is no version to remove.")
-        count = tr("{count} version{s}", count=len(self.names), s="s" if len(self.names) > 1 else "")
+        count = counted(len(self.names), "version", "versions")
         spared = tr(" Left alone after all: {spared}.", spared=", ".join(self.spared)) if self.spared else ""
         # Others write meanwhile: only what makes sense is said.
         seen = tr("; the file system has {freed} more free", freed=bytes_text(self.freed)) if self.freed > 0 else ""
         return tr(
-            "Removed {count}, {account} freed{seen}.{spared}",
-            count=count,
+            "Removed: {versions}; {account} freed{seen}.{spared}",
+            versions=count,
             account=bytes_text(self.account),
             seen=seen,
             spared=spared,

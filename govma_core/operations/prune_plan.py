@@ -96,7 +96,7 @@ def make_plan(context: Context, wanted: Policy) -> PrunePlan:
         try:
             found = account(context)
         except (GovmaError, OSError) as error:
-            warnings.append(tr("What is freed is not known: {error}", error=error))
+            warnings.append(tr("How much would be freed is not known: {error}", error=error))
             return None
         if found.unread:
             warnings.append(

@@ -28,11 +28,9 @@ def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
     """
     reporter = context.reporter
     if not context.settings.rehearsed:
-        return reporter.info(tr("The new version was not tried before the switch: [rehearsal] is not set."))
+        return reporter.info(tr("The new version was not tested before the switch: [rehearsal] is not set."))
     if skip:
-        return reporter.warning(
-            tr("The new version was not tried before the switch, as was asked for (--no-rehearsal).")
-        )
+        return reporter.warning(tr("The new version was not tested before the switch (--no-rehearsal)."))
     with reporter.stage("rehearsal") as remark:
         live, commit = context.versions.pointer().version, commit_of(context, version)
         try:
@@ -45,7 +43,7 @@ def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
                 verdicts.mark_failed(context, version, str(error))
             raise RehearsalError(str(error), version, live, commit) from None
         except (NotTriedError, EngineError, CommandError) as error:
-            said = tr("{version} was not made live, as it could not be tried. {error}", version=version, error=error)
+            said = tr("{version} was not made live, as it could not be tested. {error}", version=version, error=error)
             raise NotTriedError(said, version, live, commit) from None
         verdicts.unmark_failed(context, version)
 
@@ -76,7 +74,7 @@ def clear_leftovers(context: Context) -> None:
         if not (settings.rehearsal_image or settings.rehearsal_like or absent()):
             candidate.forget(settings.state_dir)
     except (GovmaError, OSError) as error:
-        context.reporter.warning(tr("What an earlier rehearsal may have left was not removed: {error}", error=error))
+        context.reporter.warning(tr("Leftovers of an earlier rehearsal could not be removed: {error}", error=error))
 
 
 def _by_command(context: Context, version: str) -> str:

@@ -194,11 +194,7 @@ class Restart(Undoing):
         probe = self._probe
         silent = round(probe.silent, 3) if probe is not None and probe.answered else None
         details: dict[str, Any] = {"services": list(changed), "seconds_without_answer": silent}
-        text = tr(
-            "{changed}: as the compose file wants {them}; ",
-            changed=", ".join(changed),
-            them=tr("it") if len(changed) == 1 else tr("them"),
-        )
+        text = tr("Now as in the compose file: {changed}; ", changed=", ".join(changed))
         message = f"{text}{self._silence()}."
         self.reporter.info(message)
         return Outcome(self.reporter.names(message), details=details)

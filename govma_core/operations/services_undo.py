@@ -93,7 +93,7 @@ class Undoing:
         except BaseException as error:
             if self.journal.path.exists() and not self.journal.done:
                 if isinstance(error, RunCancelled | GovmaError):
-                    self.reporter.info(tr("What was prepared is taken back; the containers run as before."))
+                    self.reporter.info(tr("What was prepared has been undone; the containers run as before."))
                 self.put_back()
             raise
 

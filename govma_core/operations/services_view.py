@@ -150,8 +150,8 @@ def _gather(context: Context, project: Project, problems: list[str], lines: int)
     if read_journal(context.settings.state_dir) is not None:
         problems.append(
             tr(
-                "A restart of containers goes on, or was interrupted: the next `govma-console services "
-                "up` first puts back what an interrupted one left."
+                "A restart of containers is in progress, or was interrupted: the next `govma-console services "
+                "up` first cleans up after an interrupted one."
             )
         )
     found: list[Difference] = []

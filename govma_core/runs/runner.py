@@ -138,9 +138,7 @@ class Runner:
             return "ok", ExitCode.OK, self._run_operation()
         except RunCancelled:
             kept = (
-                tr("The work dir is kept")
-                if self._record.operation == "deploy"
-                else tr("What was done until then stays")
+                tr("The work dir is kept") if self._record.operation == "deploy" else tr("What was done so far is kept")
             )
             self._reporter.warning(tr("Cancelled. {kept}; current-version is as it was.", kept=kept))
             return "cancelled", ExitCode.CANCELLED, Outcome(tr("Cancelled."))

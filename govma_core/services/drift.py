@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from govma_core.language import marked, tr
+from govma_core.language import date_format, tr
 from govma_core.services.places import places, real, unserved
 from govma_core.services.wanted import Mount, Wanted, WantedProject
 from govma_core.settings import Settings
@@ -217,4 +217,4 @@ def short(image_id: str) -> str:
 
 
 def _day(at: float) -> str:
-    return f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M}"
+    return datetime.fromtimestamp(at).astimezone().strftime(f"{date_format()} %H:%M")

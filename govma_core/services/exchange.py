@@ -141,7 +141,7 @@ def wait_until_good(
             if seen[0] and life[2] > 1:
                 raise EngineError(
                     tr(
-                        "{service} ends again and again: exit code {value}.",
+                        "{service} keeps restarting: exit code {value}.",
                         service=service,
                         value=state.get("ExitCode", "?"),
                     )

@@ -36,7 +36,7 @@ class Settings:
     )
     image_dir: Path | None = _setting(
         _HOME / "persistent-storage/images-dir",
-        tr("persistent private uploads; empty or absent leaves images in the tree"),
+        tr("persistent private uploads; empty or absent: images stay in the version"),
         "GOV_MA_IMAGE_DIR",
     )
     node_modules_dir: Path = _setting(
@@ -44,7 +44,7 @@ class Settings:
     )
     env_file: Path = _setting(
         _HOME / "gov_ma_user_envfile",
-        tr("secret settings of the CMS, copied into each version"),
+        tr("file with the CMS's secret settings, copied into each version"),
         "GOV_MA_USER_ENV_FILE",
     )
     work_dir: Path = _setting(
@@ -68,7 +68,10 @@ class Settings:
     )
     language: str = _setting(
         "",
-        tr("language of the console, of commands, logs and HTTP: en or pt_BR; empty: that of the locale (LANG)"),
+        tr(
+            "language of the console, commands, logs and HTTP: en or pt_BR; empty: that of each user's locale "
+            "(LANG). Set it, so that logs read the same whoever starts a run"
+        ),
         "GOVMA_LANGUAGE",
         one_of=("", "en", "pt_BR"),
     )
@@ -82,29 +85,29 @@ class Settings:
     max_waiting: int = _setting(10, tr("deploys that may wait for their turn"), low=1)
     unix_socket: Path | None = _setting(
         Path("/run/govma-console.sock"),
-        tr("socket of the HTTP server for those who may change everything; empty: none"),
+        tr("socket of the HTTP server for users who may change everything; empty: none"),
     )
-    unix_group: str = _setting("", tr("group that may change everything over unix_socket, beside root"))
+    unix_group: str = _setting("", tr("group that may change everything over unix_socket, besides root"))
     token_file: Path | None = _setting(
-        Path("/etc/govma-console.tokens"), tr("tokens of those who may change everything over HTTP; `token` adds one")
+        Path("/etc/govma-console.tokens"),
+        tr("file of the tokens that may change everything over HTTP; `token` adds one"),
     )
     hook_secret_file: Path | None = _setting(
-        Path("/etc/govma-console.hook-secret"), tr("secret shared with the git server whose push starts a deploy")
+        Path("/etc/govma-console.hook-secret"),
+        tr("file with the secret shared with the git server whose push starts a deploy"),
     )
-    allowed_hosts: tuple[str, ...] = _setting(
-        (), tr("more names under which the HTTP server may be asked, as in a URL")
-    )
+    allowed_hosts: tuple[str, ...] = _setting((), tr("more host names that requests to the HTTP server may use"))
     allow_unauthenticated_remote: bool = _setting(
-        False, tr("let everybody who reaches a listen_addr other than loopback deploy and read, without a token")
+        False, tr("let anybody who can reach a listen_addr other than loopback deploy and read without a token")
     )
-    requests_per_minute: int = _setting(600, tr("requests of one caller the HTTP server answers a minute"), low=1)
-    max_streams: int = _setting(1000, tr("logs the HTTP server sends at the same time"), low=1)
+    requests_per_minute: int = _setting(600, tr("requests per minute the HTTP server answers to one caller"), low=1)
+    max_streams: int = _setting(1000, tr("logs the HTTP server streams at the same time"), low=1)
     drain_timeout: int = _setting(
-        900, tr("seconds a stopping HTTP server lets its runs go on, before it cancels them"), low=0
+        900, tr("seconds a stopping HTTP server waits for its runs before it cancels them"), low=0
     )
 
-    remote: str = _setting("origin", tr("git remote that is fetched"))
-    branch: str = _setting("main", tr("branch that is deployed"), "GOVMA_BRANCH")
+    remote: str = _setting("origin", tr("git remote to fetch from"))
+    branch: str = _setting("main", tr("branch to deploy"), "GOVMA_BRANCH")
     git_timeout: int = _setting(120, tr("seconds one git command may take"), low=1)
 
     builder: str = _setting(
@@ -125,23 +128,23 @@ class Settings:
     )
     build_cpus: float = _setting(0.0, tr("cores the builder container may use; 0: all"), low=0)
     log_group: str = _setting(
-        "", tr("group that may read runs and their logs, beside the one who deploys; empty: none")
+        "", tr("group that may read runs and their logs, besides the user who deploys; empty: none")
     )
-    log_limit: int = _setting(512, tr("MiB of one run's log that are kept"), low=1)
+    log_limit: int = _setting(512, tr("MiB to keep of one run's log"), low=1)
 
     asset_inputs: tuple[str, ...] = _setting(
-        (), tr("globs of what the assets are made from; empty turns the asset cache off")
+        (), tr("globs of the files that the assets are made from; empty turns the asset cache off")
     )
     asset_cache_keep: int = _setting(5, tr("builds kept in the asset cache"), low=1)
 
     dedupe: str = _setting(
         "publish",
-        tr("publish: a new version is linked to the live one; all: and all are deduped after a deploy; off"),
+        tr("publish: link a new version to the live one; all: also dedupe all versions after a deploy; off"),
         one_of=("off", "publish", "all"),
     )
     reflink: str = _setting(
         "auto",
-        tr("share extents instead of inodes: auto where the file system can, always (else refuse), never"),
+        tr("share blocks instead of inodes: auto (where the file system can), always (or refuse), never"),
         one_of=("auto", "always", "never"),
     )
     keep_single: tuple[str, ...] = _setting(
@@ -154,11 +157,12 @@ class Settings:
             ".env",
         ),
         tr(
-            "globs of files that are written in place: in the live version they share their inode with no other version"
+            "globs of files that the CMS writes in place: in the live version they are never shared with another "
+            "version"
         ),
         check=rules.require_glob,
     )
-    keep_versions: int = _setting(5, tr("good versions that prune keeps, the latest ones"), low=1)
+    keep_versions: int = _setting(5, tr("how many of the latest good versions prune keeps"), low=1)
     keep_younger: str = _setting(
         "", tr("prune keeps versions younger than this, such as 30d or 12h; empty: none"), check=rules.require_age
     )
@@ -181,9 +185,7 @@ class Settings:
     )
     hook_timeout: int = _setting(300, tr("seconds one hook may take"), low=1)
 
-    rehearsal_image: str = _setting(
-        "", tr("image of the web container in which a new version is tried"), table="rehearsal"
-    )
+    rehearsal_image: str = _setting("", tr("image of the web container to test a new version in"), table="rehearsal")
     rehearsal_like: str = _setting(
         "",
         tr(
@@ -192,7 +194,7 @@ class Settings:
         table="rehearsal",
     )
     rehearsal_command: str = _setting(
-        "", tr("command of this machine that tries the version in $1 instead; its exit code decides"), table="rehearsal"
+        "", tr("command on this machine that tests the version in $1 instead; its exit code decides"), table="rehearsal"
     )
     rehearsal_mount: str = _setting(
         "/var/www/versions",
@@ -203,34 +205,31 @@ class Settings:
     rehearsal_port: int = _setting(80, tr("port on which the container answers"), low=1, high=65535, table="rehearsal")
     rehearsal_writable: tuple[str, ...] = _setting(
         ("system/user/cache", "system/user/config", "system/user/templates"),
-        tr("directories of the version that may be written while it is tried, in copies thrown away after it"),
+        tr("directories of the version that may be written during the test, in copies thrown away afterwards"),
         table="rehearsal",
         check=rules.require_inside,
     )
     rehearsal_scratch: tuple[str, ...] = _setting(
         ("/var/log",),
-        tr(
-            "what the container mounts at or below these is not taken from the running one: it is "
-            "empty and may be written"
-        ),
+        tr("directories left empty and writable in the test container instead of being mounted as in the running one"),
         table="rehearsal",
         check=rules.require_container_path,
     )
-    rehearsal_timeout: int = _setting(60, tr("seconds until the container has to answer"), low=1, table="rehearsal")
-    rehearsal_checks: tuple[PageCheck, ...] = _setting(
-        (), tr("what it has to answer; empty: 200 at /"), table="rehearsal"
+    rehearsal_timeout: int = _setting(
+        60, tr("seconds within which the container has to answer"), low=1, table="rehearsal"
     )
+    rehearsal_checks: tuple[PageCheck, ...] = _setting((), tr("pages to check; empty: 200 at /"), table="rehearsal")
 
     activation_containers: tuple[str, ...] = _setting(
         (), tr("containers that serve the site: compose services, names, or label=value"), table="activation"
     )
     activation_reload: str = _setting(
-        "apachectl -k graceful", tr("command run in each of them after the switch; empty: none"), table="activation"
+        "apachectl -k graceful", tr("command to run in each of them after the switch; empty: none"), table="activation"
     )
-    activation_command: str = _setting("", tr("command run on this machine after the switch"), table="activation")
+    activation_command: str = _setting("", tr("command to run on this machine after the switch"), table="activation")
     activation_url: str = _setting(
         "",
-        tr("where the site answers, such as http://127.0.0.1:8080; empty: each container is asked directly"),
+        tr("URL of the site, such as http://127.0.0.1:8080; empty: ask each container directly"),
         table="activation",
         check=rules.require_url,
     )
@@ -240,28 +239,33 @@ class Settings:
     )
     activation_proof_path: str = _setting(
         "",
-        tr("page that answers the name of its version; empty: a probe is put into html/ and removed again"),
+        tr("page that contains the name of its version; empty: a probe is put into html/ and removed again"),
         table="activation",
         check=rules.require_url_path,
     )
     activation_timeout: int = _setting(
-        30, tr("seconds until the new version has to be served"), low=1, table="activation"
+        30, tr("seconds within which the new version has to be served"), low=1, table="activation"
     )
     activation_on_unproved: str = _setting(
         "warn",
-        tr("when it is not: warn (it stays live, exit code 6) or revert"),
+        tr("when this is not proved: warn (it stays live, exit code 6) or revert"),
         one_of=("warn", "revert"),
         table="activation",
     )
-    activation_checks: tuple[PageCheck, ...] = _setting((), tr("what the site has to answer then"), table="activation")
+    activation_checks: tuple[PageCheck, ...] = _setting(
+        (), tr("pages to check on the site after the switch"), table="activation"
+    )
     activation_on_failure: str = _setting(
-        "revert", tr("when it does not, and did before: revert or warn"), one_of=("revert", "warn"), table="activation"
+        "revert",
+        tr("when a check fails that passed before the switch: revert or warn"),
+        one_of=("revert", "warn"),
+        table="activation",
     )
 
     services_compose_dir: Path | None = _setting(
         _HOME / "prod-env", tr("compose project of the site's containers; empty: none"), table="services"
     )
-    services_project: str = _setting("", tr("its name; empty: what compose calls it"), table="services")
+    services_project: str = _setting("", tr("project name; empty: what compose calls it"), table="services")
     services_storage_dir: Path | None = _setting(
         _HOME / "persistent-storage",
         tr("directories of persistent data whose owners are checked; empty: none"),
@@ -269,12 +273,12 @@ class Settings:
     )
     services_probe_url: str = _setting(
         "",
-        tr("where the site is asked while its containers are restarted, on this machine; empty: a published port"),
+        tr("URL on this machine to watch while containers are restarted; empty: a published port"),
         table="services",
         check=rules.require_url,
     )
     services_up_timeout: int = _setting(
-        120, tr("seconds a restarted container may take to get healthy"), low=1, table="services"
+        120, tr("seconds a restarted container may take to become healthy"), low=1, table="services"
     )
 
     @property

@@ -50,12 +50,9 @@ def read_page_check(raw: object) -> PageCheck:
         kinds = {"str": (str,), "int": (int,), "float": (int, float)}[str(_KINDS[name])]
         if not isinstance(value, kinds) or isinstance(value, bool):
             raise ValueError(
-                tr(
-                    "{name} of a check must be a {number}, not {value!r}",
-                    name=name,
-                    number=tr("text") if kinds == (str,) else tr("number"),
-                    value=value,
-                )
+                tr("{name} of a check must be a text, not {value!r}", name=name, value=value)
+                if kinds == (str,)
+                else tr("{name} of a check must be a number, not {value!r}", name=name, value=value)
             )
         if isinstance(value, str) and not value.isprintable():
             raise ValueError(tr("{name} of a check holds control characters", name=name))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from govma_core.errors import HeldError
-from govma_core.language import tr
+from govma_core.language import date_format, tr
 from govma_core.versions.small_files import SmallFiles, moment, one_line, text
 
 _ALL = "all"
@@ -172,6 +172,6 @@ def _from(name: str, data: dict[str, Any]) -> Hold:
 
 def _local(at: float) -> str:
     try:
-        return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M")
+        return datetime.fromtimestamp(at).astimezone().strftime(f"{date_format()} %H:%M")
     except (ValueError, OverflowError, OSError):
         return "?"

@@ -122,8 +122,8 @@ class Remover:
             self._back(fd)
             raise PublishError(
                 tr(
-                    "{version} must stay, but somebody made another one of its name while it was set "
-                    "aside. It is now {directory}; rename it by hand.",
+                    "{version} has to be kept, but a new one of the same name appeared while it was set aside. "
+                    "It is now {directory}; rename it by hand.",
                     version=note.version,
                     directory=self._store.directory / aside,
                 )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from govma_core.errors import RefusedError
-from govma_core.language import tr
+from govma_core.language import counted, tr
 from govma_core.versions.pins import Pin
 
 _GOOD = ("", "published")
@@ -107,7 +107,7 @@ def _for_keeping(
 ) -> tuple[str, ...]:
     name, reasons = known.name, []
     if name == facts.current:
-        reasons.append("live")
+        reasons.append(tr("live"))
     if name in before:
         reasons.append(
             tr("was live before") if facts.before else tr("next to the live one, and no record tells what was")
@@ -132,12 +132,10 @@ def _for_removing(known: Known, policy: Policy) -> str:
         return tr("incomplete: html/ or system/ is missing")
     if not known.good:
         return tr("not good: {why}", why=known.why or known.result)
-    age = tr(", and than {age}", age=policy.age) if policy.younger and policy.age else ""
-    return tr(
-        "older than the last {more}{age}",
-        more=tr("{keep} good", keep=policy.keep) if policy.keep > 1 else tr("good one"),
-        age=age,
-    )
+    latest = counted(policy.keep, "good version", "good versions")
+    if policy.younger and policy.age:
+        return tr("older than the latest {versions} and than {age}", versions=latest, age=policy.age)
+    return tr("older than the latest {versions}", versions=latest)
 
 
 def _assumed_before(current: str, good: Sequence[str]) -> Sequence[str]:

@@ -78,8 +78,8 @@ def test_verify_names_what_changed_and_fails(sample: SampleSite, command: Comman
     (sample.versions_dir / name / "html/index.php").write_text("edited")
     done = command.run("verify")
     assert done.code == 1
-    assert f"{name}: 1 changed" in done.out
-    assert "  changed  html/index.php" in done.out
+    assert f"{name}: changed: 1" in done.out
+    assert "  changed        html/index.php" in done.out
     assert f"{OLD}: no record of what was published" in done.out
     found = json.loads(command.run("verify", name, "--json").out)
     assert found["sound"] is False

@@ -40,7 +40,7 @@ def test_a_dry_run_prints_the_plan_and_removes_nothing(command: Command, release
         (NAMES[1], "REMOVE"),
         (NAMES[0], "REMOVE"),
     ]
-    assert "older than the last 6 good" in rows[-1]
+    assert "older than the latest 6 good versions" in rows[-1]
     assert total.startswith("2 of 8 versions would be removed, ")
     assert releases.there() == NAMES[:8]
     assert RunStore(releases.state).ids() == []
@@ -53,7 +53,7 @@ def test_prune_is_a_run_that_says_what_it_removes_and_prints_their_names(command
     done = command.run("prune", "--keep", "6")
     assert done.code == 0, done.err
     assert done.out.splitlines() == NAMES[:2]
-    assert f"remove {NAMES[0]}  older than the last 6 good; frees" in done.err
+    assert f"remove {NAMES[0]}  older than the latest 6 good versions; frees" in done.err
     assert releases.there() == NAMES[2:8]
     (run,) = command.run("runs", "--json").json
     assert (run["operation"], run["state"], run["details"]["removed"]) == ("prune", "ok", NAMES[:2])

@@ -81,7 +81,7 @@ def test_files_that_did_not_come_to_the_disk_are_checked_out_again(
     if not index:
         (settings.source_dir / ".git/index").write_bytes(b"")
     assert healed(settings) == [
-        "The machine stopped while the checkout was moved to another commit. Files that were put right: 2."
+        "The machine stopped while the checkout was moved to another commit. Files restored: 2."
     ]
     assert git(settings.source_dir, "status", "--porcelain") == ""
     assert (settings.source_dir / NEW).read_text() == (settings.source_dir / CHANGED).read_text() == CONTENT

@@ -50,7 +50,7 @@ def test_the_last_good_ones_stay_and_each_line_says_why(releases: Releases) -> N
     assert outcome.details["removed"] == NAMES[:3]
     log = releases.log()
     for name in NAMES[:3]:
-        assert f"remove {name}  older than the last 5 good; frees " in log
+        assert f"remove {name}  older than the latest 5 good versions; frees " in log
     assert f"keep   {NAMES[7]}  live; good, 1 of the last 5" in log
     assert "Removed 3 versions" in outcome.message
     assert releases.manifests.read(NAMES[0]) is None
@@ -330,4 +330,4 @@ def test_what_cannot_be_priced_is_removed_all_the_same(releases: Releases, monke
     assert prune.estimate(releases.context()) == 0
     prune.run(releases.context())
     assert releases.there() == NAMES[3:8]
-    assert "What is freed is not known" in releases.log("warning")
+    assert "How much would be freed is not known" in releases.log("warning")

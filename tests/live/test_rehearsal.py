@@ -225,10 +225,10 @@ def test_a_command_decides(site: PhpSite) -> None:
 
 def test_not_tried_is_said(site: PhpSite) -> None:
     promote.run(site.context(), version=SECOND)
-    assert "not tried before the switch: [rehearsal] is not set" in site.log("info")
+    assert "not tested before the switch: [rehearsal] is not set" in site.log("info")
     site.flags["rehearsal_command"] = "false"
     promote.run(site.context(), version=FIRST, rehearse=False)
-    assert "as was asked for (--no-rehearsal)" in site.log("warning")
+    assert "not tested before the switch (--no-rehearsal)" in site.log("warning")
 
 
 def test_nothing_outside_is_tried_or_copied(site: PhpSite, tmp_path: Path, apache_image: str) -> None:

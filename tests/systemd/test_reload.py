@@ -43,10 +43,10 @@ def test_wrong_settings_are_told_of_and_the_former_ones_kept(service: Service) -
     former = service.show("MainPID")
     service.configure(queue="sometimes", install_command="echo the new command")
     service.systemctl("reload", NAME)
-    (entry,) = said(service, "The settings are wrong, the former ones are kept: ")
+    (entry,) = said(service, "The settings are wrong, keeping the previous ones: ")
     assert entry["PRIORITY"] == "3"
     assert "queue" in entry["MESSAGE"]
-    assert service.show("StatusText") == "Settings are wrong; the former ones are kept"
+    assert service.show("StatusText") == "The settings are wrong; the previous ones are kept"
     assert service.show("ActiveState") == "active"
     assert service.show("MainPID") == former
     assert "the former command" in service.deploy().result().out

@@ -19,7 +19,7 @@ def test_check_tries_the_selected_version_and_marks_what_fails(past: Site) -> No
         await app.sees("failed")
         await app.press("1", "p")
         assert isinstance(app.app.screen, SwitchDialog)
-        await app.sees("[x] try it before the switch")
+        await app.sees("[x] test it before the switch")
         app.app.screen.set_focus(app.app.screen.query_one("#rehearse"))
         await app.press("space")
         app.app.screen.set_focus(app.app.screen.query_one("#do"))

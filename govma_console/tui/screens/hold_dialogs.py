@@ -29,7 +29,7 @@ class HoldDialog(Dialog):
     def options(self) -> list[Widget]:
         """Give the fields."""
         return [
-            Input(placeholder=tr("why, for those who want to deploy"), id="reason", compact=True),
+            Input(placeholder=tr("reason, shown to anyone who tries to deploy"), id="reason", compact=True),
             Input(
                 placeholder=tr("until: 18:30, 2026-11-24, 2026-11-24T08:00, 2h (may be empty)"),
                 id="until",
@@ -56,9 +56,7 @@ class HoldDialog(Dialog):
             )
             return
         end = tr("until {until}", until=formats.moment(until)) if until else tr("until somebody releases them")
-        lines.append(
-            Content(tr("Deploys are refused {end}, whoever asks for one; who forces one is recorded.", end=end))
-        )
+        lines.append(Content(tr("Deploys are refused {end}, whoever starts one; a forced one is recorded.", end=end)))
         lines.append(Content(tr("Rollback and promote work as always.")))
         self.say(Content("\n").join(lines), ready=True)
 

@@ -229,7 +229,7 @@ class SwitchDialog(Dialog):
 
 def _rehearsal(settings: Settings) -> list[Widget]:
     """Give the choice to try a version before it goes live, where the settings say how."""
-    return [Toggle(tr("try it before the switch"), True, id="rehearse")] if settings.rehearsed else []
+    return [Toggle(tr("test it before the switch"), True, id="rehearse")] if settings.rehearsed else []
 
 
 def _rehearse(dialog: Dialog) -> dict[str, bool]:

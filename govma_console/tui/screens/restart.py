@@ -42,8 +42,8 @@ class RestartDialog(Dialog):
             Content.assemble(
                 (tr("The site does not answer while a container that serves it is exchanged, "), "bold $text-error"),
                 tr(
-                    "some tenths of a second and as long as it takes to start. When the new one does not "
-                    "get good, the former one is started again."
+                    "some tenths of a second plus the time it takes to start. If the new one does not become "
+                    "healthy, the previous one is started again."
                 ),
             ),
             Content(""),

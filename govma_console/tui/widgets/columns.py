@@ -102,7 +102,7 @@ def fit(width: int, columns: Sequence[Column] = COLUMNS) -> list[tuple[Column, i
 def matches(row: VersionRow, wanted: str) -> bool:
     """Tell whether a filter's words are all found somewhere in a row, whatever their case and accents."""
     manifest = row.manifest
-    texts = [row.name, row.state, row.shown_state, "live" if row.current else ""]
+    texts = [row.name, row.state, row.shown_state, *(("live", tr("live")) if row.current else ())]
     if manifest:
         texts += [manifest.commit, manifest.subject, manifest.author, manifest.by, manifest.ref]
     text = _plain("\n".join(texts))

@@ -101,10 +101,10 @@ def _origin(snapshot: Snapshot, row: VersionRow) -> list[tuple[str, str]]:
 
 def _digests(manifest: Manifest) -> dict[str, str]:
     found = {
-        "ee tarball": manifest.ee_sha256,
-        "themes": manifest.themes_sha256,
-        "env file": manifest.env_sha256,
-        "builder": manifest.builder_id.removeprefix("sha256:"),
+        tr("ee tarball"): manifest.ee_sha256,
+        tr("themes"): manifest.themes_sha256,
+        tr("env file"): manifest.env_sha256,
+        tr("builder"): manifest.builder_id.removeprefix("sha256:"),
     }
     # A local builder has no image, and is told of by what it is.
     return {name: digest for name, digest in found.items() if re.fullmatch("[0-9a-f]{12,}", digest)}
@@ -142,7 +142,7 @@ def _judged(row: VersionRow) -> str:
 def _lived(snapshot: Snapshot, row: VersionRow) -> list[str]:
     times = [span for span in snapshot.spans if span.version == row.name]
     if not times:
-        return [tr("was live, when is not recorded") if row.was_live else "never"]
+        return [tr("was live, when is not recorded") if row.was_live else tr("never")]
     return [_span(span) for span in times[-3:][::-1]] + (
         [tr("and {count} times before", count=len(times) - 3)] if len(times) > 3 else []
     )
@@ -166,8 +166,8 @@ def _span(span: Span) -> str:
             if until
             else tr("when is not recorded")
         )
-    how = tr("{how} by {by}", how=span.how, by=span.by) if span.how else tr("set by hand")
-    return f"{when}, {how}{f' ({clean_line(span.result)})' if span.result else ''}"
+    how = tr("{how} by {by}", how=tr(span.how), by=span.by) if span.how else tr("set by hand")
+    return f"{when}, {how}{f' ({clean_line(tr(span.result))})' if span.result else ''}"
 
 
 def _between(row: VersionRow, plan: SwitchPlan | None) -> list[Content]:

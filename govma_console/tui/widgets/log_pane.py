@@ -140,7 +140,9 @@ class LogPane(Vertical):
         view = self.view
         parts: list[tuple[str, str]] = []
         if view.following:
-            parts.append(("following", "$text-success") if not feed.record.ended else (tr("end of the log"), "$muted"))
+            parts.append(
+                (tr("following"), "$text-success") if not feed.record.ended else (tr("end of the log"), "$muted")
+            )
         else:
             parts.append((tr("paused at line {cursor:,}", cursor=view.cursor + 1), "bold $text-warning"))
             if view.behind and not feed.record.ended:

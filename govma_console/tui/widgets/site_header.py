@@ -111,7 +111,7 @@ class SiteHeader(Widget):
             return (
                 (
                     "bold $text-error",
-                    tr("last: {operation} {state}, {when}", operation=last.operation, state=last.state, when=when),
+                    tr("last: {operation} {state}, {when}", operation=last.operation, state=tr(last.state), when=when),
                 ),
             )
         return (("$muted", tr("idle")),) if self.snapshot.at else ()
