@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from govma_core.language import date_format, tr
+from govma_core.language import date_format, marked, tr
 from govma_core.services.places import places, real, unserved
 from govma_core.services.wanted import Mount, Wanted, WantedProject
 from govma_core.settings import Settings
