@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import stat
 import struct
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ _AT_EMPTY_PATH = 0x1000
 _OPENAT2 = 437
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_IN_ROOT = 0x10
+_MOUNT = re.compile(rb"^mnt_id:\s*(\d+)$", re.MULTILINE)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -158,6 +160,13 @@ def _renameat2(src: str, dst: str, src_dir_fd: int, dst_dir_fd: int, flags: int)
     if _libc.renameat2(src_dir_fd, os.fsencode(src), dst_dir_fd, os.fsencode(dst), flags) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), src, None, dst)
+
+
+def mount_of(fd: int) -> bytes:
+    """Give the id of the mount that an open directory is on (proc_pid_fdinfo(5)): a bind mount has its device's."""
+    with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
+        match = _MOUNT.search(file.read())
+    return match[1] if match else b""
 
 
 def syncfs(fd: int) -> None:

@@ -23,7 +23,7 @@ def remove(dir_fd: int, name: str) -> None:
 
     Needs at most _DEEPEST descriptors however deep the tree is: a directory found deeper is renamed up into the top
     one and taken from there. Each directory is closed to others before it is emptied: who stands in one could otherwise
-    make names in it for ever.
+    make names in it for ever. UnsafeTreeError where something is mounted: that is somebody's.
     """
     found = safefs.lstat(dir_fd, name)
     if found is None:
@@ -31,13 +31,20 @@ def remove(dir_fd: int, name: str) -> None:
     if not stat.S_ISDIR(found.st_mode):
         os.unlink(name, dir_fd=dir_fd)
         return
+    mount = safefs.mount_of(dir_fd)
     with safefs.opened(dir_fd, name) as top:
-        while _empty(top, top, 1):
+        _refuse_mount(top, mount, name)
+        while _empty(top, top, 1, mount):
             pass
     os.rmdir(name, dir_fd=dir_fd)
 
 
-def _empty(top: int, fd: int, depth: int) -> bool:
+def _refuse_mount(fd: int, mount: bytes, name: str) -> None:
+    if safefs.mount_of(fd) != mount:
+        raise UnsafeTreeError(tr("Something is mounted at {name!r}; it is not removed. Unmount it.", name=name))
+
+
+def _empty(top: int, fd: int, depth: int, mount: bytes) -> bool:
     """Empty the directory; True when something was moved up into the top one and remains to be removed."""
     moved = False
     # Where we may not, emptying it tells that better.
@@ -51,7 +58,8 @@ def _empty(top: int, fd: int, depth: int) -> bool:
             moved = True
         else:
             with safefs.opened(fd, entry.name) as child:
-                moved = _empty(top, child, depth + 1) or moved
+                _refuse_mount(child, mount, entry.name)
+                moved = _empty(top, child, depth + 1, mount) or moved
             os.rmdir(entry.name, dir_fd=fd)
     return moved
 

@@ -15,8 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from govma_core import safefs, safetree
+from govma_core import safefs
 from govma_core.build import vendor
+from govma_core.clearing import clear_marked, clear_opened, make_marked
 from govma_core.errors import GovmaError, VendorError
 from govma_core.forked import Forked, write_all
 from govma_core.language import tr
@@ -72,7 +73,7 @@ def unpacking(
         # Moving needs one file system; a work dir that is mounted has another one inside than beside it.
         place = beside if os.fstat(beside).st_dev == os.fstat(work_fd).st_dev else work_fd
         name = safefs.random_name(_PREFIX)
-        staged = safefs.make_directory(place, name, 0o700)
+        staged = make_marked(place, name)
         try:
             started = Unpacking(staged, tarballs, owner, earlier or {})
             try:
@@ -80,8 +81,8 @@ def unpacking(
             finally:
                 started.end()
         finally:
+            clear_opened(place, name, staged)
             os.close(staged)
-            safetree.remove(place, name)
 
 
 def sweep_staging(work_dir: Path) -> None:
@@ -89,7 +90,7 @@ def sweep_staging(work_dir: Path) -> None:
     with safefs.opened_root(work_dir.parent) as beside:
         for entry in safefs.entries(beside):
             if _STAGING.fullmatch(entry.name):
-                safetree.remove(beside, entry.name)
+                clear_marked(beside, entry.name)
 
 
 def _unpack_all(

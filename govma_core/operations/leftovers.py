@@ -32,7 +32,15 @@ def clear(context: Context) -> None:
     with safefs.opened_root(context.settings.versions_dir) as fd:
         probe.sweep(fd, [version.name for version in context.versions.versions()])
         for found in sweep(fd, spare=spare):
-            if found.left:
+            if not found.ours:
+                context.reporter.warning(
+                    tr(
+                        "{path} has such a name as what a killed run leaves, but it is not known to be that; it is "
+                        "left alone. Look at what it holds, then rename it or remove it.",
+                        path=context.settings.versions_dir / found.name,
+                    )
+                )
+            elif found.left:
                 context.reporter.warning(
                     tr(
                         "{name} ({what}) cannot be removed whole: {left}.",

@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from govma_core import safefs, safetree
+from govma_core import safefs
+from govma_core.clearing import clear_opened, make_marked
 from govma_core.versions.names import STAGING_PREFIX
 
 
@@ -21,12 +22,13 @@ def staging(versions_fd: int) -> Iterator[Callable[[], int]]:
 
     def place() -> int:
         if not made:
-            made.append(safefs.make_directory(versions_fd, name, 0o700))
+            made.append(make_marked(versions_fd, name))
         return made[0]
 
     try:
         yield place
     finally:
         for fd in made:
+            # What resists is named by the next sweep.
+            clear_opened(versions_fd, name, fd)
             os.close(fd)
-            safetree.remove(versions_fd, name)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 
 from govma_core import safefs, safetree
+from govma_core.clearing import clear_opened, make_marked
 from govma_core.errors import PublishError
 from govma_core.language import tr
 from govma_core.versions.names import INCOMING_PREFIX
@@ -40,15 +41,17 @@ def publish(
             if error.errno != errno.EXDEV:
                 raise
     incoming = safefs.random_name(INCOMING_PREFIX)
+    # In a directory that stays ours: nobody enters what is not whole, and the next run knows it again.
+    place = make_marked(versions_dir, incoming)
     try:
-        safetree.TreeCopier(owner, step).copy_directory(tree_dir, versions_dir, tree, tree, incoming)
-        with safefs.opened(versions_dir, incoming) as fd:
+        safetree.TreeCopier(owner, step).copy_directory(tree_dir, place, tree, tree)
+        with safefs.opened(place, tree) as fd:
             prepare(fd)
         safefs.syncfs(versions_dir)
-        _move(versions_dir, incoming, versions_dir, name)
-    except BaseException:
-        safetree.remove(versions_dir, incoming)
-        raise
+        _move(place, tree, versions_dir, name)
+    finally:
+        clear_opened(versions_dir, incoming, place)
+        os.close(place)
     safetree.remove(tree_dir, tree)
     return True
 

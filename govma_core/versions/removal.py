@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import stat
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from govma_core import jsonfile, safefs
-from govma_core.errors import PublishError
+from govma_core.clearing import clear_opened, mark, reason
+from govma_core.errors import PublishError, UnsafeTreeError
 from govma_core.language import tr
-from govma_core.versions.clearing import clear, reason
 from govma_core.versions.names import OURS, REMOVED_PREFIX
 from govma_core.versions.pins import PinStore
 from govma_core.versions.store import VersionStore
@@ -34,12 +33,17 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A version of a directory, set aside under a hidden name; `clearing` once nothing spoke against removing it."""
+    """A version of a directory, set aside under a hidden name; `clearing` once nothing spoke against removing it.
+
+    By `device` and `inode` the next run knows it again.
+    """
 
     directory: str
     version: str
     hidden: str
     clearing: bool = False
+    device: int = 0
+    inode: int = 0
 
 
 class Remover:
@@ -56,13 +60,18 @@ class Remover:
 
         PublishError when a version that must stay could not get its name back.
         """
-        note = Note(str(self._store.directory), name, safefs.random_name(REMOVED_PREFIX))
-        with safefs.opened_root(self._store.directory) as fd:
-            found = safefs.lstat(fd, name)
-            if found is None or not stat.S_ISDIR(found.st_mode):
+        with ExitStack() as stack:
+            fd = stack.enter_context(safefs.opened_root(self._store.directory))
+            try:
+                # Open from here on: whatever has its name later, this is what is cleared.
+                version = stack.enter_context(safefs.opened(fd, name))
+            except (FileNotFoundError, UnsafeTreeError):
                 return Removal(name, tr("it is gone, or no directory any more"))
             if objection := self._objection(name):
                 return Removal(name, objection)
+            found = os.fstat(version)
+            hidden = safefs.random_name(REMOVED_PREFIX)
+            note = Note(str(self._store.directory), name, hidden, device=found.st_dev, inode=found.st_ino)
             self._write(note)
             try:
                 safefs.rename_noreplace(name, note.hidden, src_dir_fd=fd, dst_dir_fd=fd)
@@ -75,7 +84,10 @@ class Remover:
                 self._put_back(fd, note)
                 return Removal(name, objection)
             self._write(dataclasses.replace(note, clearing=True))
-            left = clear(fd, note.hidden)
+            # Where we may not, clearing it tells that better.
+            with suppress(OSError):
+                mark(version)
+            left = clear_opened(fd, note.hidden, version)
             os.fsync(fd)
         self._forget(name)
         return Removal(name, "", tuple(left))
@@ -100,6 +112,7 @@ class Remover:
                     version=note.version,
                     objection=objection,
                 )
+            _mark_again(fd, note)
         self._forget(note.version)
         return tr("The removal of {version}, which was interrupted, is finished.", version=note.version)
 
@@ -150,6 +163,14 @@ class Remover:
         for drop in self._drops:
             drop(name)
         self._erase()
+
+
+def _mark_again(fd: int, note: Note) -> None:
+    """Let the sweep know what was set aside, unless something else has its name by now."""
+    with suppress(OSError, UnsafeTreeError), safefs.opened(fd, note.hidden) as version:
+        found = os.fstat(version)
+        if (found.st_dev, found.st_ino) == (note.device, note.inode):
+            mark(version)
 
 
 def _same(fd: int, name: str, found: os.stat_result) -> bool:

@@ -206,15 +206,19 @@ def test_a_work_dir_on_another_file_system_is_copied(site: Site) -> None:
 
 def test_what_a_killed_run_left_is_removed(site: Site) -> None:
     leftover = site.settings.versions_dir / ".govma-incoming-0123456789abcdef"
-    (leftover / "html").mkdir(parents=True)
+    staging = site.sample.work_dir.parent / ".govma-vendor-0123456789abcdef"
+    theirs = site.sample.work_dir.parent / ".govma-vendor-fedcba9876543210"
+    for path in (leftover, staging, theirs):
+        (path / "ee").mkdir(parents=True)
+    leftover.chmod(0o1700)
+    staging.chmod(0o1700)
     (site.settings.versions_dir / "symlink_new_link").symlink_to(LEGACY)
     site.sample.work_dir.mkdir(exist_ok=True)
     (site.sample.work_dir / "half").write_text("x")
     (site.sample.work_dir / "data").mkdir()
-    staging = site.sample.work_dir.parent / ".govma-vendor-0123456789abcdef"
-    (staging / "ee").mkdir(parents=True)
     version = site.deploy().version
     assert not leftover.exists()
     assert not staging.exists()
+    assert (theirs / "ee").is_dir(), "only its name is like ours"
     assert site.current.name == version
     assert not (site.sample.work_dir / "half").exists()

@@ -248,6 +248,7 @@ def test_a_name_that_is_taken_is_not_touched(store: VersionStore, tmp_path: Path
 
 def test_an_interrupted_copy_is_swept_and_hand_made_hidden_names_are_kept(store: VersionStore) -> None:
     make_version(store.directory, ".govma-incoming-0123456789abcdef")
+    (store.directory / ".govma-incoming-0123456789abcdef").chmod(0o1700)
     make_version(store.directory, ".mine")
     with safefs.opened_root(store.directory) as fd:
         assert [found.name for found in sweep(fd)] == [".govma-incoming-0123456789abcdef"]

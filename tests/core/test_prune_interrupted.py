@@ -92,10 +92,15 @@ def test_a_prune_that_is_killed_is_finished_by_the_next_one(
 def test_the_next_deploy_sweeps_what_a_killed_prune_left(site: Site) -> None:
     version = site.deploy().version
     leftover = site.settings.versions_dir / ".govma-removed-0123456789abcdef"
-    (leftover / "html").mkdir(parents=True)
+    theirs = site.settings.versions_dir / ".govma-staging-0123456789abcdef"
+    for path in (leftover, theirs):
+        (path / "html").mkdir(parents=True)
+    leftover.chmod(0o1700)
     site.deploy()
     assert not leftover.exists()
     assert "what was left of a version that was being removed" in site.log()
+    assert (theirs / "html").is_dir()
+    assert f"{theirs} has such a name" in site.log("warning")
     assert version in [found.name for found in site.store.versions()]
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from govma_core import jsonfile, safefs
+from govma_core.clearing import clear_opened
 from govma_core.errors import PublishError
 from govma_core.versions import removal
-from govma_core.versions.clearing import clear
 from govma_core.versions.pins import PinStore
 from govma_core.versions.removal import Removal, Remover
 from govma_core.versions.store import VersionStore
@@ -164,45 +163,17 @@ def test_a_version_that_is_replaced_by_a_link_is_not_followed(
         assert os.readlink(store.directory / OLD) == str(outside)
     else:
 
-        def replaced_and_cleared(fd: int, name: str) -> list[str]:
+        def replaced_and_cleared(fd: int, name: str, version: int) -> list[str]:
             replace(name)
-            return clear(fd, name)
+            return clear_opened(fd, name, version)
 
-        monkeypatch.setattr(removal, "clear", replaced_and_cleared)
-        assert Remover(store, state).remove(OLD) == Removal(OLD)
+        monkeypatch.setattr(removal, "clear_opened", replaced_and_cleared)
+        assert "Not a directory" in Remover(store, state).remove(OLD).left[0]
+        (store.directory / hidden(store)[0]).unlink()
     assert hidden(store) == []
     assert whole(outside)
-    assert whole(tmp_path / "aside")
-
-
-def test_a_directory_inside_that_becomes_a_link_is_not_followed(store: VersionStore, tmp_path: Path) -> None:
-    """Guards the removal itself: the CMS may still write in a version that is being removed."""
-    outside = tmp_path / "outside"
-    shutil.copytree(store.directory / NEW, outside)
-    stop = threading.Event()
-    tree = store.directory / OLD
-
-    def exchange() -> None:
-        while not stop.is_set():
-            try:
-                (tree / "html").mkdir(parents=True, exist_ok=True)
-                (tree / "html/a").mkdir(exist_ok=True)
-                (tree / "html/a").rename(tree / "html/x")
-                (tree / "html/a").symlink_to(outside)
-                (tree / "html/a").unlink()
-            except OSError:
-                continue
-
-    thread = threading.Thread(target=exchange)
-    thread.start()
-    try:
-        with safefs.opened_root(store.directory) as fd:
-            for _ in range(300):
-                clear(fd, OLD)
-    finally:
-        stop.set()
-        thread.join()
-    assert whole(outside)
+    # What was to be removed is removed wherever it went, once nothing spoke against that.
+    assert (tmp_path / "aside/html").exists() is (moment == "before it is set aside")
 
 
 def test_folders_without_end_are_removed(store: VersionStore, state: Path) -> None:
@@ -297,20 +268,29 @@ def test_a_full_disk_does_not_keep_a_version_from_being_removed(
     assert OLD not in names(store)
 
 
-def test_the_sweep_says_what_each_was_and_keeps_what_is_not_ours(store: VersionStore) -> None:
-    number = "0123456789abcdef"
-    for prefix in ("incoming", "staging", "removed"):
-        (store.directory / f".govma-{prefix}-{number}/deep").mkdir(parents=True)
-    (store.directory / f".govma-link-{number}").symlink_to("/etc")
-    (store.directory / f".govma-staging-{number[::-1]}").write_text("a file")
-    mine = [".mine", ".govma-removed-hand-made", "govma-removed-0123456789abcdef", f".govma-removed-{number}x"]
-    for name in mine:
-        (store.directory / name).mkdir()
-    with safefs.opened_root(store.directory) as fd:
-        kept = sweep(fd, spare=["govma-removed"])
-        assert f".govma-removed-{number}" in names(store)
-        swept = sweep(fd)
-    assert [found.name.split("-")[1] for found in kept] == ["incoming", "link", "staging", "staging"]
-    assert [found.name for found in swept] == [f".govma-removed-{number}"]
-    assert "was being removed" in swept[0].what
-    assert names(store) == sorted([*mine, OLD, NEW, "current-version"])
+@pytest.mark.parametrize("last", [False, True])
+def test_what_takes_the_hidden_name_meanwhile_is_not_removed(
+    store: VersionStore, state: Path, monkeypatch: pytest.MonkeyPatch, last: bool
+) -> None:
+    backup = store.directory / "backup"
+    backup.mkdir()
+    (backup / "file").write_text("root's")
+
+    def exchange() -> None:
+        (name,) = hidden(store)
+        (store.directory / name).rename(store.directory / "aside")
+        backup.rename(store.directory / name)
+
+    def exchanged_and_cleared(fd: int, name: str, version: int) -> list[str]:
+        exchange()
+        return clear_opened(fd, name, version)
+
+    if last:
+        monkeypatch.setattr(removal, "clear_opened", exchanged_and_cleared)
+        assert "not empty" in Remover(store, state).remove(OLD).left[0]
+        backup = store.directory / hidden(store)[0]
+    else:
+        during(monkeypatch, exchange)
+        assert "something else" in Remover(store, state).remove(OLD).spared
+        backup = store.directory / OLD
+    assert (backup / "file").read_text() == "root's"

@@ -29,7 +29,8 @@ def state(tmp_path: Path) -> Path:
 def killed_after_setting_aside(store: VersionStore, state: Path, *, clearing: bool) -> str:
     name = ".govma-removed-0123456789abcdef"
     (store.directory / OLD).rename(store.directory / name)
-    note = removal.Note(str(store.directory), OLD, name, clearing)
+    found = (store.directory / name).stat()
+    note = removal.Note(str(store.directory), OLD, name, clearing, found.st_dev, found.st_ino)
     jsonfile.replace(state / "removal.json", {field: getattr(note, field) for field in note.__slots__})
     return name
 
@@ -44,6 +45,17 @@ def test_the_next_run_finishes_what_a_killed_one_began(store: VersionStore, stat
         sweep(fd)
     assert hidden(store) == []
     assert Remover(store, state).take_up() == ""
+
+
+def test_what_took_the_place_of_what_was_set_aside_is_not_removed(store: VersionStore, state: Path) -> None:
+    aside = store.directory / killed_after_setting_aside(store, state, clearing=True)
+    aside.rename(store.directory / "elsewhere")
+    aside.mkdir()
+    (aside / "file").write_text("root's")
+    Remover(store, state).take_up()
+    with safefs.opened_root(store.directory) as fd:
+        sweep(fd)
+    assert (aside / "file").read_text() == "root's"
 
 
 @pytest.mark.parametrize("clearing", [False, True])

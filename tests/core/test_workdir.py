@@ -10,6 +10,8 @@ import pytest
 
 from govma_core.build import workdir
 from govma_core.build.git_config import without_user
+from govma_core.errors import UnsafeTreeError
+from tests.support.rights import as_root
 
 
 def git(directory: Path, *arguments: str) -> str:
@@ -97,3 +99,21 @@ def _full(path: str | Path, flags: int, mode: int = 0o777, *, dir_fd: int | None
     if flags & os.O_CREAT:
         raise OSError(28, "No space left on device")
     return _open(path, flags, mode, dir_fd=dir_fd)
+
+
+@as_root
+@pytest.mark.root
+def test_what_is_mounted_in_the_work_dir_is_not_emptied(tmp_path: Path) -> None:
+    work, state, people = tmp_path / "work", tmp_path / "state", tmp_path / "people"
+    for folder in (work / "data/a", state, people):
+        folder.mkdir(parents=True)
+    (people / "photo").write_text("people's")
+    subprocess.run(["mount", "--bind", people, work / "data/a"], check=True)
+    try:
+        with pytest.raises(UnsafeTreeError, match="mounted at 'a'"):
+            workdir.emptied(work, state).__enter__()
+        assert (people / "photo").read_text() == "people's"
+    finally:
+        subprocess.run(["umount", work / "data/a"], check=True)
+    with workdir.emptied(work, state):
+        assert os.listdir(work) == []
