@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -103,48 +103,23 @@ def docker_engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
         yield engine
 
 
-@pytest.fixture(scope="session", name="busybox_image")
-def _busybox_image(docker_engine: Engine) -> Iterator[str]:
-    """Give the tag of an image of busybox, with the user `node` (1000) in it."""
-    with ExitStack() as stack:
-        try:
-            tag = stack.enter_context(busybox_image(docker_engine))
-        except ImageUnavailableError as error:
-            pytest.skip(str(error))
-        yield tag
+def _image(make: Callable[[Engine], AbstractContextManager[str]]) -> Callable[[Engine], Iterator[str]]:
+    """Make a fixture of the maker's name that gives the tag of an image; the maker says what is in it."""
+
+    @pytest.fixture(scope="session", name=make.__name__)
+    def image(docker_engine: Engine) -> Iterator[str]:
+        with ExitStack() as stack:
+            try:
+                tag = stack.enter_context(make(docker_engine))
+            except ImageUnavailableError as error:
+                pytest.skip(str(error))
+            yield tag
+
+    return image
 
 
-@pytest.fixture(scope="session", name="systemd_image")
-def _systemd_image(docker_engine: Engine) -> Iterator[str]:
-    """Give the tag of an image of Debian with systemd."""
-    with ExitStack() as stack:
-        try:
-            tag = stack.enter_context(systemd_image(docker_engine))
-        except ImageUnavailableError as error:
-            pytest.skip(str(error))
-        yield tag
-
-
-@pytest.fixture(scope="session", name="node_image")
-def _node_image(docker_engine: Engine) -> Iterator[str]:
-    """Give the tag of an image of Debian with Node, where `node` (1000) can run `npm install`."""
-    with ExitStack() as stack:
-        try:
-            tag = stack.enter_context(node_image(docker_engine))
-        except ImageUnavailableError as error:
-            pytest.skip(str(error))
-        yield tag
-
-
-@pytest.fixture(scope="session", name="apache_image")
-def _apache_image(docker_engine: Engine) -> Iterator[str]:
-    """Give the tag of an image of Debian's Apache with mod_php, OPcache on, its realpath cache at the default."""
-    with ExitStack() as stack:
-        try:
-            tag = stack.enter_context(apache_image(docker_engine))
-        except ImageUnavailableError as error:
-            pytest.skip(str(error))
-        yield tag
+_busybox, _systemd = _image(busybox_image), _image(systemd_image)
+_node, _apache = _image(node_image), _image(apache_image)
 
 
 @pytest.fixture

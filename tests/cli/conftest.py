@@ -8,6 +8,7 @@ import pytest
 
 from govma_console.sample import SampleSite, create_sample
 from tests.support.command import Command
+from tests.support.releases import Releases, eight_releases
 
 
 @pytest.fixture
@@ -18,3 +19,9 @@ def sample(tmp_path: Path) -> SampleSite:
 @pytest.fixture
 def command(sample: SampleSite) -> Command:
     return Command(sample.config_file, sample.state_dir)
+
+
+@pytest.fixture
+def releases(tmp_path: Path) -> Releases:
+    """Give eight releases, the last one live."""
+    return eight_releases(tmp_path / "site")

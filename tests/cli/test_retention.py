@@ -17,15 +17,6 @@ from tests.support.waiting import wait_for
 
 
 @pytest.fixture
-def releases(tmp_path: Path) -> Releases:
-    """Give eight releases, the last one live."""
-    found = Releases(tmp_path / "site")
-    found.add(*NAMES[:8])
-    found.live(NAMES[7])
-    return found
-
-
-@pytest.fixture
 def command(releases: Releases) -> Command:
     return Command(releases.config, releases.state)
 

@@ -23,15 +23,6 @@ from tests.support.rights import as_root
 from tests.support.sleeper import sleeping
 
 
-@pytest.fixture
-def releases(tmp_path: Path) -> Releases:
-    """Give eight releases, the last one live."""
-    found = Releases(tmp_path / "site")
-    found.add(*NAMES[:8])
-    found.live(NAMES[7])
-    return found
-
-
 def snapshot(directory: Path) -> dict[str, tuple[int, int]]:
     found = {}
     for path in directory.rglob("*"):

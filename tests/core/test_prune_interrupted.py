@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,15 +19,6 @@ from govma_core.operations import prune
 from tests.support.releases import NAMES, Releases
 from tests.support.sites import STAGES, Site
 from tests.support.waiting import wait_for
-
-
-@pytest.fixture
-def releases(tmp_path: Path) -> Releases:
-    """Give eight releases, the last one live."""
-    found = Releases(tmp_path / "site")
-    found.add(*NAMES[:8])
-    found.live(NAMES[7])
-    return found
 
 
 def kill_when_something_is_set_aside(releases: Releases, run: int) -> None:

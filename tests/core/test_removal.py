@@ -20,18 +20,7 @@ from govma_core.versions.store import VersionStore
 from govma_core.versions.sweeping import sweep
 from tests.support.nesting import nest
 from tests.support.rights import as_root
-from tests.support.small_store import NEW, OLD, hidden, names, small_store, switch_by_hand, whole
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> VersionStore:
-    (tmp_path / "state").mkdir()
-    return small_store(tmp_path / "www_versions")
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return tmp_path / "state"
+from tests.support.small_store import NEW, OLD, hidden, names, switch_by_hand, whole
 
 
 def during(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:

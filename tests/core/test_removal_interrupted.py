@@ -12,18 +12,7 @@ from govma_core.versions import removal
 from govma_core.versions.removal import Remover
 from govma_core.versions.store import VersionStore
 from govma_core.versions.sweeping import sweep
-from tests.support.small_store import OLD, hidden, small_store, switch_by_hand, whole
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> VersionStore:
-    (tmp_path / "state").mkdir()
-    return small_store(tmp_path / "www_versions")
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return tmp_path / "state"
+from tests.support.small_store import OLD, hidden, switch_by_hand, whole
 
 
 def killed_after_setting_aside(store: VersionStore, state: Path, *, clearing: bool) -> str:

@@ -15,12 +15,9 @@ from hypothesis import strategies as st
 
 from govma_core.disk.usage import seals, sums, walk
 from govma_core.disk.usage.measure import last_measured, measure
-from tests.support.usage_world import FILES, SETTLED_NS, World, numbers
+from tests.support.usage_world import FILES, World, numbers
 
-
-@pytest.fixture(autouse=True)
-def _short_margin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk, "SETTLED_NS", SETTLED_NS)
+pytestmark = pytest.mark.usefixtures("short_margin")
 
 
 @pytest.fixture

@@ -22,12 +22,9 @@ from govma_core.errors import RunCancelled
 from govma_core.forked import Forked
 from tests.support.du import assert_is_du, du
 from tests.support.rights import as_root
-from tests.support.usage_world import SETTLED_NS, World, numbers
+from tests.support.usage_world import World, numbers
 
-
-@pytest.fixture(autouse=True)
-def _short_margin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk, "SETTLED_NS", SETTLED_NS)
+pytestmark = pytest.mark.usefixtures("short_margin")
 
 
 @pytest.fixture

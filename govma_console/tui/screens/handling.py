@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
+from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from govma_console.tui import actions, disk
@@ -19,16 +20,13 @@ from govma_core.runs.record import RunRecord
 from govma_core.runs.requester import local_requester
 from govma_core.versions.holds import Hold, HoldStore
 
-if TYPE_CHECKING:
-    from govma_console.tui.screens.main import MainScreen
-
 
 class Handling(LogHandling):
     """The methods of the main screen that carry actions out."""
 
     def action_press(self, key: str) -> None:
         """Carry out the action of a key, for the pane that has the focus."""
-        found = actions.for_key(key, self._main.place)
+        found = actions.for_key(key, self._screen.place)
         if found is not None:
             self.act(found.id)
 
@@ -39,42 +37,38 @@ class Handling(LogHandling):
     def act(self, action_id: str) -> None:
         """Carry out an action, or say why it is not available."""
         action: Action = actions.BY_ID[action_id]
-        reason = action.reason(self._main.situation)
+        reason = action.reason(self._screen.situation)
         if reason:
-            self._main.notify(
+            self._screen.notify(
                 reason, title=tr("{label}: not now", label=action.label), severity="warning", markup=False
             )
             return
         getattr(self, f"do_{action_id}")()
 
-    @property
-    def _main(self) -> MainScreen:
-        return cast("MainScreen", self)
-
     def do_deploy(self) -> None:
         """Ask, then deploy."""
         from govma_console.tui.screens.operations import DeployDialog
 
-        self._ask("deploy", DeployDialog(self._main.controller.settings))
+        self._ask("deploy", DeployDialog(self._screen.controller.settings))
 
     def do_rollback(self) -> None:
         """Ask, then roll back: to the selected version, or from the live one to the one before."""
         from govma_console.tui.screens.operations import SwitchDialog
 
-        row = self._main.situation.selected
+        row = self._screen.situation.selected
         target = None if row is None or row.current else row
-        self._ask("rollback", SwitchDialog(self._main.controller.settings, self._main.snapshot, "rollback", target))
+        self._ask("rollback", SwitchDialog(self._screen.controller.settings, self._screen.snapshot, "rollback", target))
 
     def do_promote(self) -> None:
         """Ask, then promote the selected version."""
         from govma_console.tui.screens.operations import SwitchDialog
 
-        row = self._main.situation.selected
-        self._ask("promote", SwitchDialog(self._main.controller.settings, self._main.snapshot, "promote", row))
+        row = self._screen.situation.selected
+        self._ask("promote", SwitchDialog(self._screen.controller.settings, self._screen.snapshot, "promote", row))
 
     def do_check(self) -> None:
         """Try the selected version: it changes nothing, so nothing is asked."""
-        row = self._main.situation.selected
+        row = self._screen.situation.selected
         if row is not None:
             self._start("check", {"version": row.name})
 
@@ -83,8 +77,8 @@ class Handling(LogHandling):
         from govma_console.tui.screens.operations import CancelDialog
         from govma_core.runs.cancel import cancel
 
-        active = self._main.active
-        record = self._main.snapshot.active
+        active = self._screen.active
+        record = self._screen.snapshot.active
         if record is None:
             return
         stage = active.progress.stages[-1].name if active and active.progress.stages else record.stage
@@ -92,25 +86,24 @@ class Handling(LogHandling):
 
         def answered(result: Result) -> None:
             if result is not None:
-                self._main.controller.in_thread(lambda: cancel(self._main.controller.runs, run.id), asked)
+                self._screen.controller.in_thread(lambda: cancel(self._screen.controller.runs, run.id), asked)
 
         def asked(_: object, error: str) -> None:
-            text = error or tr("Run {id} was asked to stop.", id=run.id)
-            self._main.notify(text, severity="error" if error else "information", markup=False)
+            self._tell(tr("Run {id} was asked to stop.", id=run.id), error)
 
-        self._main.app.push_screen(CancelDialog(run, stage), answered)
+        self._screen.app.push_screen(CancelDialog(run, stage), answered)
 
-    def _ask(self, operation: str, dialog) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def _ask(self, operation: str, dialog: ModalScreen[Result]) -> None:
         def answered(arguments: Result) -> None:
             if arguments is not None:
                 self._start(operation, arguments)
 
-        self._main.app.push_screen(dialog, answered)
+        self._screen.app.push_screen(dialog, answered)
 
     def _start(self, operation: str, arguments: dict[str, Any]) -> None:
         def started(error: str) -> None:
             if error:
-                self._main.notify(
+                self._screen.notify(
                     error,
                     title=tr("{operation} was not started", operation=operation),
                     severity="error",
@@ -118,30 +111,30 @@ class Handling(LogHandling):
                     timeout=15,
                 )
             else:
-                self._main.chosen_run = None
-                self._main.go_to_pane("log", only_narrow=True)
-            self._main.controller.refresh()
+                self._screen.chosen_run = None
+                self._screen.go_to_pane("log", only_narrow=True)
+            self._screen.controller.refresh()
 
-        self._main.controller.start(operation, arguments, started)
+        self._screen.controller.start(operation, arguments, started)
 
     def do_dedupe(self) -> None:
         """Show what a dedupe would free, then dedupe."""
         from govma_console.tui.screens.disk_dialogs import DedupeDialog
 
-        self._ask("dedupe", DedupeDialog(self._main.controller.settings))
+        self._ask("dedupe", DedupeDialog(self._screen.controller.settings))
 
     def do_prune(self) -> None:
         """Show what a prune would remove, then prune."""
         from govma_console.tui.screens.disk_dialogs import PruneDialog
 
-        self._ask("prune", PruneDialog(self._main.controller.settings))
+        self._ask("prune", PruneDialog(self._screen.controller.settings))
 
     def do_pin(self) -> None:
         """Pin the selected version, or take its pin away."""
         from govma_console.tui.screens.disk_dialogs import PinDialog
 
-        row = self._main.situation.selected
-        settings = self._main.controller.settings
+        row = self._screen.situation.selected
+        settings = self._screen.controller.settings
         if row is None:
             return
         version, pinned = row.name, row.pinned is not None
@@ -152,14 +145,14 @@ class Handling(LogHandling):
                 work = (
                     partial(disk.unpin, settings, version) if pinned else partial(disk.pin, settings, version, reason)
                 )
-                self._main.controller.in_thread(work, told)
+                self._screen.controller.in_thread(work, told)
 
         def told(_: object, error: str) -> None:
             done = tr("{version} is {value}pinned.", version=version, value=tr("no longer ") * pinned)
-            self._main.notify(error or done, severity="error" if error else "information", markup=False)
-            self._main.controller.refresh()
+            self._tell(done, error)
+            self._screen.controller.refresh()
 
-        self._main.app.push_screen(PinDialog(row), answered)
+        self._screen.app.push_screen(PinDialog(row), answered)
 
     def do_hold(self) -> None:
         """Ask why and until when, then hold all deploys."""
@@ -172,9 +165,9 @@ class Handling(LogHandling):
                 def work() -> Hold:
                     return self._holds().hold(result["reason"], by, time.time(), result["until"])
 
-                self._main.controller.in_thread(work, partial(self._tell_of_holds, tr("Deploys are held.")))
+                self._screen.controller.in_thread(work, partial(self._tell_of_holds, tr("Deploys are held.")))
 
-        self._main.app.push_screen(HoldDialog(self._main.snapshot.holds), answered)
+        self._screen.app.push_screen(HoldDialog(self._screen.snapshot.holds), answered)
 
     def do_release(self) -> None:
         """Ask, then end all holds."""
@@ -182,57 +175,57 @@ class Handling(LogHandling):
 
         def answered(result: Result) -> None:
             if result is not None:
-                self._main.controller.in_thread(
+                self._screen.controller.in_thread(
                     lambda: self._holds().release(), partial(self._tell_of_holds, tr("Deploys are no longer held."))
                 )
 
-        self._main.app.push_screen(ReleaseDialog(self._main.snapshot.holds), answered)
+        self._screen.app.push_screen(ReleaseDialog(self._screen.snapshot.holds), answered)
 
     def _holds(self) -> HoldStore:
-        prepared_store(self._main.controller.settings)
-        return HoldStore(self._main.controller.settings.state_dir)
+        prepared_store(self._screen.controller.settings)
+        return HoldStore(self._screen.controller.settings.state_dir)
 
     def _tell_of_holds(self, done: str, _: object, error: str) -> None:
-        self._main.notify(error or done, severity="error" if error else "information", markup=False)
-        self._main.controller.refresh()
+        self._tell(done, error)
+        self._screen.controller.refresh()
 
     def do_services(self) -> None:
         """Show the containers; what is answered there is a restart of some."""
         from govma_console.tui.screens.services import ServicesScreen
 
-        blocked = actions.BY_ID["deploy"].reason(self._main.situation)
-        self._ask("services", ServicesScreen(self._main.controller.settings, blocked))
+        blocked = actions.BY_ID["deploy"].reason(self._screen.situation)
+        self._ask("services", ServicesScreen(self._screen.controller.settings, blocked))
 
     def do_refresh(self) -> None:
         """Read everything anew."""
-        self._main.controller.measure()
-        self._main.controller.refresh()
+        self._screen.controller.measure()
+        self._screen.controller.refresh()
 
     def do_versions(self) -> None:
         """Go to the table."""
-        self._main.go_to_pane("versions")
+        self._screen.go_to_pane("versions")
 
     def do_detail(self) -> None:
         """Go to the detail."""
-        self._main.go_to_pane("detail")
+        self._screen.go_to_pane("detail")
 
     def do_plot(self) -> None:
         """Go to the plot."""
-        self._main.go_to_pane("plot")
+        self._screen.go_to_pane("plot")
 
     def do_log(self) -> None:
         """Go to the log."""
-        self._main.go_to_pane("log")
+        self._screen.go_to_pane("log")
 
     def do_pane(self, step: int = 1) -> None:
         """Go to the next pane; on a narrow terminal, between table and log."""
-        order = self._main.focus_order()
-        if self._main.has_class("-narrow"):
+        order = self._screen.focus_order()
+        if self._screen.has_class("-narrow"):
             order = [order[0], order[2]]
-        focused = self._main.focused
+        focused = self._screen.focused
         at = next((number for number, widget in enumerate(order) if widget is focused), -1 if step > 0 else 1)
         target = order[(at + step) % len(order)]
-        self._main.set_focus(target)
+        self._screen.set_focus(target)
 
     def do_pane_back(self) -> None:
         """Go to the pane before."""
@@ -240,38 +233,38 @@ class Handling(LogHandling):
 
     def do_zoom(self) -> None:
         """Give the focused pane the whole screen, or take it back."""
-        self._main.toggle_class("zoomed")
+        self._screen.toggle_class("zoomed")
 
     def do_filter(self) -> None:
         """Ask for the words of the filter."""
-        field = self._main.query_one("#filter", Input)
+        field = self._screen.query_one("#filter", Input)
         field.display = True
-        self._main.set_focus(field)
+        self._screen.set_focus(field)
 
     def do_sort(self) -> None:
         """Sort by the next column."""
-        self._main.table.sort_next()
+        self._screen.table.sort_next()
 
     def do_reverse(self) -> None:
         """Turn the order round."""
-        self._main.table.sort(self._main.table.sort_key)
+        self._screen.table.sort(self._screen.table.sort_key)
 
     def do_theme(self) -> None:
         """Change between dark and light."""
-        name = self._main.app.theme
+        name = self._screen.app.theme
         pairs = {"dark": "light", "light": "dark"}
         kind, _, shade = name.rpartition("-")
-        self._main.app.theme = f"{kind}-{pairs[shade]}" if shade in pairs else "govma-dark"
+        self._screen.app.theme = f"{kind}-{pairs[shade]}" if shade in pairs else "govma-dark"
 
     def do_help(self) -> None:
         """Show all keys."""
         from govma_console.tui.screens.help import HelpScreen
 
-        self._main.app.push_screen(HelpScreen(self._main.situation))
+        self._screen.app.push_screen(HelpScreen(self._screen.situation))
 
     def do_quit(self) -> None:
         """Leave; say that a run goes on."""
-        run = self._main.snapshot.active
+        run = self._screen.snapshot.active
         if run is not None:
-            self._main.controller.leave_running(run)
-        self._main.app.exit(0)
+            self._screen.controller.leave_running(run)
+        self._screen.app.exit(0)

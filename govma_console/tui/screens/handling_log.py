@@ -29,7 +29,12 @@ class LogHandling:
 
     @property
     def _screen(self) -> MainScreen:
+        """Give what these methods are part of; types cannot say that of a class that stands below it."""
         return cast("MainScreen", self)
+
+    def _tell(self, done: str, error: str) -> None:
+        """Say what was done, or why not."""
+        self._screen.notify(error or done, severity="error" if error else "information", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Keep the filter; find the first match of a search."""
@@ -201,7 +206,7 @@ class LogHandling:
                 self._screen.controller.in_thread(lambda: _save(result["text"], text), told)
 
         def told(found: str | None, error: str) -> None:
-            self._screen.notify(found or error, severity="error" if error else "information", markup=False)
+            self._tell(found or "", error)
 
         what = tr(
             "Writes {count} of {operation} {id} to a new file.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 
+from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
@@ -25,7 +26,7 @@ _INDENT = 10
 class Detail(VerticalScroll, can_focus=True):
     """The manifest of a version, its place in history, and what lies between it and the live one."""
 
-    def compose(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    def compose(self) -> ComposeResult:
         """Make the text."""
         yield Static("", id="detail-text")
 
