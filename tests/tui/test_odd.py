@@ -110,7 +110,7 @@ def test_what_ctrl_q_leaves_running_is_said_too(past: Site) -> None:
         await app.press("x", "ctrl+q")
 
     app = drive(past.settings, scenario)
-    assert f"deploy {run.id} goes on" in app.controller.farewell
+    assert f"deploy {run.id} continues" in app.controller.farewell
 
 
 def test_the_run_at_work_is_shown_and_those_that_wait_are_counted(past: Site) -> None:

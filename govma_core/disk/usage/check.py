@@ -7,6 +7,7 @@ and links made outside the versions, is looked for in the samples.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Sequence
 
 from govma_core.disk.usage.pack import unpack_names
 from govma_core.disk.usage.part import Part, Sample
@@ -22,10 +23,7 @@ def look_again(versions_fd: int, part: Part) -> list[Sample] | None:
     wanted: dict[int, list[Sample]] = {}
     for sample in part.samples:
         wanted.setdefault(sample.place, []).append(sample)
-    # A directory without any in it need not be opened.
-    opened = [after > depth for depth, after in zip(depths, [*depths[1:], 0], strict=True)]
-    for place in wanted:
-        opened[place] = True
+    opened = _to_open(depths, wanted)
     samples = []
     fds = [versions_fd]
     open_, stat, fstat, close = os.open, os.stat, os.fstat, os.close
@@ -50,6 +48,14 @@ def look_again(versions_fd: int, part: Part) -> list[Sample] | None:
         for fd in fds[1:]:
             close(fd)
     return None if any(now.number != was.number for now, was in zip(samples, part.samples, strict=True)) else samples
+
+
+def _to_open(depths: Sequence[int], wanted: Collection[int]) -> list[bool]:
+    """Tell of each directory whether it must be opened: only when a directory or a sample in it is looked at."""
+    opened = [after > depth for depth, after in zip(depths, [*depths[1:], 0], strict=True)]
+    for place in wanted:
+        opened[place] = True
+    return opened
 
 
 def _again(fd: int, sample: Sample) -> Sample:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from govma_core.disk.usage.ledger import Ledger
+from govma_core.disk.usage.ledger import Group, Ledger
+from govma_core.disk.usage.part import Part
 from govma_core.disk.usage.summary import Prices, Sums, VersionUsage
 
 _BLOCK = 512
@@ -15,22 +16,10 @@ def sums(ledger: Ledger, names: Sequence[str]) -> Sums:
     groups = ledger.groups()
     bits, rest = ledger.bits, ledger.found.rest
     parts = [ledger.parts[name] for name in names if name in ledger.parts]
-    versions = []
-    for part in parts:
-        bit = bits[part.name]
-        shared = [group for held, group in groups.items() if held & bit]
-        size = part.blocks + sum(group.blocks for group in shared)
-        apparent = part.sizes + sum(group.sizes for group in shared)
-        exclusive = part.blocks + (groups[bit].inside if bit in groups else 0)
-        versions.append(
-            VersionUsage(
-                part.name, apparent, size * _BLOCK, exclusive * _BLOCK, (size - exclusive) * _BLOCK, part.files
-            )
-        )
     own = sum(part.blocks for part in parts)
     named = sum(held.bit_count() * group.blocks for held, group in groups.items())
     return Sums(
-        versions=tuple(versions),
+        versions=tuple(_version(part, bits[part.name], groups) for part in parts),
         real=(own + sum(group.blocks for group in groups.values())) * _BLOCK,
         others=((rest.blocks if rest else 0) + sum(blocks for blocks, _, _ in ledger.rest_alone())) * _BLOCK,
         unlinked=(own + named + ledger.repeats()) * _BLOCK,
@@ -40,4 +29,18 @@ def sums(ledger: Ledger, names: Sequence[str]) -> Sums:
             alone={part.name: part.blocks * _BLOCK for part in parts},
             together={held: group.inside * _BLOCK for held, group in groups.items() if group.inside},
         ),
+    )
+
+
+def _version(part: Part, bit: int, groups: Mapping[int, Group]) -> VersionUsage:
+    held = [group for holders, group in groups.items() if holders & bit]
+    size = part.blocks + sum(group.blocks for group in held)
+    exclusive = part.blocks + (groups[bit].inside if bit in groups else 0)
+    return VersionUsage(
+        name=part.name,
+        apparent=part.sizes + sum(group.sizes for group in held),
+        size=size * _BLOCK,
+        exclusive=exclusive * _BLOCK,
+        shared=(size - exclusive) * _BLOCK,
+        files=part.files,
     )
