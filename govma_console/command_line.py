@@ -36,17 +36,29 @@ _ITS_TEXTS = (
 )
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose help is put together when it is asked for, and not at each start of a command."""
+
+    about: Command | None = None
+    """The command that it is of; None is the program itself."""
+
+    def format_help(self) -> str:
+        """Give the help, with what stands below it."""
+        from govma_console.commands.manual import examples, filled, manual
+
+        self.formatter_class = argparse.RawDescriptionHelpFormatter
+        self.description = filled(self.description or "")
+        self.epilog = examples(self.about) if self.about else manual()
+        return super().format_help()
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Make the parser of all commands; nothing of what they work with is imported for it."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="govma-console",
         description=tr(
             "Deploy, list and roll back the versions of a site that live behind one symlink. "
             "Without a command, on a terminal: the console, where all of it is on one screen."
-        ),
-        epilog=tr(
-            "Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration or preflight, 4 busy, 5 refused, "
-            "6 live but not proved, 130 cancelled."
         ),
     )
     parser.add_argument("--version", action="store_true", help=tr("print the version of this program"))
@@ -62,10 +74,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(commands: argparse._SubParsersAction[argparse.ArgumentParser], command: Command) -> None:
+def _add(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
     sub = commands.add_parser(
         command.name, help=command.help, description=f"{command.help[0].upper()}{command.help[1:]}."
     )
+    sub.about = command
     # SUPPRESS: given before the command it must not be reset by the default of the one after it.
     sub.add_argument("--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     if command.reports:

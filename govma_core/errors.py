@@ -1,7 +1,7 @@
 """Every error the core raises on purpose, and the exit code each one means.
 
     GovmaError                    1  the operation failed
-    ├── UsageError                2  the request itself makes no sense
+    ├── UsageError                2  the request itself makes no sense, or names no run, or several things
     ├── ConfigurationError        3  a setting is wrong
     ├── PreflightError            3  something the operation needs is missing (all of it, at once)
     ├── BusyError                 4  another run holds the lock
@@ -54,7 +54,7 @@ class GovmaError(Exception):
 
 
 class UsageError(GovmaError):
-    """The request itself makes no sense (no such version, no such run)."""
+    """The request itself makes no sense (no such run, a name that fits several versions)."""
 
     exit_code = ExitCode.USAGE
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -18,6 +20,7 @@ from babel.messages.pofile import read_po, write_po
 from govma_core.language import DIRECTORY, DOMAIN
 
 _ROOT = Path(__file__).resolve().parent.parent
+_SINCE = datetime(2026, 11, 20, tzinfo=UTC)
 _CALLS = {"tr": 1, "marked": 1, "counted": 3}
 """What stands around texts, and how many arguments: of `counted` the second and third are the text and its plural."""
 
@@ -51,6 +54,15 @@ def read(language: str) -> Catalog:
         return read_po(file, locale=language)
 
 
+def _head(catalog: Catalog, language: str) -> None:
+    """Fill in the header. Its dates stay: a new one at each run would be a conflict in each merge."""
+    catalog.project, catalog.version = DOMAIN, version(DOMAIN)
+    catalog.header_comment = f"# Texts of {DOMAIN} in {language}. Under the same license as {DOMAIN}: see LICENSE."
+    catalog.msgid_bugs_address = catalog.last_translator = DOMAIN
+    catalog.language_team = language
+    catalog.creation_date = catalog.revision_date = _SINCE
+
+
 def main() -> None:
     """Bring all catalogs up to date."""
     texts = template()
@@ -59,6 +71,7 @@ def main() -> None:
         catalog = read(language)
         catalog.update(texts, no_fuzzy_matching=True)
         catalog.obsolete.clear()
+        _head(catalog, language)
         with path.open("wb") as file:
             write_po(file, catalog, width=110, sort_output=True, omit_header=False, include_lineno=False)
         with path.with_suffix(".mo").open("wb") as file:

@@ -20,6 +20,8 @@ class Command:
     reports: bool = True
     actions: tuple[Command, ...] = ()
     """What may follow its name; without, it is this command itself."""
+    examples: tuple[str, ...] = ()
+    """Lines for its help, as they are typed."""
 
 
 def flag(name: str, text: str) -> Argument:

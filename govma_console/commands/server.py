@@ -1,4 +1,4 @@
-"""The HTTP server, its client, its tokens and its units for systemd."""
+"""The HTTP server, and the tokens of those who may do more than deploy."""
 
 from __future__ import annotations
 

@@ -75,8 +75,8 @@ class VersionStore:
     def find(self, wanted: str) -> Version:
         """Give the version with this name, or the only one whose name begins so (`data-build--` may be left out).
 
-        A directory with an odd name is found by its whole name. UsageError lists the candidates when there is not
-        exactly one.
+        A directory with an odd name is found by its whole name. UsageError lists the candidates when there are
+        several, RefusedError all versions when there is none.
         """
         if not wanted:
             raise UsageError(tr("No version is named. There are:\n{listing}", listing=self.listing()))
