@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from govma_core.language import tr
-from govma_core.live.pages import Address, Answer, NoAnswerError, ask
+from govma_core.live.pages import NOT_READY, Address, Answer, NoAnswerError, ask
 from govma_core.reporting import Reporter
 from govma_core.settings.page_check import PageCheck
 from govma_core.text import clean_line
@@ -17,7 +17,6 @@ from govma_core.text import clean_line
 DEFAULT = (PageCheck(path="/"),)
 """What is looked at when the settings name nothing: the home page."""
 
-_NOT_READY = (502, 503, 504)
 _PAUSE = 0.1
 _LONGEST = 160
 _CONSIDERED = 4096
@@ -54,7 +53,7 @@ def look(address: Address, check: PageCheck, mask: Callable[[str], str]) -> Find
     except NoAnswerError as error:
         return Finding(address, check, tr("did not answer: {error}", error=error), ready=False)
     problem = _problem(check, answer, mask)
-    return Finding(address, check, problem, ready=answer.status not in _NOT_READY) if problem else None
+    return Finding(address, check, problem, ready=answer.status not in NOT_READY) if problem else None
 
 
 def failing(

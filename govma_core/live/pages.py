@@ -14,6 +14,9 @@ from urllib.parse import urlsplit
 from govma_core.language import tr
 from govma_core.text import clean_line
 
+NOT_READY = (502, 503, 504)
+"""Statuses by which a gateway, or a site that is just starting, says that nobody is there yet."""
+
 _MOST = 4 << 20
 """Bytes of a page that are looked at."""
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from govma_core.language import tr
-from govma_core.live.pages import Address, NoAnswerError, ask
+from govma_core.live.pages import NOT_READY, Address, NoAnswerError, ask
 from govma_core.reporting import Reporter
 from govma_core.text import clean_line
 
@@ -35,11 +35,25 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What the asking came to: seconds since the switch, workers that told the new version, what was wrong ('')."""
+    """What the asking came to: seconds since the switch, workers that told the new version, what was wrong ('').
+
+    `refused`: every answer that was wrong was an error of the site itself, none of another version's.
+    """
 
     seconds: float
     workers: int
     problem: str = ""
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What one answer told: version and worker, or what was wrong; `refused` when the site itself answered so."""
+
+    version: str = ""
+    worker: str = ""
+    problem: str = ""
+    refused: bool = False
 
 
 def probe_question(path: str) -> Question:
@@ -65,7 +79,7 @@ def warm(addresses: Sequence[Address], question: Question, version: str, reporte
     """
     with ThreadPoolExecutor(_AT_ONCE * max(1, len(addresses))) as pool, reporter.cancellation.interruptible():
         told = _round(pool, addresses, question, _PATIENCE_BEFORE)
-    return all(found == version for found, _, _ in told)
+    return all(found.version == version for found in told)
 
 
 def prove(
@@ -79,17 +93,17 @@ def prove(
     with ThreadPoolExecutor(_AT_ONCE * len(addresses)) as pool:
         while True:
             told = _round(pool, addresses, question)
-            wrong = [problem or found for found, _, problem in told if found != version]
+            wrong = [found for found in told if found.version != version]
             if wrong:
                 right, workers = 0, set()
             else:
                 first = first if right else time.monotonic() - since
                 right += 1
-                workers |= {worker for _, worker, _ in told if worker}
+                workers |= {found.worker for found in told if found.worker}
             if right >= _ROUNDS:
                 return Proof(first, len(workers))
             if time.monotonic() >= ends:
-                said = reporter.mask(clean_line(wrong[0]))[:_LONGEST] if wrong else tr("too few answers")
+                such = wrong[0].problem or wrong[0].version if wrong else tr("too few answers")
                 return Proof(
                     time.monotonic() - since,
                     len(workers),
@@ -99,8 +113,9 @@ def prove(
                         count2=len(told),
                         version=version,
                         timeout=timeout,
-                        said=said,
+                        said=reporter.mask(clean_line(such))[:_LONGEST],
                     ),
+                    bool(wrong) and all(found.refused for found in wrong),
                 )
             with reporter.cancellation.interruptible():
                 time.sleep(_PAUSE)
@@ -108,18 +123,19 @@ def prove(
 
 def _round(
     pool: ThreadPoolExecutor, addresses: Sequence[Address], question: Question, patience: float = _PATIENCE
-) -> list[tuple[str, str, str]]:
-    """Ask all addresses at once; give version, worker and problem for each answer."""
+) -> list[_Told]:
+    """Ask all addresses at once; give what each answer told."""
 
-    def once(address: Address) -> tuple[str, str, str]:
+    def once(address: Address) -> _Told:
         try:
             answer = ask(address, question.path, timeout=patience)
         except NoAnswerError as error:
-            return "", "", _whose(address, str(error))
+            return _Told(problem=_whose(address, str(error)))
         if answer.status != 200:
-            return "", "", _whose(address, tr("status {status}", status=answer.status))
+            said = _whose(address, tr("status {status}", status=answer.status))
+            return _Told(problem=said, refused=answer.status not in NOT_READY)
         version, worker = question.read(answer.text)
-        return version, worker, ""
+        return _Told(version, worker)
 
     return list(pool.map(once, [address for address in addresses for _ in range(_AT_ONCE)]))
 

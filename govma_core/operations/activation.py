@@ -27,13 +27,15 @@ class Served:
     """What became known: a few words on the proof; why it is not proved; which checks fail that did not before.
 
     `certain` tells whether the proof would have worked before the switch: only then does its failure speak against the
-    version. `asked` is False when nobody was asked, so that nothing became known.
+    version. `refused`: it is not proved because the site itself answers with errors. `asked` is False when nobody was
+    asked, so that nothing became known.
     """
 
     said: str
     unproved: str = ""
     failing: str = ""
     certain: bool = False
+    refused: bool = False
     asked: bool = True
 
     @property
@@ -106,7 +108,7 @@ class Activation:
         )
         if found.problem or missing:
             said = [*self.targets.problems, *problems, f"{found.problem}." if found.problem else ""]
-            return Served(tr("not proved"), unproved=" ".join(part for part in said if part))
+            return Served(tr("not proved"), unproved=" ".join(part for part in said if part), refused=found.refused)
         who = tr(", told by {workers} workers", workers=found.workers) if found.workers else ""
         return Served(
             tr(

@@ -103,7 +103,7 @@ def run(
             tr("{version} is published, and not live.", version=manifest.version), manifest.version, "", commit.sha
         )
     gate.last_moment(manifest.version)
-    with made_live(gate.passed):
+    with made_live(context, gate.passed):
         done = go_live(context, manifest.version, "deploy", commit.sha, lambda: gate.last_moment(manifest.version))
     before = done.previous.version or ""
     reporter.info(f"=== {manifest.version} {BANNER} ===")

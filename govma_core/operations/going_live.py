@@ -141,9 +141,11 @@ def _reverted(context: Context, version: str, before: str, commit: str, reason: 
 
 def _reason_to_revert(context: Context, served: Served) -> str:
     settings = context.settings
-    if served.unproved:
-        # Nobody can tell whose answers the checks saw then: they speak against no version.
-        return _unproved(served) if served.certain and settings.activation_on_unproved == "revert" else ""
+    if served.unproved and served.certain and settings.activation_on_unproved == "revert":
+        return _unproved(served)
+    if served.unproved and not (served.certain and served.refused):
+        # Nobody can tell whose answers the checks saw: they speak against no version.
+        return ""
     return _failing(served) if settings.activation_on_failure == "revert" else ""
 
 

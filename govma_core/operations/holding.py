@@ -102,14 +102,14 @@ class Gate:
 
 
 @contextmanager
-def made_live(then: Callable[[], None]) -> Iterator[None]:
+def made_live(context: Context, then: Callable[[], None]) -> Iterator[None]:
     """Frame a switch: call `then` once the version is live by somebody's choice, proved or not."""
     try:
         yield
     except UnprovedError:
-        then()
+        _attempt(context, then)
         raise
-    then()
+    _attempt(context, then)
 
 
 @contextmanager
@@ -138,7 +138,7 @@ def leaving(context: Context, left: str | None, target: str, *, keep_mark: bool)
     why = tr("rolled back to {target}", target=target)
     commit = commit_of(context, left) if left is not None and not keep_mark else ""
     with ExitStack() as stack:
-        stack.enter_context(made_live(lambda: chosen(context, target, but=commit)))
+        stack.enter_context(made_live(context, lambda: chosen(context, target, but=commit)))
         if left is not None and not keep_mark:
             stack.enter_context(against(context, left, target, commit, mark=why, hold=why))
         yield
@@ -189,6 +189,16 @@ def warn(context: Context) -> None:
             context.reporter.warning(
                 tr("{sentence} A promotion is made on purpose, so it continues.", sentence=hold.sentence())
             )
+
+
+def _attempt(context: Context, then: Callable[[], None]) -> None:
+    try:
+        then()
+    except Exception as error:
+        # Whatever it was: a version that is live must not be told as one that is not.
+        context.reporter.warning(
+            tr("Holds and marks are not as they should be after the switch: {error}.", error=error)
+        )
 
 
 def _end(context: Context, commit: str, why: str) -> None:

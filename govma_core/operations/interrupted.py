@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from govma_core.errors import GovmaError
 from govma_core.language import tr
 from govma_core.operations import verdicts
 from govma_core.operations.context import Context
@@ -14,7 +15,11 @@ from govma_core.versions.holds import HoldStore
 
 def settle(context: Context, operation: str, run: str) -> None:
     """Look at what the interrupted run of an operation has said against versions, and what it has not proved."""
-    live = context.versions.pointer().version
+    try:
+        live = context.versions.pointer().version
+    except (GovmaError, OSError):
+        # Told by the operation that needs it.
+        return
     if live is None:
         return
     if _spoke_against(context, live, run):

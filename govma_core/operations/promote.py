@@ -27,7 +27,7 @@ def run(context: Context, *, version: str, live_shown: str | None = None, rehear
         return _once_more(context, target.name, commit)
     require_complete(context, target)
     rehearsal.rehearse(context, target.name, skip=not rehearse)
-    with holding.made_live(lambda: holding.chosen(context, target.name)):
+    with holding.made_live(context, lambda: holding.chosen(context, target.name)):
         go_live(context, target.name, "promote", commit)
     return Outcome(tr("{name} is live.", name=target.name), target.name, current or "", commit)
 
@@ -36,7 +36,7 @@ def _once_more(context: Context, name: str, commit: str) -> Outcome:
     """Do for the version that is live all that a switch to it does, but the switch."""
     thawed = thaw_version(context, name)
     done = [tr("{files} files got inodes of their own", files=thawed.files)] if thawed.files else []
-    with holding.made_live(lambda: holding.chosen(context, name)):
+    with holding.made_live(context, lambda: holding.chosen(context, name)):
         if context.settings.activated:
             done.append(prove_again(context, name, commit))
     rest = "; ".join(done) or tr("nothing to do")

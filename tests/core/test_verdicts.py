@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import threading
 from contextlib import nullcontext
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +115,8 @@ def test_a_run_that_was_killed_before_its_proof_is_told_so(releases: Releases) -
     assert spans(history.entries(), NEW)[-1].result == "not proved: interrupted"
     interrupted.settle(releases.context(), "deploy", "killed")
     assert releases.log() == ""
+    releases.directory.rename(releases.root / "aside")
+    interrupted.settle(releases.context(), "deploy", "killed")
 
 
 def test_a_version_that_is_good_after_all_is_not_marked_as_failed_any_more(releases: Releases, tmp_path: Path) -> None:
@@ -180,6 +185,15 @@ def test_nor_does_what_fails_later(releases: Releases, monkeypatch: pytest.Monke
         promote.run(releases.context(), version=OLD)
 
 
+def test_nor_does_a_manifest_that_cannot_be_read(releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*arguments: Any, **options: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(holding, "chosen", failing)
+    promote.run(releases.context(), version=OLD)
+    assert "Holds and marks are not as they should be" in releases.log("warning")
+
+
 def test_a_way_back_that_cannot_be_looked_at_is_none(releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(fd: int, version: str) -> None:
         raise PermissionError(13, "Permission denied")
@@ -200,6 +214,40 @@ def test_checks_say_nothing_of_a_version_that_is_not_proved_to_have_answered(
     with pytest.raises(UnprovedError, match="nobody answered; it does not answer as it must: / did not answer"):
         promote.run(releases.context(), version=OLD)
     assert (releases.store.pointer().version, marks(releases), held(releases)) == (OLD, {}, [])
+
+
+@pytest.mark.parametrize(("status", "reverted"), [(500, True), (503, False)])
+def test_a_version_that_has_the_site_answer_everything_with_errors_is_gone_back_from(
+    releases: Releases, status: int, reverted: bool
+) -> None:
+    """Guards against a broken .htaccess, for which the probe is not answered, either; a gateway says nothing of it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            live = releases.store.pointer().version
+            self.send_response(200 if live == NEW else status)
+            self.end_headers()
+            self.wfile.write(f"{live} worker".encode())
+
+        def log_message(self, *arguments: object) -> None:
+            """Keep quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        releases.flags |= {
+            "activation_url": f"http://127.0.0.1:{server.server_address[1]}",
+            "activation_timeout": 1,
+            "activation_checks": [{"path": "/"}],
+        }
+        try:
+            with pytest.raises(RevertedError if reverted else UnprovedError, match=f"answered {status}, not 200"):
+                promote.run(releases.context(), version=OLD)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert releases.store.pointer().version == (NEW if reverted else OLD)
+    assert marks(releases) == ({OLD: "bad"} if reverted else {})
 
 
 def test_what_fails_behind_the_way_back_does_not_hide_that_it_was_gone(
