@@ -6,13 +6,11 @@ import gc
 import io
 import os
 import secrets
-import signal
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 
 import pytest
 from docker.errors import ImageNotFound
@@ -221,17 +219,8 @@ def test_an_image_without_a_shell_is_a_sentence(place: Place, built_image: str, 
 def test_making_the_image_can_be_cancelled(
     place: Place, built_image: str, busybox_image: str, docker_engine: Engine
 ) -> None:
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        place.cancellation.request()
-
-    before = signal.signal(signal.SIGUSR1, on_signal)
-    try:
-        thread = place.when("waiting", lambda: os.kill(os.getpid(), signal.SIGUSR1))
-        with pytest.raises(RunCancelled):
-            prepare(place, f"FROM {busybox_image}\nRUN echo waiting; exec sleep 998877\n")
-        thread.join()
-    finally:
-        signal.signal(signal.SIGUSR1, before)
+    with place.cancelled_by_signal("waiting"), pytest.raises(RunCancelled):
+        prepare(place, f"FROM {busybox_image}\nRUN echo waiting; exec sleep 998877\n")
     # The engine notices that nobody listens any more, and ends the step.
     with docker_engine.client() as client:
         wait_until(

@@ -13,7 +13,7 @@ from govma_console.sample import SampleSite, create_sample
 from govma_core.build.source import Checkout, put_right
 from govma_core.errors import SourceError
 from govma_core.events import Event, LogLine
-from govma_core.reporting import Reporter
+from govma_core.reporting import Reporter, silent
 from govma_core.settings import Settings, load
 from tests.core.test_source import git
 
@@ -46,7 +46,7 @@ def moved(sample: SampleSite, settings: Settings) -> str:
     git(sample.developer, "add", LINK)
     sha = sample.commit({NEW: CONTENT, CHANGED: CONTENT}, "Muda")
     before = git(settings.source_dir, "rev-parse", "HEAD")
-    with closing(Checkout(settings, Reporter(lambda event: None))) as checkout, suppress(Cut), checkout._moves.noted():
+    with closing(Checkout(settings, silent())) as checkout, suppress(Cut), checkout._moves.noted():
         checkout.fetch()
         assert checkout.fast_forward().sha == sha
         raise Cut
@@ -99,7 +99,7 @@ def test_files_of_a_commit_that_the_branch_did_not_come_to_are_taken_back(
     healed(settings)
     assert git(settings.source_dir, "status", "--porcelain") == ""
     assert not any(os.path.lexists(settings.source_dir / path) for path in (NEW, LINK))
-    with closing(Checkout(settings, Reporter(lambda event: None))) as checkout:
+    with closing(Checkout(settings, silent())) as checkout:
         checkout.require_clean()
         checkout.bring(None)
     assert (settings.source_dir / NEW).read_text() == CONTENT
@@ -112,7 +112,7 @@ def test_what_somebody_wrote_meanwhile_is_kept_and_named(settings: Settings, mov
     assert healed(settings) == []
     assert (settings.source_dir / CHANGED).read_text() == "Allow: /"
     with (
-        closing(Checkout(settings, Reporter(lambda event: None))) as checkout,
+        closing(Checkout(settings, silent())) as checkout,
         pytest.raises(SourceError, match=r"(?s)robots\.txt.*package\.json.*notes\.txt"),
     ):
         checkout.require_clean()
@@ -136,7 +136,7 @@ def test_what_is_no_file_any_more_is_neither_waited_for_nor_followed(
     healed(settings)
     assert (outside / there.name).read_text() == CONTENT[:1000]
     with (
-        closing(Checkout(settings, Reporter(lambda event: None))) as checkout,
+        closing(Checkout(settings, silent())) as checkout,
         pytest.raises(SourceError, match="is not clean"),
     ):
         checkout.require_clean()
@@ -157,7 +157,7 @@ def test_locks_of_before_the_boot_are_removed_and_no_others(settings: Settings) 
 
 def test_a_move_that_ends_leaves_no_note(sample: SampleSite, settings: Settings) -> None:
     sha = sample.commit({NEW: "new"}, "Muda")
-    with closing(Checkout(settings, Reporter(lambda event: None))) as checkout:
+    with closing(Checkout(settings, silent())) as checkout:
         assert checkout.bring(None).sha == sha
         with checkout.at(checkout.commit(f"{sha}~1")):
             assert (settings.state_dir / "checkout-move.json").exists()

@@ -14,7 +14,7 @@ from govma_core.build import source
 from govma_core.build.source import Checkout
 from govma_core.errors import SourceError
 from govma_core.events import Event
-from govma_core.reporting import Reporter
+from govma_core.reporting import Reporter, silent
 from govma_core.settings import load
 from tests.support.rights import as_root
 
@@ -101,7 +101,7 @@ def test_a_remote_that_is_gone_is_a_sentence(sample: SampleSite, checkout: Check
 
 def test_a_branch_that_is_not_on_the_remote_is_a_sentence(sample: SampleSite) -> None:
     settings = load({}, file=sample.config_file, flags={"branch": "nowhere"}).settings
-    opened = Checkout(settings, Reporter(lambda event: None))
+    opened = Checkout(settings, silent())
     with pytest.raises(SourceError, match="nowhere"):
         opened.fetch()
     opened.close()
@@ -114,7 +114,7 @@ def test_a_remote_that_hangs_is_given_up_and_leaves_no_process(sample: SampleSit
     hang.chmod(0o755)
     git(sample.source_dir, "config", "remote.origin.uploadpack", str(hang))
     settings = load({}, file=sample.config_file, flags={"git_timeout": 1}).settings
-    opened = Checkout(settings, Reporter(lambda event: None))
+    opened = Checkout(settings, silent())
     began = time.monotonic()
     with pytest.raises(SourceError, match=r"did not end within 1 s \(git_timeout\)"):
         opened.fetch()
@@ -200,7 +200,7 @@ def test_what_is_no_checkout_is_said(tmp_path: Path, sample: SampleSite) -> None
     plain.mkdir()
     for path, said in ((plain, "not a git checkout"), (tmp_path / "none", "is not there")):
         settings = load({}, file=sample.config_file, flags={"source_dir": str(path)}).settings
-        (problem,) = source.preflight(settings, Reporter(lambda event: None))
+        (problem,) = source.preflight(settings, silent())
         assert said in problem
         assert str(path) in problem
 
@@ -209,7 +209,7 @@ def test_what_is_no_checkout_is_said(tmp_path: Path, sample: SampleSite) -> None
 @pytest.mark.root
 def test_a_checkout_of_another_user_is_not_trusted(sample: SampleSite) -> None:
     subprocess.run(["chown", "-R", "1000:1000", str(sample.source_dir)], check=True)
-    opened = Checkout(load({}, file=sample.config_file).settings, Reporter(lambda event: None))
+    opened = Checkout(load({}, file=sample.config_file).settings, silent())
     with pytest.raises(SourceError, match="ownership"):
         opened.require_clean()
     opened.close()
@@ -246,7 +246,7 @@ def test_hooks_of_the_checkout_are_not_run(sample: SampleSite, checkout: Checkou
 def test_variables_of_a_git_hook_lead_nowhere(sample: SampleSite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_INDEX_FILE", str(sample.root / "other-index"))
     monkeypatch.setenv("GIT_DIR", str(sample.remote))
-    opened = Checkout(load({}, file=sample.config_file).settings, Reporter(lambda event: None))
+    opened = Checkout(load({}, file=sample.config_file).settings, silent())
     opened.require_clean()
     opened.close()
 

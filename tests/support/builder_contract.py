@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 import tracemalloc
 from contextlib import suppress
-from types import FrameType
 
 import pytest
 
@@ -111,17 +109,8 @@ class BuilderContract:
         thread.join()
 
     def test_a_signal_ends_it_at_once(self, place: Place) -> None:
-        def on_signal(number: int, frame: FrameType | None) -> None:
-            place.cancellation.request()
-
-        before = signal.signal(signal.SIGUSR1, on_signal)
-        try:
-            thread = place.when("waiting", lambda: os.kill(os.getpid(), signal.SIGUSR1))
-            with pytest.raises(RunCancelled):
-                place.build("echo waiting; sleep 1000")
-            thread.join()
-        finally:
-            signal.signal(signal.SIGUSR1, before)
+        with place.cancelled_by_signal("waiting"), pytest.raises(RunCancelled):
+            place.build("echo waiting; sleep 1000")
 
     def test_two_hundred_thousand_lines_pass_in_little_memory(self, place: Place) -> None:
         counted = Counted()

@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from govma_core import safefs
@@ -98,6 +100,21 @@ class Place:
         thread = threading.Thread(target=act)
         thread.start()
         return thread
+
+    @contextmanager
+    def cancelled_by_signal(self, line: str) -> Iterator[None]:
+        """Ask for a cancel in a signal handler, as a runner does, once this line was printed."""
+
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            self.cancellation.request()
+
+        before = signal.signal(signal.SIGUSR1, on_signal)
+        try:
+            thread = self.when(line, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+            yield
+            thread.join()
+        finally:
+            signal.signal(signal.SIGUSR1, before)
 
     @contextmanager
     def detached(self, *commands: str) -> Iterator[subprocess.Popen[str]]:

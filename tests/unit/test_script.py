@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from govma_core.build.script import BuildLog, BuildScript
 from govma_core.errors import BuildError, RunCancelled
 from govma_core.events import Event, LogLine
-from govma_core.reporting import Reporter
+from govma_core.reporting import Reporter, silent
 
 
 def run(*commands: str, preamble: str = "") -> tuple[BuildScript, bytes, int]:
@@ -140,7 +140,7 @@ def test_following_ends_with_the_stream_and_says_its_last_line() -> None:
 
 
 def test_following_ends_at_the_limit() -> None:
-    log = BuildLog(BuildScript(["true"]), Reporter(lambda event: None))
+    log = BuildLog(BuildScript(["true"]), silent())
     source = chunks()
     with pytest.raises(BuildError, match=r"within 0 s \(build_timeout\)"):
         log.follow(lambda: next(source), 0)

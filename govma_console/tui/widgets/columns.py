@@ -37,6 +37,14 @@ def _text_order(name: str) -> Callable[[VersionRow, Sizes | None], Any]:
     return lambda row, sizes: getattr(row.manifest, name).casefold() if row.manifest else ""
 
 
+def _size_text(name: str) -> Callable[[VersionRow, Sizes | None], str]:
+    return lambda row, sizes: formats.size(getattr(sizes, name)) if sizes else "…"
+
+
+def _size_order(name: str) -> Callable[[VersionRow, Sizes | None], Any]:
+    return lambda row, sizes: getattr(sizes, name) if sizes else -1
+
+
 COLUMNS: tuple[Column, ...] = (
     Column(
         "made",
@@ -69,8 +77,8 @@ COLUMNS: tuple[Column, ...] = (
         tr("Size"),
         6,
         7,
-        lambda row, sizes: formats.size(sizes.size) if sizes else "…",
-        lambda row, sizes: sizes.size if sizes else -1,
+        _size_text("size"),
+        _size_order("size"),
         right=True,
     ),
     Column(
@@ -78,8 +86,8 @@ COLUMNS: tuple[Column, ...] = (
         tr("Only it"),
         7,
         3,
-        lambda row, sizes: formats.size(sizes.exclusive) if sizes else "…",
-        lambda row, sizes: sizes.exclusive if sizes else -1,
+        _size_text("exclusive"),
+        _size_order("exclusive"),
         right=True,
     ),
     Column("state", tr("State"), 10, 8, lambda row, sizes: row.shown_state, lambda row, sizes: row.state),
