@@ -9,7 +9,9 @@ from pathlib import Path
 MASKED = "***"
 
 _SHORTEST = 6
-_SECRET = re.compile(r"pass|pwd|secret|token|key|salt|cred|auth|private|dsn|sign", re.IGNORECASE)
+SECRET = re.compile(r"pass|pwd|secret|token|key|salt|cred|auth|private|dsn|sign", re.IGNORECASE)
+"""Names that speak of a secret."""
+
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][\w.]*)\s*[=:]\s*(.*?)\s*")
 _IN_URL = re.compile(r"://[^/:@\s]*:([^@\s]+)@")
 """The password in an address, which programs print alone."""
@@ -35,7 +37,7 @@ class Mask:
     def also(self, environment: Iterable[str]) -> Mask:
         """Give a mask that also replaces the secrets of an environment (`NAME=value`), by their names."""
         pairs = (entry.partition("=") for entry in environment)
-        secrets = (value for name, _, value in pairs if _SECRET.search(name) and len(value) >= _SHORTEST)
+        secrets = (value for name, _, value in pairs if SECRET.search(name) and len(value) >= _SHORTEST)
         return Mask([*self._values, *secrets])
 
     def lines(self, lines: Sequence[str]) -> Sequence[str]:
@@ -69,13 +71,13 @@ def _values(text: str) -> list[tuple[bool, str]]:
         match = _LINE.fullmatch(line)
         # A line that assigns nothing belongs to a value of several lines, such as a key.
         name, value = (match[1], match[2]) if match and not line.startswith(" ") else (name, line.strip())
-        if value.startswith("#") and not _SECRET.search(name):
+        if value.startswith("#") and not SECRET.search(name):
             continue
         quoted = re.match(r"""(["'])(.*)\1""", value)
         forms = {value, value.strip("\"'"), value.partition(" #")[0].strip(" \"'")}
         if quoted:
             forms |= {quoted[2], re.sub(r"\\(.)", r"\1", quoted[2])}
-        secret = bool(_SECRET.search(name))
+        secret = bool(SECRET.search(name))
         found += [(secret, form) for form in forms if _telling(name, form)]
         found += [(True, each) for form in forms for each in _IN_URL.findall(form) if len(each) >= _SHORTEST]
     return found
@@ -84,4 +86,4 @@ def _values(text: str) -> list[tuple[bool, str]]:
 def _telling(name: str, value: str) -> bool:
     if len(value) < _SHORTEST:
         return False
-    return bool(_SECRET.search(name)) or not (_PLAIN.fullmatch(value) or value in _COMMON)
+    return bool(SECRET.search(name)) or not (_PLAIN.fullmatch(value) or value in _COMMON)

@@ -14,12 +14,11 @@ from govma_core.operations.context import Context, Outcome
 from govma_core.operations.prod_env import opened
 from govma_core.operations.services_restart import Restart
 from govma_core.operations.services_sources import live_commit
-from govma_core.operations.services_view import whole_mask
 from govma_core.services.compose import Question, execute, require_all_set, require_program
 from govma_core.services.journal import read_journal
-from govma_core.services.mask import MaskedReporter
 from govma_core.services.project import Project, find_project
 from govma_core.services.running import look
+from govma_core.services.secrets import whole_mask
 from govma_core.services.storage import mounted, stores
 from govma_core.services.wanted import WantedProject, read_config
 
@@ -35,22 +34,21 @@ def run(context: Context, *, services: Sequence[str] | None = None, sync: bool =
     not get good, and the former one is back.
     """
     project = find_project(context.settings)
-    reporter = MaskedReporter(context.reporter, project.mask)
     with project.mask.over_errors(), connected(_ANSWER_SECONDS, otherwise="") as client:
-        restart = Restart(context, reporter, client, project)
-        with reporter.stage("preflight"):
+        restart = Restart(context, client, project)
+        with context.reporter.stage("preflight"):
             require_program()
             _recover(context, restart)
             wanted = config(project)
             chosen = _chosen(project, wanted, services)
-            _warn_of_storage(context, reporter, wanted)
+            _warn_of_storage(context, wanted)
         with restart.put_back_if_it_fails():
             if sync and _synced(context, restart):
                 project = restart.project = find_project(context.settings)
                 wanted = config(project)
                 chosen = _chosen(project, wanted, services)
-            reporter.names = whole_mask(project, wanted, look(client, project.name))
-            with reporter.names.over_errors():
+            restart.hide(whole_mask(project, wanted, look(client, project.name)))
+            with restart.mask.over_errors():
                 _build(restart, wanted, chosen)
                 changed = restart.changed(wanted, chosen)
                 if changed and restart.prepare(wanted, changed):
@@ -104,10 +102,10 @@ def _recover(context: Context, restart: Restart) -> None:
     restart.begin()
 
 
-def _warn_of_storage(context: Context, reporter: MaskedReporter, wanted: WantedProject) -> None:
+def _warn_of_storage(context: Context, wanted: WantedProject) -> None:
     for store in stores(context.settings, used=mounted(wanted, context.settings)):
         if store.problem:
-            reporter.warning(
+            context.reporter.warning(
                 tr("{problem}. To fix: {mend}", problem=store.problem, mend=store.mend)
                 if store.mend
                 else f"{store.problem}."
@@ -150,7 +148,7 @@ def _build(restart: Restart, wanted: WantedProject, chosen: Sequence[str]) -> No
             remark.skip(tr("no image is built here"))
             return
         restart.note_tags([wanted.services[name].image for name in builds])
-        execute(restart.project, ["build", *builds], restart.reporter, restart.reporter.names, _BUILD_SECONDS)
+        execute(restart.project, ["build", *builds], restart.reporter, _BUILD_SECONDS)
         remark.note(tr("{images}, while the site runs", images=counted(len(builds), "image", "images")))
 
 

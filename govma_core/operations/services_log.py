@@ -9,12 +9,12 @@ from contextlib import contextmanager, suppress
 from govma_core.engine.api import connected
 from govma_core.errors import GovmaError, UsageError
 from govma_core.language import tr
-from govma_core.operations.services_view import whole_mask
 from govma_core.services.compose import Question
-from govma_core.services.logs import Tail, last_lines
+from govma_core.services.logs import Tail
 from govma_core.services.mask import NameMask
 from govma_core.services.project import Project, find_project
 from govma_core.services.running import look
+from govma_core.services.secrets import whole_mask
 from govma_core.services.wanted import WantedProject, read_config
 from govma_core.settings import Settings
 
@@ -32,10 +32,7 @@ def service_log(
     project = find_project(settings)
     with project.mask.over_errors(), connected(otherwise="") as client:
         container, mask = _container(client, project, service)
-        if not follow:
-            yield iter([last_lines(client, container, lines, mask)])
-            return
-        tail = Tail(client, container, mask, lines=lines, until=until)
+        tail = Tail(client, container, mask, lines=lines, follow=follow, until=until)
         try:
             yield tail.batches()
         finally:
@@ -46,7 +43,7 @@ def _container(client, project: Project, service: str) -> tuple[str, NameMask]: 
     seen = look(client, project.name)
     there = seen.of(service)
     if not there:
-        names = ", ".join(dict.fromkeys(container.service for container in seen.containers)) or "none"
+        names = ", ".join(dict.fromkeys(container.service for container in seen.containers)) or tr("none")
         raise UsageError(
             tr("There is no container of a service {service!r}. There are: {names}.", service=service, names=names)
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from govma_core import jsonfile
 from govma_core.errors import GovmaError, RestartError
 from govma_core.language import tr
 from govma_core.operations.context import Outcome
@@ -19,7 +20,10 @@ from govma_core.services.probe import Probe, address
 from govma_core.services.running import look
 from govma_core.services.wanted import Wanted, WantedProject
 
-_LAST_LINES = 10
+SAID = "services-said.txt"
+"""File of state_dir: the last lines of the container that was not good last, for its owner only."""
+
+_LAST_LINES = 40
 
 
 class Restart(Undoing):
@@ -41,7 +45,7 @@ class Restart(Undoing):
 
     def changed(self, wanted: WantedProject, chosen: Sequence[str]) -> list[str]:
         """Give the services that compose itself would recreate, create or start, in their order."""
-        answer = Question(self.project, "config", "--hash=*").answer(self.reporter.names)
+        answer = Question(self.project, "config", "--hash=*").answer(self.mask)
         hashes = dict(line.split()[:2] for line in answer.splitlines() if len(line.split()) >= 2)
         seen = look(self._client, self.project.name)
         found = []
@@ -71,7 +75,7 @@ class Restart(Undoing):
                 self.journal.write()
                 if not beside or former is None:
                     continue
-                arguments = self._client, self.project, wanted.services[name], self.reporter, self.reporter.names
+                arguments = self._client, self.project, wanted.services[name], self.reporter
                 change.new = exchange.make_beside(*arguments)
                 self.journal.write()
                 # Version 2 of compose, asked for its hash, tells another one than it gives where there is an env_file.
@@ -129,23 +133,26 @@ class Restart(Undoing):
             # What did its work and ended before may do so again.
             running = any(each.running for each in look(self._client, self.project.name).of(change.service))
             ends = not running and wanted.restart.partition(":")[0] in ("no", "on-failure")
-            execute(self.project, [*UP, change.service], self.reporter, self.reporter.names, UP_SECONDS)
+            execute(self.project, [*UP, change.service], self.reporter, UP_SECONDS)
         if not wanted.replicas:
             return tr("none is wanted")
         return self._good(change, ends=ends)
 
     def _said(self, change: Change) -> str:
-        """Tell the last lines of a container that is not good, before it is removed."""
+        """Keep the last lines of a container that is not good, before it is removed; give where they are.
+
+        A run's log is for more people than what containers print is.
+        """
+        path = self._settings.state_dir / SAID
         try:
             container = self._newest(change)
-            lines = last_lines(self._client, container, _LAST_LINES, self.reporter.names) if container else []
-        except GovmaError:
-            lines = []
-        if lines:
-            self.reporter.warning(tr("The last lines of the new container of {service}:", service=change.service))
-            self.reporter.output(*lines)
-            return tr(" It said last: {strip}", strip=lines[-1].strip()[:200])
-        return ""
+            lines = last_lines(self._client, container, _LAST_LINES, self.mask) if container else []
+            if not lines:
+                return ""
+            jsonfile.replace_bytes(path, ("\n".join(lines) + "\n").encode(), mode=0o600)
+        except (GovmaError, OSError):
+            return ""
+        return tr(" What it said last is in {path}.", path=path)
 
     def _reverted(self, why: str) -> None:
         """Put everything back while the site is still asked, and raise what tells it."""
@@ -197,4 +204,4 @@ class Restart(Undoing):
         text = tr("Now as in the compose file: {changed}; ", changed=", ".join(changed))
         message = f"{text}{self._silence()}."
         self.reporter.info(message)
-        return Outcome(self.reporter.names(message), details=details)
+        return Outcome(self.mask(message), details=details)

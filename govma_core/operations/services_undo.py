@@ -14,7 +14,7 @@ from govma_core.operations.prod_env import opened
 from govma_core.services import exchange, putback
 from govma_core.services.compose import execute
 from govma_core.services.journal import Change, Journal, path_of
-from govma_core.services.mask import MaskedReporter
+from govma_core.services.mask import NameMask
 from govma_core.services.project import Project
 from govma_core.services.putback import PutBack
 from govma_core.services.running import look
@@ -29,11 +29,18 @@ UP_SECONDS = 600.0
 class Undoing:
     """What is under way, by its journal, and how it is put back."""
 
-    def __init__(self, context: Context, reporter: MaskedReporter, client: DockerClient, project: Project) -> None:
-        self._context, self._client, self.reporter = context, client, reporter
+    def __init__(self, context: Context, client: DockerClient, project: Project) -> None:
+        self._context, self._client, self.reporter = context, client, context.reporter
         self._settings = context.settings
+        self._others = context.reporter.mask
         self.project = project
+        self.hide(project.mask)
         self.begin()
+
+    def hide(self, mask: NameMask) -> None:
+        """Have this taken out of all that is told from here on."""
+        self.mask = mask
+        self.reporter.mask = mask.beside(self._others)
 
     def begin(self) -> None:
         """Have nothing under way; the journal is written with the first step."""
@@ -66,9 +73,9 @@ class Undoing:
         """Have compose recreate a container that it had recreated: the files have to be as they were for that."""
         change = next(each for each in self.journal.changes if each.service == service)
         if not change.former:
-            execute(self.project, ["rm", "-s", "-f", service], self.reporter, self.reporter.names, UP_SECONDS)
+            execute(self.project, ["rm", "-s", "-f", service], self.reporter, UP_SECONDS)
             return
-        execute(self.project, [*UP, service], self.reporter, self.reporter.names, UP_SECONDS)
+        execute(self.project, [*UP, service], self.reporter, UP_SECONDS)
         try:
             self._good(change, ends=True)
         except GovmaError as error:

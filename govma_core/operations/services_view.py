@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +13,13 @@ from govma_core.errors import GovmaError, PreflightError
 from govma_core.language import tr
 from govma_core.operations.context import Context
 from govma_core.services.compose import Question, is_second, require_all_set, require_program
-from govma_core.services.drift import Difference, differences
+from govma_core.services.drift import Difference, differences, short
 from govma_core.services.journal import read_journal
 from govma_core.services.mask import NameMask
 from govma_core.services.places import real
 from govma_core.services.project import Project, find_project
 from govma_core.services.quick import read_quickly
+from govma_core.services.secrets import whole_mask
 from govma_core.services.storage import Store, mounted, stores
 from govma_core.services.wanted import Mount, Wanted, WantedProject, read_config, read_data
 from govma_core.settings import Settings
@@ -29,21 +31,22 @@ if TYPE_CHECKING:
 _QUICK = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceState:
     """One service as people see it. Times are epoch seconds, 0 when not known."""
 
     name: str
-    container: str
+    container: str = ""
     state: str
-    health: str
-    started: float
-    restarts: int
+    """In Docker's words; `absent` without a container, `unknown` when Docker does not answer."""
+    health: str = ""
+    started: float = 0.0
+    restarts: int = 0
     image: str
-    image_id: str
-    image_made: float
-    ports: tuple[str, ...]
-    mounts: tuple[str, ...]
+    image_id: str = ""
+    image_made: float = 0.0
+    ports: tuple[str, ...] = ()
+    mounts: tuple[str, ...] = ()
     """What is mounted, in words: never a path that may be a value of `.env`."""
     builds: bool
     lines: tuple[str, ...] = ()
@@ -100,6 +103,8 @@ def view(context: Context, *, lines: int = 0, disk: bool = False) -> View:
 @dataclass(frozen=True, slots=True)
 class _Found:
     mask: NameMask
+    written: frozenset[str]
+    """The numbers that stand in the compose files."""
     wanted: WantedProject | None
     seen: Seen
     engine_answers: bool
@@ -159,7 +164,8 @@ def _gather(context: Context, project: Project, problems: list[str], lines: int)
         found = differences(wanted, seen, context.settings, project.inactive)
     with _telling(problems):
         found += source_differences(context.settings, sources, wanted, seen) if sources else []
-    return _Found(mask, wanted, seen, engine_answers, output, found)
+    written = frozenset(re.findall(r"\d+", project.texts()))
+    return _Found(mask, written, wanted, seen, engine_answers, output, found)
 
 
 def _quickly(project: Project) -> WantedProject | None:
@@ -176,16 +182,6 @@ def _answer(question: Question | None, project: Project) -> WantedProject | None
     return read_config(project, question.answer(project.mask)) if question is not None else None
 
 
-def whole_mask(project: Project, wanted: WantedProject | None, seen: Seen) -> NameMask:
-    """Give the mask of all secrets: also of those that containers still have, and that `.env` had before."""
-    secrets = {name: set(values) for name, values in (wanted.secrets if wanted else project.secrets).items()}
-    for environment in seen.environments:
-        for name in secrets.keys() & environment.keys():
-            secrets[name].add(environment[name])
-    harmless = project.harmless | {container.service for container in seen.containers}
-    return NameMask(secrets, harmless | {container.name for container in seen.containers})
-
-
 def _states(found: _Found, settings: Settings) -> tuple[ServiceState, ...]:
     services = dict(found.wanted.services) if found.wanted else {}
     names = [*services, *(each.service for each in found.seen.containers if each.service not in services)]
@@ -199,31 +195,35 @@ def _states(found: _Found, settings: Settings) -> tuple[ServiceState, ...]:
 
 
 def _without(wanted: Wanted, state: str, mask: NameMask) -> ServiceState:
-    return ServiceState(wanted.name, "", state, "", 0.0, 0, mask.image(wanted.image), "", 0.0, (), (), wanted.builds)
+    return ServiceState(name=wanted.name, state=state, image=mask.image(wanted.image), builds=wanted.builds)
 
 
 def _state(found: _Found, settings: Settings, wanted: Wanted | None, container: Container) -> ServiceState:
     mask = found.mask
     image = found.seen.images.get(container.image_id)
     return ServiceState(
-        container.service,
-        container.name,
-        container.state,
-        container.health,
-        container.started,
-        container.restarts,
-        mask.image(wanted.image if wanted else container.image),
-        container.image_id.removeprefix("sha256:")[:12],
-        image.created if image else 0.0,
-        tuple(sorted(_port(port, wanted, found.mask) for port in container.ports)),
-        tuple(_mount(mount, settings) for mount in sorted(container.mounts, key=lambda mount: mount.target)),
-        bool(wanted and wanted.builds),
-        tuple(found.output.get(container.id, ())),
+        name=container.service,
+        container=mask.whole(container.name),
+        state=container.state,
+        health=container.health,
+        started=container.started,
+        restarts=container.restarts,
+        image=mask.image(wanted.image if wanted else container.image),
+        image_id=short(container.image_id),
+        image_made=image.created if image else 0.0,
+        ports=tuple(sorted(_port(port, wanted, found) for port in container.ports)),
+        mounts=tuple(_mount(mount, settings, mask) for mount in sorted(container.mounts, key=lambda each: each.target)),
+        builds=bool(wanted and wanted.builds),
+        lines=tuple(found.output.get(container.id, ())),
     )
 
 
-def _port(port: tuple[str, str, str], wanted: Wanted | None, mask: NameMask) -> str:
+def _port(port: tuple[str, str, str], wanted: Wanted | None, found: _Found) -> str:
+    mask = found.mask
     address, published, inside = port
+    number, _, protocol = inside.partition("/")
+    # What the compose files have themselves is no secret, whatever else is the same.
+    inside = inside if number in found.written else f"{mask.whole(number)}/{protocol}"
     if wanted is not None and port not in wanted.ports:
         # It may be what stood in `.env` before.
         return tr("(another port)->{inside}", inside=inside)
@@ -231,11 +231,12 @@ def _port(port: tuple[str, str, str], wanted: Wanted | None, mask: NameMask) -> 
     return f"{mask.whole(address)}:{shown}->{inside}" if address else f"{shown}->{inside}"
 
 
-def _mount(mount: Mount, settings: Settings) -> str:
+def _mount(mount: Mount, settings: Settings, mask: NameMask) -> str:
     """Say what is mounted where, by the names of our settings: the path itself may be a value of `.env`."""
+    target = mask.whole(mount.target)
     mode = "" if mount.writable else tr(" (read-only)")
     if mount.kind != "bind":
-        return f"{mount.target}: {mount.kind}{mode}"
+        return f"{target}: {mount.kind}{mode}"
     source = real(mount.source)
     known = (
         ("versions_dir", settings.versions_dir), ("upload_dir", settings.upload_dir),
@@ -244,11 +245,11 @@ def _mount(mount: Mount, settings: Settings) -> str:
     )  # fmt: skip
     for name, directory in known:
         if directory is not None and source == real(str(directory)):
-            return f"{mount.target}: {name}{mode}"
+            return f"{target}: {name}{mode}"
     for name, directory in known:
         if directory is not None and source.is_relative_to(real(str(directory))):
-            return tr("{target}: in {name}{mode}", target=mount.target, name=name, mode=mode)
-    return tr("{target}: a directory of this machine{mode}", target=mount.target, mode=mode)
+            return tr("{target}: in {name}{mode}", target=target, name=name, mode=mode)
+    return tr("{target}: a directory of this machine{mode}", target=target, mode=mode)
 
 
 @contextmanager

@@ -127,8 +127,8 @@ def require_all_set(question: Question) -> None:
         )
 
 
-def execute(project: Project, arguments: Sequence[str], reporter: Reporter, mask: NameMask, timeout: float) -> None:
-    """Run compose with what it prints going to the reporter; CommandError when it fails or takes too long.
+def execute(project: Project, arguments: Sequence[str], reporter: Reporter, timeout: float) -> None:
+    """Run compose; what it prints goes to the reporter, which masks it. CommandError when it fails or takes too long.
 
     A request to cancel ends it at once; nothing that it started is left then.
     """
@@ -145,11 +145,11 @@ def execute(project: Project, arguments: Sequence[str], reporter: Reporter, mask
             if chunk is None:
                 reporter.flush()
                 continue
-            lines = mask.lines(splitter.feed(chunk))
+            lines = splitter.feed(chunk)
             if lines:
                 last = next((found for found in reversed(lines) if found.strip()), last)
                 reporter.output(*lines)
-        rest = mask.lines(list(splitter.close()))
+        rest = list(splitter.close())
         reporter.output(*rest)
         last = next((found for found in reversed(rest) if found.strip()), last)
         code = process.code
@@ -159,7 +159,7 @@ def execute(project: Project, arguments: Sequence[str], reporter: Reporter, mask
                 "{shown} failed with exit code {code}: {strip}",
                 shown=shown,
                 code=code,
-                strip=last.strip() or tr("it said nothing"),
+                strip=reporter.mask(last.strip()) or tr("it said nothing"),
             )
         )
 

@@ -20,7 +20,6 @@ from govma_core.language import tr
 from govma_core.reporting import Reporter
 from govma_core.services.compose import execute
 from govma_core.services.journal import Change, Journal
-from govma_core.services.mask import NameMask
 from govma_core.services.project import Project
 from govma_core.services.running import PROJECT, SERVICE, Container, inspected, read_container
 from govma_core.services.wanted import Wanted
@@ -55,11 +54,11 @@ def runs_well(container: Container) -> bool:
     return container.running and container.health != "unhealthy" and not again_and_again
 
 
-def make_beside(client: DockerClient, project: Project, wanted: Wanted, reporter: Reporter, mask: NameMask) -> str:
+def make_beside(client: DockerClient, project: Project, wanted: Wanted, reporter: Reporter) -> str:
     """Have compose make a second container, not started; give its id. Without a doubt which one it is: EngineError."""
     before = ids(client, project.name, wanted.name)
     options = ("--no-start", "--no-recreate", "--no-build", "--no-deps", "--scale", f"{wanted.name}=2")
-    execute(project, ["up", *options, wanted.name], reporter, mask, _PATIENCE)
+    execute(project, ["up", *options, wanted.name], reporter, _PATIENCE)
     made = ids(client, project.name, wanted.name) - before
     if len(made) != 1:
         raise EngineError(

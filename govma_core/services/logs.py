@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -13,34 +14,43 @@ from govma_core.language import tr
 from govma_core.services.mask import NameMask
 from govma_core.text import LineSplitter
 
-_LONGEST = 256 * 1024
 _TICK = 0.25
 
 
 def last_lines(client: DockerClient, container: str, lines: int, mask: NameMask) -> list[str]:
     """Give the last lines of a container's output; EngineError when the engine does not give them."""
-    with told_as(tr("read the output of a container")):
-        raw = client.api.logs(container, tail=lines)
-    splitter = LineSplitter()
-    found = [*splitter.feed(raw[-_LONGEST:]), *splitter.close()]
-    return mask.lines(found)[-lines:]
+    found: deque[str] = deque(maxlen=lines)
+    for batch in Tail(client, container, mask, lines=lines, follow=False).batches():
+        found.extend(batch)
+    return list(found)
 
 
 class Tail:
-    """The output of a container from its last lines on; `close`, or setting `until`, ends it from any thread."""
+    """The output of a container from its last lines on; `close`, or setting `until`, ends it from any thread.
+
+    Without `follow` it ends with what there is. Held is no more than the engine sends at once.
+    """
 
     def __init__(
-        self, client: DockerClient, container: str, mask: NameMask, *, lines: int, until: threading.Event | None = None
+        self,
+        client: DockerClient,
+        container: str,
+        mask: NameMask,
+        *,
+        lines: int,
+        follow: bool = True,
+        until: threading.Event | None = None,
     ) -> None:
         self._client, self._container, self._mask, self._lines = client, container, mask, lines
+        self._follow = follow
         self._closed = until or threading.Event()
         self._done = False
 
     def batches(self) -> Iterator[list[str]]:
         """Give lines as they come, until the container ends or somebody closes this."""
         with streaming(self._client):
-            with told_as(tr("follow the output of a container")):
-                stream = self._client.api.logs(self._container, stream=True, follow=True, tail=self._lines)
+            with told_as(tr("read the output of a container")):
+                stream = self._client.api.logs(self._container, stream=True, follow=self._follow, tail=self._lines)
             closer = threading.Thread(target=self._close_when_asked, args=(stream,), daemon=True)
             closer.start()
             splitter = LineSplitter()

@@ -7,21 +7,23 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from urllib.parse import quote
 
 from govma_core.errors import GovmaError, PreflightError
-from govma_core.events import Event, LogLine, StageFinished
-from govma_core.reporting import Reporter
+from govma_core.masking import SECRET, Mask
 
 _SHORTEST = 4
 """Characters: shorter values (a port's `80`, `on`) stand everywhere and tell nothing."""
 
 _LONG = 8
-"""From here on a value is taken out inside words, too."""
+"""From here on a value is taken out inside words, too; a shorter one where its name speaks of a secret."""
 
 _WORDS = frozenset(("true", "false", "none", "null", "localhost", "0.0.0.0", "127.0.0.1"))  # noqa: S104 - no address
+_CUT = "…"
+"""Where a text was cut: a line that is too long, the words of an engine."""
+
 _KEY = os.urandom(16)
 
 
@@ -30,13 +32,17 @@ def fingerprint(value: str) -> bytes:
     return hashlib.blake2b(value.encode("utf-8", "surrogateescape"), key=_KEY, digest_size=16).digest()
 
 
-class NameMask:
+class NameMask(Mask):
     """Takes values out of texts. `values` by name; those in `harmless` (names of services, of networks) may be shown.
 
-    Values shorter than four characters and words such as `true` are not looked for.
+    Values shorter than four characters and words such as `true` are not looked for. What `other` hides is hidden, too.
     """
 
-    def __init__(self, values: Mapping[str, Collection[str]], harmless: Collection[str] = ()) -> None:
+    def __init__(
+        self, values: Mapping[str, Collection[str]], harmless: Collection[str] = (), other: Mask | None = None
+    ) -> None:
+        super().__init__()
+        self._given, self._other = (values, harmless), other or Mask()
         self._names: dict[str, str] = {}
         self._whole: dict[str, str] = {}
         for name, found in values.items():
@@ -47,13 +53,36 @@ class NameMask:
                     for form in _forms(value):
                         self._names.setdefault(form, name)
         ordered = sorted(self._names, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(_piece, ordered))) if ordered else None
+        pieces = (_piece(value, self._names[value]) for value in ordered)
+        self._piece = re.compile("|".join(pieces)) if ordered else None
+
+    def beside(self, other: Mask) -> NameMask:
+        """Give a mask that takes out as well what another one does."""
+        return NameMask(*self._given, other)
+
+    def also(self, environment: Iterable[str]) -> NameMask:
+        """Give a mask that also replaces the secrets of an environment (`NAME=value`), by their names."""
+        return self.beside(self._other.also(environment))
 
     def __call__(self, text: str) -> str:
         """Give the text with `${NAME}` where a value of NAME stood."""
-        if self._pattern is None:
+        text = self._other(text)
+        if self._piece is None:
             return text
-        return self._pattern.sub(lambda found: f"${{{self._names[found.group()]}}}", text)
+        masked = self._piece.sub(lambda found: f"${{{self._names[found.group()]}}}", text)
+        if _CUT not in masked:
+            return masked
+        *cut, rest = masked.split(_CUT)
+        return _CUT.join([*map(self._uncut, cut), rest])
+
+    def _uncut(self, text: str) -> str:
+        """Take out the beginning of a value at the end of a text that was cut there."""
+        kept = text.rstrip(" \ufffd")
+        begun = [(at, name) for form, name in self._names.items() if (at := _begins(form, kept)) >= 0]
+        if not begun:
+            return text
+        at, name = min(begun)
+        return f"{kept[:at]}${{{name}}}{text[len(kept) :]}"
 
     def whole(self, text: str) -> str:
         """Give `${NAME}` for a text that is a value of NAME and nothing else, however short it is."""
@@ -63,9 +92,9 @@ class NameMask:
         """Give the name of an image, each of its parts masked as whole() does it."""
         return self(re.sub(r"[^/:@]+", lambda part: self.whole(part.group()), name))
 
-    def lines(self, texts: Sequence[str]) -> list[str]:
+    def lines(self, lines: Sequence[str]) -> list[str]:
         """Give each of the texts without values."""
-        return [self(text) for text in texts]
+        return [self(line) for line in lines]
 
     @contextmanager
     def over_errors(self) -> Iterator[None]:
@@ -85,26 +114,14 @@ def _forms(value: str) -> set[str]:
     return {value, value.replace("$", "$$"), shlex.quote(value), quote(value, safe=""), *escaped}
 
 
-def _piece(value: str) -> str:
+def _begins(value: str, text: str) -> int:
+    """Tell from where on a text, to its end, is the beginning of a value; -1 when it is not."""
+    at = text.find(value[:_SHORTEST], max(0, len(text) - len(value) + 1))
+    while at >= 0 and not value.startswith(text[at:]):
+        at = text.find(value[:_SHORTEST], at + 1)
+    return at
+
+
+def _piece(value: str, name: str) -> str:
     piece = re.escape(value)
-    return piece if len(value) >= _LONG else rf"(?<![A-Za-z0-9]){piece}(?![A-Za-z0-9])"
-
-
-class MaskedReporter(Reporter):
-    """Tells another reporter everything, without values."""
-
-    def __init__(self, reporter: Reporter, mask: NameMask) -> None:
-        super().__init__(self._pass_on, reporter.cancellation, reporter.flush, self._pass_output)
-        self._reporter = reporter
-        self.names = mask
-
-    def _pass_on(self, event: Event) -> None:
-        match event:
-            case LogLine(at, level, text):
-                event = LogLine(at, level, self.names(text))
-            case StageFinished(at, stage, outcome, seconds, remark):
-                event = StageFinished(at, stage, outcome, seconds, self.names(remark))
-        self._reporter.emit(event)
-
-    def _pass_output(self, at: float, lines: Sequence[str]) -> None:
-        self._reporter.output(*self.names.lines(lines))
+    return piece if len(value) >= _LONG or SECRET.search(name) else rf"(?<![A-Za-z0-9]){piece}(?![A-Za-z0-9])"

@@ -1,9 +1,8 @@
-"""The parts of the containers' view that need no engine: secrets, env files, what compose prints, owners, addresses."""
+"""The parts of the containers' view that need no engine: env files, what compose prints, owners, addresses."""
 
 from __future__ import annotations
 
 import http.server
-import json
 import os
 import threading
 import time
@@ -12,46 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from govma_core.build.git import GitFailedError
 from govma_core.errors import CommandError, ConfigurationError, PreflightError
 from govma_core.operations.services import config
 from govma_core.services.compose import Question, is_second, require_program
 from govma_core.services.drift import faces
 from govma_core.services.envfile import read_env
-from govma_core.services.mask import NameMask
 from govma_core.services.probe import Probe, address
 from govma_core.services.project import find_project
 from govma_core.services.quick import read_quickly
 from govma_core.services.storage import disk_use, mounted, stores
 from govma_core.services.wanted import read_config, read_data
 from govma_core.settings import Settings, load
-
-
-@given(st.text(min_size=8, max_size=30).filter(str.strip), st.text(max_size=20), st.text(max_size=20))
-def test_a_long_value_is_never_left_however_it_is_written(value: str, before: str, after: str) -> None:
-    """Guards against a value in quotes, escaped, doubled dollars, or in the middle of a word."""
-    mask = NameMask({"NAME": {value}})
-    for form in (value, repr(value), json.dumps(value), value.replace("$", "$$")):
-        assert value not in mask(f"{before}{form}{after}").replace("${NAME}", "\0")
-
-
-def test_short_values_are_masked_where_they_stand_alone_and_names_of_services_never() -> None:
-    """Guards the picture from masks that eat it, and short values that are whole answers."""
-    mask = NameMask({"PIN": {"4711x"}, "PORT": {"80"}, "HOST": {"redis"}, "FLAG": {"true"}}, {"redis"})
-    assert mask("4711x a4711xb 80 redis true") == "${PIN} a4711xb 80 redis true"
-    assert (mask.whole("80"), mask.whole("redis"), mask.image("a/b:80")) == ("${PORT}", "redis", "a/b:${PORT}")
-
-
-def test_errors_leave_without_values_whatever_their_kind() -> None:
-    """Guards the sentences: also those of errors that carry more than a text."""
-    mask = NameMask({"NAME": {"a secret value"}})
-    for error in (PreflightError(["with a secret value"]), GitFailedError("with a secret value", 3)):
-        with pytest.raises(type(error), match=r"with \$\{NAME\}") as caught, mask.over_errors():
-            raise error
-        assert "a secret value" not in repr(caught.value)
 
 
 def test_every_reading_of_an_env_file_is_known(tmp_path: Path) -> None:
