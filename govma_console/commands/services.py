@@ -12,6 +12,7 @@ from govma_core.errors import ExitCode, RefusedError, UsageError
 from govma_core.language import tr
 from govma_core.operations.context import Context
 from govma_core.operations.services_view import ServiceState, View
+from govma_core.services.drift import nothing_differs, state_text
 from govma_core.services.project import find_project
 from govma_core.text import bytes_text
 
@@ -91,7 +92,7 @@ def _print(found: View) -> None:
     for problem in found.problems:
         warn(tr("warning: {problem}", problem=problem))
     if found.project and found.services and not found.problems and not found.differences:
-        say(tr("All of {project} is as it should be.", project=found.project))
+        say(nothing_differs(found.project, every_setting=found.every_setting))
     if found.differences:
         say(tr("\nDifferences:"))
         for difference in found.differences:
@@ -102,7 +103,7 @@ def _print(found: View) -> None:
 def _row(service: ServiceState) -> tuple[str, ...]:
     return (
         service.name,
-        service.state,
+        state_text(service.state),
         service.health or "-",
         age(service.started) or "-",
         str(service.restarts),

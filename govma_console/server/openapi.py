@@ -66,6 +66,7 @@ _SERVICES: Json = {
     "properties": {
         "project": {"type": "string"},
         "directory": {"type": "string"},
+        "every_setting": {"type": "boolean", "description": "False when only the main settings were compared"},
         "services": {
             "type": "array",
             "items": {

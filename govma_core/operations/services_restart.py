@@ -13,7 +13,7 @@ from govma_core.operations.prod_env import opened
 from govma_core.operations.services_sources import note_built
 from govma_core.operations.services_undo import UP, UP_SECONDS, Undoing
 from govma_core.services import exchange
-from govma_core.services.compose import Question, execute
+from govma_core.services.compose import Question, execute, hashes_in
 from govma_core.services.journal import Change
 from govma_core.services.logs import last_lines
 from govma_core.services.probe import Probe, address
@@ -45,8 +45,7 @@ class Restart(Undoing):
 
     def changed(self, wanted: WantedProject, chosen: Sequence[str]) -> list[str]:
         """Give the services that compose itself would recreate, create or start, in their order."""
-        answer = Question(self.project, "config", "--hash=*").answer(self.mask)
-        hashes = dict(line.split()[:2] for line in answer.splitlines() if len(line.split()) >= 2)
+        hashes = hashes_in(Question(self.project, "config", "--hash=*").answer(self.mask))
         seen = look(self._client, self.project.name)
         found = []
         for name in chosen:

@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from govma_core.errors import GovmaError, PreflightError
+from govma_core.errors import PreflightError
 from govma_core.language import tr
 from govma_core.operations.context import Context
-from govma_core.services.compose import Question, is_second, require_all_set, require_program
-from govma_core.services.drift import Difference, differences, short
-from govma_core.services.journal import read_journal
+from govma_core.operations.services_found import Found, find, telling
+from govma_core.services.drift import Difference, short
 from govma_core.services.mask import NameMask
 from govma_core.services.places import real
-from govma_core.services.project import Project, find_project
-from govma_core.services.quick import read_quickly
-from govma_core.services.secrets import whole_mask
+from govma_core.services.project import find_project
 from govma_core.services.storage import Store, mounted, stores
-from govma_core.services.wanted import Mount, Wanted, WantedProject, read_config, read_data
+from govma_core.services.wanted import Mount, Wanted
 from govma_core.settings import Settings
 from govma_core.text import clean_all
 
 if TYPE_CHECKING:
-    from govma_core.services.running import Container, Seen
-
-_QUICK = 10
+    from govma_core.services.running import Container
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +56,8 @@ class View:
     differences: tuple[Difference, ...] = ()
     storage: tuple[Store, ...] = ()
     problems: tuple[str, ...] = ()
+    every_setting: bool = False
+    """True when compose compared all settings; False when it was not asked, and only ours were compared."""
 
     def plain(self) -> dict[str, Any]:
         """Give it as JSON holds it, with nothing in it that a terminal would take for a command."""
@@ -83,11 +78,11 @@ def view(context: Context, *, lines: int = 0, disk: bool = False) -> View:
         project = find_project(settings)
     except PreflightError as error:
         problems += error.problems
-        with _telling(problems):
+        with telling(problems):
             storage = stores(settings, disk=disk)
         return View("", directory, storage=tuple(storage), problems=tuple(problems))
-    found = _gather(context, project, problems, lines)
-    with _telling(problems):
+    found = find(context, project, problems, lines)
+    with telling(problems):
         storage = stores(settings, disk=disk, used=mounted(found.wanted, settings))
     mask = found.mask
     return View(
@@ -97,99 +92,18 @@ def view(context: Context, *, lines: int = 0, disk: bool = False) -> View:
         tuple(dataclasses.replace(each, what=mask(each.what), takes=mask(each.takes)) for each in found.differences),
         tuple(dataclasses.replace(store, mend=mask(store.mend)) for store in storage),
         tuple(mask.lines(problems)),
+        every_setting=bool(found.hashes),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    mask: NameMask
-    written: frozenset[str]
-    """The numbers that stand in the compose files."""
-    wanted: WantedProject | None
-    seen: Seen
-    engine_answers: bool
-    output: Mapping[str, list[str]]
-    differences: list[Difference]
-
-
-def _gather(context: Context, project: Project, problems: list[str], lines: int) -> _Found:
-    wanted: WantedProject | None = None
-    output: dict[str, list[str]] = {}
-    engine_answers = False
-    question = None
-    with _telling(problems):
-        wanted = _quickly(project)
-        if wanted is None:
-            # Asked first: it takes longer than all the rest, which is found out meanwhile.
-            question = Question(project, "config")
-    # Imported while compose is at work: Docker's library and git's take as long as all of our own.
-    from govma_core.engine.api import connected
-    from govma_core.operations.services_sources import gather, source_differences
-    from govma_core.services.logs import last_lines
-    from govma_core.services.running import Seen, look
-
-    seen, sources = Seen((), {}, {}, ()), None
-    try:
-        with _telling(problems), connected(_QUICK, otherwise="") as client:
-            seen = look(client, project.name)
-            engine_answers = True
-            with _telling(problems):
-                sources = gather(context.settings)
-            with _telling(problems):
-                wanted = wanted or _answer(question, project)
-            mask = whole_mask(project, wanted, seen)
-            for container in seen.containers if lines else ():
-                output[container.id] = last_lines(client, container.id, lines, mask)
-        if not engine_answers:
-            with _telling(problems):
-                sources = gather(context.settings)
-            with _telling(problems):
-                wanted = wanted or _answer(question, project)
-        mask = whole_mask(project, wanted, seen)
-    finally:
-        if question is not None:
-            question.give_up()
-    if question is not None:
-        with _telling(problems):
-            require_all_set(question)
-    if read_journal(context.settings.state_dir) is not None:
-        problems.append(
-            tr(
-                "A restart of containers is in progress, or was interrupted: the next `govma-console services "
-                "up` first cleans up after an interrupted one."
-            )
-        )
-    found: list[Difference] = []
-    if wanted is not None and engine_answers:
-        found = differences(wanted, seen, context.settings, project.inactive)
-    with _telling(problems):
-        found += source_differences(context.settings, sources, wanted, seen) if sources else []
-    written = frozenset(re.findall(r"\d+", project.texts()))
-    return _Found(mask, written, wanted, seen, engine_answers, output, found)
-
-
-def _quickly(project: Project) -> WantedProject | None:
-    """Give what the compose file wants where that can be told without compose; what is odd in it, compose tells."""
-    program = require_program()
-    try:
-        data = read_quickly(project)
-        return None if data is None else read_data(project, data, second=is_second(program))
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
-        return None
-
-
-def _answer(question: Question | None, project: Project) -> WantedProject | None:
-    return read_config(project, question.answer(project.mask)) if question is not None else None
-
-
-def _states(found: _Found, settings: Settings) -> tuple[ServiceState, ...]:
+def _states(found: Found, settings: Settings) -> tuple[ServiceState, ...]:
     services = dict(found.wanted.services) if found.wanted else {}
     names = [*services, *(each.service for each in found.seen.containers if each.service not in services)]
     rows = []
     for name in dict.fromkeys(names):
         containers = found.seen.of(name)
         rows += [_state(found, settings, services.get(name), each) for each in containers]
-        if not containers:
+        if not containers and name not in found.project.inactive:
             rows.append(_without(services[name], "absent" if found.engine_answers else "unknown", found.mask))
     return tuple(rows)
 
@@ -198,7 +112,7 @@ def _without(wanted: Wanted, state: str, mask: NameMask) -> ServiceState:
     return ServiceState(name=wanted.name, state=state, image=mask.image(wanted.image), builds=wanted.builds)
 
 
-def _state(found: _Found, settings: Settings, wanted: Wanted | None, container: Container) -> ServiceState:
+def _state(found: Found, settings: Settings, wanted: Wanted | None, container: Container) -> ServiceState:
     mask = found.mask
     image = found.seen.images.get(container.image_id)
     return ServiceState(
@@ -218,12 +132,12 @@ def _state(found: _Found, settings: Settings, wanted: Wanted | None, container: 
     )
 
 
-def _port(port: tuple[str, str, str], wanted: Wanted | None, found: _Found) -> str:
+def _port(port: tuple[str, str, str], wanted: Wanted | None, found: Found) -> str:
     mask = found.mask
     address, published, inside = port
     number, _, protocol = inside.partition("/")
     # What the compose files have themselves is no secret, whatever else is the same.
-    inside = inside if number in found.written else f"{mask.whole(number)}/{protocol}"
+    inside = inside if number in re.findall(r"\d+", found.project.texts()) else f"{mask.whole(number)}/{protocol}"
     if wanted is not None and port not in wanted.ports:
         # It may be what stood in `.env` before.
         return tr("(another port)->{inside}", inside=inside)
@@ -250,14 +164,3 @@ def _mount(mount: Mount, settings: Settings, mask: NameMask) -> str:
         if directory is not None and source.is_relative_to(real(str(directory))):
             return tr("{target}: in {name}{mode}", target=target, name=name, mode=mode)
     return tr("{target}: a directory of this machine{mode}", target=target, mode=mode)
-
-
-@contextmanager
-def _telling(problems: list[str]) -> Iterator[None]:
-    """Take an error of the block for one more problem."""
-    try:
-        yield
-    except GovmaError as error:
-        problems += str(error).split("\n")
-    except OSError as error:
-        problems.append(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.")

@@ -111,6 +111,11 @@ class Question:
         self._process.communicate()
 
 
+def hashes_in(answer: str) -> dict[str, str]:
+    """Read what `config --hash` printed: by service the hash of its settings, which its containers have in a label."""
+    return dict(line.split()[:2] for line in answer.splitlines() if len(line.split()) >= 2)
+
+
 def require_all_set(question: Question) -> None:
     """Raise PreflightError when compose, in its answer, put nothing in for a variable."""
     if question.unset:

@@ -60,12 +60,33 @@ def downtime_text(code: str) -> str:
     return tr(_DOWNTIMES[code])
 
 
+def nothing_differs(project: str, *, every_setting: bool) -> str:
+    """Say that all is as it should be, and what was compared when compose did not compare every setting."""
+    if every_setting:
+        return tr("All of {project} is as it should be.", project=project)
+    return tr(
+        "All of {project} is as it should be: images, environment, mounts, networks, ports, commands, restart "
+        "policies. Other settings, such as health checks, are compared by `services up`.",
+        project=project,
+    )
+
+
+def state_text(state: str) -> str:
+    """Give the state of a service in words; those of Docker stay as they are."""
+    return {"absent": tr("absent"), "unknown": tr("unknown")}.get(state, state)
+
+
 def differences(
-    wanted: WantedProject, seen: Seen, settings: Settings, inactive: Collection[str] = ()
+    wanted: WantedProject,
+    seen: Seen,
+    settings: Settings,
+    *,
+    inactive: Collection[str] = (),
+    hashes: Mapping[str, str] | None = None,
 ) -> list[Difference]:
     """Compare all services; values are not in what is said, nor are paths that could be some.
 
-    Services whose profile is not active (`inactive`) are not missed.
+    Services whose profile is not active (`inactive`) are not missed. `hashes`: compose's own, by service, of settings.
     """
     found: list[Difference] = []
     for service in wanted.services.values():
@@ -75,15 +96,23 @@ def differences(
             if service.replicas and service.name not in inactive:
                 found.append(Difference(service.name, "absent", tr("there is no container"), up, NONE))
             continue
-        container = there[0]
-        down = downtime_of(service, settings) if container.running else NONE
-        if not container.running:
-            found.append(Difference(service.name, "stopped", stopped(container), up, NONE))
-        for kind, what in compare(service, container, seen):
-            found.append(Difference(service.name, kind, what, up, down))
+        running = [each for each in there if each.running]
+        down = downtime_of(service, settings) if running else NONE
+        if len(there) != service.replicas and (running or service.replicas):
+            what = tr("{count} containers, {wanted} wanted", count=len(there), wanted=service.replicas)
+            fewer = len(there) > service.replicas
+            found.append(Difference(service.name, "replicas", what, up, down if fewer else NONE))
+        if service.replicas and len(running) < len(there):
+            # Those that run come first.
+            found.append(Difference(service.name, "stopped", stopped(there[-1]), up, NONE))
+        said = [pair for container in there for pair in compare(service, container, seen)]
+        hashed = (hashes or {}).get(service.name)
+        if hashed and not said and any(each.config_hash != hashed for each in there):
+            said = [("settings", tr("another setting is wanted (health check, user, labels, limits or the like)"))]
+        found += [Difference(service.name, kind, what, up, down) for kind, what in dict.fromkeys(said)]
         found += [
             Difference(service.name, "place", what, tr("fix the compose file, then {up}", up=up), down)
-            for what in places(container, settings)
+            for what in dict.fromkeys(what for container in there for what in places(container, settings))
         ]
     for container in seen.containers:
         if container.service not in wanted.services and container.service not in inactive:

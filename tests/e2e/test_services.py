@@ -45,6 +45,9 @@ def test_every_kind_of_drift_is_named_by_service_and_never_by_value(site: Stack)
         text = original.replace("MODE: production", "NEW_NAME: of no interest")
         text = text.replace("restart: always", "restart: unless-stopped\n    command: [/start, more]")
         text = text.replace("networks: [cache]", "networks: [cms]")
+        # Not compared one by one: compose tells by its hash.
+        compose.write_text(original.replace("    command:", "    labels: {some: label}\n    command:"))
+        assert site.differences() == {"(all)": ["edited"], "redis": ["settings"]}
         compose.write_text(text)
         site.write_env(DB_PASSWORD="quite another secret", HTTP_PORT="54321", GOV_MA_UPLOAD_DIR=str(other))
         found = site.view()

@@ -43,7 +43,7 @@ def _seen(tags: dict[str, str] | None = None, **services: dict[str, Any]) -> See
 
 
 def _kinds(wanted: WantedProject, seen: Seen, settings: Settings, project: Project) -> list[tuple[str, str]]:
-    return [(each.service, each.kind) for each in differences(wanted, seen, settings, project.inactive)]
+    return [(each.service, each.kind) for each in differences(wanted, seen, settings, inactive=project.inactive)]
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,22 @@ def test_what_docker_and_compose_put_into_a_container_themselves_is_no_differenc
     assert _kinds(wanted, _seen(web=web), Settings(), project) == []
     web["Mounts"] = [{"Type": "bind", "Source": "/srv/x", "Destination": "/run/secrets/other"}]
     assert _kinds(wanted, _seen(web=web), Settings(), project) == [("web", "mounts")]
+
+
+def test_settings_that_are_not_compared_one_by_one_and_numbers_of_containers_are_compared_too(tmp_path: Path) -> None:
+    """Guards "all is as it should be" from what `services up` would recreate."""
+    project, wanted = _wanted(
+        tmp_path, "  web: {image: x}\n  many: {image: x, scale: 2}\n  idle: {image: x, scale: 0}\n"
+    )
+    labelled = {"com.docker.compose.service": "web", "com.docker.compose.config-hash": "one"}
+    network = {"network": f"{project.name}_default"}
+    seen = _seen(web=network | {"Config": {"Labels": labelled}}, many=network, idle=network)
+    for hashes, told in (({}, []), ({"web": "one"}, []), ({"web": "two"}, [("web", "settings")])):
+        found = differences(wanted, seen, Settings(), hashes=hashes)
+        replicas = [("many", "replicas"), ("idle", "replicas")]
+        assert [(each.service, each.kind) for each in found] == told + replicas
+    assert [each.downtime for each in found] == ["pages", "none", "pages"]
+    assert "1 containers, 2 wanted" in found[1].what
 
 
 def test_a_web_server_without_the_versions_is_named_and_one_that_has_them_by_their_parent_is_not(

@@ -16,7 +16,8 @@ from govma_core.engine.api import reason
 from govma_core.errors import PreflightError
 from govma_core.events import Event, LogLine, StageFinished
 from govma_core.masking import Mask
-from govma_core.operations.services_view import _Found, _mount, _port
+from govma_core.operations.services_found import Found
+from govma_core.operations.services_view import _mount, _port
 from govma_core.reporting import Reporter
 from govma_core.services.logs import Tail
 from govma_core.services.mask import NameMask
@@ -113,9 +114,13 @@ def test_the_name_of_a_container_is_shown_unless_it_is_a_value(tmp_path: Path) -
         assert whole_mask(project, None, _seen(name, {})).whole(name) == shown
 
 
-def test_where_something_is_mounted_and_the_port_inside_may_be_values_too() -> None:
+def test_where_something_is_mounted_and_the_port_inside_may_be_values_too(tmp_path: Path) -> None:
+    project = _project(tmp_path, "", "services: {web: {image: x, ports: ['8080:80', '8081:${INSIDE}']}}\n")
     mask = NameMask({"TARGET": {"/data/customer"}, "INSIDE": {"91"}})
-    found = _Found(mask, frozenset(("80",)), None, Seen((), {}, {}, ()), True, {}, [])
+    seen = Seen((), {}, {}, ())
+    found = Found(
+        project=project, mask=mask, wanted=None, hashes={}, seen=seen, engine_answers=True, output={}, differences=[]
+    )
     assert _mount(Mount("/data/customer", "data", "volume"), Settings(), mask) == "${TARGET}: volume"
     assert [_port(("", "8080", inside), None, found) for inside in ("91/tcp", "80/udp")] == [
         "8080->${INSIDE}/tcp",

@@ -8,11 +8,17 @@ from typing import Any
 import pytest
 from docker.errors import APIError, NotFound
 
+from govma_core.errors import RestartError
 from govma_core.events import Event, LogLine
+from govma_core.operations.context import Context
+from govma_core.operations.services_restart import Restart
 from govma_core.reporting import Reporter
 from govma_core.services.exchange import exchange
 from govma_core.services.journal import Change, Journal
+from govma_core.services.probe import Probe
+from govma_core.services.project import find_project
 from govma_core.services.putback import PutBack, put_back
+from govma_core.settings import Settings
 
 _TIMEOUT = 0.2
 
@@ -138,6 +144,22 @@ def test_a_container_is_waited_for_as_long_as_it_may_take_to_stop(tmp_path: Path
     client: Any = engine
     exchange(client, _web())
     assert ("stop", "old", 900) in engine.asked
+
+
+@pytest.mark.parametrize(
+    ("answered", "told"),
+    [(True, "are back, but the site does not answer as it did"), (False, "are back; the site did not")],
+)
+def test_a_site_that_answered_before_has_to_answer_when_all_is_back(tmp_path: Path, answered: bool, told: str) -> None:
+    """Guards the words "are back": containers can run well, and nobody gets an answer."""
+    (tmp_path / "docker-compose.yml").write_text("services: {}\n")
+    settings = Settings(services_compose_dir=tmp_path, state_dir=tmp_path / "state", services_up_timeout=1)
+    client: Any = _Engine({}, set())
+    restart = Restart(Context.for_reading(settings), client, find_project(settings))
+    restart._probe = Probe("http://127.0.0.1:1")
+    restart._probe.answered = answered
+    with pytest.raises(RestartError, match=f"web is not good. The former containers {told}"):
+        restart._reverted("web is not good.")
 
 
 def test_an_image_that_is_gone_is_told(tmp_path: Path) -> None:

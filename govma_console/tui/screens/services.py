@@ -19,7 +19,7 @@ from govma_console.tui.screens.dialog import Result
 from govma_console.tui.services_tail import ServiceTail
 from govma_core.errors import GovmaError
 from govma_core.language import counted, tr
-from govma_core.services.drift import NONE, downtime_text
+from govma_core.services.drift import NONE, downtime_text, nothing_differs, state_text
 from govma_core.settings import Settings
 
 _LINES = 40
@@ -141,7 +141,7 @@ class ServicesScreen(ModalScreen[Result]):
             lines.append(
                 Content.assemble((tr("Image    "), "$muted"), f"{selected['image']} {selected['image_id']}{made}")
             )
-            lines.append(Content.assemble((tr("Ports    "), "$muted"), ", ".join(selected["ports"]) or "none"))
+            lines.append(Content.assemble((tr("Ports    "), "$muted"), ", ".join(selected["ports"]) or tr("none")))
             lines += [Content.assemble((tr("Mount    "), "$muted"), mount) for mount in selected["mounts"]]
         ordered = sorted(view["differences"], key=lambda each: each["service"] != name)
         if ordered:
@@ -155,7 +155,8 @@ class ServicesScreen(ModalScreen[Result]):
                 )
             )  # fmt: skip
         if view["services"] and not ordered and not view["problems"]:
-            lines.append(Content.assemble((tr("All is as the compose file wants it."), "$text-success")))
+            said = nothing_differs(view["project"], every_setting=view["every_setting"])
+            lines.append(Content.assemble((said, "$text-success")))
         lines += _storage(view["storage"])
         self.query_one("#services-text", Static).update(Content("\n").join(lines))
         if self._tail is None:
@@ -234,7 +235,8 @@ class ServicesScreen(ModalScreen[Result]):
 
 def _row(service: dict[str, Any], view: dict[str, Any], width: int) -> Content:
     count = sum(each["service"] == service["name"] for each in view["differences"])
-    state = service["state"] if not service["health"] else f"{service['state']}, {service['health']}"
+    words = state_text(service["state"])
+    state = f"{words}, {service['health']}" if service["health"] else words
     mark = "●" if (service["health"] or service["state"]) in _GOOD else "✗"
     since = f"{formats.age(service['started']):>4}" if service["state"] == "running" else "    "
     restarts = f"  {counted(service['restarts'], 'restart', 'restarts')}" if service["restarts"] else ""
