@@ -15,6 +15,7 @@ from textual.screen import Screen
 from textual.theme import Theme
 from textual.widgets import Input
 
+from govma_console.output import hinted
 from govma_console.tui.actions import ACTIONS
 from govma_console.tui.controller import Controller
 from govma_console.tui.screens.main import MainScreen
@@ -22,6 +23,7 @@ from govma_console.tui.terminal import driver_for, theme_for
 from govma_core.language import tr
 
 if TYPE_CHECKING:
+    from textual.notifications import SeverityLevel
     from textual.types import CSSPathType
 
 _THEMES = (
@@ -89,6 +91,18 @@ class ConsoleApp(App[int]):
         theme = self.current_theme
         shade = "ansi" if theme.ansi else "dark" if theme.dark else "light"
         return dict(zip(_OWN_COLOURS, _OWN_COLOURS_OF[shade], strict=True))
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:
+        """Show a notification; commands that it advises are about the site that is looked at."""
+        super().notify(hinted(message), title=title, severity=severity, timeout=timeout, markup=markup)
 
     def get_default_screen(self) -> Screen[None]:
         """Give the main screen."""

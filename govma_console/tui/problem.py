@@ -11,6 +11,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from govma_console.output import hinted
 from govma_console.tui.terminal import driver_for
 from govma_core.errors import ExitCode
 from govma_core.language import tr
@@ -41,8 +42,8 @@ class ProblemApp(App[int]):
         """Make the text."""
         with VerticalScroll(id="problem") as box:
             box.border_title = tr("The settings are wrong")
-            lines = [Content(f"• {line}") for line in self._text.split("\n")]
-            advice = tr("`govma-console config` prints the effective settings and where each comes from.")
+            lines = [Content(f"• {line}") for line in hinted(self._text).split("\n")]
+            advice = hinted(tr("`govma-console config` prints the effective settings and where each comes from."))
             keys = tr("r refreshes, q quits.")
             yield Static(Content("\n").join([*lines, Content(""), Content.assemble((f"{advice} {keys}", "$muted"))]))
 

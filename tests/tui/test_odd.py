@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from govma_console.output import hint_with
 from govma_console.tui.screens.disk_dialogs import PruneDialog
 from govma_console.tui.screens.handling_log import _for_clipboard, _save
 from govma_console.tui.screens.operations import DeployDialog
@@ -32,6 +33,20 @@ def test_a_filter_that_looks_like_markup_is_text(past: Site) -> None:
         await app.sees("/[/x]")
         await app.press("escape")
         await app.sees("Versions (4)")
+
+    drive(past.settings, scenario)
+
+
+def test_what_a_notification_advises_is_about_the_site_that_is_looked_at(
+    past: Site, request: pytest.FixtureRequest
+) -> None:
+    request.addfinalizer(lambda: hint_with(None, ()))
+    hint_with(Path("/srv/other.toml"), ["attach"])
+
+    async def scenario(app: Driven) -> None:
+        app.main.notify("`govma-console attach` follows it.", markup=False)
+        told = await app.until(lambda: app.notes, "the notification")
+        assert told == ["`govma-console --config /srv/other.toml attach` follows it."]
 
     drive(past.settings, scenario)
 

@@ -8,6 +8,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Button, Input
 
+from govma_console.output import hinted
 from govma_console.tui import formats
 from govma_console.tui.screens.dialog import Dialog, Result
 from govma_core.language import tr
@@ -108,5 +109,5 @@ class ReleaseDialog(Dialog):
             )
         )
         if many:
-            lines.append(Content.assemble((tr("`govma-console release COMMIT` ends one."), "$muted")))
+            lines.append(Content.assemble((hinted(tr("`govma-console release COMMIT` ends one.")), "$muted")))
         self.say(Content("\n").join(lines), ready=True)
