@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -12,14 +13,31 @@ from pathlib import Path
 
 from govma_core import safefs, safetree
 from govma_core.errors import GovmaError
-from govma_core.operations import dedupe, prune
+from govma_core.live import candidate
+from govma_core.operations import accounting, check, dedupe, prune, verify
 from govma_core.versions.names import POINTER
 from tests.faults.result import Result
 from tests.support.canary import Canary
 from tests.support.crashes import files_of
-from tests.support.sites import make_site
+from tests.support.sites import Site, make_site
 
 _HEX = "0123456789abcdef"
+_HELD = "held files"
+_HOLDER = """
+import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+held = 0
+for path in sys.stdin.buffer.read().split(b'\\0'):
+    try:
+        fcntl.fcntl(os.open(path, os.O_RDWR | os.O_NONBLOCK), fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        held += 1
+    except OSError:
+        pass
+print(held, flush=True)
+signal.alarm(120)
+signal.pause()
+"""
+_holders: list[subprocess.Popen[bytes]] = []
 
 
 def _link(name: str, file: bool = False) -> Callable[[Path, Canary], None]:
@@ -112,6 +130,21 @@ def _immediate(versions: Path, canary: Canary) -> None:
         os.link(canary.root / "open", folder / "open")
 
 
+def _hold(versions: Path, canary: Canary) -> None:
+    """Hold every file of the web server's to itself, as its owner can."""
+    site = versions.parent
+    paths = [path for path in site.rglob("*") if path.is_file() and path.lstat().st_uid == 33]
+    process = subprocess.Popen(
+        ["/usr/bin/python3", "-c", _HOLDER], user=33, group=33, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    _holders.append(process)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"\0".join(os.fsencode(path) for path in paths))
+    process.stdin.close()
+    assert int(process.stdout.readline()) > 0, "nothing could be held"
+
+
 CASES: dict[str, Callable[[Path, Canary], None]] = {
     **{f"prepared {prefix}": _link(f".govma-{prefix}-{_HEX}") for prefix in ("link", "incoming", "staging", "removed")},
     "prepared link to a file": _link(f".govma-link-{_HEX}", file=True),
@@ -135,11 +168,12 @@ CASES: dict[str, Callable[[Path, Canary], None]] = {
     "odd names": _everywhere(_names),
     "depth 2,000": _everywhere(_deep),
     "100,000 files in a folder": _everywhere(_many),
+    _HELD: _hold,
 }
 
 
 def sweep(folder: Path, cases: Sequence[str] = tuple(CASES)) -> Result:
-    """Prepare each of the cases, then dedupe, roll back, promote, prune and deploy."""
+    """Prepare each of the cases, then measure, verify, check, dedupe, roll back, promote, prune and deploy."""
     folder.chmod(0o755)
     began = time.monotonic()
     problems: list[str] = []
@@ -170,6 +204,9 @@ def _try(folder: Path, case: str, problems: list[str]) -> tuple[int, int]:
     names = [version.name for version in site.store.versions() if version.complete]
     refused = 0
     operations: dict[str, Callable[[], object]] = {
+        "usage": lambda: accounting.account(site.context(), rescan=True),
+        "verify": lambda: list(verify.verify(site.context())),
+        "check": lambda: _check(site, names[-1]),
         "dedupe": lambda: dedupe.run(site.context()),
         "rollback": lambda: site.rollback(names[-1]),
         "promote": lambda: site.promote(names[0]),
@@ -181,11 +218,17 @@ def _try(folder: Path, case: str, problems: list[str]) -> tuple[int, int]:
             operate()
         except (GovmaError, OSError) as error:
             refused += 1
+            # A version of which not all can be read is not tried; everything else goes past such files.
+            if case == _HELD and name != "check":
+                problems.append(f"{case}, {name}: stopped by it, {error}")
             if not str(error).strip():
                 problems.append(f"{case}, {name}: refused without a word")
         except Exception as error:
             problems.append(f"{case}, {name}: a fault of ours, {error!r}")
         problems += [f"{case}, {name}: changed {path}" for path in canary.changes()]
+    while _holders:
+        with _holders.pop() as process:
+            process.kill()
     stolen = canary.found_in(site.settings.state_dir, site.settings.upload_dir)
     stolen += canary.found_in(versions, private=True)
     problems += [f"{case}: read into {path}" for path in stolen]
@@ -197,3 +240,23 @@ def _try(folder: Path, case: str, problems: list[str]) -> tuple[int, int]:
     with safefs.opened_root(folder.parent) as above:
         safetree.remove(above, folder.name)
     return len(operations), refused
+
+
+def _check(site: Site, version: str) -> None:
+    """Try a version by a command, and copy it as for a container."""
+    site.flags["rehearsal_command"] = "true"
+    try:
+        check.run(site.context(), version=version)
+    finally:
+        site.flags.pop("rehearsal_command")
+    settings = site.settings
+    with candidate.staged(
+        settings.state_dir,
+        settings.versions_dir,
+        version,
+        link=POINTER,
+        writable=settings.rehearsal_writable,
+        owner=settings.web_owner,
+        step=lambda: None,
+    ):
+        pass

@@ -17,22 +17,26 @@ from pathlib import Path
 from tests.faults.result import Result
 from tests.support.crashes import CrashSite
 
+_STRAY = "env -i setsid sh -c 'while :; do : > tick; sleep 0.01; done' >/dev/null 2>&1 &"
 OPERATIONS = ("deploy", "deploy", "rollback", "promote", "dedupe", "prune")
 
 
 def sweep(
     folder: Path,
-    moments: int = 320,
+    moments: int = 300,
     calls: int = 20,
     step: int = 1,
     operations: Sequence[str] = OPERATIONS,
     seed: int = 7,
 ) -> Result:
-    """Kill at `moments` random moments, at every `step`th event, and at `calls` changes of each operation."""
+    """Kill at every `step`th event and `calls` changes of each operation, and at random until `moments` hit it."""
     folder.chmod(0o755)
     site = CrashSite.make(folder / "site")
+    # What is left of a build must not outlive the next deploy, though it has no environment to be known by.
+    site.flags["install_command"] = f"sh tools/build.sh install; {_STRAY}"
+    site.flags |= {"rehearsal_command": "sleep 0.05", "activation_command": "sleep 0.05"}
     rng = random.Random(seed)
-    began, kills, early = time.monotonic(), 0, 0
+    began, kills, early, late = time.monotonic(), 0, 0, 0
     faults = _faults(site, rng, operations, calls, step)
     events_wanted = len(faults)
     for fault, operation in faults:
@@ -40,16 +44,17 @@ def sweep(
     events = kills
     if kills * 4 < events_wanted * 3:
         site.problems.append(f"{kills} kills of {events_wanted} that were wanted")
-    for number in range(moments):
-        operation = operations[number % len(operations)]
-        hit = _at_random(site, rng, operation, group=number % 3 == 0)
-        kills, early = kills + 1, early + hit
+    while early < moments and late < moments:
+        operation = operations[(early + late) % len(operations)]
+        hit = _at_random(site, rng, operation, group=(early + late) % 3 == 0)
+        early, late = early + hit, late + (not hit)
+    kills += early
     for problem in site.problems[:20]:
         print(f"  {problem}", file=sys.stderr)
     return Result(
         "kill -9 of the runner (deploy, rollback, promote, dedupe, prune); then everything is looked at",
-        f"{events} at an event or a change, {moments} at a random moment ({early} before the end)",
-        f"{kills} deploys after them, all good; {time.monotonic() - began:.0f} s",
+        f"{events} at an event or a change, {early} at a random moment before the end, {late} came after it",
+        f"{kills + late} deploys after them, all good; {time.monotonic() - began:.0f} s",
         len(site.problems),
         kills,
     )
