@@ -257,6 +257,6 @@ def _check(site: Site, version: str) -> None:
         link=POINTER,
         writable=settings.rehearsal_writable,
         owner=settings.web_owner,
-        step=lambda: None,
+        reporter=site.context().reporter,
     ):
         pass
