@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+
+from govma_core.configured import open_file
+from govma_core.errors import UnsafeTreeError
 
 MASKED = "***"
 
@@ -56,9 +60,9 @@ def mask_of(env_file: Path, public: Collection[str] = ()) -> Mask:
     speak of a secret, and those that are part of what is `public` under such a name.
     """
     try:
-        with env_file.open("rb") as file:
+        with os.fdopen(open_file(env_file)[0], "rb") as file:
             text = file.read(_MOST).decode("utf-8", "replace")
-    except OSError:
+    except (OSError, UnsafeTreeError):
         return Mask()
     return Mask(value for secret, value in _values(text) if secret or not any(value in known for known in public))
 

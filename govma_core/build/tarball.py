@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import stat
 import sys
 import tarfile
 import zlib
@@ -19,7 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from govma_core.build.inflate import DamagedError, InflatedStream
-from govma_core.errors import VendorError
+from govma_core.configured import open_file
+from govma_core.errors import UnsafeTreeError, VendorError
 from govma_core.language import tr
 
 MOST_MEMBERS = 1_000_000
@@ -202,12 +202,11 @@ class Tarball:
 def open_tarball(path: Path) -> int:
     """Open a tarball for reading; VendorError when it is not there or no regular file."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd, _ = open_file(path)
+    except UnsafeTreeError as error:
+        raise VendorError(tr("{error} Put the tarball there.", error=error)) from None
     except OSError as error:
         raise VendorError(
             tr("{path} cannot be opened: {strerror}. Put the tarball there.", path=path, strerror=error.strerror)
         ) from None
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise VendorError(tr("{path} is not a regular file. Put the tarball there.", path=path))
     return fd

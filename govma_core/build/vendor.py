@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Protocol
 
 from govma_core import safefs
 from govma_core.build.tarball import Member, Tarball, open_tarball
+from govma_core.configured import open_file
 from govma_core.errors import UnsafeTreeError
 from govma_core.language import tr
 
@@ -35,19 +35,16 @@ class Unpacked:
 def preflight_tarball(path: Path, setting: str) -> list[str]:
     """Give a sentence for what is wrong with the tarball at first sight; `setting` says where its path comes from."""
     try:
-        info = path.stat()
-        if not stat.S_ISREG(info.st_mode):
-            return [
-                tr(
-                    "{path} ({setting}) is not a regular file. Put the tarball there, or correct the setting.",
-                    path=path,
-                    setting=setting,
-                )
-            ]
-        if not info.st_size:
-            return [tr("{path} ({setting}) is empty. Copy the tarball there again.", path=path, setting=setting)]
-        with path.open("rb") as file:
-            magic = file.read(len(_GZIP_MAGIC))
+        fd, info = open_file(path)
+    except UnsafeTreeError as error:
+        return [
+            tr(
+                "{path} ({setting}) cannot be used: {error} Put the tarball there, or correct the setting.",
+                path=path,
+                setting=setting,
+                error=error,
+            )
+        ]
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return [
@@ -65,6 +62,10 @@ def preflight_tarball(path: Path, setting: str) -> list[str]:
                 strerror=error.strerror,
             )
         ]
+    with os.fdopen(fd, "rb") as file:
+        magic = file.read(len(_GZIP_MAGIC))
+    if not info.st_size:
+        return [tr("{path} ({setting}) is empty. Copy the tarball there again.", path=path, setting=setting)]
     if magic != _GZIP_MAGIC:
         return [
             tr(

@@ -18,7 +18,7 @@ from govma_core.build import envfile, source, vendor
 from govma_core.build.builder import make_builder
 from govma_core.errors import GovmaError
 from govma_core.language import tr
-from govma_core.operations import rehearsal, space
+from govma_core.operations import rehearsal, space, ways
 from govma_core.operations.context import Context
 from govma_core.places import CONFIG_VARIABLE
 from govma_core.settings import Settings
@@ -56,6 +56,7 @@ def examine(context: Context) -> Iterator[Finding]:
     yield from _variables()
     yield from _programs(settings)
     yield from _directories(settings)
+    yield from _ways(settings)
     yield from _files(settings)
     yield from _source(context)
     yield from _told("builder", tr("ready"), make_builder(settings).preflight)
@@ -136,6 +137,15 @@ def _directory(what: str, path: Path, owner: tuple[int, int], mode: str, *, writ
             what, "wrong", tr("{path} can be written by everybody", path=path), ("chmod", "o-w", str(path)), safe=True
         )
     return Finding(what, "ok", str(path))
+
+
+def _ways(settings: Settings) -> Iterator[Finding]:
+    found = ways.ways(settings)
+    of_the_build = ways.of_the_build(settings, found)
+    for way in found:
+        yield Finding("paths", "wrong" if way in of_the_build else "note", way.said(), way.mend)
+    if not found and os.geteuid() == 0:
+        yield Finding("paths", "ok", tr("only root can exchange what the settings name"))
 
 
 def _optional(found: Finding, without: str) -> Finding:

@@ -9,7 +9,7 @@ from govma_core.build import envfile, source, vendor, workdir
 from govma_core.build.builder import Builder
 from govma_core.errors import PreflightError
 from govma_core.language import tr
-from govma_core.operations import rehearsal, space
+from govma_core.operations import rehearsal, space, ways
 from govma_core.operations.context import Context
 from govma_core.settings import Settings
 from govma_core.versions.names import version_name
@@ -19,6 +19,7 @@ from govma_core.writable import cannot_write
 def check(context: Context, builder: Builder, *, promote: bool, rehearse: bool) -> None:
     """Raise PreflightError with a sentence for each problem; warn about what does not stand in the way."""
     settings = context.settings
+    open_ways = ways.ways(settings)
     problems = [
         *source.preflight(settings, context.reporter),
         *_directories(settings),
@@ -26,6 +27,7 @@ def check(context: Context, builder: Builder, *, promote: bool, rehearse: bool) 
         *vendor.preflight_tarball(settings.themes_path, tr("themes_tarball in vendor_dir")),
         *envfile.preflight(settings.env_file),
         *workdir.preflight(settings.work_dir, settings.state_dir),
+        *ways.refusals(settings, open_ways),
         *builder.preflight(),
         *(rehearsal.preflight(settings) if rehearse else ()),
     ]
@@ -34,6 +36,8 @@ def check(context: Context, builder: Builder, *, promote: bool, rehearse: bool) 
         problems += space.problems(context)
     if problems:
         raise PreflightError(problems)
+    if said := ways.warning(open_ways):
+        context.reporter.warning(said)
 
 
 def _directories(settings: Settings) -> list[str]:

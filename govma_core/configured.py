@@ -1,0 +1,73 @@
+"""Configured paths: who but root can exchange what they lead to, and files opened so that nobody can meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from govma_core import safefs
+from govma_core.errors import UnsafeTreeError
+from govma_core.language import tr
+
+_MOST_LINKS = 8
+
+
+def above(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Give the directories above a path, those that are there: as it is written, and where its links lead."""
+    parents = [*path.absolute().parents, *Path(os.path.realpath(path)).parents]
+    for directory in sorted(set(parents)):
+        try:
+            yield directory, directory.stat()
+        except OSError:
+            continue
+
+
+def can_write(info: os.stat_result, uid: int, gid: int) -> bool:
+    """Tell whether a user can exchange names in a directory, or write a file, that belongs to others, too."""
+    return info.st_uid == uid or _mode_lets(info, {gid})
+
+
+def ours_alone(info: os.stat_result) -> bool:
+    """Tell whether nobody can write it but root and us."""
+    return info.st_uid in (0, os.geteuid()) and not _mode_lets(info, None)
+
+
+def _mode_lets(info: os.stat_result, groups: set[int] | None) -> bool:
+    """Tell whether the mode lets everybody write, or one of the groups (None: any but root's)."""
+    # With the sticky bit nobody renames or removes what is not his own.
+    if stat.S_ISDIR(info.st_mode) and info.st_mode & stat.S_ISVTX:
+        return False
+    grouped = info.st_gid != 0 if groups is None else info.st_gid in groups
+    return bool(info.st_mode & stat.S_IWOTH) or (grouped and bool(info.st_mode & stat.S_IWGRP))
+
+
+def open_file(path: Path, links: int = _MOST_LINKS) -> tuple[int, os.stat_result]:
+    """Open a configured file for reading, for the caller to close; what is to be known of it is in its stat.
+
+    A link is followed where only root can have made it. UnsafeTreeError for any other, and for what is no regular
+    file; a FIFO keeps nobody waiting. OSError when it cannot be opened.
+    """
+    try:
+        fd = os.open(path, safefs.FILE_FLAGS)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise _odd(path) from None
+        if error.errno != errno.ELOOP or not links:
+            raise
+        if path.lstat().st_uid not in (0, os.geteuid()) or not ours_alone(path.parent.stat()):
+            raise UnsafeTreeError(
+                tr("{path} is a link that others than root can exchange. Name the file itself.", path=path)
+            ) from None
+        return open_file(path.parent / os.readlink(path), links - 1)
+    info = os.fstat(fd)
+    if not stat.S_ISREG(info.st_mode):
+        os.close(fd)
+        raise _odd(path)
+    return fd, info
+
+
+def _odd(path: Path) -> UnsafeTreeError:
+    return UnsafeTreeError(tr("{path} is not a regular file.", path=path))

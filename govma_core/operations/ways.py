@@ -1,0 +1,113 @@
+"""Who but root can exchange what the settings name: whoever can write a directory above it, or the env file itself."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from govma_core import configured
+from govma_core.language import tr
+from govma_core.settings import Settings
+
+
+@dataclass(slots=True)
+class Way:
+    """A directory (or the env file) that others than root can write, whose it is, and the settings it leads to."""
+
+    path: Path
+    info: os.stat_result
+    names: list[str]
+
+    @property
+    def mend(self) -> tuple[str, ...]:
+        """Give the command that leaves it to root; where both owner and mode are wrong, the first of two."""
+        if self.info.st_uid != 0:
+            return ("chown", "root", str(self.path))
+        return ("chmod", "g-w,o-w", str(self.path))
+
+    def said(self) -> str:
+        """Say who can do what."""
+        names = ", ".join(self.names)
+        if self.info.st_uid != 0:
+            return tr(
+                "{path} belongs to uid {uid}, who can exchange {names}",
+                path=self.path,
+                uid=self.info.st_uid,
+                names=names,
+            )
+        return tr("{path} can be written by others than root, who can exchange {names}", path=self.path, names=names)
+
+
+def ways(settings: Settings) -> list[Way]:
+    """Give every such place, the outermost first; none for who is not root, whose own rights are all that is at stake.
+
+    What the web server and the build must be able to write is theirs, and none of them.
+    """
+    if os.geteuid() != 0:
+        return []
+    theirs = {settings.versions_dir, settings.upload_dir, settings.image_dir, settings.node_modules_dir}
+    found: dict[Path, Way] = {}
+    for name, path in _configured(settings):
+        places = list(configured.above(path))
+        if name == "env_file" and path.is_file():
+            places.append((path, path.stat()))
+        for place, info in places:
+            if place not in theirs and not configured.ours_alone(info):
+                found.setdefault(place, Way(place, info, [])).names.append(name)
+    return sorted(found.values(), key=lambda way: way.path)
+
+
+def of_the_build(settings: Settings, found: Iterable[Way]) -> list[Way]:
+    """Give those that a build on this machine could use; one in a container does not get there."""
+    if settings.builder != "local":
+        return []
+    return [way for way in found if configured.can_write(way.info, *settings.build_owner)]
+
+
+def refusals(settings: Settings, found: Iterable[Way]) -> list[str]:
+    """Give a sentence for each way that a build on this machine could use."""
+    return [
+        tr(
+            "{path} can be written by uid {uid}, as whom the build runs on this machine: it could exchange {names}. "
+            "Leave it to root ({command}), or build in a container: GOVMA_BUILDER=docker.",
+            path=way.path,
+            uid=settings.build_uid,
+            names=", ".join(way.names),
+            command=shlex.join(way.mend),
+        )
+        for way in of_the_build(settings, found)
+    ]
+
+
+def warning(found: Iterable[Way]) -> str:
+    """Say all of it in one line, '' when there is nothing."""
+    places = ", ".join(str(way.path) for way in found)
+    if not places:
+        return ""
+    return tr(
+        "Others than root can exchange what the settings name, by way of {places}. `govma-console doctor` says more.",
+        places=places,
+    )
+
+
+def _configured(settings: Settings) -> Iterable[tuple[str, Path]]:
+    return [
+        (name, path)
+        for name, path in (
+            ("source_dir", settings.source_dir),
+            ("versions_dir", settings.versions_dir),
+            ("upload_dir", settings.upload_dir),
+            ("image_dir", settings.image_dir),
+            ("node_modules_dir", settings.node_modules_dir),
+            ("env_file", settings.env_file),
+            ("work_dir", settings.work_dir),
+            ("ee_tarball", settings.ee_path),
+            ("themes_tarball", settings.themes_path),
+            ("state_dir", settings.state_dir),
+            ("hooks_dir", settings.hooks_dir),
+        )
+        if path is not None
+    ]
