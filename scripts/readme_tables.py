@@ -50,7 +50,8 @@ def quoted(text: str) -> str:
     for row in _RESULTS.read_text().splitlines():
         if row.startswith("| "):
             _, what, _, _, value, goal, _ = _cells(row)
-            there[what] = f"| {what} | {value} | {goal} |"
+            # At most nothing is nothing.
+            there[what] = f"| {what} | {value} | {'0' if goal == '≤ 0' else goal} |"
     head, rule, *rows = _within(text, "measured").splitlines()
     return "\n".join([head, rule, *(there[_cells(row)[0]] for row in rows)])
 

@@ -105,7 +105,7 @@ def test_the_demo_by_the_readme_alone(machine: Machine) -> None:
 
 
 def test_a_new_server_by_the_readme_alone(machine: Machine, site: SampleSite) -> None:
-    """Guards all of the README's way: install, doctor, deploy, list, rollback, service, curl, and away again."""
+    """Guards all of the README's way: install, deploy, rollback, service, curl, upgrade, and away again."""
     follow(machine, "install")
     assert machine.out("govma-console", "--version").startswith("govma-console ")
     before = os.readlink(site.versions_dir / "current-version")
@@ -119,14 +119,11 @@ def test_a_new_server_by_the_readme_alone(machine: Machine, site: SampleSite) ->
     assert "successfully deployed" in served["curl http://127.0.0.1:50024/deploy"]
     live = os.readlink(site.versions_dir / "current-version")
     assert (site.versions_dir / live / "html/novo.txt").read_text() == "novo"
-    _taken_away(machine)
+    follow(machine, "upgrade")
+    assert "successfully deployed" in machine.out("curl", "-s", "http://127.0.0.1:50024/deploy")
+    live = os.readlink(site.versions_dir / "current-version")
+    follow(machine, "away")
+    assert machine.run("sh", "-c", f"command -v govma-console || ls -d {COMMAND}").code != 0
     assert os.readlink(site.versions_dir / "current-version") == live
     assert (site.versions_dir / live / "html/novo.txt").read_text() == "novo"
     assert {deployed, before, live} <= set(os.listdir(site.versions_dir))
-
-
-def _taken_away(machine: Machine) -> None:
-    machine.out("systemctl", "disable", "--now", "govma-console.socket", "govma-console.service")
-    machine.shell("rm /etc/systemd/system/govma-console.*")
-    machine.shell("PIPX_HOME=/opt/pipx PIPX_BIN_DIR=/usr/local/bin pipx uninstall govma-console")
-    assert machine.run("sh", "-c", "command -v govma-console").code != 0
