@@ -52,17 +52,11 @@ class Tail:
             with told_as(tr("read the output of a container")):
                 stream = self._client.api.logs(self._container, stream=True, follow=self._follow, tail=self._lines)
             closer = threading.Thread(target=self._close_when_asked, args=(stream,), daemon=True)
-            closer.start()
+            if self._follow:
+                closer.start()
             splitter = LineSplitter()
             try:
-                while True:
-                    try:
-                        chunk = next(stream, None)
-                    except (*FAILURES, ValueError):
-                        # The engine went away, or somebody closed it under our hands.
-                        chunk = None
-                    if chunk is None or self._closed.is_set():
-                        break
+                while (chunk := self._next(stream)) is not None and not self._closed.is_set():
                     lines = splitter.feed(chunk)
                     if lines:
                         yield self._mask.lines(lines)
@@ -71,11 +65,22 @@ class Tail:
                     yield self._mask.lines(rest)
             finally:
                 self._done = True
-                closer.join()
+                if self._follow:
+                    closer.join()
 
     def close(self) -> None:
         """Have batches() end."""
         self._closed.set()
+
+    def _next(self, stream: Iterator[bytes]) -> bytes | None:
+        if not self._follow:
+            with told_as(tr("read the output of a container")):
+                return next(stream, None)
+        try:
+            return next(stream, None)
+        except (*FAILURES, ValueError):
+            # The engine went away, or somebody closed it under our hands.
+            return None
 
     def _close_when_asked(self, stream: object) -> None:
         while not self._done:

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from govma_core.build.git import GitFailedError
 from govma_core.engine.api import reason
-from govma_core.errors import PreflightError
+from govma_core.errors import EngineError, PreflightError
 from govma_core.events import Event, LogLine, StageFinished
 from govma_core.masking import Mask
 from govma_core.operations.services_found import Found
 from govma_core.operations.services_view import _mount, _port
 from govma_core.reporting import Reporter
-from govma_core.services.logs import Tail
+from govma_core.services.logs import Tail, last_lines
 from govma_core.services.mask import NameMask
 from govma_core.services.project import Project, find_project
 from govma_core.services.running import Seen, read_container
@@ -134,7 +134,7 @@ class _Engine:
     def __init__(self, pieces: int) -> None:
         self.given, self.asked = 0, dict[str, Any]()
         self.hooks: dict[str, list[Any]] = {"response": []}
-        self.api, self._pieces = self, pieces
+        self.api, self._pieces, self.breaks = self, pieces, False
 
     def logs(self, _: str, **asked: Any) -> Any:
         self.asked = asked
@@ -143,6 +143,8 @@ class _Engine:
             for number in range(self._pieces):
                 self.given += 1
                 yield f"secret-value {number}\n".encode()
+            if self.breaks:
+                raise ConnectionError("gone")
 
         return pieces()
 
@@ -155,3 +157,7 @@ def test_the_output_of_a_container_is_passed_on_as_it_comes_however_much_is_aske
     assert (next(batches), engine.given) == (["${A} 0"], 1)
     assert engine.asked == {"stream": True, "follow": False, "tail": 10**9}
     assert sum(len(batch) for batch in batches) == 999
+    # Half of it is not passed off as all.
+    engine.breaks = True
+    with pytest.raises(EngineError, match="could not read the output of a container: gone"):
+        last_lines(client, "x", 3, NameMask({}))
