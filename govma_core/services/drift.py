@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from govma_core.language import date_format, marked, tr
+from govma_core.language import counted, date_format, marked, tr
 from govma_core.services.places import places, real, unserved
 from govma_core.services.wanted import Mount, Wanted, WantedProject
 from govma_core.settings import Settings
@@ -99,7 +99,8 @@ def differences(
         running = [each for each in there if each.running]
         down = downtime_of(service, settings) if running else NONE
         if len(there) != service.replicas and (running or service.replicas):
-            what = tr("{count} containers, {wanted} wanted", count=len(there), wanted=service.replicas)
+            has = counted(len(there), "container", "containers")
+            what = tr("{has}, {wanted} wanted", has=has, wanted=service.replicas)
             fewer = len(there) > service.replicas
             found.append(Difference(service.name, "replicas", what, up, down if fewer else NONE))
         if service.replicas and len(running) < len(there):

@@ -109,7 +109,7 @@ def test_settings_that_are_not_compared_one_by_one_and_numbers_of_containers_are
         replicas = [("many", "replicas"), ("idle", "replicas")]
         assert [(each.service, each.kind) for each in found] == told + replicas
     assert [each.downtime for each in found] == ["pages", "none", "pages"]
-    assert "1 containers, 2 wanted" in found[1].what
+    assert "1 container, 2 wanted" in found[1].what
 
 
 def test_a_web_server_without_the_versions_is_named_and_one_that_has_them_by_their_parent_is_not(
