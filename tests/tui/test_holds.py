@@ -25,7 +25,7 @@ def test_a_hold_is_set_with_its_reason_and_end_forced_against_and_released(past:
         await app.type("freeze")
         await app.press("enter")
         await app.type("soon")
-        await app.sees("'soon' is no moment")
+        await app.sees("'soon' is not a time such")
         await app.press("enter")
         assert app.app.screen.query_one("#do", Button).disabled
         await app.press(*["backspace"] * 4, "2", "h")
