@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from govma_console.server.units import DIRECTORY, SERVICE
+from govma_console.server.units import DIRECTORY, SERVICE, SOCKET
 from govma_core.language import tr
 from govma_core.operations.doctor import Finding
 
@@ -27,7 +27,9 @@ def examine() -> Iterator[Finding]:
         return
     if not (DIRECTORY / SERVICE).exists():
         said = tr("{service} is not installed: nobody can deploy over HTTP", service=SERVICE)
-        yield Finding("service", "note", said, ("govma-console", "units", "--socket", "--install"))
+        install = ("govma-console", "units", "--socket", "--install")
+        enable = ("systemctl", "enable", "--now", SOCKET, SERVICE)
+        yield Finding("service", "note", said, install, then=(("systemctl", "daemon-reload"), enable))
     elif (state := _ask("is-active", SERVICE)) != "active":
         said = tr("{service} is {state}", service=SERVICE, state=state)
         yield Finding("service", "wrong", said, ("systemctl", "enable", "--now", SERVICE))

@@ -4,49 +4,22 @@ from __future__ import annotations
 
 import difflib
 import os
-import shlex
 import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import Literal
 
 from govma_core.build import envfile, source, vendor
 from govma_core.build.builder import make_builder
 from govma_core.errors import GovmaError
 from govma_core.language import tr
-from govma_core.operations import rehearsal, space, ways
+from govma_core.operations import directories, rehearsal, space, ways
 from govma_core.operations.context import Context
+from govma_core.operations.findings import Finding as Finding
 from govma_core.places import CONFIG_VARIABLE
 from govma_core.settings import Settings
 from govma_core.settings.keys import KEYS
-
-State = Literal["ok", "note", "wrong"]
-
-_MADE = tr("the next deploy makes it")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at, and the command that mends it.
-
-    One that is `safe` may be run without asking: it makes a directory or gives it to its owner, and touches nothing
-    that is in it.
-    """
-
-    what: str
-    state: State
-    said: str
-    mend: tuple[str, ...] = ()
-    safe: bool = False
-
-    @property
-    def command(self) -> str:
-        """Give the command as it is typed, '' when there is none."""
-        return shlex.join(self.mend)
 
 
 def examine(context: Context) -> Iterator[Finding]:
@@ -55,7 +28,7 @@ def examine(context: Context) -> Iterator[Finding]:
     yield _rights()
     yield from _variables()
     yield from _programs(settings)
-    yield from _directories(settings)
+    yield from directories.examine(settings)
     yield from _ways(settings)
     yield from _files(settings)
     yield from _source(context)
@@ -87,56 +60,12 @@ def _variables() -> Iterator[Finding]:
 def _programs(settings: Settings) -> Iterator[Finding]:
     for name in ("git", *(("docker",) if settings.builder == "docker" else ())):
         path = shutil.which(name)
-        package = {"docker": "docker.io"}.get(name, name)
         if path:
             yield Finding(name, "ok", path)
         elif name == "git":
-            yield Finding(name, "wrong", tr("is not installed"), ("apt-get", "install", package))
+            yield Finding(name, "wrong", tr("is not installed"), ("apt-get", "install", name))
         else:
             yield Finding(name, "note", tr("the command is not installed; only the engine is needed"))
-
-
-def _directories(settings: Settings) -> Iterator[Finding]:
-    web, build = settings.web_owner, settings.build_owner
-    root = (0, 0)
-    yield _directory("state_dir", settings.state_dir, root, "0700")
-    yield _directory("versions_dir", settings.versions_dir, web, "0755")
-    yield _directory("upload_dir", settings.upload_dir, web, "0755")
-    if settings.image_dir is not None:
-        yield _optional(_directory("image_dir", settings.image_dir, web, "0755"), tr("images stay in the version"))
-    yield _optional(_directory("node_modules_dir", settings.node_modules_dir, build, "0755"), _MADE)
-    yield _optional(_directory("work_dir", settings.work_dir, root, "0755"), _MADE)
-    yield _directory("vendor_dir", settings.vendor_dir, root, "0755", written=False)
-
-
-def _directory(what: str, path: Path, owner: tuple[int, int], mode: str, *, written: bool = True) -> Finding:
-    """Look at a directory and whose it is. Its mode is looked at for what it must not allow, not for what it is."""
-    mend = ("install", "-d", "-o", str(owner[0]), "-g", str(owner[1]), "-m", mode, str(path))
-    try:
-        info = path.stat()
-    except FileNotFoundError:
-        return Finding(what, "wrong", tr("{path} is not there", path=path), mend, safe=True)
-    except OSError as error:
-        return Finding(what, "wrong", tr("{path} cannot be looked at: {strerror}", path=path, strerror=error.strerror))
-    if not stat.S_ISDIR(info.st_mode):
-        return Finding(what, "wrong", tr("{path} is no directory; move it away", path=path))
-    if os.geteuid() == 0 and (info.st_uid, info.st_gid) != owner:
-        said = tr(
-            "{path} belongs to {st_uid}:{st_gid}, not {owner}:{owner2}",
-            path=path,
-            st_uid=info.st_uid,
-            st_gid=info.st_gid,
-            owner=owner[0],
-            owner2=owner[1],
-        )
-        return Finding(what, "wrong", said, ("chown", f"{owner[0]}:{owner[1]}", str(path)), safe=True)
-    if written and not os.access(path, os.W_OK | os.X_OK):
-        return Finding(what, "note", tr("{path} cannot be written by this user: run the doctor as root", path=path))
-    if owner[0] == 0 and info.st_mode & stat.S_IWOTH:
-        return Finding(
-            what, "wrong", tr("{path} can be written by everybody", path=path), ("chmod", "o-w", str(path)), safe=True
-        )
-    return Finding(what, "ok", str(path))
 
 
 def _ways(settings: Settings) -> Iterator[Finding]:
@@ -146,12 +75,6 @@ def _ways(settings: Settings) -> Iterator[Finding]:
         yield Finding("paths", "wrong" if way in of_the_build else "note", way.said(), way.mend)
     if not found and os.geteuid() == 0:
         yield Finding("paths", "ok", tr("only root can exchange what the settings name"))
-
-
-def _optional(found: Finding, without: str) -> Finding:
-    """Take for a note that something is missing which nobody has to have, with what that means."""
-    missing = found.mend[:1] == ("install",)
-    return replace(found, state="note", said=f"{found.said}: {without}") if missing else found
 
 
 def _files(settings: Settings) -> Iterator[Finding]:

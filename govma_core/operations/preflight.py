@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-from govma_core.build import envfile, source, vendor, workdir
+from govma_core.build import envfile, source, vendor
 from govma_core.build.builder import Builder
 from govma_core.errors import PreflightError
 from govma_core.language import tr
-from govma_core.operations import rehearsal, space, ways
+from govma_core.operations import directories, rehearsal, space, ways
 from govma_core.operations.context import Context
-from govma_core.settings import Settings
 from govma_core.versions.names import version_name
-from govma_core.writable import cannot_write
 
 
 def check(context: Context, builder: Builder, *, promote: bool, rehearse: bool) -> None:
@@ -22,11 +19,10 @@ def check(context: Context, builder: Builder, *, promote: bool, rehearse: bool) 
     open_ways = ways.ways(settings)
     problems = [
         *source.preflight(settings, context.reporter),
-        *_directories(settings),
+        *(found.sentence() for found in directories.examine(settings) if found.stops),
         *vendor.preflight_tarball(settings.ee_path, tr("ee_tarball in vendor_dir")),
         *vendor.preflight_tarball(settings.themes_path, tr("themes_tarball in vendor_dir")),
         *envfile.preflight(settings.env_file),
-        *workdir.preflight(settings.work_dir, settings.state_dir),
         *ways.refusals(settings, open_ways),
         *builder.preflight(),
         *(rehearsal.preflight(settings) if rehearse else ()),
@@ -38,44 +34,6 @@ def check(context: Context, builder: Builder, *, promote: bool, rehearse: bool) 
         raise PreflightError(problems)
     if said := ways.warning(open_ways):
         context.reporter.warning(said)
-
-
-def _directories(settings: Settings) -> list[str]:
-    problems = []
-    places = [("versions_dir", settings.versions_dir), ("upload_dir", settings.upload_dir)]
-    if settings.image_dir is not None and os.path.lexists(settings.image_dir):
-        places.append(("image_dir", settings.image_dir))
-    for name, path in places:
-        if not path.is_dir():
-            problems.append(
-                tr(
-                    "{name} ({path}) is not there or is no directory. {creation}",
-                    name=name,
-                    path=path,
-                    creation=_creation(path, settings),
-                )
-            )
-        elif closed := cannot_write(name, path):
-            problems.append(closed)
-    if not settings.node_modules_dir.parent.is_dir():
-        parent = settings.node_modules_dir.parent
-        problems.append(
-            tr(
-                "node_modules_dir ({node_modules_dir}) cannot be made: create {parent}.",
-                node_modules_dir=settings.node_modules_dir,
-                parent=parent,
-            )
-        )
-    return problems
-
-
-def _creation(path: Path, settings: Settings) -> str:
-    return tr(
-        "Create it: install -d -o {web_uid} -g {web_gid} {path}",
-        web_uid=settings.web_uid,
-        web_gid=settings.web_gid,
-        path=path,
-    )
 
 
 def _pointer(context: Context, *, promote: bool) -> list[str]:

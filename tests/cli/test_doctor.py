@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from govma_console.sample import create_sample
+from govma_console.server import checkup
 from tests.support.command import Command
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="directories are given to other users")
@@ -45,6 +46,19 @@ def test_from_nothing_to_a_deploy_by_what_it_says(tmp_path: Path) -> None:
     assert "Nothing is wrong" in told.out
     assert command.run("deploy").code == 0
     assert "current-version   data-build--" in command.run("doctor").out
+
+
+def test_what_the_service_takes_is_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "systemctl").write_text("#!/bin/sh\necho inactive\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    for name in ("_SYSTEMD", "DIRECTORY"):
+        monkeypatch.setattr(checkup, name, tmp_path)
+    (found,) = checkup.examine()
+    assert found.command == (
+        "govma-console units --socket --install && systemctl daemon-reload && "
+        "systemctl enable --now govma-console.socket govma-console.service"
+    )
 
 
 @as_root

@@ -1,0 +1,88 @@
+"""The directories that the settings name: whether they are there, whose they are, and what stops a deploy."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from govma_core.build import workdir
+from govma_core.language import tr
+from govma_core.operations.findings import Finding
+from govma_core.settings import Settings
+from govma_core.writable import cannot_write
+
+_MADE = tr("the next deploy makes it")
+_ROOT = (0, 0)
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at one after the other."""
+    web = settings.web_owner
+    # The run that asks has made it by then; who deploys sees the tarballs themselves.
+    yield replace(_directory("state_dir", settings.state_dir, _ROOT, "0700"), stops=False)
+    yield _directory("versions_dir", settings.versions_dir, web)
+    yield _directory("upload_dir", settings.upload_dir, web)
+    if settings.image_dir is not None:
+        images = _directory("image_dir", settings.image_dir, web)
+        # A link that leads nowhere is a storage that is not mounted.
+        linked = settings.image_dir.is_symlink()
+        yield images if linked else _optional(images, tr("images stay in the version"))
+    yield _node_modules(settings)
+    yield from _work_dir(settings)
+    yield replace(_directory("vendor_dir", settings.vendor_dir, _ROOT, written=False), stops=False)
+
+
+def _node_modules(settings: Settings) -> Finding:
+    what, path, owner = "node_modules_dir", settings.node_modules_dir, settings.build_owner
+    if path.parent.is_dir():
+        return replace(_optional(_directory(what, path, owner), _MADE), stops=False)
+    said = tr("{path} cannot be made: {parent} is not there", path=path, parent=path.parent)
+    return Finding(what, "wrong", said, ("install", "-d", str(path.parent)), safe=True, stops=True)
+
+
+def _work_dir(settings: Settings) -> Iterator[Finding]:
+    problems = workdir.preflight(settings.work_dir, settings.state_dir)
+    for problem in problems:
+        yield Finding("work_dir", "wrong", problem, stops=True)
+    if not problems:
+        yield replace(_optional(_directory("work_dir", settings.work_dir, _ROOT), _MADE), stops=False)
+
+
+def _directory(what: str, path: Path, owner: tuple[int, int], mode: str = "0755", *, written: bool = True) -> Finding:
+    """Look at a directory and whose it is. Its mode is looked at for what it must not allow, not for what it is."""
+    mend = ("install", "-d", "-o", str(owner[0]), "-g", str(owner[1]), "-m", mode, str(path))
+    try:
+        info = path.stat()
+    except FileNotFoundError:
+        return Finding(what, "wrong", tr("{path} is not there", path=path), mend, safe=True, stops=True)
+    except OSError as error:
+        said = tr("{path} cannot be looked at: {strerror}", path=path, strerror=error.strerror)
+        return Finding(what, "wrong", said, stops=True)
+    if not stat.S_ISDIR(info.st_mode):
+        return Finding(what, "wrong", tr("{path} is no directory; move it away", path=path), stops=True)
+    if written and (closed := cannot_write(what, path)):
+        return Finding(what, "wrong" if os.geteuid() == 0 else "note", closed, stops=True)
+    if os.geteuid() == 0 and (info.st_uid, info.st_gid) != owner:
+        said = tr(
+            "{path} belongs to {st_uid}:{st_gid}, not {owner}:{owner2}",
+            path=path,
+            st_uid=info.st_uid,
+            st_gid=info.st_gid,
+            owner=owner[0],
+            owner2=owner[1],
+        )
+        # The way from deploy.sh: whose they are by then stops nobody.
+        return Finding(what, "wrong", said, ("chown", f"{owner[0]}:{owner[1]}", str(path)), safe=True)
+    if owner[0] == 0 and info.st_mode & stat.S_IWOTH:
+        said = tr("{path} can be written by everybody", path=path)
+        return Finding(what, "wrong", said, ("chmod", "o-w", str(path)), safe=True)
+    return Finding(what, "ok", str(path))
+
+
+def _optional(found: Finding, without: str) -> Finding:
+    """Take for a note that something is missing which nobody has to have, with what that means."""
+    missing = found.mend[:1] == ("install",)
+    return replace(found, state="note", said=f"{found.said}: {without}", stops=False) if missing else found
