@@ -25,6 +25,8 @@ _BUILDS = (
     "sparse",
     "chdir-daemon",
     "fork-bomb",
+    "foreign-file",
+    "writable",
 )
 _WEB = (
     "prepared folders",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -48,6 +49,9 @@ class Trial:
         shutil.copy(hostile_build.__file__, self.script)
         self.script.chmod(0o644)
         self.canary = Canary(folder / "canary")
+        self.lent = folder / "lent"
+        self.lent.mkdir()
+        os.chown(self.lent, 1000, 1000)
         self.people = files_of(self.site.settings.upload_dir)
         self.problems: list[str] = []
         self.refused = self.harmless = self.acted = 0
@@ -55,6 +59,8 @@ class Trial:
     def attempt(self, case: str) -> None:
         """Deploy with the case, look, and deploy without it."""
         before = self.site.current.name
+        (self.lent / "root").write_text(self.canary.private)
+        (self.lent / "root").chmod(0o600)
         self._build(*_PLAIN, f"{_PYTHON} {self.script} {case} {self.canary.root}")
         try:
             self.site.deploy(force=True)
@@ -97,6 +103,9 @@ class Trial:
         self._expect(case, not lost, f"lost uploads: {lost}")
         names = os.listdir(settings.versions_dir)
         self._expect(case, not [name for name in names if name.startswith(".")], f"left {names}")
+        line = ["find", str(self.site.current), "-perm", "-o+w", "!", "-type", "l"]
+        writable = subprocess.run(line, capture_output=True, text=True, errors="replace", check=True).stdout
+        self._expect(case, not writable, f"everybody may write {writable[:200]}")
         self._expect(case, (self.site.current / "html").is_dir(), "nothing whole is live")
 
     def _expect(self, case: str, good: bool, what: str) -> None:

@@ -60,6 +60,8 @@ OTHERS = (
     "chdir-daemon",
     "cleared-daemon",
     "fork-bomb",
+    "foreign-file",
+    "writable",
     "escape-git",
 )
 BOMB = 150
@@ -188,6 +190,14 @@ def other(case: str, canary: str) -> None:
             os.execve("/bin/sh", ["sh", "-c", "exec >/dev/null 2>&1; while :; do : > tick; sleep 0.01; done"], {})
     elif case == "fork-bomb":
         fork_bomb(html)
+    elif case == "foreign-file":
+        # It lies in a directory of the build's user, who cannot read it.
+        os.rename(os.path.join(os.path.dirname(canary), "lent", "root"), f"{html}/stolen.txt")
+    elif case == "writable":
+        for at, _, names in os.walk("data"):
+            for path in (at, *(os.path.join(at, name) for name in names)):
+                if not os.path.islink(path):
+                    os.chmod(path, 0o777)
     elif case == "escape-git":
         shutil.rmtree(".git", ignore_errors=True)
         os.symlink(os.path.join(canary, "root-folder"), ".git")
