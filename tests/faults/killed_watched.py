@@ -1,4 +1,4 @@
-"""Runners killed while the HTTP server streams them and the console shows them: both tell it and live on."""
+"""Runners killed while the HTTP server or a command streams them and the console shows them: all tell it, and go on."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from pathlib import Path
 
 from govma_core.runs.record import RunRecord
 from tests.faults.result import Result
+from tests.support.command import Command, environment
 from tests.support.crashes import CrashSite
 from tests.support.server import Server
 from tests.support.tmux import Terminal
 from tests.support.waiting import wait_for
 
+OPERATIONS = ("deploy", "rollback", "deploy", "dedupe")
+
 
 def sweep(folder: Path, kills: int = 40, seed: int = 9) -> Result:
-    """Ask for deploys over HTTP, and kill them; after each the answer has ended with what became of the run."""
+    """Ask for deploys over HTTP, for rollbacks and dedupes by the command, and kill them; whoever asked is told."""
     folder.chmod(0o755)
     site, rng, began, early = CrashSite.make(folder / "site"), random.Random(seed), time.monotonic(), 0
     with Server(site.sample) as server:
         console = Terminal.open(site.sample.config_file, (120, 40), GOVMA_LANGUAGE="en")
         try:
             console.sees("Deploy")
-            for _ in range(kills):
-                early += _once(site, server, console, rng)
+            for number in range(kills):
+                early += _once(site, server, console, rng, OPERATIONS[number % len(OPERATIONS)])
             console.keys("?")
             console.sees("Help")
         except AssertionError as error:
@@ -40,7 +43,7 @@ def sweep(folder: Path, kills: int = 40, seed: int = 9) -> Result:
     for problem in site.problems[:20]:
         print(f"  {problem}", file=sys.stderr)
     return Result(
-        "kill -9 of a deploy that the HTTP server streams and the console shows; then everything is looked at",
+        "kill -9 of a deploy, rollback or dedupe that the HTTP server or a command streams and the console shows",
         f"{kills} at a random moment ({early} before the end)",
         f"every answer and the console told it; {time.monotonic() - began:.0f} s",
         len(site.problems),
@@ -48,26 +51,35 @@ def sweep(folder: Path, kills: int = 40, seed: int = 9) -> Result:
     )
 
 
-def _once(site: CrashSite, server: Server, console: Terminal, rng: random.Random) -> bool:
-    site.sample.commit({"data/html/robots.txt": f"{rng.random()}"}, "Outra")
-    line = ["curl", "-sSN", "--max-time", "60", f"{server.url}/deploy"]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as curl:
-        record = wait_for(lambda: _working(site), "the run")
-        time.sleep(rng.uniform(0, 0.8))
+def _once(site: CrashSite, server: Server, console: Terminal, rng: random.Random, operation: str) -> bool:
+    command = Command(site.sample.config_file, site.settings.state_dir)
+    if operation == "deploy":
+        site.sample.commit({"data/html/robots.txt": f"{rng.random()}"}, "Outra")
+        line = ["curl", "-sSN", "--max-time", "60", f"{server.url}/deploy"]
+    else:
+        line = command.line(operation, *site.prepare(operation, rng).values())
+    before = next(site.store.records()).id
+    with subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, env=environment()
+    ) as asking:
+        record = wait_for(lambda: _begun(site, before), "the run")
+        time.sleep(rng.uniform(0, 0.8 if operation == "deploy" else 0.3))
         record.process.signal(signal.SIGKILL)
-        told = curl.communicate()[0]
+        told = asking.communicate()[0]
     record = site.store.read(record.id)
     early = record.state == "interrupted"
-    wanted = f"run {record.id}: {record.state}, exit code {record.exit_code}"
-    if wanted not in told:
-        site.problems.append(f"curl was not told {wanted!r}: {told[-300:]!r}")
+    wanted = (
+        f"run {record.id}: {record.state}, exit code {record.exit_code}" if operation == "deploy" else "interrupted"
+    )
+    if wanted not in told and (early or operation == "deploy"):
+        site.problems.append(f"who asked for a {operation} was not told {wanted!r}: {told[-300:]!r}")
     if early:
         console.sees("interrupted")
-    site.check("killed while it was watched", record, killed=early)
+    site.check(f"{operation} killed while it was watched", record, killed=early)
     site.recover()
     return early
 
 
-def _working(site: CrashSite) -> RunRecord | None:
-    going = site.store.going()
-    return going if going is not None and going.pid else None
+def _begun(site: CrashSite, before: str) -> RunRecord | None:
+    record = next(site.store.records())
+    return record if record.id != before and record.pid else None

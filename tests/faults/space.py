@@ -21,6 +21,7 @@ from govma_core.errors import GovmaError
 from tests.faults.result import Result
 from tests.support.command import Command
 from tests.support.crashes import CrashSite
+from tests.support.waiting import wait_for
 
 OPERATIONS = ("deploy", "rollback", "promote", "dedupe", "prune")
 _LARGE = "size=512m,nr_inodes=200000"
@@ -42,8 +43,8 @@ def sweep(
         print(f"  {problem}", file=sys.stderr)
     return Result(
         "no space, no inodes, read-only, state_dir full or gone, at each stage",
-        f"{failed} runs with an error from a change on, {short} with too little room, {closed} on what is read-only, "
-        f"{saved} rollbacks without state_dir",
+        f"{failed} runs with an error at a change, or from it on, {short} with too little room, {closed} on what is "
+        f"read-only, {saved} rollbacks and deploys without state_dir",
         f"every end recorded; {time.monotonic() - began:.0f} s",
         len(site.problems),
         min(failed, short),
@@ -69,19 +70,23 @@ def _fails(site: CrashSite, rng: random.Random, operation: str, most: int) -> in
     site.recover()
     changes, done = int(out.split()[1]), 0
     for number in range(1, changes + 1, max(1, changes // most)):
-        for error in ("ENOSPC", "EROFS"):
+        for fault in (f"error:{number}:ENOSPC", f"error:{number}:EROFS", f"once:{number}:ENOSPC"):
             before = site.versions.pointer().version
             arguments = site.prepare(operation, rng)
-            record, code, _ = site.run(f"error:{number}:{error}", operation, **arguments)
-            _judge(site, f"{operation} with {error} from change {number} on", record.id, code, before)
+            record, code, _ = site.run(fault, operation, **arguments)
+            _judge(site, f"{operation} with {fault}", record.id, code, before)
             site.recover()
             done += 1
     return done
 
 
 def _judge(site: CrashSite, what: str, run_id: str, code: int, before: str | None) -> None:
+    site.check(what, site.store.read(run_id), killed=False)
+    _judge_end(site, what, run_id, code, before)
+
+
+def _judge_end(site: CrashSite, what: str, run_id: str, code: int, before: str | None) -> None:
     record = site.store.read(run_id)
-    site.check(what, record, killed=False)
     if code == -signal.SIGKILL or record.state not in ("ok", "failed", "refused"):
         site.problems.append(f"{what}: ended with {code}, the record says {record.state}")
     now = site.versions.pointer().version
@@ -157,6 +162,9 @@ def _saved(site: CrashSite, folder: Path) -> int:
                 subprocess.run(["mount", "-o", "remount,rw", state], check=True)
             _empty(state)
             site.recover()
+            if name != "read-only":
+                done += _filled_midway(site, state, name)
+                site.recover()
         finally:
             subprocess.run(["umount", state], check=True)
             state.rmdir()
@@ -171,6 +179,24 @@ def _saved(site: CrashSite, folder: Path) -> int:
     if os.path.lexists("/run/govma-console"):
         site.problems.append("left over: /run/govma-console")
     return done
+
+
+def _filled_midway(site: CrashSite, state: Path, name: str) -> int:
+    """Deploy, and have state_dir get full while it builds."""
+    before = site.versions.pointer().version
+    site.flags["install_command"] = "sleep 1; sh tools/build.sh install"
+    record, process = site.start("none", "deploy", rebuild=True, force=True)
+    wait_for(lambda: site.store.read(record.id).stage == "assets", "the build")
+    fill(state, name)
+    process.communicate(timeout=120)
+    # The versions from before have their records elsewhere.
+    _judge_end(site, f"deploy while state_dir gets {name}", record.id, process.returncode, before)
+    live = site.versions.pointer().version
+    if live is None or (live != before and site.unsound(live)):
+        site.problems.append(f"deploy while state_dir gets {name}: {live} is live")
+    site.flags.pop("install_command")
+    _empty(state)
+    return 1
 
 
 def _set(site: CrashSite, state: Path) -> None:

@@ -1,9 +1,9 @@
 """A runner with one fault in it: `python -m tests.support.faulty_runner <name> <fault> <state_dir> <run-id>`.
 
-`event:N` kills it (SIGKILL) when it writes its Nth event, `call:N` before the Nth time it changes a file system, and
-`error:N:ENOSPC` has that change fail with this error, and all that follow it. `none` is a runner without a fault; how
-many events and changes it came to is told on standard output. `clock:N:SECONDS` sets its clock back when it writes
-its Nth event.
+`event:N` kills it (SIGKILL) when it writes its Nth event, `call:N` before the Nth time it changes a file system,
+`error:N:ENOSPC` has that change fail with this error, and all that follow it, and `once:N:ENOSPC` that one alone.
+`none` is a runner without a fault; how many events and changes it came to is told on standard output.
+`clock:N:SECONDS` sets its clock back when it writes its Nth event.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Fault:
     def __init__(self, kind: str, number: int, error: int) -> None:
         self.kind, self.number, self.error = kind, number, error
         self.events = self.calls = 0
+        self._over = False
         self._process = os.getpid()
 
     def event(self) -> None:
@@ -56,8 +57,16 @@ class Fault:
         self.calls += 1
         if self.kind == "call" and self.calls == self.number:
             os.kill(os.getpid(), signal.SIGKILL)
-        if self.kind == "error" and self.calls >= self.number and name in _GROWING:
+        struck = self.calls >= self.number if self.kind == "error" else self.kind == "once" and self._first(name)
+        if struck and name in _GROWING:
             raise OSError(self.error, os.strerror(self.error))
+
+    def _first(self, name: str) -> bool:
+        """Tell whether this is the first change from the wanted one on that an error can come of."""
+        if self._over or self.calls < self.number or name not in _GROWING:
+            return False
+        self._over = True
+        return True
 
 
 def main() -> int:
