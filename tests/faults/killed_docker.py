@@ -19,7 +19,7 @@ from tests.support.images import busybox_image
 from tests.support.waiting import wait_for
 
 
-def sweep(folder: Path, kills: int = 15, cuts: int = 3, seed: int = 3) -> Result:
+def sweep(folder: Path, kills: int = 15, tries: int = 5, cuts: int = 3, seed: int = 3) -> Result:
     """Kill the runner at moments of the build; after each the next deploy succeeds, and no container is left."""
     folder.chmod(0o755)
     rng, began = random.Random(seed), time.monotonic()
@@ -40,6 +40,8 @@ def sweep(folder: Path, kills: int = 15, cuts: int = 3, seed: int = 3) -> Result
             site.check("killed in a build by Docker", record, killed=process.returncode < 0)
             _recover(site, engine)
         silent = stack.enter_context(busybox_image(engine, "govma-test/silent:latest", "sleep 600"))
+        for _ in range(tries):
+            _killed_in_a_rehearsal(site, engine, silent)
         for number in range(cuts):
             for what, flags in (
                 ("a build", {"install_command": "sleep 600"}),
@@ -49,11 +51,11 @@ def sweep(folder: Path, kills: int = 15, cuts: int = 3, seed: int = 3) -> Result
     for problem in site.problems[:20]:
         print(f"  {problem}", file=sys.stderr)
     return Result(
-        "kill -9 during a build by the real Docker engine; the engine gone during builds and rehearsals",
-        f"{kills} kills, {2 * cuts} times without the engine",
+        "kill -9 during builds and rehearsals by the real Docker engine; the engine gone during them",
+        f"{kills} kills in builds, {tries} in rehearsals, {2 * cuts} times without the engine",
         f"{found} times a container, gone after the next deploy; {time.monotonic() - began:.0f} s",
         len(site.problems),
-        min(kills, cuts),
+        min(kills, tries, cuts),
     )
 
 
@@ -76,6 +78,22 @@ def _cut_off(
     record = site.store.read(record.id)
     if record.state != "failed" or "Docker" not in record.message or site.versions.pointer().version != before:
         site.problems.append(f"Docker was gone in {what}: {record.state}, {record.message}")
+    _recover(site, engine)
+
+
+def _killed_in_a_rehearsal(site: CrashSite, engine: Engine, silent: str) -> None:
+    """Kill the runner while a container tries the version; it is not live, and the container is gone after the next."""
+    before = site.versions.pointer().version
+    site.flags |= {"rehearsal_image": silent, "rehearsal_timeout": 600}
+    record, process = site.start("never", "deploy", rebuild=True, force=True)
+    wait_for(lambda: site.store.read(record.id).stage == "rehearsal" and containers(engine, site), "the rehearsal")
+    process.kill()
+    process.communicate()
+    site.flags.pop("rehearsal_image")
+    site.flags.pop("rehearsal_timeout")
+    site.check("killed in a rehearsal by Docker", record, killed=process.returncode < 0)
+    if site.versions.pointer().version != before:
+        site.problems.append("a version is live though its rehearsal was killed")
     _recover(site, engine)
 
 
