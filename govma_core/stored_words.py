@@ -40,6 +40,11 @@ SHOWN = (
     marked("held"),
     # Where a setting comes from, beside a file and the environment.
     marked("default"),
+    # What the doctor looks at, beside settings, which keep their names.
+    marked("user"),
+    marked("paths"),
+    marked("room"),
+    marked("service"),
     # Why dedupe left a file alone.
     marked("being written"),
     marked("changed meanwhile"),

@@ -16,7 +16,7 @@ from govma_core.operations.context import Context
 from govma_core.operations.doctor import Finding
 from govma_core.settings import LoadedSettings
 
-_MARKS = {"ok": "ok   ", "note": tr("note "), "wrong": tr("WRONG")}
+_MARKS = {"ok": tr("ok   "), "note": tr("note "), "wrong": tr("WRONG")}
 
 
 def doctor(given: argparse.Namespace) -> int:
@@ -50,7 +50,7 @@ def _all(found: LoadedSettings, context: Context) -> Iterator[Finding]:
 
 def _tell(finding: Finding) -> None:
     first, *rest = finding.said.split("\n")
-    say(f"{_MARKS[finding.state]}  {finding.what:<17} {first}")
+    say(f"{_MARKS[finding.state]}  {tr(finding.what):<17} {first}")
     for line in rest:
         say(f"{'':24} {line}")
     if finding.mend:
