@@ -67,7 +67,7 @@ def _ask(project: str) -> None:
             "former ones come back"
         )
     )
-    warn(tr("when the new ones are not good. Type the project's name ({project}) to go on:", project=project))
+    warn(tr("if the new ones are not good. Type the project's name ({project}) to continue:", project=project))
     if sys.stdin.readline().strip() != project:
         raise RefusedError(tr("That is not the project's name. Nothing was done."))
 

@@ -65,7 +65,7 @@ def can_check(now: Situation) -> str:
     if now.selected is None:
         return tr("No version is selected.")
     if not now.snapshot.rehearsed:
-        return tr("There is nothing to try a version in: set the table [rehearsal] of the settings.")
+        return tr("There is nothing to test a version in: set the table [rehearsal] of the settings.")
     if not now.selected.complete:
         return tr("{name} is incomplete (no html/ or no system/ in it).", name=now.selected.name)
     return can_start(now)

@@ -142,14 +142,14 @@ def _require_itself(container: Container, stage: Stage) -> None:
         if _running(container):
             raise NotTriedError(
                 tr(
-                    "It cannot be seen what the container shows in which the version was to be tried: {error}.",
+                    "The container for testing the version cannot be inspected: {error}.",
                     error=error.strerror,
                 )
             ) from None
 
 
 def _exchanged() -> NotTriedError:
-    return NotTriedError(tr("Something else was put in the place of the version while it was to be tried."))
+    return NotTriedError(tr("Something else was put in the place of the version while it was being tested."))
 
 
 def _running(container: Container) -> bool:
@@ -164,8 +164,8 @@ def _answering(container: Container, first: PageCheck, settings: Settings, repor
         if not _running(container):
             raise RehearsalError(
                 tr(
-                    "The container in which the version was tried has ended (exit code {state}) before it "
-                    "answered. Its log is above.",
+                    "The container for testing the version ended (exit code {state}) before it answered. Its log "
+                    "is above.",
                     state=container.attrs["State"]["ExitCode"],
                 )
             )

@@ -57,8 +57,8 @@ class AssetStage:
             )
             reporter.info(
                 tr(
-                    "{count} inputs, the builder and its commands are as in run {run}: its {count2} asset "
-                    "files are used again. --rebuild would build them anew.",
+                    "{count} inputs, the builder and its commands are as in run {run}: its {count2} asset files "
+                    "are reused. --rebuild would build them again.",
                     count=len(self.inputs),
                     run=entry.run,
                     count2=len(entry.files),

@@ -17,8 +17,8 @@ def run(context: Context, *, version: str) -> Outcome:
     if not context.settings.rehearsed:
         raise ConfigurationError(
             tr(
-                "There is nothing to try a version in: set image, like or command in the table "
-                "[rehearsal] of the settings."
+                "There is nothing to test a version in: set image, like or command in the table [rehearsal] of "
+                "the settings."
             )
         )
     with context.reporter.stage("preflight"):

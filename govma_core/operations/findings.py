@@ -38,4 +38,4 @@ class Finding:
             return self.said
         if not self.mend:
             return f"{self.what}: {self.said}."
-        return tr("{what}: {said}. Mend it with: {command}", what=self.what, said=self.said, command=self.command)
+        return tr("{what}: {said}. To fix: {command}", what=self.what, said=self.said, command=self.command)

@@ -178,7 +178,7 @@ def take_back(context: Context, version: str, run: str, earlier: Mark | None = N
                 holds.release_commit(hold.commit)
         context.reporter.warning(tr("{left} is still live; its mark and hold were removed.", left=version))
 
-    verdicts.written(context, take, tr("What was said against {version} could not be taken back", version=version))
+    verdicts.written(context, take, tr("The mark or hold of {version} could not be removed", version=version))
 
 
 def warn(context: Context) -> None:

@@ -35,8 +35,8 @@ def clear(context: Context) -> None:
             if not found.ours:
                 context.reporter.warning(
                     tr(
-                        "{path} has such a name as what a killed run leaves, but it is not known to be that; it is "
-                        "left alone. Look at what it holds, then rename it or remove it.",
+                        "{path} is named like a leftover of a killed run, but it is not certain that it is one; "
+                        "it is left alone. Look at what it holds, then rename or remove it.",
                         path=context.settings.versions_dir / found.name,
                     )
                 )

@@ -44,7 +44,7 @@ def make_live(context: Context, name: str, how: How, last_moment: Callable[[], N
     if done.fresh.left:
         context.reporter.warning(
             tr(
-                "{count} css/js files kept their time ({why}): browsers may go on with what they have of them.",
+                "{count} css/js files kept their time ({why}): browsers may keep using their cached copies.",
                 count=done.fresh.left,
                 why=done.fresh.why,
             )

@@ -38,7 +38,9 @@ class Way:
                 uid=self.info.st_uid,
                 names=names,
             )
-        return tr("{path} can be written by others than root, who can exchange {names}", path=self.path, names=names)
+        return tr(
+            "{path} can be written by users other than root, who can replace {names}", path=self.path, names=names
+        )
 
 
 def ways(settings: Settings) -> list[Way]:
@@ -88,7 +90,8 @@ def warning(found: Iterable[Way]) -> str:
     if not places:
         return ""
     return tr(
-        "Others than root can exchange what the settings name, by way of {places}. `govma-console doctor` says more.",
+        "Users other than root can replace what the settings name, by way of {places}. `govma-console doctor` "
+        "says more.",
         places=places,
     )
 

@@ -43,8 +43,8 @@ def places(container: Container, settings: Settings) -> Iterator[str]:
         elif any(_below(path, place) for path in (source, Path(mount.source)) for place in (versions, named)):
             yield (
                 tr(
-                    "{target} is one version, not versions_dir: it goes on serving it whatever "
-                    "current-version points to. Mount versions_dir itself",
+                    "{target} is one version, not versions_dir: it is served whatever current-version points to. "
+                    "Mount versions_dir itself",
                     target=mount.target,
                 )
             )

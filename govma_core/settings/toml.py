@@ -28,7 +28,7 @@ def commented_file(chosen: Mapping[str, Any]) -> str:
     defaults = to_plain(Settings())
     lines = [
         tr("# Settings of govma-console. A line that begins with '#' shows a default."),
-        tr("# The environment variable named beside a setting wins over this file."),
+        tr("# The environment variable named next to a setting wins over this file."),
     ]
     table = ""
     # What stands at the top comes before the first table: sorted() keeps the order otherwise.

@@ -142,7 +142,7 @@ def test_unchanged_inputs_take_the_recorded_assets(site: Site) -> None:
     site.sample.commit({"data/html/other.php": "<?php"}, "Nada dos assets")
     site.deploy()
     assert "$ sh tools/build.sh" not in site.log()
-    assert "are used again" in site.log()
+    assert "are reused" in site.log()
     reused = {str(p.relative_to(site.current)): p.read_bytes() for p in site.current.rglob("*.css") if p.is_file()}
     assert reused == built
     assert (site.current / "html/docs").is_dir()

@@ -90,7 +90,7 @@ def test_the_next_deploy_sweeps_what_a_killed_prune_left(site: Site) -> None:
     assert not leftover.exists()
     assert "what was left of a version that was being removed" in site.log()
     assert (theirs / "html").is_dir()
-    assert f"{theirs} has such a name" in site.log("warning")
+    assert f"{theirs} is named like a leftover" in site.log("warning")
     assert version in [found.name for found in site.store.versions()]
 
 

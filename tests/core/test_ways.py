@@ -92,10 +92,10 @@ def test_a_link_is_followed_where_only_root_can_have_made_it(tmp_path: Path) -> 
     assert content(tmp_path / "link") == b"root's"
     assert content(home / "roots") == b"root's"
     for path in (home / "theirs", tmp_path / "through"):
-        with pytest.raises(UnsafeTreeError, match="home/theirs is a link that others"):
+        with pytest.raises(UnsafeTreeError, match="home/theirs is a link that users other than root"):
             open_file(path)
     os.chown(home, OTHER, OTHER)
-    with pytest.raises(UnsafeTreeError, match="home/roots is a link that others"):
+    with pytest.raises(UnsafeTreeError, match="home/roots is a link that users other than root"):
         open_file(home / "roots")
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(OSError, match="Too many levels"):

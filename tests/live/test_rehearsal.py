@@ -124,7 +124,7 @@ def test_labels_of_compose_are_undone() -> None:
 
 def test_a_container_that_ends_or_never_answers(docker_engine: Engine, busybox_image: str, site: PhpSite) -> None:
     tried(site, busybox_image)
-    with pytest.raises(RehearsalError, match=r"has ended \(exit code 0\) before it answered"):
+    with pytest.raises(RehearsalError, match=r"ended \(exit code 0\) before it answered"):
         check.run(site.context(), version=SECOND)
     options: dict[str, Any] = {"command": ["sleep", "60"], "wait": False}
     with serving(docker_engine, busybox_image, site.directory, site.uploads, **options) as sleeper:
