@@ -43,7 +43,7 @@ def test_the_last_good_ones_stay_and_each_line_says_why(releases: Releases) -> N
     for name in NAMES[:3]:
         assert f"remove {name}  older than the latest 5 good versions; frees " in log
     assert f"keep   {NAMES[7]}  live; good, 1 of the last 5" in log
-    assert "Removed 3 versions" in outcome.message
+    assert "Removed: 3 versions" in outcome.message
     assert releases.manifests.read(NAMES[0]) is None
     assert releases.manifests.read(NAMES[7]) is not None
     assert releases.hidden() == []

@@ -143,5 +143,5 @@ def busybox_image(engine: Engine, tag: str = BUSYBOX_TAG, command: str = "/bin/s
         staged.replace(path)
         return path
 
-    with imported(engine, BUSYBOX_TAG, recipe, make, [f"CMD {json.dumps(command.split())}"]) as tag:
+    with imported(engine, tag, recipe, make, [f"CMD {json.dumps(command.split())}"]):
         yield tag
