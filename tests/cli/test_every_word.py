@@ -60,7 +60,6 @@ COMMANDS_GIVEN = (
     ("unpin", "2021"),
     ("doctor",),
     ("config",),
-    ("services",),
     ("runs",),
     # Refused, or not understood.
     ("promote", "nope"),
