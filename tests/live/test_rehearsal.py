@@ -179,7 +179,7 @@ def test_what_a_killed_rehearsal_left_goes_though_this_one_is_skipped(
     with monkeypatch.context() as patch:
         patch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
         promote.run(site.context(), version=SECOND, rehearse=False)
-        assert "What an earlier rehearsal may have left was not removed: Docker" in site.log("warning")
+        assert "Leftovers of an earlier rehearsal could not be removed: Docker" in site.log("warning")
     promote.run(site.context(), version=FIRST, rehearse=False)
     assert containers_of(docker_engine, site.directory) == []
     assert not left.parent.exists()
