@@ -39,7 +39,7 @@ def test_a_home_of_somebody_is_told_and_deployed_from(site: Site) -> None:
     os.chown(site.sample.vendor_dir, 0, OTHER)
     site.sample.vendor_dir.chmod(0o775)
     site.deploy()
-    (line,) = [line for line in site.log("warning").splitlines() if "exchange" in line]
+    (line,) = [line for line in site.log("warning").splitlines() if "can replace what the settings name" in line]
     assert str(site.sample.root) in line
     home, vendors = findings(site)
     assert (home.state, home.command) == ("note", f"chown root {site.sample.root}")
