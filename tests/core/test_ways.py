@@ -28,7 +28,7 @@ def findings(site: Site) -> list[Finding]:
 
 def test_where_only_root_can_write_there_is_nothing_to_tell(site: Site) -> None:
     site.deploy()
-    assert "exchange" not in site.log("warning")
+    assert "can replace what the settings name" not in site.log("warning")
     (found,) = findings(site)
     assert found.state == "ok"
 
