@@ -96,7 +96,7 @@ def test_quitting_says_that_the_run_goes_on(past: Site, terminal: Open) -> None:
     seen.keys("Tab", "Enter")
     seen.sees("building")
     seen.keys("q")
-    seen.sees("continues. `govma-console` shows it again")
+    seen.sees("continues. `govma-console --config ")
     runs = RunStore(past.settings.state_dir)
     go.touch()
     wait_for(lambda: runs.going() is None, "the end of the run")
