@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def wanted_language(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
-    """Give the language of GOVMA_LANGUAGE, else of `language` in the settings file, else of the locale.
+    """Return the language of GOVMA_LANGUAGE, else of `language` in the settings file, else of the locale.
 
     A file that cannot be read decides nothing: what is wrong with it is said when the settings are loaded.
     """

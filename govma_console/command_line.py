@@ -43,7 +43,7 @@ class _Parser(argparse.ArgumentParser):
     """The command that it is of; None is the program itself."""
 
     def format_help(self) -> str:
-        """Give the help, with what stands below it."""
+        """Return the help, with what stands below it."""
         from govma_console.commands.manual import examples, filled, manual
 
         self.formatter_class = argparse.RawDescriptionHelpFormatter

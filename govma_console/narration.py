@@ -18,7 +18,7 @@ _LEVELS = {"warning": _YELLOW, "error": _RED, "output": _DIM}
 
 
 def told(event: Event) -> list[tuple[str, str, str]]:
-    """Give the lines that tell an event: each a colour, the text in it, and what follows without."""
+    """Return the lines that tell an event: each a colour, the text in it, and what follows without."""
     match event:
         case StageStarted(_, stage):
             return [(_BOLD, f"== {stage}", "")]
@@ -40,7 +40,7 @@ def told(event: Event) -> list[tuple[str, str, str]]:
 
 
 def plain_text(event: Event) -> str:
-    """Give an event as lines without colour, each with its line end."""
+    """Return an event as lines without colour, each with its line end."""
     return "".join(f"{text}{rest}\n" for _, text, rest in told(event))
 
 

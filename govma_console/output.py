@@ -79,7 +79,7 @@ def hint_with(config: Path | None, commands: Iterable[str]) -> None:
 
 
 def hinted(text: str) -> str:
-    """Give a text with the commands that it advises as they are to be typed here."""
+    """Return a text with the commands that it advises as they are to be typed here."""
     return _advised.sub(lambda found: _with_config, text) if _advised else text
 
 

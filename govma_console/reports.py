@@ -39,25 +39,25 @@ class Listed:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Give its state in a word or two."""
+        """Return its state in a word or two."""
         without = marked("not readable") if self.unread else marked("no manifest")
         known = self.mark.kind if self.mark else self.manifest.result if self.manifest else without
         return known if self.version.complete else "incomplete", *(["pinned"] if self.pin else [])
 
     @property
     def state(self) -> str:
-        """Give its state as one text."""
+        """Return its state as one text."""
         return ", ".join(self.words)
 
     def cells(self) -> tuple[str, ...]:
-        """Give it as a row of the table."""
+        """Return it as a row of the table."""
         sizes = (bytes_text(self.usage.size), bytes_text(self.usage.exclusive)) if self.usage else ("-", "-")
         made = self.manifest
         known = (made.commit[:9], made.subject, made.author, made.by) if made else ("-", "-", "-", "-")
         return ("*" if self.current else "", self.version.name, *sizes, *known, ", ".join(map(tr, self.words)))
 
     def plain(self) -> dict[str, Any]:
-        """Give it as JSON holds it; sizes are null while nobody has measured them."""
+        """Return it as JSON holds it; sizes are null while nobody has measured them."""
         return {
             "name": self.version.name,
             "made": self.version.made.isoformat() if self.version.made else None,
@@ -73,7 +73,7 @@ class Listed:
 
 
 def listed(settings: Settings, store: VersionStore, current: str | None) -> list[Listed]:
-    """Give what is known of all versions, the latest first."""
+    """Return what is known of all versions, the latest first."""
     manifests, pins = ManifestStore(settings.state_dir), PinStore(settings.state_dir).read()
     marks = MarkStore(settings.state_dir).read()
     sizes = last_measured(settings.state_dir / "usage", settings.versions_dir)
@@ -122,7 +122,7 @@ class SiteStatus:
     """Why nothing is told of runs; '' when it is."""
 
     def plain(self) -> dict[str, Any]:
-        """Give it as JSON holds it."""
+        """Return it as JSON holds it."""
         return {
             "current": self.pointer.version,
             "target": self.pointer.target,
@@ -164,7 +164,7 @@ def status(settings: Settings) -> SiteStatus:
 
 
 def history(settings: Settings, most: int) -> list[Span]:
-    """Give the times in which versions were live, the latest first; RefusedError when this user may not know."""
+    """Return the times in which versions were live, the latest first; RefusedError when this user may not know."""
     if unread := cannot_know(settings.state_dir):
         raise RefusedError(unread)
     current = VersionStore(settings.versions_dir).pointer().version

@@ -11,12 +11,12 @@ from govma_core.language import SOURCE, date_format, decimal, language, tr
 
 
 def local_time(at: float) -> str:
-    """Give seconds since the epoch as local date and time; '' for 0."""
+    """Return seconds since the epoch as local date and time; '' for 0."""
     return datetime.fromtimestamp(at).astimezone().strftime(f"{date_format()} %H:%M:%S") if at else ""
 
 
 def age(at: float) -> str:
-    """Give how long ago that was, in words; '' for 0."""
+    """Return how long ago that was, in words; '' for 0."""
     if not at:
         return ""
     passed = timedelta(seconds=max(0.0, time.time() - at))
@@ -25,7 +25,7 @@ def age(at: float) -> str:
 
 @cache
 def _humanize() -> ModuleType:
-    """Give humanize, which is slow to import, in the language in use."""
+    """Return humanize, which is slow to import, in the language in use."""
     import humanize
 
     if language() != SOURCE:
@@ -34,7 +34,7 @@ def _humanize() -> ModuleType:
 
 
 def seconds(value: float) -> str:
-    """Give a duration: `0.4 s`, `12 s`, `3 min 05 s`."""
+    """Return a duration: `0.4 s`, `12 s`, `3 min 05 s`."""
     if value < 10:
         return decimal(f"{value:.1f} s")
     if value < 60:

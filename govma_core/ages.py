@@ -11,7 +11,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def age_seconds(text: str) -> int:
-    """Give an age in seconds; ValueError says what it must look like."""
+    """Return an age in seconds; ValueError says what it must look like."""
     match = _AGE.fullmatch(text.strip())
     if match is None:
         raise ValueError(tr("{text_!r} is not an age such as 12h, 30d or 2w", text_=text))

@@ -143,7 +143,7 @@ class _Clearing:
 
 
 def reason(error: OSError | UnsafeTreeError) -> str:
-    """Give an error as the end of a sentence, with a hint where the system's own words don't help."""
+    """Return an error as the end of a sentence, with a hint where the system's own words don't help."""
     if isinstance(error, UnsafeTreeError):
         return str(error).rstrip(".")
     hint = tr(" (immutable? check with lsattr)") if error.errno == errno.EPERM else ""

@@ -16,7 +16,7 @@ _MOST_LINKS = 8
 
 
 def above(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Give the directories above a path, those that are there: as it is written, and where its links lead."""
+    """Yield the directories above a path, those that are there: as it is written, and where its links lead."""
     parents = [*path.absolute().parents, *Path(os.path.realpath(path)).parents]
     for directory in sorted(set(parents)):
         try:

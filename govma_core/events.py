@@ -81,17 +81,17 @@ _FIELDS = {kind: frozenset(f.name for f in dataclasses.fields(cls)) for kind, cl
 
 
 def to_dict(event: Event) -> dict[str, Any]:
-    """Give the event as a JSON-ready dict, its kind under `event`."""
+    """Return the event as a JSON-ready dict, its kind under `event`."""
     return {"event": event.kind} | {name: getattr(event, name) for name in event.__slots__}
 
 
 def to_json(event: Event) -> str:
-    """Give the event as one line of JSON, without line end."""
+    """Return the event as one line of JSON, without line end."""
     return _encode(to_dict(event))
 
 
 def output_json(at: float, lines: Iterable[str]) -> str:
-    """Give lines of a program's output as lines of JSON, with line ends; what to_json() makes of each, but at once."""
+    """Return lines of a program's output as lines of JSON, with line ends; what to_json() makes of each, at once."""
     head = f'{{"event":"log","at":{at!r},"level":"output","text":'
     return "".join([f"{head}{_encode(line)}}}\n" for line in lines])
 

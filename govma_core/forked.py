@@ -27,7 +27,7 @@ class Forked:
         os.close(answer)
 
     def read_all(self) -> bytes:
-        """Give the whole answer, when the child has ended."""
+        """Return the whole answer, when the child has ended."""
         with os.fdopen(self.pipe, "rb") as pipe:
             self.pipe = -1
             answer = pipe.read()

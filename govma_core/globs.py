@@ -11,7 +11,7 @@ _ENDLESS = 1 << 30
 
 
 def globs(patterns: Sequence[str]) -> re.Pattern[str]:
-    """Give one expression whose fullmatch() tells whether a relative path fits one of the patterns.
+    """Return one expression whose fullmatch() tells whether a relative path fits one of the patterns.
 
     ValueError for a pattern that no relative path can fit.
     """
@@ -40,7 +40,7 @@ def _name(part: str) -> str:
 
 
 def starts(patterns: Sequence[str]) -> dict[str, int]:
-    """Give the directories in which files that fit can lie, each with how many levels below it (1: in it only).
+    """Return the directories in which files that fit can lie, each with how many levels below it (1: in it only).
 
     A walk over these finds all that fits without going through the rest of the tree.
     """

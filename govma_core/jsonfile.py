@@ -19,7 +19,7 @@ _STAGED = re.compile(r"\..+-(\d+)-[0-9a-f]{16}")
 
 
 def staged_beside(path: Path) -> Path:
-    """Give a hidden name beside path that nobody has; it tells which process it belongs to (see sweep)."""
+    """Return a hidden name beside path that nobody has; it tells which process it belongs to (see sweep)."""
     return path.with_name(f".{path.name}-{os.getpid()}-{os.urandom(8).hex()}")
 
 
@@ -42,7 +42,7 @@ def replace(path: Path, data: Mapping[str, Any], *, mode: int = 0o644, durable: 
 
 
 def encoded(data: Mapping[str, Any]) -> bytes:
-    """Give the content of such a file."""
+    """Return the content of such a file."""
     text = json.dumps(data, ensure_ascii=False, indent=1) + "\n"
     # A name on disk need not be UTF-8: what is not becomes an escape, which JSON reads back as it was.
     return text.encode("utf-8", "backslashreplace")
@@ -95,7 +95,7 @@ def locked(directory: Path) -> Iterator[None]:
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """Give the object in the file; None when it is not there, damaged or not for this user to read."""
+    """Return the object in the file; None when it is not there, damaged or not for this user to read."""
     try:
         data = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError):
@@ -119,7 +119,7 @@ def append(path: Path, data: Mapping[str, Any]) -> None:
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Give the objects of a file with one a line; damaged lines are passed over."""
+    """Yield the objects of a file with one a line; damaged lines are passed over."""
     try:
         file = path.open("rb")
     except (FileNotFoundError, PermissionError):

@@ -24,7 +24,7 @@ _SWAPPED = str.maketrans(".,", ",.")
 
 
 def tr(text: str, /, **values: object) -> str:
-    """Give a text in the language in use, with values put where it has their names in braces (str.format).
+    """Return a text in the language in use, with values put where it has their names in braces (str.format).
 
     A text without values is given as it is: braces in it mean nothing.
     """
@@ -41,37 +41,37 @@ class _Localised(Formatter):
 
 
 def marked(text: str) -> str:
-    """Give a text as it is, and have it translated: for what is stored or compared in English and shown by `tr`."""
+    """Return a text as it is, and have it translated: for what is stored or compared in English and shown by `tr`."""
     return text
 
 
 def counted(number: int, one: str, many: str) -> str:
-    """Give a number with its noun in the language in use: `1 commit`, `12,345 lines`."""
+    """Return a number with its noun in the language in use: `1 commit`, `12,345 lines`."""
     return f"{grouped(number)} {_translations.ngettext(one, many, number)}"
 
 
 def grouped(number: int) -> str:
-    """Give a whole number with its thousands apart."""
+    """Return a whole number with its thousands apart."""
     return tr("{number:,}", number=number)
 
 
 def decimal(text: str) -> str:
-    """Give a number that was written with a point as the language in use writes it."""
+    """Return a number that was written with a point as the language in use writes it."""
     return text.translate(_SWAPPED) if _language != SOURCE else text
 
 
 def date_format() -> str:
-    """Give how a day is written, for strftime: 2026-11-20, in Portuguese 20/11/2026."""
+    """Return how a day is written, for strftime: 2026-11-20, in Portuguese 20/11/2026."""
     return "%d/%m/%Y" if _language != SOURCE else "%Y-%m-%d"
 
 
 def language() -> str:
-    """Give the language in use: `en` or the name of a translation, such as `pt_BR`."""
+    """Return the language in use: `en` or the name of a translation, such as `pt_BR`."""
     return _language
 
 
 def languages() -> tuple[str, ...]:
-    """Give all languages there are."""
+    """Return all languages there are."""
     return SOURCE, *sorted(found.parent.parent.name for found in DIRECTORY.glob(f"*/LC_MESSAGES/{DOMAIN}.mo"))
 
 
@@ -83,7 +83,7 @@ def use(wanted: str) -> None:
 
 
 def wanted_by(environment: Mapping[str, str]) -> str:
-    """Give the language that the locale of an environment asks for (locale(7)); English when there is none such.
+    """Return the language that the locale of an environment asks for (locale(7)); English when there is none such.
 
     Any Portuguese gets the Brazilian one.
     """
@@ -92,7 +92,7 @@ def wanted_by(environment: Mapping[str, str]) -> str:
 
 
 def known(named: str) -> str:
-    """Give the language that a name such as `pt`, `pt_BR` or `pt_BR.UTF-8` means; '' when there is none for it."""
+    """Return the language that a name such as `pt`, `pt_BR` or `pt_BR.UTF-8` means; '' when there is none for it."""
     plain = named.partition(".")[0].partition("@")[0].replace("-", "_")
     there = languages()
     if plain in there:

@@ -34,18 +34,18 @@ class Mask:
         self._pattern = re.compile("|".join(map(re.escape, self._values)))
 
     def __call__(self, text: str) -> str:
-        """Give the text without them."""
+        """Return the text without them."""
         # Looked for one by one: many times faster than the pattern, which has something to do once in a long while.
         return self._pattern.sub(MASKED, text) if any(value in text for value in self._values) else text
 
     def also(self, environment: Iterable[str]) -> Mask:
-        """Give a mask that also replaces the secrets of an environment (`NAME=value`), by their names."""
+        """Return a mask that also replaces the secrets of an environment (`NAME=value`), by their names."""
         pairs = (entry.partition("=") for entry in environment)
         secrets = (value for name, _, value in pairs if SECRET.search(name) and len(value) >= _SHORTEST)
         return Mask([*self._values, *secrets])
 
     def lines(self, lines: Sequence[str]) -> Sequence[str]:
-        """Give many lines without them."""
+        """Return many lines without them."""
         if not self._values:
             return lines
         block = "\n".join(lines)
@@ -54,7 +54,7 @@ class Mask:
 
 
 def mask_of(env_file: Path, public: Collection[str] = ()) -> Mask:
-    """Give the mask of what an env file holds; nothing is masked when it cannot be read.
+    """Return the mask of what an env file holds; nothing is masked when it cannot be read.
 
     Left alone are values shorter than 6 characters, those that are a word or a small number under a name that does not
     speak of a secret, and those that are part of what is `public` under such a name.
@@ -68,7 +68,7 @@ def mask_of(env_file: Path, public: Collection[str] = ()) -> Mask:
 
 
 def _values(text: str) -> list[tuple[bool, str]]:
-    """Give what is to be masked, each with whether its name speaks of a secret."""
+    """Return what is to be masked, each with whether its name speaks of a secret."""
     found = []
     name = ""
     for line in text.splitlines():

@@ -14,7 +14,7 @@ _LATEST = 10 * 366 * 86400
 
 
 def moment_to_come(text: str, now: float) -> float:
-    """Give the moment (epoch seconds) of a local time: a day's is its beginning, a time of day the next one of it.
+    """Return the moment (epoch seconds) of a local time: a day's is its beginning, a time of day the next one of it.
 
     ValueError says what it must look like, or that it has passed.
     """

@@ -18,12 +18,12 @@ class ProcessId:
 
     @classmethod
     def current(cls) -> ProcessId:
-        """Give this process."""
+        """Return this process."""
         return cls.of(os.getpid())
 
     @classmethod
     def of(cls, pid: int) -> ProcessId:
-        """Give a process that is there: a child of this one."""
+        """Return a process that is there: a child of this one."""
         return cls(pid, _start_of(pid) or 0, _boot())
 
     def alive(self) -> bool:

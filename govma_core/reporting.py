@@ -161,5 +161,5 @@ class Reporter:
 
 
 def silent() -> Reporter:
-    """Give a reporter whose words nobody hears."""
+    """Return a reporter whose words nobody hears."""
     return Reporter(lambda event: None)

@@ -128,7 +128,7 @@ def close_to_others(fd: int) -> None:
 
 
 def random_name(prefix: str) -> str:
-    """Give a hidden name that nobody can prepare in advance."""
+    """Return a hidden name that nobody can prepare in advance."""
     return f".{prefix}-{os.urandom(8).hex()}"
 
 
@@ -163,7 +163,7 @@ def _renameat2(src: str, dst: str, src_dir_fd: int, dst_dir_fd: int, flags: int)
 
 
 def mount_of(fd: int) -> bytes:
-    """Give the id of the mount that an open directory is on (proc_pid_fdinfo(5)): a bind mount has its device's."""
+    """Return the id of the mount that an open directory is on (proc_pid_fdinfo(5)): a bind mount has its device's."""
     with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
         match = _MOUNT.search(file.read())
     return match[1] if match else b""
@@ -177,7 +177,7 @@ def syncfs(fd: int) -> None:
 
 
 def free_bytes(fd: int) -> int:
-    """Give the free bytes of the file system that fd is on, with everything that waits to be written on the disk."""
+    """Return the free bytes of the file system that fd is on, with everything that waits to be written on the disk."""
     syncfs(fd)
     found = os.fstatvfs(fd)
     return found.f_bfree * found.f_frsize

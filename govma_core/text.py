@@ -29,7 +29,7 @@ _SUSPECT_ASCII = bytes({*range(0x20), 0x7F} - {0x0A})
 
 
 def clean_line(text: str) -> str:
-    """Give the text as one harmless line: no control sequence, the last state of a progress line, tabs as spaces."""
+    """Return the text as one harmless line: no control sequence, the last state of a progress line, tabs as spaces."""
     if not _SUSPECT.search(text):
         return text
     text = text.rstrip("\r")
@@ -38,7 +38,7 @@ def clean_line(text: str) -> str:
 
 
 def clean_all(value: Any) -> Any:  # noqa: ANN401
-    """Give what JSON can hold with each text in it as clean_line makes it."""
+    """Return what JSON can hold with each text in it as clean_line makes it."""
     match value:
         case str():
             return clean_line(value)
@@ -50,7 +50,7 @@ def clean_all(value: Any) -> Any:  # noqa: ANN401
 
 
 def bytes_text(count: int) -> str:
-    """Give a number of bytes as people read it, in powers of 1000: `512 B`, `12.3 MB`."""
+    """Return a number of bytes as people read it, in powers of 1000: `512 B`, `12.3 MB`."""
     amount, unit = float(count), "B"
     for larger in ("kB", "MB", "GB", "TB"):
         if abs(amount) < 999.95:
@@ -60,7 +60,7 @@ def bytes_text(count: int) -> str:
 
 
 def clean_lines(data: bytes) -> list[str]:
-    """Give a whole output as clean lines."""
+    """Return a whole output as clean lines."""
     splitter = LineSplitter()
     return [*splitter.feed(data), *splitter.close()]
 
@@ -87,7 +87,7 @@ class LineSplitter:
         return lines
 
     def close(self) -> Iterator[str]:
-        """Give the last line when it had no line end."""
+        """Yield the last line when it had no line end."""
         if self._held or self._dropped:
             yield self._take()
 
@@ -117,7 +117,7 @@ class LineSplitter:
 
 
 def _harmless(block: bytes, parts: list[bytes]) -> list[str] | None:
-    """Give the lines of a block when none of them needs cleaning or cutting, as most; else None."""
+    """Return the lines of a block when none of them needs cleaning or cutting, as most; else None."""
     if max(map(len, parts)) > MAX_LINE:
         return None
     text = block.decode("utf-8", "replace")

@@ -22,7 +22,7 @@ _HEADINGS = {
 
 
 def table(language: str) -> str:
-    """Give the table in the language that this process speaks."""
+    """Return the table in the language that this process speaks."""
     from govma_core.settings.keys import KEYS
 
     rows = [_HEADINGS[language], "| --- | --- | --- | --- |"]
@@ -42,7 +42,7 @@ def _shown(value: Any) -> str:  # noqa: ANN401 - whatever a default may be
 
 
 def quoted(text: str) -> str:
-    """Give the table of what was measured, with the rows that a README has, as they are in the benchmarks' table.
+    """Return the table of what was measured, with the rows that a README has, as they are in the benchmarks' table.
 
     KeyError when one is not there any more.
     """
@@ -61,7 +61,7 @@ def _cells(row: str) -> list[str]:
 
 
 def written(text: str, name: str, rows: str) -> str:
-    """Give a README with the table in its place."""
+    """Return a README with the table in its place."""
     return text.replace(_within(text, name), rows)
 
 
@@ -70,7 +70,7 @@ def _within(text: str, name: str) -> str:
 
 
 def made(language: str) -> str:
-    """Give the table as a process that speaks the language makes it: texts are translated when they are imported."""
+    """Return the table as a process that speaks the language makes it: texts are translated when they are imported."""
     line = [sys.executable, "-m", "scripts.readme_tables", language]
     environment = {**os.environ, "GOVMA_SPOKEN_LANGUAGE": language}
     return subprocess.run(line, cwd=_ROOT, env=environment, capture_output=True, text=True, check=True).stdout.strip()

@@ -26,7 +26,7 @@ _CALLS = {"tr": 1, "marked": 1, "counted": 3}
 
 
 def template() -> Catalog:
-    """Give all texts of the code, each with the files in which it stands."""
+    """Return all texts of the code, each with the files in which it stands."""
     found = Catalog(project=DOMAIN)
     for package in ("govma_core", "govma_console"):
         for path in sorted((_ROOT / package).rglob("*.py")):
@@ -36,7 +36,7 @@ def template() -> Catalog:
 
 
 def texts_in(source: str) -> Iterator[str | tuple[str, str]]:
-    """Give the texts of a module, those with a plural as pairs; also from f-strings, which Babel does not look into."""
+    """Yield the texts of a module, those with a plural as pairs; also from f-strings, which Babel does not read."""
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.func.id not in _CALLS:
             continue
@@ -49,7 +49,7 @@ def texts_in(source: str) -> Iterator[str | tuple[str, str]]:
 
 
 def read(language: str) -> Catalog:
-    """Give the catalog of a language as it is written down."""
+    """Return the catalog of a language as it is written down."""
     with (DIRECTORY / language / "LC_MESSAGES" / f"{DOMAIN}.po").open("rb") as file:
         return read_po(file, locale=language)
 

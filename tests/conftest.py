@@ -92,7 +92,7 @@ def _refuse_skip(report: Report) -> Report:
 
 @pytest.fixture(scope="session")
 def docker_engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
-    """Give a real Docker engine, in DOCKER_HOST too; started for this session when none answers."""
+    """Yield a real Docker engine, in DOCKER_HOST too; started for this session when none answers."""
     with ExitStack() as stack:
         try:
             engine = stack.enter_context(engine_at(workers.engine_desk(pytestconfig)))
@@ -124,5 +124,5 @@ _node, _apache = _image(node_image), _image(apache_image)
 
 @pytest.fixture
 def tmp_path(tmp_path: Path) -> Path:
-    """Give pytest's directory with the way to it open: a build runs as another user, and must get there."""
+    """Return pytest's directory with the way to it open: a build runs as another user, and must get there."""
     return passable(tmp_path)

@@ -83,7 +83,7 @@ async def take_all(folder: Path) -> None:
 
 
 def hold(settings: Settings) -> str:
-    """Give a command that prints as a build does, and waits until it is let go."""
+    """Return a command that prints as a build does, and waits until it is let go."""
     printing = 'for n in $(seq 1 24); do echo "compiling $n of 60: resources/css/page-$n.css"; sleep 0.08; done'
     go, state = settings.state_dir.parent / "go", settings.state_dir
     return f"{printing}; until [ -e {go} ] || [ ! -d {state} ]; do sleep 0.05; done"

@@ -25,5 +25,5 @@ class Command:
 
 
 def flag(name: str, text: str) -> Argument:
-    """Give an argument that is there or not."""
+    """Return an argument that is there or not."""
     return (name,), {"action": "store_true", "help": text}

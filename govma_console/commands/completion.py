@@ -22,7 +22,7 @@ def completion(given: argparse.Namespace) -> int:
 
 
 def complete(prefix: str, action: argparse.Action, parsed_args: argparse.Namespace, **_: Any) -> list[str]:  # noqa: ANN401
-    """Give the versions or runs that begin so, the latest first; nothing where they cannot be read."""
+    """Return the versions or runs that begin so, the latest first; nothing where they cannot be read."""
     from govma_console.commands.settings import effective
     from govma_core.runs.store import RunStore
     from govma_core.versions.names import PREFIX

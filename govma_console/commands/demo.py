@@ -39,7 +39,7 @@ def demo(given: argparse.Namespace) -> int:
 
 
 def _default_folder() -> Path:
-    """Give a folder that the build's user can reach: a home directory, root's above all, often is closed to others."""
+    """Return a folder that the build's user can reach: a home directory, root's above all, often is closed."""
     home = Path.home()
     closed = os.geteuid() == 0 and not home.stat().st_mode & stat.S_IXOTH
     return (Path("/var/tmp") if closed else home) / "govma-demo"  # noqa: S108 - a name in there that is ours is checked

@@ -70,7 +70,7 @@ def _row(span: Span) -> tuple[str, ...]:
 
 
 def _held(store: HoldStore, wanted: str) -> Hold:
-    """Give the one hold of a commit that `wanted` begins."""
+    """Return the one hold of a commit that `wanted` begins."""
     commits = store.read().commits
     found = [hold for hold in commits if hold.commit.startswith(wanted.lower())]
     if len(found) == 1:
@@ -86,7 +86,7 @@ def _held(store: HoldStore, wanted: str) -> Hold:
 
 
 def _store(settings: Settings) -> HoldStore:
-    """Give the holds; RefusedError when this user may not change them."""
+    """Return the holds; RefusedError when this user may not change them."""
     from govma_core.runs.launch import prepared_store
 
     prepared_store(settings)

@@ -15,7 +15,7 @@ _NAME = 30
 
 
 def manual() -> str:
-    """Give what stands below the commands in the program's own help."""
+    """Return what stands below the commands in the program's own help."""
     return "\n\n".join(
         (
             _section(tr("exit codes"), _exit_codes()),
@@ -27,14 +27,14 @@ def manual() -> str:
 
 
 def examples(command: Command) -> str:
-    """Give the examples of a command, '' when it has none."""
+    """Return the examples of a command, '' when it has none."""
     if not command.examples:
         return ""
     return "\n".join((tr("examples") + ":", *(f"  {line}" for line in command.examples)))
 
 
 def filled(text: str) -> str:
-    """Give a text in lines that fit on the terminal: where examples stand, argparse breaks none."""
+    """Return a text in lines that fit on the terminal: where examples stand, argparse breaks none."""
     return textwrap.fill(text, _width())
 
 

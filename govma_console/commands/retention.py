@@ -78,7 +78,7 @@ def _show_removed(record: RunRecord) -> None:
 
 
 def _pinned(settings: Settings, wanted: str, pinned: list[str]) -> str:
-    """Give the one pinned version that `wanted` begins, also one that is gone; else the version that it names."""
+    """Return the one pinned version that `wanted` begins, also one that is gone; else the version that it names."""
     found = [name for name in pinned if wanted and name.removeprefix(PREFIX).startswith(wanted.removeprefix(PREFIX))]
     return found[0] if len(found) == 1 else VersionStore(settings.versions_dir).find(wanted).name
 

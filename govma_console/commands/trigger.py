@@ -84,7 +84,7 @@ class Server:
             ) from None
 
     def exit_code(self, run: str) -> int | None:
-        """Give the exit code of a run, None while it goes on or nobody answers."""
+        """Return the exit code of a run, None while it goes on or nobody answers."""
         try:
             response = self.get(f"/api/v1/runs/{run}")
             data = json.loads(response.read()) if response.status == 200 else {}

@@ -40,12 +40,12 @@ class Commit:
 
     @property
     def date(self) -> str:
-        """Give the date in git's raw format."""
+        """Return the date in git's raw format."""
         return f"{self.seconds} {_UTC_OFFSET}"
 
 
 def history(*, files: int, base_image: str, npm: bool) -> list[Commit]:
-    """Give the commits of the sample, oldest first; the same arguments give the same bytes.
+    """Return the commits of the sample, oldest first; the same arguments give the same bytes.
 
     After the last one there are exactly `files` generated templates and assets beside the fixed files.
     """
@@ -85,7 +85,7 @@ def history(*, files: int, base_image: str, npm: bool) -> list[Commit]:
 
 
 def tree_after(commits: list[Commit]) -> dict[str, bytes]:
-    """Give the files that a checkout of the last of these commits holds."""
+    """Return the files that a checkout of the last of these commits holds."""
     tree: dict[str, bytes] = {}
     for commit in commits:
         for path, data in commit.changes.items():

@@ -32,7 +32,7 @@ class SampleSite:
 
     @classmethod
     def at(cls, root: Path) -> SampleSite:
-        """Give the paths of a sample in that folder, whether or not there is one."""
+        """Return the paths of a sample in that folder, whether or not there is one."""
         root = root.resolve()
         return cls(root, root / "remote.git", root / "developer", root / "govma-console.toml")
 
@@ -96,7 +96,7 @@ def mark(root: Path) -> None:
 
 
 def open_sample(root: Path) -> SampleSite:
-    """Give the sample that create_sample made in the folder; RefusedError when there is none, or only half of one."""
+    """Return the sample that create_sample made in the folder; RefusedError when there is none, or only half of one."""
     site = SampleSite.at(root)
     _refuse_foreign(site.root)
     if not site.config_file.is_file():

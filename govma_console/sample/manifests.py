@@ -6,7 +6,7 @@ import json
 
 
 def manifests(version: str, npm: bool) -> dict[str, bytes]:
-    """Give package.json and package-lock.json for that version of the site; with npm one small pinned package."""
+    """Return package.json and package-lock.json for that version of the site; with npm one small pinned package."""
     package: dict[str, object] = {"name": "portal", "version": version, "private": True}
     build = "node tools/build.js" if npm else "sh tools/build.sh"
     scripts = {"build:docs": f"{build} docs", "prod": f"{build} prod"}

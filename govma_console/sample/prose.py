@@ -40,30 +40,30 @@ class Prose:
         self._rules = [self._rule(number) for number in range(200)]
 
     def template(self, title: str, mean_lines: int = 60) -> bytes:
-        """Give a page template of the CMS with the title, about mean_lines long (a few lines up to six times that)."""
+        """Return a page template of the CMS with the title, about mean_lines long (a few lines to six times that)."""
         head = f'<!doctype html>\n<title>{title}</title>\n{{exp:channel:entries channel="noticias"}}\n'
         return self._text(head, self._markup, mean_lines, "{/exp:channel:entries}\n")
 
     def php(self, name: str, mean_lines: int = 80) -> bytes:
-        """Give a PHP class of that name, which parses and does nothing when it is included."""
+        """Return a PHP class of that name, which parses and does nothing when it is included."""
         head = f"<?php\n\nclass {name}\n{{\n    public function run(array $data)\n    {{\n"
         return self._text(head, self._code, mean_lines, "        return $data;\n    }\n}\n")
 
     def css(self, name: str, mean_lines: int = 60) -> bytes:
-        """Give a style sheet."""
+        """Return a style sheet."""
         return self._text(f"/* {name} */\n", self._rules, mean_lines, "")
 
     def javascript(self, name: str, mean_lines: int = 40) -> bytes:
-        """Give a script that only assigns to an object of its own."""
+        """Return a script that only assigns to an object of its own."""
         lines = [f"dados[{number}] = {text!r};\n" for number, text in enumerate(self._sentences[:200])]
         return self._text(f"// {name}\nvar dados = {{}};\n", lines, mean_lines, "")
 
     def text(self, title: str, mean_lines: int = 30) -> bytes:
-        """Give a plain text document."""
+        """Return a plain text document."""
         return self._text(f"{title}\n\n", [f"{text}\n" for text in self._sentences], mean_lines, "")
 
     def svg(self, label: str) -> bytes:
-        """Give a small vector picture."""
+        """Return a small vector picture."""
         color = self._color()
         return (
             '<svg xmlns="http://www.w3.org/2000/svg" width="160" height="48">'
@@ -71,7 +71,7 @@ class Prose:
         ).encode()
 
     def png(self, side: int = 32) -> bytes:
-        """Give a square RGB picture of side pixels, a noisy one, so that it hardly compresses."""
+        """Return a square RGB picture of side pixels, a noisy one, so that it hardly compresses."""
         rows = b"".join(b"\0" + self._random.randbytes(side * 3) for _ in range(side))
         header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
         # Stored, not deflated: the bytes then don't depend on the zlib in use.

@@ -18,7 +18,7 @@ _AREAS = ("Addons", "Controller", "Library", "Model", "Service", "View", "legacy
 
 
 def ee_files(count: int) -> dict[str, bytes]:
-    """Give count PHP-like files (at least two) below `ee/`, keyed by path."""
+    """Return count PHP-like files (at least two) below `ee/`, keyed by path."""
     prose = Prose("ee")
     found = {
         "ee/boot.php": b"<?php\n\ndefine('APP_VER', '6.0.6');\n",
@@ -31,7 +31,7 @@ def ee_files(count: int) -> dict[str, bytes]:
 
 
 def theme_files(count: int) -> dict[str, bytes]:
-    """Give count files (at least one) below `themes/`; one of them beside files that the repository holds."""
+    """Return count files (at least one) below `themes/`; one of them beside files that the repository holds."""
     prose = Prose("themes")
     found = {"themes/user/LEIAME.txt": b"Temas proprios ficam nesta pasta.\n"}
     for number in range(count - len(found)):
@@ -50,7 +50,7 @@ def theme_files(count: int) -> dict[str, bytes]:
 
 
 def mode_of(path: str) -> int:
-    """Give the permission bits that a file of the sample has."""
+    """Return the permission bits that a file of the sample has."""
     return 0o755 if path.endswith((".sh", "/eecms")) else 0o644
 
 

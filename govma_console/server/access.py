@@ -14,13 +14,13 @@ CHALLENGE = {"www-authenticate": "Bearer"}
 
 
 def site_of(request: Request) -> Site:
-    """Give the state of the server that got a request."""
+    """Return the state of the server that got a request."""
     site: Site = request.app.state.site
     return site
 
 
 def caller_of(request: Request) -> Caller:
-    """Give who sent a request; refused when it comes with a token that is nobody's."""
+    """Return who sent a request; refused when it comes with a token that is nobody's."""
     values = request.headers.getlist("authorization")
     forwarded = any(name in request.headers for name in _FORWARDED)
     if not values:
@@ -33,7 +33,7 @@ def caller_of(request: Request) -> Caller:
 
 
 def reader(request: Request) -> Caller:
-    """Give who sent a request that reads, or deploys the configured branch; refused when it comes from elsewhere."""
+    """Return who sent a request that reads, or deploys the configured branch; refused when it comes from elsewhere."""
     caller = caller_of(request)
     if not site_of(request).may_deploy(caller):
         raise Refusal(
@@ -45,7 +45,7 @@ def reader(request: Request) -> Caller:
 
 
 def changer(request: Request) -> Caller:
-    """Give who sent a request that changes more than that; refused without a token or the right unix socket."""
+    """Return who sent a request that changes more than that; refused without a token or the right unix socket."""
     caller = caller_of(request)
     if not site_of(request).may_change(caller):
         raise Refusal(

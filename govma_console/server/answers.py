@@ -41,7 +41,7 @@ class Refusal(Exception):
 
 
 def of_error(error: GovmaError) -> Refusal:
-    """Give the refusal that stands for an error of the core."""
+    """Return the refusal that stands for an error of the core."""
     match error:
         case QueueFullError():
             return Refusal(429, str(error), retry=RETRY_SECONDS)
@@ -59,7 +59,7 @@ def of_error(error: GovmaError) -> Refusal:
 
 
 def answer(request: Request, refusal: Refusal) -> Response:
-    """Give the answer that tells it."""
+    """Return the answer that tells it."""
     sentence = str(refusal)
     if request.url.path.startswith("/api/"):
         return Json({"error": sentence}, refusal.status, refusal.headers)
@@ -74,7 +74,7 @@ class Json(JSONResponse):
     """JSON in ASCII: names on the disk need not be UTF-8, nor may an answer fail for it."""
 
     def render(self, content: object) -> bytes:
-        """Give the body."""
+        """Return the body."""
         return json.dumps(content, separators=(",", ":")).encode()
 
 

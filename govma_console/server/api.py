@@ -77,7 +77,7 @@ async def list_runs(request: Request) -> Response:
 
 
 async def show_run(request: Request) -> Response:
-    """Give one run."""
+    """Return one run."""
     reader(request)
     return Json(reports.run(_run(request)))
 
@@ -149,7 +149,7 @@ async def cancel_run(request: Request) -> Response:
 
 
 async def openapi(request: Request) -> Response:
-    """Give the description of this API."""
+    """Return the description of this API."""
     return Json(document())
 
 
@@ -175,7 +175,7 @@ def _flag(request: Request, name: str) -> bool:
 
 
 def _key(request: Request, by: str) -> str:
-    """Give what a request is known by when it is sent again: the caller's own key, told apart from those of others."""
+    """Return what a request is known by when it is sent again: the caller's own key, apart from those of others."""
     key = request.headers.get("idempotency-key", "")
     if len(key) > 255:
         raise Refusal(422, tr("The Idempotency-Key may have 255 characters at most."))

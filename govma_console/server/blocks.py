@@ -25,7 +25,7 @@ class Block:
 
     @classmethod
     def of(cls, event: Event, behind: int) -> Block:
-        """Give one event that is not in the file, as if it ended at this offset."""
+        """Return one event that is not in the file, as if it ended at this offset."""
         data = f"{to_json(event)}\n".encode("utf-8", "replace")
         return cls(data, behind - len(data))
 
@@ -36,24 +36,24 @@ class Block:
 
     @cached_property
     def finished(self) -> RunFinished | None:
-        """Give the end of the run when it is in here; nothing comes after it."""
+        """Return the end of the run when it is in here; nothing comes after it."""
         last = from_json(self._lines[-1]) if self._lines and _IS_OUTPUT not in self._lines[-1] else None
         return last if isinstance(last, RunFinished) else None
 
     @property
     def told(self) -> list[Event]:
-        """Give the events that are not a program's output."""
+        """Return the events that are not a program's output."""
         found = (from_json(line) for line in self._lines if _IS_OUTPUT not in line)
         return [event for event in found if event is not None]
 
     @cached_property
     def text(self) -> bytes:
-        """Give the events as lines of the plain log, without the end of the run: that is told as each answer wants."""
+        """Return the events as lines of the plain log, without the end of the run: that is told as an answer wants."""
         return b"".join(map(_plain, self._lines))
 
     @cached_property
     def server_sent(self) -> bytes:
-        """Give the events in the format of the WHATWG HTML standard, "Server-sent events"; ids are offsets."""
+        """Return the events in the format of the WHATWG HTML standard, "Server-sent events"; ids are offsets."""
         parts = []
         behind = self._offset
         for line in self._lines:

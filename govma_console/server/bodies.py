@@ -30,7 +30,7 @@ REQUIRED = {"promote": {"version"}, "check": {"version"}}
 
 
 async def run_wanted(request: Request) -> tuple[str, dict[str, Any]]:
-    """Give the operation and the arguments that a request's body asks for; refused when it makes no sense."""
+    """Return the operation and the arguments that a request's body asks for; refused when it makes no sense."""
     data = await _json(request)
     if not isinstance(data, dict) or not isinstance(data.get("operation"), str):
         raise Refusal(422, tr('The body must be an object with an operation, such as {"operation": "deploy"}.'))
@@ -83,7 +83,7 @@ async def run_wanted(request: Request) -> tuple[str, dict[str, Any]]:
 
 
 async def hold_wanted(request: Request) -> tuple[str, int]:
-    """Give the reason, and for how many seconds (0: until it is released), that a request's body asks a hold for."""
+    """Return the reason, and for how many seconds (0: until it is released), that a request's body asks a hold for."""
     data = await _json(request)
     if not isinstance(data, dict) or data.keys() - {"reason", "for"}:
         raise Refusal(
@@ -95,7 +95,7 @@ async def hold_wanted(request: Request) -> tuple[str, int]:
 
 
 def commit_wanted(request: Request) -> str:
-    """Give the commit that a request's query names, '' for none."""
+    """Return the commit that a request's query names, '' for none."""
     commit = request.query_params.get("commit", "")
     if "commit" in request.query_params and not SHA.fullmatch(commit):
         raise Refusal(422, tr("commit must be the whole sha of a commit."))

@@ -49,11 +49,11 @@ class Peer:
 
     @property
     def key(self) -> str:
-        """Give what counts as one caller: a local user, or another machine."""
+        """Return what counts as one caller: a local user, or another machine."""
         return f"uid {self.uid}" if self.uid is not None or self.remote is None else self.remote[0]
 
     def identified(self) -> Peer:
-        """Give it with the local user behind a connection from this machine, if that can be told."""
+        """Return it with the local user behind a connection from this machine, if that can be told."""
         if self.uid is not None or self.remote is None or self.local is None or not self.loopback:
             return self
         return dataclasses.replace(self, uid=owner_of(self.remote, self.local))
@@ -77,7 +77,7 @@ class Peer:
 
 
 def peer_of(connection: socket.socket) -> Peer:
-    """Give the far end of a connection that was accepted; OSError when it is gone."""
+    """Return the far end of a connection that was accepted; OSError when it is gone."""
     if connection.family == socket.AF_UNIX:
         _, uid, gid = _CREDENTIALS.unpack(
             connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
@@ -87,7 +87,7 @@ def peer_of(connection: socket.socket) -> Peer:
 
 
 def _groups(connection: socket.socket) -> frozenset[int]:
-    """Give the supplementary groups of a unix socket's other end: those its process has, whatever group(5) says."""
+    """Return the supplementary groups of a unix socket's other end: those its process has, whatever group(5) says."""
     try:
         data = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
     except OSError:
@@ -97,7 +97,7 @@ def _groups(connection: socket.socket) -> frozenset[int]:
 
 
 def user_name(uid: int) -> str:
-    """Give the name of a user, or the number when it has none."""
+    """Return the name of a user, or the number when it has none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -41,7 +41,7 @@ def examine() -> Iterator[Finding]:
 
 
 def _ask(question: str, unit: str) -> str:
-    """Give systemd's answer in a word."""
+    """Return systemd's answer in a word."""
     try:
         done = subprocess.run(
             ["systemctl", question, unit], capture_output=True, text=True, timeout=_PATIENCE, check=False

@@ -57,7 +57,7 @@ async def deploy(request: Request) -> ASGIApp:
 
 
 def _failed(site: Site, run_id: str) -> int:
-    """Give the status of a deploy that did not go live: which commit it is, and so whether it is held, told its run."""
+    """Return the status of a deploy that is not live: which commit it is, and so whether it is held, told its run."""
     try:
         return LOCKED if "held_until" in site.store.read(run_id).details else 500
     except UsageError:

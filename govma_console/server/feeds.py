@@ -53,14 +53,14 @@ class Feed:
             follower.set()
 
     def record(self) -> RunRecord:
-        """Give the run's record, as it was a moment ago at most; UsageError when it was removed."""
+        """Return the run's record, as it was a moment ago at most; UsageError when it was removed."""
         now = time.monotonic()
         if self._record is None or now - self._looked >= _LOOK:
             self._record, self._looked = self.store.read(self.run_id), now
         return self._record
 
     def block(self, offset: int) -> Block:
-        """Give the events from a byte offset on, as many as fit a block; an empty one at the present end."""
+        """Return the events from a byte offset on, as many as fit a block; an empty one at the present end."""
         block = self._blocks.get(offset)
         if block is None:
             block = self._read(offset)
@@ -135,7 +135,7 @@ class Feeds:
         self._runs_changed.clear()
 
     async def follow(self, run_id: str, offset: int, wake: asyncio.Event) -> AsyncGenerator[Block, None]:
-        """Give the events from a byte offset on until the run ends; an empty block when `wake` was set by the caller.
+        """Yield the events from a byte offset on until the run ends; an empty block when `wake` was set by the caller.
 
         The last block holds a RunFinished, made up for a run that could not write one.
         """

@@ -89,14 +89,14 @@ class Front:
 
 
 def _target(scope: Scope) -> str:
-    """Give what a request asks for as it was sent: percent signs keep it on one line of the log."""
+    """Return what a request asks for as it was sent: percent signs keep it on one line of the log."""
     query: bytes = scope["query_string"]
     target: bytes = scope["raw_path"] + (b"?" + query if query else b"")
     return ascii(target[:_SHOWN].decode("latin-1"))[1:-1]
 
 
 def _bounded(scope: Scope, receive: Receive) -> Receive:
-    """Give a receive() that refuses a body which is too large or too slow."""
+    """Return a receive() that refuses a body which is too large or too slow."""
     left = _most(scope)
     whole = False
     deadline = asyncio.get_running_loop().time() + BODY_SECONDS

@@ -20,7 +20,7 @@ _NOBODY = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 - names that are refused
 
 
 def allowed_names(bind_hosts: Iterable[str], more: Iterable[str]) -> frozenset[str]:
-    """Give the names a request may be addressed to: those of the addresses listened on, and those of the settings."""
+    """Return the names a request may be addressed to: those of the addresses listened on, and those of the settings."""
     names = {host.lower() for host in more}
     for host in bind_hosts:
         names.add(f"[{host}]" if ":" in host else host.lower())
@@ -42,7 +42,7 @@ def is_loopback(host: str) -> bool:
 
 
 def refusal(headers: Headers, http_version: str, names: Collection[str] | None) -> str:
-    """Give why a request is refused, an empty text when it is not; `names` None: whoever it is addressed to."""
+    """Return why a request is refused, an empty text when it is not; `names` None: whoever it is addressed to."""
     values: dict[str, list[str]] = {}
     for name, value in headers:
         values.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1").strip())

@@ -16,7 +16,7 @@ from govma_core.versions.holds import HoldStore
 
 
 async def holds(request: Request) -> Response:
-    """Give what is held, or hold all deploys: of one address, so that a refusal names both methods."""
+    """Return what is held, or hold all deploys: of one address, so that a refusal names both methods."""
     if request.method == "POST":
         return await hold(request)
     reader(request)

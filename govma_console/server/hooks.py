@@ -81,7 +81,7 @@ async def hook(request: Request) -> Response:
 
 
 def read_secret(path: Path | None) -> bytes:
-    """Give the secret shared with the git server, if there is one; ConfigurationError when others can read it."""
+    """Return the secret shared with the git server, if there is one; ConfigurationError when others can read it."""
     if path is None:
         return b""
     try:

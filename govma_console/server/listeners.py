@@ -33,7 +33,7 @@ class Listeners:
     unix_inode: int = 0
 
     def shown(self) -> list[str]:
-        """Give the addresses as people write them."""
+        """Return the addresses as people write them."""
         names = [each.getsockname() for each in self.sockets]
         return [
             str(self.unix_name or name) if isinstance(name, str) else f"http://{name[0]}:{name[1]}" for name in names
@@ -78,7 +78,7 @@ def open_listeners(settings: Settings) -> Listeners:
 
 
 def hosts_of(sockets: list[socket.socket]) -> list[str]:
-    """Give the addresses of those that are TCP's."""
+    """Return the addresses of those that are TCP's."""
     return [str(each.getsockname()[0]) for each in sockets if each.family != socket.AF_UNIX]
 
 
@@ -99,7 +99,7 @@ def _tcp(settings: Settings) -> socket.socket:
 
 
 def address_of(settings: Settings) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
-    """Give the family and the address that listen_addr stands for; ConfigurationError when there is none."""
+    """Return the family and the address that listen_addr stands for; ConfigurationError when there is none."""
     host, port = split_address(settings.listen_addr)
     try:
         family, _, _, _, address = socket.getaddrinfo(

@@ -19,7 +19,7 @@ class Measured:
         self._going: asyncio.Task[bytes] | None = None
 
     async def get(self) -> bytes:
-        """Give what it prints; whoever asks while it runs gets that."""
+        """Return what it prints; whoever asks while it runs gets that."""
         if self._going is None or self._going.done():
             self._going = asyncio.get_running_loop().create_task(self._measure())
         return await asyncio.shield(self._going)

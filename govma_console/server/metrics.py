@@ -23,7 +23,7 @@ Add = Callable[[str, str, str, Iterable[Sample]], None]
 
 
 async def metrics(request: Request) -> Response:
-    """Give the numbers."""
+    """Return the numbers."""
     reader(request)
     site = site_of(request)
     return PlainTextResponse(await asyncio.to_thread(_text, site), media_type=_TYPE)

@@ -132,7 +132,7 @@ _ID = {
 
 
 def document() -> Json:
-    """Give the description, as JSON holds it."""
+    """Return the description, as JSON holds it."""
     return {
         "openapi": "3.1.0",
         "info": {"title": "govma-console", "version": version("govma-console")},

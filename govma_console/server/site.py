@@ -30,7 +30,7 @@ class Caller:
     """True when a proxy says that it asks for somebody else, who may be anywhere."""
 
     def requester(self) -> Requester:
-        """Give the caller as a run's record names it."""
+        """Return the caller as a run's record names it."""
         uid = self.peer.uid
         who = user_name(uid) if uid is not None else self.peer.remote[0] if self.peer.remote else "?"
         line = "unix socket" if self.peer.remote is None else f"{self.peer.remote[0]}:{self.peer.remote[1]}"
@@ -74,7 +74,7 @@ class Site:
     def admit(
         self, operation: str, arguments: dict[str, Any], caller: Caller, *, policy: str, key: str = ""
     ) -> Admission:
-        """Give the run that serves a request; errors as those of govma_core.runs.queue.admit().
+        """Return the run that serves a request; errors as those of govma_core.runs.queue.admit().
 
         HeldError while all deploys are held, unless this one is forced, or was admitted before.
         """
@@ -108,7 +108,7 @@ class Site:
         self.own = [*self.going(), started]
 
     def going(self) -> list[StartedRun]:
-        """Give the runs of this server that have not ended."""
+        """Return the runs of this server that have not ended."""
         self.own = [run for run in self.own if not run.gone()]
         return self.own
 

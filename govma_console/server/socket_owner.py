@@ -20,7 +20,7 @@ _OWNER_OFFSET = 64
 
 
 def owner_of(remote: Address, local: Address) -> int | None:
-    """Give the uid that owns the socket from which `remote` is connected to `local`; None when it cannot be told."""
+    """Return the uid that owns the socket from which `remote` is connected to `local`; None when it cannot be told."""
     for family, ours, theirs in _families(remote[0], local[0]):
         with suppress(OSError, struct.error):
             uid = _ask(family, (ours, remote[1]), (theirs, local[1]))
@@ -30,7 +30,7 @@ def owner_of(remote: Address, local: Address) -> int | None:
 
 
 def _families(remote: str, local: str) -> list[tuple[int, bytes, bytes]]:
-    """Give both addresses as IPv4 and as IPv6: which of them the other program used cannot be seen from here."""
+    """Return both addresses as IPv4 and as IPv6: which of them the other program used cannot be seen from here."""
     first, second = _plain(remote), _plain(local)
     if isinstance(first, IPv4Address) and isinstance(second, IPv4Address):
         mapped = [IPv6Address(f"::ffff:{address}").packed for address in (first, second)]

@@ -61,7 +61,7 @@ class Notifier:
 
 
 def handed_over() -> list[socket.socket]:
-    """Give the listening sockets that systemd opened for us; a child process never takes them for its own."""
+    """Return the listening sockets that systemd opened for us; a child process never takes them for its own."""
     pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
     os.environ.pop("LISTEN_FDNAMES", None)
     if pid != str(os.getpid()) or not count.isdigit():

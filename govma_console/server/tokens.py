@@ -26,7 +26,7 @@ class Tokens:
         self._hashes: dict[str, str] = {}
 
     def name_of(self, token: str) -> str:
-        """Give whose token this is, an empty text when it is nobody's; ConfigurationError when the file is no good."""
+        """Return whose token this is, '' when it is nobody's; ConfigurationError when the file is no good."""
         given = _hashed(token)
         found = ""
         for name, known in self.read().items():
@@ -36,7 +36,7 @@ class Tokens:
         return found
 
     def read(self) -> dict[str, str]:
-        """Give the hashes by name; ConfigurationError when others may read the file, or a line is no token."""
+        """Return the hashes by name; ConfigurationError when others may read the file, or a line is no token."""
         if self._path is None:
             return {}
         try:

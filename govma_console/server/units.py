@@ -67,7 +67,7 @@ WantedBy=sockets.target
 
 
 def make_units(settings: Settings, config: Path | None, *, with_socket: bool) -> dict[str, str]:
-    """Give the units by their file name, made from the settings as they are now."""
+    """Return the units by their file name, made from the settings as they are now."""
     command = [sys.executable, "-P", "-m", "govma_console.cli"]
     if config is not None:
         command += ["--config", str(config.absolute())]
@@ -92,7 +92,7 @@ def make_units(settings: Settings, config: Path | None, *, with_socket: bool) ->
 
 
 def _listen_stream(settings: Settings) -> str:
-    """Give listen_addr as systemd.socket(5) wants it: no name, and the port alone for all addresses."""
+    """Return listen_addr as systemd.socket(5) wants it: no name, and the port alone for all addresses."""
     if settings.listen_addr.startswith(":"):
         return settings.listen_addr[1:]
     family, address = address_of(settings)

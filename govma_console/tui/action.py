@@ -33,12 +33,12 @@ class Action:
 
     @property
     def shown_key(self) -> str:
-        """Give the key as people read it."""
+        """Return the key as people read it."""
         return key_name(self.keys[0])
 
 
 def key_name(key: str) -> str:
-    """Give a key as people read it: `F5`, `Ctrl+P`, `/`."""
+    """Return a key as people read it: `F5`, `Ctrl+P`, `/`."""
     signs = {
         "slash": "/",
         "question_mark": "?",

@@ -236,15 +236,15 @@ BY_ID = {action.id: action for action in ACTIONS}
 
 
 def all_keys() -> list[str]:
-    """Give every key that does something, once."""
+    """Return every key that does something, once."""
     return list(dict.fromkeys(key for action in ACTIONS for key in action.keys))
 
 
 def for_key(key: str, place: Place) -> Action | None:
-    """Give the action of a key while a pane has the focus."""
+    """Return the action of a key while a pane has the focus."""
     return next((action for action in ACTIONS if key in action.keys and action.where in ("", place)), None)
 
 
 def for_footer(line: int, place: Place) -> list[Action]:
-    """Give the actions of a line of the footer while a pane has the focus."""
+    """Return the actions of a line of the footer while a pane has the focus."""
     return [action for action in ACTIONS if action.footer == line and action.where in ("", place)]

@@ -87,7 +87,7 @@ class ConsoleApp(App[int]):
         self.fault = ""
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Give colours of ours: of what is said beside, and of what is not available."""
+        """Return colours of ours: of what is said beside, and of what is not available."""
         theme = self.current_theme
         shade = "ansi" if theme.ansi else "dark" if theme.dark else "light"
         return dict(zip(_OWN_COLOURS, _OWN_COLOURS_OF[shade], strict=True))
@@ -105,7 +105,7 @@ class ConsoleApp(App[int]):
         super().notify(hinted(message), title=title, severity=severity, timeout=timeout, markup=markup)
 
     def get_default_screen(self) -> Screen[None]:
-        """Give the main screen."""
+        """Return the main screen."""
         return MainScreen(self.controller)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:

@@ -52,7 +52,7 @@ class Controller:
 
     @property
     def sizes(self) -> Mapping[str, Sizes]:
-        """Give what is known of the versions' sizes."""
+        """Return what is known of the versions' sizes."""
         return self.use.versions if self.use else {}
 
     def begin(self, screen: MainScreen) -> None:
@@ -157,7 +157,7 @@ class Controller:
         self._measure()
 
     def comparison(self, snapshot: Snapshot, row: VersionRow | None) -> SwitchPlan | None:
-        """Give what lies between the live version and another; None while it is being found out."""
+        """Return what lies between the live version and another; None while it is being found out."""
         if row is None or row.current:
             return None
         key = (snapshot.pointer.version, row.name)

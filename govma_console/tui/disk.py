@@ -44,12 +44,12 @@ class DiskUse:
 
     @property
     def saved(self) -> int:
-        """Give what hard links save."""
+        """Return what hard links save."""
         return max(0, self.unlinked - self.real)
 
 
 def last_known(settings: Settings) -> DiskUse | None:
-    """Give what was measured last, and the room there is now, at once; None when the directory cannot be read."""
+    """Return what was measured last, and the room there is now, at once; None when the directory cannot be read."""
     found = room(settings)
     if found is None:
         return None
@@ -59,7 +59,7 @@ def last_known(settings: Settings) -> DiskUse | None:
 
 
 def room(settings: Settings) -> tuple[int, int] | None:
-    """Give the free bytes and all bytes where the versions are; None when that cannot be asked."""
+    """Return the free bytes and all bytes where the versions are; None when that cannot be asked."""
     try:
         found = os.statvfs(settings.versions_dir)
     except OSError:
@@ -81,7 +81,7 @@ def measured(settings: Settings, names: list[str], current: str | None) -> DiskU
 
 
 def pins(settings: Settings) -> dict[str, str]:
-    """Give the pinned versions, and what is known of each pin."""
+    """Return the pinned versions, and what is known of each pin."""
     return {name: pin.sentence() for name, pin in PinStore(settings.state_dir).read().items()}
 
 
@@ -116,7 +116,7 @@ class PrunePlan:
 
     @property
     def removed(self) -> list[str]:
-        """Give the versions that would go."""
+        """Return the versions that would go."""
         return [line.name for line in self.lines if not line.keep]
 
 

@@ -12,7 +12,7 @@ _UNITS = ("B", "K", "M", "G", "T")
 
 
 def size(count: int | None) -> str:
-    """Give bytes in at most five characters (`812 B`, `59.8M`); '' when not known."""
+    """Return bytes in at most five characters (`812 B`, `59.8M`); '' when not known."""
     if count is None:
         return ""
     value = float(count)
@@ -26,7 +26,7 @@ def size(count: int | None) -> str:
 
 
 def age(at: float, now: float | None = None) -> str:
-    """Give how long ago that was in at most four characters (`now`, `5m`, `3h`, `12d`, `8w`, `2y`); '' for 0."""
+    """Return how long ago that was in at most four characters (`now`, `5m`, `3h`, `12d`, `8w`, `2y`); '' for 0."""
     if not at:
         return ""
     passed = max(0.0, (time.time() if now is None else now) - at)
@@ -39,13 +39,13 @@ def age(at: float, now: float | None = None) -> str:
 
 
 def ago(at: float, now: float | None = None) -> str:
-    """Give the age with the word that belongs to it: `5m ago`, `now`."""
+    """Return the age with the word that belongs to it: `5m ago`, `now`."""
     short = age(at, now)
     return short if short in ("", tr("now")) else tr("{short} ago", short=short)
 
 
 def moment(at: float, *, seconds: bool = False) -> str:
-    """Give local date and time to the minute, or without the year and to the second; '' for 0."""
+    """Return local date and time to the minute, or without the year and to the second; '' for 0."""
     day = date_format()
     shown = f"{day.replace('%Y', '').strip('-/')} %H:%M:%S" if seconds else f"{day} %H:%M"
     try:
@@ -56,12 +56,12 @@ def moment(at: float, *, seconds: bool = False) -> str:
 
 
 def clock(at: float) -> str:
-    """Give the local time of day to the second."""
+    """Return the local time of day to the second."""
     return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
 
 
 def duration(value: float) -> str:
-    """Give seconds: `0.4s`, `12s`, `3m05s`, `1h02m`."""
+    """Return seconds: `0.4s`, `12s`, `3m05s`, `1h02m`."""
     if value < 9.95:
         return decimal(f"{max(0.0, value):.1f}s")
     whole = round(value)
@@ -73,5 +73,5 @@ def duration(value: float) -> str:
 
 
 def short_name(version: str) -> str:
-    """Give a version's name without what all names begin with."""
+    """Return a version's name without what all names begin with."""
     return version.removeprefix(PREFIX)

@@ -38,7 +38,7 @@ class Line:
     text: str
 
     def written(self, *, timestamps: bool) -> str:
-        """Give the line as it is saved and copied."""
+        """Return the line as it is saved and copied."""
         return f"{clock(self.at)} {self.text}" if timestamps and self.at else self.text
 
 
@@ -74,7 +74,7 @@ class LogFile:
         return False
 
     def lines(self, first: int, behind: int) -> list[Line]:
-        """Give the lines from `first` to the one before `behind`."""
+        """Return the lines from `first` to the one before `behind`."""
         found: list[Line] = []
         first, behind = max(0, first), min(behind, self.count)
         while first < behind:
@@ -87,7 +87,7 @@ class LogFile:
         return found
 
     def scan(self, first: int, *, step: int = 1, blocks: int = 32) -> Iterator[list[tuple[int, Line]]]:
-        """Give batches of numbered lines from `first` on, or back from it; uses a descriptor of its own (threads)."""
+        """Yield batches of numbered lines from `first` on, or back from it; uses a descriptor of its own (threads)."""
         try:
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -163,7 +163,7 @@ class LogFile:
 
 
 def read_line(raw: bytes) -> Line:
-    """Give a line of the file as it is shown; whatever it holds, the text is harmless to a terminal."""
+    """Return a line of the file as it is shown; whatever it holds, the text is harmless to a terminal."""
     match from_json(raw):
         case LogLine(at, level, text):
             return Line(_time(at), _LEVELS.get(level, "info"), clean_line(str(text)))

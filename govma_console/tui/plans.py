@@ -104,7 +104,7 @@ def after_deploy(settings: Settings) -> list[str]:
 
 
 def rollback_target(settings: Settings, snapshot: Snapshot) -> VersionRow | None:
-    """Give the version that a rollback without a name leads to; None when there is none."""
+    """Return the version that a rollback without a name leads to; None when there is none."""
     from govma_core.operations.rollback import previous
 
     try:

@@ -27,7 +27,7 @@ class Query:
         self._given_up = False
 
     def ask(self) -> dict[str, Any]:
-        """Give the answer; GovmaError with the sentence of what went wrong."""
+        """Return the answer; GovmaError with the sentence of what went wrong."""
         with subprocess.Popen(
             [sys.executable, "-P", "-m", "govma_console.tui.query"],
             cwd="/",

@@ -26,7 +26,7 @@ class ServiceTail:
         threading.Thread(target=self._follow, name="service log", daemon=True).start()
 
     def take(self) -> list[str]:
-        """Give the lines that came since the last time."""
+        """Return the lines that came since the last time."""
         with self._lock:
             found = list(self._held)
             self._held.clear()

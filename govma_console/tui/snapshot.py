@@ -51,14 +51,14 @@ class VersionRow:
 
     @property
     def subject(self) -> str:
-        """Give what the commit says of itself, or why that is not known."""
+        """Return what the commit says of itself, or why that is not known."""
         if self.manifest:
             return self.manifest.subject
         return tr("(not readable by this user)") if self.unread else tr("(made by another tool)")
 
     @property
     def state(self) -> str:
-        """Give the state in a word; what is known against a version is said of a pinned one, too."""
+        """Return the state in a word; what is known against a version is said of a pinned one, too."""
         result = self.manifest.result if self.manifest else ""
         result = self.mark.kind if self.mark else result
         against = "incomplete" if not self.complete else "" if result in ("", "published") else result
@@ -70,7 +70,7 @@ class VersionRow:
 
     @property
     def shown_state(self) -> str:
-        """Give the state in the operator's language."""
+        """Return the state in the operator's language."""
         word, space, star = self.state.partition(" ")
         return f"{tr(word)}{space}{star}"
 
@@ -99,26 +99,26 @@ class Snapshot:
 
     @property
     def current(self) -> VersionRow | None:
-        """Give the version that is live."""
+        """Return the version that is live."""
         return next((row for row in self.versions if row.current), None)
 
     @property
     def active(self) -> RunRecord | None:
-        """Give the run that is going on, or will be next."""
+        """Return the run that is going on, or will be next."""
         going = [run for run in self.runs if not run.ended]
         return min(going, key=lambda run: (run.state != "running", run.id), default=None)
 
     @property
     def waiting(self) -> int:
-        """Give how many runs wait for the one that is going on."""
+        """Return how many runs wait for the one that is going on."""
         return max(0, sum(not run.ended for run in self.runs) - 1)
 
     def version(self, name: str | None) -> VersionRow | None:
-        """Give a version by its name."""
+        """Return a version by its name."""
         return next((row for row in self.versions if row.name == name), None)
 
     def run(self, run_id: str | None) -> RunRecord | None:
-        """Give a run by its id."""
+        """Return a run by its id."""
         return next((run for run in self.runs if run.id == run_id), None)
 
 
@@ -134,7 +134,7 @@ class SnapshotReader:
     _manifests: dict[str, tuple[tuple[int, int], Manifest | None]] = field(default_factory=dict)
 
     def read(self) -> Snapshot:
-        """Give the present state; what cannot be read is left out, and said in `problems`."""
+        """Return the present state; what cannot be read is left out, and said in `problems`."""
         settings = self.settings
         problems: list[str] = []
         store = VersionStore(settings.versions_dir)
@@ -223,7 +223,7 @@ class SnapshotReader:
 
 
 def _banner(holds: Holds) -> str:
-    """Give what the header says of the holds, that by hand first; '' when there are none."""
+    """Return what the header says of the holds, that by hand first; '' when there are none."""
     if not holds:
         return ""
     first, *others = holds.all
@@ -232,7 +232,7 @@ def _banner(holds: Holds) -> str:
 
 
 def _guarded(read: Callable[[], T], otherwise: T, problems: list[str]) -> T:
-    """Give what `read` gives; an error becomes a sentence among the problems, and `otherwise` is given."""
+    """Return what `read` gives; an error becomes a sentence among the problems, and `otherwise` is given."""
     try:
         return read()
     except (GovmaError, OSError) as error:

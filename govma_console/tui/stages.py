@@ -51,7 +51,7 @@ class RunProgress:
                 self.finished = event
 
     def amount(self) -> str:
-        """Give how far the current stage is: `1,204 of 5,283 files`; '' when it does not say."""
+        """Return how far the current stage is: `1,204 of 5,283 files`; '' when it does not say."""
         if self.progress is None:
             return ""
         done, total, unit = self.progress.done, self.progress.total, clean_line(str(self.progress.unit))
@@ -63,7 +63,7 @@ _LONG = 60.0
 
 
 def usual_seconds(runs: Iterable[RunRecord], like: RunRecord) -> float | None:
-    """Give how long a run like this one takes, by the last ones that ended well; None while that is not known."""
+    """Return how long a run like this one takes, by the last ones that ended well; None while that is not known."""
     taken = [
         run.finished - run.started
         for run in runs
@@ -73,7 +73,7 @@ def usual_seconds(runs: Iterable[RunRecord], like: RunRecord) -> float | None:
 
 
 def remaining(run: RunRecord, usual: float | None, now: float) -> str:
-    """Give when a run should end, in words; '' when nothing is known."""
+    """Return when a run should end, in words; '' when nothing is known."""
     if usual is None or not run.started or run.ended:
         return ""
     left = run.started + usual - now

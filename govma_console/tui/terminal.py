@@ -44,7 +44,7 @@ _ASCII = _Ascii()
 
 
 def plain_text(text: str) -> str:
-    """Give a text in ASCII, as wide as it was."""
+    """Return a text in ASCII, as wide as it was."""
     return text.translate(_ASCII)
 
 
@@ -57,7 +57,7 @@ class AsciiDriver(LinuxDriver):
 
 
 def driver_for(environment: Mapping[str, str]) -> type[Driver] | None:
-    """Give the driver this terminal needs; None for textual's own choice."""
+    """Return the driver this terminal needs; None for textual's own choice."""
     return None if has_unicode(environment) else AsciiDriver
 
 
@@ -72,7 +72,7 @@ def has_unicode(environment: Mapping[str, str]) -> bool:
 
 
 def theme_for(environment: Mapping[str, str]) -> str:
-    """Give the theme to begin with: 16 colours and NO_COLOR keep the terminal's own, the rest follows COLORFGBG."""
+    """Return the theme to begin with: 16 colours and NO_COLOR keep the terminal's own, the rest follows COLORFGBG."""
     # COLORFGBG is "foreground;background" (rxvt, konsole): 7 and 9 to 15 are light, 0 to 6 and 8 dark.
     background = environment.get("COLORFGBG", "").rpartition(";")[2]
     shade = "light" if background in ("7", "9", "10", "11", "12", "13", "14", "15") else "dark"
@@ -81,7 +81,7 @@ def theme_for(environment: Mapping[str, str]) -> str:
 
 
 def flush_seconds(environment: Mapping[str, str]) -> float:
-    """Give how far apart the updates of a running log are: 4 a second, 2 over ssh."""
+    """Return how far apart the updates of a running log are: 4 a second, 2 over ssh."""
     return 0.5 if environment.get("SSH_CONNECTION") or (environment.get("SUDO_USER") and _below_sshd()) else 0.25
 
 

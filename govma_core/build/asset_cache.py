@@ -41,7 +41,7 @@ class CacheEntry:
 
 
 def cache_key(inputs: Iterable[str], identity: str, commands: Sequence[str]) -> str:
-    """Give the key of a build: `inputs` are texts that name path, mode and content hash of each input file."""
+    """Return the key of a build: `inputs` are texts that name path, mode and content hash of each input file."""
     digest = hashlib.sha256()
     for part in (_FORMAT, identity, json.dumps(list(commands)), *sorted(inputs)):
         digest.update(os.fsencode(part) + b"\0")
@@ -56,7 +56,7 @@ class AssetCache:
         self._keep = keep
 
     def find(self, key: str) -> CacheEntry | None:
-        """Give the entry for a key, None without one. DamagedEntryError when it cannot be what was recorded."""
+        """Return the entry for a key, None without one. DamagedEntryError when it cannot be what was recorded."""
         index = jsonfile.read(self._directory / key / "index.json")
         if index is None:
             return None

@@ -34,7 +34,7 @@ class Attachment:
         self.state: dict[str, Any] = {}
 
     def receive(self) -> bytes | None:
-        """Give the next bytes, None when there were none for a TICK, b"" when the container has ended."""
+        """Return the next bytes, None when there were none for a TICK, b"" when the container has ended."""
         if not self._closed:
             try:
                 with self._cancellation.interruptible():
@@ -81,7 +81,7 @@ class Frames:
         self._left = 0
 
     def payload(self, data: bytes) -> bytes:
-        """Give what the next bytes of the stream hold, without headers."""
+        """Return what the next bytes of the stream hold, without headers."""
         parts = []
         at = 0
         while at < len(data):

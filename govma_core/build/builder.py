@@ -27,7 +27,7 @@ class Builder(Protocol):
     """A way to run the build. Everything is told through the reporter; nothing is kept between calls but settings."""
 
     def preflight(self) -> list[str]:
-        """Give a sentence for each thing that is missing; empty when a build could start."""
+        """Return a sentence for each thing that is missing; empty when a build could start."""
 
     def remove_leftovers(self, reporter: Reporter) -> None:
         """End and remove what a killed run left running, before anything touches the work dir. Holds no lock itself."""
@@ -43,7 +43,7 @@ class Builder(Protocol):
 
 
 def make_builder(settings: Settings) -> Builder:
-    """Give the configured builder; only its own libraries are imported."""
+    """Return the configured builder; only its own libraries are imported."""
     if settings.builder == "local":
         from govma_core.build.local import LocalBuilder
 

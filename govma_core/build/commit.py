@@ -22,12 +22,12 @@ class Commit:
 
     @property
     def short(self) -> str:
-        """Give the sha as people write it."""
+        """Return the sha as people write it."""
         return self.sha[:9]
 
 
 def told(found: git.Commit) -> Commit:
-    """Give what is told of a commit that GitPython found."""
+    """Return what is told of a commit that GitPython found."""
     summary = found.summary
     text = summary.decode("utf-8", "replace") if isinstance(summary, bytes) else summary
     return Commit(found.hexsha, clean_line(text), clean_line(found.author.name or ""), float(found.committed_date))

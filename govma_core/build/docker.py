@@ -34,7 +34,7 @@ class DockerBuilder:
         self._settings = settings
 
     def preflight(self) -> list[str]:
-        """Give a sentence when the engine does not answer within seconds."""
+        """Return a sentence when the engine does not answer within seconds."""
         try:
             with connected(_QUICK) as client, told_as("answer"):
                 client.ping()

@@ -17,7 +17,7 @@ _NAME = ".env"
 
 
 def preflight(path: Path) -> list[str]:
-    """Give a sentence when the env file cannot be used."""
+    """Return a sentence when the env file cannot be used."""
     hint = tr("set GOV_MA_USER_ENV_FILE (the repository's data/system/user/config/.env.sample shows what goes in)")
     try:
         file, _ = open_file(path)

@@ -86,7 +86,7 @@ class GitCommands:
         return self._run(arguments, subprocess.PIPE, waiting).decode("utf-8", "surrogateescape")
 
     def sha(self, name: str) -> str:
-        """Give the commit that a name means, '' for none."""
+        """Return the commit that a name means, '' for none."""
         try:
             return self.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}").strip()
         except GitFailedError as error:

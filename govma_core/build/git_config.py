@@ -85,7 +85,7 @@ def _lines(listed: str) -> Iterator[str]:
 
 
 def without_user(url: str) -> str:
-    """Give a remote's URL without a user, a password or what follows a question mark; a path as it is."""
+    """Return a remote's URL without a user, a password or what follows a question mark; a path as it is."""
     match = _WITH_USER.match(url)
     return match[1] + match[2] if match else url
 

@@ -46,11 +46,11 @@ class InflatedStream:
         return self._digest.hexdigest()
 
     def tell(self) -> int:
-        """Give the position in the decompressed bytes."""
+        """Return the position in the decompressed bytes."""
         return self._before + self._at
 
     def some(self, most: int) -> memoryview:
-        """Give between one byte and `most`; none at the end."""
+        """Return between one byte and `most`; none at the end."""
         if self._at == len(self._chunk):
             self._advance()
         piece = self._view[self._at : self._at + most]
@@ -58,7 +58,7 @@ class InflatedStream:
         return piece
 
     def read(self, size: int) -> bytes:
-        """Give `size` bytes, fewer only at the end."""
+        """Return `size` bytes, fewer only at the end."""
         if not 0 <= size <= self.allowance:
             raise DamagedError(tr("a header has an impossible size"))
         self.allowance -= size
@@ -92,7 +92,7 @@ class InflatedStream:
         self._chunk, self._view, self._at = chunk, memoryview(chunk), 0
 
     def _inflate(self, fd: int) -> Generator[bytes, None, None]:
-        """Give the content of one gzip stream, or of several in a row, as gzip does; padding with zeros may follow."""
+        """Yield the content of one gzip stream, or of several in a row, as gzip does; padding with zeros may follow."""
         engine, data, inside = zlib.decompressobj(_GZIP), b"", True
         while data or (data := self._more(fd)):
             if not inside:
@@ -115,7 +115,7 @@ class InflatedStream:
 
 
 def _ahead(chunks: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
-    """Give what `chunks` gives, always working on the next one already (zlib lets other threads run)."""
+    """Yield what `chunks` gives, always working on the next one already (zlib lets other threads run)."""
     with ThreadPoolExecutor(1, "inflate") as pool:
         coming = pool.submit(next, chunks, b"")
         while chunk := coming.result():

@@ -39,7 +39,7 @@ class LocalBuilder:
         self._uid = settings.build_uid if self._who else os.geteuid()
 
     def preflight(self) -> list[str]:
-        """Give a sentence for each program that is missing, and when the build's user cannot reach the work dir."""
+        """Return a sentence for each program that is missing, and when the build's user cannot reach the work dir."""
         problems = []
         for word in dict.fromkeys(command.split()[0] for command in self._settings.all_build_commands):
             if _PLAIN_WORD.fullmatch(word) and not self._succeeds('command -v "$1"', word):
@@ -90,7 +90,7 @@ class LocalBuilder:
         node_modules.recover(settings.node_modules_dir, settings.work_dir, reporter)
 
     def prepare(self, context: IO[bytes] | None, reporter: Reporter) -> str:
-        """Give the versions of node and npm, and the machine's kind; the repository's Dockerfile has no say here."""
+        """Return the versions of node and npm, and the machine's kind; the repository's Dockerfile has no say here."""
         if context is not None:
             reporter.info(
                 tr(
@@ -153,7 +153,7 @@ class LocalBuilder:
             ) from None
 
     def _environment(self, otherwise: Path) -> dict[str, str]:
-        """Give the whole environment of the build: nothing that this process was given in confidence."""
+        """Return the whole environment of the build: nothing that this process was given in confidence."""
         try:
             home = Path(pwd.getpwuid(self._uid).pw_dir)
         except KeyError:

@@ -87,7 +87,7 @@ class Moves:
                     path.unlink()
 
     def _about(self, before: str) -> dict[str, set[str]]:
-        """Give the commits between which the checkout may have been moved, for each file that differs in them."""
+        """Return the commits between which the checkout may have been moved, for each file that differs in them."""
         settings = self._settings
         names = [
             before,

@@ -133,7 +133,7 @@ def remove_leftovers(dst: int) -> None:
 
 @contextmanager
 def _staged(src: int, dst: int, name: str, owner: tuple[int, int] | None) -> Iterator[str]:
-    """Give the hidden name of a finished copy in dst; it is removed at the end if it is still there."""
+    """Yield the hidden name of a finished copy in dst; it is removed at the end if it is still there."""
     staged = safefs.random_name(_PREFIX)
     try:
         file, info = safefs.open_regular(src, name)

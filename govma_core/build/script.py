@@ -28,7 +28,7 @@ class BuildScript:
         self._markers = {f"{token} {number}": number for number in range(1, len(self.commands) + 1)}
 
     def text(self, preamble: str = "") -> str:
-        """Give the script; `preamble` is a line that is run before the first command."""
+        """Return the script; `preamble` is a line that is run before the first command."""
         # One pipe for both streams keeps their order. eval: a syntax error belongs to the command that has it.
         lines = [line for line in ("exec 2>&1", preamble) if line]
         for marker, number in self._markers.items():
@@ -37,7 +37,7 @@ class BuildScript:
         return "\n".join(lines) + "\n"
 
     def begins(self, line: str) -> int:
-        """Give the number of the command that this line of output announces, 0 for any other line."""
+        """Return the number of the command that this line of output announces, 0 for any other line."""
         return self._markers.get(line, 0)
 
     def shown(self, number: int) -> str:

@@ -33,7 +33,7 @@ class Changes:
 
 
 def take(tree_fd: int) -> Snapshot:
-    """Give a mark for every file and link of the tree, by path."""
+    """Return a mark for every file and link of the tree, by path."""
     return {path: _mark(info) for path, info in walk(tree_fd)}
 
 
@@ -80,7 +80,7 @@ def refuse_deep(depth: int, shown: str) -> None:
 
 
 def walk(tree_fd: int, shown: str = "", depth: int = 0) -> Iterator[tuple[str, os.stat_result]]:
-    """Give path and lstat of every file and link; BuildError for what cannot be part of a version."""
+    """Yield path and lstat of every file and link; BuildError for what cannot be part of a version."""
     refuse_deep(depth, shown)
     for entry in safefs.entries(tree_fd):
         path = f"{shown}/{entry.name}" if shown else entry.name

@@ -146,7 +146,7 @@ class Checkout:
         return straight
 
     def _compared(self) -> tuple[Commit, Commit, Commit | None]:
-        """Give our branch, the remote's, and the one of them that holds the other (None: they diverged)."""
+        """Return our branch, the remote's, and the one of them that holds the other (None: they diverged)."""
         with readable(self._settings.source_dir):
             ours, theirs = (
                 self._repo.commit(f"refs/heads/{self._settings.branch}"),
@@ -160,7 +160,7 @@ class Checkout:
             return told(ours), told(theirs), straight
 
     def resolve(self, ref: str | None) -> Commit:
-        """Give the commit that a branch of the remote, a tag or a sha names; None: what fast_forward() would deploy."""
+        """Return the commit that a branch of the remote, a tag or a sha names; None: what fast_forward() deploys."""
         if ref is None:
             _, theirs, straight = self._compared()
             return straight or theirs
@@ -180,12 +180,12 @@ class Checkout:
         )
 
     def commit(self, sha: str) -> Commit:
-        """Give what is known of a commit of the checkout."""
+        """Return what is known of a commit of the checkout."""
         with readable(self._settings.source_dir):
             return told(self._repo.commit(sha))
 
     def between(self, older: str, newer: str, most: int = 500) -> list[Commit] | None:
-        """Give the commits in `newer` that are not in `older`, the latest first; None when one is not there."""
+        """Return the commits in `newer` that are not in `older`, the latest first; None when one is not there."""
         if not self._git.sha(older) or not self._git.sha(newer):
             return None
         with readable(self._settings.source_dir):
@@ -225,7 +225,7 @@ class Checkout:
             )
 
     def inputs(self, globs: Sequence[str]) -> list[str]:
-        """Give a text of mode, content hash and path for each file of the checkout that the globs match.
+        """Return a text of mode, content hash and path for each file of the checkout that the globs match.
 
         Tracked files have their hash in git's index (the checkout is clean); ignored ones, which a build could read as
         well, are hashed.
@@ -240,7 +240,7 @@ class Checkout:
         return found
 
     def archive(self, commit: Commit, folder: str) -> IO[bytes] | None:
-        """Give a folder of a commit as an open tar file, with the folder's content at its top; None without one."""
+        """Return a folder of a commit as an open tar file, with the folder's content at its top; None without one."""
         if not self._git.run("ls-tree", "-d", commit.sha, "--", folder):
             return None
         file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
@@ -256,7 +256,7 @@ def put_right(settings: Settings, reporter: Reporter) -> None:
 
 
 def preflight(settings: Settings, reporter: Reporter) -> list[str]:
-    """Give a sentence for what makes source_dir unusable."""
+    """Return a sentence for what makes source_dir unusable."""
     directory = settings.source_dir
     if not directory.is_dir():
         return [

@@ -74,18 +74,18 @@ class Tarball:
         self._stream.close()
 
     def refusal(self, what: str, advice: str) -> VendorError:
-        """Give the error that says what was found in this tarball and what to do."""
+        """Return the error that says what was found in this tarball and what to do."""
         return VendorError(f"{self._path}: {what} {advice}")
 
     def sha256(self) -> str:
-        """Give the hash of the compressed file; reads what is left of it, which proves its checksum, too."""
+        """Return the hash of the compressed file; reads what is left of it, which proves its checksum, too."""
         try:
             return self._stream.finish()
         except _DAMAGE as error:
             raise self._damaged(error) from None
 
     def content(self, member: Member) -> Iterator[memoryview]:
-        """Give the bytes of the file that was just yielded, in pieces."""
+        """Yield the bytes of the file that was just yielded, in pieces."""
         left = member.size
         while left:
             try:

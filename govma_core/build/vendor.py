@@ -33,7 +33,7 @@ class Unpacked:
 
 
 def preflight_tarball(path: Path, setting: str) -> list[str]:
-    """Give a sentence for what is wrong with the tarball at first sight; `setting` says where its path comes from."""
+    """Return a sentence for what is wrong with the tarball at first sight; `setting` says where its path comes from."""
     try:
         fd, info = open_file(path)
     except UnsafeTreeError as error:

@@ -15,7 +15,7 @@ _NOTE = "work-dir"
 
 
 def preflight(path: Path, state_dir: Path) -> list[str]:
-    """Give a sentence when the work dir cannot be made, or holds what is not a former build's and would be emptied."""
+    """Return a sentence when the work dir cannot be made, or holds what is no former build's and would be emptied."""
     if path.is_symlink():
         return [
             tr(
@@ -69,7 +69,7 @@ def _noted(path: Path, state_dir: Path) -> bool:
 
 @contextmanager
 def emptied(path: Path, state_dir: Path) -> Iterator[int]:
-    """Give the opened work dir, made if need be, empty, ours and closed to everybody else.
+    """Yield the opened work dir, made if need be, empty, ours and closed to everybody else.
 
     That it is ours is noted in state_dir: when we are killed in the middle of emptying it, the next run goes on.
     """

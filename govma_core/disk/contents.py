@@ -45,7 +45,7 @@ class ContentsStore:
         jsonfile.replace_bytes(self._path(version), zlib.compress(f"{{{text}}}".encode(), 1), mode=0o640)
 
     def read(self, version: str) -> dict[str, Sealed] | None:
-        """Give the record of a version; None when there is none (deploy.sh made it) or it is damaged."""
+        """Return the record of a version; None when there is none (deploy.sh made it) or it is damaged."""
         try:
             data = json.loads(zlib.decompress(self._path(version).read_bytes()))
             return {path: Sealed(*sealed) for path, sealed in data.items()}
@@ -64,12 +64,12 @@ _SUFFIX = ".json.z"
 
 
 def pack(files: Mapping[str, Sealed]) -> str:
-    """Give a part of a record: what it takes is done where the files were looked at."""
+    """Return a part of a record: what it takes is done where the files were looked at."""
     return json.dumps(files)[1:-1]
 
 
 def seal(fd: int, info: os.stat_result, content: bytes | None = None) -> Sealed:
-    """Give what is to be kept of an open regular file; `content` when the caller has it already."""
+    """Return what is to be kept of an open regular file; `content` when the caller has it already."""
     digest = hashlib.blake2b(content if content is not None else b"", digest_size=16)
     if content is None:
         offset = 0
@@ -80,5 +80,5 @@ def seal(fd: int, info: os.stat_result, content: bytes | None = None) -> Sealed:
 
 
 def seal_link(dir_fd: int, name: str) -> Sealed:
-    """Give what is to be kept of a symbolic link."""
+    """Return what is to be kept of a symbolic link."""
     return Sealed(os.readlink(name, dir_fd=dir_fd), 0, _LINK, 0, 0)

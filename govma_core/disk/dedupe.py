@@ -164,7 +164,7 @@ class _Pass:
         self.joiner.join((inode for number, inode in inodes.items() if number not in single), step)
 
     def _single(self, level: Level) -> dict[str, int]:
-        """Give the live version's files that must stay single: nothing is linked to them, and they to nothing."""
+        """Return the live version's files that must stay single: nothing is linked to them, and they to nothing."""
         current, fits = self._trees.current, self._trees.single.fullmatch
         if current is None or self._trees.extents:
             return {}

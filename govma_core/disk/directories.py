@@ -36,7 +36,7 @@ class Directories:
         self._most = max(8, (raise_descriptor_limit() - _RESERVE) // 2 if most is None else most)
 
     def fd(self, root: int, path: str) -> int:
-        """Give the directory at `path` ('' for the root itself); OSError when it is none, or not there any more."""
+        """Return the directory at `path` ('' for the root itself); OSError when it is none, or not there any more."""
         if not path:
             return self._roots[root]
         key = (root, path)
@@ -58,7 +58,7 @@ class Directories:
         return fd
 
     def _nearest(self, root: int, path: str) -> int:
-        """Give the directory, opened step by step from the nearest one that is open; however deep it is."""
+        """Return the directory, opened step by step from the nearest one that is open; however deep it is."""
         missing = []
         while path and (root, path) not in self._open:
             path, _, name = path.rpartition("/")

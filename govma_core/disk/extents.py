@@ -97,7 +97,7 @@ def _dedupe(src: int, dst: int, offset: int, length: int) -> int:
 
 
 def _blocks(fd: int) -> Sequence[tuple[int, int, int]]:
-    """Give (logical, physical, length) of each extent; nothing when one is not on the disk as blocks of its own."""
+    """Return (logical, physical, length) of each extent; nothing when one is not on the disk as blocks of its own."""
     found: list[tuple[int, int, int]] = []
     start = 0
     while True:

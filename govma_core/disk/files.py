@@ -17,7 +17,7 @@ Place = tuple[int, str, str]
 
 
 def shown(versions: Sequence[str], place: Place) -> str:
-    """Give a place as reports show it: version, path, name."""
+    """Return a place as reports show it: version, path, name."""
     root, path, name = place
     return "/".join(part for part in (versions[root], path, name) if part)
 
@@ -113,25 +113,25 @@ class OpenFile:
         return True
 
     def content(self) -> bytes:
-        """Give what is in it, held from now on; for files up to HELD only."""
+        """Return what is in it, held from now on; for files up to HELD only."""
         if self._content is None:
             self._content = os.pread(self.fd, self.info.st_size + 1, 0)
         return self._content
 
     def xattrs(self) -> dict[str, bytes]:
-        """Give its extended attributes (ACLs, capabilities and labels are among them)."""
+        """Return its extended attributes (ACLs, capabilities and labels are among them)."""
         if self._xattrs is None:
             self._xattrs = xattrs_of(self.fd)
         return self._xattrs
 
 
 def traits(info: os.stat_result) -> tuple[int, int, int, int, int]:
-    """Give what two files must have in common before their content is looked at."""
+    """Return what two files must have in common before their content is looked at."""
     return info.st_dev, info.st_size, info.st_mode, info.st_uid, info.st_gid
 
 
 def content_state(info: os.stat_result) -> tuple[int, ...]:
-    """Give what changes when an inode is another one, or is written to. Its change time is not: links change it."""
+    """Return what changes when an inode is another one, or is written to. Its change time is not: links change it."""
     return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns
 
 
@@ -158,7 +158,7 @@ def _has_hole(fd: int, size: int) -> bool:
 
 
 def xattrs_of(fd: int) -> dict[str, bytes]:
-    """Give the extended attributes of an open file; none where the file system has none."""
+    """Return the extended attributes of an open file; none where the file system has none."""
     try:
         return {name: os.getxattr(fd, name) for name in os.listxattr(fd)}
     except OSError as error:

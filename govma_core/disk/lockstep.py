@@ -58,7 +58,7 @@ def walk(
 
 
 def differing(files: Sequence[Listing]) -> set[str]:
-    """Give the names that do not have one inode's number in all the listings that hold them."""
+    """Return the names that do not have one inode's number in all the listings that hold them."""
     filled = [listing for listing in files if listing]
     if not filled:
         return set()
@@ -73,7 +73,7 @@ def differing(files: Sequence[Listing]) -> set[str]:
 
 
 def subtrees(directories: Directories, roots: int, wanted: int, deepest: int = 4) -> list[str]:
-    """Give relative paths that cut the trees into about `wanted` pieces to be shared among workers ('' is one)."""
+    """Return relative paths that cut the trees into about `wanted` pieces to be shared among workers ('' is one)."""
     found = [""]
     level = [""]
     for _ in range(deepest):

@@ -201,7 +201,7 @@ def _inode_of(taken: _Taken) -> int:
 
 
 def _left_alone(error: OSError) -> Exception:
-    """Give what an error about one file means; the error itself when it is about more."""
+    """Return what an error about one file means; the error itself when it is about more."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return LeftAloneError("changed meanwhile")
     if error.errno in (errno.EPERM, errno.EACCES):

@@ -83,17 +83,17 @@ class Tally:
             self._remove_partly(inode, names, links, size)
 
     def plain(self) -> dict[str, Any]:
-        """Give it as JSON holds it."""
+        """Return it as JSON holds it."""
         left = {reason: {"count": found.count, "names": found.names} for reason, found in self.left.items()}
         return {"seen": self.seen, "linked": self.linked, "freed": self.freed, "left": left}
 
     def whole(self) -> dict[str, Any]:
-        """Give it with what another tally needs to know when it is added there."""
+        """Return it with what another tally needs to know when it is added there."""
         return self.plain() | {"partly": [[*inode, *rest] for inode, rest in self.partly.items()]}
 
 
 def from_plain(plain: Mapping[str, Any]) -> Tally:
-    """Give the tally that plain() took apart."""
+    """Return the tally that plain() took apart."""
     left = {reason: Left(found["count"], found["names"]) for reason, found in plain["left"].items()}
     partly = {(device, number): (names, links, size) for device, number, names, links, size in plain.get("partly", ())}
     return Tally(plain["seen"], plain["linked"], plain["freed"], left, partly)

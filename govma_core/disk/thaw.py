@@ -31,13 +31,13 @@ class Thawed:
 
 
 def shared_files(version_fd: int, patterns: Sequence[str]) -> dict[str, int]:
-    """Give the paths of the files that fit and share their inode with another name, each with its inode's number."""
+    """Return the paths of the files that fit and share their inode with another name, each with its inode's number."""
     with closing(Directories([version_fd], _OPEN)) as directories:
         return {f"{path}/{name}" if path else name: inode for path, name, inode in _shared(directories, patterns)}
 
 
 def thaw(version_fd: int, patterns: Sequence[str], staging: Callable[[], int]) -> Thawed:
-    """Give every file that fits an inode of its own: the same content, owner, mode, times and attributes.
+    """Return every file that fits an inode of its own: the same content, owner, mode, times and attributes.
 
     `staging` gives a private directory on the same file system, and is asked only when there is something to do. What
     cannot be copied (no room, immutable) is left as it is and named.

@@ -36,7 +36,7 @@ class Verifier:
         self._digests: dict[tuple[int, int, int, int], str] = {}
 
     def changes(self, version_fd: int, files: Mapping[str, Sealed]) -> list[Change]:
-        """Give every difference, by path. OSError when something cannot be read."""
+        """Return every difference, by path. OSError when something cannot be read."""
         found: list[Change] = []
         there: set[str] = set()
         with closing(Directories([version_fd])) as directories:
@@ -49,7 +49,7 @@ class Verifier:
         return sorted(found, key=lambda change: change.path)
 
     def _walk(self, directories: Directories) -> Iterator[tuple[str, Sealed | None]]:
-        """Give each file as it is now, None for one that is held."""
+        """Yield each file as it is now, None for one that is held."""
         pending = [""]
         while pending:
             path = pending.pop()

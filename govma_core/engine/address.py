@@ -8,12 +8,12 @@ _DEFAULT = "unix:///var/run/docker.sock"
 
 
 def host() -> str:
-    """Give the address of the engine: DOCKER_HOST, else the default socket."""
+    """Return the address of the engine: DOCKER_HOST, else the default socket."""
     return os.environ.get("DOCKER_HOST") or _DEFAULT
 
 
 def socket_path() -> str:
-    """Give the path of the engine's socket, '' when it is reached by another way."""
+    """Return the path of the engine's socket, '' when it is reached by another way."""
     kind, _, path = host().partition("://")
     return path if kind == "unix" else ""
 

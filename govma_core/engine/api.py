@@ -30,7 +30,7 @@ _WITHOUT = tr(", or build without it: GOVMA_BUILDER=local")
 
 @contextmanager
 def connected(timeout: int = 60, otherwise: str = _WITHOUT) -> Iterator[DockerClient]:
-    """Give a client of the engine at DOCKER_HOST (else the default socket), closed at the end.
+    """Yield a client of the engine at DOCKER_HOST (else the default socket), closed at the end.
 
     `timeout` is for each single answer, in seconds. EngineError when the engine does not answer; it ends with what one
     can do `otherwise`.
@@ -89,7 +89,7 @@ def told_as(doing: str) -> Iterator[None]:
 
 
 def unreachable(error: BaseException, otherwise: str = _WITHOUT) -> str:
-    """Give the sentence for an engine that does not answer."""
+    """Return the sentence for an engine that does not answer."""
     advice = tr("Start it (systemctl start docker)")
     if isinstance(_cause(error), PermissionError):
         advice = tr("Run as root or as a member of the group docker")
@@ -103,7 +103,7 @@ def unreachable(error: BaseException, otherwise: str = _WITHOUT) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Give the engine's own words or the system's, as a harmless piece of a sentence."""
+    """Return the engine's own words or the system's, as a harmless piece of a sentence."""
     if isinstance(error, APIError):
         text = error.explanation or str(error)
         text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text

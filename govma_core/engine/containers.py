@@ -28,7 +28,7 @@ class Inside:
 
 
 def running(client: DockerClient, wanted: str, directory: Path) -> list[Container]:
-    """Give the running containers of a compose service, of a name, or with a label (`name=value`).
+    """Return the running containers of a compose service, of a name, or with a label (`name=value`).
 
     Of a service only those that have `directory` mounted: another project on the machine may have one called so, too.
     What was started beside the service (`docker compose run`) is none of it.
@@ -66,7 +66,7 @@ def where(container: Container, directory: Path) -> Inside | None:
 
 
 def addresses(container: Container) -> list[str]:
-    """Give the addresses under which this machine reaches a container."""
+    """Return the addresses under which this machine reaches a container."""
     settings = container.attrs.get("NetworkSettings") or {}
     networks = list((settings.get("Networks") or {}).values())
     kinds = ("IPAddress", "GlobalIPv6Address")
@@ -74,7 +74,7 @@ def addresses(container: Container) -> list[str]:
 
 
 def workers(container: Container) -> set[str]:
-    """Give the processes of a container that answer requests: those that are called as their parent and have no child.
+    """Return the processes of a container that answer requests: those called as their parent that have no child.
 
     Empty where the engine cannot tell.
     """

@@ -14,7 +14,7 @@ _HEAD = struct.Struct(">BxxxL")
 
 
 def prepare(client: DockerClient, container: str, argv: Sequence[str], *, user: str = "root", workdir: str = "") -> str:
-    """Give the id of a command that is to be run in a container; `output` starts it."""
+    """Return the id of a command that is to be run in a container; `output` starts it."""
     made = client.api.exec_create(container, list(argv), user=user, workdir=workdir or None)
     return str(made["Id"])
 
@@ -38,7 +38,7 @@ def output(client: DockerClient, command: str) -> Iterator[tuple[int, bytes]]:
 
 
 def exit_code(client: DockerClient, command: str) -> int | None:
-    """Give the exit code of a command; None while it goes on."""
+    """Return the exit code of a command; None while it goes on."""
     code = client.api.exec_inspect(command)["ExitCode"]
     return None if code is None else int(code)
 

@@ -20,7 +20,7 @@ RUN_LABEL = "govma-console.run"
 
 
 def labels(versions_dir: Path, run_id: str) -> dict[str, str]:
-    """Give the labels of a throwaway container: the site it works for, and the run that made it."""
+    """Return the labels of a throwaway container: the site it works for, and the run that made it."""
     return {SITE_LABEL: str(versions_dir), RUN_LABEL: run_id}
 
 
@@ -42,7 +42,7 @@ def remove_leftovers(versions_dir: Path, reporter: Reporter) -> None:
 
 @contextmanager
 def throwaway(client: DockerClient, reporter: Reporter, image: str, **options: Any) -> Iterator[Container]:  # noqa: ANN401
-    """Give a new container that was not started yet; killed and removed at the end, whatever happened."""
+    """Yield a new container that was not started yet; killed and removed at the end, whatever happened."""
     with told_as(tr("make a container of the image {image}", image=image)):
         container = client.containers.create(image, **options)
     try:

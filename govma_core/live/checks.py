@@ -37,7 +37,7 @@ class Finding:
 
     @property
     def about(self) -> tuple[Address, PageCheck]:
-        """Give what was asked of whom."""
+        """Return what was asked of whom."""
         return self.address, self.check
 
     def sentence(self) -> str:
@@ -94,7 +94,7 @@ def _twice(address: Address, check: PageCheck, reporter: Reporter) -> Finding | 
 
 
 def told(findings: Iterable[Finding]) -> str:
-    """Give findings in one sentence."""
+    """Return findings in one sentence."""
     return "; ".join(finding.sentence() for finding in findings)
 
 
@@ -138,7 +138,7 @@ def _header_problem(wanted: str, answer: Answer, mask: Callable[[str], str]) -> 
 
 
 def _short(text: str, mask: Callable[[str], str]) -> str:
-    """Give the beginning of what a page said. A secret that was cut in two would not be known for one any more."""
+    """Return the beginning of what a page said. A secret that was cut in two would not be known for one any more."""
     # A page of four million `<` would keep the search for tags busy for hours.
     text = text[:_CONSIDERED]
     text = mask(clean_line(" ".join(_TAG.sub("", text).split())))

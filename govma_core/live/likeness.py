@@ -71,7 +71,7 @@ def like(client: DockerClient, settings: Settings) -> tuple[str, str, dict[str, 
 
 
 def blanked(labels: dict[str, str]) -> dict[str, str]:
-    """Give labels that undo those of compose: what compose built carries its project's, and would pass for a part."""
+    """Return labels that undo those of compose: what compose built carries its project's, and would pass for a part."""
     return {name: "" for name in labels if name.startswith(_COMPOSE)}
 
 
@@ -94,7 +94,7 @@ def _options(container: Container, inside: Inside, settings: Settings) -> dict[s
 
 
 def _mount(found: dict[str, Any], settings: Settings) -> Mount:
-    """Give what is mounted in a container once more, read-only; what need not last is empty and may be written."""
+    """Return what is mounted in a container once more, read-only; what need not last is empty and may be written."""
     at = found["Destination"]
     if found["Type"] == "tmpfs" or any(PurePosixPath(at).is_relative_to(path) for path in settings.rehearsal_scratch):
         return Mount(at, None, type="tmpfs")
@@ -104,7 +104,7 @@ def _mount(found: dict[str, Any], settings: Settings) -> Mount:
 
 
 def neighbours(mount: str, settings: Settings) -> list[Mount]:
-    """Give the mounts of uploads and images, where the links of a version lead, for an image that knows none."""
+    """Return the mounts of uploads and images, where the links of a version lead, for an image that knows none."""
     beside = Path(mount).parent
     places = (("uploads", settings.upload_dir), ("images", settings.image_dir))
     return [

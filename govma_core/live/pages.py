@@ -54,7 +54,7 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """Give the body as text; what is not UTF-8 is replaced."""
+        """Return the body as text; what is not UTF-8 is replaced."""
         return self.body.decode("utf-8", "replace")
 
 

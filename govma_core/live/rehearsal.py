@@ -63,7 +63,7 @@ def rehearse(settings: Settings, stage: Stage, run_id: str, reporter: Reporter) 
 
 
 def preflight(settings: Settings) -> list[str]:
-    """Give a sentence when the image is not there, or nothing runs that a container is to be like."""
+    """Return a sentence when the image is not there, or nothing runs that a container is to be like."""
     try:
         with connected(_QUICK, otherwise=_OTHERWISE) as client:
             if settings.rehearsal_like:

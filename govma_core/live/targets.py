@@ -151,7 +151,7 @@ def _reload(client: DockerClient, server: Server, settings: Settings, reporter: 
 
 
 def left_over(targets: Targets) -> int:
-    """Give how many workers of before the switch are still there: they end when the connection they have does."""
+    """Return how many workers of before the switch are still there: they end when the connection they have does."""
     if not any(server.workers for server in targets.containers):
         return 0
     from govma_core.engine.api import connected, told_as

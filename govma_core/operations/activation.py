@@ -127,7 +127,7 @@ class Activation:
         return tr("; {left} of before still have a connection to finish", left=left) if left else ""
 
     def _checked(self) -> str:
-        """Give what fails now and did not before; what failed before is a warning."""
+        """Return what fails now and did not before; what failed before is a warning."""
         found = _failing(self.context, self.targets)
         for finding in found:
             if finding.about in self.failed_before:

@@ -25,7 +25,7 @@ _MOST = 10
 
 @contextmanager
 def earlier_files(context: Context, work_fd: int, places: Mapping[str, str]) -> Iterator[dict[str, EarlierFiles]]:
-    """Give the live version's files as far as they can be linked to from the work dir, by the keys of `places`.
+    """Yield the live version's files as far as they can be linked to from the work dir, by the keys of `places`.
 
     `places` are directories of a version. Empty when nothing is to be linked, or another file system is between.
     """
@@ -82,7 +82,7 @@ def shares_extents(context: Context) -> bool:
 
 
 def _others(context: Context) -> list[str]:
-    """Give the versions to link to: the live one first, then the latest."""
+    """Return the versions to link to: the live one first, then the latest."""
     live = context.versions.pointer().version
     names = [version.name for version in context.versions.versions() if version.name != live]
     return ([live] if live else []) + names[:_MOST]

@@ -25,7 +25,7 @@ class Due:
     """Variables that `.env.sample` of the target names and that of the base does not."""
 
     def parts(self) -> dict[str, list[str]]:
-        """Give the files by what is to be rebuilt: the folder below docker/, else the file itself."""
+        """Return the files by what is to be rebuilt: the folder below docker/, else the file itself."""
         found: dict[str, list[str]] = {}
         for path in self.files:
             pieces = path.split("/")
@@ -80,7 +80,7 @@ def tell_due(context: Context, target: str) -> None:
 
 
 def due_in(source: Repository, head: str, target: str, live: str, settings: Settings) -> Due | None:
-    """Give what of the containers' sources differs between where prod-env is (`head`) and a commit of the source.
+    """Return what of the containers' sources differs between where prod-env is (`head`) and a commit of the source.
 
     When the source does not know where prod-env is, `live` stands for it. None when nothing differs, or can be told,
     or what is compared with is ahead of `target`.

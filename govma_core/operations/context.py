@@ -39,32 +39,32 @@ class Context:
 
     @classmethod
     def for_reading(cls, settings: Settings, reporter: Reporter | None = None) -> Self:
-        """Give one for looking, not for doing: it belongs to no run, and without a reporter nothing is told."""
+        """Return one for looking, not for doing: it belongs to no run, and without a reporter nothing is told."""
         return cls(settings, reporter or silent(), "", "", "", time.time())
 
     @property
     def local_start(self) -> datetime:
-        """Give the local time of the start."""
+        """Return the local time of the start."""
         return datetime.fromtimestamp(self.started).astimezone()
 
     @property
     def web_owner(self) -> tuple[int, int] | None:
-        """Give the web server's (uid, gid), None when we are not root and can give nothing away."""
+        """Return the web server's (uid, gid), None when we are not root and can give nothing away."""
         return self.settings.web_owner if os.geteuid() == 0 else None
 
     @property
     def build_owner(self) -> tuple[int, int] | None:
-        """Give the build's (uid, gid), None when we are not root."""
+        """Return the build's (uid, gid), None when we are not root."""
         return self.settings.build_owner if os.geteuid() == 0 else None
 
     @property
     def versions(self) -> VersionStore:
-        """Give the versions directory."""
+        """Return the versions directory."""
         return VersionStore(self.settings.versions_dir)
 
 
 def commit_of(context: Context, name: str) -> str:
-    """Give the commit a version was made from, '' when it has no manifest."""
+    """Return the commit a version was made from, '' when it has no manifest."""
     manifest = ManifestStore(context.settings.state_dir).read(name)
     return manifest.commit if manifest else ""
 

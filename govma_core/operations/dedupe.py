@@ -41,7 +41,7 @@ class Deduped:
         )
 
     def details(self) -> dict[str, Any]:
-        """Give it as JSON holds it."""
+        """Return it as JSON holds it."""
         return self.tally.plain() | {"seconds": round(self.seconds, 3), "released": self.released}
 
 
@@ -79,7 +79,7 @@ def run(context: Context, *, anywhere: bool = False, reflink: str | None = None)
 
 
 def dry_run(context: Context, *, anywhere: bool = False) -> Deduped:
-    """Give what a dedupe by links would come to; takes no lock and changes nothing."""
+    """Return what a dedupe by links would come to; takes no lock and changes nothing."""
     return _dedupe(context, anywhere=anywhere, apply=False, reflink="never")
 
 

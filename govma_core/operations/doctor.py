@@ -146,7 +146,7 @@ def _pointer(context: Context) -> Finding:
 
 
 def _told(what: str, good: str, look: Callable[[], list[str]]) -> Iterator[Finding]:
-    """Give what a preflight says as findings, or that all is well."""
+    """Yield what a preflight says as findings, or that all is well."""
     try:
         problems = look()
     except GovmaError as error:

@@ -29,11 +29,11 @@ class Finding:
 
     @property
     def command(self) -> str:
-        """Give the command as it is typed, '' when there is none."""
+        """Return the command as it is typed, '' when there is none."""
         return " && ".join(shlex.join(each) for each in (self.mend, *self.then) if each)
 
     def sentence(self) -> str:
-        """Give it as a sentence of its own."""
+        """Return it as a sentence of its own."""
         if self.said.endswith("."):
             return self.said
         if not self.mend:

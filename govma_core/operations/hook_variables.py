@@ -6,7 +6,7 @@ from govma_core.operations.context import Context
 
 
 def variables(context: Context, version: str = "", previous: str = "", commit: str = "") -> dict[str, str]:
-    """Give the variables, documented in the README; what is not known (yet) is an empty text."""
+    """Return the variables, documented in the README; what is not known (yet) is an empty text."""
     directory = context.settings.versions_dir
     return {
         "GOVMA_RUN": context.run_id,

@@ -54,7 +54,7 @@ def clear(context: Context) -> None:
 
 
 def remover(context: Context) -> Remover:
-    """Give what removes versions, with all that is recorded about them."""
+    """Return what removes versions, with all that is recorded about them."""
     state = context.settings.state_dir
     drops = [
         ManifestStore(state).discard,
@@ -66,6 +66,6 @@ def remover(context: Context) -> Remover:
 
 
 def some(problems: Sequence[str]) -> str:
-    """Give the first few of many sentences in one line."""
+    """Return the first few of many sentences in one line."""
     more = len(problems) - _MOST_NAMED
     return "; ".join(problems[:_MOST_NAMED]) + (tr("; and {more} more", more=more) if more > 0 else "")

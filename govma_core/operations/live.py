@@ -61,7 +61,7 @@ def make_live(context: Context, name: str, how: How, last_moment: Callable[[], N
 
 
 def require_live(context: Context, shown: str | None) -> str | None:
-    """Give the version that is live; RefusedError when somebody confirmed a switch while `shown` was."""
+    """Return the version that is live; RefusedError when somebody confirmed a switch while `shown` was."""
     current = context.versions.pointer().version
     if shown is not None and shown != (current or ""):
         raise RefusedError(
@@ -75,7 +75,7 @@ def require_live(context: Context, shown: str | None) -> str | None:
 
 
 def thaw_version(context: Context, name: str) -> Thawed:
-    """Give the files of the version that are written in place inodes of their own; what resists is a warning.
+    """Return the files of the version that are written in place inodes of their own; what resists is a warning.
 
     A version without room for its copies still can go live: being able to go back matters more.
     """

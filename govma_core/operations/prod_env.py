@@ -32,7 +32,7 @@ class Repository:
         return bool(sha) and self.sha(sha) != ""
 
     def sha(self, name: str) -> str:
-        """Give the commit that a name means, '' for none."""
+        """Return the commit that a name means, '' for none."""
         return self._git.sha(name)
 
     def contains(self, newer: str, older: str) -> bool:
@@ -45,21 +45,21 @@ class Repository:
         return path.is_dir() and path.is_relative_to(self.directory.resolve())
 
     def changed(self, older: str, newer: str, *paths: str) -> list[str]:
-        """Give the files below these paths that differ between two commits."""
+        """Return the files below these paths that differ between two commits."""
         shown = self._git.run("diff", "--name-only", "-z", older, newer, "--", *paths)
         return [path for path in shown.split("\0") if path]
 
     def edited(self, *paths: str) -> list[str]:
-        """Give the files below these paths that somebody changed here and did not commit."""
+        """Return the files below these paths that somebody changed here and did not commit."""
         return [path for path in self._git.run("diff", "--name-only", "-z", "HEAD", "--", *paths).split("\0") if path]
 
     def committed(self, path: str) -> float:
-        """Give when a path was changed last, by the commits (epoch seconds); 0 for never."""
+        """Return when a path was changed last, by the commits (epoch seconds); 0 for never."""
         shown = self._git.run("log", "-1", "--format=%ct", "--", path).strip()
         return float(shown or 0)
 
     def content(self, commit: str, path: str) -> str:
-        """Give a file of a commit, '' when it has none."""
+        """Return a file of a commit, '' when it has none."""
         try:
             return self._git.run("show", "--end-of-options", f"{commit}:{path}")
         except GitFailedError:
@@ -92,7 +92,7 @@ class Repository:
 
 @contextmanager
 def opened(directory: Path, settings: Settings) -> Iterator[Repository]:
-    """Give the checkout in a directory; SourceError when it is none."""
+    """Yield the checkout in a directory; SourceError when it is none."""
     if not (directory / ".git").exists():
         raise SourceError(
             tr("{directory} is no git checkout: what its containers were built from is not known.", directory=directory)

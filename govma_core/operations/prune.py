@@ -86,12 +86,12 @@ def run(
 
 
 def plan(context: Context, *, keep: int | None = None, older_than: str | None = None) -> PrunePlan:
-    """Give what a prune would do now; takes no lock and changes no version. Errors as those of run()."""
+    """Return what a prune would do now; takes no lock and changes no version. Errors as those of run()."""
     return make_plan(context, policy(context, keep, older_than))
 
 
 def estimate(context: Context) -> int:
-    """Give the bytes that a prune with the settings would free; 0 when that is in any doubt."""
+    """Return the bytes that a prune with the settings would free; 0 when that is in any doubt."""
     try:
         found = plan(context)
     except (GovmaError, OSError):
@@ -149,7 +149,7 @@ def carry_out(context: Context, found: PrunePlan) -> Removed:
 
 
 def details(found: PrunePlan, removed: Removed) -> dict[str, Any]:
-    """Give the plan and what came of it as JSON holds it."""
+    """Return the plan and what came of it as JSON holds it."""
     return found.as_dict() | {
         "removed": removed.names,
         "spared": removed.spared,

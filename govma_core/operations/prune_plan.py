@@ -41,16 +41,16 @@ class PrunePlan:
 
     @property
     def removals(self) -> tuple[Decision, ...]:
-        """Give those that are removed, in the order of their removal: the oldest first."""
+        """Return those that are removed, in the order of their removal: the oldest first."""
         return tuple(decision for decision in reversed(self.decisions) if not decision.keep)
 
     @property
     def frees(self) -> int:
-        """Give the bytes that all removals free together."""
+        """Return the bytes that all removals free together."""
         return sum(decision.frees for decision in self.decisions)
 
     def limited(self, confirmed: Collection[str]) -> PrunePlan:
-        """Give the plan that removes only what somebody confirmed: versions that came into it since are kept."""
+        """Return the plan that removes only what somebody confirmed: versions that came into it since are kept."""
         decisions = [
             decision
             if decision.keep or decision.name in confirmed
@@ -60,7 +60,7 @@ class PrunePlan:
         return dataclasses.replace(self, decisions=tuple(decisions))
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the plan as JSON holds it."""
+        """Return the plan as JSON holds it."""
         return {
             "versions": [
                 {"name": found.name, "keep": found.keep, "reasons": list(found.reasons), "frees": found.frees}
@@ -72,7 +72,7 @@ class PrunePlan:
 
 
 def policy(context: Context, keep: int | None, older_than: str | None) -> Policy:
-    """Give the policy that the settings and these arguments make; UsageError when an argument makes no sense."""
+    """Return the policy that the settings and these arguments make; UsageError when an argument makes no sense."""
     wanted = context.settings.keep_versions if keep is None else keep
     if wanted < 1:
         raise UsageError(tr("keep {wanted}: at least one good version is kept; name 1 or more.", wanted=wanted))
@@ -116,7 +116,7 @@ def make_plan(context: Context, wanted: Policy) -> PrunePlan:
 
 
 def users_now(context: Context, name: str) -> list[str]:
-    """Give who uses a version at this moment, links that lead to it included."""
+    """Return who uses a version at this moment, links that lead to it included."""
     directory = context.settings.versions_dir
     return [*in_use(directory, [name]).get(name, []), *linked(directory, [name]).get(name, [])]
 
@@ -147,7 +147,7 @@ def _known(version: Version, manifest: Manifest | None, mark: Mark | None) -> Kn
 
 
 def _before(trail: list[str], versions: list[Version], marks: Collection[str]) -> list[str]:
-    """Give what was live before and is still there, back to the first whole one without a mark: the rollback's aim."""
+    """Return what was live before and is still there, back to the first whole one without a mark: a rollback's aim."""
     there = {version.name: version.complete for version in versions}
     found: list[str] = []
     for name in trail:

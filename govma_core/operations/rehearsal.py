@@ -49,7 +49,7 @@ def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
 
 
 def preflight(settings: Settings) -> list[str]:
-    """Give a sentence when there is nothing to try a version in, though the settings want it."""
+    """Return a sentence when there is nothing to try a version in, though the settings want it."""
     if settings.rehearsal_command or not (settings.rehearsal_image or settings.rehearsal_like):
         return []
     from govma_core.live.rehearsal import preflight as for_a_container

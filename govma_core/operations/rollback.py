@@ -41,7 +41,7 @@ def run(
 
 
 def previous(context: Context, current: str | None) -> Version:
-    """Give the version a rollback leads to: the latest that was live before the current one, whole and not marked."""
+    """Return the version a rollback leads to: the latest that was live before the current one, whole and not marked."""
     trail = live_before(History(context.settings.state_dir).read(), current)
     marks = verdicts.marks(context)
     there = {found.name: found for found in context.versions.versions()}

@@ -57,7 +57,7 @@ def run(context: Context, *, services: Sequence[str] | None = None, sync: bool =
 
 
 def config(project: Project) -> WantedProject:
-    """Give what the compose file wants; CommandError with compose's words, masked, when it is not valid.
+    """Return what the compose file wants; CommandError with compose's words, masked, when it is not valid.
 
     PreflightError where a variable is not set: containers made with nothing in its place are nobody's wish.
     """

@@ -132,7 +132,7 @@ def find(context: Context, project: Project, problems: list[str], lines: int) ->
 
 
 def _quickly(project: Project, *, second: bool) -> WantedProject | None:
-    """Give what the compose file wants where that can be told without compose; what is odd in it, compose tells."""
+    """Return what the compose file wants where that can be told without compose; what is odd in it, compose tells."""
     try:
         data = read_quickly(project)
         return None if data is None else read_data(project, data, second=second)

@@ -23,7 +23,7 @@ from govma_core.settings import Settings
 def service_log(
     settings: Settings, service: str, lines: int, *, follow: bool, until: threading.Event | None = None
 ) -> Iterator[Iterator[list[str]]]:
-    """Give batches of the lines of a service's output: the last ones, and with `follow` those that come.
+    """Yield batches of the lines of a service's output: the last ones, and with `follow` those that come.
 
     What is followed ends when `until` is set, by any thread.
 

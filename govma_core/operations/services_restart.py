@@ -44,7 +44,7 @@ class Restart(Undoing):
         self.journal.write()
 
     def changed(self, wanted: WantedProject, chosen: Sequence[str]) -> list[str]:
-        """Give the services that compose itself would recreate, create or start, in their order."""
+        """Return the services that compose itself would recreate, create or start, in their order."""
         hashes = hashes_in(Question(self.project, "config", "--hash=*").answer(self.mask))
         seen = look(self._client, self.project.name)
         found = []

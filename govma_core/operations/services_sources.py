@@ -61,7 +61,7 @@ def gather(settings: Settings) -> Sources | None:
 def source_differences(
     settings: Settings, sources: Sources, wanted: WantedProject | None, seen: Seen
 ) -> list[Difference]:
-    """Give what differs in the sources of images."""
+    """Return what differs in the sources of images."""
     directory = settings.services_compose_dir
     found: list[Difference] = []
     if directory is not None and any(service.builds for service in (wanted.services.values() if wanted else ())):
@@ -82,7 +82,7 @@ def source_differences(
 
 
 def live_commit(settings: Settings) -> str:
-    """Give the commit of the version that is live, '' when it is not recorded."""
+    """Return the commit of the version that is live, '' when it is not recorded."""
     name = VersionStore(settings.versions_dir).pointer().version
     manifest = ManifestStore(settings.state_dir).read(name) if name else None
     return manifest.commit if manifest else ""

@@ -60,7 +60,7 @@ class View:
     """True when compose compared all settings; False when it was not asked, and only ours were compared."""
 
     def plain(self) -> dict[str, Any]:
-        """Give it as JSON holds it, with nothing in it that a terminal would take for a command."""
+        """Return it as JSON holds it, with nothing in it that a terminal would take for a command."""
         plain: dict[str, Any] = clean_all(dataclasses.asdict(self))
         return plain
 

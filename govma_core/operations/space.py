@@ -21,7 +21,7 @@ def need(context: Context) -> Need:
 
 
 def problems(context: Context) -> list[str]:
-    """Give a sentence for each file system that has no room for a deploy.
+    """Return a sentence for each file system that has no room for a deploy.
 
     What cannot be looked at is told by other parts of the preflight.
     """

@@ -13,7 +13,7 @@ from govma_core.versions.names import STAGING_PREFIX
 
 @contextmanager
 def staging(versions_fd: int) -> Iterator[Callable[[], int]]:
-    """Give what gives the directory, which is made when it is first asked for and gone after the block.
+    """Yield what gives the directory, which is made when it is first asked for and gone after the block.
 
     A run that is killed leaves it to the next one's sweep.
     """

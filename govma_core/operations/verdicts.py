@@ -72,7 +72,7 @@ def _hold_commit(context: Context, version: str, commit: str, reason: str) -> No
 
 
 def marks(context: Context) -> dict[str, Mark]:
-    """Give what is known against versions; that it cannot be read is a warning."""
+    """Return what is known against versions; that it cannot be read is a warning."""
     try:
         return MarkStore(context.settings.state_dir).read()
     except OSError as error:
@@ -81,7 +81,7 @@ def marks(context: Context) -> dict[str, Mark]:
 
 
 def last_promotion(context: Context) -> Promotion | None:
-    """Give the last promotion that the history knows; None where there is none, or it cannot be read."""
+    """Return the last promotion that the history knows; None where there is none, or it cannot be read."""
     try:
         return next(reversed(History(context.settings.state_dir).read()), None)
     except OSError as error:

@@ -23,7 +23,7 @@ class Way:
 
     @property
     def mend(self) -> tuple[str, ...]:
-        """Give the command that leaves it to root; where both owner and mode are wrong, the first of two."""
+        """Return the command that leaves it to root; where both owner and mode are wrong, the first of two."""
         if self.info.st_uid != 0:
             return ("chown", "root", str(self.path))
         return ("chmod", "g-w,o-w", str(self.path))
@@ -44,7 +44,7 @@ class Way:
 
 
 def ways(settings: Settings) -> list[Way]:
-    """Give every such place, the outermost first; none for who is not root, whose own rights are all that is at stake.
+    """Return every such place, the outermost first; none for who is not root: only their own rights are at stake.
 
     What the web server and the build must be able to write is theirs, and none of them.
     """
@@ -63,14 +63,14 @@ def ways(settings: Settings) -> list[Way]:
 
 
 def of_the_build(settings: Settings, found: Iterable[Way]) -> list[Way]:
-    """Give those that a build on this machine could use; one in a container does not get there."""
+    """Return those that a build on this machine could use; one in a container does not get there."""
     if settings.builder != "local":
         return []
     return [way for way in found if configured.can_write(way.info, *settings.build_owner)]
 
 
 def refusals(settings: Settings, found: Iterable[Way]) -> list[str]:
-    """Give a sentence for each way that a build on this machine could use."""
+    """Return a sentence for each way that a build on this machine could use."""
     return [
         tr(
             "{path} can be written by uid {uid}, as whom the build runs on this machine: it could exchange {names}. "

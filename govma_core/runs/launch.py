@@ -128,7 +128,7 @@ def _not_written(store: RunStore, error: OSError) -> GovmaError:
 
 
 def prepared_store(settings: Settings) -> RunStore:
-    """Give the run store, its directory made; RefusedError when this user may not write there."""
+    """Return the run store, its directory made; RefusedError when this user may not write there."""
     directory: Path = settings.state_dir
     try:
         store = RunStore(directory)

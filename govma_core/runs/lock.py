@@ -77,7 +77,7 @@ def _opened(path: Path) -> int:
 
 
 def lock_holder(state_dir: Path) -> Holder | None:
-    """Give who holds the lock, None when it is free; a note whose process is gone counts as nothing."""
+    """Return who holds the lock, None when it is free; a note whose process is gone counts as nothing."""
     data = jsonfile.read(state_dir / "holder.json")
     try:
         if data and ProcessId(**data.pop("process")).alive():

@@ -76,7 +76,7 @@ class EventLog:
 
 
 def read_events(path: Path, offset: int = 0) -> Iterator[tuple[Event, int]]:
-    """Give each whole event from a byte offset to the present end, with the offset behind it; bounded memory."""
+    """Yield each whole event from a byte offset to the present end, with the offset behind it; bounded memory."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -104,7 +104,7 @@ def follow(
     idle: Callable[[], None] = lambda: None,
     gone: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
-    """Give the events of a run until it ends, waiting for those to come; ends also when its runner is gone.
+    """Yield the events of a run until it ends, waiting for those to come; ends also when its runner is gone.
 
     A final RunFinished is made up for a run that did not write one (interrupted), so that callers always see one.
     `skip` leaves out that many events at the start; `idle` is called each `poll` seconds while nothing comes; `gone`

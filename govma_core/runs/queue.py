@@ -43,7 +43,7 @@ def admit(
     most_waiting: int,
     key: str = "",
 ) -> Admission:
-    """Give the run that serves this request.
+    """Return the run that serves this request.
 
     It always begins after the request: `coalesce` shares one that waits and asks for the same, `each` makes one of its
     own, `reject` raises BusyError when another one has not ended. A request whose `key` is that of an earlier one gets

@@ -44,7 +44,7 @@ class RunRecord:
 
     @property
     def process(self) -> ProcessId:
-        """Give the runner's process."""
+        """Return the runner's process."""
         return ProcessId(self.pid, self.pid_started, self.boot)
 
     @property
@@ -57,7 +57,7 @@ _NAMES = frozenset(f.name for f in dataclasses.fields(RunRecord))
 
 
 def from_data(data: dict[str, Any]) -> RunRecord | None:
-    """Give a record that was stored with these fields; None when one that it must have is missing."""
+    """Return a record that was stored with these fields; None when one that it must have is missing."""
     try:
         return RunRecord(**{name: value for name, value in data.items() if name in _NAMES})
     except TypeError:

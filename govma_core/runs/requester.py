@@ -18,7 +18,7 @@ class Requester:
 
 
 def local_requester(front_end: str) -> Requester:
-    """Give the person at this terminal: behind sudo the one who called it."""
+    """Return the person at this terminal: behind sudo the one who called it."""
     try:
         name = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:

@@ -137,7 +137,7 @@ class RunStore:
             os.symlink(f"{process.pid} {process.started} {process.boot}", self.path(run_id) / _PROCESS)
 
     def read(self, run_id: str) -> RunRecord:
-        """Give a run by its id; a runner that is gone without an end makes it `interrupted`. UsageError when absent."""
+        """Return a run by its id; a runner gone without an end makes it `interrupted`. UsageError when absent."""
         record = self.stored(run_id) if _ID.fullmatch(run_id) else None
         if record is None:
             raise UsageError(
@@ -146,7 +146,7 @@ class RunStore:
         return record
 
     def stored(self, run_id: str) -> RunRecord | None:
-        """Give a run of `ids`, as `read` does; None when its record is gone or damaged."""
+        """Return a run of `ids`, as `read` does; None when its record is gone or damaged."""
         record = self._on_disk(run_id)
         while record is not None and not record.ended and not record.process.alive():
             # It may have written more before it went, its end above all.
@@ -157,14 +157,14 @@ class RunStore:
         return record
 
     def records(self) -> Iterator[RunRecord]:
-        """Give all runs, the latest first; damaged records are passed over."""
+        """Yield all runs, the latest first; damaged records are passed over."""
         for run_id in self.ids():
             record = self.stored(run_id)
             if record is not None:
                 yield record
 
     def ids(self) -> list[str]:
-        """Give the ids of all runs, the latest first; RefusedError when this user may not read them."""
+        """Return the ids of all runs, the latest first; RefusedError when this user may not read them."""
         names: set[str] = set()
         for directory in (self.directory, self.spare):
             with suppress(FileNotFoundError):
@@ -181,11 +181,11 @@ class RunStore:
         return sorted((name for name in names if _ID.fullmatch(name)), reverse=True)
 
     def latest(self) -> RunRecord | None:
-        """Give the latest run."""
+        """Return the latest run."""
         return next(self.records(), None)
 
     def active(self) -> list[RunRecord]:
-        """Give the runs that have not ended, in the order in which they were asked for; those that have are read once.
+        """Return the runs that have not ended, in the order they were asked for; those that have are read once.
 
         At most one of them is at work: the others are starting, or wait for it.
         """
@@ -205,11 +205,11 @@ class RunStore:
         return found
 
     def going(self) -> RunRecord | None:
-        """Give the run that is at work, or the one that will be next."""
+        """Return the run that is at work, or the one that will be next."""
         return min(self.active(), key=lambda record: (record.state != "running", record.id), default=None)
 
     def find(self, wanted: str | None) -> RunRecord:
-        """Give a run by its id or the unique beginning (or end) of one, the latest without; UsageError otherwise."""
+        """Return a run by its id or the unique beginning (or end) of one, the latest without; UsageError otherwise."""
         if wanted is None:
             record = self.latest()
             if record is None:
@@ -227,7 +227,7 @@ class RunStore:
             file.write(f"{key}\n")
 
     def with_key(self, key: str) -> RunRecord | None:
-        """Give the run that serves the request of this key; one that was interrupted serves nobody."""
+        """Return the run that serves the request of this key; one that was interrupted serves nobody."""
         known = (record for record in self.records() if key in (record.key, *self._shared(record.id)))
         return next((record for record in known if record.state != "interrupted"), None)
 
@@ -238,7 +238,7 @@ class RunStore:
             return []
 
     def path(self, run_id: str) -> Path:
-        """Give the directory of a run."""
+        """Return the directory of a run."""
         spare = self.spare / run_id
         return spare if os.path.lexists(spare) else self.directory / run_id
 
@@ -247,7 +247,7 @@ class RunStore:
         return from_data(data) if data else None
 
     def _left(self, record: RunRecord) -> RunRecord:
-        """Give what became of a run that has no process."""
+        """Return what became of a run that has no process."""
         if record.state == "starting" and not record.pid and self._may_still_start(record):
             return record
         message = tr(

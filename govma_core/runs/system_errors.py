@@ -33,7 +33,7 @@ _ADVICE = {
 
 
 def os_sentence(error: OSError, stage: str, settings: Settings) -> str:
-    """Give the sentence for an error of the system that ended a run in this stage."""
+    """Return the sentence for an error of the system that ended a run in this stage."""
     setting = _PLACES.get(stage, "state_dir")
     name = tr(", at {name!r}", name=os.fsdecode(error.filename)) if error.filename is not None else ""
     advice = _ADVICE.get(error.errno or 0, tr("Look at what is named here, then run it again."))

@@ -50,11 +50,11 @@ class Totals:
             os.close(fd)
 
     def runs(self) -> dict[tuple[str, str], int]:
-        """Give how many runs ended, by operation and result."""
+        """Return how many runs ended, by operation and result."""
         return {(str(row[0]), str(row[1])): int(row[2]) for row in self._rows("runs", 3)}
 
     def stages(self) -> dict[tuple[str, str], tuple[int, float]]:
-        """Give how often each stage went well and how many seconds that took in all, by operation and stage."""
+        """Return how often each stage went well and how many seconds that took in all, by operation and stage."""
         return {(str(row[0]), str(row[1])): (int(row[2]), float(row[3])) for row in self._rows("stages", 4)}
 
     def _rows(self, name: str, width: int) -> list[list[Any]]:

@@ -33,7 +33,7 @@ _PATIENCE = 60
 
 
 def program() -> tuple[str, ...]:
-    """Give the command line that compose begins with: `docker-compose`, else `docker compose`; () without one."""
+    """Return the command line that compose begins with: `docker-compose`, else `docker compose`; () without one."""
     if shutil.which("docker-compose"):
         return ("docker-compose",)
     home = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
@@ -53,7 +53,7 @@ def is_second(found: tuple[str, ...]) -> bool:
 
 
 def require_program() -> tuple[str, ...]:
-    """Give the command line that compose begins with; PreflightError without one."""
+    """Return the command line that compose begins with; PreflightError without one."""
     found = program()
     if not found:
         raise PreflightError(
@@ -86,7 +86,7 @@ class Question:
         )
 
     def answer(self, mask: NameMask) -> str:
-        """Give what it printed; CommandError with its words, masked, when it failed or takes more than a minute."""
+        """Return what it printed; CommandError with its words, masked, when it failed or takes more than a minute."""
         shown = tr(
             "compose {arguments} in {directory}", arguments=self._arguments[0], directory=self._project.directory
         )
@@ -170,7 +170,7 @@ def execute(project: Project, arguments: Sequence[str], reporter: Reporter, time
 
 
 def environment() -> dict[str, str]:
-    """Give compose's environment: nothing of the caller's shell may win over `.env`, whoever asks."""
+    """Return compose's environment: nothing of the caller's shell may win over `.env`, whoever asks."""
     kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_KEPT_BEGINNINGS)}
     return {"PATH": os.defpath, "LANG": "C.UTF-8"} | kept | {"TERM": "dumb", "COMPOSE_ANSI": "never"}
 

@@ -45,7 +45,7 @@ class Difference:
     downtime: str
 
     def sentence(self) -> str:
-        """Give it as one line."""
+        """Return it as one line."""
         return tr(
             "{service}: {what}. Takes: {takes}; {downtime}.",
             service=self.service,
@@ -56,7 +56,7 @@ class Difference:
 
 
 def downtime_text(code: str) -> str:
-    """Give in words what does not answer meanwhile."""
+    """Return in words what does not answer meanwhile."""
     return tr(_DOWNTIMES[code])
 
 
@@ -72,7 +72,7 @@ def nothing_differs(project: str, *, every_setting: bool) -> str:
 
 
 def state_text(state: str) -> str:
-    """Give the state of a service in words; those of Docker stay as they are."""
+    """Return the state of a service in words; those of Docker stay as they are."""
     return {"absent": tr("absent"), "unknown": tr("unknown")}.get(state, state)
 
 
@@ -135,7 +135,7 @@ def faces(service: Wanted, settings: Settings) -> bool:
 
 
 def downtime_of(service: Wanted, settings: Settings) -> str:
-    """Give what does not answer while a service is exchanged."""
+    """Return what does not answer while a service is exchanged."""
     return SITE_DOWN if faces(service, settings) else PERHAPS
 
 
@@ -146,7 +146,7 @@ def stopped(container: Container) -> str:
 
 
 def compare(wanted: Wanted, container: Container, seen: Seen) -> Iterator[tuple[str, str]]:
-    """Give kind and words of each difference between a service and its container."""
+    """Yield kind and words of each difference between a service and its container."""
     tagged = seen.tagged(wanted.image)
     image = seen.images.get(container.image_id)
     if not tagged:
@@ -242,7 +242,7 @@ def _networks(wanted: Wanted, container: Container) -> Iterator[tuple[str, str]]
 
 
 def short(image_id: str) -> str:
-    """Give an image's id as people write it."""
+    """Return an image's id as people write it."""
     return image_id.removeprefix("sha256:")[:12]
 
 

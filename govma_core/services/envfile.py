@@ -10,7 +10,7 @@ _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\"": '"', r"\'": "'", r"\\": "\\", r"\$"
 
 
 def read_env(path: Path) -> dict[str, set[str]]:
-    """Give each name with what its value may be, by whichever rules a program reads the file; {} without a file.
+    """Return each name with what its value may be, by whichever rules a program reads the file; {} without a file.
 
     Programs differ in quotes, comments and escapes, and in what a value over several lines is: all readings are
     given, and each line of a value. OSError when the file is there and cannot be read.
@@ -40,7 +40,7 @@ def read_env(path: Path) -> dict[str, set[str]]:
 
 
 def set_value(path: Path, name: str) -> str:
-    """Give the value of one name as compose reads it, '' when it is not set."""
+    """Return the value of one name as compose reads it, '' when it is not set."""
     readings = read_env(path).get(name, set())
     plain = [value for value in readings if not set(value) & set("'\"")]
     return min(plain, key=len, default="")

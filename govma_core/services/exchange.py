@@ -181,7 +181,7 @@ def remove_former(client: DockerClient, journal: Journal, reporter: Reporter) ->
 
 
 def ids(client: DockerClient, project: str, service: str) -> set[str]:
-    """Give the containers of a service."""
+    """Return the containers of a service."""
     with told_as(tr("list its containers")):
         labels = [f"{PROJECT}={project}", f"{SERVICE}={service}"]
         return {entry["Id"] for entry in client.api.containers(all=True, filters={"label": labels})}

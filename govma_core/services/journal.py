@@ -53,12 +53,12 @@ class Journal:
 
 
 def path_of(state_dir: Path) -> Path:
-    """Give the place of the journal."""
+    """Return the place of the journal."""
     return state_dir / "services-restart.json"
 
 
 def read_journal(state_dir: Path) -> Journal | None:
-    """Give what an interrupted restart left; None when nothing is under way."""
+    """Return what an interrupted restart left; None when nothing is under way."""
     path = path_of(state_dir)
     data: dict[str, Any] | None = jsonfile.read(path)
     if data is None:

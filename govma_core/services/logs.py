@@ -18,7 +18,7 @@ _TICK = 0.25
 
 
 def last_lines(client: DockerClient, container: str, lines: int, mask: NameMask) -> list[str]:
-    """Give the last lines of a container's output; EngineError when the engine does not give them."""
+    """Return the last lines of a container's output; EngineError when the engine does not give them."""
     found: deque[str] = deque(maxlen=lines)
     for batch in Tail(client, container, mask, lines=lines, follow=False).batches():
         found.extend(batch)
@@ -47,7 +47,7 @@ class Tail:
         self._done = False
 
     def batches(self) -> Iterator[list[str]]:
-        """Give lines as they come, until the container ends or somebody closes this."""
+        """Yield lines as they come, until the container ends or somebody closes this."""
         with streaming(self._client):
             with told_as(tr("read the output of a container")):
                 stream = self._client.api.logs(self._container, stream=True, follow=self._follow, tail=self._lines)

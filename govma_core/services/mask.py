@@ -28,7 +28,7 @@ _KEY = os.urandom(16)
 
 
 def fingerprint(value: str) -> bytes:
-    """Give what tells two values apart and tells nothing of either; good within this process only."""
+    """Return what tells two values apart and tells nothing of either; good within this process only."""
     return hashlib.blake2b(value.encode("utf-8", "surrogateescape"), key=_KEY, digest_size=16).digest()
 
 
@@ -57,15 +57,15 @@ class NameMask(Mask):
         self._piece = re.compile("|".join(pieces)) if ordered else None
 
     def beside(self, other: Mask) -> NameMask:
-        """Give a mask that takes out as well what another one does."""
+        """Return a mask that takes out as well what another one does."""
         return NameMask(*self._given, other)
 
     def also(self, environment: Iterable[str]) -> NameMask:
-        """Give a mask that also replaces the secrets of an environment (`NAME=value`), by their names."""
+        """Return a mask that also replaces the secrets of an environment (`NAME=value`), by their names."""
         return self.beside(self._other.also(environment))
 
     def __call__(self, text: str) -> str:
-        """Give the text with `${NAME}` where a value of NAME stood."""
+        """Return the text with `${NAME}` where a value of NAME stood."""
         text = self._other(text)
         if self._piece is None:
             return text
@@ -85,15 +85,15 @@ class NameMask(Mask):
         return f"{kept[:at]}${{{name}}}{text[len(kept) :]}"
 
     def whole(self, text: str) -> str:
-        """Give `${NAME}` for a text that is a value of NAME and nothing else, however short it is."""
+        """Return `${NAME}` for a text that is a value of NAME and nothing else, however short it is."""
         return f"${{{self._whole[text]}}}" if text in self._whole else self(text)
 
     def image(self, name: str) -> str:
-        """Give the name of an image, each of its parts masked as whole() does it."""
+        """Return the name of an image, each of its parts masked as whole() does it."""
         return self(re.sub(r"[^/:@]+", lambda part: self.whole(part.group()), name))
 
     def lines(self, lines: Sequence[str]) -> list[str]:
-        """Give each of the texts without values."""
+        """Return each of the texts without values."""
         return [self(line) for line in lines]
 
     @contextmanager
@@ -109,7 +109,7 @@ class NameMask(Mask):
 
 
 def _forms(value: str) -> set[str]:
-    """Give the ways in which programs write a value: as it is, quoted, escaped."""
+    """Return the ways in which programs write a value: as it is, quoted, escaped."""
     escaped = {repr(value)[1:-1], json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
     return {value, value.replace("$", "$$"), shlex.quote(value), quote(value, safe=""), *escaped}
 

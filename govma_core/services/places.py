@@ -71,5 +71,5 @@ def _below(path: Path, directory: Path) -> bool:
 
 
 def real(path: str) -> Path:
-    """Give where a path leads, as far as it is there."""
+    """Return where a path leads, as far as it is there."""
     return Path(os.path.realpath(path))

@@ -42,7 +42,7 @@ class Probe:
 
     @property
     def silent(self) -> float:
-        """Give the seconds without an answer until now."""
+        """Return the seconds without an answer until now."""
         with self._lock:
             return self._gone + (time.monotonic() - self._last_good if self._first_bad else 0.0)
 
@@ -120,7 +120,7 @@ class Probe:
 
 
 def address(ports: dict[str, list[tuple[str, str, str]]], *configured: str) -> str:
-    """Give the address to ask: the first configured one, else a published port of the service that serves.
+    """Return the address to ask: the first configured one, else a published port of the service that serves.
 
     Another machine's is not asked a hundred times a second; '' when there is none. `ports` are the published ports by
     service: address, port, `port/protocol` inside.

@@ -36,16 +36,16 @@ class Project:
 
     @property
     def mask(self) -> NameMask:
-        """Give the mask of all that is known to be a secret without asking compose."""
+        """Return the mask of all that is known to be a secret without asking compose."""
         return NameMask(self.secrets, self.harmless)
 
     def texts(self) -> str:
-        """Give the compose files as they are written: what stands in them is no secret of `.env`."""
+        """Return the compose files as they are written: what stands in them is no secret of `.env`."""
         return "\n".join(path.read_text("utf-8", "replace") for path in self.files if path.is_file())
 
 
 def find_project(settings: Settings) -> Project:
-    """Give the project of the settings; PreflightError with the sentence that says what is missing."""
+    """Return the project of the settings; PreflightError with the sentence that says what is missing."""
     directory = settings.services_compose_dir
     if directory is None:
         raise PreflightError([tr("services.compose_dir is empty: no compose project is looked after.")])
@@ -103,7 +103,7 @@ def _present(directory: Path) -> tuple[Path, ...]:
 
 
 def _raw(files: tuple[Path, ...]) -> Iterator[dict[str, Any]]:
-    """Give the files as they are, nothing put in for variables; one that is damaged is compose's to complain about."""
+    """Yield the files as they are, nothing put in for variables; one that is damaged is compose's to complain about."""
     for path in files:
         try:
             data = load_yaml(path.read_bytes())
@@ -143,7 +143,7 @@ def _inactive(directory: Path, raw: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _name(settings: Settings, directory: Path, raw: list[dict[str, Any]]) -> str:
-    """Give the name that compose takes: told, in `.env`, in the file, else the directory's."""
+    """Return the name that compose takes: told, in `.env`, in the file, else the directory's."""
     named = [str(data["name"]) for data in raw if isinstance(data.get("name"), str) and "$" not in data["name"]]
     told = settings.services_project or set_value(directory / ".env", "COMPOSE_PROJECT_NAME")
     name = told or (named[-1] if named else directory.resolve().name)

@@ -137,7 +137,7 @@ def _await(client: DockerClient, change: Change, done: PutBack, timeout: float) 
 
 
 def _never_started(client: DockerClient, project: str, change: Change) -> set[str]:
-    """Give what compose had made beside the former container when it was interrupted."""
+    """Return what compose had made beside the former container when it was interrupted."""
     found = ids(client, project, change.service) - {change.former}
     raws = {each: inspected(client, each) for each in found}
     return {each for each, raw in raws.items() if raw is not None and raw["State"]["Status"] == "created"}

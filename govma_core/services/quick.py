@@ -31,7 +31,7 @@ class _Unsure(Exception):
 
 
 def read_quickly(project: Project) -> dict[str, Any] | None:
-    """Give what `config` of compose would print, as far as it is looked at; None where compose has to be asked."""
+    """Return what `config` of compose would print, as far as it is looked at; None where compose has to be asked."""
     if len(project.files) != 1:
         return None
     try:

@@ -82,12 +82,12 @@ class Seen:
     """Values of the containers, for the mask and for nothing else."""
 
     def of(self, service: str) -> tuple[Container, ...]:
-        """Give the containers of a service, those that run first."""
+        """Return the containers of a service, those that run first."""
         found = [container for container in self.containers if container.service == service]
         return tuple(sorted(found, key=lambda container: (not container.running, container.name)))
 
     def tagged(self, image: str) -> str:
-        """Give the id of the image that a name stands for now, '' when there is none."""
+        """Return the id of the image that a name stands for now, '' when there is none."""
         return self.tags.get(_plain(image), "")
 
 
@@ -113,7 +113,7 @@ def look(client: DockerClient, project: str) -> Seen:
 
 
 def inspected(client: DockerClient, container: str) -> dict[str, Any] | None:
-    """Give all that the engine knows of a container; None when it is gone."""
+    """Return all that the engine knows of a container; None when it is gone."""
     with told_as(tr("look at a container")):
         try:
             raw: dict[str, Any] = client.api.inspect_container(container)
@@ -154,7 +154,7 @@ def read_container(raw: Mapping[str, Any]) -> Container:
 
 
 def epoch(text: str | None) -> float:
-    """Give a time of the engine as seconds since the epoch; 0 for none."""
+    """Return a time of the engine as seconds since the epoch; 0 for none."""
     # Nanoseconds are more than Python reads.
     plain = re.sub(r"(\.\d{6})\d+", r"\1", text or "").replace("Z", "+00:00")
     try:
@@ -165,7 +165,7 @@ def epoch(text: str | None) -> float:
 
 
 def _plain(image: str) -> str:
-    """Give a name of an image as the engine lists it: what goes without saying left out, or said."""
+    """Return a name of an image as the engine lists it: what goes without saying left out, or said."""
     for registry in ("docker.io/", "index.docker.io/"):
         image = image.removeprefix(registry)
     image = image.removeprefix("library/")

@@ -19,7 +19,7 @@ _TELLING = 4
 
 
 def whole_mask(project: Project, wanted: WantedProject | None, seen: Seen) -> NameMask:
-    """Give the mask of all secrets: also of those that containers still have, and that `.env` had before."""
+    """Return the mask of all secrets: also of those that containers still have, and that `.env` had before."""
     known = wanted.secrets if wanted else project.secrets
     secrets = {name: set(values) for name, values in known.items()}
     for environment in seen.environments:
@@ -35,7 +35,7 @@ def whole_mask(project: Project, wanted: WantedProject | None, seen: Seen) -> Na
 
 
 def _former_parts(known: Mapping[str, set[str]], now: str, before: str) -> Iterator[tuple[str, str]]:
-    """Give by name what stood in a value where other values stand in it now: `before` of `mysql://user:before@db`."""
+    """Yield by name what stood in a value where other values stand in it now: `before` of `mysql://user:before@db`."""
     inside = {
         value: name
         for name, values in known.items()

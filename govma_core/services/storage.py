@@ -38,7 +38,7 @@ class Store:
 
 
 def wanted_owners(settings: Settings) -> dict[str, tuple[int, int]]:
-    """Give the owners that the operators' document asks for."""
+    """Return the owners that the operators' document asks for."""
     return {
         "mysql": (999, 999),
         "nginx": (101, 101),
@@ -50,7 +50,7 @@ def wanted_owners(settings: Settings) -> dict[str, tuple[int, int]]:
 
 
 def mounted(wanted: WantedProject | None, settings: Settings) -> frozenset[str]:
-    """Give the names in services.storage_dir at which, or below which, something is mounted into a container."""
+    """Return the names in services.storage_dir at which, or below which, something is mounted into a container."""
     top = settings.services_storage_dir
     if wanted is None or top is None:
         return frozenset()
@@ -107,7 +107,7 @@ def _mend(settings: Settings, command: str) -> str:
 
 
 def disk_use(dir_fd: int, name: str, seconds: float) -> tuple[int | None, bool]:
-    """Give the bytes that a directory takes, as `du -x` counts them, and whether all of it was looked at.
+    """Return the bytes that a directory takes, as `du -x` counts them, and whether all of it was looked at.
 
     (None, False) when it cannot be opened by this user.
     """

@@ -66,7 +66,7 @@ class WantedProject:
     secrets: Mapping[str, set[str]]
 
     def in_order(self, names: set[str]) -> list[str]:
-        """Give these services, each behind those that it depends on."""
+        """Return these services, each behind those that it depends on."""
         found: list[str] = []
 
         def add(name: str, above: frozenset[str]) -> None:
@@ -116,7 +116,7 @@ def _environment(service: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def _scalar(value: object) -> str:
-    """Give a value as a container gets it: compose doubles the dollars of what it prints."""
+    """Return a value as a container gets it: compose doubles the dollars of what it prints."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return text.replace("$$", "$")
 

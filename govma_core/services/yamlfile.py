@@ -10,5 +10,5 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def load_yaml(text: str | bytes) -> Any:  # noqa: ANN401
-    """Give what a text holds; yaml.YAMLError or ValueError when it is damaged."""
+    """Return what a text holds; yaml.YAMLError or ValueError when it is damaged."""
     return yaml.load(text, Loader=_LOADER)  # noqa: S506 - both are safe loaders

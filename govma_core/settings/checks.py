@@ -20,7 +20,7 @@ _ROLES = (
 
 
 def check_together(settings: Settings) -> list[str]:
-    """Give a sentence for each combination that would destroy something or cannot work."""
+    """Return a sentence for each combination that would destroy something or cannot work."""
     return [*_places(settings), *_build(settings), *_addresses(settings), *_live(settings)]
 
 
@@ -112,5 +112,5 @@ def split_address(text: str) -> tuple[str, int]:
 
 
 def _real(path: Path) -> Path:
-    """Give where a path leads, as far as it is there: two names of one directory must not pass for two directories."""
+    """Return where a path leads, as far as it is there: two names of one directory must not pass for two."""
     return Path(os.path.realpath(path))

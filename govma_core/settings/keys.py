@@ -25,12 +25,12 @@ class Key:
 
     @property
     def table(self) -> str:
-        """Give the table of the file in which it stands, '' for the top."""
+        """Return the table of the file in which it stands, '' for the top."""
         return str(self.rules.get("table", ""))
 
     @property
     def written(self) -> str:
-        """Give the name it has in the file, with its table before a dot."""
+        """Return the name it has in the file, with its table before a dot."""
         return f"{self.table}.{self.name.removeprefix(f'{self.table}_')}" if self.table else self.name
 
 

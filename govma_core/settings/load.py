@@ -97,7 +97,7 @@ def _read_file(path: Path, problems: list[str]) -> dict[str, Any]:
 
 
 def _flat(data: Mapping[str, Any], tables: Collection[str]) -> Iterator[tuple[str, Any]]:
-    """Give the values by the names they are written with, those in one of our tables as `table.name`."""
+    """Yield the values by the names they are written with, those in one of our tables as `table.name`."""
     for name, value in data.items():
         if name in tables and isinstance(value, dict):
             yield from ((f"{name}.{inner}", raw) for inner, raw in value.items())

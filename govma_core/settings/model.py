@@ -283,12 +283,12 @@ class Settings:
 
     @property
     def web_owner(self) -> tuple[int, int]:
-        """Give (uid, gid) of the web server."""
+        """Return (uid, gid) of the web server."""
         return self.web_uid, self.web_gid
 
     @property
     def build_owner(self) -> tuple[int, int]:
-        """Give (uid, gid) of the build."""
+        """Return (uid, gid) of the build."""
         return self.build_uid, self.build_gid
 
     @property
@@ -303,15 +303,15 @@ class Settings:
 
     @property
     def all_build_commands(self) -> tuple[str, ...]:
-        """Give the install command and the build commands, without empty ones, in order."""
+        """Return the install command and the build commands, without empty ones, in order."""
         return tuple(command for command in (self.install_command, *self.build_commands) if command.strip())
 
     @property
     def ee_path(self) -> Path:
-        """Give the path of the EE tarball."""
+        """Return the path of the EE tarball."""
         return self.vendor_dir / self.ee_tarball
 
     @property
     def themes_path(self) -> Path:
-        """Give the path of the themes tarball."""
+        """Return the path of the themes tarball."""
         return self.vendor_dir / self.themes_tarball

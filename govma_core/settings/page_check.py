@@ -29,7 +29,7 @@ class PageCheck:
     timeout: float = 10.0
 
     def plain(self) -> dict[str, Any]:
-        """Give it as TOML and JSON hold it: the path, and what differs from the defaults."""
+        """Return it as TOML and JSON hold it: the path, and what differs from the defaults."""
         fields = dataclasses.fields(self)
         return {f.name: getattr(self, f.name) for f in fields if getattr(self, f.name) != f.default}
 

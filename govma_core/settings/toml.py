@@ -13,7 +13,7 @@ from govma_core.settings.values import to_plain
 
 
 def toml_value(value: Any) -> str:  # noqa: ANN401
-    """Give a text, number, list or flat table as TOML (basic strings are JSON's, DEL aside)."""
+    """Return a text, number, list or flat table as TOML (basic strings are JSON's, DEL aside)."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
@@ -24,7 +24,7 @@ def toml_value(value: Any) -> str:  # noqa: ANN401
 
 
 def commented_file(chosen: Mapping[str, Any]) -> str:
-    """Give a settings file that sets what is in `chosen` (plain values by key) and shows every other default."""
+    """Return a settings file that sets what is in `chosen` (plain values by key) and shows every other default."""
     defaults = to_plain(Settings())
     lines = [
         tr("# Settings of govma-console. A line that begins with '#' shows a default."),

@@ -83,7 +83,7 @@ def _text(key: Key, raw: Any) -> str:  # noqa: ANN401
 
 
 def to_plain(settings: Settings) -> dict[str, Any]:
-    """Give the settings as JSON or TOML can hold them; an absent path is an empty text."""
+    """Return the settings as JSON or TOML can hold them; an absent path is an empty text."""
     plain: dict[str, Any] = {}
     for name in KEYS:
         value = getattr(settings, name)
@@ -94,5 +94,5 @@ def to_plain(settings: Settings) -> dict[str, Any]:
 
 
 def from_plain(plain: dict[str, Any]) -> Settings:
-    """Give the settings that to_plain() took apart."""
+    """Return the settings that to_plain() took apart."""
     return Settings(**{name: read_value(KEYS[name], value) for name, value in plain.items() if name in KEYS})

@@ -45,7 +45,7 @@ def _pass_on(lines: list[str], reporter: Reporter) -> None:
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
-    """Give the whole environment: of ours only what every program needs."""
+    """Return the whole environment: of ours only what every program needs."""
     kept = {
         name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "DOCKER_HOST") if name in os.environ
     }

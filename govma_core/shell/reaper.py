@@ -38,7 +38,7 @@ class Process:
 
     @property
     def identity(self) -> tuple[int, int]:
-        """Give what no other process has."""
+        """Return what no other process has."""
         return self.pid, self.started
 
 
@@ -106,7 +106,7 @@ def end_all(find: Callable[[], list[Process]]) -> list[Process]:
 
 
 def left(variable: str, uid: int, places: Sequence[Path]) -> list[Process]:
-    """Give the living processes of a user that were started with `variable` (NAME=value), or are at work in `places`.
+    """Return the living processes of a user that were started with `variable` (NAME=value), or are at work in `places`.
 
     The second finds those that cleared their environment: they stand there, or have something open there, and nobody
     works with them at a terminal. Neither this process nor those that it was started by are among them.
@@ -115,7 +115,7 @@ def left(variable: str, uid: int, places: Sequence[Path]) -> list[Process]:
 
 
 def attended(uid: int, places: Sequence[Path]) -> list[Process]:
-    """Give the processes of a user that are at work in `places` and have a terminal: most likely a person's."""
+    """Return the processes of a user that are at work in `places` and have a terminal: most likely a person's."""
     return [process for process in _of(uid) if process.terminal and _reaches(process, places)]
 
 

@@ -17,7 +17,7 @@ from govma_core.shell.waiting import CHUNK, TICK
 
 
 def identity(uid: int, gid: int) -> dict[str, Any]:
-    """Give the arguments of Popen that make a process this user's; none when we are not root and stay who we are."""
+    """Return the arguments of Popen that make a process this user's; none when we are not root and stay who we are."""
     return {"user": uid, "group": gid, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
@@ -39,12 +39,12 @@ class LocalProcess:
 
     @property
     def code(self) -> int:
-        """Give the exit code once it has ended; 128 + n for a signal, as a shell would."""
+        """Return the exit code once it has ended; 128 + n for a signal, as a shell would."""
         code = self._process.returncode
         return code if code >= 0 else 128 - code
 
     def receive(self) -> bytes | None:
-        """Give the next bytes of output, None when there were none for a TICK, b"" when all has ended."""
+        """Return the next bytes of output, None when there were none for a TICK, b"" when all has ended."""
         if not self._watched:
             return b""
         with self._cancellation.interruptible():

@@ -50,11 +50,11 @@ class History:
         jsonfile.append(self._path, dataclasses.asdict(Result(run, at, result)))
 
     def read(self) -> list[Promotion]:
-        """Give all promotions; damaged lines are passed over."""
+        """Return all promotions; damaged lines are passed over."""
         return [entry for entry in self.entries() if isinstance(entry, Promotion)]
 
     def entries(self) -> list[Promotion | Result]:
-        """Give all lines; damaged ones are passed over."""
+        """Return all lines; damaged ones are passed over."""
         found = (_entry(line) for line in jsonfile.lines(self._path))
         return [entry for entry in found if entry is not None]
 
@@ -90,7 +90,7 @@ class Span:
 
 
 def spans(entries: Iterable[Promotion | Result], current: str | None) -> list[Span]:
-    """Give the times in which versions were live, oldest first; `current` is where the link leads now (None: nowhere).
+    """Return the times in which versions were live, oldest first; `current` is where the link leads (None: nowhere).
 
     Where a promotion left another version than the one before had put there, somebody switched the link by hand
     between the two: when is not known.
@@ -128,7 +128,7 @@ def _note(found: list[Span], result: Result) -> None:
 
 
 def live_before(promotions: Iterable[Promotion], current: str | None) -> list[str]:
-    """Give the versions that were live before the current one, the latest first: where rollbacks lead, in turn.
+    """Return the versions that were live before the current one, the latest first: where rollbacks lead, in turn.
 
     A rollback, or a revert, takes back what it left, so a second rollback goes further back and never returns to what
     the first one left. A link that somebody switched by hand counts as one more promotion.

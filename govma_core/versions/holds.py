@@ -67,16 +67,16 @@ class Holds:
 
     @property
     def all(self) -> tuple[Hold, ...]:
-        """Give all of them, that by hand first."""
+        """Return all of them, that by hand first."""
         return ((self.by_hand,) if self.by_hand else ()) + self.commits
 
     def of(self, commit: str | None) -> Hold | None:
-        """Give what holds a deploy of this commit (None: of one that is not known yet)."""
+        """Return what holds a deploy of this commit (None: of one that is not known yet)."""
         held = (hold for hold in self.commits if commit and hold.commit == commit)
         return self.by_hand or next(held, None)
 
     def plain(self) -> dict[str, Any]:
-        """Give it as JSON holds it."""
+        """Return it as JSON holds it."""
         return {
             "by_hand": dataclasses.asdict(self.by_hand) if self.by_hand else None,
             "commits": [dataclasses.asdict(hold) for hold in self.commits],
@@ -111,7 +111,7 @@ class HoldStore:
         return self._release([commit]) if _SHA.fullmatch(commit) else []
 
     def read(self) -> Holds:
-        """Give what is in force. In doubt it is held: a damaged file is a hold, and so are some that cannot be read."""
+        """Return what is in force. In doubt it is held: a damaged file is a hold, so are some that cannot be read."""
         try:
             found = [_from(name, data) for name, data in self._files.read().items() if _means(name)]
         except PermissionError:
@@ -140,7 +140,7 @@ class HoldStore:
 
 
 def held_error(hold: Hold) -> HeldError:
-    """Give the refusal: who, when, why, until when, and how to go on."""
+    """Return the refusal: who, when, why, until when, and how to go on."""
     if hold.commit:
         way = tr(
             "A newer commit can be deployed, and ends this hold. To deploy this one again: "

@@ -22,7 +22,7 @@ _TOOL = (b"govma-console", b"govma_console", b"govma_core.runs.runner")
 
 
 def in_use(versions_dir: Path, names: Collection[str], proc: str = "/proc") -> Uses:
-    """Give which of these versions are used, and by whom.
+    """Return which of these versions are used, and by whom.
 
     Ourselves and our parents don't count (an operator may stand in a version and prune from there), nor do consoles of
     this program, which only look. Processes that end meanwhile are passed over.
@@ -53,14 +53,14 @@ def in_use(versions_dir: Path, names: Collection[str], proc: str = "/proc") -> U
 
 
 def on_paths(versions_dir: Path, names: Collection[str], paths: Iterable[str]) -> set[str]:
-    """Give which of these versions a path of this machine leads to or into."""
+    """Return which of these versions a path of this machine leads to or into."""
     ours = Ours(versions_dir, names)
     seen = [found for path in paths for found in ours.seen_in(os.fsencode(path))]
     return {name for name, identity, place in seen if stands_at(identity, place)}
 
 
 def linked(versions_dir: Path, names: Collection[str]) -> dict[str, list[str]]:
-    """Give by version the links of people's own beside the versions that lead to it or into it."""
+    """Return by version the links of people's own beside the versions that lead to it or into it."""
     found: dict[str, list[str]] = {}
     with os.scandir(versions_dir) as entries:
         links = sorted(entry.name for entry in entries if entry.is_symlink())

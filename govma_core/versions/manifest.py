@@ -58,7 +58,7 @@ class ManifestStore:
         self._path(version).unlink(missing_ok=True)
 
     def read(self, version: str) -> Manifest | None:
-        """Give the manifest of a version; None when there is none (deploy.sh made it) or it is damaged."""
+        """Return the manifest of a version; None when there is none (deploy.sh made it) or it is damaged."""
         data = jsonfile.read(self._path(version))
         return _from(data) if data else None
 

@@ -28,7 +28,7 @@ class Mark:
     run: str = ""
 
     def sentence(self) -> str:
-        """Give it in a line: `marked bad by ana: rolled back to …`."""
+        """Return it in a line: `marked bad by ana: rolled back to …`."""
         who = tr(" by {by}", by=self.by) if self.by else ""
         return (
             tr("marked {kind}{who}: {reason}", kind=tr(self.kind), who=who, reason=self.reason)
@@ -58,7 +58,7 @@ class MarkStore:
         return self._files.remove(version)
 
     def read(self) -> dict[str, Mark]:
-        """Give all marks by version; a damaged file still speaks against the version that it is named after."""
+        """Return all marks by version; a damaged file still speaks against the version that it is named after."""
         return {
             version: Mark(
                 version,

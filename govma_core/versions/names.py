@@ -23,12 +23,12 @@ _FORMAT = PREFIX + "%Y-%m-%d-%Hh%Mm%Ss"
 
 
 def version_name(started: datetime) -> str:
-    """Give the name of a version whose run started at this local time."""
+    """Return the name of a version whose run started at this local time."""
     return started.strftime(_FORMAT)
 
 
 def version_time(name: str) -> datetime | None:
-    """Give the local time that the name tells (naive), None when it is no version's name."""
+    """Return the local time that the name tells (naive), None when it is no version's name."""
     match = _NAME.fullmatch(name)
     if match is None:
         return None
@@ -40,7 +40,7 @@ def version_time(name: str) -> datetime | None:
 
 
 def local_epoch(local: datetime | None) -> float:
-    """Give a local time in seconds since the epoch; of two possible ones the later."""
+    """Return a local time in seconds since the epoch; of two possible ones the later."""
     if local is None:
         return 0.0
     try:

@@ -20,7 +20,7 @@ class Pin:
     at: float = 0.0
 
     def sentence(self) -> str:
-        """Give it as the reason why a version is kept."""
+        """Return it as the reason why a version is kept."""
         who = tr(" by {by}", by=self.by) if self.by else ""
         return tr("pinned{who}: {reason}", who=who, reason=self.reason) if self.reason else tr("pinned{who}", who=who)
 
@@ -45,7 +45,7 @@ class PinStore:
         return self._files.remove(version)
 
     def read(self) -> dict[str, Pin]:
-        """Give all pins by version; a damaged file still pins the version that it is named after."""
+        """Return all pins by version; a damaged file still pins the version that it is named after."""
         return {
             version: Pin(version, text(data, "by"), text(data, "reason"), moment(data, "at"))
             for version, data in self._files.readable().items()

@@ -28,7 +28,7 @@ Anything else (no descriptor left) must not look like a version that nobody uses
 
 
 def versions_in(text: bytes) -> Iterator[tuple[str, bytes]]:
-    """Give the names of versions that are a whole component of a path in this text, each with the text up to there."""
+    """Yield the names of versions that are a whole component of a path in this text, each with the text up to there."""
     if _PREFIX in text:
         for match in _COMPONENT.finditer(text):
             yield match[1].decode(), text[: match.end(1)]
@@ -43,7 +43,7 @@ class Ours:
         self._known = {name: identity for name, identity in found.items() if identity is not None}
 
     def identity(self, name: str, below: bytes = b"") -> tuple[int, int] | None:
-        """Give device and inode of what is there `below` a version ('' or with a leading slash), None for nothing."""
+        """Return device and inode of what is there `below` a version ('' or with a leading slash), None for nothing."""
         try:
             info = os.stat(self._directory + b"/" + name.encode() + below, follow_symlinks=False)
         except OSError:
@@ -51,7 +51,7 @@ class Ours:
         return info.st_dev, info.st_ino
 
     def seen_in(self, text: bytes) -> Iterator[tuple[str, tuple[int, int], bytes]]:
-        """Give name and identity of each of these versions that a text names, with the text up to there."""
+        """Yield name and identity of each of these versions that a text names, with the text up to there."""
         for name, place in versions_in(text):
             if name in self._known:
                 yield name, self._known[name], place
@@ -66,7 +66,7 @@ class Shown:
         self._ours = ours
 
     def used(self) -> dict[str, str]:
-        """Give the versions that the process is in or has something open of, each with what that is."""
+        """Return the versions that the process is in or has something open of, each with what that is."""
         found: dict[str, str] = {}
         for what, path in self._paths():
             for name, identity, place in self._ours.seen_in(path):
@@ -75,7 +75,7 @@ class Shown:
         return found
 
     def mounted(self) -> dict[str, str]:
-        """Give the versions that a mount shows or lies in, each with the mount point.
+        """Return the versions that a mount shows or lies in, each with the mount point.
 
         The kernel tells of each mount which directory of its file system it shows (proc_pid_mountinfo(5)): also when it
         was mounted by way of a link, such as `current-version`, that leads elsewhere by now.

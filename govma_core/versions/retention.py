@@ -69,7 +69,7 @@ class Decision:
 
     @property
     def why(self) -> str:
-        """Give the reasons in one line."""
+        """Return the reasons in one line."""
         return "; ".join(self.reasons)
 
 
@@ -139,7 +139,7 @@ def _for_removing(known: Known, policy: Policy) -> str:
 
 
 def _assumed_before(current: str, good: Sequence[str]) -> Sequence[str]:
-    """Give the good version next older than the current one: deploy.sh writes no history."""
+    """Return the good version next older than the current one: deploy.sh writes no history."""
     behind = good[good.index(current) + 1 :] if current in good else good
     return behind[:1]
 

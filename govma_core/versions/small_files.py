@@ -37,14 +37,14 @@ class SmallFiles:
         return True
 
     def readable(self) -> dict[str, dict[str, Any]]:
-        """Give what read() gives, and nothing to who may not enter the state directory."""
+        """Return what read() gives, and nothing to who may not enter the state directory."""
         try:
             return self.read()
         except PermissionError:
             return {}
 
     def read(self) -> dict[str, dict[str, Any]]:
-        """Give the content of all files by name, in the order of names; a damaged file is there, and empty."""
+        """Return the content of all files by name, in the order of names; a damaged file is there, and empty."""
         try:
             found = [path.name for path in self.directory.iterdir()]
         except FileNotFoundError:
@@ -54,7 +54,7 @@ class SmallFiles:
         return {name: content for name, content in contents if content is not None}
 
     def _content(self, name: str) -> dict[str, Any] | None:
-        """Give the content of a file, {} when it is damaged, None when it was removed since it was listed."""
+        """Return the content of a file, {} when it is damaged, None when it was removed since it was listed."""
         try:
             data = json.loads((self.directory / f"{name}{_END}").read_bytes())
         except FileNotFoundError:
@@ -65,17 +65,17 @@ class SmallFiles:
 
 
 def text(data: Mapping[str, Any], name: str) -> str:
-    """Give a text of a file's content, '' when there is none."""
+    """Return a text of a file's content, '' when there is none."""
     value = data.get(name)
     return value if isinstance(value, str) else ""
 
 
 def moment(data: Mapping[str, Any], name: str) -> float:
-    """Give a time of a file's content (epoch seconds), 0 when there is none that makes sense."""
+    """Return a time of a file's content (epoch seconds), 0 when there is none that makes sense."""
     value = data.get(name)
     return float(value) if isinstance(value, int | float) and abs(value) < _LATEST else 0.0
 
 
 def one_line(said: str) -> str:
-    """Give what somebody typed as one line."""
+    """Return what somebody typed as one line."""
     return " ".join(said.split())

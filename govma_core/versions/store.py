@@ -73,7 +73,7 @@ class VersionStore:
             return self._read_pointer(fd)
 
     def find(self, wanted: str) -> Version:
-        """Give the version with this name, or the only one whose name begins so (`data-build--` may be left out).
+        """Return the version with this name, or the only one whose name begins so (`data-build--` may be left out).
 
         A directory with an odd name is found by its whole name. UsageError lists the candidates when there are
         several, RefusedError all versions when there is none.
@@ -104,7 +104,7 @@ class VersionStore:
         )
 
     def listing(self) -> str:
-        """Give the names of all versions, a line each, for an error message."""
+        """Return the names of all versions, a line each, for an error message."""
         current = self.pointer().version
         marks = {current: tr("  (live)")}
         return _listing(
@@ -182,7 +182,7 @@ class VersionStore:
         return Pointer(name, target)
 
     def _name_inside(self, target: str) -> str | None:
-        """Give the plain name that a link's text leads to, when that is directly inside the versions directory."""
+        """Return the plain name that a link's text leads to, when that is directly inside the versions directory."""
         path = Path(os.path.normpath(self.directory / target))
         return path.name if path.parent == Path(os.path.normpath(self.directory)) and _plain(path.name) else None
 

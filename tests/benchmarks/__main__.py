@@ -34,7 +34,7 @@ TABLE = Table(
 
 
 def main() -> int:
-    """Give 0 when every goal is met."""
+    """Return 0 when every goal is met."""
     os.umask(0o022)
     rows: dict[str, list[str]] = {}
     met = True

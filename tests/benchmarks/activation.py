@@ -30,7 +30,7 @@ FIRST, SECOND = NAMES[:2]
 
 
 def measure(folder: Path) -> list[Row]:
-    """Give the rows of the issue's table."""
+    """Return the rows of the issue's table."""
     with engine_for_tests() as engine, apache_image(engine) as image:
         os.environ["DOCKER_HOST"] = engine.host
         site = PhpSite(folder / "site")

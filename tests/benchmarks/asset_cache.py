@@ -30,7 +30,7 @@ _PACKAGE = {
 
 
 def measure(folder: Path) -> list[Row]:
-    """Give the ratio of whole commands."""
+    """Return the ratio of whole commands."""
     with ExitStack() as stack:
         engine = stack.enter_context(engine_for_tests())
         # A private engine is found by the commands we start, too.

@@ -42,7 +42,7 @@ _FLOOD_SECONDS = 10.0
 
 
 def measure(folder: Path) -> list[Row]:
-    """Give the rows of the issue's table."""
+    """Return the rows of the issue's table."""
     site = create_sample(folder / "site")
     many_versions(site.versions_dir, site.state_dir, 99)
     command = console(site.config_file)

@@ -40,7 +40,7 @@ _GOALS = {"rdfind": 0.45, "jdupes": 0.35, "hardlink": 0.45}
 
 
 def measure(folder: Path) -> list[Row]:
-    """Give the rows of the first dedupe, of what one new version costs, of bytes freed, and of memory."""
+    """Return the rows of the first dedupe, of what one new version costs, of bytes freed, and of memory."""
     require_peers()
     return [*_first(folder / "first"), *_one_new(folder / "one-new"), *_memory(folder / "memory")]
 
@@ -65,7 +65,7 @@ def _first(folder: Path) -> list[Row]:
 
 
 def _kept_single(versions_dir: Path) -> int:
-    """Give the bytes on the disk of the live version's files that must stay single and are shared."""
+    """Return the bytes on the disk of the live version's files that must stay single and are shared."""
     fits = globs(Settings().keep_single).fullmatch
     root = versions_dir / SHAPE.names[-1]
     found = {}

@@ -55,12 +55,12 @@ def settle() -> None:
 
 
 def peer(name: str, versions_dir: Path) -> list[str]:
-    """Give the command line of a peer."""
+    """Return the command line of a peer."""
     return [*PEERS[name], str(versions_dir)]
 
 
 def dedupe_alone(versions_dir: Path, state_dir: Path) -> list[str]:
-    """Give the command line of the operation in a process of its own."""
+    """Return the command line of the operation in a process of its own."""
     return [sys.executable, "-m", "tests.benchmarks.dedupe_alone", str(versions_dir), str(state_dir)]
 
 
@@ -77,5 +77,5 @@ def measured(command: Sequence[str], versions_dir: Path) -> Measured:
 
 
 def disk_usage(directory: Path) -> int:
-    """Give the bytes that a tree takes on the disk, hard links counted once."""
+    """Return the bytes that a tree takes on the disk, hard links counted once."""
     return int(run(["du", "-s", "--block-size=1", str(directory)]).split()[0])

@@ -17,7 +17,7 @@ _TIMES = 7
 
 
 def measure(folder: Path) -> list[Row]:
-    """Give the ratios, in process, warm, on versions as they were written and then deduped."""
+    """Return the ratios, in process, warm, on versions as they were written and then deduped."""
     versions = fresh_corpus(folder / "versions")
     rows = _rows(versions, folder / "cache", "undeduped", 1.0)
     run(dedupe_alone(versions, folder / "state"))

@@ -47,7 +47,7 @@ find current-version/system/user/ \( -name '*.css' -o -name '*.js' \) -exec touc
 
 
 def measure(folder: Path) -> list[Row]:
-    """Give the ratio on the machine's disk, a sync in both, and in memory, where no disk hides the work itself."""
+    """Return the ratio on the machine's disk, a sync in both, and in memory, where no disk hides the work itself."""
     rows = [_compare(folder / "site", "disk")]
     with tempfile.TemporaryDirectory(prefix="govma-bench-", dir="/dev/shm") as memory:
         Path(memory).chmod(0o755)

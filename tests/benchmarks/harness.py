@@ -45,7 +45,7 @@ class Row:
 
 
 def median(times: int, work: Callable[[], object], before: Callable[[], object] = lambda: None) -> float:
-    """Give the median seconds of `times` executions; `before` is not counted."""
+    """Return the median seconds of `times` executions; `before` is not counted."""
     taken = []
     for _ in range(times):
         before()
@@ -56,7 +56,7 @@ def median(times: int, work: Callable[[], object], before: Callable[[], object] 
 
 
 def console(config: Path, *arguments: str) -> list[str]:
-    """Give the command line of govma-console as it is installed beside this Python."""
+    """Return the command line of govma-console as it is installed beside this Python."""
     return [str(Path(sys.executable).parent / "govma-console"), "--config", str(config), *arguments]
 
 

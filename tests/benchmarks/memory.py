@@ -18,7 +18,7 @@ _FLOOD = (
 
 
 def measure(folder: Path) -> list[Row]:
-    """Give the peak of all our processes together, in MiB."""
+    """Return the peak of all our processes together, in MiB."""
     site = create_sample(folder / "site", files=2000, vendor_files=3200)
     _large_upload(site)
     text = site.config_file.read_text()
@@ -57,7 +57,7 @@ def peak_memory(command: list[str], names: tuple[str, ...]) -> float:
 
 
 def _memory(pid: int) -> int:
-    """Give the proportional set size in KiB (proc_pid_smaps_rollup(5))."""
+    """Return the proportional set size in KiB (proc_pid_smaps_rollup(5))."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:

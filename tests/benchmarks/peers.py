@@ -8,6 +8,6 @@ _PACKAGES = ("bash", "coreutils", "rdfind", "jdupes", "util-linux", "golang-go",
 
 
 def versions() -> str:
-    """Give the versions of the peers' Debian packages in one line; `hardlink` is of util-linux, `du` of coreutils."""
+    """Return the versions of the peers' Debian packages in one line; `hardlink` is of util-linux, `du` of coreutils."""
     query = ["dpkg-query", "--show", "--showformat", "${Package} ${Version}, ", *_PACKAGES]
     return subprocess.run(query, capture_output=True, text=True, check=False).stdout.removesuffix(", ")

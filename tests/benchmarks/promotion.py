@@ -16,7 +16,7 @@ _TIMES = 10
 
 
 def measure(folder: Path) -> list[Row]:
-    """Give the median milliseconds of real promotions and rollbacks by the command."""
+    """Return the median milliseconds of real promotions and rollbacks by the command."""
     site = create_sample(folder / "site", files=2000, vendor_files=3200)
     run(console(site.config_file, "deploy"))
     new = run(console(site.config_file, "deploy", "--rebuild")).strip()

@@ -46,7 +46,7 @@ class Session:
         os.write(self._fd, keys)
 
     def read(self, seconds: float) -> bytes:
-        """Give what comes next, b'' when nothing does for so long."""
+        """Return what comes next, b'' when nothing does for so long."""
         if not select.select([self._fd], [], [], seconds)[0]:
             return b""
         try:
@@ -111,7 +111,7 @@ class Session:
         return self._cpu() - before, sent
 
     def memory(self) -> float:
-        """Give the proportional set size in MiB."""
+        """Return the proportional set size in MiB."""
         lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 

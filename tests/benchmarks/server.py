@@ -24,7 +24,7 @@ _MIB = " MiB"
 
 
 def measure(folder: Path) -> list[Row]:
-    """Give the rows of the issue's table."""
+    """Return the rows of the issue's table."""
     rows = [*_stream(folder / "stream"), _delay(folder / "delay"), _first_byte(folder / "first")]
     rows += _start(folder / "start")
     return rows + server_crowds.measure(folder)
@@ -64,7 +64,7 @@ def _ms(seconds: float) -> str:
 
 
 def _timed_lines(server: Listens) -> tuple[float, float, float]:
-    """Give the seconds to the last line: from the first line, from the command's begin, and those of the request."""
+    """Return the seconds to the last line: from the first line, from the command's begin, and those of the request."""
     began = time.monotonic()
     each = get(server, "/deploy")
     gather([each])
@@ -80,7 +80,7 @@ def _timed_lines(server: Listens) -> tuple[float, float, float]:
 
 
 def _moment(each: Call, offset: int) -> float:
-    """Give the moment when the byte at this offset of the answer was there."""
+    """Return the moment when the byte at this offset of the answer was there."""
     return next(at for at, length in each.arrivals if length > offset)
 
 

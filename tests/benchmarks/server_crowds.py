@@ -16,7 +16,7 @@ _MIB = " MiB"
 
 
 def measure(folder: Path) -> list[Row]:
-    """Give the rows of the issue's table that take many clients."""
+    """Return the rows of the issue's table that take many clients."""
     return [*_callers(folder / "callers"), *_followers(folder / "followers"), *_siege(folder / "siege")]
 
 

@@ -23,7 +23,7 @@ _ROUNDS = 7
 
 
 def measure(folder: Path) -> list[Row]:
-    """Give the rows; a private engine is used where none answers."""
+    """Return the rows; a private engine is used where none answers."""
     import os
 
     with engine_for_tests() as engine, busybox_image(engine):

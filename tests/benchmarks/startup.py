@@ -15,7 +15,7 @@ _HEAVY = {"textual", "docker", "git"}
 
 
 def measure(folder: Path) -> list[Row]:
-    """Give the ratio, and how many of the heavy libraries the command loads."""
+    """Return the ratio, and how many of the heavy libraries the command loads."""
     site = create_sample(folder / "site")
     (site.state_dir / "versions").mkdir(parents=True)
     fields = ("run", "commit", "subject", "author", "ref", "by", "origin")

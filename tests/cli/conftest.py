@@ -23,5 +23,5 @@ def command(sample: SampleSite) -> Command:
 
 @pytest.fixture
 def releases(tmp_path: Path) -> Releases:
-    """Give eight releases, the last one live."""
+    """Return eight releases, the last one live."""
     return eight_releases(tmp_path / "site")

@@ -78,19 +78,19 @@ COMMANDS_GIVEN = (
 
 
 def other(text: str) -> str:
-    """Give a text in letters that are not those of English; what stands for values stays."""
+    """Return a text in letters that are not those of English; what stands for values stays."""
     return "".join(part if VALUE.fullmatch(part) else part.translate(OTHER) for part in VALUE.split(text))
 
 
 def words(text: str) -> set[str]:
-    """Give what could be words of English: letters alone, or with a sentence's or a quotation's marks around them."""
+    """Return what could be words of English: letters alone, or with a sentence's or a quotation's marks around them."""
     stripped = (part.strip("\"'`()[]<>,.:;!?=*•●→") for part in text.split())
     return {part for part in stripped if re.fullmatch("[A-Za-z]{2,}", part)}
 
 
 @pytest.fixture(scope="module", name="code")
 def _code(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a copy of the packages that speaks no Portuguese, but the language made here."""
+    """Return a copy of the packages that speaks no Portuguese, but the language made here."""
     root = tmp_path_factory.mktemp("code")
     for package in ("govma_core", "govma_console"):
         shutil.copytree(REPOSITORY / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -106,7 +106,7 @@ def _code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def told(code: Path, line: list[str]) -> str:
-    """Give all that a command prints in that language, without what the build itself printed."""
+    """Return all that a command prints in that language, without what the build itself printed."""
     variables = environment(PYTHONPATH=str(code), LC_ALL="pt_BR.UTF-8", PYTHONUTF8="1", COLUMNS="300")
     done = subprocess.run(line, cwd=code, env=variables, capture_output=True, text=True, timeout=120, check=False)
     assert "Traceback" not in done.stderr, done.stderr

@@ -16,19 +16,19 @@ from tests.support.usage_world import SETTLED_NS
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    """Give a sample site of the test's own."""
+    """Return a sample site of the test's own."""
     return make_site(tmp_path / "site")
 
 
 @pytest.fixture
 def releases(tmp_path: Path) -> Releases:
-    """Give eight releases, the last one live."""
+    """Return eight releases, the last one live."""
     return eight_releases(tmp_path / "site")
 
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
-    """Give a directory for what is written down about the small store."""
+    """Return a directory for what is written down about the small store."""
     path = tmp_path / "state"
     path.mkdir()
     return path
@@ -36,7 +36,7 @@ def state(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(tmp_path: Path, state: Path) -> VersionStore:
-    """Give a few small versions."""
+    """Return a few small versions."""
     return small_store(tmp_path / "www_versions")
 
 

@@ -35,7 +35,7 @@ def born(new: Path, *others: Path) -> Born:
 
 
 def sealed(done: Born) -> dict[str, Sealed]:
-    """Give what is in the tree, as the record would have it."""
+    """Return what is in the tree, as the record would have it."""
     return {path: Sealed(*entry) for part in done.parts for path, entry in json.loads(f"{{{part}}}").items()}
 
 

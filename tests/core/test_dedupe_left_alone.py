@@ -32,7 +32,7 @@ CONTENT = b"<?php echo 1;\n" * 100
 
 @pytest.fixture
 def releases(tmp_path: Path) -> Releases:
-    """Give three versions with two files each, equal in all; the newest is live."""
+    """Return three versions with two files each, equal in all; the newest is live."""
     made = Releases(tmp_path / "site")
     for number, name in enumerate(NAMES[:3]):
         (made.directory / name / "system").mkdir(parents=True)

@@ -54,7 +54,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def started() -> Iterator[Start]:
-    """Give what starts a script, and end what still runs after the test."""
+    """Yield what starts a script, and end what still runs after the test."""
     with ExitStack() as stack:
 
         def start(script: str, *arguments: Path | str) -> subprocess.Popen[str]:

@@ -31,7 +31,7 @@ Identities = dict[bytes, Identity]
 
 @contextmanager
 def _made(trees: list[Tree], current: int | None) -> Iterator[tuple[Releases, Path]]:
-    """Give the versions, and a directory on the same disk with other names of some of their files."""
+    """Yield the versions, and a directory on the same disk with other names of some of their files."""
     # In memory: a dedupe syncs, and hundreds of syncs of a disk take their time.
     with tempfile.TemporaryDirectory(prefix="govma-dedupe-", dir=_MEMORY) as folder:
         releases, outside = Releases(Path(folder) / "site"), Path(folder) / "outside"
@@ -121,7 +121,7 @@ def _below(start: bytes, found: Identities) -> Identities:
 
 
 def _sharing(found: Identities) -> dict[int, set[bytes]]:
-    """Give the paths of each inode."""
+    """Return the paths of each inode."""
     names: dict[int, set[bytes]] = defaultdict(set)
     for path, identity in found.items():
         names[identity.inode].add(path)

@@ -33,7 +33,7 @@ def place(busybox_image: str) -> Iterator[Place]:
 
 @pytest.fixture
 def containers(docker_engine: Engine, place: Place) -> Iterator[Callable[[], list[Container]]]:
-    """Give a function that lists this site's containers."""
+    """Yield a function that lists this site's containers."""
     label = f"govma-console.site={place.settings.versions_dir}"
     with docker_engine.client() as client:
 

@@ -20,7 +20,7 @@ WEB = (33, 33)
 
 @pytest.fixture
 def bait(tmp_path: Path) -> Path:
-    """Give a file of root's that everybody may write, so that everybody may link to it."""
+    """Return a file of root's that everybody may write, so that everybody may link to it."""
     path = tmp_path / "outside"
     path.write_text("root's")
     path.chmod(0o666)

@@ -37,7 +37,7 @@ def mounted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 
 def two_versions(site: Site, place: Path) -> tuple[Path, Path]:
-    """Give an older and the live version, whose files are equal and each have blocks of their own."""
+    """Return an older and the live version, whose files are equal and each have blocks of their own."""
     site.flags["versions_dir"] = str(place)
     names = ("data-build--2024-01-01-10h00m00s", "data-build--2024-01-02-10h00m00s")
     for number, name in enumerate(names):

@@ -92,7 +92,7 @@ def test_a_foreign_file_that_was_moved_into_the_tree_is_refused(tree: Path) -> N
 
 
 def access_list(*entries: tuple[int, int, int]) -> bytes:
-    """Give what acl(5) calls an ACL as the kernel takes it: tag, permissions and id of each entry."""
+    """Return what acl(5) calls an ACL as the kernel takes it: tag, permissions and id of each entry."""
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 

@@ -272,7 +272,7 @@ def test_when_none_can_be_removed_the_run_fails_and_says_why(
 
 @pytest.fixture(params=["tmpfs", "ext4"])
 def own_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """Give a file system that nobody else writes to."""
+    """Yield a file system that nobody else writes to."""
     place = tmp_path / "disk"
     place.mkdir()
     if request.param == "tmpfs":

@@ -25,7 +25,7 @@ def price(names: Collection[str]) -> int:
 
 
 def known(day: int, **more: object) -> Known:
-    """Give a version of the 9 last days; day 9 is today."""
+    """Return a version of the 9 last days; day 9 is today."""
     return dataclasses.replace(Known(NAMES[day - 1], NOW - (9 - day) * DAY), **more)  # type: ignore[arg-type]
 
 

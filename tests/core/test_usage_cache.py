@@ -33,7 +33,7 @@ def world(tmp_path: Path) -> World:
 
 @pytest.fixture
 def walked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Give the names of versions that were walked, as they are."""
+    """Return the names of versions that were walked, as they are."""
     names: list[str] = []
     real = walk.Walker.version
 

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("short_margin")
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    """Give three versions that share most."""
+    """Return three versions that share most."""
     world = World(tmp_path)
     first = world.create()
     world.create(first)
@@ -39,7 +39,7 @@ def world(tmp_path: Path) -> World:
 
 @pytest.fixture
 def deep(world: World) -> Iterator[Path]:
-    """Give a directory that is cleared at the end: pytest cannot remove what is very deep."""
+    """Yield a directory that is cleared at the end: pytest cannot remove what is very deep."""
     path = world.directory / "v2" / "deep"
     path.mkdir()
     yield path

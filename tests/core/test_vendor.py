@@ -36,7 +36,7 @@ def _place(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a directory with an ee/ of all that is hard about names, sizes and modes."""
+    """Return a directory with an ee/ of all that is hard about names, sizes and modes."""
     root = tmp_path_factory.mktemp("sample")
     ee = root / "ee"
     deep = ee / "/".join(f"level-{n}-{'x' * 30}" for n in range(12))

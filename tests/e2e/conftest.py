@@ -13,7 +13,7 @@ from tests.support.stack import Stack, stack
 
 @pytest.fixture(scope="module", name="site")
 def _site(tmp_path_factory: pytest.TempPathFactory, docker_engine: Engine, busybox_image: str) -> Iterator[Stack]:
-    """Give one site for the module; each test leaves its containers as the compose file wants them."""
+    """Yield one site for the module; each test leaves its containers as the compose file wants them."""
     assert busybox_image
     with stack(passable(tmp_path_factory.mktemp("stack")), docker_engine) as made:
         yield made

@@ -34,7 +34,7 @@ def _site(tmp_path_factory: pytest.TempPathFactory, docker_engine: Engine, busyb
 
 @pytest.fixture(scope="module", name="machine")
 def _machine(docker_engine: Engine, systemd_image: str, site: SampleSite, wheels: Path) -> Iterator[Machine]:
-    """Give a machine that has what the README takes for granted: the site, the engine, the wheel."""
+    """Yield a machine that has what the README takes for granted: the site, the engine, the wheel."""
     shared = {docker_engine.host.removeprefix("unix://"): "/var/run/docker.sock", str(site.root): str(site.root)}
     with machine_of(docker_engine, systemd_image, shared) as machine:
         machine.out("rm", COMMAND)
@@ -47,7 +47,7 @@ def _machine(docker_engine: Engine, systemd_image: str, site: SampleSite, wheels
 
 @pytest.fixture(scope="module", name="wheels")
 def _wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder with dist/ as `make wheel` makes it, and what it needs from others."""
+    """Return a folder with dist/ as `make wheel` makes it, and what it needs from others."""
     folder = tmp_path_factory.mktemp("wheels")
     (folder / "dist").mkdir()
     line = [*_PIP, "wheel", "--no-deps", "--wheel-dir", str(folder / "dist"), str(REPOSITORY)]

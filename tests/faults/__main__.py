@@ -38,7 +38,7 @@ TABLE = Table(
 
 
 def main() -> int:
-    """Give 0 when nothing was lost anywhere."""
+    """Return 0 when nothing was lost anywhere."""
     os.umask(0o022)
     rows: dict[str, list[str]] = {}
     lost = 0

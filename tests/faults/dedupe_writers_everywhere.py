@@ -65,7 +65,7 @@ def sweep(folder: Path) -> Result:
 
 
 def _common(versions: Path) -> dict[str, bytes]:
-    """Give the content of the oldest version's files that every version has, by relative path; all are set to it."""
+    """Return the content of the oldest version's files that every version has, by relative path; all are set to it."""
     oldest = versions / _SHAPE.names[0]
     found = {}
     for at, _, names in os.walk(oldest):

@@ -63,7 +63,7 @@ def sweep(
 def _faults(
     site: CrashSite, rng: random.Random, operations: Sequence[str], calls: int, step: int
 ) -> list[tuple[str, str]]:
-    """Give every `step`th event of each operation, and as many of its changes as are wanted, spread evenly."""
+    """Return every `step`th event of each operation, and as many of its changes as are wanted, spread evenly."""
     found = []
     for operation in dict.fromkeys(operations):
         _, code, out = site.run("none", operation, **site.prepare(operation, rng))

@@ -102,7 +102,7 @@ def _wait_for_build(site: CrashSite, run_id: str) -> None:
 
 
 def containers(engine: Engine, site: CrashSite) -> list[str]:
-    """Give the containers of the site, running or not."""
+    """Return the containers of the site, running or not."""
     with engine.client() as client:
         label = f"govma-console.site={site.settings.versions_dir}"
         return [str(c.id) for c in client.containers.list(all=True, ignore_removed=True, filters={"label": label})]

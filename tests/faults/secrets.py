@@ -65,7 +65,7 @@ class _Arguments(threading.Thread):
 
 
 def _answers(site: CrashSite, command: Command) -> list[str]:
-    """Give what the HTTP server and a command say of a deploy whose build prints secrets."""
+    """Return what the HTTP server and a command say of a deploy whose build prints secrets."""
     with Server(site.sample, install_command=site.flags["install_command"], asset_inputs=[]) as server:
         told = [server.get(path).text for path in ("/deploy", "/deploy?force=1", "/healthz", "/readyz", "/metrics")]
         if "***" not in told[0]:

@@ -15,7 +15,7 @@ FIRST, SECOND, THIRD = NAMES[:3]
 
 @pytest.fixture
 def site(tmp_path: Path) -> PhpSite:
-    """Give a site of two versions, the first one live, whose rehearsal and activation are not set yet."""
+    """Return a site of two versions, the first one live, whose rehearsal and activation are not set yet."""
     if os.geteuid() != 0:
         pytest.skip("files are given to the web server's user, which takes root")
     made = PhpSite(tmp_path / "site")

@@ -22,7 +22,7 @@ from tests.support.waiting import wait_for
 
 @pytest.fixture
 def apache(docker_engine: Engine, apache_image: str, site: PhpSite) -> Iterator[Apache]:
-    """Give an Apache whose workers have all served the version that is live, so that their caches hold it."""
+    """Yield an Apache whose workers have all served the version that is live, so that their caches hold it."""
     with serving(docker_engine, apache_image, site.directory, site.uploads) as found:
         for _ in range(30):
             assert found.get().text == site.page(FIRST)
@@ -34,7 +34,7 @@ def activated(site: PhpSite, apache: Apache, **more: Any) -> None:
 
 
 def served(apache: Apache, path: str = "/") -> set[str]:
-    """Give the versions that are served, by as many answers as there are workers several times over."""
+    """Return the versions that are served, by as many answers as there are workers several times over."""
     return {version for _ in range(40) for version in parts(apache.get(path).text)}
 
 

@@ -68,7 +68,7 @@ class _Kept:
 
 
 def _answer(stream: IO[bytes], method: str) -> tuple[str, str]:
-    """Give status and framing of the next answer, once it was read to its end."""
+    """Return status and framing of the next answer, once it was read to its end."""
     response = HTTPResponse(_Stream(stream), method=method)  # type: ignore[arg-type]
     try:
         response.begin()
@@ -80,7 +80,7 @@ def _answer(stream: IO[bytes], method: str) -> tuple[str, str]:
 
 
 def _seen(server: Listens, case: Case) -> tuple[list[str], str, str]:
-    """Give statuses, framing, and whether the connection can be used again."""
+    """Return statuses, framing, and whether the connection can be used again."""
     method = case.request.split()[0].decode("latin-1")
     with socket.create_connection((server.host, server.port), timeout=60) as connection:
         with suppress(OSError):

@@ -76,12 +76,12 @@ SILENT = '<meta name="referrer" content="no-referrer">'
 
 
 def page(target: str, head: str) -> str:
-    """Give a page that tries everything against a server."""
+    """Return a page that tries everything against a server."""
     return f"<!doctype html>{head}<body>{GUESSES}{MARKUP}<script>{SCRIPT}</script>".replace("@", target)
 
 
 def refusals(server: Server) -> dict[str, str]:
-    """Give why requests were refused, by the name in their query."""
+    """Return why requests were refused, by the name in their query."""
     return dict(re.findall(r"Refused \S+ \S+\?([a-z-]+)\S* of [^:]+: (.*)", server.said()))
 
 

@@ -159,7 +159,7 @@ def test_a_head_without_end_is_cut_off_and_takes_no_memory(server: Server) -> No
 
 
 def _lasts(server: Server, start: bytes, drip: bytes = b"") -> tuple[float, bytes]:
-    """Give how long a connection lasts that sends this, and then a byte now and again; and what it was told.
+    """Return how long a connection lasts that sends this, and then a byte now and again; and what it was told.
 
     It is the server that ends it, or pytest's time limit.
     """

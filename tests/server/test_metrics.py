@@ -17,7 +17,7 @@ Numbers = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def numbers(server: Server) -> Numbers:
-    """Give every sample by its name and labels; each must be there once, in a family with a type and a text."""
+    """Return every sample by its name and labels; each must be there once, in a family with a type and a text."""
     answer = server.get("/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     found: Numbers = {}

@@ -72,7 +72,7 @@ def ask(server: Server) -> socket.socket:
 
 
 def run_of(client: socket.socket) -> str:
-    """Give the id of the run that an answer is about."""
+    """Return the id of the run that an answer is about."""
     head = b""
     while b"\r\n\r\n" not in head:
         head += client.recv(4096)
@@ -80,7 +80,7 @@ def run_of(client: socket.socket) -> str:
 
 
 def rest_of(client: socket.socket) -> bytes:
-    """Give the rest of an answer, to its end."""
+    """Return the rest of an answer, to its end."""
     return b"".join(iter(lambda: client.recv(65536), b""))
 
 

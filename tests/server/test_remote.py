@@ -26,7 +26,7 @@ _ADDRESS = "10.77.0.1"
 
 @contextmanager
 def _network() -> Iterator[ThreadPoolExecutor]:
-    """Give a thread with a network of its own (unshare(2)), where an address that is not loopback leads back here."""
+    """Yield a thread with a network of its own (unshare(2)), where an address that is not loopback leads back here."""
 
     def enter() -> None:
         if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET):

@@ -23,7 +23,7 @@ def site(tmp_path: Path) -> SampleSite:
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Iterator[Path]:
-    """Give a file that holds builds for as long as it is there."""
+    """Yield a file that holds builds for as long as it is there."""
     path = tmp_path / "hold"
     path.touch()
     yield path

@@ -38,7 +38,7 @@ class Apache:
         return said.decode()
 
     def workers(self) -> list[int]:
-        """Give the pids of the workers, as this machine numbers them."""
+        """Return the pids of the workers, as this machine numbers them."""
         rows = self.container.top(ps_args="-eo pid,ppid,comm")["Processes"]
         parents = {row[1] for row in rows}
         return [int(row[0]) for row in rows if row[2] == "apache2" and row[0] not in parents]
@@ -81,7 +81,7 @@ def answers(apache: Apache, path: str = "/static.txt") -> bool:
 
 
 def containers_of(engine: Engine, versions: Path) -> Sequence[str]:
-    """Give the names of our own containers that are there."""
+    """Return the names of our own containers that are there."""
     with engine.client() as client:
         label = f"govma-console.site={versions}"
         return [

@@ -33,7 +33,7 @@ class UnixConnection(http.client.HTTPConnection):
 def asked(
     server: Server, method: str, path: str, *headers: Header, body: bytes = b"", unix: Path | None = None
 ) -> Iterator[http.client.HTTPResponse]:
-    """Give the response while it still comes."""
+    """Yield the response while it still comes."""
     connection = UnixConnection(unix) if unix else http.client.HTTPConnection(server.host, server.port, _PATIENCE)
     connection.putrequest(method, path, skip_accept_encoding=True)
     for name, value in headers:
@@ -51,7 +51,7 @@ def asked(
 def ask(
     server: Server, method: str, path: str, *headers: Header, body: bytes = b"", unix: Path | None = None
 ) -> Answer:
-    """Give the whole answer to a request; headers may be repeated."""
+    """Return the whole answer to a request; headers may be repeated."""
     with asked(server, method, path, *headers, body=body, unix=unix) as response:
         found = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, found, response.read())
@@ -64,7 +64,7 @@ def order(server: Server, operation: str, *headers: Header, unix: Path | None = 
 
 
 def bearer(token: str) -> Header:
-    """Give the header that sends a token."""
+    """Return the header that sends a token."""
     return "Authorization", f"Bearer {token}"
 
 

@@ -46,7 +46,7 @@ def browsing(directory: Path, url: str) -> Iterator[None]:
 
 
 def page_shown(directory: Path, url: str) -> str:
-    """Give the document that a browser shows for an address that was typed."""
+    """Return the document that a browser shows for an address that was typed."""
     with _environment() as environment:
         done = subprocess.run(
             _line(directory, "--dump-dom", url),
@@ -93,7 +93,7 @@ class Elsewhere:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 
     def __enter__(self) -> int:
-        """Give its port."""
+        """Return its port."""
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._thread.start()
         return int(self._server.server_address[1])

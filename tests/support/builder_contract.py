@@ -173,7 +173,7 @@ class CountingReporter(Reporter):
 
 
 def peak_of(place: Place, counted: Counted, command: str) -> int:
-    """Give the most bytes that Python held at once beyond what it held before, while building."""
+    """Return the most bytes that Python held at once beyond what it held before, while building."""
     place.build("true")
     tracemalloc.start()
     try:

@@ -34,13 +34,13 @@ class Call:
 
     @property
     def status(self) -> int:
-        """Give the status of the answer, 0 when there is none."""
+        """Return the status of the answer, 0 when there is none."""
         words = self.data[:32].split()
         return int(words[1]) if len(words) > 1 else 0
 
     @property
     def body(self) -> bytes:
-        """Give the body as far as it came, chunks put together."""
+        """Return the body as far as it came, chunks put together."""
         head, _, body = bytes(self.data).partition(b"\r\n\r\n")
         return dechunked(body)[0] if b"transfer-encoding: chunked" in head.lower() else body
 

@@ -45,17 +45,17 @@ class Canary:
 
     @property
     def file(self) -> Path:
-        """Give a file of root's that nobody else may read."""
+        """Return a file of root's that nobody else may read."""
         return self.root / "root"
 
     @property
     def plain(self) -> Path:
-        """Give a file of root's without a secret, which others may write, and so may make second names of."""
+        """Return a file of root's without a secret, which others may write, and so may make second names of."""
         return self.root / "plain"
 
     @property
     def folder(self) -> Path:
-        """Give a folder of root's; files and folders in it have the names that a version has."""
+        """Return a folder of root's; files and folders in it have the names that a version has."""
         return self.root / "root-folder"
 
     def changes(self) -> list[str]:

@@ -49,7 +49,7 @@ class Driven:
 
     @property
     def notes(self) -> list[str]:
-        """Give the notifications that are shown."""
+        """Return the notifications that are shown."""
         return [note.message for note in self.app._notifications]
 
     async def press(self, *keys: str) -> None:
@@ -81,12 +81,12 @@ class Driven:
         await self.until(lambda: text in self.text(), repr(text), patience)
 
     def text(self) -> str:
-        """Give what the screen shows."""
+        """Return what the screen shows."""
         return screen_text(self.app)
 
 
 def screen_text(app: App[int]) -> str:
-    """Give what an app's top screen shows, line by line."""
+    """Return what an app's top screen shows, line by line."""
     return "\n".join(strip.text.rstrip() for strip in app.screen._compositor.render_strips())
 
 

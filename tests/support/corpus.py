@@ -45,7 +45,7 @@ class Shape:
 
     @property
     def names(self) -> list[str]:
-        """Give the names of the versions, oldest first."""
+        """Return the names of the versions, oldest first."""
         return [f"{PREFIX}2024-{1 + n // 28 % 12:02d}-{1 + n % 28:02d}-10h00m00s" for n in range(self.versions)]
 
 
@@ -74,7 +74,7 @@ def _write_versions(versions_dir: Path, shape: Shape, names: list[str], _answer:
 
 
 def _history(shape: Shape) -> Iterator[dict[str, bytes]]:
-    """Give the files of each version after the other: the same dict, changed on the way."""
+    """Yield the files of each version after the other: the same dict, changed on the way."""
     rng = random.Random(shape.seed)
     folders = {at: _folders(rng, at, round(shape.directories * share), depth) for at, _, share, depth, _ in _PLACES}
     mean = shape.size / shape.files
@@ -108,7 +108,7 @@ def _change(rng: random.Random, path: str, files: dict[str, bytes], folders: dic
 
 
 def _content(rng: random.Random, path: str, mean: float) -> bytes:
-    """Give bytes; the median is less than a quarter of the mean, as among PHP, scripts and images; a few are empty."""
+    """Return bytes; the median is less than a quarter of the mean, as of PHP, scripts and images; a few are empty."""
     mean *= 0.375 if "/templates/" in path else 1.15
     size = 0 if rng.random() < 0.01 else min(rng.lognormvariate(math.log(mean / 4.4), 1.68), mean * 70)
     return rng.randbytes(round(size))

@@ -143,11 +143,11 @@ class CrashSite:
         return found
 
     def look_at_people(self) -> dict[str, str]:
-        """Give the digest of everything in the persistent directories."""
+        """Return the digest of everything in the persistent directories."""
         return files_of(self.settings.upload_dir) | files_of(self.settings.image_dir or self.settings.upload_dir)
 
     def leftovers(self) -> list[str]:
-        """Give what a killed run may leave and the next one has to remove."""
+        """Return what a killed run may leave and the next one has to remove."""
         settings = self.settings
         places: list[tuple[Path, Callable[[str], bool]]] = [
             (settings.versions_dir, lambda name: name.startswith(".")),
@@ -163,7 +163,7 @@ class CrashSite:
 
 
 def at_work_below(root: Path, uid: int) -> list[str]:
-    """Give the processes of a user that stand below a directory, whatever they did to hide."""
+    """Return the processes of a user that stand below a directory, whatever they did to hide."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):

@@ -61,7 +61,7 @@ class CutLine:
 
 @contextmanager
 def cut_line(path: Path, engine: Engine) -> Iterator[CutLine]:
-    """Give a line to the engine at a new socket."""
+    """Yield a line to the engine at a new socket."""
     line = CutLine(path, engine)
     try:
         yield line

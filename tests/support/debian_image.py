@@ -55,7 +55,7 @@ def run_tool(argv: list[str], what: str) -> None:
 
 
 def kept(name: str, recipe: str, make: Callable[[Path, Path], None]) -> Path:
-    """Give the file `<name>-<recipe>.tar` of the cache, made once; those of other recipes go.
+    """Return the file `<name>-<recipe>.tar` of the cache, made once; those of other recipes go.
 
     `make` writes the file that it is given first, and may use the directory that it is given second.
     """

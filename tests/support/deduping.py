@@ -34,7 +34,7 @@ def start_dedupe(versions: Path, state: Path) -> subprocess.Popen[bytes]:
 
 
 def contents(versions: Path) -> dict[str, tuple[str, int, int, int]]:
-    """Give digest, mode, uid and gid of every file in every version."""
+    """Return digest, mode, uid and gid of every file in every version."""
     found = {}
     for at, _, names in os.walk(versions):
         if "/.govma-" in at:
@@ -49,7 +49,7 @@ def contents(versions: Path) -> dict[str, tuple[str, int, int, int]]:
 
 
 def hidden(versions: Path) -> list[str]:
-    """Give the hidden names beside the versions."""
+    """Return the hidden names beside the versions."""
     return [name for name in os.listdir(versions) if name.startswith(".")]
 
 
@@ -143,7 +143,7 @@ def written_and_lost(writer: subprocess.Popen[str]) -> tuple[int, list[str]]:
 
 
 def equal_to_one_other(versions: Path) -> tuple[Path, Path]:
-    """Give a version, and the only other one whose files are equal to its; nobody writes to that.
+    """Return a version, and the only other one whose files are equal to its; nobody writes to that.
 
     A file that is linked changes in every version that shares it when it is written in place.
     """

@@ -14,7 +14,7 @@ from govma_core.disk.usage.measure import Usage
 
 
 def du(*paths: Path, apparent: bool = False) -> int:
-    """Give the bytes that `du -s` says of each path, added up; of all together each inode once."""
+    """Return the bytes that `du -s` says of each path, added up; of all together each inode once."""
     command = ["du", "-s", "-c", "--block-size=1", *(["--apparent-size"] if apparent else []), "--"]
     done = subprocess.run([*command, *map(os.fsencode, paths)], capture_output=True, check=True)
     total = int(done.stdout.rstrip(b"\n").rpartition(b"\n")[2].partition(b"\t")[0])
@@ -25,7 +25,7 @@ def du(*paths: Path, apparent: bool = False) -> int:
 
 
 def stats(path: Path) -> Iterator[os.stat_result]:
-    """Give what lstat says of every name below a path, the path itself included; however deep."""
+    """Yield what lstat says of every name below a path, the path itself included; however deep."""
     waiting = [os.open(path, os.O_RDONLY | os.O_DIRECTORY)]
     yield os.fstat(waiting[0])
     while waiting:

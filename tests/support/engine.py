@@ -39,7 +39,7 @@ class Engine:
 
     @contextmanager
     def client(self) -> Iterator[docker.DockerClient]:
-        """Give a client of this engine, closed at the end."""
+        """Yield a client of this engine, closed at the end."""
         client = docker.from_env(environment={**os.environ, "DOCKER_HOST": self.host}, timeout=120)
         try:
             yield client
@@ -48,7 +48,7 @@ class Engine:
 
 
 def find_engine() -> Engine | None:
-    """Give the engine that answers at DOCKER_HOST, or at the default socket; None when none does."""
+    """Return the engine that answers at DOCKER_HOST, or at the default socket; None when none does."""
     engine = Engine(os.environ.get("DOCKER_HOST") or DEFAULT_HOST, private=False)
     with suppress(DockerException, OSError):
         if engine.host.startswith("unix://"):
@@ -108,7 +108,7 @@ def private_engine() -> Iterator[Engine]:
 
 @contextmanager
 def engine_for_tests() -> Iterator[Engine]:
-    """Give the engine that answers, else a private one; raise EngineUnavailableError where neither is to be had."""
+    """Yield the engine that answers, else a private one; raise EngineUnavailableError where neither is to be had."""
     found = find_engine()
     if found is not None:
         yield found

@@ -59,7 +59,7 @@ def _answer(stack: ExitStack) -> bytes:
 
 @contextmanager
 def engine_at(desk: str | None) -> Iterator[Engine]:
-    """Give the engine that the desk of this address tells of; without one, the engine of this process alone.
+    """Yield the engine that the desk of this address tells of; without one, the engine of this process alone.
 
     Raises EngineUnavailableError where none is to be had.
     """

@@ -27,7 +27,7 @@ class Gate:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Give the settings that a site with a gate needs."""
+        """Return the settings that a site with a gate needs."""
         wait = f"echo at the gate; while [ -e {shlex.quote(str(self._path))} ]; do sleep 0.02; done; echo through it"
         return {
             "asset_inputs": [],
@@ -46,18 +46,18 @@ class Gate:
 
 
 def shared_site(factory: pytest.TempPathFactory, name: str) -> SampleSite:
-    """Give a sample site for the tests of a module, with the way to it open to the build's user."""
+    """Return a sample site for the tests of a module, with the way to it open to the build's user."""
     return create_sample(passable(factory.mktemp(name)) / "site")
 
 
 def make_token(server: Server, name: str = "ci") -> str:
-    """Give a token of the server."""
+    """Return a token of the server."""
     return Tokens(server.settings.token_file).add(name)
 
 
 @contextmanager
 def held_deploy(site: SampleSite, **settings: Any) -> Iterator[tuple[Server, str]]:
-    """Give a server and the id of its deploy, which waits in its build until the end of the block."""
+    """Yield a server and the id of its deploy, which waits in its build until the end of the block."""
     gate = Gate(site)
     with Server(site, **settings, **gate.settings) as server, gate.closed():
         run_id = str(order(server, "deploy").json["run"]["id"])

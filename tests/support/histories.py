@@ -86,7 +86,7 @@ class Past:
 
 
 def with_past(site: Site, deploys: int = 8, *, days: float = 9.0) -> Site:
-    """Give a site its past: so many deploys over so many days."""
+    """Return a site its past: so many deploys over so many days."""
     site.settings.state_dir.mkdir(exist_ok=True)
     past = Past(site)
     for number in range(deploys):

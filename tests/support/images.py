@@ -30,7 +30,7 @@ class ImageUnavailableError(Exception):
 
 
 def digest(*parts: bytes | str) -> str:
-    """Give a short name for the contents."""
+    """Return a short name for the contents."""
     text = b"\0".join(part if isinstance(part, bytes) else part.encode() for part in parts)
     return hashlib.sha256(text).hexdigest()[:16]
 
@@ -88,7 +88,7 @@ def _recipe_of(client: docker.DockerClient, tag: str) -> str | None:
 
 
 def busybox_tar() -> bytes:
-    """Give a root file system: busybox under all its names, root, and `node` with uid 1000.
+    """Return a root file system: busybox under all its names, root, and `node` with uid 1000.
 
     Raises ImageUnavailableError without a busybox that needs no libraries.
     """

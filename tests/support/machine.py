@@ -85,7 +85,7 @@ class Machine:
         return self.run("test", "-e", path).code == 0
 
     def journal(self, *matches: str) -> list[dict[str, Any]]:
-        """Give the journal's entries that match, as journalctl(1) takes them."""
+        """Return the journal's entries that match, as journalctl(1) takes them."""
         self.out("journalctl", "--sync")
         lines = self.run("journalctl", "--output=json", "--all", "--no-pager", "--quiet", *matches).out
         return [json.loads(line) for line in lines.splitlines()]
@@ -120,7 +120,7 @@ def machine_of(engine: Engine, image: str, shared: Mapping[str, str] = MappingPr
 
 
 def _installed() -> bytes:
-    """Give a tar of what an installer writes beside the sources: the project's metadata and its command."""
+    """Return a tar of what an installer writes beside the sources: the project's metadata and its command."""
     project = distribution("govma-console")
     files = {
         f"{PROJECT}/govma_console-{project.version}.dist-info/METADATA": (project.read_text("METADATA") or "", 0o644),

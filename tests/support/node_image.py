@@ -25,7 +25,7 @@ INSTRUCTIONS = (
 
 
 def node_requirement() -> str:
-    """Give the requirement of the wheel that Node comes in, with its version."""
+    """Return the requirement of the wheel that Node comes in, with its version."""
     lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
     return next(line for line in lines if line.startswith(f"{WHEEL}=="))
 

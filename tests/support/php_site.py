@@ -54,7 +54,7 @@ class PhpSite(Releases):
                 self.record(name, result)
 
     def page(self, name: str) -> str:
-        """Give what index.php of a version answers."""
+        """Return what index.php of a version answers."""
         return "".join(f"part {part} of {name}\n" for part in range(PARTS))
 
     def broken(self, name: str, index: str) -> None:
@@ -70,5 +70,5 @@ class PhpSite(Releases):
 
 
 def parts(answer: str) -> set[str]:
-    """Give the versions that the parts of a page come from."""
+    """Return the versions that the parts of a page come from."""
     return {line.rpartition(" ")[2] for line in answer.splitlines() if line}

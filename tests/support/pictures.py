@@ -37,7 +37,7 @@ def picture(root: Path) -> dict[bytes, Seen]:
 
 
 def identities(root: Path) -> dict[bytes, Identity]:
-    """Give what is behind every path below root, relative to it."""
+    """Return what is behind every path below root, relative to it."""
     found = {}
     for path in _paths(root):
         info = os.lstat(path)
@@ -46,13 +46,13 @@ def identities(root: Path) -> dict[bytes, Identity]:
 
 
 def disk_usage(*roots: Path) -> int:
-    """Give the bytes on the disk as du counts them: each inode once over all the roots."""
+    """Return the bytes on the disk as du counts them: each inode once over all the roots."""
     done = subprocess.run(["du", "-sc", "--block-size=1", *roots], capture_output=True, text=True, check=True)
     return int(done.stdout.splitlines()[-1].split()[0])
 
 
 def differences(root: Path, copy: Path) -> list[str]:
-    """Give what rsync would change to make a copy equal again by checksum, but for times."""
+    """Return what rsync would change to make a copy equal again by checksum, but for times."""
     command = ["rsync", "-naX", "--checksum", "--delete", "-i", f"{root}/", f"{copy}/"]
     done = subprocess.run(command, capture_output=True, text=True, errors="surrogateescape", check=True)
     return [line for line in done.stdout.splitlines() if not _ONLY_TIMES.fullmatch(line)]

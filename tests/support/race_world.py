@@ -92,11 +92,11 @@ class World:
         self.problems += [f"{what}: read into {path}" for path in found]
 
     def path(self, name: str) -> Path:
-        """Give the path of a name of the steps' table."""
+        """Return the path of a name of the steps' table."""
         return self.other / name.removeprefix("OTHER/") if name.startswith("OTHER/") else self.root / name
 
     def bait(self, name: str) -> Path:
-        """Give what a name is exchanged with a link to."""
+        """Return what a name is exchanged with a link to."""
         is_file = name.endswith((".svg", ".css", ".env"))
         return self.canary.root / ("build" if is_file else "build-folder")
 

@@ -11,7 +11,7 @@ _BLOCK = re.compile(r"<!-- run: (\w+) -->\n```\n(.*?)```", re.DOTALL)
 
 
 def commands(readme: str = "README.md") -> dict[str, list[str]]:
-    """Give the commands of each marked block, by its name, without their comments."""
+    """Return the commands of each marked block, by its name, without their comments."""
     text = (REPOSITORY / readme).read_text()
     return {
         name: [line.partition("  #")[0].rstrip() for line in block.splitlines() if line.strip()]

@@ -65,7 +65,7 @@ class Releases:
         return ManifestStore(self.state)
 
     def there(self) -> list[str]:
-        """Give the names of the versions, the oldest first."""
+        """Return the names of the versions, the oldest first."""
         return sorted(version.name for version in self.store.versions())
 
     def hidden(self) -> list[str]:
@@ -152,5 +152,5 @@ def eight_releases(root: Path) -> Releases:
 
 
 def name_at(seconds: float) -> str:
-    """Give the name of a version that was made at this time."""
+    """Return the name of a version that was made at this time."""
     return version_name(datetime.fromtimestamp(seconds).astimezone())

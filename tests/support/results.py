@@ -21,7 +21,7 @@ class Table:
 
     @property
     def head(self) -> list[str]:
-        """Give its two first lines."""
+        """Return its two first lines."""
         return [line(self.columns), line(["---"] * len(self.columns))]
 
     def write(self, rows: dict[str, list[str]], about: str = "") -> None:
@@ -35,7 +35,7 @@ class Table:
         self.path.write_text("\n\n".join([self.intro, "\n".join([*self.head, *there]), ending, *notes]) + "\n")
 
     def _written(self) -> tuple[dict[str, list[str]], list[str]]:
-        """Give the rows that are there by their parts, and the paragraphs behind the one that ends the table."""
+        """Return the rows that are there by their parts, and the paragraphs behind the one that ends the table."""
         text = self.path.read_text() if self.path.exists() else ""
         rows: dict[str, list[str]] = {}
         for row in text.splitlines():
@@ -47,5 +47,5 @@ class Table:
 
 
 def line(cells: Sequence[str]) -> str:
-    """Give the cells as a row."""
+    """Return the cells as a row."""
     return f"| {' | '.join(cells)} |"

@@ -11,7 +11,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="changing owners needs ro
 
 
 def passable(folder: Path) -> Path:
-    """Give a folder with the way to it open: a build runs as another user, and must get there."""
+    """Return a folder with the way to it open: a build runs as another user, and must get there."""
     for directory in (folder, *folder.parents):
         if directory.stat().st_uid == os.geteuid() and directory != Path("/"):
             directory.chmod(directory.stat().st_mode | 0o055)

@@ -66,12 +66,12 @@ class Server:
 
     @property
     def settings(self) -> Settings:
-        """Give the settings as they are in the site's file now."""
+        """Return the settings as they are in the site's file now."""
         return load({}, file=self.site.config_file).settings
 
     @property
     def url(self) -> str:
-        """Give the address without a slash at the end."""
+        """Return the address without a slash at the end."""
         return f"http://{self.host}:{self.port}"
 
     @property
@@ -99,7 +99,7 @@ class Server:
         return said
 
     def said(self) -> str:
-        """Give what it logged so far."""
+        """Return what it logged so far."""
         return self.log.read_text(errors="replace")
 
     def stop(self) -> int:
@@ -141,13 +141,13 @@ class Server:
             connection.close()
 
     def memory(self, *, peak: bool = False) -> float:
-        """Give its resident memory in MiB, now or at the most so far (proc_pid_status(5))."""
+        """Return its resident memory in MiB, now or at the most so far (proc_pid_status(5))."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         name = "VmHWM:" if peak else "VmRSS:"
         return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
     def descriptors(self) -> int:
-        """Give how many files and connections it has open."""
+        """Return how many files and connections it has open."""
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
 

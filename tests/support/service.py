@@ -70,7 +70,7 @@ class Service:
         return self.machine.out("systemctl", *words)
 
     def show(self, name: str, unit: str = NAME) -> str:
-        """Give a property of the unit."""
+        """Return a property of the unit."""
         return self.machine.out("systemctl", "show", "--value", f"--property={name}", unit).strip()
 
     def wait_for_property(self, name: str, value: str, unit: str = NAME) -> None:
@@ -87,12 +87,12 @@ class Service:
         return self.machine.start("curl", "--silent", "--show-error", f"{URL}/deploy")
 
     def runs(self) -> list[dict[str, Any]]:
-        """Give the records of all runs, the latest first."""
+        """Return the records of all runs, the latest first."""
         found: list[dict[str, Any]] = json.loads(self.command("runs", "--json"))
         return found
 
     def record(self, run_id: str) -> dict[str, Any]:
-        """Give a run's record as it is on disk."""
+        """Return a run's record as it is on disk."""
         found: dict[str, Any] = json.loads(self.machine.out("cat", f"{STATE}/runs/{run_id}/run.json"))
         return found
 
@@ -115,13 +115,13 @@ class Service:
         self.machine.out("touch", GATE)
 
     def version(self) -> str:
-        """Give the version that is live."""
+        """Return the version that is live."""
         return self.machine.out("readlink", f"{SITE}/www_versions/current-version").strip()
 
 
 @contextmanager
 def fresh_service(machine: Machine) -> Iterator[Service]:
-    """Give the service of a machine, as if it had never run there."""
+    """Yield the service of a machine, as if it had never run there."""
     service = Service(machine)
     service.configure()
     try:

@@ -38,7 +38,7 @@ class Site:
 
     @property
     def current(self) -> Path:
-        """Give the path of the version that is live."""
+        """Return the path of the version that is live."""
         name = self.store.pointer().version
         assert name is not None
         return self.settings.versions_dir / name

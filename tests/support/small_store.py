@@ -23,12 +23,12 @@ def small_store(directory: Path) -> VersionStore:
 
 
 def names(store: VersionStore) -> list[str]:
-    """Give all names in the versions directory."""
+    """Return all names in the versions directory."""
     return sorted(os.listdir(store.directory))
 
 
 def hidden(store: VersionStore) -> list[str]:
-    """Give the hidden ones."""
+    """Return the hidden ones."""
     return [name for name in names(store) if name.startswith(".")]
 
 

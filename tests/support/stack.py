@@ -69,7 +69,7 @@ networks:
 
 
 def dockerfile(page: str, *more: str) -> str:
-    """Give the Dockerfile of the web server; `more` are lines at its end."""
+    """Return the Dockerfile of the web server; `more` are lines at its end."""
     run = f"RUN chmod 755 /start && mkdir -p /srv && echo {page} > /page"
     lines = (f"FROM {BUSYBOX_TAG}", "COPY start /start", run, *more, 'CMD ["/start"]')
     return "\n".join(lines) + "\n"
@@ -133,14 +133,14 @@ class Stack:
         return found
 
     def differences(self) -> dict[str, list[str]]:
-        """Give the kinds of differences by service."""
+        """Return the kinds of differences by service."""
         kinds: dict[str, list[str]] = {}
         for found in self.view().differences:
             kinds.setdefault(found.service, []).append(found.kind)
         return kinds
 
     def states(self) -> dict[str, str]:
-        """Give the state of each service."""
+        """Return the state of each service."""
         return {found.name: found.state for found in self.view().services}
 
     def change(self, page: str, *more: str) -> str:
@@ -161,14 +161,14 @@ class Stack:
         return commit
 
     def page(self) -> str:
-        """Give what the web server of the image says of itself."""
+        """Return what the web server of the image says of itself."""
         with self.engine.client() as client:
             code, page, error = execution.run(client, self.container(), ["cat", "/page"])
         assert code == 0, error
         return page.decode().strip()
 
     def container(self, service: str = "apache") -> str:
-        """Give the id of the only container of a service."""
+        """Return the id of the only container of a service."""
         found = self.containers(service)
         assert len(found) == 1, found
         return found[0]
@@ -179,7 +179,7 @@ class Stack:
             return [str(found.id) for found in client.containers.list(all=True, filters={"label": labels})]
 
     def image(self) -> str:
-        """Give the name of the web server's image, which the versions of compose put together in different ways."""
+        """Return the name of the web server's image, which the versions of compose put together in different ways."""
         with self.engine.client() as client:
             name: str = client.containers.get(self.container()).attrs["Config"]["Image"]
         return name
@@ -192,7 +192,7 @@ class Stack:
             return False
 
     def leaked(self, *texts: str) -> list[str]:
-        """Give the values of `.env` and of the env file that are anywhere in these texts, by name.
+        """Return the values of `.env` and of the env file that are anywhere in these texts, by name.
 
         The directories are in our own settings, too, which a run's record holds: there they are not looked for.
         """
@@ -207,7 +207,7 @@ class Stack:
         ]
 
     def written(self) -> str:
-        """Give everything that is in state_dir."""
+        """Return everything that is in state_dir."""
         found = []
         for path in self.site.settings.state_dir.rglob("*"):
             if path.is_file():

@@ -53,7 +53,7 @@ class StillController(Controller):
 
 
 def snapshot(*, running: bool, held: bool = False) -> Snapshot:
-    """Give a state of the site: five versions, the second one live; with a run going on, or a commit held, or not."""
+    """Return a state of the site: five versions, the second one live; with a run going on, or a commit held, or not."""
     rows = tuple(_row(name, at) for at, name in enumerate(_NAMES))
     run = RunRecord(
         id="20231114-220000-0abc",
@@ -112,7 +112,7 @@ def write_log(state_dir: Path) -> None:
 
 
 def normalized(svg: str) -> str:
-    """Give a picture without what differs from one to the next of the same screen."""
+    """Return a picture without what differs from one to the next of the same screen."""
     return re.sub(r"terminal-\d+", "terminal", svg)
 
 

@@ -39,7 +39,7 @@ INSTRUCTIONS = (
 
 
 def requirements() -> list[str]:
-    """Give what the project needs of others."""
+    """Return what the project needs of others."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     return [str(requirement) for requirement in project["dependencies"]]
 

@@ -24,7 +24,7 @@ def nothing() -> None:
 
 @contextmanager
 def guarded_place(tmp_path: Path) -> Iterator[Path]:
-    """Give an empty directory to unpack into, and see that nothing beside it changes and nothing stays open."""
+    """Yield an empty directory to unpack into, and see that nothing beside it changes and nothing stays open."""
     place = tmp_path / "outer/place"
     place.mkdir(parents=True, mode=0o700)
     canary = tmp_path / "outer/canary"

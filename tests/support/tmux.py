@@ -62,7 +62,7 @@ class Terminal:
         self._tmux("send-keys", *keys)
 
     def text(self, *, escapes: bool = False) -> str:
-        """Give what the terminal shows."""
+        """Return what the terminal shows."""
         return self._tmux("capture-pane", "-p", *(["-e"] if escapes else []))
 
     def sees(self, text: str) -> str:
@@ -78,7 +78,7 @@ class Terminal:
 
     @property
     def pid(self) -> int:
-        """Give the process in the window."""
+        """Return the process in the window."""
         return int(self._tmux("list-panes", "-F", "#{pane_pid}").strip())
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ _ENGINE_DESK = "engine_desk"
 
 
 def number() -> int:
-    """Give how many workers are of use here: one more than there are processors, because tests wait, too."""
+    """Return how many workers are of use here: one more than there are processors, because tests wait, too."""
     return min(MOST, len(os.sched_getaffinity(0)) + 1)
 
 
@@ -40,7 +40,7 @@ def tell_worker(config: pytest.Config, workerinput: dict[str, object]) -> None:
 
 
 def engine_desk(config: pytest.Config) -> str | None:
-    """Give the address where to ask for the engine; None in a session of one process."""
+    """Return the address where to ask for the engine; None in a session of one process."""
     told: dict[str, str] = getattr(config, "workerinput", {})
     return told.get(_ENGINE_DESK)
 
@@ -59,7 +59,7 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]
 
 
 def in_order(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Give the tests as they are to be taken on."""
+    """Return the tests as they are to be taken on."""
     return sorted(items, key=lambda item: _turn(item.path.parent.name))
 
 

@@ -13,7 +13,7 @@ from tests.support.service import Service, fresh_service, make_site
 
 @pytest.fixture(scope="module")
 def machine(docker_engine: Engine, systemd_image: str) -> Iterator[Machine]:
-    """Give a machine with a sample site."""
+    """Yield a machine with a sample site."""
     with machine_of(docker_engine, systemd_image) as booted:
         make_site(booted)
         yield booted
@@ -21,6 +21,6 @@ def machine(docker_engine: Engine, systemd_image: str) -> Iterator[Machine]:
 
 @pytest.fixture
 def service(machine: Machine) -> Iterator[Service]:
-    """Give the service, configured but neither installed nor started."""
+    """Yield the service, configured but neither installed nor started."""
     with fresh_service(machine) as fresh:
         yield fresh

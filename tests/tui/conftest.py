@@ -26,7 +26,7 @@ def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    """Give a site with one version, made by another tool. Runs that a test leaves are ended."""
+    """Yield a site with one version, made by another tool. Runs that a test leaves are ended."""
     made = make_site(tmp_path / "site")
     yield made
     runs = RunStore(made.settings.state_dir)
@@ -38,7 +38,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def past(site: Site) -> Site:
-    """Give a site with three deploys of earlier days, and one commit that is pending."""
+    """Return a site with three deploys of earlier days, and one commit that is pending."""
     with_past(site, 3)
     site.sample.commit({"data/html/novo.txt": "novo"}, "Publica o calendário escolar")
     return site

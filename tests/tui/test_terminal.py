@@ -18,7 +18,7 @@ Open = Callable[..., Terminal]
 
 @pytest.fixture
 def terminal() -> Iterator[Open]:
-    """Give a function that opens terminals; all are closed in the end."""
+    """Yield a function that opens terminals; all are closed in the end."""
     opened: list[Terminal] = []
 
     def make(config: Path, size: tuple[int, int] = (80, 24), **variables: str) -> Terminal:

@@ -14,11 +14,11 @@ from govma_console.sample import (
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> SampleSite:
-    """Give one sample for all tests that only read."""
+    """Return one sample for all tests that only read."""
     return create_sample(tmp_path_factory.mktemp("samples") / "site")
 
 
 @pytest.fixture
 def own(tmp_path: Path) -> SampleSite:
-    """Give a sample that the test may change."""
+    """Return a sample that the test may change."""
     return create_sample(tmp_path / "own", legacy_version=False)

@@ -12,7 +12,7 @@ CURL = (HOST, ("User-Agent", "curl/7.88.1"), ("Accept", "*/*"))
 
 
 def refused(*headers: tuple[str, str], http_version: str = "1.1", names: frozenset[str] | None = LOOPBACK) -> str:
-    """Give why a request with these headers is refused, an empty text when it is not."""
+    """Return why a request with these headers is refused, an empty text when it is not."""
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
     return refusal(raw, http_version, names)
 

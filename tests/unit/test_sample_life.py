@@ -23,7 +23,7 @@ COMPILED = "data/system/user/templates/portal/css.group/site.css"
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
-    """Give the content of all files below the folder by relative path, links left out."""
+    """Return the content of all files below the folder by relative path, links left out."""
     paths = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 

@@ -53,7 +53,7 @@ def translations(message: Message) -> list[str]:
 
 
 def places(text: str) -> set[str]:
-    """Give the names in braces, and printf's marks."""
+    """Return the names in braces, and printf's marks."""
     marks = re.findall(r"%[sd]", text)
     counted = {f"{mark} {number}" for mark, count in Counter(marks).items() for number in range(count)}
     try:
@@ -122,7 +122,7 @@ def _is_translated(node: ast.AST) -> bool:
 
 
 def untranslated(source: str) -> list[int]:
-    """Give the lines with a text that is told to people and stands outside of tr(), or a part of one: "a file"."""
+    """Return the lines with a text that is told to people and stands outside of tr(), or a part of one: "a file"."""
     found = []
     tree = ast.parse(source)
     inside = {part for node in ast.walk(tree) if _is_translated(node) for part in ast.walk(node)}

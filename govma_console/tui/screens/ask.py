@@ -17,7 +17,7 @@ class AskDialog(Dialog):
         self._text, self._value, self._placeholder = text, value, placeholder
 
     def options(self) -> list[Widget]:
-        """Give the field."""
+        """Return the field."""
         return [Input(self._value, placeholder=self._placeholder, id="answer", compact=True)]
 
     def opened(self) -> None:
@@ -31,6 +31,6 @@ class AskDialog(Dialog):
         self.dismiss(self.result())
 
     def result(self) -> Result:
-        """Give the text; nothing when it is empty."""
+        """Return the text; nothing when it is empty."""
         text = self.query_one("#answer", Input).value.strip()
         return {"text": text} if text else None

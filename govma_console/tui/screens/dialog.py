@@ -59,7 +59,7 @@ class Dialog(ModalScreen[Result]):
                 yield Button(self.verb, id="do", variant="error" if self.danger else "primary", compact=True)
 
     def options(self) -> list[Widget]:
-        """Give the widgets between the text and the buttons."""
+        """Return the widgets between the text and the buttons."""
         return []
 
     def on_mount(self) -> None:
@@ -106,7 +106,7 @@ class Dialog(ModalScreen[Result]):
         self._asked = object()
 
     def result(self) -> Result:
-        """Give what the dialog was answered with."""
+        """Return what the dialog was answered with."""
         return {}
 
     def on_button_pressed(self, event: Button.Pressed) -> None:

@@ -123,7 +123,7 @@ class PruneDialog(_Asking):
     _age = ""
 
     def options(self) -> list[Widget]:
-        """Give the fields of the policy and of the word."""
+        """Return the fields of the policy and of the word."""
         young = self._settings.keep_younger
         return [
             Horizontal(
@@ -150,7 +150,7 @@ class PruneDialog(_Asking):
 
     @property
     def word(self) -> str:
-        """Give what has to be typed."""
+        """Return what has to be typed."""
         return tr("remove {count}", count=len(self._plan.removed)) if self._plan and self._plan.removed else ""
 
     def answered(self, answer: dict[str, Any]) -> None:
@@ -209,7 +209,7 @@ class PruneDialog(_Asking):
             self.notify(tr("To remove them, type exactly: {word}", word=self.word), severity="warning", markup=False)
 
     def result(self) -> Result:
-        """Give the arguments of the operation: the policy, and the very versions that were shown."""
+        """Return the arguments of the operation: the policy, and the very versions that were shown."""
         if self._plan is None:
             return None
         return {"keep": self._keep, "older_than": self._age, "only": self._plan.removed}
@@ -228,7 +228,7 @@ class PinDialog(Dialog):
         self.heading = self.verb = tr("Pin") if row.pinned is None else tr("Unpin")
 
     def options(self) -> list[Widget]:
-        """Give the field for the reason."""
+        """Return the field for the reason."""
         return (
             []
             if self._row.pinned is not None
@@ -250,5 +250,5 @@ class PinDialog(Dialog):
         self.dismiss(self.result())
 
     def result(self) -> Result:
-        """Give the reason."""
+        """Return the reason."""
         return {"reason": "" if self._row.pinned is not None else self.query_one("#reason", Input).value.strip()}

@@ -29,7 +29,7 @@ class LogHandling:
 
     @property
     def _screen(self) -> MainScreen:
-        """Give what these methods are part of; types cannot say that of a class that stands below it."""
+        """Return what these methods are part of; types cannot say that of a class that stands below it."""
         return cast("MainScreen", self)
 
     def _tell(self, done: str, error: str) -> None:
@@ -258,7 +258,7 @@ class LogHandling:
 
 
 def _here() -> str:
-    """Give the directory we were started in; the home when that was removed meanwhile."""
+    """Return the directory we were started in; the home when that was removed meanwhile."""
     try:
         return os.getcwd()
     except OSError:
@@ -286,7 +286,7 @@ def _save(name: str, lines: Iterable[str]) -> str:
 
 
 def _for_clipboard(lines: Iterable[str]) -> tuple[str, int]:
-    """Give as many of the lines as a terminal may take, and how many those are."""
+    """Return as many of the lines as a terminal may take, and how many those are."""
     taken: list[str] = []
     size = 0
     for line in lines:

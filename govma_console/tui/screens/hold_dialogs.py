@@ -28,7 +28,7 @@ class HoldDialog(Dialog):
         self._before = holds.by_hand
 
     def options(self) -> list[Widget]:
-        """Give the fields."""
+        """Return the fields."""
         return [
             Input(placeholder=tr("reason, shown to anyone who tries to deploy"), id="reason", compact=True),
             Input(
@@ -78,7 +78,7 @@ class HoldDialog(Dialog):
             following.focus()
 
     def result(self) -> Result:
-        """Give the reason, and until when (epoch seconds, 0 for no end)."""
+        """Return the reason, and until when (epoch seconds, 0 for no end)."""
         try:
             return {"reason": self.query_one("#reason", Input).value.strip(), "until": self._until()}
         except ValueError:

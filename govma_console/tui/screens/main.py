@@ -81,17 +81,17 @@ class MainScreen(Handling, Screen[None]):
 
     @property
     def table(self) -> VersionTable:
-        """Give the table."""
+        """Return the table."""
         return self.query_one("#versions", VersionTable)
 
     @property
     def log_pane(self) -> LogPane:
-        """Give the pane of the log."""
+        """Return the pane of the log."""
         return self.query_one("#log-pane", LogPane)
 
     @property
     def place(self) -> Place:
-        """Give the kind of pane that has the focus."""
+        """Return the kind of pane that has the focus."""
         focused = self.focused
         if focused is not None and (isinstance(focused, LogView) or focused.id == "log-search"):
             return "log"
@@ -99,7 +99,7 @@ class MainScreen(Handling, Screen[None]):
 
     @property
     def situation(self) -> Situation:
-        """Give what decides which actions are available."""
+        """Return what decides which actions are available."""
         feed = self.log_pane.feed
         return Situation(
             self.snapshot,
@@ -255,7 +255,7 @@ class MainScreen(Handling, Screen[None]):
     # Panes ----------------------------------------------------------------------------------------------------
 
     def focus_order(self) -> list[Widget]:
-        """Give what Tab goes through."""
+        """Return what Tab goes through."""
         return [self.table, self.query_one("#plot" if self.has_class("plotting") else "#detail"), self.log_pane.view]
 
     def go_to_pane(self, pane: str, *, only_narrow: bool = False) -> None:

@@ -35,7 +35,7 @@ class DeployDialog(Dialog):
         self._plan: DeployPlan | None = None
 
     def options(self) -> list[Widget]:
-        """Give the choices."""
+        """Return the choices."""
         branch = f"{self._settings.remote}/{self._settings.branch}"
         return [
             Input(
@@ -120,7 +120,7 @@ class DeployDialog(Dialog):
         self._weigh()
 
     def result(self) -> Result:
-        """Give the arguments of the operation: the very commit that was shown."""
+        """Return the arguments of the operation: the very commit that was shown."""
         if self._plan is None:
             return None
         forced = {"force": True} if self.query_one("#force", Toggle).value else {}
@@ -144,7 +144,7 @@ class SwitchDialog(Dialog):
         self._plan: SwitchPlan | None = None
 
     def options(self) -> list[Widget]:
-        """Give the choices: a promotion is tried before, a rollback leaves a mark."""
+        """Return the choices: a promotion is tried before, a rollback leaves a mark."""
         if self._operation == "promote":
             return _rehearsal(self._settings)
         live = self._snapshot.pointer.version
@@ -220,7 +220,7 @@ class SwitchDialog(Dialog):
         return Content.assemble((f"     {said}", "$muted"))
 
     def result(self) -> Result:
-        """Give the arguments of the operation: the very version that was shown."""
+        """Return the arguments of the operation: the very version that was shown."""
         if self._plan is None:
             return None
         kept = {"keep_mark": True} if any(not toggle.value for toggle in self.query("#mark").results(Toggle)) else {}
@@ -228,12 +228,12 @@ class SwitchDialog(Dialog):
 
 
 def _rehearsal(settings: Settings) -> list[Widget]:
-    """Give the choice to try a version before it goes live, where the settings say how."""
+    """Return the choice to try a version before it goes live, where the settings say how."""
     return [Toggle(tr("test it before the switch"), True, id="rehearse")] if settings.rehearsed else []
 
 
 def _rehearse(dialog: Dialog) -> dict[str, bool]:
-    """Give what was chosen there as an argument: only that it is not to be tried."""
+    """Return what was chosen there as an argument: only that it is not to be tried."""
     return {"rehearse": False} if any(not toggle.value for toggle in dialog.query("#rehearse").results(Toggle)) else {}
 
 

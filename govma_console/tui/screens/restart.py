@@ -26,7 +26,7 @@ class RestartDialog(Dialog):
         self.heading = tr("Restart {only}", only=only) if only else tr("Restart all containers that changed")
 
     def options(self) -> list[Widget]:
-        """Give the choice and the field of the name."""
+        """Return the choice and the field of the name."""
         return [
             Toggle(tr("first move prod-env forward to the live commit"), id="sync"),
             Input(placeholder=tr('to restart, type "{view}"', view=self._view["project"]), id="confirm", compact=True),
@@ -78,5 +78,5 @@ class RestartDialog(Dialog):
             )
 
     def result(self) -> Result:
-        """Give the arguments of the operation."""
+        """Return the arguments of the operation."""
         return {"services": [self._only] if self._only else None, "sync": self.query_one("#sync", Toggle).value}

@@ -85,5 +85,5 @@ class ActionBar(Widget):
                 self.post_message(self.Clicked(action_id))
 
     def render(self) -> Content:
-        """Give both lines."""
+        """Return both lines."""
         return self._lines

@@ -96,7 +96,7 @@ COLUMNS: tuple[Column, ...] = (
 
 
 def fit(width: int, columns: Sequence[Column] = COLUMNS) -> list[tuple[Column, int]]:
-    """Give the columns that have room in `width` cells, each with its width."""
+    """Return the columns that have room in `width` cells, each with its width."""
     kept = list(columns)
 
     def left() -> int:
@@ -118,6 +118,6 @@ def matches(row: VersionRow, wanted: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Give a text without case and accents: who looks for `video` means `vídeo`, too."""
+    """Return a text without case and accents: who looks for `video` means `vídeo`, too."""
     apart = unicodedata.normalize("NFKD", text.casefold())
     return "".join(character for character in apart if not unicodedata.combining(character))

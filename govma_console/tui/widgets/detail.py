@@ -132,7 +132,7 @@ def _sizes(sizes: Sizes | None) -> str:
 
 
 def _judged(row: VersionRow) -> str:
-    """Give the state, with why and since when a version has its mark."""
+    """Return the state, with why and since when a version has its mark."""
     mark = row.mark
     if mark is None:
         return row.shown_state
@@ -150,7 +150,7 @@ def _lived(snapshot: Snapshot, row: VersionRow) -> list[str]:
 
 
 def _span(span: Span) -> str:
-    """Give one time in which a version was live; what nobody wrote down is left out."""
+    """Return one time in which a version was live; what nobody wrote down is left out."""
     since, until = formats.moment(span.since), formats.moment(span.until or 0.0)
     when = (
         tr("since {since}", since=since)
@@ -191,7 +191,7 @@ def _between(row: VersionRow, plan: SwitchPlan | None) -> list[Content]:
 
 
 def commits(title: str, found: list[CommitLine], most: int = _MOST_COMMITS) -> list[Content]:
-    """Give commits as lines under a title, not more than `most` of them; nothing when there are none."""
+    """Return commits as lines under a title, not more than `most` of them; nothing when there are none."""
     if not found:
         return []
     lines = [Content.assemble((f"{title} {counted(len(found), 'commit', 'commits')}:", "bold"))]

@@ -69,7 +69,7 @@ class LogPane(Vertical):
 
     @property
     def view(self) -> LogView:
-        """Give the viewer."""
+        """Return the viewer."""
         return self.query_one("#log", LogView)
 
     def show(self, feed: Feed | None, runs: Iterable[RunRecord]) -> None:
@@ -162,7 +162,7 @@ class LogPane(Vertical):
         self.bring_up_to_date()
 
     def text(self, first: int, last: int) -> Iterator[str]:
-        """Give lines of the log shown now as they are copied and saved, whatever is shown when they are taken."""
+        """Return lines of the log shown now as they are copied and saved, whatever is shown when they are taken."""
         return _written(self.feed.file, first, last, timestamps=self.view.timestamps) if self.feed else iter(())
 
 

@@ -61,18 +61,18 @@ class LogView(ScrollView, can_focus=True):
 
     @property
     def behind(self) -> int:
-        """Give how many lines came since following stopped."""
+        """Return how many lines came since following stopped."""
         return 0 if self.following or self.file is None else self.file.count - self._seen
 
     @property
     def chosen(self) -> tuple[int, int]:
-        """Give the first and last line that are selected (the cursor's own line when nothing else is)."""
+        """Return the first and last line that are selected (the cursor's own line when nothing else is)."""
         cursor = self.last if self.following else self.cursor
         return (cursor, cursor) if self.mark is None else (min(cursor, self.mark), max(cursor, self.mark))
 
     @property
     def last(self) -> int:
-        """Give the number of the last line; 0 when there is none."""
+        """Return the number of the last line; 0 when there is none."""
         return max(0, self.file.count - 1) if self.file else 0
 
     def show(self, file: LogFile | None) -> None:
@@ -190,7 +190,7 @@ class LogView(ScrollView, can_focus=True):
         return line if self.file and line < self.file.count else None
 
     def _fitting_at_end(self, height: int) -> int:
-        """Give how many of the last lines are in sight when they are wrapped."""
+        """Return how many of the last lines are in sight when they are wrapped."""
         if self.file is None:
             return height
         used = lines = 0
@@ -206,7 +206,7 @@ class LogView(ScrollView, can_focus=True):
         return chop_cells(line.text, width) or [""]
 
     def _layout(self) -> list[tuple[int, Line, str, bool]]:
-        """Give the rows in sight when lines are wrapped: number of the line, the line, the part, whether its first."""
+        """Return the rows in sight when lines are wrapped: number of the line, the line, the part, if its first."""
         height = self.scrollable_content_region.height
         if self.file is None:
             return []

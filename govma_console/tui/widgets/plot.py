@@ -30,7 +30,7 @@ class Plot(Widget, can_focus=True):
         self.refresh()
 
     def render(self) -> Content:
-        """Give both charts."""
+        """Return both charts."""
         width, height = self.size
         rows = self._rows[-max(1, width - 8) :]
         each = max(1, (height - 2) // 2)

@@ -50,7 +50,7 @@ class SiteHeader(Widget):
         self.bring_up_to_date()
 
     def render(self) -> Content:
-        """Give the lines."""
+        """Return the lines."""
         width = self.size.width
         return Content("\n").join([_fitted(left, right, width) for left, right in self._lines()])
 

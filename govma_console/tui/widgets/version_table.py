@@ -99,7 +99,7 @@ class VersionTable(ScrollView, can_focus=True):
 
     @property
     def position(self) -> int:
-        """Give the line of the cursor among the rows shown; 0 when there is none."""
+        """Return the line of the cursor among the rows shown; 0 when there is none."""
         return next((number for number, row in enumerate(self.rows) if row.name == self.cursor), 0)
 
     def _arrange(self) -> None:

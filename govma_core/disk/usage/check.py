@@ -17,7 +17,7 @@ _FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def look_again(versions_fd: int, part: Part) -> list[Sample] | None:
-    """Give the samples of a sealed part as they are now; None when the version must be walked again."""
+    """Return the samples of a sealed part as they are now; None when the version must be walked again."""
     names = unpack_names(part.directories.names)
     depths = part.directories.depths.tolist()
     wanted: dict[int, list[Sample]] = {}

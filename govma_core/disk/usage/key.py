@@ -14,7 +14,7 @@ from govma_core.disk.usage.rows import Rows
 
 
 def key_of(seals: str, found: Found, names: Sequence[str]) -> str:
-    """Give the key of what was found of these names with the seals of this key.
+    """Return the key of what was found of these names with the seals of this key.
 
     '' when there are no seals, or more than one version was walked: then there is something new.
     """
@@ -34,7 +34,7 @@ def key_of(seals: str, found: Found, names: Sequence[str]) -> str:
 
 
 def key_to_come(seals: str, ledger: Ledger, sealed: Collection[str], names: Sequence[str]) -> str:
-    """Give the key that the next pass will have if nothing changes, when these versions are sealed under this key."""
+    """Return the key that the next pass will have if nothing changes, when these versions are sealed under this key."""
     now = ledger.found
     walked = {name: part for name, part in ledger.parts.items() if name not in sealed}
     same = {name: now.same.get(name, ledger.parts[name].samples) for name in sealed}

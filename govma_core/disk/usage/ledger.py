@@ -72,7 +72,7 @@ class SealedParts:
             self.load_own = None
 
     def bits_for(self, names: Sequence[str]) -> dict[str, int]:
-        """Give each of the names a bit of its own, sealed ones the bit that they have."""
+        """Return each of the names a bit of its own, sealed ones the bit that they have."""
         bits = {name: self.bits[name] for name in names if name in self.parts}
         taken = set(bits.values())
         free = (1 << place for place in range(2 * len(names)) if 1 << place not in taken)
@@ -119,7 +119,7 @@ class Ledger:
 
     @property
     def devices(self) -> list[int]:
-        """Give the devices on which there are inodes with several names."""
+        """Return the devices on which there are inodes with several names."""
         return list(self._holders)
 
     def groups(self) -> dict[int, Group]:
@@ -137,7 +137,7 @@ class Ledger:
         return groups
 
     def shared(self, device: int) -> Iterator[tuple[int, int, int, int, int]]:
-        """Give the inodes of a device that have several names: number, holders, blocks, size, links outside."""
+        """Yield the inodes of a device that have several names: number, holders, blocks, size, links outside."""
         fresh, sealed = self._fresh.get(device, {}), self._sealed_rows.get(device, {})
         extra, fresh_row = self._extra[device], fresh.get
         for number, held in self._holders[device].items():
@@ -155,7 +155,7 @@ class Ledger:
             yield number, held, blocks, size, outside
 
     def repeats(self) -> int:
-        """Give the blocks that further names in one version would take."""
+        """Return the blocks that further names in one version would take."""
         return sum(
             extra[number] * blocks
             for device, extra in self._extra.items()
@@ -165,7 +165,7 @@ class Ledger:
         )
 
     def rest_alone(self) -> Iterator[Row]:
-        """Give the rows of the inodes with further links in what is no version, that no version has."""
+        """Yield the rows of the inodes with further links in what is no version, that no version has."""
         for device, numbers in self.found.beyond.items():
             holders, rows = self._holders[device], self._fresh[device]
             for number in numbers:

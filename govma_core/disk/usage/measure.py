@@ -57,7 +57,7 @@ class Usage:
     prices: Prices = field(default_factory=Prices, repr=False, compare=False)
 
     def freed_by(self, names: Collection[str]) -> int:
-        """Give the bytes that removing all of these versions frees; names that were not measured free nothing.
+        """Return the bytes that removing all of these versions frees; names that were not measured free nothing.
 
         It is more than the sum of what each has for itself: what only these share is freed, too.
         """

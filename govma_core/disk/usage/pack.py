@@ -20,14 +20,14 @@ _LENGTH = struct.Struct("=Q")
 
 
 def pack(head: dict[str, Any], arrays: Sequence[Array]) -> bytes:
-    """Give the head (what JSON can hold) and the arrays as one block of bytes."""
+    """Return the head (what JSON can hold) and the arrays as one block of bytes."""
     shape = [[found.typecode, len(found)] for found in arrays]
     written = json.dumps({"order": sys.byteorder, "arrays": shape, "head": head}, separators=(",", ":")).encode()
     return b"".join([_LENGTH.pack(len(written)), written, *(found.tobytes() for found in arrays)])
 
 
 def unpack(block: bytes | memoryview) -> tuple[dict[str, Any], list[Array]]:
-    """Give back what pack() was given; ValueError, KeyError, TypeError or struct.error for anything else."""
+    """Return back what pack() was given; ValueError, KeyError, TypeError or struct.error for anything else."""
     (length,) = _LENGTH.unpack_from(block)
     start = _LENGTH.size + length
     written = json.loads(bytes(block[_LENGTH.size : start]))
@@ -51,12 +51,12 @@ DAMAGED = (ValueError, KeyError, TypeError, IndexError, OverflowError, struct.er
 
 
 def pack_names(names: Iterable[str]) -> Array:
-    """Give file names, of any bytes but NUL and none of them empty, as one array."""
+    """Return file names, of any bytes but NUL and none of them empty, as one array."""
     return array("B", os.fsencode("\0".join(names)))
 
 
 def unpack_names(packed: Array) -> list[str]:
-    """Give back what pack_names() was given."""
+    """Return back what pack_names() was given."""
     return os.fsdecode(packed.tobytes()).split("\0") if packed else []
 
 

@@ -55,7 +55,7 @@ class Sample:
     row: Row
 
     def as_list(self) -> list[Any]:
-        """Give it as JSON holds it."""
+        """Return it as JSON holds it."""
         return [self.place, self.name, self.device, self.number, *self.row]
 
     @classmethod
@@ -102,7 +102,7 @@ class Part:
     samples: list[Sample] = field(default_factory=list)
 
     def own_on(self, device: int) -> Own:
-        """Give the own inodes of a device, to add to."""
+        """Return the own inodes of a device, to add to."""
         found = self.own.get(device)
         if found is None:
             found = self.own[device] = Own()
@@ -117,7 +117,7 @@ class Part:
         return found
 
     def head(self) -> dict[str, Any]:
-        """Give what is neither a list of directories nor of inodes, as JSON holds it."""
+        """Return what is neither a list of directories nor of inodes, as JSON holds it."""
         return {
             "root": [self.name, self.device, self.inode, self.taken],
             "sums": [self.blocks, self.sizes, self.files, self.unread, self.steady],
@@ -127,12 +127,12 @@ class Part:
         }
 
     def directory_arrays(self) -> list[Array]:
-        """Give the directories as three arrays."""
+        """Return the directories as three arrays."""
         found = self.directories
         return [found.names, found.depths, found.changed]
 
     def own_arrays(self) -> list[Array]:
-        """Give the own inodes as three arrays for each device."""
+        """Return the own inodes as three arrays for each device."""
         return [array for own in self.own.values() for array in (own.numbers, own.blocks, own.sizes)]
 
 

@@ -22,7 +22,7 @@ class Rows:
     holders: dict[int, dict[int, int]] = field(default_factory=dict)
 
     def pack(self) -> tuple[dict[str, Any], list[Array]]:
-        """Give them as a head (what JSON can hold) and arrays. The few different sets of holders are in the head."""
+        """Return them as a head (what JSON can hold) and arrays. The few different sets of holders are in the head."""
         places: dict[int, int] = {}
         arrays = []
         for device, rows in self.rows.items():

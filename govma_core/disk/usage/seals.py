@@ -34,7 +34,7 @@ OLDEST = 86_400.0
 
 
 def load(path: Path, versions: os.stat_result) -> SealedParts:
-    """Give the seals of this versions directory; none when there are none that can be read and trusted."""
+    """Return the seals of this versions directory; none when there are none that can be read and trusted."""
     try:
         with path.open("rb") as file:
             frame, block = _read_block(file, first=True)
@@ -70,7 +70,7 @@ def save(path: Path, versions: os.stat_result, ledger: Ledger, parts: Mapping[st
 
 
 def _rows(ledger: Ledger, bits: int) -> Rows:
-    """Give what these versions do not have for themselves; the links in each row are those outside all versions."""
+    """Return what these versions do not have for themselves; the links in each row are those outside all versions."""
     found = Rows()
     for device in ledger.devices:
         rows = found.rows[device] = {}

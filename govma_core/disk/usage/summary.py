@@ -51,7 +51,7 @@ class Prices:
     together: Mapping[int, int] = field(default_factory=dict)
 
     def of(self, names: Collection[str]) -> int:
-        """Give the bytes that removing all these versions frees; names that are not known free nothing."""
+        """Return the bytes that removing all these versions frees; names that are not known free nothing."""
         known = self.bits.keys() & set(names)
         staying = ~sum(self.bits[name] for name in known)
         shared = sum(size for holders, size in self.together.items() if not holders & staying)
@@ -71,7 +71,7 @@ class Sums:
 
 
 def last_measured(cache_dir: Path, versions_dir: Path | None = None) -> dict[str, VersionUsage]:
-    """Give what the last measure() found, by name, of the versions that are still the same directories.
+    """Return what the last measure() found, by name, of the versions that are still the same directories.
 
     Nothing is given of another versions directory than `versions_dir`, when that is named. Takes one call of the system
     a version; what changed inside one since shows at the next measure().
@@ -92,13 +92,13 @@ def last_measured(cache_dir: Path, versions_dir: Path | None = None) -> dict[str
 
 
 def last_current(cache_dir: Path) -> str | None:
-    """Give the version that was live when the last measure() was made."""
+    """Return the version that was live when the last measure() was made."""
     current = _read(cache_dir).get("current")
     return current if isinstance(current, str) else None
 
 
 def recall(cache_dir: Path, key: str) -> Sums | None:
-    """Give what the last measure() came to, when the same went into it."""
+    """Return what the last measure() came to, when the same went into it."""
     written = _read(cache_dir)
     if not key or written.get("key") != key:
         return None
@@ -144,7 +144,7 @@ def write_summary(
 
 
 def _read(cache_dir: Path) -> dict[str, Any]:
-    """Give what was written; nothing when there is no such file, or it is damaged."""
+    """Return what was written; nothing when there is no such file, or it is damaged."""
     try:
         checksum, _, text = (cache_dir / NAME).read_bytes().partition(b"\n")
         written = json.loads(text) if checksum == b"%08x" % zlib.crc32(text) else {}

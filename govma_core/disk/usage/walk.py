@@ -56,7 +56,7 @@ class Walker:
         return part, self.inodes.settle(part)
 
     def _closed(self, name: str) -> Part | None:
-        """Give what can be known of a version that may not be read."""
+        """Return what can be known of a version that may not be read."""
         info = safefs.lstat(self._versions, name)
         if info is None:
             return None

@@ -138,7 +138,7 @@ class Survey:
 
 
 def pack_found(found: Found) -> bytes:
-    """Give what a process found as bytes for the pipe."""
+    """Return what a process found as bytes for the pipe."""
     rows, arrays = found.rows.pack()
     parts = [*found.walked.values(), *([found.rest] if found.rest else [])]
     for part in parts:
@@ -156,7 +156,7 @@ def pack_found(found: Found) -> bytes:
 
 
 def unpack_found(block: bytes) -> Found:
-    """Give back what pack_found() was given; InodesDifferError when that is what the process found."""
+    """Return back what pack_found() was given; InodesDifferError when that is what the process found."""
     head, arrays = unpack(block)
     if "differ" in head:
         raise InodesDifferError

@@ -23,7 +23,7 @@ class NoCompilerError(Exception):
 
 
 def built() -> Path:
-    """Give the program, built once for each text of its source; NoCompilerError where that cannot be done."""
+    """Return the program, built once for each text of its source; NoCompilerError where that cannot be done."""
     program = _CACHE / hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:16]
     if not program.exists():
         if shutil.which("go") is None:
@@ -49,7 +49,7 @@ class Dispatcher:
 
     @property
     def url(self) -> str:
-        """Give the address without a slash at the end."""
+        """Return the address without a slash at the end."""
         return f"http://{self.host}:{self.port}"
 
     def __enter__(self) -> Dispatcher:
