@@ -75,7 +75,7 @@ def _text(key: Key, raw: Any) -> str:  # noqa: ANN401
         raise ValueError(tr("must be a text in quotes"))
     allowed = key.rules.get("one_of")
     if allowed and raw not in allowed:
-        raise ValueError(tr("{raw!r} is not one of {allowed}", raw=raw, allowed=", ".join(allowed)))
+        raise ValueError(tr("{raw!r} is not one of {allowed}", raw=raw, allowed=", ".join(filter(None, allowed))))
     # Where the default is an empty text, that stands for nothing, which is right as it is.
     if key.check and raw != key.default:
         key.check(raw)

@@ -27,7 +27,7 @@ def pack(head: dict[str, Any], arrays: Sequence[Array]) -> bytes:
 
 
 def unpack(block: bytes | memoryview) -> tuple[dict[str, Any], list[Array]]:
-    """Return back what pack() was given; ValueError, KeyError, TypeError or struct.error for anything else."""
+    """Return what pack() was given; ValueError, KeyError, TypeError or struct.error for anything else."""
     (length,) = _LENGTH.unpack_from(block)
     start = _LENGTH.size + length
     written = json.loads(bytes(block[_LENGTH.size : start]))
@@ -56,7 +56,7 @@ def pack_names(names: Iterable[str]) -> Array:
 
 
 def unpack_names(packed: Array) -> list[str]:
-    """Return back what pack_names() was given."""
+    """Return what pack_names() was given."""
     return os.fsdecode(packed.tobytes()).split("\0") if packed else []
 
 

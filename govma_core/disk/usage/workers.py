@@ -156,7 +156,7 @@ def pack_found(found: Found) -> bytes:
 
 
 def unpack_found(block: bytes) -> Found:
-    """Return back what pack_found() was given; InodesDifferError when that is what the process found."""
+    """Return what pack_found() was given; InodesDifferError when that is what the process found."""
     head, arrays = unpack(block)
     if "differ" in head:
         raise InodesDifferError
