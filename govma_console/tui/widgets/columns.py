@@ -83,8 +83,8 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         "exclusive",
-        tr("Only it"),
-        7,
+        tr("Exclusive"),
+        9,
         3,
         _size_text("exclusive"),
         _size_order("exclusive"),

@@ -123,7 +123,7 @@ def _sizes(sizes: Sizes | None) -> str:
     own = round(cells * sizes.exclusive / sizes.size) if sizes.size else 0
     bar = "█" * own + "░" * (cells - own)
     return tr(
-        "{size}  {bar}  {exclusive} only it, {shared} shared",
+        "{size}  {bar}  {exclusive} exclusive, {shared} shared",
         size=formats.size(sizes.size),
         bar=bar,
         exclusive=formats.size(sizes.exclusive),
