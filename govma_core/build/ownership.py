@@ -33,7 +33,7 @@ class Owned:
 
 
 def hand_over(tree_fd: int, owner: tuple[int, int] | None, build_uid: int) -> Owned:
-    """Return every entry of the tree to `owner` (None: only look), the directory itself included.
+    """Give every entry of the tree to `owner` (None: only look), the directory itself included.
 
     A file with more names than one is replaced by a copy of its own if the build's user owns it, and refused otherwise:
     it could be any file of the machine. So could one of another user than the build's, `owner` and us, which is refused

@@ -37,7 +37,7 @@ def shared_files(version_fd: int, patterns: Sequence[str]) -> dict[str, int]:
 
 
 def thaw(version_fd: int, patterns: Sequence[str], staging: Callable[[], int]) -> Thawed:
-    """Return every file that fits an inode of its own: the same content, owner, mode, times and attributes.
+    """Give every file that fits an inode of its own: the same content, owner, mode, times and attributes.
 
     `staging` gives a private directory on the same file system, and is asked only when there is something to do. What
     cannot be copied (no room, immutable) is left as it is and named.

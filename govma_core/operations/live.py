@@ -75,7 +75,7 @@ def require_live(context: Context, shown: str | None) -> str | None:
 
 
 def thaw_version(context: Context, name: str) -> Thawed:
-    """Return the files of the version that are written in place inodes of their own; what resists is a warning.
+    """Give the files of the version that are written in place inodes of their own; what resists is a warning.
 
     A version without room for its copies still can go live: being able to go back matters more.
     """

@@ -95,7 +95,7 @@ def switch(
 
 
 def freshen(version_fd: int) -> Fresh:
-    """Return every css and js file below `system/user` the present time as mtime; one that resists is left as it is."""
+    """Set the mtime of every css and js file below `system/user` to now; one that resists is left as it is."""
     fresh = Fresh()
     with suppress(*_GONE), safefs.opened(version_fd, "system", "user") as user:
         _freshen(user, time.time_ns(), fresh)
@@ -135,7 +135,7 @@ def _counted(fresh: Fresh, name: str) -> Iterator[None]:
 
 
 def _touch(fd: int, name: str, now: int) -> int:
-    """Return a file the time, and 1; 0 when it is not of the directory's owner and has names elsewhere, too."""
+    """Set a file's time, and return 1; 0 when it is not of the directory's owner and has names elsewhere, too."""
     file, info = safefs.open_regular(fd, name)
     try:
         # Whoever may write here can link to files of others that he may write, in other directories.

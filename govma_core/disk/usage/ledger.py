@@ -72,7 +72,7 @@ class SealedParts:
             self.load_own = None
 
     def bits_for(self, names: Sequence[str]) -> dict[str, int]:
-        """Return each of the names a bit of its own, sealed ones the bit that they have."""
+        """Assign each of the names a bit of its own; sealed ones keep theirs."""
         bits = {name: self.bits[name] for name in names if name in self.parts}
         taken = set(bits.values())
         free = (1 << place for place in range(2 * len(names)) if 1 << place not in taken)
