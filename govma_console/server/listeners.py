@@ -15,12 +15,13 @@ from typing import Any
 from govma_console.server.guard import is_loopback
 from govma_console.server.systemd import handed_over
 from govma_console.server.tokens import Tokens
-from govma_core.errors import ConfigurationError, GovmaError
+from govma_core.errors import BusyError, ConfigurationError, GovmaError
 from govma_core.language import tr
 from govma_core.settings import Settings
 from govma_core.settings.checks import split_address
 
 _BACKLOG = 1024
+_PATIENCE = 5.0
 
 
 @dataclass(slots=True)
@@ -50,7 +51,8 @@ class Listeners:
 def open_listeners(settings: Settings) -> Listeners:
     """Begin to listen.
 
-    ConfigurationError when an address cannot be used, or would let other machines deploy without a token.
+    ConfigurationError when an address cannot be used, or would let other machines deploy without a token; BusyError
+    when another server answers at unix_socket.
     """
     found = Listeners(handed_over())
     if not found.sockets:
@@ -118,6 +120,20 @@ def _unusable(settings: Settings, error: OSError) -> str:
     )
 
 
+def _answers(path: Path) -> bool:
+    """Tell whether somebody listens on a unix socket: the name alone may be what a killed server left."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.settimeout(_PATIENCE)
+        try:
+            asking.connect(str(path))
+        except TimeoutError:
+            # Nobody takes the connection, but somebody holds the other end.
+            return True
+        except OSError:
+            return False
+    return True
+
+
 def _add_unix(settings: Settings, path: Path, found: Listeners) -> None:
     group = -1
     if settings.unix_group:
@@ -133,6 +149,14 @@ def _add_unix(settings: Settings, path: Path, found: Listeners) -> None:
     try:
         if path.exists() and not stat.S_ISSOCK(path.lstat().st_mode):
             raise ConfigurationError(tr("unix_socket ({path}) is there and is no socket; move it away.", path=path))
+        if _answers(path):
+            raise BusyError(
+                tr(
+                    "Another server listens on unix_socket ({path}). Stop that one first, or give this one another "
+                    "unix_socket.",
+                    path=path,
+                )
+            )
         listener.bind(str(staged))
         staged.chmod(0o660 if settings.unix_group else 0o600)
         os.chown(staged, -1, group)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from govma_console.sample import SampleSite, create_sample
+from govma_core.errors import ExitCode
 from tests.support.asking import ask, bearer, order
 from tests.support.gates import ended, idle, make_token, shared_site
 from tests.support.rights import as_root
@@ -184,3 +185,18 @@ def test_the_unix_socket_goes_with_the_server(tmp_path: Path, site: SampleSite, 
         assert path.stat().st_mode & 0o777 == 0o600
         assert ask(other, "GET", "/healthz", unix=path).status == 200
     assert not path.exists()
+
+
+def test_a_server_that_is_there_keeps_its_unix_socket_and_what_a_killed_one_left_is_taken(tmp_path: Path) -> None:
+    sites = [create_sample(tmp_path / name) for name in ("first", "second")]
+    path = tmp_path / "both.sock"
+    with Server(sites[0], unix_socket=str(path)) as first:
+        second = Server(sites[1], unix_socket=str(path))
+        with pytest.raises(AssertionError, match="Another server listens on unix_socket"):
+            second.start()
+        assert second.process.wait() == ExitCode.BUSY
+        assert ask(first, "GET", "/healthz", unix=path).status == 200
+        first.process.kill()
+        first.process.wait()
+        with second:
+            assert ask(second, "GET", "/healthz", unix=path).status == 200
