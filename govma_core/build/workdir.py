@@ -25,14 +25,6 @@ def preflight(path: Path, state_dir: Path) -> list[str]:
         ]
     if path.exists() and not path.is_dir():
         return [tr("work_dir ({path}) is a file. Move it away, or set GOV_MA_WORK_DIR.", path=path)]
-    if not path.parent.is_dir():
-        return [
-            tr(
-                "work_dir ({path}) cannot be made: {parent} is not there. Create that directory.",
-                path=path,
-                parent=path.parent,
-            )
-        ]
     if path.is_dir() and os.geteuid() not in (0, path.stat().st_uid):
         return [
             tr(

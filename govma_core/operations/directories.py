@@ -29,7 +29,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
         images = _directory("image_dir", settings.image_dir, web)
         # A link that leads nowhere is a storage that is not mounted.
         linked = settings.image_dir.is_symlink()
-        yield images if linked else _optional(images, tr("images stay in the version"))
+        without = images if linked else _optional(images, tr("images stay in the version"))
+        # Made, it would move the images out of the versions, to where the web server may not see them.
+        yield replace(without, mend=(), safe=False) if without.state == "note" and without.safe else without
     yield _node_modules(settings)
     yield from _work_dir(settings)
     yield replace(_directory("vendor_dir", settings.vendor_dir, _ROOT, written=False), stops=False)
@@ -37,13 +39,21 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 def _node_modules(settings: Settings) -> Finding:
     what, path, owner = "node_modules_dir", settings.node_modules_dir, settings.build_owner
+    return _no_parent(what, path) or replace(_optional(_directory(what, path, owner), _MADE), stops=False)
+
+
+def _no_parent(what: str, path: Path) -> Finding | None:
+    """Return what is wrong where a deploy makes the directory, but not the one above it."""
     if path.parent.is_dir():
-        return replace(_optional(_directory(what, path, owner), _MADE), stops=False)
+        return None
     said = tr("{path} cannot be made: {parent} is not there", path=path, parent=path.parent)
     return Finding(what, "wrong", said, ("install", "-d", str(path.parent)), safe=True, stops=True)
 
 
 def _work_dir(settings: Settings) -> Iterator[Finding]:
+    if above := _no_parent("work_dir", settings.work_dir):
+        yield above
+        return
     problems = workdir.preflight(settings.work_dir, settings.state_dir)
     for problem in problems:
         yield Finding("work_dir", "wrong", problem, stops=True)

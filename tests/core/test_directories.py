@@ -40,6 +40,11 @@ def nowhere_for_node_modules(site: Site) -> Path:
     return site.sample.root / "none"
 
 
+def nowhere_for_the_work_dir(site: Site) -> Path:
+    site.flags["work_dir"] = str(site.sample.root / "none/work")
+    return site.sample.root / "none"
+
+
 def something_in_the_work_dir(site: Site) -> Path:
     site.sample.work_dir.mkdir()
     (site.sample.work_dir / "thesis.txt").touch()
@@ -48,7 +53,14 @@ def something_in_the_work_dir(site: Site) -> Path:
 
 @pytest.mark.parametrize(
     "breakage",
-    [no_versions, a_file_for_uploads, images_not_mounted, nowhere_for_node_modules, something_in_the_work_dir],
+    [
+        no_versions,
+        a_file_for_uploads,
+        images_not_mounted,
+        nowhere_for_node_modules,
+        nowhere_for_the_work_dir,
+        something_in_the_work_dir,
+    ],
 )
 def test_what_stops_a_deploy_is_what_the_doctor_finds_wrong(site: Site, breakage: Callable[[Site], Path]) -> None:
     path = breakage(site)
@@ -59,6 +71,8 @@ def test_what_stops_a_deploy_is_what_the_doctor_finds_wrong(site: Site, breakage
     (found,) = [found for found in examine(site.context()) if found.stops]
     assert (found.state, found.sentence()) == ("wrong", problem)
     assert found.command in problem
+    if found.said.endswith("is not there"):
+        assert found.command.startswith("install -d ")
 
 
 @as_root
@@ -77,6 +91,10 @@ def test_what_nobody_has_to_have_is_a_note(site: Site) -> None:
     settings = dataclasses.replace(
         site.settings, image_dir=site.sample.root / "none", node_modules_dir=site.sample.root / "made-by-the-deploy"
     )
-    notes = {found.what: found.stops for found in directories.examine(settings) if found.state == "note"}
-    assert notes["image_dir"] is False
-    assert notes["node_modules_dir"] is False
+    notes = {found.what: found for found in directories.examine(settings) if found.state == "note"}
+    assert not notes["image_dir"].stops
+    assert not notes["node_modules_dir"].stops
+    # Once it is there, versions hold a link to it, which a web server without that mount cannot follow.
+    assert not notes["image_dir"].safe
+    assert not notes["image_dir"].command
+    assert notes["node_modules_dir"].safe
