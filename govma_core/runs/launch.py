@@ -16,15 +16,19 @@ from typing import Any
 
 from govma_core.errors import BusyError, ConfigurationError, GovmaError, RefusedError
 from govma_core.language import tr
-from govma_core.runs.lock import lock_holder
+from govma_core.runs.lock import Holder, lock_holder
 from govma_core.runs.record import RunRecord
 from govma_core.runs.requester import Requester
 from govma_core.runs.store import RunStore
 from govma_core.settings import Settings, to_plain
+from govma_core.shell.waiting import TICK
 from govma_core.writable import cannot_write
 
 SAVING = ("rollback", "promote")
 """Operations that save the site: a state_dir without room, or that cannot be written, does not prevent them."""
+
+_LETTING_GO = 10.0
+"""Seconds that a run may take from the end of its record until it lets go of the lock."""
 
 _children: list[subprocess.Popen[bytes]] = []
 
@@ -49,10 +53,20 @@ def start(settings: Settings, operation: str, arguments: dict[str, Any], request
         if operation not in SAVING or os.geteuid() != 0:
             raise
         store = RunStore(settings.state_dir)
-    holder = lock_holder(settings.state_dir)
-    if holder is not None:
+    if (holder := _at_work(store)) is not None:
         raise BusyError(holder.sentence())
     return launch(store, write_down(store, settings, operation, arguments, requester))
+
+
+def _at_work(store: RunStore) -> Holder | None:
+    """Return who holds the lock. One whose end is written down is waited for: who saw it end may ask for the next."""
+    ends = time.monotonic() + _LETTING_GO
+    while (holder := lock_holder(store.state_dir)) is not None and time.monotonic() < ends:
+        record = store.stored(holder.run)
+        if record is None or not record.ended:
+            break
+        time.sleep(TICK / 5)
+    return holder
 
 
 def write_down(

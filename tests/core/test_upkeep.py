@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
+import fcntl
 import os
 import stat
 import subprocess
@@ -15,8 +17,11 @@ import pytest
 from govma_core import jsonfile
 from govma_core.runs import launch, upkeep
 from govma_core.runs.record import RunRecord
+from govma_core.runs.requester import local_requester
 from govma_core.runs.store import START_GRACE
 from govma_core.settings import Settings
+from tests.support.sites import Site
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -85,3 +90,22 @@ def test_the_room_for_a_last_word_is_gone_when_the_interruption_is_on_the_disk(
     monkeypatch.setattr(store, "write", noted)
     assert [found.id for found in upkeep.settle(store)] == [run.id]
     assert seen == [["events.jsonl", "run.json"]]
+
+
+def test_right_after_a_run_that_has_told_its_end_the_next_one_begins(site: Site) -> None:
+    """Guards a command after a command: a runner that is slow to count its run still holds the lock."""
+    settings = site.settings
+    store = launch.prepared_store(settings)
+    with (settings.state_dir / "totals.lock").open("w") as counting, concurrent.futures.ThreadPoolExecutor() as pool:
+        fcntl.flock(counting, fcntl.LOCK_EX)
+        first = launch.start(settings, "rollback", {}, local_requester("test"))
+        wait_for(lambda: store.read(first.record.id).ended, "the end of the first")
+        asked = pool.submit(launch.start, settings, "rollback", {}, local_requester("test"))
+        # Refused, it would be by then; waiting, it waits for what follows.
+        concurrent.futures.wait([asked], timeout=0.5)
+        fcntl.flock(counting, fcntl.LOCK_UN)
+        second = asked.result()
+    for run in (first, second):
+        wait_for(run.gone, "a runner's end")
+    # There is no version to go back to: neither was refused for the other's sake.
+    assert store.read(second.record.id).state == store.read(first.record.id).state != "busy"
