@@ -97,6 +97,9 @@ def end_all(find: Callable[[], list[Process]]) -> list[Process]:
                 _reap(process) if process.zombie else _send(process, signal.SIGKILL)
             time.sleep(_PAUSE)
         if time.monotonic() > deadline:
+            # Not one of them may stay stopped: nobody would find out why.
+            for process in found:
+                _send(process, signal.SIGKILL)
             names = ", ".join(f"{process.pid} ({process.name})" for process in found[:5])
             raise CommandError(
                 tr("Processes of the build cannot be ended: {names}. Look at them with ps, and end them.", names=names)
@@ -147,16 +150,27 @@ def _works_in(process: Process, places: Sequence[Path]) -> bool:
 
 
 def _reaches(process: Process, places: Sequence[Path]) -> bool:
-    """Tell whether a process stands in one of the directories, is rooted or was loaded there, or has one open."""
+    """Tell whether a process stands in one of the directories, is rooted or was loaded there, or has one open.
+
+    The paths of one in a container are those of its own mounts: there, what has such a path must be the same for us.
+    """
     directory = Path("/proc", str(process.pid))
+    ours = _same_mounts(directory)
     links = [directory / name for name in ("cwd", "root", "exe")]
     with suppress(OSError):
         links += (directory / "fd").iterdir()
     for link in links:
         with suppress(OSError):
             path = link.readlink()
-            if any(path.is_relative_to(place) for place in places):
+            within = any(path.is_relative_to(place) for place in places)
+            if within and (ours or os.path.samestat(link.stat(), path.stat())):
                 return True
+    return False
+
+
+def _same_mounts(directory: Path) -> bool:
+    with suppress(OSError):
+        return (directory / "ns/mnt").readlink() == Path("/proc/self/ns/mnt").readlink()
     return False
 
 

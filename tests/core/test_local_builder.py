@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from govma_core.errors import BuildError
+from govma_core.errors import BuildError, CommandError
 from govma_core.shell import reaper
 from tests.support.builder_contract import BuilderContract
 from tests.support.builds import Place, alive, wait_until
@@ -85,6 +85,18 @@ def test_no_process_of_a_build_sees_another_one_killed(tmp_path: Path) -> None:
     for process in (*sleeping, watching):
         process.wait()
     assert not seen.exists()
+
+
+def test_what_cannot_be_ended_in_time_is_not_left_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reaper, "_PATIENCE", -1.0)
+    descendants = reaper.Descendants()
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        try:
+            with pytest.raises(CommandError, match=rf"{process.pid} \(sleep\)"):
+                descendants.end()
+            wait_until(lambda: not alive(process.pid), "the end of what was stopped")
+        finally:
+            process.kill()
 
 
 def test_the_subreaper_flag_is_given_back_and_children_from_before_are_spared(place: Place) -> None:
@@ -220,6 +232,27 @@ def test_processes_of_others_and_those_at_a_terminal_are_spared(place: Place) ->
                 os.kill(pid, signal.SIGKILL)
             os.waitpid(person, 0)
             os.close(terminal)
+
+
+@as_root
+@pytest.mark.root
+@pytest.mark.parametrize("theirs", [True, False], ids=["its own", "the same"])
+def test_one_in_a_container_is_ended_only_where_the_directory_is_ours(place: Place, theirs: bool) -> None:
+    """Guards processes of the same uid that stand at the path of the work dir in a tree of their own."""
+    place.lend()
+    mount = f"mount -t tmpfs none {place.work}; " if theirs else ""
+    script = f"{mount}cd {place.work}; echo ready; exec setpriv --reuid {place.settings.build_uid} sleep 1000"
+    line = ["unshare", "--mount", "sh", "-c", script]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            uid = f"Uid:\t{place.settings.build_uid}\t"
+            wait_until(lambda: uid in Path(f"/proc/{process.pid}/status").read_text(), "the user of the build")
+            place.builder.remove_leftovers(place.reporter)
+            assert alive(process.pid) is theirs
+        finally:
+            process.kill()
 
 
 def test_a_link_in_the_work_dir_is_not_taken_for_a_left_node_modules(place: Place) -> None:
