@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
@@ -60,11 +61,25 @@ def mask_of(env_file: Path, public: Collection[str] = ()) -> Mask:
     speak of a secret, and those that are part of what is `public` under such a name.
     """
     try:
-        with os.fdopen(open_file(env_file)[0], "rb") as file:
-            text = file.read(_MOST).decode("utf-8", "replace")
-    except (OSError, UnsafeTreeError):
+        text = _text(env_file)
+    except OSError:
         return Mask()
     return Mask(value for secret, value in _values(text) if secret or not any(value in known for known in public))
+
+
+def _text(env_file: Path) -> str:
+    try:
+        fd = open_file(env_file)[0]
+    except UnsafeTreeError:
+        # A link of somebody's is not installed, but what programs read by way of it must not be in a log either.
+        fd = os.open(env_file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return ""
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            return file.read(_MOST).decode("utf-8", "replace")
+    finally:
+        os.close(fd)
 
 
 def _values(text: str) -> list[tuple[bool, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from govma_core.build.script import BuildLog, BuildScript
 from govma_core.events import Event, LogLine
 from govma_core.masking import Mask, mask_of
 from govma_core.reporting import Reporter
+from tests.support.rights import as_root
 
 ENV = """\
 # a comment that says password
@@ -66,6 +68,20 @@ def test_words_and_what_is_public_stay(mask: Mask, word: str) -> None:
 
 def test_no_file_hides_nothing(tmp_path: Path) -> None:
     assert mask_of(tmp_path / "none")("anything at all") == "anything at all"
+
+
+@as_root
+@pytest.mark.root
+def test_a_link_that_is_not_installed_hides_what_it_leads_to(tmp_path: Path) -> None:
+    """Guards the runs that install nothing, such as a promotion: its hooks read the file by way of the link."""
+    (tmp_path / "real").write_text(ENV)
+    (tmp_path / "env").symlink_to("real")
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "odd").symlink_to("fifo")
+    for name in ("env", "odd"):
+        os.chown(tmp_path / name, 54321, 54321, follow_symlinks=False)
+    assert mask_of(tmp_path / "env")("<t0k3n-0123456789>") == "<***>"
+    assert mask_of(tmp_path / "odd")("anything at all") == "anything at all"
 
 
 def test_output_warnings_and_errors_are_masked(mask: Mask) -> None:
