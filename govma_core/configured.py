@@ -13,16 +13,33 @@ from govma_core.errors import UnsafeTreeError
 from govma_core.language import tr
 
 _MOST_LINKS = 8
+_MOST_LINKS_OF_A_PATH = 40
+"""What the kernel follows (path_resolution(7))."""
 
 
 def above(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield the directories above a path, those that are there: as it is written, and where its links lead."""
-    parents = [*path.absolute().parents, *Path(os.path.realpath(path)).parents]
-    for directory in sorted(set(parents)):
+    """Yield the directories above a path, those that are there: as it is written, and those its links lead through."""
+    for directory in sorted({*path.absolute().parents, *_passed(path)}):
         try:
             yield directory, directory.stat()
         except OSError:
             continue
+
+
+def _passed(path: Path) -> Iterator[Path]:
+    """Yield each directory in which a name is looked up on the way to where a path leads."""
+    here, names, links = Path("/"), [*reversed(path.absolute().parts[1:])], 0
+    while names and links <= _MOST_LINKS_OF_A_PATH:
+        yield here
+        name = names.pop()
+        try:
+            target = (here / name).readlink()
+        except OSError:
+            here = here.parent if name == ".." else here / name
+            continue
+        links += 1
+        names += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+        here = Path("/") if target.is_absolute() else here
 
 
 def can_write(info: os.stat_result, uid: int, gid: int) -> bool:

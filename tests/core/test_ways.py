@@ -11,7 +11,7 @@ import pytest
 from govma_console.sample import LEGACY_VERSION as LEGACY
 from govma_core.build import envfile, vendor
 from govma_core.build.tarball import open_tarball
-from govma_core.configured import open_file
+from govma_core.configured import above, open_file
 from govma_core.errors import PreflightError, UnsafeTreeError, VendorError
 from govma_core.operations import ways
 from govma_core.operations.doctor import Finding, examine
@@ -70,6 +70,19 @@ def test_what_a_build_on_this_machine_could_exchange_is_refused(site: Site, plac
 def test_a_sticky_directory_of_all_is_no_way(tmp_path: Path, site: Site) -> None:
     tmp_path.chmod(0o1777)
     assert ways.ways(site.settings) == []
+
+
+@pytest.mark.parametrize("first", ["{root}/theirs/current", "../theirs/../theirs/current"])
+def test_a_directory_that_links_lead_through_is_a_way(tmp_path: Path, first: str) -> None:
+    for name in ("conf", "theirs", "real"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "conf/link").symlink_to(first.format(root=tmp_path))
+    (tmp_path / "theirs/current").symlink_to(tmp_path / "real")
+    (tmp_path / "conf/loop").symlink_to("loop")
+    upper = {tmp_path, *tmp_path.parents}
+    passed = {place for place, _ in above(tmp_path / "conf/link/file")}
+    assert passed - upper == {tmp_path / name for name in ("conf", "conf/link", "theirs", "real")}
+    assert {place for place, _ in above(tmp_path / "conf/loop/file")} - upper == {tmp_path / "conf"}
 
 
 def content(path: Path) -> bytes:
