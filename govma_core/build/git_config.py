@@ -1,7 +1,7 @@
 """Git's configuration in the copy of a checkout that a build gets: without anything that is secret, or leads to it.
 
-A remote's URL with a token in it, `http.extraHeader`, a credential helper: what scripts from npm could read there, they
-could send away.
+A remote's URL with a token in it, also where git logs commands, `http.extraHeader`, a credential helper: what scripts
+from npm could read there, they could send away.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ import stat
 import subprocess
 from collections.abc import Iterator
 
-from govma_core import safefs
+from govma_core import safefs, safetree
 from govma_core.errors import SourceError
 from govma_core.language import tr
 
 _FILES = ("config", "config.worktree")
 _FOLDERS = ("modules", "worktrees")
 """Folders of a git directory in which there are others, each with a configuration of its own."""
+
+_LEFT_OUT = ("logs", "FETCH_HEAD")
+"""What quotes the commands that were given, or the URLs: `pull https://user:token@…`."""
 
 _KEPT = re.compile(
     r"core\.(?!sshcommand|askpass|gitproxy)\w+|extensions\.\w+|remote\..+\.(url|fetch)|branch\..+\.(remote|merge)",
@@ -28,7 +31,7 @@ _WITH_USER = re.compile(r"([a-z][a-z0-9+.-]*://)(?:[^/]*@)?([^?#]*)", re.IGNOREC
 
 
 def clean(tree_fd: int, owner: tuple[int, int] | None) -> None:
-    """Replace the configuration of the git directory in a tree that is ours alone, if it has one, by what may be seen.
+    """Leave of the git directory in a tree that is ours alone, if it has one, the configuration that may be seen.
 
     SourceError when git cannot read it.
     """
@@ -43,6 +46,8 @@ def _clean(git: int, owner: tuple[int, int] | None) -> None:
         # A link leads to what was not copied: the build reads it with its own rights, if at all.
         if found is not None and stat.S_ISREG(found.st_mode):
             _replace(git, name, "".join(_lines(_read(git, name))), owner)
+    for name in _LEFT_OUT:
+        safetree.remove(git, name)
     for folder in _FOLDERS:
         if safefs.is_directory(git, folder):
             with safefs.opened(git, folder) as inside:
@@ -78,7 +83,10 @@ def _lines(listed: str) -> Iterator[str]:
             continue
         section, _, rest = key.partition(".")
         inner, _, variable = rest.rpartition(".")
-        if variable == "url":
+        if "://" in inner:
+            # `git fetch --filter=… URL` makes a section of that name.
+            continue
+        if variable in ("url", "remote"):
             value = without_user(value)
         yield f"[{section} {_quoted(inner)}]\n" if inner else f"[{section}]\n"
         yield f"\t{variable} = {_quoted(value)}\n" if "\n" in entry else f"\t{variable}\n"

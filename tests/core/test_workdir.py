@@ -45,15 +45,22 @@ def test_the_builds_copy_of_the_checkout_has_no_credentials(tmp_path: Path) -> N
             "core.sshCommand": "ssh -i /root/s3cret",
             "core.quotePath": "false",
             "branch.main.remote": "origin",
+            "branch.pushed.remote": "https://ana:s3cret@example.invalid/site.git",
+            "remote.https://ana:s3cret@example.invalid/site.git.fetch": "+refs/heads/*:refs/remotes/origin/*",
         }.items():
             git(directory, "config", key, value)
     (source / ".git/config.worktree").write_text('[http]\n\textraHeader = "s3cret"\n[core]\n\tsymlinks\n')
+    for directory in (source / ".git", module):
+        (directory / "logs").mkdir(exist_ok=True)
+        (directory / "logs/HEAD").write_text("pull https://ana:s3cret@example.invalid/site.git: Fast-forward\n")
+        (directory / "FETCH_HEAD").write_text("branch 'main' of https://ana:s3cret@example.invalid/site\n")
     work = filled(tmp_path, source)
     assert not [path for path in work.rglob("*") if path.is_file() and b"s3cret" in path.read_bytes()]
     for directory in (work, work / ".git/modules/parts/one"):
         assert git(directory, "config", "--local", "remote.origin.url") == "https://example.invalid/site.git\n"
         assert git(directory, "config", "--local", 'remote.odd "name" \\ here.url') == "/srv/git/a b.git\n"
         assert git(directory, "config", "--local", "core.quotePath") == "false\n"
+        assert git(directory, "config", "--local", "branch.main.remote") == "origin\n"
     assert git(work, "config", "--file", ".git/config.worktree", "--type=bool", "core.symlinks") == "true\n"
     assert git(work, "log", "--format=%s") == "x\n"
     assert b"s3cret" in (source / ".git/config").read_bytes()
