@@ -35,14 +35,13 @@ class Removal:
 class Note:
     """A version of a directory, set aside under a hidden name; `clearing` once nothing spoke against removing it.
 
-    By `device` and `inode` the next run knows it again.
+    By `inode` the next run knows it again; the number of the device may be another after a start of the machine.
     """
 
     directory: str
     version: str
     hidden: str
     clearing: bool = False
-    device: int = 0
     inode: int = 0
 
 
@@ -71,7 +70,7 @@ class Remover:
                 return Removal(name, objection)
             found = os.fstat(version)
             hidden = safefs.random_name(REMOVED_PREFIX)
-            note = Note(str(self._store.directory), name, hidden, device=found.st_dev, inode=found.st_ino)
+            note = Note(str(self._store.directory), name, hidden, inode=found.st_ino)
             self._write(note)
             try:
                 safefs.rename_noreplace(name, note.hidden, src_dir_fd=fd, dst_dir_fd=fd)
@@ -169,7 +168,7 @@ def _mark_again(fd: int, note: Note) -> None:
     """Let the sweep know what was set aside, unless something else has its name by now."""
     with suppress(OSError, UnsafeTreeError), safefs.opened(fd, note.hidden) as version:
         found = os.fstat(version)
-        if (found.st_dev, found.st_ino) == (note.device, note.inode):
+        if (found.st_dev, found.st_ino) == (os.fstat(fd).st_dev, note.inode):
             mark(version)
 
 

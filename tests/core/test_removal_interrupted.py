@@ -19,7 +19,7 @@ def killed_after_setting_aside(store: VersionStore, state: Path, *, clearing: bo
     name = ".govma-removed-0123456789abcdef"
     (store.directory / OLD).rename(store.directory / name)
     found = (store.directory / name).stat()
-    note = removal.Note(str(store.directory), OLD, name, clearing, found.st_dev, found.st_ino)
+    note = removal.Note(str(store.directory), OLD, name, clearing, found.st_ino)
     jsonfile.replace(state / "removal.json", {field: getattr(note, field) for field in note.__slots__})
     return name
 
