@@ -85,12 +85,14 @@ def unpacking(
             os.close(staged)
 
 
-def sweep_staging(work_dir: Path) -> None:
-    """Remove what a killed run was unpacking beside the work dir. Only under the lock."""
+def sweep_staging(work_dir: Path) -> dict[Path, list[str] | None]:
+    """Remove what a killed run was unpacking beside the work dir. Only under the lock.
+
+    Return, by path, what resisted in each; None for one that only has such a name, and was left alone.
+    """
     with safefs.opened_root(work_dir.parent) as beside:
-        for entry in safefs.entries(beside):
-            if _STAGING.fullmatch(entry.name):
-                clear_marked(beside, entry.name)
+        names = [entry.name for entry in safefs.entries(beside) if _STAGING.fullmatch(entry.name)]
+        return {work_dir.parent / name: clear_marked(beside, name) for name in names}
 
 
 def _unpack_all(

@@ -124,7 +124,8 @@ def _clear_leftovers(context: Context, builder: Builder) -> None:
     """Remove what a killed run left: its container first, which could still be writing."""
     builder.remove_leftovers(context.reporter)
     rehearsal.clear_leftovers(context)
-    sweep_staging(context.settings.work_dir)
+    for path, left in sweep_staging(context.settings.work_dir).items():
+        leftovers.warn(context, path, tr("vendor tarballs that an interrupted run was unpacking"), left)
     leftovers.clear(context)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from govma_core import safefs
 from govma_core.disk.contents import ContentsStore
@@ -32,25 +33,25 @@ def clear(context: Context) -> None:
     with safefs.opened_root(context.settings.versions_dir) as fd:
         probe.sweep(fd, [version.name for version in context.versions.versions()])
         for found in sweep(fd, spare=spare):
-            if not found.ours:
-                context.reporter.warning(
-                    tr(
-                        "{path} is named like a leftover of a killed run, but it is not certain that it is one; "
-                        "it is left alone. Look at what it holds, then rename or remove it.",
-                        path=context.settings.versions_dir / found.name,
-                    )
-                )
-            elif found.left:
-                context.reporter.warning(
-                    tr(
-                        "{name} ({what}) cannot be removed whole: {left}.",
-                        name=found.name,
-                        what=found.what,
-                        left=some(found.left),
-                    )
-                )
-            else:
+            warn(context, context.settings.versions_dir / found.name, found.what, found.left if found.ours else None)
+            if found.ours and not found.left:
                 context.reporter.info(tr("Removed {name}, {what}.", name=found.name, what=found.what))
+
+
+def warn(context: Context, path: Path, what: str, left: Sequence[str] | None) -> None:
+    """Warn of a leftover that is still there: `left` is what resisted, None where it may be none of ours."""
+    if left is None:
+        context.reporter.warning(
+            tr(
+                "{path} is named like a leftover of a killed run, but it is not certain that it is one; "
+                "it is left alone. Look at what it holds, then rename or remove it.",
+                path=path,
+            )
+        )
+    elif left:
+        context.reporter.warning(
+            tr("{name} ({what}) cannot be removed whole: {left}.", name=path.name, what=what, left=some(left))
+        )
 
 
 def remover(context: Context) -> Remover:

@@ -220,5 +220,21 @@ def test_what_a_killed_run_left_is_removed(site: Site) -> None:
     assert not leftover.exists()
     assert not staging.exists()
     assert (theirs / "ee").is_dir(), "only its name is like ours"
+    assert f"{theirs} is named like a leftover" in site.log("warning")
     assert site.current.name == version
     assert not (site.sample.work_dir / "half").exists()
+
+
+@as_root
+@pytest.mark.root
+def test_what_resists_of_the_unpacking_of_a_killed_run_is_told(site: Site) -> None:
+    staging = site.sample.work_dir.parent / ".govma-vendor-0123456789abcdef"
+    (staging / "mounted").mkdir(parents=True)
+    staging.chmod(0o1700)
+    subprocess.run(["mount", "--bind", site.sample.vendor_dir, staging / "mounted"], check=True)
+    try:
+        site.deploy()
+    finally:
+        subprocess.run(["umount", staging / "mounted"], check=True)
+    assert f"{staging.name} (vendor tarballs that an interrupted run was unpacking) cannot be" in site.log("warning")
+    assert any(site.sample.vendor_dir.iterdir())
