@@ -45,6 +45,7 @@ def _all(found: LoadedSettings, context: Context) -> Iterator[Finding]:
     files = sorted({origin for origin in found.origins.values() if origin.startswith("/")})
     yield Finding("settings", "ok", ", ".join(files) or tr("no file: the defaults, and the environment"))
     yield from operation.examine(context)
+    yield checkup.address(found.settings)
     yield from checkup.examine()
 
 

@@ -1,15 +1,19 @@
-"""Whether the HTTP server is there as a service, looked at from outside."""
+"""Whether the HTTP server is there as a service and may listen where it is told to, looked at from outside."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from govma_console.server.listeners import address_of, open_to_others
 from govma_console.server.units import DIRECTORY, SERVICE, SOCKET
+from govma_core.errors import ConfigurationError
 from govma_core.language import tr
 from govma_core.operations.doctor import Finding
+from govma_core.settings import Settings
 
 _SYSTEMD = Path("/run/systemd/system")
 _OLD = "dispatcher-server.service"
@@ -38,6 +42,17 @@ def examine() -> Iterator[Finding]:
     if _ask("is-enabled", _OLD) == "enabled" or _ask("is-active", _OLD) == "active":
         said = tr("{old}, which this program takes over from, still has its address", old=_OLD)
         yield Finding("service", "wrong", said, ("systemctl", "disable", "--now", _OLD))
+
+
+def address(settings: Settings) -> Finding:
+    """Look whether a server would begin to listen with these settings."""
+    try:
+        _, found = address_of(settings)
+        said = open_to_others(settings, [str(found[0])])
+    except ConfigurationError as error:
+        # The tokens may be closed to who asks, if that is not root.
+        return Finding("listen_addr", "wrong" if os.geteuid() == 0 else "note", str(error))
+    return Finding("listen_addr", "note" if said else "ok", said or settings.listen_addr)
 
 
 def _ask(question: str, unit: str) -> str:

@@ -7,6 +7,7 @@ import grp
 import os
 import socket
 import stat
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,24 +60,28 @@ def open_listeners(settings: Settings) -> Listeners:
         found.sockets.append(_tcp(settings))
         if settings.unix_socket is not None:
             _add_unix(settings, settings.unix_socket, found)
-    hosts = [host for host in hosts_of(found.sockets) if not is_loopback(host)]
-    if hosts and not Tokens(settings.token_file).read():
-        if not settings.allow_unauthenticated_remote:
-            raise ConfigurationError(
-                tr(
-                    "listen_addr ({hosts}) can be reached from other machines, and there is no token: "
-                    "anybody there could deploy. Make one with `govma-console token NAME`, or listen on "
-                    "127.0.0.1, or set allow_unauthenticated_remote = true.",
-                    hosts=", ".join(hosts),
-                )
-            )
-        found.notes.append(
+    if said := open_to_others(settings, hosts_of(found.sockets)):
+        found.notes.append(said)
+    return found
+
+
+def open_to_others(settings: Settings, hosts: Iterable[str]) -> str:
+    """Say that others can deploy without a token, '' when they cannot; ConfigurationError unless that is wanted."""
+    reached = ", ".join(host for host in hosts if not is_loopback(host))
+    if not reached or Tokens(settings.token_file).read():
+        return ""
+    if not settings.allow_unauthenticated_remote:
+        raise ConfigurationError(
             tr(
-                "EVERYBODY who reaches {hosts} can deploy and read logs: allow_unauthenticated_remote is set.",
-                hosts=", ".join(hosts),
+                "listen_addr ({hosts}) can be reached from other machines, and there is no token: "
+                "anybody there could deploy. Make one with `govma-console token NAME`, or listen on "
+                "127.0.0.1, or set allow_unauthenticated_remote = true.",
+                hosts=reached,
             )
         )
-    return found
+    return tr(
+        "EVERYBODY who reaches {hosts} can deploy and read logs: allow_unauthenticated_remote is set.", hosts=reached
+    )
 
 
 def hosts_of(sockets: list[socket.socket]) -> list[str]:

@@ -14,6 +14,7 @@ from govma_core.build import envfile, source, vendor
 from govma_core.build.builder import make_builder
 from govma_core.errors import GovmaError
 from govma_core.language import tr
+from govma_core.live import targets
 from govma_core.operations import directories, rehearsal, space, ways
 from govma_core.operations.context import Context
 from govma_core.operations.findings import Finding as Finding
@@ -35,6 +36,8 @@ def examine(context: Context) -> Iterator[Finding]:
     yield from _told("builder", tr("ready"), make_builder(settings).preflight)
     if settings.rehearsed:
         yield from _told("rehearsal", tr("ready"), lambda: rehearsal.preflight(settings))
+    if settings.activated:
+        yield from _told("activation", tr("ready"), lambda: list(targets.find(settings).problems))
     yield _pointer(context)
     yield from _told("room", tr("enough for the next deploy"), lambda: space.problems(context))
 

@@ -11,6 +11,7 @@ import pytest
 from govma_core.errors import RevertedError, UnprovedError
 from govma_core.live import probe
 from govma_core.operations import leftovers, promote, rollback
+from govma_core.operations.doctor import examine
 from govma_core.versions.history import History, spans
 from tests.live.conftest import FIRST, SECOND, THIRD
 from tests.support.apache import Apache, serving
@@ -131,6 +132,9 @@ def test_what_failed_before_is_no_reason_to_switch_back(site: PhpSite, apache: A
 
 def test_nobody_to_tell_keeps_nobody_from_rolling_back(site: PhpSite, docker_engine: Engine) -> None:
     site.flags["activation_containers"] = ["nobody-at-all"]
+    (found,) = [found for found in examine(site.context()) if found.what == "activation"]
+    assert found.state == "wrong"
+    assert "No running container is 'nobody-at-all'" in found.said
     with pytest.raises(UnprovedError, match="No running container is 'nobody-at-all'"):
         promote.run(site.context(), version=SECOND)
     assert site.store.pointer().version == SECOND

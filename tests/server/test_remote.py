@@ -47,6 +47,9 @@ def test_without_a_token_it_does_not_listen_where_others_reach_it(tmp_path: Path
         done = Command(site.config_file, site.state_dir).run("--headless-server")
         assert done.code == ExitCode.CONFIGURATION, done.err
         assert "there is no token: anybody" in done.err
+        found = Command(site.config_file, site.state_dir).run("doctor", "--json").json
+        (said,) = [each["said"] for each in found if (each["what"], each["state"]) == ("listen_addr", "wrong")]
+        assert "there is no token: anybody" in said
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0"])
