@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 Level = Literal["info", "warning", "error", "output"]
-Outcome = Literal["ok", "skipped", "failed", "cancelled"]
+Outcome = Literal["ok", "skipped", "warning", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,10 @@ class StageRemark:
         """Mark the stage as skipped, and say why."""
         self.outcome, self.text = "skipped", why
 
+    def warn(self, text: str = "") -> None:
+        """Mark the stage as one that came to its end without what it is for being certain, and say why."""
+        self.outcome, self.text = "warning", text
+
     def note(self, text: str) -> None:
         """Leave a short remark."""
         self.text = text

@@ -71,11 +71,16 @@ class Activation:
             for problem in (*self.targets.problems, *problems):
                 reporter.warning(problem)
             served = replace(self._proved(version, since, problems), certain=self.certain)
-            remark.note(served.said)
+            (remark.warn if served.unproved else remark.note)(served.said)
         if not check or not settings.activation_checks:
             return served
-        with reporter.stage("checks"):
-            return replace(served, failing=self._checked())
+        with reporter.stage("checks") as remark:
+            failing = self._checked()
+            if failing:
+                remark.outcome = "failed"
+            elif not self.targets.addresses:
+                remark.warn(tr("not asked"))
+            return replace(served, failing=failing)
 
     def _command(self) -> list[str]:
         settings = self.context.settings

@@ -84,6 +84,7 @@ def test_what_is_not_proved_is_said_loudly_or_reverted(site: PhpSite, apache: Ap
     with pytest.raises(UnprovedError, match=rf"{SECOND} is live, but it is not proved .*{doubt}") as error:
         promote.run(site.context(), version=SECOND)
     assert error.value.exit_code == 6
+    assert site.stages()["activation"].outcome == "warning"
     assert site.store.pointer().version == SECOND
     activated(site, apache, activation_reload="", activation_on_unproved="revert", activation_timeout=1)
     apache.run("apachectl", "-k", "graceful")
@@ -107,6 +108,7 @@ def test_the_one_that_is_live_can_be_proved_once_more(site: PhpSite, apache: Apa
     activated(site, apache, activation_checks=[{"path": "/nunca"}])
     with pytest.raises(UnprovedError, match=r"does not answer as it must: /nunca"):
         promote.run(site.context(), version=SECOND)
+    assert (site.stages()["activation"].outcome, site.stages()["checks"].outcome) == ("ok", "failed")
     assert site.store.pointer().version == SECOND
 
 

@@ -15,6 +15,7 @@ _MARKS = {
     "": ("●", "bold $text-accent"),
     "ok": ("✓", "$text-success"),
     "skipped": ("-", "$muted"),
+    "warning": ("⚠", "$text-warning"),
     "failed": ("✗", "bold $text-error"),
     "cancelled": ("✗", "$text-warning"),
 }
