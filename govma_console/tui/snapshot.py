@@ -94,6 +94,8 @@ class Snapshot:
     holds: Holds = NO_HOLDS
     spans: tuple[Span, ...] = ()
     """When which version was live, oldest first."""
+    unread: bool = False
+    """True when nothing of what was written down may be read: what is empty here says nothing then."""
     rehearsed: bool = False
     """Whether the settings say how a version is tried before it goes live."""
 
@@ -190,6 +192,7 @@ class SnapshotReader:
             problems=tuple(dict.fromkeys(map(clean_line, problems))),
             holds=holds,
             spans=tuple(spans(entries, pointer.version)),
+            unread=bool(unread),
             rehearsed=settings.rehearsed,
         )
 

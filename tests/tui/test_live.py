@@ -103,7 +103,8 @@ def test_versions_dir_that_is_not_there_is_a_sentence_and_not_an_end(site: Site)
 
 
 @as_root
-def test_a_user_who_may_only_read_gets_a_read_only_app(past: Site) -> None:
+@pytest.mark.parametrize("scenario", ["scenario", "unread"])
+def test_a_user_who_may_only_read_gets_a_read_only_app(past: Site, scenario: str) -> None:
     """Runs in a process of its own, as nobody: what is not permitted shows only there."""
     code = (
         "import os, sys\n"
@@ -118,11 +119,20 @@ def test_a_user_who_may_only_read_gets_a_read_only_app(past: Site) -> None:
         "    await app.press('3')\n"
         "    await app.sees('cannot be read')\n"
         "    await app.press('2', '4', '1', 'q')\n"
-        "drive(load({}, file=Path(sys.argv[1])).settings, scenario)\n"
+        "async def unread(app):\n"
+        "    await app.press('home', '2')\n"
+        "    await app.sees('Made by   not readable by this user')\n"
+        "    shown = app.text()\n"
+        "    assert 'another tool' not in shown and 'set by hand' not in shown and 'idle' not in shown, shown\n"
+        "    await app.press('3')\n"
+        "    await app.sees('The runs and their logs are not readable')\n"
+        "drive(load({}, file=Path(sys.argv[1])).settings, locals()[sys.argv[2]], size=(80, 24))\n"
     )
+    if scenario == "unread":
+        past.settings.state_dir.chmod(0o700)
     root = str(Path(__file__).parents[2])
     done = subprocess.run(
-        [sys.executable, "-c", code, str(past.sample.config_file)],
+        [sys.executable, "-c", code, str(past.sample.config_file), scenario],
         cwd=root,
         env=environment(PYTHONPATH=root, HOME="/nonexistent"),
         capture_output=True,

@@ -185,6 +185,7 @@ class MainScreen(Handling, Screen[None]):
     def _follow_runs(self, snapshot: Snapshot) -> None:
         active = snapshot.active
         pane = self.log_pane
+        pane.unread = snapshot.unread
         if active is None:
             if self.active is not None and self.active is not pane.feed:
                 self.active.file.close()

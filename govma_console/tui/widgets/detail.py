@@ -58,9 +58,10 @@ def _content(snapshot: Snapshot, row: VersionRow, sizes: Sizes | None, plan: Swi
         fields = [(tr("Commit"), f"{manifest.commit[:12]} {manifest.subject}")]
         fields.append((tr("Author"), f"{manifest.author}, {formats.moment(manifest.committed)}"))
     else:
-        fields = [(tr("Made by"), tr("another tool (no manifest): its commit is not known"))]
+        other = tr("another tool (no manifest): its commit is not known")
+        fields = [(tr("Made by"), _unread() if row.unread else other)]
     fields.append((tr("State"), "; ".join(known for known in (_judged(row), row.pinned) if known)))
-    fields.append((tr("Size"), _sizes(sizes)))
+    fields.append((tr("Size"), _unread() if row.unread and sizes is None else _sizes(sizes)))
     fields += [(tr("Live"), text) for text in _lived(snapshot, row)]
     lines += [part for name, text in fields for part in _field(name, text, width)]
     # What a rollback would undo stands before what is only good to know.
@@ -140,7 +141,13 @@ def _judged(row: VersionRow) -> str:
     return f"{tr(mark.kind)}{f': {clean_line(mark.reason)}' if mark.reason else ''}{f' ({who})' if who else ''}"
 
 
+def _unread() -> str:
+    return tr("not readable by this user")
+
+
 def _lived(snapshot: Snapshot, row: VersionRow) -> list[str]:
+    if row.unread:
+        return [tr("now; since when is not readable by this user") if row.current else _unread()]
     times = [span for span in snapshot.spans if span.version == row.name]
     if not times:
         return [tr("was live, when is not recorded") if row.was_live else tr("never")]

@@ -50,6 +50,8 @@ class LogPane(Vertical):
         super().__init__(id=id)
         self.feed: Feed | None = None
         self.usual: float | None = None
+        self.unread = False
+        """True when this user may not read what runs there are."""
         self._title = self._hint = ""
         self._drawn = 0.0
         self._count = 0
@@ -113,6 +115,8 @@ class LogPane(Vertical):
 
     def _title_line(self, feed: Feed | None) -> Content:
         if feed is None:
+            if self.unread:
+                return Content.assemble((tr("The runs and their logs are not readable by this user."), "$muted"))
             return Content.assemble((tr("No run yet. "), "bold"), (tr("Its log will be shown here."), "$muted"))
         run = feed.record
         left = remaining(run, self.usual, time.time()) if feed.progress.finished is None else ""

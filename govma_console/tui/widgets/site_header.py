@@ -114,7 +114,8 @@ class SiteHeader(Widget):
                     tr("last: {operation} {state}, {when}", operation=last.operation, state=tr(last.state), when=when),
                 ),
             )
-        return (("$muted", tr("idle")),) if self.snapshot.at else ()
+        # Who may not read the runs does not know.
+        return (("$muted", tr("idle")),) if self.snapshot.at and not self.snapshot.unread else ()
 
 
 def _fitted(left: tuple[Part, ...], right: tuple[Part, ...], width: int) -> Content:
