@@ -25,6 +25,8 @@ SHOWN = (
     marked("incomplete"),
     marked("pinned"),
     marked("published"),
+    # Where the assets of a version come from.
+    marked("built"),
     # How a version went live, and what became of it.
     marked("deploy"),
     marked("promote"),

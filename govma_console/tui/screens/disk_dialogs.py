@@ -130,7 +130,7 @@ class PruneDialog(_Asking):
                 Label(tr("keep the last")),
                 Input(str(self._settings.keep_versions), id="keep", type="integer", compact=True),
                 Label(tr("good ones, and those younger than")),
-                Input(young, placeholder="e.g. 30d", id="age", compact=True),
+                Input(young, placeholder=tr("e.g. 30d"), id="age", compact=True),
                 id="policy",
             ),
             Input(id="confirm", compact=True, disabled=True),

@@ -18,7 +18,7 @@ from govma_console.tui.actions import ACTIONS
 from govma_console.tui.availability import Situation
 from govma_core.language import tr
 
-_INDENT = 25
+_INDENT = 26
 _MOVING = (
     (
         tr("↑ ↓ PgUp PgDn Home End"),
@@ -84,12 +84,12 @@ class HelpScreen(ModalScreen[None]):
 
 
 def _entry(keys: str, label: str, text: str, width: int) -> list[Content]:
-    head = f"  {keys:10} {label:12}"
+    head = f"  {keys:10} {label:12} "
     first, *more = textwrap.wrap(text, width - _INDENT)
     if len(head) > _INDENT:
         return [Content.assemble((f"  {keys}", "bold $text-accent")), *_wrapped(text, "", width)]
     return [
-        Content.assemble((f"  {keys:10}", "bold $text-accent"), (f" {label:12}", "bold"), first),
+        Content.assemble((f"  {keys:10}", "bold $text-accent"), (f" {label:12} ", "bold"), first),
         *(Content(" " * _INDENT + line) for line in more),
     ]
 

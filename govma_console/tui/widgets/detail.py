@@ -94,7 +94,7 @@ def _origin(snapshot: Snapshot, row: VersionRow) -> list[tuple[str, str]]:
         ),
         (
             tr("Assets"),
-            tr("{assets}, builder {builder}", assets=manifest.assets or "?", builder=manifest.builder or "?"),
+            tr("{assets}, builder {builder}", assets=tr(manifest.assets) or "?", builder=manifest.builder or "?"),
         ),
         (tr("Files"), tr("{files:,}, {bytes} in all", files=manifest.files, bytes=formats.size(manifest.bytes))),
         (tr("Made from"), ", ".join(f"{name} {digest[:12]}" for name, digest in _digests(manifest).items()) or "?"),
