@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import time
 
 from govma_console.tui.screens.operations import CancelDialog, DeployDialog, SwitchDialog
 from govma_core.runs.store import RunStore
 from tests.support.console import Driven, drive
+from tests.support.histories import going_run
 from tests.support.sites import Site
 
 
@@ -153,6 +156,20 @@ def test_cancel_asks_the_run_to_stop(past: Site) -> None:
 
     drive(past.settings, scenario)
     assert past.store.pointer().version == before
+
+
+def test_a_run_that_ends_closes_the_question_whether_it_is_stopped(past: Site) -> None:
+    runs = RunStore(past.settings.state_dir)
+    run = going_run(runs, 1)
+
+    async def scenario(app: Driven) -> None:
+        await app.until(lambda: app.main.snapshot.active, "the run")
+        await app.press("c")
+        assert isinstance(app.app.screen, CancelDialog)
+        runs.write(dataclasses.replace(run, state="ok", finished=time.time()))
+        await app.until(lambda: app.at_main, "the end of the dialog")
+
+    drive(past.settings, scenario)
 
 
 def test_quitting_leaves_the_run_and_says_so_and_the_next_app_attaches(past: Site) -> None:

@@ -244,9 +244,14 @@ class MainScreen(Handling, Screen[None]):
     def _say_end(self, record: RunRecord | None) -> None:
         if record is None or not record.ended:
             return
+        from govma_console.tui.screens.operations import CancelDialog
+
+        if isinstance(self.app.screen, CancelDialog):
+            # Nothing is left that could be stopped.
+            self.app.screen.action_leave()
         severity: Any = "information" if record.state == "ok" else "error"
         message = " ".join(record.message.split("\n")[:2])
-        self.notify(message, title=f"{record.operation}: {record.state}", severity=severity, markup=False)
+        self.notify(message, title=f"{record.operation}: {tr(record.state)}", severity=severity, markup=False)
 
     def _ages(self) -> None:
         self.table.refresh_ages()
