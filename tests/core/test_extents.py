@@ -105,6 +105,6 @@ def test_a_new_version_shares_blocks_at_birth(mounted: Path, tmp_path: Path) -> 
     os.close(fd)
     os.sync()
     assert born.files == 3
-    assert "share blocks with equal ones" in site.log()
+    assert "share blocks with identical ones" in site.log()
     assert shutil.disk_usage(mounted).free - before >= 300_000
     assert all(path.stat().st_nlink == 1 for path in (*tree.rglob("*.*"), *live.rglob("*.*"), *older.rglob("*.*")))
