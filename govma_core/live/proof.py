@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from govma_core.language import tr
-from govma_core.live.pages import NOT_READY, Address, NoAnswerError, ask
+from govma_core.live.pages import Address, NoAnswerError, ask
 from govma_core.reporting import Reporter
 from govma_core.text import clean_line
 
@@ -37,23 +37,22 @@ class Question:
 class Proof:
     """What the asking came to: seconds since the switch, workers that told the new version, what was wrong ('').
 
-    `refused`: every answer that was wrong was an error of the site itself, none of another version's.
+    `changed`: no answer of the last round came from the version that was live before, right or wrong.
     """
 
     seconds: float
     workers: int
     problem: str = ""
-    refused: bool = False
+    changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What one answer told: version and worker, or what was wrong; `refused` when the site itself answered so."""
+    """What one answer told: version and worker, or what was wrong."""
 
     version: str = ""
     worker: str = ""
     problem: str = ""
-    refused: bool = False
 
 
 def probe_question(path: str) -> Question:
@@ -66,9 +65,9 @@ def probe_question(path: str) -> Question:
     return Question(path, read)
 
 
-def page_question(path: str, version: str) -> Question:
-    """Ask a page of the site that has the name of its version in it."""
-    return Question(path, lambda text: (version if version in text else text.strip(), ""))
+def page_question(path: str, *versions: str) -> Question:
+    """Ask a page of the site that has the name of its version in it, one of `versions`."""
+    return Question(path, lambda text: (next((name for name in versions if name in text), text.strip()), ""))
 
 
 def warm(addresses: Sequence[Address], question: Question, version: str, reporter: Reporter) -> bool:
@@ -83,9 +82,18 @@ def warm(addresses: Sequence[Address], question: Question, version: str, reporte
 
 
 def prove(
-    addresses: Sequence[Address], question: Question, version: str, since: float, timeout: float, reporter: Reporter
+    addresses: Sequence[Address],
+    question: Question,
+    version: str,
+    before: str,
+    since: float,
+    timeout: float,
+    reporter: Reporter,
 ) -> Proof:
-    """Ask until all answers are of the version, `timeout` seconds at most; `since` is the switch's time.monotonic()."""
+    """Ask until all answers are of the version, `timeout` seconds at most; `since` is the switch's time.monotonic().
+
+    `before` is the version that was live until then, '' when it is not known that it was served.
+    """
     ends = time.monotonic() + timeout
     right = 0
     first = 0.0
@@ -115,7 +123,7 @@ def prove(
                         timeout=timeout,
                         said=reporter.mask(clean_line(such))[:_LONGEST],
                     ),
-                    bool(wrong) and all(found.refused for found in wrong),
+                    bool(before) and all(found.version != before for found in told),
                 )
             with reporter.cancellation.interruptible():
                 time.sleep(_PAUSE)
@@ -132,8 +140,7 @@ def _round(
         except NoAnswerError as error:
             return _Told(problem=_whose(address, str(error)))
         if answer.status != 200:
-            said = _whose(address, tr("status {status}", status=answer.status))
-            return _Told(problem=said, refused=answer.status not in NOT_READY)
+            return _Told(problem=_whose(address, tr("status {status}", status=answer.status)))
         version, worker = question.read(answer.text)
         return _Told(version, worker)
 

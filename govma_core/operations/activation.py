@@ -27,15 +27,15 @@ class Served:
     """What became known: a few words on the proof; why it is not proved; which checks fail that did not before.
 
     `certain` tells whether the proof would have worked before the switch: only then does its failure speak against the
-    version. `refused`: it is not proved because the site itself answers with errors. `asked` is False when nobody was
-    asked, so that nothing became known.
+    version. `judged`: the checks speak of the version, as nobody who was asked serves the one before any more. `asked`
+    is False when nobody was asked, so that nothing became known.
     """
 
     said: str
     unproved: str = ""
     failing: str = ""
     certain: bool = False
-    refused: bool = False
+    judged: bool = False
     asked: bool = True
 
     @property
@@ -46,13 +46,16 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """Everything that was looked at before the switch; `told` is what commands are told about it."""
+    """Everything that was looked at before the switch; `told` is what commands are told about it.
+
+    `before` is the version that was live, '' when it is not known that those who are asked served it.
+    """
 
     context: Context
     targets: Targets
     told: Mapping[str, str]
     question: Question | None = None
-    certain: bool = False
+    before: str = ""
     failed_before: frozenset[tuple[Address, PageCheck]] = frozenset()
 
     def serve(self, version: str, since: float, *, check: bool = True) -> Served:
@@ -70,7 +73,8 @@ class Activation:
             problems = [*targets.reload(self.targets, settings, reporter), *self._command()]
             for problem in (*self.targets.problems, *problems):
                 reporter.warning(problem)
-            served = replace(self._proved(version, since, problems), certain=self.certain)
+            certain = bool(self.before) and not self.targets.problems
+            served = replace(self._proved(version, since, problems), certain=certain)
             (remark.warn if served.unproved else remark.note)(served.said)
         if not check or not settings.activation_checks:
             return served
@@ -105,15 +109,23 @@ class Activation:
             self.context.reporter.info(tr("Not checked whether it is served: activation.url is not set."))
             return Served(tr("not asked"), asked=False)
         path = settings.activation_proof_path
-        question = proof.page_question(path, version) if path else self.question
+        names = [name for name in (version, self.before) if name]
+        question = proof.page_question(path, *names) if path else self.question
         if question is None:
             return Served(tr("not proved"), unproved=tr("The probe could not be put into the version."))
         found = proof.prove(
-            self.targets.addresses, question, version, since, settings.activation_timeout, self.context.reporter
+            self.targets.addresses,
+            question,
+            version,
+            self.before,
+            since,
+            settings.activation_timeout,
+            self.context.reporter,
         )
         if found.problem or missing:
             said = [*self.targets.problems, *problems, f"{found.problem}." if found.problem else ""]
-            return Served(tr("not proved"), unproved=" ".join(part for part in said if part), refused=found.refused)
+            unproved = " ".join(part for part in said if part)
+            return Served(tr("not proved"), unproved=unproved, judged=not found.problem or found.changed)
         who = tr(", told by {workers} workers", workers=found.workers) if found.workers else ""
         return Served(
             tr(
@@ -163,9 +175,9 @@ def prepared(
         path = settings.activation_proof_path
         names = [version, live] if live else [version]
         question = None if path or not found.addresses else _probe(context, stack, names)
-        before = proof.page_question(path, live) if path and live else question
-        warm = bool(before and live and proof.warm(found.addresses, before, live, context.reporter))
-        yield Activation(context, found, told, question, warm and not found.problems, failed)
+        asked = proof.page_question(path, live) if path and live else question
+        warm = asked and live and proof.warm(found.addresses, asked, live, context.reporter)
+        yield Activation(context, found, told, question, live if live and warm else "", failed)
 
 
 def _probe(context: Context, stack: ExitStack, names: list[str]) -> Question | None:

@@ -143,7 +143,7 @@ def _reason_to_revert(context: Context, served: Served) -> str:
     settings = context.settings
     if served.unproved and served.certain and settings.activation_on_unproved == "revert":
         return _unproved(served)
-    if served.unproved and not (served.certain and served.refused):
+    if served.unproved and not served.judged:
         # Nobody can tell whose answers the checks saw: they speak against no version.
         return ""
     return _failing(served) if settings.activation_on_failure == "revert" else ""

@@ -216,18 +216,29 @@ def test_checks_say_nothing_of_a_version_that_is_not_proved_to_have_answered(
     assert (releases.store.pointer().version, marks(releases), held(releases)) == (OLD, {}, [])
 
 
-@pytest.mark.parametrize(("status", "reverted"), [(500, True), (503, False)])
-def test_a_version_that_has_the_site_answer_everything_with_errors_is_gone_back_from(
-    releases: Releases, status: int, reverted: bool
+@pytest.mark.parametrize(
+    ("status", "said", "proof_path", "reverted"),
+    [
+        *((status, "", "", True) for status in (500, 503, 0)),
+        *((200, "<b>Fatal error</b>: nosuch()", path, True) for path in ("", "/proof")),
+        *((200, "before", path, False) for path in ("", "/proof")),
+        (200, "live", "", True),
+    ],
+)
+def test_a_version_is_gone_back_from_unless_the_one_before_may_have_given_the_answers(
+    releases: Releases, monkeypatch: pytest.MonkeyPatch, status: int, said: str, proof_path: str, reverted: bool
 ) -> None:
-    """Guards against a broken .htaccess, for which the probe is not answered, either; a gateway says nothing of it."""
+    """Guards against a broken .htaccess, a dead PHP, and a container too few: the site is down, and nobody looks."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             live = releases.store.pointer().version
-            self.send_response(200 if live == NEW else status)
-            self.end_headers()
-            self.wfile.write(f"{live} worker".encode())
+            code = 200 if live == NEW else 500 if self.path == "/" else status
+            if code:
+                self.send_response(code)
+                self.end_headers()
+                name = {"live": OLD, "before": NEW}.get(said, said) if live == OLD else NEW
+                self.wfile.write(f"{name} worker".encode())
 
         def log_message(self, *arguments: object) -> None:
             """Keep quiet."""
@@ -239,9 +250,14 @@ def test_a_version_that_has_the_site_answer_everything_with_errors_is_gone_back_
             "activation_url": f"http://127.0.0.1:{server.server_address[1]}",
             "activation_timeout": 1,
             "activation_checks": [{"path": "/"}],
+            "activation_proof_path": proof_path,
         }
+        if said == "live":
+            # Those who are asked serve it, and somebody is missing.
+            monkeypatch.setenv("DOCKER_HOST", f"unix://{releases.root}/no.sock")
+            releases.flags["activation_containers"] = ["gone"]
         try:
-            with pytest.raises(RevertedError if reverted else UnprovedError, match=f"answered {status}, not 200"):
+            with pytest.raises(RevertedError if reverted else UnprovedError, match="answered 500"):
                 promote.run(releases.context(), version=OLD)
         finally:
             server.shutdown()
