@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from govma_core.errors import PublishError, RefusedError
 from govma_core.language import tr
 from govma_core.operations import holding, rehearsal
@@ -17,18 +19,23 @@ def run(context: Context, *, version: str, live_shown: str | None = None, rehear
     The one that is live is activated and proved once more; nothing is switched.
     RefusedError when another version is live than `live_shown`, the one that somebody confirmed to leave.
     """
-    with context.reporter.stage("preflight"):
-        target = context.versions.find(version)
-        current = require_live(context, live_shown)
-        commit = tell_about(context, target, current)
-        holding.warn(context)
-        rehearsal.clear_leftovers(context)
-    if target.name == current:
-        return _once_more(context, target.name, commit)
-    require_complete(context, target)
-    rehearsal.rehearse(context, target.name, skip=not rehearse)
-    with holding.made_live(context, lambda: holding.chosen(context, target.name)):
-        go_live(context, target.name, "promote", commit)
+    with ExitStack() as behind:
+        with context.reporter.stage("preflight"):
+            target = context.versions.find(version)
+            current = require_live(context, live_shown)
+            commit = tell_about(context, target, current)
+            holding.warn(context)
+            if rehearse and context.settings.rehearsed and target.name != current:
+                rehearsal.clear_leftovers(context)
+            else:
+                # Nothing is tried: an engine that does not answer must not hold up the switch.
+                behind.callback(rehearsal.clear_leftovers, context)
+        if target.name == current:
+            return _once_more(context, target.name, commit)
+        require_complete(context, target)
+        rehearsal.rehearse(context, target.name, skip=not rehearse)
+        with holding.made_live(context, lambda: holding.chosen(context, target.name)):
+            go_live(context, target.name, "promote", commit)
     return Outcome(tr("{name} is live.", name=target.name), target.name, current or "", commit)
 
 

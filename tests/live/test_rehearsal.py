@@ -12,6 +12,7 @@ import pytest
 
 from govma_core.engine.throwaway import labels
 from govma_core.errors import NotTriedError, RehearsalError, RunCancelled
+from govma_core.events import LogLine
 from govma_core.live.candidate import Stage
 from govma_core.live.likeness import blanked
 from govma_core.operations import check, promote
@@ -184,6 +185,18 @@ def test_what_a_killed_rehearsal_left_goes_though_this_one_is_skipped(
     assert containers_of(docker_engine, site.directory) == []
     assert not left.parent.exists()
     assert left.parents[1].exists() == configured
+
+
+@pytest.mark.parametrize("rehearse", [True, False])
+def test_an_engine_that_does_not_answer_holds_up_no_switch_before_which_nothing_is_tried(
+    site: PhpSite, monkeypatch: pytest.MonkeyPatch, rehearse: bool
+) -> None:
+    (site.state / "rehearsal").mkdir()
+    site.flags["rehearsal_command"] = "true"
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    promote.run(site.context(), version=SECOND, rehearse=rehearse)
+    (warned,) = [e for e in site.events if isinstance(e, LogLine) and e.text.startswith("Leftovers of")]
+    assert (site.events.index(warned) < site.events.index(site.stages()["promote"])) is rehearse
 
 
 def test_cancelled_in_the_middle_nothing_is_left(docker_engine: Engine, apache_image: str, site: PhpSite) -> None:
