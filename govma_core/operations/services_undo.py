@@ -99,9 +99,9 @@ class Undoing:
             raise
         except BaseException as error:
             if self.journal.path.exists() and not self.journal.done:
-                if isinstance(error, RunCancelled | GovmaError):
+                whole = self.put_back().whole
+                if whole and isinstance(error, RunCancelled | GovmaError):
                     self.reporter.info(tr("What was prepared has been undone; the containers run as before."))
-                self.put_back()
             raise
 
     def _good(self, change: Change, *, ends: bool = False) -> str:

@@ -98,7 +98,8 @@ def exchange(client: DockerClient, change: Change) -> None:
     """Stop the former container, start the new one."""
     raw = inspected(client, change.former)
     # The engine is waited for as long as the container may take to stop, and not less.
-    grace = int((raw["Config"].get("StopTimeout") if raw else 0) or _STOP)
+    configured = raw["Config"].get("StopTimeout") if raw else None
+    grace = _STOP if configured is None else int(configured)
     with told_as(tr("stop the container {name}", name=change.name)), suppress(NotFound):
         client.api.stop(change.former, timeout=grace)
     with told_as(tr("start the new container of {service}", service=change.service)):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from docker.errors import APIError, NotFound
 
-from govma_core.errors import RestartError
+from govma_core.errors import EngineError, RestartError
 from govma_core.events import Event, LogLine
 from govma_core.operations.context import Context
 from govma_core.operations.services_restart import Restart
@@ -26,8 +26,8 @@ _TIMEOUT = 0.2
 class _Engine:
     """An engine with containers by id; it fails at what `fails` names, and notes what it was asked."""
 
-    def __init__(self, containers: dict[str, str], fails: set[tuple[str, str]]) -> None:
-        self.containers, self.fails = containers, fails
+    def __init__(self, containers: dict[str, str], fails: set[tuple[str, str]], grace: int | None = 900) -> None:
+        self.containers, self.fails, self.grace = containers, fails, grace
         self.asked: list[tuple[Any, ...]] = []
         self.api = self
 
@@ -35,7 +35,7 @@ class _Engine:
         self._do("inspect", container)
         status = self.containers[container]
         state = {"Running": status == "running", "Status": status, "ExitCode": 3}
-        return {"State": state, "RestartCount": 0, "Name": f"/{container}", "Config": {"StopTimeout": 900}}
+        return {"State": state, "RestartCount": 0, "Name": f"/{container}", "Config": {"StopTimeout": self.grace}}
 
     def start(self, container: str) -> None:
         self._do("start", container)
@@ -139,11 +139,27 @@ def test_a_container_that_was_told_to_stop_and_still_runs_is_started_anew(tmp_pa
     assert done.whole
 
 
-def test_a_container_is_waited_for_as_long_as_it_may_take_to_stop(tmp_path: Path) -> None:
-    engine = _Engine({"old": "running", "new": "created"}, set())
+@pytest.mark.parametrize(("grace", "waited"), [(900, 900), (0, 0), (None, 10)])
+def test_a_container_is_waited_for_as_long_as_it_may_take_to_stop(grace: int | None, waited: int) -> None:
+    engine = _Engine({"old": "running", "new": "created"}, set(), grace)
     client: Any = engine
     exchange(client, _web())
-    assert ("stop", "old", 900) in engine.asked
+    assert ("stop", "old", waited) in engine.asked
+
+
+@pytest.mark.parametrize("resists", [True, False])
+def test_that_containers_run_as_before_is_said_when_they_do(tmp_path: Path, resists: bool) -> None:
+    (tmp_path / "docker-compose.yml").write_text("services: {}\n")
+    (tmp_path / "state").mkdir()
+    settings = Settings(services_compose_dir=tmp_path, state_dir=tmp_path / "state", services_up_timeout=1)
+    client: Any = _Engine({"old": "running", "new": "created"}, {("remove", "new")} if resists else set())
+    events: list[Event] = []
+    restart = Restart(Context.for_reading(settings, Reporter(events.append)), client, find_project(settings))
+    restart.journal.changes.append(_web(touched=False))
+    restart.journal.write()
+    with pytest.raises(EngineError), restart.put_back_if_it_fails():
+        raise EngineError("not made")
+    assert any(isinstance(e, LogLine) and "run as before" in e.text for e in events) is not resists
 
 
 @pytest.mark.parametrize(
