@@ -94,8 +94,8 @@ def _copy(folder: int, last: str, copies: int, name: str, path: str, copier: Cal
         except (UnsafeTreeError, OSError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             raise NotTriedError(
-                tr("{path} of the version cannot be copied to be tried: {error}", path=path, error=why)
+                tr("{path} of the version cannot be copied for testing: {error}", path=path, error=why)
             ) from None
     raise NotTriedError(
-        tr("{path} of the version changes faster than it can be copied to be tried. Try again.", path=path)
+        tr("{path} of the version changes faster than it can be copied for testing. Try again.", path=path)
     )

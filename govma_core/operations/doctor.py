@@ -77,7 +77,7 @@ def _ways(settings: Settings) -> Iterator[Finding]:
     for way in found:
         yield Finding("paths", "wrong" if way in of_the_build else "note", way.said(), way.mend)
     if not found and os.geteuid() == 0:
-        yield Finding("paths", "ok", tr("only root can exchange what the settings name"))
+        yield Finding("paths", "ok", tr("only root can replace what the settings name"))
 
 
 def _files(settings: Settings) -> Iterator[Finding]:

@@ -168,15 +168,17 @@ def take_back(context: Context, version: str, run: str, earlier: Mark | None = N
 
     def take() -> None:
         mark = marks.read().get(version)
-        if mark is not None and mark.run == run:
+        marked = mark is not None and mark.run == run
+        if marked:
             if earlier is None:
                 marks.clear(version)
             else:
                 marks.put_back(earlier)
-        for hold in holds.read().commits:
-            if hold.run == run:
-                holds.release_commit(hold.commit)
-        context.reporter.warning(tr("{left} is still live; its mark and hold were removed.", left=version))
+        held = [hold.commit for hold in holds.read().commits if hold.run == run]
+        for commit in held:
+            holds.release_commit(commit)
+        if marked or held:
+            context.reporter.warning(tr("{left} is still live; its mark and hold were removed.", left=version))
 
     verdicts.written(context, take, tr("The mark or hold of {version} could not be removed", version=version))
 
@@ -196,9 +198,7 @@ def _attempt(context: Context, then: Callable[[], None]) -> None:
         then()
     except Exception as error:
         # Whatever it was: a version that is live must not be told as one that is not.
-        context.reporter.warning(
-            tr("Holds and marks are not as they should be after the switch: {error}.", error=error)
-        )
+        context.reporter.warning(tr("Holds and marks could not be updated after the switch: {error}.", error=error))
 
 
 def _end(context: Context, commit: str, why: str) -> None:

@@ -35,7 +35,9 @@ def settle(context: Context, operation: str, run: str) -> None:
                     run=run,
                 )
             )
-    if context.settings.activated and _left_unproved(context, live, run):
+    # With a command alone nobody is asked, and no result is noted.
+    asked = context.settings.activation_url or context.settings.activation_containers
+    if asked and _left_unproved(context, live, run):
         verdicts.note_result(context, tr("not proved: interrupted"), run)
         context.reporter.warning(
             tr(

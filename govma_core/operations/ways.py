@@ -33,7 +33,7 @@ class Way:
         names = ", ".join(self.names)
         if self.info.st_uid != 0:
             return tr(
-                "{path} belongs to uid {uid}, who can exchange {names}",
+                "{path} belongs to uid {uid}, who can replace {names}",
                 path=self.path,
                 uid=self.info.st_uid,
                 names=names,
@@ -73,7 +73,7 @@ def refusals(settings: Settings, found: Iterable[Way]) -> list[str]:
     """Return a sentence for each way that a build on this machine could use."""
     return [
         tr(
-            "{path} can be written by uid {uid}, as whom the build runs on this machine: it could exchange {names}. "
+            "{path} can be written by uid {uid}, as whom the build runs on this machine: it could replace {names}. "
             "Leave it to root ({command}), or build in a container: GOVMA_BUILDER=docker.",
             path=way.path,
             uid=settings.build_uid,

@@ -123,8 +123,8 @@ def require_all_set(question: Question) -> None:
         raise PreflightError(
             [
                 tr(
-                    "The compose file uses {names}, which .env does not set: nothing stands in their place. Set them "
-                    "in .env ({first}= where that is meant).",
+                    "The compose file uses {names}, which .env does not set: they would be empty. Set them in .env "
+                    "(`{first}=` if empty is intended).",
                     names=", ".join(names),
                     first=names[0],
                 )

@@ -83,7 +83,9 @@ def _store(settings: Settings, fd: int, name: str, owner: tuple[int, int], *, di
     wanted = "{}:{}".format(*owner)
     info = safefs.lstat(fd, name)
     if info is None and used:
-        problem = tr("{name} is not there, and a container has it mounted: Docker makes it, and root's", name=name)
+        problem = tr(
+            "{name} is not there, and a container has it mounted: Docker will create it, owned by root", name=name
+        )
         uid, gid = owner
         return Store(name, "", wanted, problem, _mend(settings, f"install -d -o {uid} -g {gid} {name}"))
     if info is None:

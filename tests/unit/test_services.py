@@ -166,7 +166,7 @@ def test_a_variable_that_nothing_sets_is_a_sentence_before_anything_is_made_with
 ) -> None:
     """Guards against containers with nothing where a password was meant; compose only warns."""
     text = f"version: '3.7'\nservices:\n  a:\n    image: x\n    environment: {{A: '{use}'}}\n"
-    with pytest.raises(PreflightError, match=r"uses NOT_SET.*\.env \(NOT_SET= where"):
+    with pytest.raises(PreflightError, match=r"uses NOT_SET.*\.env \(`NOT_SET=` if empty"):
         config(find_project(project_of(tmp_path, text, "B=1\n")))
     assert config(find_project(project_of(tmp_path, text, "B=1\nNOT_SET=\n"))).services
 
