@@ -44,10 +44,10 @@ def ago(at: float, now: float | None = None) -> str:
     return short if short in ("", tr("now")) else tr("{short} ago", short=short)
 
 
-def moment(at: float, *, seconds: bool = False) -> str:
-    """Return local date and time to the minute, or without the year and to the second; '' for 0."""
-    day = date_format()
-    shown = f"{day.replace('%Y', '').strip('-/')} %H:%M:%S" if seconds else f"{day} %H:%M"
+def moment(at: float, *, seconds: bool = False, year: bool = True) -> str:
+    """Return local date and time, to the minute or to the second, with or without the year; '' for 0."""
+    day = date_format() if year else date_format().replace("%Y", "").strip("-/")
+    shown = f"{day} %H:%M:%S" if seconds else f"{day} %H:%M"
     try:
         return datetime.fromtimestamp(at).astimezone().strftime(shown) if at else ""
     except (ValueError, OverflowError, OSError, TypeError):

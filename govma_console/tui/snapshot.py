@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -47,7 +46,7 @@ class VersionRow:
     unread: bool = False
     """True when nothing of what was written down may be read."""
     twin: bool = False
-    """True when another version was made in the same minute."""
+    """True when any two versions were made in the same minute: all are told to the second then."""
 
     @property
     def subject(self) -> str:
@@ -158,7 +157,7 @@ class SnapshotReader:
         unread = cannot_know(settings.state_dir)
         if unread:
             problems.append(unread)
-        minutes = Counter(local_epoch(version.made) // 60 for version in found)
+        minutes = {local_epoch(version.made) // 60 for version in found}
         was_live = {name for promotion in promotions for name in (promotion.version, promotion.previous)}
         rows = tuple(
             VersionRow(
@@ -171,7 +170,7 @@ class SnapshotReader:
                 manifest=_guarded(partial(self._manifest, version.name), None, problems),
                 mark=marks.get(version.name),
                 unread=bool(unread),
-                twin=minutes[local_epoch(version.made) // 60] > 1,
+                twin=len(minutes) < len(found),
             )
             for version in found
         )

@@ -15,7 +15,7 @@ from govma_console.tui.screens.disk_dialogs import PruneDialog
 from govma_console.tui.screens.handling_log import _for_clipboard, _save
 from govma_console.tui.screens.operations import DeployDialog
 from govma_console.tui.snapshot import SnapshotReader
-from govma_console.tui.widgets.columns import COLUMNS
+from govma_console.tui.widgets.columns import COLUMNS, fit, needs
 from govma_core.errors import RefusedError
 from govma_core.process import ProcessId
 from govma_core.runs.record import RunRecord
@@ -237,7 +237,9 @@ def test_versions_of_one_minute_are_told_apart_by_their_seconds(past: Site) -> N
     shown = {name: COLUMNS[0].text(row, None) for name, row in rows.items()}
     assert shown[live.name].endswith(f":{time[6:8]}")
     assert len(set(shown.values())) == len(rows)
-    alone = [name for name, row in rows.items() if not row.twin]
-    assert alone
-    assert all(shown[name].count(":") == 1 for name in alone)
-    assert all(len(text) <= COLUMNS[0].width for text in shown.values())
+    assert {text.count(":") for text in shown.values()} == {2}
+    widths = {dict(fit(width, needs(rows.values(), "made")))[COLUMNS[0]] for width in range(40, 120)}
+    assert (min(widths), max(widths)) == (16, len(shown[live.name]))
+    short = COLUMNS[0].short
+    assert short is not None
+    assert all(len(short(row)) == len("11-27 19:24:21") for row in rows.values())

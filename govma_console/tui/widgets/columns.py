@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
+
+from rich.cells import cell_len
 
 from govma_console.tui import formats
 from govma_console.tui.disk import Sizes
@@ -18,7 +21,10 @@ _FLEXIBLE_LEAST = 18
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column; width 0 takes what is left. `keep` says which go first when there is no room: the lowest."""
+    """One column; width 0 takes what is left. `keep` says which go first when there is no room: the lowest.
+
+    `short` is what it says where its text is too long, if not the text's beginning.
+    """
 
     key: str
     title: str
@@ -27,6 +33,7 @@ class Column:
     text: Callable[[VersionRow, Sizes | None], str]
     order: Callable[[VersionRow, Sizes | None], Any]
     right: bool = False
+    short: Callable[[VersionRow], str] | None = None
 
 
 def _manifest_text(name: str) -> Callable[[VersionRow, Sizes | None], str]:
@@ -53,6 +60,7 @@ COLUMNS: tuple[Column, ...] = (
         9,
         lambda row, sizes: formats.moment(row.made, seconds=row.twin) or row.name,
         lambda row, sizes: row.name,
+        short=lambda row: formats.moment(row.made, seconds=row.twin, year=not row.twin) or row.name,
     ),
     Column(
         "commit",
@@ -71,7 +79,15 @@ COLUMNS: tuple[Column, ...] = (
         _text_order("subject"),
     ),
     Column("author", tr("Author"), 12, 2, _manifest_text("author"), _text_order("author")),
-    Column("age", tr("Age"), 4, 5, lambda row, sizes: formats.age(row.made), lambda row, sizes: -row.made, right=True),
+    Column(
+        "age",
+        tr("Age"),
+        max(4, cell_len(tr("now"))),
+        5,
+        lambda row, sizes: formats.age(row.made),
+        lambda row, sizes: -row.made,
+        right=True,
+    ),
     Column(
         "size",
         tr("Size"),
@@ -95,8 +111,21 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
-def fit(width: int, columns: Sequence[Column] = COLUMNS) -> list[tuple[Column, int]]:
-    """Return the columns that have room in `width` cells, each with its width."""
+def needs(rows: Iterable[VersionRow], sort_key: str) -> dict[str, int]:
+    """Return the width that columns need for what they say now: whole words, whole times, the title with its mark."""
+    there = list(rows)
+    needed = {
+        "state": max((cell_len(text) for text in {row.shown_state for row in there}), default=0),
+        "made": max((cell_len(formats.moment(row.made, seconds=True)) for row in there[:1] if row.twin), default=0),
+    }
+    title = next(column.title for column in COLUMNS if column.key == sort_key)
+    return needed | {sort_key: max(needed.get(sort_key, 0), cell_len(title) + 2)}
+
+
+def fit(
+    width: int, needed: Mapping[str, int] = MappingProxyType({}), columns: Sequence[Column] = COLUMNS
+) -> list[tuple[Column, int]]:
+    """Return the columns that have room in `width` cells, each with its width: what it needs, where that is left."""
     kept = list(columns)
 
     def left() -> int:
@@ -104,7 +133,14 @@ def fit(width: int, columns: Sequence[Column] = COLUMNS) -> list[tuple[Column, i
 
     while left() < _FLEXIBLE_LEAST and len(kept) > 2:
         kept.remove(min((column for column in kept if column.width), key=lambda column: column.keep))
-    return [(column, column.width or max(1, left())) for column in kept]
+    spare = max(0, left() - _FLEXIBLE_LEAST)
+    widths = {column.key: column.width for column in kept}
+    for column in sorted((column for column in kept if column.width), key=lambda column: -column.keep):
+        more = min(spare, max(0, needed.get(column.key, 0) - column.width))
+        widths[column.key] += more
+        spare -= more
+    flexible = max(1, width - sum(widths.values()) - GAP * (len(kept) - 1))
+    return [(column, widths[column.key] or flexible) for column in kept]
 
 
 def matches(row: VersionRow, wanted: str) -> bool:

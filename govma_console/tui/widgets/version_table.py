@@ -19,7 +19,7 @@ from textual.strip import Strip
 from govma_console.tui import formats
 from govma_console.tui.disk import Sizes
 from govma_console.tui.snapshot import VersionRow
-from govma_console.tui.widgets.columns import COLUMNS, GAP, Column, fit, matches
+from govma_console.tui.widgets.columns import COLUMNS, GAP, Column, fit, matches, needs
 from govma_core.language import tr
 
 _MARKS = 3
@@ -65,6 +65,7 @@ class VersionTable(ScrollView, can_focus=True):
         self._all: tuple[VersionRow, ...] = ()
         self._sizes: Mapping[str, Sizes] = {}
         self._ages: tuple[str, ...] = ()
+        self._needs: dict[str, int] = {}
 
     def show(self, rows: tuple[VersionRow, ...], sizes: Mapping[str, Sizes]) -> None:
         """Show these versions; the cursor stays where it is if its version is still there."""
@@ -87,7 +88,7 @@ class VersionTable(ScrollView, can_focus=True):
 
     def sort_next(self) -> None:
         """Sort by the next column of those that are shown."""
-        keys = [column.key for column, _ in fit(self._room())]
+        keys = [column.key for column, _ in fit(self._room(), self._needs)]
         self.sort(keys[(keys.index(self.sort_key) + 1) % len(keys)] if self.sort_key in keys else keys[0])
 
     def refresh_ages(self) -> None:
@@ -108,7 +109,7 @@ class VersionTable(ScrollView, can_focus=True):
         rows = [row for row in self._all if matches(row, self.wanted)] if self.wanted else list(self._all)
         rows.sort(key=lambda row: row.name, reverse=True)
         rows.sort(key=lambda row: column.order(row, self._sizes.get(row.name)), reverse=self.descending)
-        self.rows = rows
+        self.rows, self._needs = rows, needs(rows, self.sort_key)
         self.virtual_size = Size(0, len(rows) + 1)
         if not any(row.name == self.cursor for row in rows):
             # Its version is gone or filtered out: the one that now stands in its place.
@@ -161,7 +162,7 @@ class VersionTable(ScrollView, can_focus=True):
 
     def _column_at(self, x: int) -> Column | None:
         at = _MARKS
-        for column, width in fit(self._room()):
+        for column, width in fit(self._room(), self._needs):
             if at <= x < at + width + GAP:
                 return column
             at += width + GAP
@@ -187,9 +188,13 @@ class VersionTable(ScrollView, can_focus=True):
     def _header(self, width: int) -> Strip:
         plain, marked = self._style("header"), self._style("sorted")
         segments = [Segment(" " * _MARKS, plain)]
-        for column, room in fit(self._room()):
+        for column, room in fit(self._room(), self._needs):
             is_sorted = column.key == self.sort_key
-            title = column.title + ("▼" if self.descending else "▲") * is_sorted
+            title = column.title
+            if is_sorted:
+                # A letter where there is only ASCII: it must not look like the end of the word.
+                gap = " " * (cell_len(title) + 2 <= room)
+                title += gap + ("▼" if self.descending else "▲")
             segments += [Segment(_cell(title, room, column.right), marked if is_sorted else plain)]
             segments += [Segment(" " * GAP, plain)]
         return Strip(segments).adjust_cell_length(width, plain)
@@ -200,14 +205,17 @@ class VersionTable(ScrollView, can_focus=True):
         sizes = self._sizes.get(row.name)
         marker = base if chosen else self._style("marker")
         segments = [Segment(_CURSOR if chosen else " ", base), Segment("● " if row.current else "  ", marker)]
-        for column, room in fit(self._room()):
+        for column, room in fit(self._room(), self._needs):
             style = base
             if not chosen:
                 if column.key == "state":
                     style = self._style(_STATES.get(row.state.partition(" ")[0], "dim"))
                 elif column.key in ("age", "author", "by", "commit") or (column.key == "subject" and not row.manifest):
                     style = self._style("dim") if not row.current else base
-            segments += [Segment(_cell(column.text(row, sizes), room, column.right), style), Segment(" " * GAP, base)]
+            text = column.text(row, sizes)
+            if column.short and cell_len(text) > room:
+                text = column.short(row)
+            segments += [Segment(_cell(text, room, column.right), style), Segment(" " * GAP, base)]
         return Strip(segments).adjust_cell_length(width, base)
 
     def _style(self, part: str) -> Style:
