@@ -27,11 +27,15 @@ def hold(given: argparse.Namespace) -> int:
         until = moment_to_come(given.until, now) if given.until is not None else 0.0
     except ValueError as error:
         raise UsageError(tr("--until: {error}.", error=error)) from None
-    made = _store(settings).hold(" ".join(given.reason), local_requester("cli").by, now, until)
+    store = _store(settings)
+    before = store.read().by_hand
+    made = store.hold(" ".join(given.reason), local_requester("cli").by, now, until)
     if given.json:
         print_json(dataclasses.asdict(made))
     else:
         say(tr("{sentence} `govma-console release` ends that.", sentence=made.sentence()))
+        if before is not None:
+            say(tr("That replaces an earlier hold: {sentence}", sentence=before.sentence()))
     _warn_of_runs(settings)
     return ExitCode.OK
 

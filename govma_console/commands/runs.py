@@ -87,13 +87,14 @@ def _store(given: argparse.Namespace) -> RunStore:
 def _active(store: RunStore, wanted: str | None) -> RunRecord:
     record = store.find(wanted) if wanted else store.going()
     if record is None or record.ended:
-        said = (
-            tr("Run {id} has ended ({state}).", id=record.id, state=tr(record.state))
-            if record
-            else tr("Nothing is running.")
-        )
         raise RefusedError(
-            tr("{said} `govma-console log{more}` prints its log.", said=said, more=f" {record.id}" if record else "")
+            tr(
+                "Run {id} has ended ({state}). `govma-console log {id}` prints its log.",
+                id=record.id,
+                state=tr(record.state),
+            )
+            if record
+            else tr("Nothing is running. `govma-console log` prints the log of the last run.")
         )
     return record
 

@@ -8,7 +8,7 @@ from govma_console.commands.settings import effective
 from govma_console.output import print_json, print_table, warn
 from govma_console.reports import listed, versions
 from govma_core.errors import ExitCode
-from govma_core.language import tr
+from govma_core.language import counted, tr
 from govma_core.settings import Settings
 from govma_core.versions.store import VersionStore
 from govma_core.writable import cannot_know
@@ -53,7 +53,7 @@ def print_versions(settings: Settings) -> None:
     elif unknown:
         warn(
             tr(
-                "The sizes of {unknown} versions are not known yet: `govma-console usage` measures them.",
-                unknown=unknown,
+                "The sizes of {versions} are not known yet: `govma-console usage` measures them.",
+                versions=counted(unknown, "version", "versions"),
             )
         )

@@ -10,11 +10,12 @@ from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from typing import IO
 
+from govma_core.build import remote_branch
 from govma_core.build.commit import Commit, told
 from govma_core.build.git import GitCommands, GitFailedError, readable
 from govma_core.build.moves import DEPLOYED, Moves
 from govma_core.errors import SourceError
-from govma_core.language import tr
+from govma_core.language import counted, tr
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 
@@ -68,6 +69,7 @@ class Checkout:
         """Go back to the configured branch, from wherever a killed run (or a person) left the checkout."""
         branch = self._settings.branch
         if not self._git.sha(f"refs/heads/{branch}"):
+            remote_branch.require(self._git, self._settings)
             raise SourceError(
                 tr(
                     "branch ({branch}) is no branch of the checkout {source_dir}. Set GOVMA_BRANCH, or "
@@ -102,11 +104,12 @@ class Checkout:
         try:
             self._git.run("fetch", "--quiet", *what, waiting=self._reporter.cancellation.interruptible)
         except GitFailedError as error:
+            remote_branch.require(self._git, self._settings)
             raise SourceError(
                 tr(
                     "{error}. The settings name remote {remote!r} and branch {branch!r}: `git remote -v` in "
                     "{source_dir} shows where that is, `git ls-remote {remote}` whether it answers.",
-                    error=error,
+                    error=str(error).rstrip("."),
                     remote=remote,
                     branch=self._settings.branch,
                     source_dir=self._settings.source_dir,
@@ -122,14 +125,7 @@ class Checkout:
         if straight == theirs:
             self._git.run("merge", "--ff-only", "--quiet", theirs.sha)
         elif straight == ours:
-            ahead = len(self.between(theirs.sha, ours.sha) or [])
-            self._reporter.warning(
-                tr(
-                    "The checkout has {ahead} commit(s) that {remote} has not; they are deployed too.",
-                    ahead=ahead,
-                    remote=settings.remote,
-                )
-            )
+            self._warn_of(ours, theirs)
         else:
             raise SourceError(
                 tr(
@@ -144,6 +140,18 @@ class Checkout:
                 )
             )
         return straight
+
+    def _warn_of(self, ours: Commit, theirs: Commit) -> None:
+        """Name the commits that only the checkout has: somebody may have forgotten to push them, or that they exist."""
+        ahead = self.between(theirs.sha, ours.sha) or []
+        self._reporter.warning(
+            tr(
+                "The checkout has {commits} that {remote} has not; what a deploy makes live has them too: {named}.",
+                commits=counted(len(ahead), "commit", "commits"),
+                remote=self._settings.remote,
+                named=", ".join(f"{commit.short} {commit.subject}" for commit in ahead[:_SHOWN]),
+            )
+        )
 
     def _compared(self) -> tuple[Commit, Commit, Commit | None]:
         """Return our branch, the remote's, and the one of them that holds the other (None: they diverged)."""
@@ -162,7 +170,9 @@ class Checkout:
     def resolve(self, ref: str | None) -> Commit:
         """Return the commit that a branch of the remote, a tag or a sha names; None: what fast_forward() deploys."""
         if ref is None:
-            _, theirs, straight = self._compared()
+            ours, theirs, straight = self._compared()
+            if straight == ours != theirs:
+                self._warn_of(ours, theirs)
             return straight or theirs
         names = [f"refs/remotes/{self._settings.remote}/{ref}", f"refs/tags/{ref}"]
         if re.fullmatch(r"[0-9a-fA-F]{4,40}", ref):

@@ -86,9 +86,12 @@ def _read_file(path: Path, problems: list[str]) -> dict[str, Any]:
         problems.append(tr("The settings file {path} is not valid TOML: {error}.", path=path, error=error))
         return {}
     names = {key.written: name for name, key in KEYS.items()}
-    found = dict(_flat(data, {key.table for key in KEYS.values()}))
+    tables = {key.table for key in KEYS.values()}
+    found = dict(_flat(data, tables))
     for written in found.keys() - names.keys():
-        near = difflib.get_close_matches(written, names, n=1, cutoff=0.6)
+        # Who wrote a table that is none meant one.
+        meant = [f"[{table}]" for table in tables if table] if isinstance(found[written], dict) else names
+        near = difflib.get_close_matches(written, meant, n=1, cutoff=0.6)
         hint = (
             tr(" Did you mean {near}?", near=near[0]) if near else tr(" `govma-console config` lists those there are.")
         )

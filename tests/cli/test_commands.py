@@ -87,7 +87,7 @@ def test_rollback_and_promote(command: Command, sample: SampleSite) -> None:
         (["deploy", "--ref", "--upload-pack=x"], 2, "expected one argument"),
         (["log"], 2, "no run yet"),
         (["log", "nothing"], 2, "There is no run"),
-        (["attach"], 5, "Nothing is running"),
+        (["attach"], 5, "log` prints the log of the last run"),
         (["cancel"], 5, "Nothing is running"),
         (["promote"], 2, "VERSION"),
         (["fly"], 2, "invalid choice"),

@@ -48,7 +48,7 @@ def test_usage_and_list_tell_what_du_tells(sample: SampleSite, command: Command)
 
 def test_list_says_when_sizes_are_not_known(sample: SampleSite, command: Command) -> None:
     done = command.run("list")
-    assert "sizes of 1 versions are not known yet" in done.err
+    assert "sizes of 1 version are not known yet" in done.err
     assert json.loads(command.run("list", "--json").out)["versions"][0]["size"] is None
 
 

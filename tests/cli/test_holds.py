@@ -15,6 +15,9 @@ from tests.support.rights import as_root
 def test_held_deploys_exit_with_5_until_they_are_released_or_forced(command: Command) -> None:
     done = command.run("hold", "election", "night", "--until", "2h")
     assert (done.code, "election night (until " in done.out) == (0, True), done.err
+    assert "earlier hold" not in done.out
+    again = command.run("hold", "election", "night", "--until", "3h")
+    assert "replaces an earlier hold: Deploys are held by root" in again.out
     held = command.run("deploy")
     assert held.code == 5
     for said in ("held by root since", "election night", " release` ends the hold", "--force"):

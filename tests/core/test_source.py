@@ -88,7 +88,11 @@ def test_local_commits_are_deployed_and_said(sample: SampleSite, checkout: Check
     git(sample.source_dir, "commit", "--allow-empty", "-m", "local")
     checkout.fetch()
     assert checkout.fast_forward().subject == "local"
-    assert "1 commit(s) that origin has not" in str(events)
+    assert "1 commit that origin has not" in str(events)
+    events.clear()
+    # As pending does.
+    local = checkout.resolve(None)
+    assert f"{local.short} local" in str(events)
 
 
 def test_a_remote_that_is_gone_is_a_sentence(sample: SampleSite, checkout: Checkout) -> None:
@@ -102,8 +106,9 @@ def test_a_remote_that_is_gone_is_a_sentence(sample: SampleSite, checkout: Check
 def test_a_branch_that_is_not_on_the_remote_is_a_sentence(sample: SampleSite) -> None:
     settings = load({}, file=sample.config_file, flags={"branch": "nowhere"}).settings
     opened = Checkout(settings, silent())
-    with pytest.raises(SourceError, match="nowhere"):
-        opened.fetch()
+    for step in (opened.fetch, opened.return_to_branch):
+        with pytest.raises(SourceError, match=r"origin has no branch 'nowhere' .* It has: main\."):
+            step()
     opened.close()
 
 

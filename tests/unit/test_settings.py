@@ -206,6 +206,7 @@ def test_tables_are_read_printed_and_written_back(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("[rehearsal]\nimages = 'x'", r"there is no setting 'rehearsal.images'. Did you mean rehearsal.image\?"),
+        ("[rehersal]\nport = 80", r"there is no setting 'rehersal'. Did you mean \[rehearsal\]\?"),
         ("rehearsal_image = 'x'", r"there is no setting 'rehearsal_image'. Did you mean rehearsal.image\?"),
         ("rehearsal = 'x'", "there is no setting 'rehearsal'"),
         ("[rehearsal]\nimage = 'x'\nlike = 'y'", "image and like exclude one another"),
