@@ -40,7 +40,7 @@ def test_the_panel_shows_containers_differences_and_a_log_that_is_followed(
         await app.sees("started with ${DB_PASSWORD}")
         seen.append(app.text())
         await app.press("down")
-        await app.sees("another command is wanted")
+        await app.sees("another command is wanted. Takes: ")
         seen.append(app.text())
         await app.press("escape")
         await app.until(lambda: app.at_main, "the end of the panel")

@@ -149,15 +149,18 @@ class ServicesScreen(ModalScreen[Result]):
         for each in ordered:
             style = "$text-warning" if each["downtime"] == NONE else "bold $text-error"
             lines.append(
+                # What is down meanwhile is said of what it takes, not of the difference.
                 Content.assemble(
-                    (f"{each['service']}: ", "bold"), each["what"], (f"; {downtime_text(each['downtime'])}", style),
-                    (f". {each['takes']}", "$muted"),
+                    (f"{each['service']}: ", "bold"), f"{each['what']}. ",
+                    (tr("Takes: {takes}; ", takes=each["takes"]), "$muted"),
+                    (downtime_text(each["downtime"]), style), ".",
                 )
             )  # fmt: skip
         if view["services"] and not ordered and not view["problems"]:
             said = nothing_differs(view["project"], every_setting=view["every_setting"])
             lines.append(Content.assemble((said, "$text-success")))
-        lines += _storage(view["storage"])
+        stored = _storage(view["storage"])
+        lines += [Content.assemble((tr("Storage"), "bold")), *stored] if stored else []
         self.query_one("#services-text", Static).update(Content("\n").join(lines))
         if self._tail is None:
             log = self.query_one("#services-log", Log)
@@ -255,5 +258,5 @@ def _storage(stores: list[dict[str, Any]]) -> list[Content]:
             mend = tr(" To fix: {store}", store=store["mend"]) if store["mend"] else ""
             lines.append(Content.assemble((f"{store['problem']}.", "$text-warning"), (mend, "$muted")))
         if size:
-            lines.append(Content.assemble((tr("Storage  "), "$muted"), f"{store['name']} {more}{size}"))
+            lines.append(Content.assemble(f"{store['name']} {more}{size}"))
     return lines
