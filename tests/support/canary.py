@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -10,6 +11,8 @@ import subprocess
 from pathlib import Path
 
 Mark = tuple[int, int, int, int, int, str]
+
+_EXCHANGED = tuple(f": {os.strerror(number)}".encode() for number in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP))
 
 
 class Canary:
@@ -69,8 +72,10 @@ class Canary:
         patterns = [part for each in wanted for part in ("-e", each)]
         # It gets to the bottom of any depth, and does not wait for pipes.
         line = ["grep", "-rlaFZ", "-D", "skip", *patterns, "--", *map(str, trees)]
-        found = subprocess.run(line, capture_output=True, check=False)
-        assert found.returncode in (0, 1), found.stderr
+        found = subprocess.run(line, capture_output=True, check=False, env={**os.environ, "LC_ALL": "C"})
+        # Somebody may exchange names meanwhile: what is another thing by then is none of the files that were there.
+        other = [line for line in found.stderr.splitlines() if not line.endswith(_EXCHANGED)]
+        assert found.returncode in (0, 1) or not other, other
         return [os.fsdecode(path) for path in found.stdout.split(b"\0") if path]
 
     def _look(self) -> dict[str, Mark]:
