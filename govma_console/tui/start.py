@@ -7,6 +7,7 @@ import threading
 
 from govma_console.commands.settings import effective
 from govma_console.output import warn
+from govma_console.tui.hangup import leave_with_terminal
 from govma_console.tui.snapshot import Snapshot, SnapshotReader
 from govma_core.errors import ConfigurationError, ExitCode
 from govma_core.language import tr
@@ -14,6 +15,7 @@ from govma_core.language import tr
 
 def run(given: argparse.Namespace) -> int:
     """Run the app until somebody leaves it; give the exit code. Needs a terminal on standard input and error."""
+    leave_with_terminal()
     while True:
         try:
             settings = effective(given)

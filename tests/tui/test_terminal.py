@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -85,6 +89,23 @@ def test_a_lost_terminal_leaves_the_deploy_and_the_next_one_attaches(past: Site,
     again.sees("deploy ok")
     assert runs.read(run.id).state == "ok"
     assert past.store.pointer().version != before
+
+
+def test_who_has_the_terminal_from_another_session_ends_with_it_too(past: Site) -> None:
+    """Guards `su -c` and the like: no SIGHUP is sent there, and a console without a terminal kept a core busy."""
+    ours, its = os.openpty()
+    command = [sys.executable, "-m", "govma_console", "--config", str(past.sample.config_file)]
+    console = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, start_new_session=True)
+    try:
+        os.close(its)
+        drawn = b""
+        while b"current-version" not in drawn:
+            drawn += os.read(ours, 65536)
+        os.close(ours)
+        assert console.wait(timeout=60) == 128 + signal.SIGHUP
+    finally:
+        console.kill()
+        console.wait()
 
 
 def test_quitting_says_that_the_run_goes_on(past: Site, terminal: Open) -> None:
