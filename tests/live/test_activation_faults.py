@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,8 +14,11 @@ from govma_core import safefs
 from govma_core.errors import RevertedError, UnprovedError
 from govma_core.live import targets
 from govma_core.operations import going_live, promote, rollback
+from govma_core.operations.context import Context
 from govma_core.operations.live import make_live
+from govma_core.versions.history import How
 from govma_core.versions.marks import MarkStore
+from govma_core.versions.promotion import Switch
 from tests.live.conftest import FIRST, SECOND
 from tests.support.apache import Apache, serving
 from tests.support.engine import Engine
@@ -47,7 +50,7 @@ def test_a_way_back_that_fails_is_told(site: PhpSite, apache: Apache, monkeypatc
     site.broken(SECOND, "<?php http_response_code(500); echo 'sorry';")
     site.flags["activation_checks"] = [{"path": "/"}]
 
-    def once(context, version, how, *more):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002, ANN202
+    def once(context: Context, version: str, how: How, *more: Callable[[], None]) -> Switch:
         if how == "revert":
             raise OSError(errno.EIO, "Input/output error")
         return make_live(context, version, how, *more)
