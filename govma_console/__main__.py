@@ -2,6 +2,6 @@
 
 import sys
 
-from govma_console.cli import main
+from govma_console.cli.main import main
 
 sys.exit(main())

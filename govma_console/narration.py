@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import TextIO
 
+from govma_console.formats import seconds
 from govma_console.output import colour_wanted, hinted
-from govma_console.times import seconds
 from govma_core.events import Event, LogLine, Progress, RunFinished, StageFinished, StageStarted
-from govma_core.language import tr
-from govma_core.text import clean_line
+from govma_core.text.clean import clean_line
+from govma_core.text.language import tr
 
 _RED, _YELLOW, _GREEN, _DIM, _BOLD, _PLAIN = (f"\x1b[{code}m" for code in (31, 33, 32, 2, 1, 0))
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from govma_core.text import clean_line
+from govma_core.text.clean import clean_line
 
 _advised: re.Pattern[str] | None = None
 _with_config = ""

@@ -7,21 +7,19 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from govma_core.disk.usage.summary import VersionUsage, last_measured
+from govma_core.disk.usage import VersionUsage, last_measured
 from govma_core.errors import RefusedError
-from govma_core.language import marked, tr
+from govma_core.fs.permissions import cannot_know
 from govma_core.runs.lock import Holder, lock_holder
-from govma_core.runs.record import RunRecord
-from govma_core.runs.store import RunStore
+from govma_core.runs.store import RunRecord, RunStore
 from govma_core.settings import Settings
-from govma_core.text import bytes_text
+from govma_core.text.clean import bytes_text
+from govma_core.text.language import marked, tr
 from govma_core.versions.history import History, Promotion, Span, spans
 from govma_core.versions.holds import Holds, HoldStore
 from govma_core.versions.manifest import Manifest, ManifestStore
-from govma_core.versions.marks import Mark, MarkStore
-from govma_core.versions.pins import Pin, PinStore
+from govma_core.versions.marks import Mark, MarkStore, Pin, PinStore
 from govma_core.versions.store import Pointer, Version, VersionStore
-from govma_core.writable import cannot_know
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

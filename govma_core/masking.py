@@ -8,8 +8,8 @@ import stat
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from govma_core.configured import open_file
 from govma_core.errors import UnsafeTreeError
+from govma_core.fs.permissions import open_file
 
 MASKED = "***"
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from govma_core.errors import RunCancelled
 from govma_core.events import Emit, Event, Level, LogLine, Outcome, Progress, StageFinished, StageStarted
 from govma_core.masking import Mask
-from govma_core.text import clean_line
+from govma_core.text.clean import clean_line
 
 _PROGRESS_SECONDS = 0.25
 
@@ -124,7 +124,7 @@ class Reporter:
         self._lines("error", text)
 
     def output(self, *lines: str) -> None:
-        """Pass on lines of a program's output that were cleaned already (see govma_core.text)."""
+        """Pass on lines of a program's output that were cleaned already (see govma_core.text.clean)."""
         self._emit_output(time.time(), self.mask.lines(lines))
 
     def progress(self, stage: str, done: int, total: int, unit: str) -> None:

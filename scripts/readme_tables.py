@@ -23,7 +23,7 @@ _HEADINGS = {
 
 def table(language: str) -> str:
     """Return the table in the language that this process speaks."""
-    from govma_core.settings.keys import KEYS
+    from govma_core.settings.parse import KEYS
 
     rows = [_HEADINGS[language], "| --- | --- | --- | --- |"]
     for key in KEYS.values():

@@ -1,6 +1,6 @@
 """Collects the texts of the code into the catalog of each language, and compiles the catalogs (`make translations`).
 
-Texts that are new get an empty translation, those that are gone are taken out; tests/unit/test_translations.py fails
+Texts that are new get an empty translation, those that are gone are taken out; tests/text/test_translations.py fails
 until each has one.
 """
 
@@ -17,7 +17,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from govma_core.language import DIRECTORY, DOMAIN
+from govma_core.text.language import DIRECTORY, DOMAIN
 
 _ROOT = Path(__file__).resolve().parent.parent
 _SINCE = datetime(2026, 11, 20, tzinfo=UTC)

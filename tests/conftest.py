@@ -11,13 +11,17 @@ from typing import Any, TypeVar
 
 import pytest
 
+from govma_core.versions.store import VersionStore
 from tests.support import workers
 from tests.support.apache_image import apache_image
 from tests.support.engine import Engine, EngineUnavailableError
 from tests.support.engine_desk import engine_at
 from tests.support.images import ImageUnavailableError, busybox_image
 from tests.support.node_image import node_image
+from tests.support.releases import Releases, eight_releases
 from tests.support.rights import passable
+from tests.support.sites import Site, make_site
+from tests.support.small_store import small_store
 from tests.support.systemd_image import systemd_image
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -126,3 +130,29 @@ _node, _apache = _image(node_image), _image(apache_image)
 def tmp_path(tmp_path: Path) -> Path:
     """Return pytest's directory with the way to it open: a build runs as another user, and must get there."""
     return passable(tmp_path)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """Return a sample site of the test's own."""
+    return make_site(tmp_path / "site")
+
+
+@pytest.fixture
+def releases(tmp_path: Path) -> Releases:
+    """Return eight releases, the last one live."""
+    return eight_releases(tmp_path / "site")
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """Return a directory for what is written down about the small store."""
+    path = tmp_path / "state"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def store(tmp_path: Path, state: Path) -> VersionStore:
+    """Return a few small versions."""
+    return small_store(tmp_path / "www_versions")

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from govma_console.tui.app import ConsoleApp
-from govma_console.tui.controller import Controller
+from govma_console.tui.background import Controller
 from govma_core.settings import Settings
 from tests.support.console import Driven
 from tests.support.histories import with_past

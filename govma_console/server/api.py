@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import hashlib
 import json
+import time
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,16 +14,17 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from govma_console import reports
-from govma_console.server.access import caller_of, changer, reader, site_of
-from govma_console.server.answers import Json, Refusal
-from govma_console.server.bodies import run_wanted
+from govma_console.server.auth import caller_of, changer, reader, site_of
 from govma_console.server.deploy import DEFAULTS
 from govma_console.server.openapi import document
-from govma_console.server.streams import PLAIN, RunStream, require_stream
+from govma_console.server.requests import commit_wanted, hold_wanted, run_wanted
+from govma_console.server.responses import Json, Refusal
+from govma_console.server.stream import PLAIN, RunStream, require_stream
 from govma_core.errors import RefusedError, UsageError
-from govma_core.language import tr
 from govma_core.runs.cancel import cancel
-from govma_core.runs.record import RunRecord
+from govma_core.runs.store import RunRecord
+from govma_core.text.language import tr
+from govma_core.versions.holds import HoldStore
 
 _MOST_RUNS = 1000
 
@@ -182,6 +184,33 @@ def _key(request: Request, by: str) -> str:
     return hashlib.sha256(f"{by}\0{key}".encode()).hexdigest() if key else ""
 
 
+async def holds(request: Request) -> Response:
+    """Return what is held, or hold all deploys: of one address, so that a refusal names both methods."""
+    if request.method == "POST":
+        return await hold(request)
+    reader(request)
+    return Json(HoldStore(site_of(request).settings.state_dir).read().plain())
+
+
+async def hold(request: Request) -> Response:
+    """Hold all deploys, instead of an earlier hold by hand; give the hold."""
+    caller = changer(request)
+    reason, seconds = await hold_wanted(request)
+    now = time.time()
+    store = HoldStore(site_of(request).settings.state_dir)
+    made = store.hold(reason, caller.requester().by, now, now + seconds if seconds else 0.0)
+    return Json(dataclasses.asdict(made))
+
+
+async def release(request: Request) -> Response:
+    """End all holds, or that of the commit in the query; give those that were in force."""
+    changer(request)
+    commit = commit_wanted(request)
+    store = HoldStore(site_of(request).settings.state_dir)
+    ended = store.release_commit(commit) if commit else store.release()
+    return Json({"released": [dataclasses.asdict(found) for found in ended]})
+
+
 ROUTES: list[BaseRoute] = [
     Route("/api/v1/versions", versions),
     Route("/api/v1/status", status),
@@ -194,4 +223,6 @@ ROUTES: list[BaseRoute] = [
     Route("/api/v1/runs/{id}/events", run_events),
     Route("/api/v1/runs/{id}/cancel", cancel_run, methods=["POST"]),
     Route("/api/v1/openapi.json", openapi),
+    Route("/api/v1/hold", holds, methods=["GET", "POST"]),
+    Route("/api/v1/release", release, methods=["POST"]),
 ]

@@ -11,15 +11,15 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from govma_console.server import api, holds, hooks
-from govma_console.server.access import site_of
-from govma_console.server.answers import Refusal, on_core_error, on_http_error, on_refusal
+from govma_console.server import api, webhooks
+from govma_console.server.auth import site_of
 from govma_console.server.deploy import deploy
-from govma_console.server.front import Front
 from govma_console.server.metrics import metrics
-from govma_console.server.site import Site
+from govma_console.server.middleware import Front
+from govma_console.server.responses import Refusal, on_core_error, on_http_error, on_refusal
+from govma_console.server.state import Site
 from govma_core.errors import GovmaError
-from govma_core.language import tr
+from govma_core.text.language import tr
 from govma_core.versions.store import VersionStore
 
 Endpoint = Callable[[Request], Awaitable[ASGIApp]]
@@ -32,9 +32,8 @@ def make_app(site: Site, names: frozenset[str]) -> Front:
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/metrics", metrics),
-        *hooks.ROUTES,
+        *webhooks.ROUTES,
         *api.ROUTES,
-        *holds.ROUTES,
     ]
     app = Starlette(
         routes=routes,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from govma_console.server.access import reader, site_of
-from govma_console.server.answers import LOCKED, Refusal, of_error
-from govma_console.server.site import Site
-from govma_console.server.streams import PLAIN, Listener, RunStream, require_stream
+from govma_console.server.auth import reader, site_of
+from govma_console.server.responses import LOCKED, Refusal, of_error
+from govma_console.server.state import Site
+from govma_console.server.stream import PLAIN, Listener, RunStream, require_stream
 from govma_core.errors import GovmaError, UsageError
 from govma_core.events import RunFinished
-from govma_core.language import tr
 from govma_core.runs.queue import Admission
+from govma_core.text.language import tr
 
 DEFAULTS = {"ref": None, "rebuild": False, "promote": True}
 """The arguments of a deploy nobody said more about."""

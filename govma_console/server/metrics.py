@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from govma_console import reports
-from govma_console.server.access import reader, site_of
-from govma_console.server.site import Site
-from govma_core.disk.usage.summary import last_measured
-from govma_core.runs.totals import Totals
+from govma_console.server.auth import reader, site_of
+from govma_console.server.state import Site
+from govma_core.disk.usage import last_measured
+from govma_core.runs.store import Totals
 
 _TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Sample = tuple[str, dict[str, str], float]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from govma_console.server.bodies import ARGUMENTS, REFLINK, REQUIRED, SHA
+from govma_console.server.requests import ARGUMENTS, REFLINK, REQUIRED, SHA
 
 Json = dict[str, Any]
 

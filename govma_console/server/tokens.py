@@ -10,9 +10,9 @@ import secrets
 import stat
 from pathlib import Path
 
-from govma_core import jsonfile
 from govma_core.errors import ConfigurationError, UsageError
-from govma_core.language import tr
+from govma_core.fs import jsonfile
+from govma_core.text.language import tr
 
 _LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._@-]{0,63}) sha256:([0-9a-f]{64})")
 

@@ -2,9 +2,184 @@
 
 from __future__ import annotations
 
-from govma_console.tui import availability as when
-from govma_console.tui.action import Action, Place
-from govma_core.language import tr
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from govma_console.tui.site_state import Snapshot, VersionRow
+from govma_core.runs.store import RunRecord
+from govma_core.text.language import tr
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What decides whether an action is available: the site, the selected version, the run whose log is shown."""
+
+    snapshot: Snapshot
+    selected: VersionRow | None
+    shown_run: RunRecord | None
+    searching: bool = False
+
+
+def always(now: Situation) -> str:
+    """Nothing speaks against it."""
+    return ""
+
+
+def can_start(now: Situation) -> str:
+    """Why no run can be started."""
+    if now.snapshot.read_only:
+        return now.snapshot.read_only
+    active = now.snapshot.active
+    if active is not None:
+        return tr(
+            "{operation} {id}, started by {by}, is running; one run at a time.",
+            operation=active.operation,
+            id=active.id,
+            by=active.by,
+        )
+    if now.snapshot.holder is not None:
+        return now.snapshot.holder.sentence()
+    return ""
+
+
+def can_roll_back(now: Situation) -> str:
+    """Why there is nothing to go back to."""
+    if len(now.snapshot.versions) < 2:
+        return tr("There is no other version to go back to.")
+    return can_start(now)
+
+
+def can_promote(now: Situation) -> str:
+    """Why the selected version cannot be made live."""
+    row = now.selected
+    if row is None:
+        return tr("No version is selected.")
+    if row.current:
+        return tr("{name} is live already; select another version.", name=row.name)
+    if not row.complete:
+        return tr("{name} is incomplete (no html/ or no system/ in it).", name=row.name)
+    return can_start(now)
+
+
+def can_check(now: Situation) -> str:
+    """Why the selected version cannot be tried."""
+    if now.selected is None:
+        return tr("No version is selected.")
+    if not now.snapshot.rehearsed:
+        return tr("There is nothing to test a version in: set the table [rehearsal] of the settings.")
+    if not now.selected.complete:
+        return tr("{name} is incomplete (no html/ or no system/ in it).", name=now.selected.name)
+    return can_start(now)
+
+
+def has_versions(now: Situation) -> str:
+    """Why there is no version to work on."""
+    if not now.snapshot.versions:
+        return tr("There are no versions.")
+    return can_start(now)
+
+
+def can_pin(now: Situation) -> str:
+    """Why the selected version cannot be pinned or let go."""
+    if now.selected is None:
+        return tr("No version is selected.")
+    return now.snapshot.read_only
+
+
+def can_hold(now: Situation) -> str:
+    """Why deploys cannot be held."""
+    return now.snapshot.read_only
+
+
+def can_release(now: Situation) -> str:
+    """Why there is no hold to end."""
+    return now.snapshot.read_only if now.snapshot.holds else tr("Nothing is held.")
+
+
+def can_cancel(now: Situation) -> str:
+    """Why there is no run to cancel."""
+    if now.snapshot.active is None:
+        return tr("Nothing is running.")
+    return now.snapshot.read_only
+
+
+def has_run(now: Situation) -> str:
+    """Why the selected version has no run to show."""
+    if now.selected is None:
+        return tr("No version is selected.")
+    if now.selected.manifest is None:
+        return tr("{name} was not made by a run of govma-console; there is no log.", name=now.selected.name)
+    if now.snapshot.run(now.selected.manifest.run) is None:
+        return tr("The record of run {run} is gone (keep_runs).", run=now.selected.manifest.run)
+    return ""
+
+
+def has_runs(now: Situation) -> str:
+    """Why there is no list of runs."""
+    return "" if now.snapshot.runs else tr("There was no run yet.")
+
+
+def has_log(now: Situation) -> str:
+    """Why there is no log to work on."""
+    return "" if now.shown_run is not None else tr("No log is shown.")
+
+
+def has_search(now: Situation) -> str:
+    """Why there is no match to go to."""
+    return "" if now.searching else tr("Search first: press / and type what to look for.")
+
+
+Place = Literal["", "table", "log"]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One action. `keys` are textual's names; `where` is the pane that must have the focus ('' for any).
+
+    `reason` says why it is not available now, '' when it is. `footer` is the line of the footer it stands in, 0 for
+    none.
+    """
+
+    id: str
+    keys: tuple[str, ...]
+    label: str
+    help: str
+    group: str
+    where: Place = ""
+    footer: int = 0
+    reason: Callable[[Situation], str] = always
+    in_sight: Callable[[Situation], bool] = lambda now: True
+    """Whether the footer has a place for it now."""
+
+    @property
+    def shown_key(self) -> str:
+        """Return the key as people read it."""
+        return key_name(self.keys[0])
+
+
+def key_name(key: str) -> str:
+    """Return a key as people read it: `F5`, `Ctrl+P`, `/`."""
+    signs = {
+        "slash": "/",
+        "question_mark": "?",
+        "left_square_bracket": "[",
+        "right_square_bracket": "]",
+        "enter": "Enter",
+        "tab": "Tab",
+        "escape": "Esc",
+        "space": "Space",
+        "less_than_sign": "<",
+        "greater_than_sign": ">",
+    }
+    if key in signs:
+        return signs[key]
+    if key.startswith("ctrl+"):
+        return f"Ctrl+{key[5:].upper()}"
+    if key.startswith("shift+"):
+        return f"Shift+{key_name(key[6:])}"
+    return key.upper() if len(key) > 1 else key
+
 
 ACTIONS: tuple[Action, ...] = (
     Action(
@@ -16,7 +191,7 @@ ACTIONS: tuple[Action, ...] = (
         ),
         tr("Operations"),
         footer=1,
-        reason=when.can_start,
+        reason=can_start,
     ),
     Action(
         "rollback",
@@ -25,7 +200,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Go back to the selected version; on the live one, to the version that was live before it."),
         tr("Operations"),
         footer=1,
-        reason=when.can_roll_back,
+        reason=can_roll_back,
     ),
     Action(
         "promote",
@@ -34,7 +209,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Make the selected version live."),
         tr("Operations"),
         footer=1,
-        reason=when.can_promote,
+        reason=can_promote,
     ),
     Action(
         "check",
@@ -43,7 +218,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Test the selected version in a container of its own, as a deploy would, without making it live."),
         tr("Operations"),
         footer=1,
-        reason=when.can_check,
+        reason=can_check,
         in_sight=lambda now: now.snapshot.rehearsed,
     ),
     Action(
@@ -53,7 +228,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Hard-link identical files of different versions. Shows first what that would free."),
         tr("Operations"),
         footer=1,
-        reason=when.has_versions,
+        reason=has_versions,
     ),
     Action(
         "prune",
@@ -62,7 +237,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Remove old versions. Shows first which, why, and what each frees."),
         tr("Operations"),
         footer=1,
-        reason=when.has_versions,
+        reason=has_versions,
     ),
     Action(
         "pin",
@@ -71,7 +246,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Pin the selected version, so that prune keeps it; pressed again, unpin it."),
         tr("Operations"),
         footer=1,
-        reason=when.can_pin,
+        reason=can_pin,
     ),
     Action(
         "hold",
@@ -80,7 +255,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Hold all deploys, until a moment or until they are released."),
         tr("Operations"),
         footer=1,
-        reason=when.can_hold,
+        reason=can_hold,
         in_sight=lambda now: now.snapshot.holds.by_hand is None,
     ),
     Action(
@@ -90,7 +265,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("End all holds. Shows first what is held, by whom and why."),
         tr("Operations"),
         footer=1,
-        reason=when.can_release,
+        reason=can_release,
         in_sight=lambda now: bool(now.snapshot.holds),
     ),
     Action(
@@ -100,7 +275,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Ask the current run to stop at its next safe point."),
         tr("Operations"),
         footer=1,
-        reason=when.can_cancel,
+        reason=can_cancel,
     ),
     Action(
         "refresh",
@@ -151,7 +326,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Show the log of the run that made the selected version."),
         tr("Versions"),
         footer=2,
-        reason=when.has_run,
+        reason=has_run,
     ),
     Action(
         "runs",
@@ -159,7 +334,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Runs"),
         tr("List all runs, and choose whose log is shown."),
         tr("Runs"),
-        reason=when.has_runs,
+        reason=has_runs,
     ),
     Action(
         "older",
@@ -167,7 +342,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Older run"),
         tr("Show the log of the run before."),
         tr("Runs"),
-        reason=when.has_runs,
+        reason=has_runs,
     ),
     Action(
         "newer",
@@ -175,7 +350,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Newer run"),
         tr("Show the log of the next run."),
         tr("Runs"),
-        reason=when.has_runs,
+        reason=has_runs,
     ),
     Action(
         "search",
@@ -185,9 +360,9 @@ ACTIONS: tuple[Action, ...] = (
         tr("Log"),
         "log",
         footer=2,
-        reason=when.has_log,
+        reason=has_log,
     ),
-    Action("next", ("n",), tr("Next"), tr("Go to the next match."), tr("Log"), "log", reason=when.has_search),
+    Action("next", ("n",), tr("Next"), tr("Go to the next match."), tr("Log"), "log", reason=has_search),
     Action(
         "previous",
         ("N",),
@@ -195,7 +370,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Go to the match before."),
         tr("Log"),
         "log",
-        reason=when.has_search,
+        reason=has_search,
     ),
     Action(
         "follow",
@@ -215,7 +390,7 @@ ACTIONS: tuple[Action, ...] = (
         tr("Begin a selection at the cursor, or end it."),
         tr("Log"),
         "log",
-        reason=when.has_log,
+        reason=has_log,
     ),
     Action(
         "copy",
@@ -224,9 +399,9 @@ ACTIONS: tuple[Action, ...] = (
         tr("Copy the selected lines (or the cursor's line)."),
         tr("Log"),
         "log",
-        reason=when.has_log,
+        reason=has_log,
     ),
-    Action("save", ("s",), tr("Save"), tr("Save the log to a file."), tr("Log"), "log", 2, reason=when.has_log),
+    Action("save", ("s",), tr("Save"), tr("Save the log to a file."), tr("Log"), "log", 2, reason=has_log),
     Action("theme", ("T",), tr("Theme"), tr("Change between dark and light."), tr("App")),
     Action("help", ("question_mark", "f1"), tr("Help"), tr("Show all keys."), tr("App"), footer=2),
     Action("quit", ("q", "ctrl+c"), tr("Quit"), tr("Quit. A run in progress continues."), tr("App"), footer=2),

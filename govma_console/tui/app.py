@@ -17,10 +17,10 @@ from textual.widgets import Input
 
 from govma_console.output import hinted
 from govma_console.tui.actions import ACTIONS
-from govma_console.tui.controller import Controller
-from govma_console.tui.screens.main import MainScreen
+from govma_console.tui.background import Controller
+from govma_console.tui.main_screen import MainScreen
 from govma_console.tui.terminal import driver_for, theme_for
-from govma_core.language import tr
+from govma_core.text.language import tr
 
 if TYPE_CHECKING:
     from textual.notifications import SeverityLevel

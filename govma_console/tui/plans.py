@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from govma_console.tui.snapshot import Snapshot, VersionRow
+from govma_console.tui.site_state import Snapshot, VersionRow
+from govma_core.context import Context
+from govma_core.disk.usage import last_measured
 from govma_core.errors import GovmaError
-from govma_core.language import tr
-from govma_core.operations.context import Context
 from govma_core.reporting import silent
-from govma_core.settings import Settings
+from govma_core.runs.launch import local_requester, prepared_store
+from govma_core.settings import Settings, from_plain, to_plain
+from govma_core.text.clean import clean_line
+from govma_core.text.language import tr
 from govma_core.versions.holds import Hold, HoldStore
+from govma_core.versions.marks import PinStore
 
 if TYPE_CHECKING:
-    from govma_core.build.commit import Commit
+    from govma_core.deploy.source import Commit
+
 
 ORIGIN = "console"
 _fetching = threading.Lock()
@@ -65,7 +75,7 @@ class SwitchPlan:
 
 def plan_deploy(settings: Settings, ref: str | None) -> DeployPlan:
     """Fetch, and compare what is live with what would be deployed; GovmaError or OSError when that fails."""
-    from govma_core.operations.pending import pending
+    from govma_core.deploy.pending import pending
 
     with _fetching:
         found = pending(Context.for_reading(settings), ref=ref)
@@ -105,7 +115,7 @@ def after_deploy(settings: Settings) -> list[str]:
 
 def rollback_target(settings: Settings, snapshot: Snapshot) -> VersionRow | None:
     """Return the version that a rollback without a name leads to; None when there is none."""
-    from govma_core.operations.rollback import previous
+    from govma_core.promotion.rollback import previous
 
     try:
         return snapshot.version(previous(Context.for_reading(settings), snapshot.pointer.version).name)
@@ -133,7 +143,7 @@ def _between(
         return None, None, nameless
     if current.manifest.commit == target.manifest.commit:
         return [], [], ""
-    from govma_core.build.source import Checkout
+    from govma_core.deploy.source import Checkout
 
     try:
         with closing(Checkout(settings, silent())) as checkout:
@@ -154,3 +164,211 @@ def _line(commit: Commit) -> CommitLine:
 
 def _lines(commits: list[Commit] | None) -> list[CommitLine] | None:
     return None if commits is None else [_line(commit) for commit in commits]
+
+
+class Query:
+    """One question on its way; `ask` blocks (call it in a thread), `give_up` ends it from anywhere."""
+
+    def __init__(self, settings: Settings, what: str, **arguments: Any) -> None:  # noqa: ANN401
+        self._text = json.dumps({"settings": to_plain(settings), "what": what, "arguments": arguments})
+        self._process: subprocess.Popen[str] | None = None
+        self._given_up = False
+
+    def ask(self) -> dict[str, Any]:
+        """Return the answer; GovmaError with the sentence of what went wrong."""
+        with subprocess.Popen(
+            [sys.executable, "-P", "-m", "govma_console.tui.plans"],
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            self._process = process
+            if self._given_up:
+                process.kill()
+            out, _ = process.communicate(self._text)
+        try:
+            answer = json.loads(out)
+        except ValueError:
+            raise GovmaError(tr("The question was not answered: its process ended.")) from None
+        if "error" in answer:
+            raise GovmaError(answer["error"])
+        found: dict[str, Any] = answer["answer"]
+        return found
+
+    def give_up(self) -> None:
+        """End it; nobody waits for the answer any more."""
+        self._given_up = True
+        if self._process is not None:
+            self._process.kill()
+
+
+def _usage(settings: Settings, names: list[str], current: str | None) -> dict[str, Any]:
+    from govma_core.disk.usage import measure
+
+    found = measure(settings.versions_dir, names, current=current, cache_dir=settings.state_dir / "usage")
+    return {
+        "versions": {usage.name: [usage.size, usage.exclusive, usage.shared] for usage in found.versions},
+        "real": found.real,
+        "unlinked": found.unlinked,
+        "free": found.free,
+        "capacity": found.capacity,
+        "unread": found.unread,
+    }
+
+
+def _prune(settings: Settings, keep: int | None, older_than: str | None) -> dict[str, Any]:
+    from govma_core.prune import prune
+
+    return prune.plan(_context(settings), keep=keep, older_than=older_than).as_dict()
+
+
+def _dedupe(settings: Settings) -> dict[str, Any]:
+    from govma_core.disk.dedupe import dry_run
+
+    return dry_run(_context(settings)).details()
+
+
+def _services(settings: Settings, lines: int, disk: bool) -> dict[str, Any]:
+    from govma_core.services.view import view
+
+    return view(_context(settings), lines=lines, disk=disk).plain()
+
+
+def _context(settings: Settings) -> Any:  # noqa: ANN401
+    from govma_core.context import Context
+
+    return Context.for_reading(settings)
+
+
+_QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
+    "usage": _usage,
+    "prune": _prune,
+    "dedupe": _dedupe,
+    "services": _services,
+}
+
+
+def main() -> None:
+    """Answer one question."""
+    # What is drawn and what is served comes first.
+    os.nice(5)
+    asked = json.load(sys.stdin)
+    answer: dict[str, Any]
+    try:
+        answer = {"answer": _QUESTIONS[asked["what"]](from_plain(asked["settings"]), **asked["arguments"])}
+    except (GovmaError, OSError) as error:
+        answer = {"error": str(error)}
+    json.dump(answer, sys.stdout)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bytes of one version: on the disk, what only it uses, what it shares with others."""
+
+    size: int
+    exclusive: int
+    shared: int
+
+
+@dataclass(frozen=True, slots=True)
+class DiskUse:
+    """Bytes of all versions together (hard links counted once, and not at all), and of the filesystem.
+
+    `real` and `unlinked` are 0 until they were measured.
+    """
+
+    free: int
+    capacity: int
+    versions: Mapping[str, Sizes] = field(default_factory=dict)
+    real: int = 0
+    unlinked: int = 0
+    problem: str = ""
+    """What was not measured, and why."""
+
+    @property
+    def saved(self) -> int:
+        """Return what hard links save."""
+        return max(0, self.unlinked - self.real)
+
+
+def last_known(settings: Settings) -> DiskUse | None:
+    """Return what was measured last, and the room there is now, at once; None when the directory cannot be read."""
+    found = room(settings)
+    if found is None:
+        return None
+    known = last_measured(settings.state_dir / "usage", settings.versions_dir)
+    sizes = {name: Sizes(usage.size, usage.exclusive, usage.shared) for name, usage in known.items()}
+    return DiskUse(*found, sizes)
+
+
+def room(settings: Settings) -> tuple[int, int] | None:
+    """Return the free bytes and all bytes where the versions are; None when that cannot be asked."""
+    try:
+        found = os.statvfs(settings.versions_dir)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+
+
+def measured(settings: Settings, names: list[str], current: str | None) -> DiskUse:
+    """Measure the versions; takes seconds, for a thread. GovmaError where it cannot be done."""
+    found = Query(settings, "usage", names=names, current=current).ask()
+    sizes = {name: Sizes(*numbers) for name, numbers in found["versions"].items()}
+    unread = found["unread"]
+    problem = (
+        tr("{unread} directories cannot be read by this user: sizes are larger than shown.", unread=unread)
+        if unread
+        else ""
+    )
+    return DiskUse(found["free"], found["capacity"], sizes, found["real"], found["unlinked"], problem)
+
+
+def pin(settings: Settings, version: str, reason: str) -> None:
+    """Pin a version, so that prune keeps it."""
+    prepared_store(settings)
+    PinStore(settings.state_dir).pin(version, local_requester("console").by, reason, time.time())
+
+
+def unpin(settings: Settings, version: str) -> None:
+    """Take the pin of a version away."""
+    PinStore(settings.state_dir).unpin(version)
+
+
+@dataclass(frozen=True, slots=True)
+class PruneLine:
+    """What becomes of one version, why, and what removing it frees."""
+
+    name: str
+    keep: bool
+    why: str
+    frees: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrunePlan:
+    """What a prune would do, the newest version first."""
+
+    lines: tuple[PruneLine, ...]
+    frees: int
+    warnings: tuple[str, ...]
+
+    @property
+    def removed(self) -> list[str]:
+        """Return the versions that would go."""
+        return [line.name for line in self.lines if not line.keep]
+
+
+def prune_plan(answer: dict[str, Any]) -> PrunePlan:
+    """Read the answer to the question `prune`."""
+    lines = [
+        PruneLine(clean_line(found["name"]), found["keep"], clean_line("; ".join(found["reasons"])), found["frees"])
+        for found in answer["versions"]
+    ]
+    return PrunePlan(tuple(lines), answer["frees"], tuple(map(clean_line, answer["warnings"])))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,189 +1,164 @@
-"""Dedupe: equal files of the same relative path in different versions become one inode.
-
-A merge walk over all versions, byte by byte comparison, a lease on each file, and an exchange of names. Threads, more
-than two processes, and an index of digests were measured, and gained nothing.
-"""
+"""Dedupe: equal files of different versions take their space once."""
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+import time
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
-from govma_core import safefs
-from govma_core.disk import leases
-from govma_core.disk.directories import Directories
-from govma_core.disk.extents import Extents
-from govma_core.disk.files import Inode, shown
-from govma_core.disk.forked_workers import Tell, run_workers
-from govma_core.disk.joining import Joiner
-from govma_core.disk.lockstep import Level, differing, subtrees, walk
-from govma_core.disk.sharing import Counting, HardLinks, Sharing
-from govma_core.disk.tally import Tally, from_plain
-
-_PIECES = 64
+from govma_core.context import Context, Outcome
+from govma_core.disk import duplicates, usage
+from govma_core.disk.compare import Tally, raise_descriptor_limit
+from govma_core.disk.reflinks import can_share_extents
+from govma_core.disk.unshare import shared_files
+from govma_core.disk.usage import last_measured
+from govma_core.errors import RefusedError
+from govma_core.fs import safefs
+from govma_core.runs import recovery
+from govma_core.text.clean import bytes_text
+from govma_core.text.globs import globs
+from govma_core.text.language import tr
+from govma_core.versions.publish import staging
 
 
 @dataclass(frozen=True, slots=True)
-class Trees:
-    """The versions to work on, oldest first: their names and open directories.
+class Deduped:
+    """What a dedupe came to, or would come to; `released` is by how much the file system's free space grew."""
 
-    `current` is the number of the live one, None when there is none: its inodes are never replaced, and its files that
-    fit `single` are not linked to. `staging` is a private directory on the same file system, None to change nothing.
+    tally: Tally
+    seconds: float
+    released: int
+
+    def sentence(self) -> str:
+        """Say it in one line."""
+        return tr(
+            "{linked} files linked, {freed} freed in {seconds:.1f} s",
+            linked=self.tally.linked,
+            freed=bytes_text(self.tally.freed),
+            seconds=self.seconds,
+        )
+
+    def details(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return self.tally.plain() | {"seconds": round(self.seconds, 3), "released": self.released}
+
+
+def run(context: Context, *, anywhere: bool = False, reflink: str | None = None) -> Outcome:
+    """Link equal files of the same path in all versions; with `anywhere` those of different paths, too.
+
+    `reflink` stands in for the setting: auto, always or never. RefusedError when extents must be shared and cannot be.
     """
-
-    names: list[str]
-    roots: list[int]
-    current: int | None
-    single: re.Pattern[str]
-    staging: int | None
-    apart: frozenset[int] = frozenset()
-    """Inodes of single files in the live version that have other names, too: nothing at all is linked to them."""
-    extents: bool = False
-    """Share extents instead of inodes; nothing is linked then, and nothing needs to stay single."""
-
-
-def dedupe(
-    trees: Trees,
-    progress: Callable[[Tally], None],
-    check: Callable[[], None] = lambda: None,
-    *,
-    anywhere: bool = False,
-    workers: int = 2,
-    link_limit: int | None = None,
-) -> Tally:
-    """Join all that is equal at the same path; `progress` is told now and then, `check` called often; either may raise.
-
-    With `anywhere` files of different paths are joined, too. `link_limit` is the link count at which an inode counts as
-    full, when the file system's own is not to be reached. OSError for what concerns more than one file.
-    """
-    with closing(Directories(trees.roots)) as directories:
-        pieces = subtrees(directories, len(trees.roots), _PIECES)
-    elsewhere = frozenset(pieces)
-    so_far: dict[int, Tally] = {}
-
-    def told(number: int, message: dict[str, Any]) -> None:
-        so_far[number] = from_plain(message)
-        progress(_sum(so_far.values()))
-
-    def same_path(taken: Iterator[str], tell: Tell) -> dict[str, Any]:
-        with _Pass(trees, link_limit) as work:
-            for piece in taken:
-                for level in work.walk(piece, elsewhere):
-                    work.join_level(level)
-                    tell(work.joiner.tally.plain())
-            return work.joiner.finish().whole()
-
-    def any_path(taken: Iterator[str], tell: Tell) -> dict[str, Any]:
-        with _Pass(trees, link_limit) as work:
-            work.join_anywhere(lambda: tell({"seen": 0, "linked": 0, "freed": 0, "left": {}}))
-            done = work.joiner.finish()
-            # Names were counted, and these were named, in the pass before.
-            done.seen = 0
-            for reason in ("special", "sparse", "unreadable"):
-                done.left.pop(reason, None)
-            return done.whole()
-
-    done = run_workers(pieces, workers, same_path, told, check)
-    result = _sum(map(from_plain, done))
-    if anywhere:
-        (found,) = map(from_plain, run_workers([""], 1, any_path, lambda number, message: progress(result), check))
-        if trees.staging is None:
-            # Nothing was changed by the first pass: the second one has counted the same once more.
-            result.linked = result.freed = 0
-        result.add(found)
-    return result
+    reporter = context.reporter
+    with reporter.stage("preflight"):
+        recovery.clear(context)
+    with reporter.stage("dedupe") as remark:
+        done = _dedupe(context, anywhere=anywhere, apply=True, reflink=reflink or context.settings.reflink)
+        remark.note(done.sentence())
+    for reason, left in done.tally.left.items():
+        more = tr(", … ({count} in all)", count=left.count) if left.count > len(left.names) else ""
+        reporter.warning(
+            tr("Left alone, {reason}: {names}{more}", reason=tr(reason), names=", ".join(left.names), more=more)
+        )
+    released = (
+        tr("; the file system has {released} more free", released=bytes_text(done.released))
+        if done.released > 0
+        else ""
+    )
+    reporter.info(
+        tr(
+            "{seen} files seen. {sentence}{released}.",
+            seen=done.tally.seen,
+            sentence=done.sentence(),
+            released=released,
+        )
+    )
+    usage.refresh(context)
+    return Outcome(f"{done.sentence()}.", details=done.details())
 
 
-class _Pass:
-    """One worker's way through the trees."""
-
-    def __init__(self, trees: Trees, link_limit: int | None) -> None:
-        leases.ignore_breaks()
-        self._trees = trees
-        self._directories = Directories(trees.roots)
-        self._devices = [os.fstat(root).st_dev for root in trees.roots]
-        self._staging = -1
-        sharing: Sharing = Counting()
-        if trees.extents:
-            sharing = Extents()
-        elif trees.staging is not None:
-            # A directory of its own: two workers that use one wait for each other at every link.
-            self._staging = safefs.make_directory(trees.staging, str(os.getpid()), 0o700)
-            sharing = HardLinks(self._directories, trees.names, self._staging, link_limit)
-        self.joiner = Joiner(self._directories, sharing, trees.names)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._directories.close()
-        if self._staging >= 0:
-            os.close(self._staging)
-
-    def walk(self, start: str, elsewhere: frozenset[str]) -> Iterator[Level]:
-        """Go through a piece, in all trees side by side."""
-        return walk(self._directories, self._trees.names, start, elsewhere, self.joiner.tally)
-
-    def join_level(self, level: Level) -> None:
-        """Join what is equal and has the same name."""
-        single = self._single(level)
-        for name in differing(level.files):
-            roots: dict[int, list[int]] = {}
-            for root, listing in enumerate(level.files):
-                number = listing.get(name)
-                if number is not None:
-                    roots.setdefault(number, []).append(root)
-            roots.pop(single.get(name, -1), None)
-            if len(roots) > 1 and not self._trees.apart.isdisjoint(roots):
-                roots = {number: having for number, having in roots.items() if number not in self._trees.apart}
-            if len(roots) > 1:
-                found = (self._inode(level.path, name, having) for having in roots.values())
-                self.joiner.join(inode for inode in found if inode is not None)
-
-    def join_anywhere(self, step: Callable[[], None]) -> None:
-        """Join what is equal, whatever its path; `step` is called often. Takes memory for each name."""
-        inodes: dict[int, Inode] = {}
-        single: set[int] = set(self._trees.apart)
-        for level in self.walk("", frozenset()):
-            step()
-            single.update(self._single(level).values())
-            for root, listing in enumerate(level.files):
-                for name, number in listing.items():
-                    known = inodes.get(number)
-                    if known is None:
-                        made = self._inode(level.path, name, [root])
-                        if made is not None:
-                            inodes[number] = made
-                    else:
-                        known.places.append((root, level.path, name))
-                        known.fixed = known.fixed or root == self._trees.current
-        self.joiner.join((inode for number, inode in inodes.items() if number not in single), step)
-
-    def _single(self, level: Level) -> dict[str, int]:
-        """Return the live version's files that must stay single: nothing is linked to them, and they to nothing."""
-        current, fits = self._trees.current, self._trees.single.fullmatch
-        if current is None or self._trees.extents:
-            return {}
-        inside = f"{level.path}/" if level.path else ""
-        return {name: number for name, number in level.files[current].items() if fits(inside + name)}
-
-    def _inode(self, path: str, name: str, roots: list[int]) -> Inode | None:
-        try:
-            info = os.stat(name, dir_fd=self._directories.fd(roots[0], path), follow_symlinks=False)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        if info.st_dev != self._devices[roots[0]]:
-            self.joiner.tally.leave("on another file system", shown(self._trees.names, (roots[0], path, name)))
-            return None
-        return Inode(info, [(root, path, name) for root in roots], fixed=self._trees.current in roots)
+def dry_run(context: Context, *, anywhere: bool = False) -> Deduped:
+    """Return what a dedupe by links would come to; takes no lock and changes nothing."""
+    return _dedupe(context, anywhere=anywhere, apply=False, reflink="never")
 
 
-def _sum(tallies: Iterable[Tally]) -> Tally:
-    total = Tally()
-    for tally in tallies:
-        total.add(tally)
-    return total
+def _dedupe(context: Context, *, anywhere: bool, apply: bool, reflink: str) -> Deduped:
+    settings, reporter = context.settings, context.reporter
+    began = time.monotonic()
+    names = [version.name for version in reversed(context.versions.versions())]
+    pointer = context.versions.pointer()
+    if pointer.version is None and pointer.target is not None:
+        # Which inodes must not be replaced cannot be told.
+        raise RefusedError(tr("{problem} Until then nothing is deduped.", problem=pointer.problem))
+    known = last_measured(settings.state_dir / "usage", settings.versions_dir)
+    total = sum(version.files for version in known.values()) if known.keys() >= set(names) else 0
+    raise_descriptor_limit()
+    with ExitStack() as stack:
+        versions = stack.enter_context(safefs.opened_root(settings.versions_dir))
+        if pointer.version is not None and pointer.version not in names:
+            # Live under an odd name: its inodes are to be known, too.
+            names.append(pointer.version)
+        names, roots, unread = _opened(stack, versions, names)
+        current = names.index(pointer.version) if pointer.version in names else None
+        apart = _shared_in_place(context, roots[current]) if current is not None else frozenset()
+        # What is linked to is on the disk first; and the free space counts what was still to be written.
+        before = safefs.free_bytes(versions) if apply else 0
+        with ExitStack() as inner:
+            place = inner.enter_context(staging(versions))() if apply else None
+            extents = place is not None and _extents(context, place, reflink)
+            trees = duplicates.Trees(names, roots, current, globs(settings.keep_single), place, apart, extents)
+            tally = duplicates.dedupe(
+                trees,
+                lambda so_far: reporter.progress(
+                    "dedupe", so_far.seen, total, tr("files, {freed} freed", freed=bytes_text(so_far.freed))
+                ),
+                reporter.cancellation.check,
+                anywhere=anywhere,
+            )
+        for name in unread:
+            tally.leave("unreadable", name)
+        released = safefs.free_bytes(versions) - before if apply else 0
+    return Deduped(tally, time.monotonic() - began, released)
+
+
+def _opened(stack: ExitStack, versions: int, names: list[str]) -> tuple[list[str], list[int], list[str]]:
+    """Open the versions; give the names of those that could be, their descriptors, and the names of the others."""
+    roots: dict[str, int] = {}
+    for name in names:
+        with suppress(PermissionError, FileNotFoundError):
+            roots[name] = stack.enter_context(safefs.opened(versions, name))
+    return list(roots), list(roots.values()), [name for name in names if name not in roots]
+
+
+def _extents(context: Context, staging_fd: int, reflink: str) -> bool:
+    if reflink == "never":
+        return False
+    can = can_share_extents(staging_fd)
+    if can:
+        context.reporter.info(tr("The file system shares extents: files keep their inodes, and share their blocks."))
+    elif reflink == "always":
+        raise RefusedError(
+            tr(
+                "The file system of {versions_dir} does not share extents (XFS and btrfs can); leave "
+                "--reflink out to have hard links made.",
+                versions_dir=context.settings.versions_dir,
+            )
+        )
+    return can
+
+
+def _shared_in_place(context: Context, version_fd: int) -> frozenset[int]:
+    """Warn of what the live version should not share; give the inodes."""
+    shared = shared_files(version_fd, context.settings.keep_single)
+    if shared:
+        context.reporter.warning(
+            tr(
+                "{count} files of the live version that are written in place share their inode with "
+                "another version ({shared}{ending}). `govma-console promote` with the name of the live "
+                "version gives them inodes of their own.",
+                count=len(shared),
+                shared=", ".join(list(shared)[:5]),
+                ending=", …" if len(shared) > 5 else "",
+            )
+        )
+    return frozenset(shared.values())

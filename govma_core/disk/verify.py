@@ -10,11 +10,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
-from govma_core import safefs
-from govma_core.disk.contents import Sealed, seal, seal_link
-from govma_core.disk.directories import Directories
-from govma_core.disk.files import GONE
+from govma_core.context import Context
+from govma_core.disk.compare import GONE, Directories
+from govma_core.disk.unshare import shared_files
 from govma_core.errors import UnsafeTreeError
+from govma_core.fs import safefs
+from govma_core.text.globs import globs
+from govma_core.versions.contents import ContentsStore, Sealed, seal, seal_link
 
 Kind = Literal["changed", "mode", "owner", "missing", "added", "held"]
 """What is different; `held` could not be read, because its owner holds it to himself for writing (F_SETLEASE)."""
@@ -106,3 +108,49 @@ def _difference(before: Sealed | None, now: Sealed | None) -> Kind | None:
     if before.mode != now.mode:
         return "mode"
     return "owner" if before[3:] != now[3:] else None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What is different in a version.
+
+    `changes` are files that nobody should have changed, `written` those that the CMS is known to write (the setting
+    keep_single); both are None when there is no record of the version. `shared` are files of the live version that are
+    written in place and share their inode with another version.
+    """
+
+    name: str
+    changes: list[Change] | None
+    written: list[Change] | None
+    shared: list[str]
+
+    @property
+    def sound(self) -> bool:
+        """True when nothing is different that should not be."""
+        return not self.changes and not self.shared
+
+
+def verify(context: Context, *, version: str | None = None) -> Iterator[Verified]:
+    """Verify the named version, or all of them, the newest first."""
+    settings = context.settings
+    contents = ContentsStore(settings.state_dir)
+    found = [context.versions.find(version)] if version is not None else context.versions.versions()
+    live = context.versions.pointer().version
+    written = globs(settings.keep_single).fullmatch
+    # Inodes that versions share are read once.
+    verifier = Verifier(context.reporter.cancellation.check)
+    with safefs.opened_root(settings.versions_dir) as versions:
+        for name in (each.name for each in found):
+            with safefs.opened(versions, name) as fd:
+                shared = list(shared_files(fd, settings.keep_single)) if name == live else []
+                files = contents.read(name)
+                if files is None:
+                    yield Verified(name, None, None, shared)
+                    continue
+                changes = verifier.changes(fd, files)
+            yield Verified(
+                name,
+                [change for change in changes if not written(change.path)],
+                [change for change in changes if written(change.path)],
+                shared,
+            )

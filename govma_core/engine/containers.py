@@ -11,9 +11,9 @@ from typing import Any
 from docker import DockerClient
 from docker.models.containers import Container
 
-from govma_core.engine.api import told_as
+from govma_core.engine.client import absent, told_as
 from govma_core.errors import EngineError
-from govma_core.language import tr
+from govma_core.text.language import tr
 
 SERVICE_LABEL = "com.docker.compose.service"
 _ONE_OFF_LABEL = "com.docker.compose.oneoff"
@@ -84,3 +84,31 @@ def workers(container: Container) -> set[str]:
         parents = {row[1] for row in rows}
         return {row[0] for row in rows if row[0] not in parents and names.get(row[1]) == row[-1]}
     return set()
+
+
+_QUICK = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerMounts:
+    """A running (or paused, or restarting) container, and the paths of the machine that it has mounted."""
+
+    name: str
+    sources: tuple[str, ...]
+
+
+def container_mounts() -> list[ContainerMounts]:
+    """Ask the engine; nothing where there is none. EngineError when one is there and does not answer within seconds."""
+    if absent():
+        return []
+    from govma_core.engine.client import connected, told_as
+
+    with connected(_QUICK, otherwise="") as client, told_as(tr("list its containers")):
+        found = client.api.containers(filters={"status": ["running", "paused", "restarting"]})
+    return [
+        ContainerMounts(
+            ", ".join(name.removeprefix("/") for name in container.get("Names") or [container["Id"][:12]]),
+            tuple(mount["Source"] for mount in container.get("Mounts") or () if mount.get("Source")),
+        )
+        for container in found
+    ]

@@ -11,9 +11,9 @@ from docker import DockerClient
 from docker.errors import NotFound
 from docker.models.containers import Container
 
-from govma_core.engine.api import FAILURES, connected, reason, told_as
-from govma_core.language import tr
+from govma_core.engine.client import FAILURES, connected, reason, told_as
 from govma_core.reporting import Reporter
+from govma_core.text.language import tr
 
 SITE_LABEL = "govma-console.site"
 RUN_LABEL = "govma-console.run"

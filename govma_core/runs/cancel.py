@@ -6,9 +6,8 @@ import signal
 import time
 
 from govma_core.errors import RefusedError
-from govma_core.language import tr
-from govma_core.runs.record import RunRecord
-from govma_core.runs.store import RunStore
+from govma_core.runs.store import RunRecord, RunStore
+from govma_core.text.language import tr
 
 
 def cancel(store: RunStore, run_id: str, patience: float = 10.0) -> RunRecord:

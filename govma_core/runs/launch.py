@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import grp
 import os
+import pwd
 import stat
 import subprocess
 import sys
@@ -15,14 +16,33 @@ from pathlib import Path
 from typing import Any
 
 from govma_core.errors import BusyError, ConfigurationError, GovmaError, RefusedError
-from govma_core.language import tr
+from govma_core.fs.permissions import cannot_write
+from govma_core.process.shell import TICK
 from govma_core.runs.lock import Holder, lock_holder
-from govma_core.runs.record import RunRecord
-from govma_core.runs.requester import Requester
-from govma_core.runs.store import RunStore
+from govma_core.runs.store import RunRecord, RunStore
 from govma_core.settings import Settings, to_plain
-from govma_core.shell.waiting import TICK
-from govma_core.writable import cannot_write
+from govma_core.text.language import tr
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """`by` is a user's name, `origin` the front end with what is known of the line (`cli, ssh from 10.0.0.7`)."""
+
+    by: str
+    origin: str
+
+
+def local_requester(front_end: str) -> Requester:
+    """Return the person at this terminal: behind sudo the one who called it."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = f"uid {os.getuid()}"
+    caller = os.environ.get("SUDO_USER") if os.getuid() == 0 else None
+    by = tr("{caller} (sudo)", caller=caller) if caller and caller != name else name
+    line = os.environ.get("SSH_CONNECTION", "").split()
+    return Requester(by, tr("{front_end}, ssh from {line}", front_end=front_end, line=line[0]) if line else front_end)
+
 
 SAVING = ("rollback", "promote")
 """Operations that save the site: a state_dir without room, or that cannot be written, does not prevent them."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from govma_core.events import Event, LogLine, RunFinished, from_json, output_json, to_json
-from govma_core.language import tr
 from govma_core.runs.store import RunStore
+from govma_core.text.language import tr
 
 _BLOCK = 1 << 16
 _FLUSH_BYTES = 1 << 15

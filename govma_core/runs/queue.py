@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from govma_core.errors import BusyError, GovmaError, UsageError
-from govma_core.language import tr
-from govma_core.runs.launch import write_down
-from govma_core.runs.record import RunRecord
-from govma_core.runs.requester import Requester
-from govma_core.runs.store import RunStore
+from govma_core.runs.launch import Requester, write_down
+from govma_core.runs.store import RunRecord, RunStore
 from govma_core.settings import Settings, to_plain
+from govma_core.text.language import tr
 
 
 class QueueFullError(BusyError):

@@ -7,6 +7,7 @@ for what should never happen.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import importlib
 import os
 import signal
@@ -16,27 +17,71 @@ import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType
 
+from govma_core.context import About, Context, Outcome
 from govma_core.errors import BusyError, CandidateError, ExitCode, GovmaError, HeldError, RefusedError, RunCancelled
 from govma_core.events import Event, RunFinished, StageFinished, StageStarted
-from govma_core.language import tr
 from govma_core.masking import mask_of
-from govma_core.operations.context import About, Context, Outcome
-from govma_core.process import ProcessId
+from govma_core.process.proc import ProcessId
 from govma_core.reporting import Cancellation, Reporter
-from govma_core.runs import upkeep
+from govma_core.runs import recovery
 from govma_core.runs.launch import SAVING
-from govma_core.runs.lock import Holder, held_lock
+from govma_core.runs.lock import Holder, held_lock, turn
 from govma_core.runs.log import EventLog
-from govma_core.runs.record import RunRecord, State
-from govma_core.runs.store import RunStore
-from govma_core.runs.system_errors import os_sentence
-from govma_core.runs.totals import Totals
-from govma_core.runs.turn import turn
-from govma_core.settings import from_plain
+from govma_core.runs.store import RunRecord, RunStore, State, Totals
+from govma_core.settings import Settings, from_plain
+from govma_core.text.language import tr
 
-OPERATIONS = ("deploy", "promote", "rollback", "check", "prune", "dedupe", "services")
+_PLACES = {
+    "workdir": "work_dir",
+    "assets": "work_dir",
+    "vendor": "work_dir",
+    "env": "work_dir",
+    "ownership": "work_dir",
+    "uploads": "upload_dir",
+    "publish": "versions_dir",
+    "promote": "versions_dir",
+    "plan": "versions_dir",
+    "remove": "versions_dir",
+    "dedupe": "versions_dir",
+}
+"""Where each stage writes; all others write to the state directory only."""
+
+_ADVICE = {
+    errno.ENOSPC: tr("Free some space there (or inodes: df -i), then run it again."),
+    errno.EDQUOT: tr("Free some space there, then run it again."),
+    errno.EROFS: tr("Mount it for writing, then run it again."),
+    errno.EACCES: tr("Run as root."),
+    errno.EPERM: tr("Run as root, and look for immutable files there (lsattr)."),
+}
+
+
+def os_sentence(error: OSError, stage: str, settings: Settings) -> str:
+    """Return the sentence for an error of the system that ended a run in this stage."""
+    setting = _PLACES.get(stage, "state_dir")
+    name = tr(", at {name!r}", name=os.fsdecode(error.filename)) if error.filename is not None else ""
+    advice = _ADVICE.get(error.errno or 0, tr("Look at what is named here, then run it again."))
+    where = tr("in {setting} ({place}){name}", setting=setting, place=getattr(settings, setting), name=name)
+    return tr(
+        "{stage} failed {where}: {strerror}. {advice}",
+        stage=stage or tr("The start"),
+        where=where,
+        strerror=error.strerror or error,
+        advice=advice,
+    )
+
+
+OPERATIONS = {
+    "deploy": "govma_core.deploy.deploy:run",
+    "promote": "govma_core.promotion.promote:run",
+    "rollback": "govma_core.promotion.rollback:run",
+    "check": "govma_core.promotion.promote:check",
+    "prune": "govma_core.prune.prune:run",
+    "dedupe": "govma_core.disk.dedupe:run",
+    "services": "govma_core.services.up:run",
+}
+"""What each operation calls: module and function. Only that of this run is imported."""
 
 
 class Runner:
@@ -120,8 +165,8 @@ class Runner:
 
     def _on_failure(self, code: ExitCode, outcome: Outcome) -> None:
         """Run the operators' hook; whatever that comes to, the run has failed already."""
-        from govma_core.operations import hooks
-        from govma_core.operations.hook_variables import variables
+        from govma_core import hooks
+        from govma_core.hooks import variables
 
         context = self._context()
         told = variables(context, outcome.version, outcome.version_before, outcome.commit)
@@ -188,13 +233,13 @@ class Runner:
                     operation=record.operation,
                 )
             )
-        outcome: Outcome = self._operation().run(self._context(), **record.arguments)
+        outcome = self._operation()(self._context(), **record.arguments)
         return outcome
 
     def _begin(self) -> None:
         """Write down that the run begins, and what became of those before it."""
         self._store.write(self._record)
-        for gone in upkeep.settle(self._store):
+        for gone in recovery.settle(self._store):
             self._reporter.warning(
                 tr(
                     "Run {id} ({operation}) had been interrupted during {stage}.",
@@ -203,12 +248,11 @@ class Runner:
                     stage=gone.stage or "?",
                 )
             )
-            from govma_core.operations.interrupted import settle
 
-            settle(self._context(), gone.operation, gone.id)
+            recovery.settle_versions(self._context(), gone.operation, gone.id)
             with suppress(OSError):
                 Totals(self._store.state_dir).add_run(gone.operation, "interrupted")
-        upkeep.prune(self._store, self._settings.keep_runs)
+        recovery.prune(self._store, self._settings.keep_runs)
 
     def _context(self) -> Context:
         record = self._record
@@ -223,10 +267,12 @@ class Runner:
             self._about,
         )
 
-    def _operation(self) -> ModuleType:
+    def _operation(self) -> Callable[..., Outcome]:
         if self._record.operation not in OPERATIONS:
             raise RefusedError(tr("There is no operation {operation!r}.", operation=self._record.operation))
-        return importlib.import_module(f"govma_core.operations.{self._record.operation}")
+        module, _, function = OPERATIONS[self._record.operation].partition(":")
+        operation: Callable[..., Outcome] = getattr(importlib.import_module(module), function)
+        return operation
 
     def _emit(self, event: Event) -> None:
         if isinstance(event, StageStarted):

@@ -3,22 +3,79 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import os
 import re
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from govma_core import jsonfile
 from govma_core.errors import RefusedError, UsageError
-from govma_core.language import tr
-from govma_core.process import ProcessId
-from govma_core.runs.record import RunRecord, from_data
+from govma_core.fs import jsonfile
+from govma_core.process.proc import ProcessId
+from govma_core.text.language import tr
+
+State = Literal["starting", "waiting", "running", "ok", "failed", "refused", "busy", "cancelled", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A run as its record tells it. Times are seconds since the epoch, 0 while not there yet.
+
+    `queued`: it waits for its turn where another run would be told that somebody else's is going. `key`: what a caller
+    named this request by, so that asking again gives the same run.
+    """
+
+    id: str
+    operation: str
+    arguments: dict[str, Any]
+    by: str
+    origin: str
+    created: float
+    queued: bool = False
+    key: str = ""
+    state: State = "starting"
+    stage: str = ""
+    pid: int = 0
+    pid_started: int = 0
+    boot: str = ""
+    started: float = 0.0
+    finished: float = 0.0
+    exit_code: int | None = None
+    message: str = ""
+    version: str = ""
+    version_before: str = ""
+    commit: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def process(self) -> ProcessId:
+        """Return the runner's process."""
+        return ProcessId(self.pid, self.pid_started, self.boot)
+
+    @property
+    def ended(self) -> bool:
+        """True when nothing more will come."""
+        return self.state not in ("starting", "waiting", "running")
+
+
+_NAMES = frozenset(f.name for f in dataclasses.fields(RunRecord))
+
+
+def from_data(data: dict[str, Any]) -> RunRecord | None:
+    """Return a record that was stored with these fields; None when one that it must have is missing."""
+    try:
+        return RunRecord(**{name: value for name, value in data.items() if name in _NAMES})
+    except TypeError:
+        return None
+
 
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 START_GRACE = 30.0
@@ -263,3 +320,51 @@ class RunStore:
                 data = jsonfile.read(self.path(record.id) / "run.json") or {}
                 return data.get("state") != "starting" or bool(data.get("pid"))
         return 0 <= time.time() - record.created < START_GRACE
+
+
+class Totals:
+    """The counters of one state directory; stages are collected here and written with the run."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._path = state_dir / "totals.json"
+        self._stages: list[tuple[str, str, float]] = []
+
+    def add_stage(self, operation: str, stage: str, seconds: float) -> None:
+        """Take down a stage that went well."""
+        self._stages.append((operation, stage, seconds))
+
+    def add_run(self, operation: str, result: str) -> None:
+        """Count a run that ended, with its stages; OSError when that cannot be written."""
+        # Runs that were refused for another one's sake end without the lock of runs: the file has its own.
+        fd = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            runs, stages = self.runs(), self.stages()
+            runs[operation, result] = runs.get((operation, result), 0) + 1
+            for owner, stage, seconds in self._stages:
+                count, total = stages.get((owner, stage), (0, 0.0))
+                stages[owner, stage] = count + 1, round(total + seconds, 3)
+            self._stages.clear()
+            jsonfile.replace(
+                self._path,
+                {
+                    "runs": [[*key, count] for key, count in runs.items()],
+                    "stages": [[*key, *values] for key, values in stages.items()],
+                },
+                durable=False,
+            )
+        finally:
+            os.close(fd)
+
+    def runs(self) -> dict[tuple[str, str], int]:
+        """Return how many runs ended, by operation and result."""
+        return {(str(row[0]), str(row[1])): int(row[2]) for row in self._rows("runs", 3)}
+
+    def stages(self) -> dict[tuple[str, str], tuple[int, float]]:
+        """Return how often each stage went well and how many seconds that took in all, by operation and stage."""
+        return {(str(row[0]), str(row[1])): (int(row[2]), float(row[3])) for row in self._rows("stages", 4)}
+
+    def _rows(self, name: str, width: int) -> list[list[Any]]:
+        data: Mapping[str, Any] = jsonfile.read(self._path) or {}
+        rows = data.get(name)
+        return [row for row in rows if isinstance(row, list) and len(row) == width] if isinstance(rows, list) else []

@@ -12,8 +12,7 @@ from typing import Any
 
 import yaml
 
-from govma_core.services.project import Project
-from govma_core.services.yamlfile import load_yaml
+from govma_core.services.compose import Project, load_yaml
 
 _TOP = {"version", "services", "networks", "volumes"}
 _KEYS = {

@@ -10,11 +10,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from govma_core import safefs
 from govma_core.errors import UnsafeTreeError
-from govma_core.language import tr
-from govma_core.services.wanted import WantedProject
+from govma_core.fs import safefs
+from govma_core.services.compose_config import WantedProject
 from govma_core.settings import Settings
+from govma_core.text.language import tr
 
 DISK_SECONDS = 20.0
 """How long one directory is looked at for its disk use."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from govma_core.language import tr
-from govma_core.settings import rules
-from govma_core.settings.page_check import PageCheck
+from govma_core.settings import validate
+from govma_core.settings.validate import PageCheck
+from govma_core.text.language import tr
 
 
 def _setting(default: Any, doc: str, env: str | None = None, **more: Any) -> Any:  # noqa: ANN401
@@ -55,13 +55,13 @@ class Settings:
         "ee.6.0.6.patched-v2.tar.gz",
         tr("tarball with ee/, unpacked into data/system"),
         "GOVMA_EE_TARBALL",
-        check=rules.require_file_name,
+        check=validate.require_file_name,
     )
     themes_tarball: str = _setting(
         "themes.tar.gz",
         tr("tarball with themes/, unpacked into data/html"),
         "GOVMA_THEMES_TARBALL",
-        check=rules.require_file_name,
+        check=validate.require_file_name,
     )
     state_dir: Path = _setting(
         Path("/var/lib/govma-console"), tr("run records, history, manifests, asset cache"), "GOVMA_STATE_DIR"
@@ -124,7 +124,7 @@ class Settings:
     )
     build_timeout: int = _setting(1800, tr("seconds the whole build may take"), low=1)
     build_memory: str = _setting(
-        "", tr("memory limit of the builder container, such as 2g; empty: none"), check=rules.require_size
+        "", tr("memory limit of the builder container, such as 2g; empty: none"), check=validate.require_size
     )
     build_cpus: float = _setting(0.0, tr("cores the builder container may use; 0: all"), low=0)
     log_group: str = _setting(
@@ -160,11 +160,11 @@ class Settings:
             "globs of files that the CMS writes in place: in the live version they are never shared with another "
             "version"
         ),
-        check=rules.require_glob,
+        check=validate.require_glob,
     )
     keep_versions: int = _setting(5, tr("how many of the latest good versions prune keeps"), low=1)
     keep_younger: str = _setting(
-        "", tr("prune keeps versions younger than this, such as 30d or 12h; empty: none"), check=rules.require_age
+        "", tr("prune keeps versions younger than this, such as 30d or 12h; empty: none"), check=validate.require_age
     )
     prune_after_deploy: bool = _setting(False, tr("prune after each successful deploy"))
 
@@ -200,20 +200,20 @@ class Settings:
         "/var/www/versions",
         tr("where the image looks for current-version"),
         table="rehearsal",
-        check=rules.require_container_path,
+        check=validate.require_container_path,
     )
     rehearsal_port: int = _setting(80, tr("port on which the container answers"), low=1, high=65535, table="rehearsal")
     rehearsal_writable: tuple[str, ...] = _setting(
         ("system/user/cache", "system/user/config", "system/user/templates"),
         tr("directories of the version that may be written during the test, in copies thrown away afterwards"),
         table="rehearsal",
-        check=rules.require_inside,
+        check=validate.require_inside,
     )
     rehearsal_scratch: tuple[str, ...] = _setting(
         ("/var/log",),
         tr("directories left empty and writable in the test container instead of being mounted as in the running one"),
         table="rehearsal",
-        check=rules.require_container_path,
+        check=validate.require_container_path,
     )
     rehearsal_timeout: int = _setting(
         60, tr("seconds within which the container has to answer"), low=1, table="rehearsal"
@@ -231,7 +231,7 @@ class Settings:
         "",
         tr("URL of the site, such as http://127.0.0.1:8080; empty: ask each container directly"),
         table="activation",
-        check=rules.require_url,
+        check=validate.require_url,
     )
     activation_host: str = _setting("", tr("Host header to send; empty: that of the address"), table="activation")
     activation_port: int = _setting(
@@ -241,7 +241,7 @@ class Settings:
         "",
         tr("page that contains the name of its version; empty: a probe is put into html/ and removed again"),
         table="activation",
-        check=rules.require_url_path,
+        check=validate.require_url_path,
     )
     activation_timeout: int = _setting(
         30, tr("seconds within which the new version has to be served"), low=1, table="activation"
@@ -275,7 +275,7 @@ class Settings:
         "",
         tr("URL on this machine to watch while containers are restarted; empty: a published port"),
         table="services",
-        check=rules.require_url,
+        check=validate.require_url,
     )
     services_up_timeout: int = _setting(
         120, tr("seconds a restarted container may take to become healthy"), low=1, table="services"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from govma_core import jsonfile
-from govma_core.versions.small_files import moment, text
+from govma_core.fs import jsonfile
+from govma_core.versions.marks import moment, text
 
 How = Literal["deploy", "promote", "rollback", "revert"]
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from govma_core.errors import HeldError
-from govma_core.language import date_format, tr
-from govma_core.versions.small_files import SmallFiles, moment, one_line, text
+from govma_core.text.language import date_format, tr
+from govma_core.versions.marks import SmallFiles, moment, one_line, text
 
 _ALL = "all"
 _SHA = re.compile("[0-9a-f]{7,64}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from govma_core import jsonfile
+from govma_core.fs import jsonfile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,86 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from govma_core.language import tr
-from govma_core.versions.small_files import SmallFiles, moment, one_line, text
+from govma_core.fs import jsonfile
+from govma_core.text.language import tr
+
+_END = ".json"
+_LATEST = 1 << 40
+
+
+class SmallFiles:
+    """The files of one directory; who may enter the state directory may read them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def write(self, name: str, data: Mapping[str, Any]) -> None:
+        """Write the file of a name, replacing an earlier one; on the disk when this returns."""
+        if not self.directory.is_dir():
+            self.directory.mkdir(exist_ok=True)
+            # Whatever the caller's umask: what is said here is for everybody to read.
+            self.directory.chmod(0o755)
+        jsonfile.replace(self.directory / f"{name}{_END}", data)
+
+    def remove(self, name: str) -> bool:
+        """Remove the file of a name; False when there was none."""
+        try:
+            (self.directory / f"{name}{_END}").unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        jsonfile.sync_directory(self.directory)
+        return True
+
+    def readable(self) -> dict[str, dict[str, Any]]:
+        """Return what read() gives, and nothing to who may not enter the state directory."""
+        try:
+            return self.read()
+        except PermissionError:
+            return {}
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """Return the content of all files by name, in the order of names; a damaged file is there, and empty."""
+        try:
+            found = [path.name for path in self.directory.iterdir()]
+        except FileNotFoundError:
+            return {}
+        names = sorted(name.removesuffix(_END) for name in found if name.endswith(_END) and name[0] != ".")
+        contents = ((name, self._content(name)) for name in names)
+        return {name: content for name, content in contents if content is not None}
+
+    def _content(self, name: str) -> dict[str, Any] | None:
+        """Return the content of a file, {} when it is damaged, None when it was removed since it was listed."""
+        try:
+            data = json.loads((self.directory / f"{name}{_END}").read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            return {}
+        return data if isinstance(data, dict) else {}
+
+
+def text(data: Mapping[str, Any], name: str) -> str:
+    """Return a text of a file's content, '' when there is none."""
+    value = data.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def moment(data: Mapping[str, Any], name: str) -> float:
+    """Return a time of a file's content (epoch seconds), 0 when there is none that makes sense."""
+    value = data.get(name)
+    return float(value) if isinstance(value, int | float) and abs(value) < _LATEST else 0.0
+
+
+def one_line(said: str) -> str:
+    """Return what somebody typed as one line."""
+    return " ".join(said.split())
+
 
 Kind = Literal["bad", "failed"]
 
@@ -68,5 +142,47 @@ class MarkStore:
                 moment(data, "at"),
                 text(data, "run"),
             )
+            for version, data in self._files.readable().items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """Who wants a version kept, why ('' when not said), and since when (epoch seconds)."""
+
+    version: str
+    by: str = ""
+    reason: str = ""
+    at: float = 0.0
+
+    def sentence(self) -> str:
+        """Return it as the reason why a version is kept."""
+        who = tr(" by {by}", by=self.by) if self.by else ""
+        return tr("pinned{who}: {reason}", who=who, reason=self.reason) if self.reason else tr("pinned{who}", who=who)
+
+
+class PinStore:
+    """The pins below `<state_dir>/pins/`; the names of their files are the versions'."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._files = SmallFiles(state_dir / "pins")
+
+    def pin(self, version: str, by: str, reason: str | None, at: float) -> Pin:
+        """Pin a version, replacing an earlier pin of it, whose reason stays if None is given; on the disk after it."""
+        if reason is None:
+            earlier = self.read().get(version)
+            reason = earlier.reason if earlier else ""
+        pin = Pin(version, by, one_line(reason), at)
+        self._files.write(version, dataclasses.asdict(pin))
+        return pin
+
+    def unpin(self, version: str) -> bool:
+        """Take the pin of a version away; False when it had none."""
+        return self._files.remove(version)
+
+    def read(self) -> dict[str, Pin]:
+        """Return all pins by version; a damaged file still pins the version that it is named after."""
+        return {
+            version: Pin(version, text(data, "by"), text(data, "reason"), moment(data, "at"))
             for version, data in self._files.readable().items()
         }

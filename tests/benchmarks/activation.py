@@ -10,7 +10,7 @@ import time
 from itertools import cycle
 from pathlib import Path
 
-from govma_core.operations import promote
+from govma_core.promotion import promote
 from tests.benchmarks.harness import Row
 from tests.support.apache import Apache, serving
 from tests.support.apache_image import apache_image

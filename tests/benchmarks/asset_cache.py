@@ -10,7 +10,7 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-from govma_console.sample import SUBSITES, SampleSite, create_sample
+from govma_console.demo import SUBSITES, SampleSite, create_sample
 from tests.benchmarks.harness import Row, console, median, run
 from tests.support.engine import engine_for_tests
 from tests.support.node_image import node_image

@@ -10,12 +10,11 @@ import sys
 import time
 from pathlib import Path
 
-from govma_console.sample import create_sample
+from govma_console.demo import create_sample
 from govma_core.events import LogLine, RunFinished, StageStarted
-from govma_core.process import ProcessId
+from govma_core.process.proc import ProcessId
 from govma_core.runs.log import EventLog
-from govma_core.runs.record import RunRecord
-from govma_core.runs.store import RunStore
+from govma_core.runs.store import RunRecord, RunStore
 from govma_core.settings import load
 from tests.benchmarks.harness import Row, console
 from tests.benchmarks.pty_session import Session

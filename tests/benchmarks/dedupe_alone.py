@@ -7,9 +7,9 @@ import sys
 import time
 from pathlib import Path
 
+from govma_core.context import Context
+from govma_core.disk import dedupe
 from govma_core.events import Event
-from govma_core.operations import dedupe
-from govma_core.operations.context import Context
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 

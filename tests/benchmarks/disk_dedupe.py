@@ -13,11 +13,11 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from govma_core import safefs
-from govma_core.disk.birth import link_tree
-from govma_core.disk.usage.measure import measure as account
-from govma_core.globs import globs
+from govma_core.disk.link_new_version import link_tree
+from govma_core.disk.usage import measure as account
+from govma_core.fs import safefs
 from govma_core.settings import Settings
+from govma_core.text.globs import globs
 from tests.benchmarks.disk_peers import (
     PEERS,
     SHAPE,

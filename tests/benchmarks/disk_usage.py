@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from govma_core.disk.usage.measure import Usage
-from govma_core.disk.usage.measure import measure as account
+from govma_core.disk.usage import Usage
+from govma_core.disk.usage import measure as account
 from tests.benchmarks.disk_peers import SHAPE, dedupe_alone, disk_usage, fresh_corpus, settle
 from tests.benchmarks.harness import Row, run
 

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from govma_console.sample import SampleSite, create_sample
+from govma_console.demo import SampleSite, create_sample
 from govma_core.events import StageFinished
 from govma_core.runs.log import read_events
 from govma_core.runs.store import RunStore

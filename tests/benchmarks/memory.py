@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from govma_console.sample import SampleSite, create_sample
+from govma_console.demo import SampleSite, create_sample
 from tests.benchmarks.harness import Row, console
 
 OURS = ("python", "govma")

@@ -7,7 +7,7 @@ import statistics
 import time
 from pathlib import Path
 
-from govma_console.sample import SampleSite, create_sample
+from govma_console.demo import SampleSite, create_sample
 from tests.benchmarks import server_crowds
 from tests.benchmarks.harness import Row
 from tests.support.calls import Call, Listens, gather, get

@@ -11,7 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from govma_core.services.probe import Probe
+from govma_core.services.downtime_probe import Probe
 from tests.benchmarks.harness import Row, console, median, run
 from tests.support.engine import Engine, engine_for_tests
 from tests.support.images import BUSYBOX_TAG, busybox_image

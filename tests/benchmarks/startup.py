@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from govma_console.sample import create_sample
+from govma_console.demo import create_sample
 from tests.benchmarks.harness import Row, console, median, run
 
 _HEAVY = {"textual", "docker", "git"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.sample import SampleSite, create_sample
+from govma_console.demo import SampleSite, create_sample
 from tests.support.command import Command
 from tests.support.releases import Releases, eight_releases
 

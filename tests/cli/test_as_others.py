@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.command_line import main
-from govma_console.commands.table import COMMANDS
+from govma_console.cli.commands import COMMANDS
+from govma_console.cli.main import main
+from govma_console.demo import LEGACY_VERSION, SampleSite, create_sample
 from govma_console.output import hint_with, hinted
-from govma_console.sample import LEGACY_VERSION, SampleSite, create_sample
 from govma_core.runs.lock import Holder, held_lock
 from tests.support.command import Command
 from tests.support.rights import as_root, passable

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.sample import LEGACY_VERSION, SampleSite
+from govma_console.demo import LEGACY_VERSION, SampleSite
 from tests.support.command import Command, environment
 from tests.support.waiting import wait_for
 
@@ -246,8 +246,8 @@ def test_another_user_reads_and_is_refused_to_deploy(command: Command, sample: S
     assert command.run("deploy").code == 0
     # Imported before the change of user: the interpreter itself may lie where only root can read.
     script = (
-        "import os, sys, shutil, humanize, govma_console.commands.operate, govma_console.commands.status\n"
-        "import govma_console.commands.versions\nfrom govma_console.cli import main\n"
+        "import os, sys, shutil, humanize, govma_console.cli.deploy, govma_console.cli.versions\n"
+        "import govma_console.cli.versions\nfrom govma_console.cli import main\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534); sys.exit(main(sys.argv[1:]))"
     )
 

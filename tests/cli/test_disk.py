@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.sample import SampleSite
+from govma_console.demo import SampleSite
 from tests.support.command import Command
 
 OLD = "data-build--2021-09-04-10h00m00s"

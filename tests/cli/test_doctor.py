@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.sample import create_sample
-from govma_console.server import checkup
+from govma_console.demo import create_sample
+from govma_console.server import doctor
 from tests.support.command import Command
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="directories are given to other users")
@@ -53,8 +53,8 @@ def test_what_the_service_takes_is_one_command(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "systemctl").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     for name in ("_SYSTEMD", "DIRECTORY"):
-        monkeypatch.setattr(checkup, name, tmp_path)
-    (found,) = checkup.examine()
+        monkeypatch.setattr(doctor, name, tmp_path)
+    (found,) = doctor.examine()
     assert found.command == (
         "govma-console units --socket --install && systemctl daemon-reload && "
         "systemctl enable --now govma-console.socket govma-console.service"

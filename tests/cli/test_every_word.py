@@ -16,7 +16,7 @@ import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 
-from govma_console.commands.table import COMMANDS
+from govma_console.cli.commands import COMMANDS
 from scripts.translations import template
 from tests.support.command import Command, environment
 from tests.support.engine import REPOSITORY

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from govma_console.sample import LEGACY_VERSION, SampleSite
+from govma_console.demo import LEGACY_VERSION, SampleSite
 from tests.support.command import Command, environment
 from tests.support.rights import as_root
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.sample import LEGACY_VERSION, SampleSite, create_sample
+from govma_console.demo import LEGACY_VERSION, SampleSite, create_sample
 from tests.support.command import Command
 
 pytestmark = [

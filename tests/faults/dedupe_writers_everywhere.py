@@ -14,9 +14,9 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from govma_core.forked import Forked
-from govma_core.operations import dedupe
-from govma_core.operations.context import Context
+from govma_core.context import Context
+from govma_core.disk import dedupe
+from govma_core.process.workers import Forked
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 from tests.faults.result import Result

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from govma_core.errors import GovmaError
-from govma_core.runs.system_errors import os_sentence
+from govma_core.runs.runner import os_sentence
 from tests.faults.result import Result
 from tests.support import hostile_build
 from tests.support.canary import Canary

@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from govma_core import safefs, safetree
+from govma_core.disk import dedupe, usage, verify
 from govma_core.errors import GovmaError
-from govma_core.live import candidate
-from govma_core.operations import accounting, check, dedupe, prune, verify
-from govma_core.versions.names import POINTER
+from govma_core.fs import safefs, trees
+from govma_core.promotion import promote, rehearsal_copy
+from govma_core.prune import prune
+from govma_core.versions.store import POINTER
 from tests.faults.result import Result
 from tests.support.canary import Canary
 from tests.support.crashes import files_of
@@ -204,7 +205,7 @@ def _try(folder: Path, case: str, problems: list[str]) -> tuple[int, int]:
     names = [version.name for version in site.store.versions() if version.complete]
     refused = 0
     operations: dict[str, Callable[[], object]] = {
-        "usage": lambda: accounting.account(site.context(), rescan=True),
+        "usage": lambda: usage.account(site.context(), rescan=True),
         "verify": lambda: list(verify.verify(site.context())),
         "check": lambda: _check(site, names[-1]),
         "dedupe": lambda: dedupe.run(site.context()),
@@ -238,7 +239,7 @@ def _try(folder: Path, case: str, problems: list[str]) -> tuple[int, int]:
         problems.append(f"{case}: nothing is live")
     # Deeper than what Python's own can remove.
     with safefs.opened_root(folder.parent) as above:
-        safetree.remove(above, folder.name)
+        trees.remove(above, folder.name)
     return len(operations), refused
 
 
@@ -246,11 +247,11 @@ def _check(site: Site, version: str) -> None:
     """Try a version by a command, and copy it as for a container."""
     site.flags["rehearsal_command"] = "true"
     try:
-        check.run(site.context(), version=version)
+        promote.run(site.context(), version=version)
     finally:
         site.flags.pop("rehearsal_command")
     settings = site.settings
-    with candidate.staged(
+    with rehearsal_copy.staged(
         settings.state_dir,
         settings.versions_dir,
         version,

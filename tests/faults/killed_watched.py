@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from govma_core.runs.record import RunRecord
+from govma_core.runs.store import RunRecord
 from tests.faults.result import Result
 from tests.support.command import Command, environment
 from tests.support.crashes import CrashSite

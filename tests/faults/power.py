@@ -7,8 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from govma_core.runs.launch import write_down
-from govma_core.runs.requester import Requester
+from govma_core.runs.launch import Requester, write_down
 from tests.faults.result import Result
 from tests.support.crashes import CrashSite
 from tests.support.engine import REPOSITORY

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from govma_console.sample import SampleSite
+from govma_console.demo import SampleSite
 from tests.support.gates import Gate, make_token, shared_site
 from tests.support.server import Server
 

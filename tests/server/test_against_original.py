@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import pytest
 
-from govma_console.sample import create_sample
+from govma_console.demo import create_sample
 from tests.server.requests import CASES, Case, ask
 from tests.support.calls import Listens
 from tests.support.dispatcher import Dispatcher, NoCompilerError

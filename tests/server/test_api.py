@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from govma_console.sample import SampleSite
+from govma_console.demo import SampleSite
 from tests.support.asking import ask, bearer, order
 from tests.support.gates import Gate, at_gate, ended, idle
 from tests.support.server import Server

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from govma_console.narration import plain_text
-from govma_console.server.blocks import Block
+from govma_console.server.run_feed import Block
 from govma_core.events import Event, LogLine, Progress, RunFinished, StageFinished, StageStarted, to_json
 
 _TEXTS = st.text(max_size=20) | st.sampled_from(['"level":"output"', '{"event":"run-finished"}', "\\", "é", "\x1b", ""])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.sample import SampleSite
+from govma_console.demo import SampleSite
 from govma_core.versions.holds import HoldStore
 from tests.server.test_hooks import deliver, push, signature
 from tests.server.test_metrics import numbers

@@ -7,7 +7,7 @@ from threading import Barrier
 
 import pytest
 
-from govma_console.sample import SampleSite
+from govma_console.demo import SampleSite
 from tests.support.asking import bearer, order
 from tests.support.gates import Gate, at_gate, ended, idle, make_token
 from tests.support.server import Answer, Server

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from govma_console.sample import SampleSite
+from govma_console.demo import SampleSite
 from tests.support.asking import asked, order, raw
 from tests.support.gates import Gate, at_gate, ended
 from tests.support.server import Server

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from govma_console.sample import SampleSite, create_sample
-from govma_core.runs.record import RunRecord
+from govma_console.demo import SampleSite, create_sample
+from govma_core.runs.store import RunRecord
 from tests.support.command import Command
 from tests.support.server import Answer, Server
 from tests.support.waiting import wait_for

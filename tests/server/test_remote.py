@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.sample import create_sample
+from govma_console.demo import create_sample
 from govma_core.errors import ExitCode
 from tests.support.asking import ask, bearer, order
 from tests.support.command import Command

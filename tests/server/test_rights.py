@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from govma_console.sample import SampleSite, create_sample
+from govma_console.demo import SampleSite, create_sample
 from govma_core.errors import ExitCode
 from tests.support.asking import ask, bearer, order
 from tests.support.gates import ended, idle, make_token, shared_site

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from govma_console.sample import create_sample
-from govma_console.server import feeds, streams
-from govma_console.server.callers import Peer
-from govma_console.server.limits import Slots
-from govma_console.server.protocol import ABORT, PEER
-from govma_console.server.site import Site
+from govma_console.demo import create_sample
+from govma_console.server import run_feed, stream
+from govma_console.server.connection import ABORT, PEER
+from govma_console.server.peer import Peer
+from govma_console.server.state import Site, Slots
 from tests.support.asking import ask, asked
 from tests.support.command import Command
 from tests.support.gates import held_deploy
@@ -66,7 +65,7 @@ def _ended(call: subprocess.Popen[str]) -> bool:
 
 def test_a_client_that_reads_nothing_more_loses_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards the places from clients that stall for good: the connection is cut, not closed in peace."""
-    monkeypatch.setattr(streams, "STALLED_SECONDS", 0.05)
+    monkeypatch.setattr(stream, "STALLED_SECONDS", 0.05)
     site = Site(make_site(tmp_path / "site").settings)
     cut: list[bool] = []
 
@@ -79,9 +78,9 @@ def test_a_client_that_reads_nothing_more_loses_its_place(tmp_path: Path, monkey
         raise AssertionError
 
     async def stalled() -> int:
-        stream = streams.RunStream(site=site, run_id="none", render=lambda block: block.text, first=b"first\n")
+        run_stream = stream.RunStream(site=site, run_id="none", render=lambda block: block.text, first=b"first\n")
         scope = {"http_version": "1.1", "method": "GET", PEER: Peer(uid=33), ABORT: lambda: cut.append(True)}
-        await asyncio.wait_for(stream(scope, receive, send), 10)
+        await asyncio.wait_for(run_stream(scope, receive, send), 10)
         return site.streams.taken
 
     assert asyncio.run(stalled()) == 0
@@ -96,7 +95,7 @@ def test_without_the_kernels_watches_logs_are_followed_more_slowly(
     def none_left(**_: object) -> None:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(feeds, "Inotify", none_left)
+    monkeypatch.setattr(run_feed, "Inotify", none_left)
     made = make_site(tmp_path / "site")
     with caplog.at_level(logging.WARNING):
         site = Site(made.settings)

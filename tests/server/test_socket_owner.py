@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from govma_console.server.socket_owner import owner_of
+from govma_console.server.peer import owner_of
 from tests.support.rights import as_root
 
 _HOSTS = [("127.0.0.1", "127.0.0.1"), ("127.0.0.9", "127.0.0.9"), ("::1", "::1"), ("::", "127.0.0.1")]

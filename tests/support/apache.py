@@ -11,9 +11,9 @@ from typing import Any
 
 from docker.models.containers import Container
 
-from govma_core.engine import execution
+from govma_core.engine import exec
 from govma_core.engine.containers import addresses
-from govma_core.live.pages import Address, Answer, NoAnswerError, ask
+from govma_core.promotion.page_checks import Address, Answer, NoAnswerError, ask
 from tests.support.engine import Engine
 from tests.support.waiting import wait_for
 
@@ -33,7 +33,7 @@ class Apache:
         """Run a command in the container, as root."""
         client = self.container.client
         assert client is not None
-        code, said, error = execution.run(client, str(self.container.id), command)
+        code, said, error = exec.run(client, str(self.container.id), command)
         assert code == 0, (said, error)
         return said.decode()
 

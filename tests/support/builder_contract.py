@@ -12,7 +12,7 @@ import pytest
 from govma_core.errors import BuildError, RunCancelled
 from govma_core.events import Event
 from govma_core.reporting import Reporter
-from govma_core.text import MAX_LINE
+from govma_core.text.clean import MAX_LINE
 from tests.support.builds import Place
 
 MIB = 1 << 20

@@ -22,9 +22,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from govma_core import safefs
-from govma_core.build.builder import Builder, BuildJob, make_builder
+from govma_core.building.build_script import BuildJob
+from govma_core.building.builder import Builder, make_builder
 from govma_core.events import Event, LogLine
+from govma_core.fs import safefs
 from govma_core.reporting import Cancellation, Reporter
 from govma_core.settings import Settings, from_plain, to_plain
 from tests.support.engine import REPOSITORY

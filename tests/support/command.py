@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from govma_core.runs.record import RunRecord
-from govma_core.runs.store import RunStore
+from govma_core.runs.store import RunRecord, RunStore
 from tests.support.waiting import wait_for
 
 

@@ -11,10 +11,10 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from govma_console.tui.app import ConsoleApp
-from govma_console.tui.controller import Controller
-from govma_console.tui.screens.main import MainScreen
-from govma_console.tui.widgets.log_view import LogView
-from govma_console.tui.widgets.version_table import VersionTable
+from govma_console.tui.background import Controller
+from govma_console.tui.main_screen import MainScreen
+from govma_console.tui.panes.log_view import LogView
+from govma_console.tui.panes.versions import VersionTable
 from govma_core.settings import Settings
 
 T = TypeVar("T")

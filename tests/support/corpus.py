@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from govma_core.forked import Forked
-from govma_core.versions.names import PREFIX
+from govma_core.process.workers import Forked
+from govma_core.versions.store import PREFIX
 
 OWNER = 33
 _WORDS = [first + second for first in ("ac", "ca", "de", "fi", "ho", "me", "pa") for second in ("dd", "lt", "mo", "ry")]

@@ -15,14 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from govma_console.sample import SampleSite, create_sample
-from govma_core import safefs
-from govma_core.disk.contents import ContentsStore
-from govma_core.runs.launch import prepared_store, write_down
-from govma_core.runs.record import RunRecord
-from govma_core.runs.requester import Requester
-from govma_core.runs.store import RunStore
+from govma_console.demo import SampleSite, create_sample
+from govma_core.fs import safefs
+from govma_core.runs.launch import Requester, prepared_store, write_down
+from govma_core.runs.store import RunRecord, RunStore
 from govma_core.settings import Settings, load
+from govma_core.versions.contents import ContentsStore
 from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.store import VersionStore, missing_parts
 from tests.support.deduping import separate

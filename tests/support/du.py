@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from govma_core.disk.usage.measure import Usage
+from govma_core.disk.usage import Usage
 
 
 def du(*paths: Path, apparent: bool = False) -> int:

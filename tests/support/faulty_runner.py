@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 
-from govma_core import safefs
+from govma_core.fs import safefs
 from govma_core.runs import log, runner
 
 CHANGES = frozenset(

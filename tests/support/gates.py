@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from govma_console.sample import SampleSite, create_sample
+from govma_console.demo import SampleSite, create_sample
 from govma_console.server.tokens import Tokens
-from govma_core.runs.record import RunRecord
-from govma_core.runs.store import RunStore
+from govma_core.runs.store import RunRecord, RunStore
 from tests.support.asking import order
 from tests.support.rights import passable
 from tests.support.server import Server

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from govma_core.context import Context, Outcome
+from govma_core.deploy import deploy
 from govma_core.events import LogLine, RunFinished
-from govma_core.operations import deploy, rollback
-from govma_core.operations.context import Context, Outcome
+from govma_core.promotion import rollback
 from govma_core.reporting import Reporter
 from govma_core.runs.log import EventLog
-from govma_core.runs.record import RunRecord, State
-from govma_core.runs.store import RunStore
-from govma_core.versions.names import PREFIX
+from govma_core.runs.store import RunRecord, RunStore, State
+from govma_core.versions.store import PREFIX
 from tests.support.sites import Site
 
 SUBJECTS = (
@@ -114,7 +114,7 @@ def many_versions(versions_dir: Path, state_dir: Path, count: int) -> list[str]:
 def going_run(runs: RunStore, lines: int, *, operation: str = "deploy", state: State = "running") -> RunRecord:
     """Write the record and log of a run of this process, that goes on as long as this process does."""
     from govma_core.events import StageStarted
-    from govma_core.process import ProcessId
+    from govma_core.process.proc import ProcessId
 
     process = ProcessId.current()
     record = runs.create(operation, {}, "bruno", "http")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from govma_core.disk import leases
+from govma_core.fs import leases
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import Any
 
 from docker.models.containers import Container
 
-from govma_core.engine import execution
+from govma_core.engine import exec
 from tests.support.engine import REPOSITORY, Engine
 from tests.support.systemd_image import PROJECT
 from tests.support.waiting import wait_for
@@ -51,7 +51,7 @@ class Machine:
         argv = ["timeout", str(patience), *command]
         client = self._container.client
         assert client is not None
-        code, out, err = execution.run(client, str(self._container.id), argv, user=user, workdir="/")
+        code, out, err = exec.run(client, str(self._container.id), argv, user=user, workdir="/")
         assert code is not None
         ended = Ended(code, out.decode(errors="replace"), err.decode(errors="replace"))
         assert ended.code != _TIME_LIMIT, f"{shlex.join(command)} did not end: {ended}"

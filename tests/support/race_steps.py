@@ -8,25 +8,26 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from govma_core import safefs, safetree
-from govma_core.build import envfile, node_modules, ownership, snapshot, uploads, workdir
-from govma_core.build.asset_cache import AssetCache
-from govma_core.build.unpacking import unpacking
-from govma_core.build.vendor import merge
-from govma_core.disk.birth import link_tree
-from govma_core.disk.contents import ContentsStore
-from govma_core.disk.thaw import thaw
-from govma_core.disk.usage.measure import measure
+from govma_core.building import node_modules, tree_snapshot, work_dir
+from govma_core.building.asset_cache import AssetCache
+from govma_core.context import Context
+from govma_core.deploy import env_file, ownership, uploads
+from govma_core.deploy.vendor import merge, unpacking
+from govma_core.disk import dedupe, link_new_version
+from govma_core.disk.link_new_version import link_tree
+from govma_core.disk.unshare import thaw
+from govma_core.disk.usage import measure
 from govma_core.disk.verify import Verifier
-from govma_core.globs import globs
-from govma_core.live import candidate, probe
-from govma_core.operations import birth, dedupe, leftovers
-from govma_core.operations.context import Context
+from govma_core.fs import safefs, trees
+from govma_core.promotion import proof, rehearsal_copy
 from govma_core.reporting import Reporter
+from govma_core.runs import recovery
 from govma_core.settings import Settings
-from govma_core.versions.promotion import freshen, sweep_links, switch
+from govma_core.text.globs import globs
+from govma_core.versions.contents import ContentsStore
 from govma_core.versions.publish import publish
-from govma_core.versions.removal import Remover
+from govma_core.versions.remove import Remover
+from govma_core.versions.switch import freshen, sweep_links, switch
 from tests.support.race_world import HIDDEN, LIVE, NEW, OLD, WEB, World
 
 _SINGLE = ("system/user/config/**", "system/user/templates/**")
@@ -44,8 +45,8 @@ def _work(work: Callable[[int, World], object]) -> Callable[[World], None]:
 
 
 def _record(data: int, world: World) -> None:
-    changed = snapshot.changes({}, data)
-    AssetCache(world.state, 3).record("key", snapshot.Changes(changed.files, (), ()), data, "run")
+    changed = tree_snapshot.changes({}, data)
+    AssetCache(world.state, 3).record("key", tree_snapshot.Changes(changed.files, (), ()), data, "run")
 
 
 def _restore(data: int, world: World) -> None:
@@ -81,7 +82,7 @@ def _merge(data: int, world: World) -> None:
 
 
 def _empty(world: World) -> None:
-    with workdir.emptied(world.root / "work", world.state):
+    with work_dir.emptied(world.root / "work", world.state):
         pass
 
 
@@ -98,14 +99,14 @@ def _published(world: World, work_dir: Path) -> None:
     context = _context(world)
 
     def prepare(tree: int) -> None:
-        birth.link_to_earlier(context, NEW, tree)
+        link_new_version.link_to_earlier(context, NEW, tree)
 
     with safefs.opened_root(work_dir) as work, safefs.opened_root(world.versions) as versions:
         try:
             publish(work, "data", versions, NEW, WEB, lambda: None, prepare)
         finally:
             world.look("published")
-            safetree.remove(versions, NEW)
+            trees.remove(versions, NEW)
 
 
 def _version(work: Callable[[int, int, World], object], name: str = LIVE) -> Callable[[World], None]:
@@ -125,7 +126,7 @@ def _thaw(version: int, versions: int, world: World) -> None:
         thaw(version, _SINGLE, lambda: place)
     finally:
         os.close(place)
-        safetree.remove(versions, name)
+        trees.remove(versions, name)
 
 
 def _context(world: World) -> Context:
@@ -140,7 +141,7 @@ def _dedupe(world: World) -> None:
 
 
 def _candidate(world: World) -> None:
-    with candidate.staged(
+    with rehearsal_copy.staged(
         world.state,
         world.versions,
         LIVE,
@@ -153,20 +154,20 @@ def _candidate(world: World) -> None:
 
 
 def _probe(version: int, versions: int, world: World) -> None:
-    with probe.placed(versions, [LIVE, OLD]):
+    with proof.placed(versions, [LIVE, OLD]):
         pass
-    probe.sweep(versions, [LIVE, OLD])
+    proof.sweep(versions, [LIVE, OLD])
 
 
 def _leftovers(world: World) -> None:
-    leftovers.clear(_context(world))
+    recovery.clear(_context(world))
 
 
 def _unpacked(world: World) -> None:
     places = {"ee": "system"}
     with (
         safefs.opened_root(world.root / "work") as work,
-        birth.earlier_files(_context(world), work, places) as earlier,
+        link_new_version.earlier_files(_context(world), work, places) as earlier,
         unpacking(world.root / "work", work, {"ee": world.tarball}, WEB, earlier) as vendor,
     ):
         vendor.result()
@@ -211,10 +212,10 @@ _IN_WORK = ("work/data",)
 _EE = tuple(f"www_versions/{LIVE}/system/{path}" for path in ("ee/legacy/5", "ee/legacy", "ee"))
 STEPS: dict[str, tuple[Callable[[World], None], tuple[str, ...], tuple[str, ...]]] = {
     "work dir emptied": (_empty, _IN_WORK, ()),
-    "snapshot": (_work(lambda data, world: snapshot.take(data)), _IN_WORK, ()),
+    "snapshot": (_work(lambda data, world: tree_snapshot.take(data)), _IN_WORK, ()),
     "assets recorded": (_work(_record), _IN_WORK, ()),
     "assets restored": (_work(_restore), _IN_WORK, ()),
-    "env": (_work(lambda data, world: envfile.install(world.env, data)), _IN_WORK, ()),
+    "env": (_work(lambda data, world: env_file.install(world.env, data)), _IN_WORK, ()),
     "ownership": (_work(lambda data, world: ownership.hand_over(data, WEB, 1000)), _IN_WORK, ()),
     "uploads": (_work(_uploads), _IN_WORK, ("uploads/portal/logo.svg", "uploads/portal")),
     "vendor merged": (_work(_merge), _IN_WORK, ()),

@@ -9,13 +9,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from govma_core.context import Context
 from govma_core.events import Event, LogLine, StageFinished
-from govma_core.operations.context import Context
 from govma_core.reporting import Cancellation, Reporter
 from govma_core.settings import Settings, load
 from govma_core.versions.manifest import Manifest, ManifestStore
-from govma_core.versions.names import version_name, version_time
-from govma_core.versions.store import VersionStore
+from govma_core.versions.store import VersionStore, version_name, version_time
 
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 # Names that no test has that goes on at the same time: a process in such a version on another file system is a use, in

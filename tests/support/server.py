@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from govma_console.sample import SampleSite
+from govma_console.demo import SampleSite
 from govma_core.runs.store import RunStore
 from govma_core.settings import Settings, load
 from tests.support.command import environment

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from govma_console.sample import SampleSite, create_sample
+from govma_console.demo import SampleSite, create_sample
+from govma_core.context import Context, Outcome
+from govma_core.deploy import deploy
 from govma_core.events import Event, LogLine, StageFinished
-from govma_core.operations import deploy, promote, rollback
-from govma_core.operations.context import Context, Outcome
+from govma_core.promotion import promote, rollback
 from govma_core.reporting import Cancellation, Reporter
 from govma_core.settings import Settings, load
 from govma_core.versions.store import VersionStore

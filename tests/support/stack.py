@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from govma_core.engine import execution
-from govma_core.operations import services
-from govma_core.operations.context import Outcome
-from govma_core.operations.services_view import View, view
+from govma_core.context import Outcome
+from govma_core.engine import exec
+from govma_core.services import up
+from govma_core.services.view import View, view
 from tests.support.command import Command, environment
 from tests.support.engine import Engine
 from tests.support.images import BUSYBOX_TAG
@@ -123,7 +123,7 @@ class Stack:
     def up(self, *names: str, sync: bool = False) -> Outcome:
         """Restart containers in this process; what was told is in `told`, and in site.log()."""
         try:
-            return services.run(self.site.context(), services=list(names) or None, sync=sync)
+            return up.run(self.site.context(), services=list(names) or None, sync=sync)
         finally:
             self.told.append(self.site.log())
 
@@ -163,7 +163,7 @@ class Stack:
     def page(self) -> str:
         """Return what the web server of the image says of itself."""
         with self.engine.client() as client:
-            code, page, error = execution.run(client, self.container(), ["cat", "/page"])
+            code, page, error = exec.run(client, self.container(), ["cat", "/page"])
         assert code == 0, error
         return page.decode().strip()
 

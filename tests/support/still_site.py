@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from govma_console.tui.controller import Controller
-from govma_console.tui.disk import DiskUse, Sizes
-from govma_console.tui.plans import CommitLine, SwitchPlan
-from govma_console.tui.screens.main import MainScreen
-from govma_console.tui.snapshot import Snapshot, VersionRow
+from govma_console.tui.background import Controller
+from govma_console.tui.main_screen import MainScreen
+from govma_console.tui.plans import CommitLine, DiskUse, Sizes, SwitchPlan
+from govma_console.tui.site_state import Snapshot, VersionRow
 from govma_core.events import Event, LogLine, Progress, StageFinished, StageStarted, to_json
-from govma_core.runs.record import RunRecord
+from govma_core.runs.store import RunRecord
 from govma_core.settings import load
 from govma_core.versions.history import Promotion, spans
 from govma_core.versions.holds import NO_HOLDS, Hold, Holds

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from govma_core import safefs
-from govma_core.build import vendor
+from govma_core.deploy import vendor
+from govma_core.fs import safefs
 
 Tree = dict[str, tuple[int, int, bytes]]
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from govma_core import safefs
-from govma_core.build import uploads
+from govma_core.deploy import uploads
 from govma_core.events import Event, LogLine
+from govma_core.fs import safefs
 from govma_core.reporting import Cancellation, Reporter
 
 

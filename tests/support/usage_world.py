@@ -7,7 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
-from govma_core.disk.usage.measure import Usage, measure
+from govma_core.disk.usage import Usage, measure
 from tests.support.du import assert_is_du
 
 FILES = ("html/index.php", "html/a/style.css", "system/ee/core.php", "system/user/config/config.php", "system/b")

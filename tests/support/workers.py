@@ -15,7 +15,22 @@ from tests.support.engine_desk import EngineDesk
 
 MOST = 4
 """Workers of a session; more have nothing to do when the longest files are under way."""
-ORDER = ("systemd", "tui", "cli", "e2e", "live", "server", "core", "unit")
+ORDER = (
+    "systemd",
+    "tui",
+    "cli",
+    "docs",
+    "services",
+    "served",
+    "support",
+    "server",
+    "promotion",
+    "deploy",
+    "building",
+    "disk",
+    "prune",
+    "runs",
+)
 """Folders of tests as they are taken on: the slow ones first, so that the workers end together."""
 TOGETHER = ("systemd",)
 """Folders that one worker takes on as a whole: these tests wait more than they work."""

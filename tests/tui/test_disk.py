@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from govma_console.tui.screens.disk_dialogs import DedupeDialog, PruneDialog
+from govma_console.tui.dialogs.disk import DedupeDialog, PruneDialog
 from govma_core.runs.store import RunStore
-from govma_core.versions.pins import PinStore
+from govma_core.versions.marks import PinStore
 from tests.support.console import Driven, drive
 from tests.support.sites import Site
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from textual.widgets import Button
 
-from govma_console.tui.screens.hold_dialogs import HoldDialog, ReleaseDialog
-from govma_console.tui.screens.operations import DeployDialog
+from govma_console.tui.dialogs.deploy import DeployDialog
+from govma_console.tui.dialogs.holds import HoldDialog, ReleaseDialog
 from govma_core.runs.store import RunStore
 from govma_core.versions.holds import HoldStore
 from govma_core.versions.marks import MarkStore

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from govma_console.tui.problem import ProblemApp
+from govma_console.tui.start import ProblemApp
 from govma_core.runs.store import RunStore
 from tests.support.command import Command, environment
 from tests.support.console import Driven, drive, screen_text

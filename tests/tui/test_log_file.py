@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from govma_console.tui.logfile import BLOCK, LogFile, read_line
+from govma_console.tui.panes.log_file import BLOCK, LogFile, read_line
 from govma_core.events import Event, LogLine, Progress, RunFinished, StageFinished, StageStarted, to_json
 
 

@@ -11,17 +11,16 @@ from pathlib import Path
 import pytest
 
 from govma_console.output import hint_with
-from govma_console.tui.screens.disk_dialogs import PruneDialog
-from govma_console.tui.screens.handling_log import _for_clipboard, _save
-from govma_console.tui.screens.operations import DeployDialog
-from govma_console.tui.snapshot import SnapshotReader
-from govma_console.tui.widgets.columns import COLUMNS, fit, needs
+from govma_console.tui.dialogs.deploy import DeployDialog
+from govma_console.tui.dialogs.disk import PruneDialog
+from govma_console.tui.panes.log import _for_clipboard, _save
+from govma_console.tui.panes.versions import COLUMNS, fit, needs
+from govma_console.tui.site_state import SnapshotReader
 from govma_core.errors import RefusedError
-from govma_core.process import ProcessId
-from govma_core.runs.record import RunRecord
-from govma_core.runs.store import RunStore
+from govma_core.process.proc import ProcessId
+from govma_core.runs.store import RunRecord, RunStore
 from govma_core.versions.holds import HoldStore
-from govma_core.versions.names import PREFIX
+from govma_core.versions.store import PREFIX
 from tests.support.console import Driven, drive
 from tests.support.histories import many_versions
 from tests.support.sites import Site
@@ -161,7 +160,7 @@ def test_the_free_space_is_kept_up_to_date_while_nothing_is_measured(
 ) -> None:
     async def scenario(app: Driven) -> None:
         await app.until(lambda: app.main.controller.use and app.main.controller.use.real, "the account")
-        monkeypatch.setattr("govma_console.tui.disk.room", lambda settings: (1_000_000, 100_000_000_000))
+        monkeypatch.setattr("govma_console.tui.plans.room", lambda settings: (1_000_000, 100_000_000_000))
         app.main._ages()
         await app.sees("100% used, 1.0M free")
 

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import time
 
-from govma_console.tui.screens.operations import CancelDialog, DeployDialog, SwitchDialog
+from govma_console.tui.dialogs.deploy import CancelDialog, DeployDialog, SwitchDialog
 from govma_core.runs.store import RunStore
 from tests.support.console import Driven, drive
 from tests.support.histories import going_run

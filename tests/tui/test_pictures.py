@@ -19,7 +19,7 @@ PICTURES = Path(__file__).parent / "pictures"
 def _time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
-    monkeypatch.setattr("govma_console.tui.formats.time.time", lambda: NOW)
+    monkeypatch.setattr("govma_console.formats.time.time", lambda: NOW)
 
 
 @pytest.mark.parametrize(

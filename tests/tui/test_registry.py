@@ -6,11 +6,9 @@ from collections import Counter
 
 import pytest
 
-from govma_console.tui.action import Place
-from govma_console.tui.actions import ACTIONS, all_keys, for_footer, for_key
-from govma_console.tui.availability import Situation
-from govma_console.tui.screens.main import MainScreen
-from govma_console.tui.snapshot import EMPTY
+from govma_console.tui.actions import ACTIONS, Place, Situation, all_keys, for_footer, for_key
+from govma_console.tui.main_screen import MainScreen
+from govma_console.tui.site_state import EMPTY
 
 PLACES: tuple[Place, ...] = ("", "table", "log")
 

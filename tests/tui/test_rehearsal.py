@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from govma_console.tui.screens.operations import SwitchDialog
+from govma_console.tui.dialogs.deploy import SwitchDialog
 from govma_core.runs.store import RunStore
 from tests.support.console import Driven, drive
 from tests.support.sites import Site

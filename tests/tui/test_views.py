@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.tui.screens.help import HelpScreen
-from govma_console.tui.screens.operations import DeployDialog
-from govma_console.tui.screens.runs import RunsScreen
+from govma_console.tui.dialogs.deploy import DeployDialog
+from govma_console.tui.dialogs.help import HelpScreen
+from govma_console.tui.dialogs.runs import RunsScreen
 from govma_core.runs.store import RunStore
 from tests.support.console import Driven, drive
 from tests.support.histories import going_run, many_versions

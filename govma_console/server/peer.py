@@ -1,0 +1,245 @@
+"""Who is at the other end of a connection: which local user, as far as the kernel tells."""
+
+from __future__ import annotations
+
+import dataclasses
+import grp
+import os
+import pwd
+import select
+import socket
+import struct
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import urlsplit
+
+from govma_core.text.language import tr
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - not listened on here
+_NOBODY = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 - names that are refused
+
+
+def allowed_names(bind_hosts: Iterable[str], more: Iterable[str]) -> frozenset[str]:
+    """Return the names a request may be addressed to: those of the addresses listened on, and those of the settings."""
+    names = {host.lower() for host in more}
+    for host in bind_hosts:
+        names.add(f"[{host}]" if ":" in host else host.lower())
+        if is_loopback(host) or host in _EVERYWHERE:
+            names |= _LOOPBACK
+    return frozenset(names - _NOBODY)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address or name can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def refusal(headers: Headers, http_version: str, names: Collection[str] | None) -> str:
+    """Return why a request is refused, an empty text when it is not; `names` None: whoever it is addressed to."""
+    values: dict[str, list[str]] = {}
+    for name, value in headers:
+        values.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1").strip())
+    return _host_refusal(values.get("host", []), http_version, names) or _browser_refusal(values)
+
+
+def _host_refusal(hosts: list[str], http_version: str, names: Collection[str] | None) -> str:
+    if len(hosts) > 1:
+        return tr("The request has more than one Host.")
+    if not hosts:
+        return "" if http_version == "1.0" or names is None else tr("The request has no Host.")
+    if names is not None and _without_port(hosts[0]) not in names:
+        return tr("This server does not answer as {hosts!r} (allowed_hosts names more).", hosts=hosts[0][:100])
+    return ""
+
+
+def _browser_refusal(values: dict[str, list[str]]) -> str:
+    host = values.get("host", [""])[0].lower()
+    for name in ("origin", "referer"):
+        for value in values.get(name, []):
+            parts = urlsplit(value) if _parses(value) else None
+            if parts is None or parts.scheme not in ("http", "https") or parts.netloc.lower() != (host or None):
+                return tr(
+                    "The request comes from a web page ({capitalize}); pages may not ask this server.",
+                    capitalize=name.capitalize(),
+                )
+    if any(value != "same-origin" for value in values.get("sec-fetch-site", [])):
+        return tr("The request comes from a browser (Sec-Fetch-Site); use curl, or `govma-console trigger`.")
+    # To a name that it does not know for loopback a browser sends no fetch metadata, and a page can have it leave out
+    # the rest; what it calls itself a page cannot change where it cannot read either.
+    agents = values.get("user-agent", [])
+    if "sec-fetch-site" not in values and any(agent.lower().startswith("mozilla/") for agent in agents):
+        return tr("The request comes from a browser (User-Agent); use curl, or `govma-console trigger`.")
+    for name in ("sec-purpose", "purpose", "x-moz", "x-purpose"):
+        if name in values:
+            return tr("The request is a browser's guess ({name}).", name=name)
+    if any(name.startswith("access-control-request-") for name in values):
+        return tr("Requests of web pages are not answered (preflight).")
+    return ""
+
+
+def _parses(url: str) -> bool:
+    try:
+        urlsplit(url)
+    except ValueError:
+        return False
+    return True
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdigit() and (":" not in name or name.startswith("[")) else host).lower()
+
+
+Address = tuple[str, int]
+
+_NETLINK_SOCK_DIAG = 4
+_BY_FAMILY = 20
+_REQUEST = 1
+_HEADER = struct.Struct("=IHHII")
+_ANY_STATE = 0xFFFFFFFF
+_NO_COOKIE = (0xFFFFFFFF, 0xFFFFFFFF)
+_OWNER_OFFSET = 64
+"""Of inet_diag_msg.idiag_uid and idiag_inode: four bytes, a socket id of 48, and three numbers come before them."""
+
+
+def owner_of(remote: Address, local: Address) -> int | None:
+    """Return the uid that owns the socket from which `remote` is connected to `local`; None when it cannot be told."""
+    for family, ours, theirs in _families(remote[0], local[0]):
+        with suppress(OSError, struct.error):
+            uid = _ask(family, (ours, remote[1]), (theirs, local[1]))
+            if uid is not None:
+                return uid
+    return None
+
+
+def _families(remote: str, local: str) -> list[tuple[int, bytes, bytes]]:
+    """Return both addresses as IPv4 and as IPv6: which of them the other program used cannot be seen from here."""
+    first, second = _plain(remote), _plain(local)
+    if isinstance(first, IPv4Address) and isinstance(second, IPv4Address):
+        mapped = [IPv6Address(f"::ffff:{address}").packed for address in (first, second)]
+        return [(socket.AF_INET, first.packed, second.packed), (socket.AF_INET6, mapped[0], mapped[1])]
+    return [(socket.AF_INET6, first.packed, second.packed)]
+
+
+def _plain(host: str) -> IPv4Address | IPv6Address:
+    address = ip_address(host.partition("%")[0])
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+
+
+def _ask(family: int, source: tuple[bytes, int], destination: tuple[bytes, int]) -> int | None:
+    request = (
+        struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, _ANY_STATE)
+        + struct.pack("!HH16s16s", source[1], destination[1], source[0], destination[0])
+        + struct.pack("=III", 0, *_NO_COOKIE)
+    )
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as asking:
+        asking.settimeout(1)
+        asking.send(_HEADER.pack(_HEADER.size + len(request), _BY_FAMILY, _REQUEST, 1, 0) + request)
+        answer = asking.recv(1 << 13)
+    if _HEADER.unpack_from(answer)[1] != _BY_FAMILY:
+        return None
+    uid: int
+    uid, inode = struct.unpack_from("=II", answer, _HEADER.size + _OWNER_OFFSET)
+    # An end that its owner closed has no inode any more, and the uid 0: that must not pass for root.
+    return uid if inode else None
+
+
+_CREDENTIALS = struct.Struct("3i")
+_SO_PEERGROUPS = 59
+"""unix(7) of Linux 4.13 and later; Python has no name for it."""
+_GROUPS_BYTES = 1024
+"""As much as getsockopt() gives in Python: 256 groups."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The far end of a connection: the addresses of TCP, none for a unix socket, and the local user if known."""
+
+    remote: Address | None = None
+    local: Address | None = None
+    uid: int | None = None
+    gid: int | None = None
+    groups: frozenset[int] = frozenset()
+
+    @property
+    def unix(self) -> bool:
+        """True for a unix socket."""
+        return self.remote is None
+
+    @property
+    def loopback(self) -> bool:
+        """True when the other end is on this machine."""
+        return self.remote is None or is_loopback(self.remote[0])
+
+    @property
+    def superuser(self) -> bool:
+        """True for root, and for the user that this server runs as."""
+        return self.uid in (0, os.geteuid())
+
+    @property
+    def key(self) -> str:
+        """Return what counts as one caller: a local user, or another machine."""
+        return f"uid {self.uid}" if self.uid is not None or self.remote is None else self.remote[0]
+
+    def identified(self) -> Peer:
+        """Return it with the local user behind a connection from this machine, if that can be told."""
+        if self.uid is not None or self.remote is None or self.local is None or not self.loopback:
+            return self
+        return dataclasses.replace(self, uid=owner_of(self.remote, self.local))
+
+    def holds(self, connection: socket.socket) -> bool:
+        """Tell whether somebody still has the far end of a connection that brings no more; False if nobody can tell."""
+        if self.remote is None:
+            poll = select.poll()
+            poll.register(connection, 0)
+            return not poll.poll(0)
+        return self.loopback and self.local is not None and owner_of(self.remote, self.local) is not None
+
+    def in_group(self, name: str) -> bool:
+        """Tell whether the user of a unix socket is in a group of that name."""
+        if not name or self.uid is None:
+            return False
+        with suppress(KeyError):
+            group = grp.getgrnam(name)
+            return group.gr_gid in self.groups | {self.gid} or user_name(self.uid) in group.gr_mem
+        return False
+
+
+def peer_of(connection: socket.socket) -> Peer:
+    """Return the far end of a connection that was accepted; OSError when it is gone."""
+    if connection.family == socket.AF_UNIX:
+        _, uid, gid = _CREDENTIALS.unpack(
+            connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        )
+        return Peer(uid=uid, gid=gid, groups=_groups(connection))
+    return Peer(connection.getpeername()[:2], connection.getsockname()[:2])
+
+
+def _groups(connection: socket.socket) -> frozenset[int]:
+    """Return the supplementary groups of a unix socket's other end: those its process has, whatever group(5) says."""
+    try:
+        data = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
+    except OSError:
+        # An old kernel, or more groups than fit.
+        return frozenset()
+    return frozenset(struct.unpack(f"={len(data) // 4}I", data))
+
+
+def user_name(uid: int) -> str:
+    """Return the name of a user, or the number when it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

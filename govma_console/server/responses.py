@@ -1,0 +1,102 @@
+"""Refusals as answers: a sentence as plain text, below /api as JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from govma_core.errors import BusyError, ConfigurationError, ExitCode, GovmaError, HeldError, PreflightError, UsageError
+from govma_core.runs.queue import QueueFullError
+from govma_core.text.language import tr
+
+RETRY_SECONDS = 30
+LOCKED = 423
+"""Deploys are held: RFC 4918, 11.3, which says of what is locked that it is there and must not be changed."""
+
+
+class Refusal(Exception):
+    """A request that is not carried out: the status, a sentence, and after how many seconds to ask again (0: never)."""
+
+    def __init__(
+        self, status: int, sentence: str, *, retry: float = 0.0, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.headers = dict(headers or {})
+        if retry:
+            self.headers["retry-after"] = str(max(1, round(retry)))
+
+
+def of_error(error: GovmaError) -> Refusal:
+    """Return the refusal that stands for an error of the core."""
+    match error:
+        case QueueFullError():
+            return Refusal(429, str(error), retry=RETRY_SECONDS)
+        case BusyError():
+            return Refusal(409, str(error), retry=RETRY_SECONDS)
+        case HeldError():
+            return Refusal(LOCKED, str(error), retry=max(1.0, error.until - time.time()) if error.until else 0)
+        case UsageError():
+            return Refusal(422, str(error))
+        case ConfigurationError() | PreflightError():
+            return Refusal(503, str(error), retry=RETRY_SECONDS)
+        case _:
+            status = 403 if error.exit_code == ExitCode.REFUSED else 503
+            return Refusal(status, str(error), retry=RETRY_SECONDS if status == 503 else 0)
+
+
+def answer(request: Request, refusal: Refusal) -> Response:
+    """Return the answer that tells it."""
+    sentence = str(refusal)
+    if request.url.path.startswith("/api/"):
+        return Json({"error": sentence}, refusal.status, refusal.headers)
+    return PlainTextResponse(_utf8(f"{sentence}\n") if sentence else "", refusal.status, refusal.headers)
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
+
+
+class Json(JSONResponse):
+    """JSON in ASCII: names on the disk need not be UTF-8, nor may an answer fail for it."""
+
+    def render(self, content: object) -> bytes:
+        """Return the body."""
+        return json.dumps(content, separators=(",", ":")).encode()
+
+
+async def on_refusal(request: Request, error: Exception) -> Response:
+    """Answer for a Refusal that an endpoint raised."""
+    assert isinstance(error, Refusal)  # noqa: S101 - registered for nothing else
+    return answer(request, error)
+
+
+async def on_core_error(request: Request, error: Exception) -> Response:
+    """Answer for an error of the core that an endpoint let through."""
+    assert isinstance(error, GovmaError)  # noqa: S101 - registered for nothing else
+    return answer(request, of_error(error))
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Answer for what the router says: there is no such address (an empty body), or not with this method."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    if error.status_code == 404:
+        return (
+            answer(request, Refusal(404, tr("There is nothing here.")))
+            if _is_api(request)
+            else Response(status_code=404)
+        )
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    return answer(
+        request,
+        Refusal(error.status_code, tr("{method} is not answered here.", method=request.method), headers=headers),
+    )
+
+
+def _is_api(request: Request) -> bool:
+    return request.url.path.startswith("/api/")

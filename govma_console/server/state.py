@@ -1,0 +1,198 @@
+"""What all requests share: the settings, the runs, who may, and how much."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from asyncio.subprocess import DEVNULL, PIPE
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from govma_console.server.peer import Peer, user_name
+from govma_console.server.responses import Refusal
+from govma_console.server.run_feed import Feeds
+from govma_console.server.tokens import Tokens
+from govma_core.errors import GovmaError
+from govma_core.runs.launch import Requester, StartedRun, launch, prepared_store
+from govma_core.runs.queue import Admission, admit
+from govma_core.settings import Settings
+from govma_core.text.language import tr
+from govma_core.versions.holds import HoldStore
+
+_CALLERS = 4096
+
+
+class RateLimit:
+    """A bucket of requests for each caller, refilled through the minute; of callers, the latest are remembered."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._most = float(per_minute)
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def wait(self, caller: str) -> float:
+        """Take a request of a caller; give 0 when it may be answered, else the seconds until one may."""
+        now = time.monotonic()
+        left, then = self._left.pop(caller, (self._most, now))
+        left = min(self._most, left + (now - then) * self._most / 60)
+        allowed = left >= 1
+        self._left[caller] = (left - 1 if allowed else left, now)
+        if len(self._left) > _CALLERS:
+            self._left.popitem(last=False)
+        return 0.0 if allowed else (1 - left) * 60 / self._most
+
+
+class Slots:
+    """A number of places for what goes on at the same time; one who is not root gets half of them at most."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
+        self._by: Counter[str] = Counter()
+
+    def free(self, peer: Peer) -> bool:
+        """Tell whether there is a place for this caller."""
+        return self.taken < self.most and (peer.superuser or self._by[peer.key] < (self.most + 1) // 2)
+
+    @contextmanager
+    def one(self, peer: Peer) -> Iterator[None]:
+        """Take a place for the block."""
+        self.taken += 1
+        self._by[peer.key] += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
+            self._by[peer.key] -= 1
+            # Addresses of other machines would add up.
+            self._by += Counter()
+
+
+class Measured:
+    """One of our commands, run on demand. `arguments` are those that choose its settings, `what` it looks at."""
+
+    def __init__(self, arguments: tuple[str, ...], command: str, what: str) -> None:
+        self._what = what
+        self._command = (sys.executable, "-P", "-m", "govma_console.cli", *arguments, command, "--json")
+        self._going: asyncio.Task[bytes] | None = None
+
+    async def get(self) -> bytes:
+        """Return what it prints; whoever asks while it runs gets that."""
+        if self._going is None or self._going.done():
+            self._going = asyncio.get_running_loop().create_task(self._measure())
+        return await asyncio.shield(self._going)
+
+    async def _measure(self) -> bytes:
+        # It forks, which a process with threads should not; and its memory is not ours to keep.
+        process = await asyncio.create_subprocess_exec(*self._command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, cwd="/")
+        out, err = await process.communicate()
+        if process.returncode:
+            raise Refusal(
+                503,
+                tr(
+                    "{what} could not be looked at: {strip}",
+                    what=self._what,
+                    strip=err.decode("utf-8", "replace")[-500:].strip(),
+                ),
+            )
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request: the far end, and the name of the token that came with it."""
+
+    peer: Peer
+    token: str = ""
+    forwarded: bool = False
+    """True when a proxy says that it asks for somebody else, who may be anywhere."""
+
+    def requester(self) -> Requester:
+        """Return the caller as a run's record names it."""
+        uid = self.peer.uid
+        who = user_name(uid) if uid is not None else self.peer.remote[0] if self.peer.remote else "?"
+        line = "unix socket" if self.peer.remote is None else f"{self.peer.remote[0]}:{self.peer.remote[1]}"
+        origin = f"http, {line}" + (f", uid {uid}" if uid is not None else "")
+        return Requester(self.token or who, f"{origin}, token {self.token}" if self.token else origin)
+
+
+class Site:
+    """The state of one server."""
+
+    def __init__(self, settings: Settings, config_arguments: tuple[str, ...] = ()) -> None:
+        self.store = prepared_store(settings)
+        self.feeds = Feeds(self.store)
+        self.streams = Slots(settings.max_streams)
+        self.measured = Measured(config_arguments, "usage", tr("The disk"))
+        self.containers = Measured(config_arguments, "services", tr("The containers"))
+        self.draining = False
+        self.own: list[StartedRun] = []
+        self._launches: set[asyncio.Task[None]] = set()
+        self.use(settings)
+
+    def use(self, settings: Settings) -> None:
+        """Take settings, the first ones or those of a reload; state_dir stays what it was."""
+        self.settings = settings
+        self.tokens = Tokens(settings.token_file)
+        self.rate = RateLimit(settings.requests_per_minute)
+        self.streams.most = settings.max_streams
+
+    def may_change(self, caller: Caller) -> bool:
+        """Tell whether this caller may do everything: by a token; as root or one of unix_group by the unix socket."""
+        peer = caller.peer
+        if caller.token or not peer.unix:
+            return bool(caller.token)
+        return peer.superuser or peer.in_group(self.settings.unix_group)
+
+    def may_deploy(self, caller: Caller) -> bool:
+        """Tell whether this caller may deploy the configured branch, and read: everybody on this machine may."""
+        local = caller.peer.loopback and not caller.forwarded
+        return local or self.may_change(caller) or self.settings.allow_unauthenticated_remote
+
+    def admit(
+        self, operation: str, arguments: dict[str, Any], caller: Caller, *, policy: str, key: str = ""
+    ) -> Admission:
+        """Return the run that serves a request; errors as those of govma_core.runs.queue.admit().
+
+        HeldError while all deploys are held, unless this one is forced, or was admitted before.
+        """
+        if self.draining:
+            raise GovmaError(tr("This server is stopping; ask again in a moment."))
+        if operation == "deploy" and not arguments.get("force") and not (key and self.store.with_key(key)):
+            HoldStore(self.settings.state_dir).check()
+        return admit(
+            self.store,
+            self.settings,
+            operation,
+            arguments,
+            caller.requester(),
+            policy=policy,
+            most_waiting=self.settings.max_waiting,
+            key=key,
+        )
+
+    def launch(self, admission: Admission) -> None:
+        """Start the process of a run that was admitted; its record says when that cannot be done."""
+        if admission.fresh:
+            task = asyncio.get_running_loop().create_task(self._launch(admission))
+            self._launches.add(task)
+            task.add_done_callback(self._launches.discard)
+
+    async def _launch(self, admission: Admission) -> None:
+        try:
+            started = await asyncio.to_thread(launch, self.store, admission.record)
+        except GovmaError:
+            return
+        self.own = [*self.going(), started]
+
+    def going(self) -> list[StartedRun]:
+        """Return the runs of this server that have not ended."""
+        self.own = [run for run in self.own if not run.gone()]
+        return self.own
+
+    async def launched(self) -> None:
+        """Wait until every run that was admitted has its process."""
+        await asyncio.gather(*self._launches, return_exceptions=True)

@@ -1,0 +1,254 @@
+"""The dialogs of dedupe, prune and pin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Button, Input, Label
+
+from govma_console import formats
+from govma_console.tui import plans
+from govma_console.tui.dialogs.base import Dialog, Result
+from govma_console.tui.plans import PrunePlan, Query
+from govma_console.tui.site_state import VersionRow
+from govma_core.settings import Settings
+from govma_core.text.language import counted, tr
+
+
+class _Asking(Dialog):
+    """A dialog whose text is the answer to a question about the disk."""
+
+    what = ""
+    waiting = ""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._settings = settings
+        self._question: Query | None = None
+
+    def opened(self) -> None:
+        """Ask."""
+        self.ask()
+
+    def ask(self, **arguments: Any) -> None:  # noqa: ANN401 - whatever the question takes
+        """Ask, instead of what was asked before."""
+        self.on_unmount()
+        self._question = Query(self._settings, self.what, **arguments)
+        self.say(Content.assemble((self.waiting, "$muted")), ready=False)
+        self.find_out(self._question.ask, self.answered)
+
+    def answered(self, answer: dict[str, Any]) -> None:
+        """Show the answer."""
+
+    def on_unmount(self) -> None:
+        """Stop asking when nobody waits."""
+        if self._question is not None:
+            self._question.give_up()
+
+
+class DedupeDialog(_Asking):
+    """Dedupe: what a dry run says."""
+
+    heading = verb = tr("Dedupe")
+    what = "dedupe"
+    waiting = tr("Comparing the versions (a dry run, nothing is changed) …")
+
+    def answered(self, answer: dict[str, Any]) -> None:
+        """Show what would be freed."""
+        linked, freed = answer["linked"], answer["freed"]
+        lines = [
+            Content.assemble(
+                (tr("Would free "), ""),
+                (formats.size(freed), "bold $text-success"),
+                tr(" ({freed:,} bytes) by hard-linking", freed=freed),
+            ),
+            Content(
+                tr(
+                    "{count} of {answer:,} that are equal in other versions.",
+                    count=counted(linked, "file", "files"),
+                    answer=answer["seen"],
+                )
+            ),
+            Content(""),
+            *self._sharing(),
+            Content(tr("Files of the live version are not replaced; what the CMS writes in place stays single in it.")),
+        ]
+        if not linked:
+            lines = [
+                Content(
+                    tr(
+                        "Nothing to do: {count} seen, all equal ones are linked.",
+                        count=counted(answer["seen"], "file", "files"),
+                    )
+                )
+            ]
+        for reason, left in answer["left"].items():
+            lines.append(
+                Content.assemble(
+                    (
+                        tr(
+                            "Left alone, {reason}: {count}",
+                            reason=tr(reason),
+                            count=counted(left["count"], "file", "files"),
+                        ),
+                        "$muted",
+                    )
+                )
+            )
+        self.say(Content("\n").join(lines), ready=linked > 0)
+
+    def _sharing(self) -> list[Content]:
+        if self._settings.reflink == "never":
+            return []
+        return [
+            Content(
+                tr("Where the file system can, their blocks are shared instead (reflink): inodes stay as they are.")
+            )
+        ]
+
+
+class PruneDialog(_Asking):
+    """Prune: each version, what becomes of it and why; removing asks for a word to be typed."""
+
+    heading = tr("Prune")
+    verb = tr("Remove")
+    danger = True
+    what = "prune"
+    waiting = tr("Finding out which versions to keep …")
+    _plan: PrunePlan | None = None
+    _keep = 0
+    _age = ""
+
+    def options(self) -> list[Widget]:
+        """Return the fields of the policy and of the word."""
+        young = self._settings.keep_younger
+        return [
+            Horizontal(
+                Label(tr("keep the last")),
+                Input(str(self._settings.keep_versions), id="keep", type="integer", compact=True),
+                Label(tr("good ones, and those younger than")),
+                Input(young, placeholder=tr("e.g. 30d"), id="age", compact=True),
+                id="policy",
+            ),
+            Input(id="confirm", compact=True, disabled=True),
+        ]
+
+    def opened(self) -> None:
+        """Ask with the settings' policy."""
+        self._look()
+
+    def _look(self) -> None:
+        self._plan = None
+        self._close_word("")
+        keep, self._age = self.query_one("#keep", Input).value, self.query_one("#age", Input).value.strip()
+        # An empty text is an age, too: none.
+        self._keep = int(keep) if keep.isdecimal() else 0
+        self.ask(keep=self._keep, older_than=self._age)
+
+    @property
+    def word(self) -> str:
+        """Return what has to be typed."""
+        return tr("remove {count}", count=len(self._plan.removed)) if self._plan and self._plan.removed else ""
+
+    def answered(self, answer: dict[str, Any]) -> None:
+        """Show the plan."""
+        plan = self._plan = plans.prune_plan(answer)
+        if plan.removed:
+            removed = counted(len(plan.removed), "version", "versions")
+            lines = [
+                Content.assemble(
+                    (
+                        tr("Removes {removed}, frees {frees}", removed=removed, frees=formats.size(plan.frees)),
+                        "bold $text-error",
+                    )
+                )
+            ]
+        else:
+            lines = [Content(tr("Nothing to remove."))]
+        lines += [Content.assemble((warning, "$text-warning")) for warning in plan.warnings]
+        lines.append(Content(""))
+        for line in sorted(plan.lines, key=lambda found: found.keep):
+            word, style = (tr("keep  "), "$muted") if line.keep else (tr("REMOVE"), "bold $text-error")
+            frees = "" if line.keep else tr(", frees {frees}", frees=formats.size(line.frees))
+            lines.append(
+                Content.assemble((word, style), f" {formats.short_name(line.name)}  ", (f"{line.why}{frees}", "$muted"))
+            )
+        self.say(Content("\n").join(lines), ready=False)
+        self._close_word(tr('to remove them, type "{word}"', word=self.word) if plan.removed else "")
+
+    def _close_word(self, placeholder: str) -> None:
+        """Empty the field of the word; one without a placeholder takes none."""
+        field = self.query_one("#confirm", Input)
+        field.value, field.placeholder, field.disabled = "", placeholder, not placeholder
+        field.display = bool(placeholder)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Make the button available when the word was typed; another policy has to be looked at first."""
+        event.stop()
+        if event.input.id in ("keep", "age"):
+            if self._plan is not None:
+                self._plan = None
+                self._close_word("")
+                self.say(
+                    Content.assemble((tr("Press Enter to see what this policy would remove."), "$muted")), ready=False
+                )
+            return
+        self.query_one("#do", Button).disabled = not self._confirmed
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Look at a policy; take Enter for the button, when the word was typed."""
+        event.stop()
+        if event.input.id in ("keep", "age"):
+            self._look()
+        elif self._confirmed:
+            self.dismiss(self.result())
+        else:
+            self.notify(tr("To remove them, type exactly: {word}", word=self.word), severity="warning", markup=False)
+
+    def result(self) -> Result:
+        """Return the arguments of the operation: the policy, and the very versions that were shown."""
+        if self._plan is None:
+            return None
+        return {"keep": self._keep, "older_than": self._age, "only": self._plan.removed}
+
+    @property
+    def _confirmed(self) -> bool:
+        return bool(self.word) and self.query_one("#confirm", Input).value.strip() == self.word
+
+
+class PinDialog(Dialog):
+    """Pin a version, or take its pin away."""
+
+    def __init__(self, row: VersionRow) -> None:
+        super().__init__()
+        self._row = row
+        self.heading = self.verb = tr("Pin") if row.pinned is None else tr("Unpin")
+
+    def options(self) -> list[Widget]:
+        """Return the field for the reason."""
+        return (
+            []
+            if self._row.pinned is not None
+            else [Input(placeholder=tr("why (may be empty)"), id="reason", compact=True)]
+        )
+
+    def opened(self) -> None:
+        """Say what it does."""
+        name, known = self._row.name, self._row.pinned
+        if known is None:
+            self.say(tr("prune will keep {name} until it is unpinned.", name=name), ready=True)
+            self.query_one("#reason").focus()
+        else:
+            self.say(tr("{name} is {known}. Without the pin, prune may remove it.", name=name, known=known), ready=True)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Take Enter for the button."""
+        event.stop()
+        self.dismiss(self.result())
+
+    def result(self) -> Result:
+        """Return the reason."""
+        return {"reason": "" if self._row.pinned is not None else self.query_one("#reason", Input).value.strip()}

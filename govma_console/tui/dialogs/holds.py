@@ -1,0 +1,113 @@
+"""The dialogs of hold and release."""
+
+from __future__ import annotations
+
+import time
+
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Button, Input
+
+from govma_console import formats
+from govma_console.output import hinted
+from govma_console.tui.dialogs.base import Dialog, Result
+from govma_core.text.clean import clean_line
+from govma_core.text.durations import moment_to_come
+from govma_core.text.language import tr
+from govma_core.versions.holds import Holds
+
+
+class HoldDialog(Dialog):
+    """Hold all deploys: why, and until when."""
+
+    heading = tr("Hold all deploys")
+    verb = tr("Hold")
+
+    def __init__(self, holds: Holds) -> None:
+        super().__init__()
+        self._before = holds.by_hand
+
+    def options(self) -> list[Widget]:
+        """Return the fields."""
+        return [
+            Input(placeholder=tr("reason, shown to anyone who tries to deploy"), id="reason", compact=True),
+            Input(
+                placeholder=tr("until: 18:30, 2026-11-24, 2026-11-24T08:00, 2h (may be empty)"),
+                id="until",
+                compact=True,
+            ),
+        ]
+
+    def opened(self) -> None:
+        """Say what it does."""
+        self._explain()
+        self.query_one("#reason").focus()
+
+    def _explain(self) -> None:
+        lines = []
+        if self._before is not None:
+            lines.append(Content.assemble((clean_line(self._before.sentence()), "$text-warning")))
+            lines.append(Content(tr("The new hold takes its place.")))
+        try:
+            until = self._until()
+        except ValueError as error:
+            self.say(
+                Content("\n").join([*lines, Content.assemble((tr("Until {error}.", error=error), "$text-error"))]),
+                ready=False,
+            )
+            return
+        end = tr("until {until}", until=formats.moment(until)) if until else tr("until somebody releases them")
+        lines.append(Content(tr("Deploys are refused {end}, whoever starts one; a forced one is recorded.", end=end)))
+        lines.append(Content(tr("Rollback and promote work as always.")))
+        self.say(Content("\n").join(lines), ready=True)
+
+    def _until(self) -> float:
+        text = self.query_one("#until", Input).value.strip()
+        return moment_to_come(text, time.time()) if text else 0.0
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Say what the moment means that was typed."""
+        event.stop()
+        self._explain()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Go on to the next field, then to the button."""
+        event.stop()
+        following = self.query_one("#until" if event.input.id == "reason" else "#do")
+        if not (isinstance(following, Button) and following.disabled):
+            following.focus()
+
+    def result(self) -> Result:
+        """Return the reason, and until when (epoch seconds, 0 for no end)."""
+        try:
+            return {"reason": self.query_one("#reason", Input).value.strip(), "until": self._until()}
+        except ValueError:
+            # It has passed while the dialog was open.
+            return None
+
+
+class ReleaseDialog(Dialog):
+    """End all holds."""
+
+    heading = verb = tr("Release")
+
+    def __init__(self, holds: Holds) -> None:
+        super().__init__()
+        self._holds = holds
+
+    def opened(self) -> None:
+        """Say what is held."""
+        lines = [Content(clean_line(hold.sentence())) for hold in self._holds.all]
+        many = len(lines) > 1
+        lines.append(Content(""))
+        lines.append(
+            Content(
+                tr(
+                    "{this_ends}, and deploys go live again.",
+                    this_ends=tr("All of these end") if many else tr("This ends"),
+                )
+            )
+        )
+        if many:
+            lines.append(Content.assemble((hinted(tr("`govma-console release COMMIT` ends one.")), "$muted")))
+        self.say(Content("\n").join(lines), ready=True)

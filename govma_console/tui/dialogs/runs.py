@@ -1,0 +1,60 @@
+"""The list of runs."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from govma_console import formats
+from govma_core.runs.store import RunRecord
+from govma_core.text.language import tr
+
+_MARKS = {"ok": "✓", "running": "●", "starting": "●", "waiting": "…", "refused": "-", "cancelled": "-"}
+
+
+class RunsScreen(ModalScreen[str | None]):
+    """All runs, the latest first; gives the id of the one that was chosen."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,ctrl+c", "leave", tr("Close"), show=False)]
+
+    def __init__(self, runs: tuple[RunRecord, ...], shown: str) -> None:
+        super().__init__()
+        self._runs, self._shown = runs, shown
+
+    def compose(self) -> ComposeResult:
+        """Make the list."""
+        with Vertical(id="dialog"):
+            yield Static(tr("Runs ({count})", count=len(self._runs)), id="dialog-title")
+            yield OptionList(*(Option(_line(run), id=run.id) for run in self._runs), id="runs", compact=True)
+            yield Static(tr("Enter shows the log, Esc closes"), classes="hint")
+
+    def on_mount(self) -> None:
+        """Begin at the run that is shown."""
+        runs = self.query_one("#runs", OptionList)
+        runs.highlighted = next((n for n, run in enumerate(self._runs) if run.id == self._shown), 0)
+        runs.focus()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Choose."""
+        self.dismiss(event.option.id)
+
+    def action_leave(self) -> None:
+        """Choose nothing."""
+        self.dismiss(None)
+
+
+def _line(run: RunRecord) -> Content:
+    took = formats.duration(run.finished - run.started) if run.finished and run.started else ""
+    message = run.message.split("\n")[0] or run.stage
+    # No colour: the line that is highlighted has its own.
+    state = f"{_MARKS.get(run.state, '✗')} {tr(run.state)}"
+    return Content(
+        f"{formats.moment(run.created)}  {run.operation:8}  {state:13} {took:>6}  {run.by[:12]:12}  {message}"
+    )

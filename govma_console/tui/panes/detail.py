@@ -1,0 +1,210 @@
+"""All about the selected version."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from govma_console import formats
+from govma_console.tui.plans import CommitLine, Sizes, SwitchPlan
+from govma_console.tui.site_state import EMPTY, Snapshot, VersionRow
+from govma_core.text.clean import clean_line
+from govma_core.text.language import counted, tr
+from govma_core.versions.history import Span
+from govma_core.versions.manifest import Manifest
+
+_MOST_COMMITS = 12
+_INDENT = 10
+
+
+class Detail(VerticalScroll, can_focus=True):
+    """The manifest of a version, its place in history, and what lies between it and the live one."""
+
+    def compose(self) -> ComposeResult:
+        """Make the text."""
+        yield Static("", id="detail-text")
+
+    def show(self, snapshot: Snapshot, row: VersionRow | None, sizes: Sizes | None, plan: SwitchPlan | None) -> None:
+        """Show a version; `plan` is None while it is being found out."""
+        self._shown = snapshot, row, sizes, plan
+        width = max(30, (self.scrollable_content_region.width or self.app.size.width) - 1)
+        content = _empty() if row is None else _content(snapshot, row, sizes, plan, width)
+        if content.markup != self._drawn:
+            self._drawn = content.markup
+            self.query_one("#detail-text", Static).update(content)
+
+    def on_resize(self) -> None:
+        """Break the lines anew."""
+        self.show(*self._shown)
+
+    _drawn = ""
+    _shown: tuple[Snapshot, VersionRow | None, Sizes | None, SwitchPlan | None] = (EMPTY, None, None, None)
+
+
+def _empty() -> Content:
+    return Content.assemble((tr("No version is selected."), "$muted"))
+
+
+def _content(snapshot: Snapshot, row: VersionRow, sizes: Sizes | None, plan: SwitchPlan | None, width: int) -> Content:
+    lines = [Content.assemble((row.name, "bold"), (tr("  ● live") if row.current else "", "bold $text-success"))]
+    manifest = row.manifest
+    if manifest:
+        fields = [(tr("Commit"), f"{manifest.commit[:12]} {manifest.subject}")]
+        fields.append((tr("Author"), f"{manifest.author}, {formats.moment(manifest.committed)}"))
+    else:
+        other = tr("another tool (no manifest): its commit is not known")
+        fields = [(tr("Made by"), _unread() if row.unread else other)]
+    fields.append((tr("State"), "; ".join(known for known in (_judged(row), row.pinned) if known)))
+    fields.append((tr("Size"), _unread() if row.unread and sizes is None else _sizes(sizes)))
+    fields += [(tr("Live"), text) for text in _lived(snapshot, row)]
+    lines += [part for name, text in fields for part in _field(name, text, width)]
+    # What a rollback would undo stands before what is only good to know.
+    between = _between(row, plan)
+    lines += [Content(""), *between, Content("")] if between else []
+    lines += [part for name, text in _origin(snapshot, row) for part in _field(name, text, width)]
+    return Content("\n").join(lines)
+
+
+def _origin(snapshot: Snapshot, row: VersionRow) -> list[tuple[str, str]]:
+    manifest = row.manifest
+    if manifest is None:
+        return []
+    took = (
+        tr(", took {finished}", finished=formats.duration(manifest.finished - manifest.started))
+        if manifest.finished
+        else ""
+    )
+    run = snapshot.run(manifest.run)
+    return [
+        (
+            tr("Deployed"),
+            tr("{at} by {by} ({origin})", at=formats.moment(manifest.started), by=manifest.by, origin=manifest.origin)
+            + took,
+        ),
+        (tr("Ref"), manifest.ref or tr("the configured branch")),
+        (
+            tr("Run"),
+            f"{manifest.run}, {tr('{state} (o shows its log)', state=tr(run.state)) if run else tr('record gone')}",
+        ),
+        (
+            tr("Assets"),
+            tr("{assets}, builder {builder}", assets=tr(manifest.assets) or "?", builder=manifest.builder or "?"),
+        ),
+        (tr("Files"), tr("{files:,}, {bytes} in all", files=manifest.files, bytes=formats.size(manifest.bytes))),
+        (tr("Made from"), ", ".join(f"{name} {digest[:12]}" for name, digest in _digests(manifest).items()) or "?"),
+    ]
+
+
+def _digests(manifest: Manifest) -> dict[str, str]:
+    found = {
+        tr("ee tarball"): manifest.ee_sha256,
+        tr("themes"): manifest.themes_sha256,
+        tr("env file"): manifest.env_sha256,
+        tr("builder"): manifest.builder_id.removeprefix("sha256:"),
+    }
+    # A local builder has no image, and is told of by what it is.
+    return {name: digest for name, digest in found.items() if re.fullmatch("[0-9a-f]{12,}", digest)}
+
+
+def _field(name: str, text: str, width: int) -> list[Content]:
+    first, *more = textwrap.wrap(text, width - _INDENT) or [""]
+    return [Content.assemble((f"{name:9} ", "$muted"), first), *(Content(" " * _INDENT + part) for part in more)]
+
+
+def _sizes(sizes: Sizes | None) -> str:
+    if sizes is None:
+        return tr("not measured yet")
+    cells = 10
+    own = round(cells * sizes.exclusive / sizes.size) if sizes.size else 0
+    bar = "█" * own + "░" * (cells - own)
+    return tr(
+        "{size}  {bar}  {exclusive} exclusive, {shared} shared",
+        size=formats.size(sizes.size),
+        bar=bar,
+        exclusive=formats.size(sizes.exclusive),
+        shared=formats.size(sizes.shared),
+    )
+
+
+def _judged(row: VersionRow) -> str:
+    """Return the state, with why and since when a version has its mark."""
+    mark = row.mark
+    if mark is None:
+        return row.shown_state
+    who = ", ".join(part for part in (mark.by, formats.moment(mark.at)) if part)
+    return f"{tr(mark.kind)}{f': {clean_line(mark.reason)}' if mark.reason else ''}{f' ({who})' if who else ''}"
+
+
+def _unread() -> str:
+    return tr("not readable by this user")
+
+
+def _lived(snapshot: Snapshot, row: VersionRow) -> list[str]:
+    if row.unread:
+        return [tr("now; since when is not readable by this user") if row.current else _unread()]
+    times = [span for span in snapshot.spans if span.version == row.name]
+    if not times:
+        return [tr("was live, when is not recorded") if row.was_live else tr("never")]
+    return [_span(span) for span in times[-3:][::-1]] + (
+        [tr("and {count} times before", count=len(times) - 3)] if len(times) > 3 else []
+    )
+
+
+def _span(span: Span) -> str:
+    """Return one time in which a version was live; what nobody wrote down is left out."""
+    since, until = formats.moment(span.since), formats.moment(span.until or 0.0)
+    when = (
+        tr("since {since}", since=since)
+        if span.until is None
+        else tr("{since} to {until}", since=since, until=until)
+        if until
+        else tr("from {since}", since=since)
+    )
+    if not since:
+        when = (
+            tr("now")
+            if span.until is None
+            else tr("until {until}", until=until)
+            if until
+            else tr("when is not recorded")
+        )
+    how = tr("{how} by {by}", how=tr(span.how), by=span.by) if span.how else tr("set by hand")
+    return f"{when}, {how}{f' ({clean_line(tr(span.result))})' if span.result else ''}"
+
+
+def _between(row: VersionRow, plan: SwitchPlan | None) -> list[Content]:
+    if row.current:
+        return []
+    if plan is None:
+        return [Content.assemble((tr("Comparing with the live version …"), "$muted"))]
+    if plan.undone is None or plan.added is None:
+        return [
+            Content.assemble(
+                (tr("Not compared with the live version: {why_unknown}.", why_unknown=plan.why_unknown), "$muted")
+            )
+        ]
+    if not plan.undone and not plan.added:
+        return [Content(tr("The same commit as the live version."))]
+    return [
+        *commits(tr("Going back to it would undo"), plan.undone),
+        *commits(tr("Making it live would add"), plan.added),
+    ]
+
+
+def commits(title: str, found: list[CommitLine], most: int = _MOST_COMMITS) -> list[Content]:
+    """Return commits as lines under a title, not more than `most` of them; nothing when there are none."""
+    if not found:
+        return []
+    lines = [Content.assemble((f"{title} {counted(len(found), 'commit', 'commits')}:", "bold"))]
+    for commit in found[:most]:
+        lines.append(
+            Content.assemble((f"  {commit.short} ", "$text-accent"), commit.subject, (f"  {commit.author}", "$muted"))
+        )
+    if len(found) > most:
+        lines.append(Content.assemble((tr("  … and {count} more", count=len(found) - most), "$muted")))
+    return lines

@@ -1,0 +1,127 @@
+"""The header: which host, what is live, the disk, who holds the lock, and what an operator should look at."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.widget import Widget
+
+from govma_console import formats
+from govma_console.tui.plans import DiskUse
+from govma_console.tui.site_state import EMPTY, Snapshot
+from govma_core.text.clean import clean_line
+from govma_core.text.language import tr
+
+Part = tuple[str, str]
+_NOTICE_LINES = 3
+_MOST_NOTICE_LINES = 6
+
+
+class SiteHeader(Widget):
+    """Two lines, and one more for each notice."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self.snapshot = EMPTY
+        self.use: DiskUse | None = None
+        self.running = ""
+        self._drawn: tuple[object, ...] = ()
+
+    def show(self, snapshot: Snapshot, use: DiskUse | None, running: str) -> None:
+        """Show this state; `running` says what runs ('' for nothing)."""
+        self.snapshot, self.use, self.running = snapshot, use, running
+        self.bring_up_to_date()
+
+    def bring_up_to_date(self) -> None:
+        """Draw again if anything would look different."""
+        lines = self._lines()
+        drawn = (self.size.width, *lines)
+        if drawn != self._drawn:
+            self._drawn = drawn
+            # Said outright: a height of its own finding may be of another moment than the text.
+            self.styles.height = len(lines)
+            self.refresh()
+
+    def on_resize(self) -> None:
+        """Make the most of the width."""
+        self.bring_up_to_date()
+
+    def render(self) -> Content:
+        """Return the lines."""
+        width = self.size.width
+        return Content("\n").join([_fitted(left, right, width) for left, right in self._lines()])
+
+    def _lines(self) -> list[tuple[tuple[Part, ...], tuple[Part, ...]]]:
+        lines = [(self._live(), self._age()), (self._disk(), self._what_runs())]
+        notices = [("⏸ ", self.snapshot.hold)] * bool(self.snapshot.hold)
+        measured = clean_line(self.use.problem) if self.use else ""
+        notices += [("⚠ ", text) for text in (self.snapshot.read_only, *self.snapshot.problems, measured) if text]
+        for mark, text in notices:
+            broken = textwrap.wrap(" ".join(text.split()), max(20, self.size.width - 2))[:_NOTICE_LINES]
+            lines += [
+                ((("bold $text-warning", (mark if not at else "  ") + part),), ()) for at, part in enumerate(broken)
+            ]
+        return lines[: 2 + _MOST_NOTICE_LINES]
+
+    def _live(self) -> tuple[Part, ...]:
+        now = self.snapshot
+        name = now.pointer.version or now.pointer.target or ("nothing" if now.at else "…")
+        parts: list[Part] = [("bold $text-primary", now.host.partition(".")[0][:16]), ("", tr(" current-version → "))]
+        # A link may lead anywhere.
+        parts.append(("bold $text-success" if now.pointer.version else "bold $text-error", clean_line(name)))
+        manifest = now.current.manifest if now.current else None
+        if manifest:
+            parts += [("", f" {manifest.commit[:9]}"), ("$muted", f" {manifest.subject}")]
+        return tuple(parts)
+
+    def _age(self) -> tuple[Part, ...]:
+        now = self.snapshot
+        lived = now.promotions[-1] if now.promotions and now.promotions[-1].version == now.pointer.version else None
+        if lived is None and now.promotions and now.current:
+            # The history ends with another one: what its time would tell is when it was made.
+            return (("$text-warning", tr("set by hand")),)
+        since = lived.at if lived else (now.current.made if now.current else 0.0)
+        return (("", formats.ago(since, time.time())),) if since else ()
+
+    def _disk(self) -> tuple[Part, ...]:
+        use = self.use
+        if use is None or not use.capacity:
+            return (("$muted", tr("Disk …")),)
+        share = (use.capacity - use.free) / use.capacity
+        cells = 10 if self.size.width < 100 else 20
+        full = min(cells, round(share * cells))
+        colour = "$text-error" if share > 0.95 else "$text-warning" if share > 0.85 else "$text-primary"
+        parts: list[Part] = [("", tr("Disk ")), (colour, "█" * full), ("$muted", "░" * (cells - full))]
+        parts.append(("", tr(" {share:.0%} used, {free} free", share=share, free=formats.size(use.free))))
+        if use.real:
+            parts.append(("$muted", tr("; versions {real}", real=formats.size(use.real))))
+        if use.saved:
+            parts.append(("$muted", tr(", links save {saved}", saved=formats.size(use.saved))))
+        return tuple(parts)
+
+    def _what_runs(self) -> tuple[Part, ...]:
+        if self.running:
+            return (("bold $text-accent", f"● {self.running}"),)
+        last = next(iter(self.snapshot.runs), None)
+        if last is not None and last.state in ("failed", "interrupted"):
+            when = formats.ago(last.finished or last.created, time.time())
+            return (
+                (
+                    "bold $text-error",
+                    tr("last: {operation} {state}, {when}", operation=last.operation, state=tr(last.state), when=when),
+                ),
+            )
+        # Who may not read the runs does not know.
+        return (("$muted", tr("idle")),) if self.snapshot.at and not self.snapshot.unread else ()
+
+
+def _fitted(left: tuple[Part, ...], right: tuple[Part, ...], width: int) -> Content:
+    """Put one part at each end of a line; what is on the left gives way."""
+    end = sum(cell_len(text) for _, text in right)
+    room = max(0, width - end - bool(right))
+    start = Content.assemble(*((text, style) for style, text in left)).truncate(room, ellipsis=True)
+    gap = max(0, width - start.cell_length - end)
+    return Content.assemble(start, " " * gap, *((text, style) for style, text in right))

@@ -1,0 +1,283 @@
+"""The log viewer: draws the lines of a file that are in sight, whatever its length."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from rich.cells import cell_len, chop_cells
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from govma_console.formats import clock
+from govma_console.tui.panes.log_file import Line, LogFile
+
+_STYLES = ("info", "warning", "error", "output", "stage", "good", "bad")
+_LONGEST = 16 * 1024
+
+
+class LogView(ScrollView, can_focus=True):
+    """Shows a LogFile. While it follows, the last line stays in sight; any way up pauses it, G or End follows again."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        f"log-view--{part}" for part in (*_STYLES, "time", "match", "cursor", "chosen", "blank")
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", show=False),
+        Binding("down,j", "move(1)", show=False),
+        Binding("pageup,b", "page(-1)", show=False),
+        Binding("pagedown,space", "page(1)", show=False),
+        Binding("home,g", "top", show=False),
+        Binding("end,G", "follow", show=False),
+        Binding("left,h", "sideways(-8)", show=False),
+        Binding("right", "sideways(8)", show=False),
+    ]
+
+    class Changed(Message):
+        """The place in the log, or what is shown of it, changed."""
+
+        def can_replace(self, message: Message) -> bool:
+            """Coalesce: only the last one counts."""
+            return isinstance(message, LogView.Changed)
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self.file: LogFile | None = None
+        self.following = True
+        self.wrap = False
+        self.timestamps = False
+        self.pattern: re.Pattern[str] | None = None
+        self.cursor = 0
+        self.mark: int | None = None
+        self._seen = 0
+        self._widest = 0
+        self._wrapped: list[tuple[int, Line, str, bool]] = []
+
+    @property
+    def behind(self) -> int:
+        """Return how many lines came since following stopped."""
+        return 0 if self.following or self.file is None else self.file.count - self._seen
+
+    @property
+    def chosen(self) -> tuple[int, int]:
+        """Return the first and last line that are selected (the cursor's own line when nothing else is)."""
+        cursor = self.last if self.following else self.cursor
+        return (cursor, cursor) if self.mark is None else (min(cursor, self.mark), max(cursor, self.mark))
+
+    @property
+    def last(self) -> int:
+        """Return the number of the last line; 0 when there is none."""
+        return max(0, self.file.count - 1) if self.file else 0
+
+    def show(self, file: LogFile | None) -> None:
+        """Show another file from its end."""
+        self.file, self.mark, self.cursor, self._widest = file, None, 0, 0
+        self.following = True
+        self.grown()
+
+    def grown(self) -> None:
+        """Take notice that the file has more lines, or that the view has another size."""
+        count = self.file.count if self.file else 0
+        if self.following:
+            self._seen = count
+        height = self.scrollable_content_region.height
+        extra = max(0, height - self._fitting_at_end(height)) if self.wrap else 0
+        # Only as wide as what was drawn so far: nobody reads a million lines to place a scroll bar.
+        size = Size(0 if self.wrap else self._widest, count + extra)
+        if size != self.virtual_size:
+            self.virtual_size = size
+        if self.following:
+            self.scroll_to(y=self.max_scroll_y, animate=False, force=True)
+        self.refresh()
+        self.post_message(self.Changed())
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Pause when somebody scrolls up, follow when somebody comes back to the end."""
+        super().watch_scroll_y(old_value, new_value)
+        if new_value < old_value and new_value < self.max_scroll_y and self.following:
+            self.pause()
+        elif new_value > old_value and new_value >= self.max_scroll_y and not self.following:
+            self._come_to_end()
+
+    def _come_to_end(self) -> None:
+        if self.mark is None and self.cursor >= self.last:
+            self.action_follow()
+
+    def pause(self) -> None:
+        """Stop following."""
+        if self.following:
+            self.following = False
+            self.cursor = self.last
+            self._seen = self.file.count if self.file else 0
+            self.refresh()
+            self.post_message(self.Changed())
+
+    def go_to(self, line: int) -> None:
+        """Put the cursor on a line and have it in sight; following stops."""
+        self.pause()
+        self.cursor = min(max(0, line), self.last)
+        height = max(1, self.scrollable_content_region.height)
+        top = self.scroll_offset.y
+        if self.cursor < top:
+            self.scroll_to(y=self.cursor, animate=False, force=True)
+        elif self.cursor >= top + height:
+            self.scroll_to(y=self.cursor - height + 1, animate=False, force=True)
+        elif self.wrap and self.cursor not in {number for number, *_ in self._layout()}:
+            self.scroll_to(y=min(self.cursor, self.scroll_offset.y + 1), animate=False, force=True)
+        self.refresh()
+        self.post_message(self.Changed())
+
+    def action_move(self, lines: int) -> None:
+        """Move the cursor by lines."""
+        self.go_to((self.last if self.following else self.cursor) + lines)
+
+    def action_page(self, pages: int) -> None:
+        """Move the cursor by pages."""
+        self.action_move(pages * max(1, self.scrollable_content_region.height - 1))
+
+    def action_top(self) -> None:
+        """Go to the first line."""
+        self.go_to(0)
+
+    def action_follow(self) -> None:
+        """Go to the end, and stay there."""
+        self.following, self.mark = True, None
+        self.grown()
+
+    def action_sideways(self, cells: int) -> None:
+        """Scroll to the side."""
+        self.scroll_to(x=max(0, self.scroll_x + cells), animate=False, force=True)
+
+    def set_wrap(self, wrap: bool) -> None:
+        """Break long lines, or let them run out of sight."""
+        self.wrap = wrap
+        self.scroll_to(x=0, animate=False, force=True)
+        self.grown()
+
+    def select(self) -> None:
+        """Begin a selection at the cursor, or end it."""
+        self.pause()
+        self.mark = self.cursor if self.mark is None else None
+        self.refresh()
+        self.post_message(self.Changed())
+
+    def on_resize(self) -> None:
+        """Keep the end in sight when following."""
+        self.grown()
+
+    def on_click(self, event: events.Click) -> None:
+        """Put the cursor on a line; with shift, select up to it."""
+        line = self._line_at(event.y)
+        if line is not None:
+            self.pause()
+            if event.shift and self.mark is None:
+                self.mark = self.cursor
+            elif not event.shift:
+                self.mark = None
+            self.go_to(line)
+
+    def _line_at(self, y: int) -> int | None:
+        if self.wrap:
+            rows = self._layout()
+            return rows[y][0] if y < len(rows) else None
+        line = self.scroll_offset.y + y
+        return line if self.file and line < self.file.count else None
+
+    def _fitting_at_end(self, height: int) -> int:
+        """Return how many of the last lines are in sight when they are wrapped."""
+        if self.file is None:
+            return height
+        used = lines = 0
+        for line in reversed(self.file.lines(self.file.count - height, self.file.count)):
+            used += len(self._broken(line))
+            if used > height:
+                break
+            lines += 1
+        return max(1, lines) if used > height else height
+
+    def _broken(self, line: Line) -> list[str]:
+        width = max(8, self.scrollable_content_region.width - self._gutter)
+        return chop_cells(line.text, width) or [""]
+
+    def _layout(self) -> list[tuple[int, Line, str, bool]]:
+        """Return the rows in sight when lines are wrapped: number of the line, the line, the part, if its first."""
+        height = self.scrollable_content_region.height
+        if self.file is None:
+            return []
+        if self.following or self.scroll_offset.y >= self.max_scroll_y:
+            rows: list[tuple[int, Line, str, bool]] = []
+            first = max(0, self.file.count - height)
+            for number, line in reversed(list(enumerate(self.file.lines(first, self.file.count), first))):
+                parts = self._broken(line)
+                rows[:0] = [(number, line, part, at == 0) for at, part in enumerate(parts)]
+                if len(rows) >= height:
+                    break
+            return rows[-height:]
+        rows = []
+        top = self.scroll_offset.y
+        for number, line in enumerate(self.file.lines(top, top + height), top):
+            rows += [(number, line, part, at == 0) for at, part in enumerate(self._broken(line))]
+            if len(rows) >= height:
+                break
+        return rows[:height]
+
+    @property
+    def _gutter(self) -> int:
+        return 9 if self.timestamps else 0
+
+    def render_line(self, y: int) -> Strip:
+        """Draw one line."""
+        width = self.scrollable_content_region.width
+        blank = self._style("blank")
+        if self.file is None:
+            return Strip.blank(width, blank)
+        if self.wrap:
+            if y == 0 or not self._wrapped:
+                self._wrapped = self._layout()
+            rows = self._wrapped
+            if y >= len(rows):
+                return Strip.blank(width, blank)
+            number, line, part, first = rows[y]
+            return self._drawn(number, line, part, first).adjust_cell_length(width, self._base(number, "blank"))
+        number = self.scroll_offset.y + y
+        found = self.file.lines(number, number + 1)
+        if not found:
+            return Strip.blank(width, blank)
+        strip = self._drawn(number, found[0], found[0].text[:_LONGEST], True)
+        self._widest = max(self._widest, strip.cell_length)
+        left = self.scroll_offset.x
+        return strip.crop_extend(left, left + width, self._base(number, "blank"))
+
+    def _base(self, number: int, part: str) -> Style:
+        style = self._style(part)
+        first, last = self.chosen
+        if not self.following and first <= number <= last and (self.has_focus or self.mark is not None):
+            return style + self._style("chosen" if number != self.cursor else "cursor")
+        return style
+
+    def _drawn(self, number: int, line: Line, text: str, first: bool) -> Strip:
+        style = self._base(number, line.style)
+        segments = []
+        if self.timestamps:
+            stamp = clock(line.at) if first and line.at else ""
+            segments.append(Segment(f"{stamp:9}", self._base(number, "time")))
+        if self.pattern is None:
+            segments.append(Segment(text, style))
+        else:
+            at, match_style = 0, self._style("match")
+            for match in self.pattern.finditer(text):
+                if match.end() > match.start():
+                    segments.append(Segment(text[at : match.start()], style))
+                    segments.append(Segment(match.group(), match_style))
+                    at = match.end()
+            segments.append(Segment(text[at:], style))
+        return Strip(segments, sum(cell_len(segment.text) for segment in segments))
+
+    def _style(self, part: str) -> Style:
+        return self.get_component_rich_style(f"log-view--{part}")

@@ -1,1 +1,0 @@
-"""A commit becomes a tree: source, builders, asset cache, vendor, uploads."""

@@ -1,0 +1,202 @@
+"""The build in a throwaway container, as the repository's builder folder describes it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import IO, Any
+
+from docker.errors import ImageNotFound
+from docker.models.containers import Container
+from docker.types import LogConfig, Mount
+
+from govma_core.building import node_modules
+from govma_core.building.build_script import BuildJob, BuildLog, BuildScript
+from govma_core.building.builder_image import make_image
+from govma_core.engine.client import FAILURES, connected, reason, streaming, told_as
+from govma_core.engine.throwaway import labels, remove_leftovers, throwaway
+from govma_core.errors import BuildError, EngineError
+from govma_core.process.shell import CHUNK, TICK
+from govma_core.reporting import Cancellation, Reporter
+from govma_core.settings import Settings
+from govma_core.text.language import tr
+
+_HEADER = 8
+
+
+class Attachment:
+    """What a container prints, from its very start; made before the container is started."""
+
+    def __init__(self, container: Container, cancellation: Cancellation, log: BuildLog) -> None:
+        self._container = container
+        self._cancellation = cancellation
+        self._log = log
+        self._frames = Frames()
+        with told_as(tr("attach to the build's container")):
+            attached: Any = container.attach_socket(params={"stdout": 1, "stderr": 1, "stream": 1})
+        # The SDK gives a SocketIO, which cannot be read again after a time-out; the socket below it can.
+        self._socket: Any = getattr(attached, "_sock", attached)
+        self._socket.settimeout(TICK)
+        self._closed = False
+        self.state: dict[str, Any] = {}
+
+    def receive(self) -> bytes | None:
+        """Return the next bytes, None when there were none for a TICK, b"" when the container has ended."""
+        if not self._closed:
+            try:
+                with self._cancellation.interruptible():
+                    data: bytes = self._socket.recv(CHUNK)
+            except TimeoutError:
+                return None
+            except OSError:
+                data = b""
+            if data:
+                return self._frames.payload(data) or None
+            self._closed = True
+        return self._ended()
+
+    def _ended(self) -> bytes | None:
+        """Look whether the container has ended: a build may close its output and go on."""
+        try:
+            self._container.reload()
+        except FAILURES as error:
+            raise BuildError(
+                tr(
+                    "Docker stopped answering during the build ({reason}). It was running {where}. Check Docker "
+                    "(systemctl status docker), then deploy again.",
+                    reason=reason(error),
+                    where=self._log.where,
+                )
+            ) from None
+        self.state = self._container.attrs["State"]
+        if not self.state["Running"]:
+            return b""
+        with self._cancellation.interruptible():
+            time.sleep(TICK / 5)
+        return None
+
+
+class Frames:
+    """Takes the engine's frame headers out of an attached stream.
+
+    A header is the stream's number, three zero bytes, and the length of what follows (Docker Engine API, "Attach to a
+    container", stream format).
+    """
+
+    def __init__(self) -> None:
+        self._header = b""
+        self._left = 0
+
+    def payload(self, data: bytes) -> bytes:
+        """Return what the next bytes of the stream hold, without headers."""
+        parts = []
+        at = 0
+        while at < len(data):
+            if self._left:
+                part = data[at : at + self._left]
+                parts.append(part)
+                self._left -= len(part)
+                at += len(part)
+            else:
+                need = _HEADER - len(self._header)
+                self._header += data[at : at + need]
+                at += need
+                if len(self._header) == _HEADER:
+                    self._left = int.from_bytes(self._header[4:], "big")
+                    self._header = b""
+        return b"".join(parts)
+
+
+_QUICK = 5
+_MOST_PROCESSES = 4096
+"""Threads count. A build needs some dozens; one that multiplies without end takes the machine's from nobody else."""
+_HOME = '[ -w "${HOME:-/}" ] || export HOME=/tmp'
+"""Docker takes HOME from the image's passwd; a user who is not in there would have `/`."""
+
+
+class DockerBuilder:
+    """Runs the build commands in a container of the builder image, as build_uid, and removes it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def preflight(self) -> list[str]:
+        """Return a sentence when the engine does not answer within seconds."""
+        try:
+            with connected(_QUICK) as client, told_as("answer"):
+                client.ping()
+        except EngineError as error:
+            return [str(error)]
+        return []
+
+    def remove_leftovers(self, reporter: Reporter) -> None:
+        """Kill and remove every container that carries this site's label."""
+        remove_leftovers(self._settings.versions_dir, reporter)
+
+    def prepare(self, context: IO[bytes] | None, reporter: Reporter) -> str:
+        """Build the builder image from the folder in `context`, or take the one that is there; give its id."""
+        tag = self._settings.builder_image
+        with connected() as client:
+            if context is not None:
+                make_image(client, self._settings, context, reporter)
+            with told_as(tr("find the image {tag}", tag=tag)), suppress(ImageNotFound):
+                return str(client.images.get(tag).id)
+            raise BuildError(
+                tr(
+                    "The commit has no {builder_context} to make the builder image from, and Docker has no "
+                    "image {tag} (builder_image). Add the folder with its Dockerfile, or name an image "
+                    "that is there.",
+                    builder_context=self._settings.builder_context,
+                    tag=tag,
+                )
+            )
+
+    def build(self, job: BuildJob, reporter: Reporter) -> None:
+        """Run the job's commands; BuildError names the one that failed, and how."""
+        settings = self._settings
+        node_modules.ensure(settings.node_modules_dir, settings.build_owner)
+        script = BuildScript(job.commands)
+        log = BuildLog(script, reporter)
+        with (
+            connected() as client,
+            throwaway(
+                client,
+                reporter,
+                settings.builder_image,
+                command=["sh", "-c", script.text(_HOME)],
+                **self._options(job),
+            ) as container,
+            streaming(client),
+        ):
+            attachment = Attachment(container, reporter.cancellation, log)
+            with told_as(tr("start the build's container")):
+                container.start()
+            log.follow(attachment.receive, settings.build_timeout)
+        state = attachment.state
+        limit = settings.build_memory or tr("that of the engine")
+        advice = tr("The container's limit is {limit} (build_memory); give it more.", limit=limit)
+        log.judge(int(state["ExitCode"]), advice if state["OOMKilled"] else "")
+
+    def _options(self, job: BuildJob) -> dict[str, Any]:
+        settings = self._settings
+        options: dict[str, Any] = {
+            "name": f"govma-build-{job.run_id}",
+            "labels": labels(settings.versions_dir, job.run_id),
+            "user": f"{settings.build_uid}:{settings.build_gid}",
+            "working_dir": "/src",
+            "mounts": [
+                Mount("/src", str(job.work_dir), type="bind"),
+                Mount("/src/node_modules", str(settings.node_modules_dir), type="bind"),
+            ],
+            # The output is read as it comes; a copy in Docker's own log could fill the disk.
+            "log_config": LogConfig(type=LogConfig.types.NONE),
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges"],
+            "pids_limit": _MOST_PROCESSES,
+        }
+        if settings.build_memory:
+            # Without the second one as much again could be taken from the swap.
+            options |= {"mem_limit": settings.build_memory, "memswap_limit": settings.build_memory}
+        if settings.build_cpus:
+            options["nano_cpus"] = int(settings.build_cpus * 1e9)
+        return options

@@ -1,0 +1,102 @@
+"""The work dir: emptied, filled with the checkout, lent to the build's user, and taken back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from govma_core import git
+from govma_core.fs import jsonfile, safefs, trees
+from govma_core.text.language import tr
+
+_NOTE = "work-dir"
+
+
+def preflight(path: Path, state_dir: Path) -> list[str]:
+    """Return a sentence when the work dir cannot be made, or holds what is no former build's and would be emptied."""
+    if path.is_symlink():
+        return [
+            tr(
+                "work_dir ({path}) is a link. It is emptied at each deploy: set GOV_MA_WORK_DIR to the real directory.",
+                path=path,
+            )
+        ]
+    if path.exists() and not path.is_dir():
+        return [tr("work_dir ({path}) is a file. Move it away, or set GOV_MA_WORK_DIR.", path=path)]
+    if path.is_dir() and os.geteuid() not in (0, path.stat().st_uid):
+        return [
+            tr(
+                "work_dir ({path}) belongs to uid {st_uid}, from a run of that user. Run as that user, or remove it.",
+                path=path,
+                st_uid=path.stat().st_uid,
+            )
+        ]
+    if path.is_dir() and not _ours(path, state_dir):
+        return [
+            tr(
+                "work_dir ({path}) is emptied at each deploy, and what is in it does not look like a "
+                "former build: {listdir}. Set GOV_MA_WORK_DIR to a directory of its own, or empty it.",
+                path=path,
+                listdir=", ".join(sorted(os.listdir(path))[:3]),
+            )
+        ]
+    return []
+
+
+def _ours(path: Path, state_dir: Path) -> bool:
+    """Tell whether the directory is empty, was our work dir before, or holds a checkout or what is left of one."""
+    if not os.listdir(path) or any((path / name).is_dir() for name in (".git", "data")):
+        return True
+    return _noted(path, state_dir)
+
+
+def _noted(path: Path, state_dir: Path) -> bool:
+    try:
+        return (state_dir / _NOTE).read_bytes() == os.fsencode(path)
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def emptied(path: Path, state_dir: Path) -> Iterator[int]:
+    """Yield the opened work dir, made if need be, empty, ours and closed to everybody else.
+
+    That it is ours is noted in state_dir: when we are killed in the middle of emptying it, the next run goes on.
+    """
+    if not _noted(path, state_dir):
+        jsonfile.replace_bytes(state_dir / _NOTE, os.fsencode(path))
+    with safefs.opened_root(path.parent) as parent:
+        if not safefs.is_directory(parent, path.name):
+            os.mkdir(path.name, 0o700, dir_fd=parent)
+        with safefs.opened(parent, path.name) as fd:
+            take_back(fd)
+            for entry in safefs.entries(fd):
+                trees.remove(fd, entry.name)
+            yield fd
+
+
+def fill(work_fd: int, source: Path, owner: tuple[int, int] | None, step: Callable[[int], None]) -> trees.CopyResult:
+    """Copy the whole checkout, `.git` too but no `node_modules`, into the work dir; entries belong to `owner`.
+
+    Of git's configuration the copy has only what the build's user may see (git_config).
+    `step` is called once a directory with the number of files copied so far, and may raise.
+    """
+    copier = trees.TreeCopier(owner, lambda: step(copier.result.files))
+    with safefs.opened_root(source) as source_fd:
+        copier.copy_into(source_fd, work_fd, skip=frozenset({"node_modules"}))
+    git.clean(work_fd, owner)
+    return copier.result
+
+
+def lend(work_fd: int, owner: tuple[int, int] | None) -> None:
+    """Open the work dir to the build's user, from the moment everything is in it."""
+    if owner is not None:
+        os.fchown(work_fd, *owner)
+    os.fchmod(work_fd, 0o755)
+
+
+def take_back(work_fd: int) -> None:
+    """Close the work dir to everybody but us: nobody enters it by name any more."""
+    safefs.close_to_others(work_fd)

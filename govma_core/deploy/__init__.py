@@ -1,0 +1,1 @@
+"""A deploy, from the commit to the published version."""

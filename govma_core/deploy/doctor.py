@@ -1,0 +1,159 @@
+"""The doctor: everything a server needs is looked at, each thing with what is wrong and the command that mends it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+
+from govma_core.building.builder import make_builder
+from govma_core.config_file import CONFIG_VARIABLE
+from govma_core.context import Context
+from govma_core.deploy import env_file, exposed_paths, free_space, requirements, source, vendor
+from govma_core.deploy.requirements import Finding as Finding
+from govma_core.errors import GovmaError
+from govma_core.promotion import rehearsal, web_servers
+from govma_core.settings import Settings
+from govma_core.settings.parse import KEYS
+from govma_core.text.language import tr
+
+
+def examine(context: Context) -> Iterator[Finding]:
+    """Look at one thing after the other. Asks the git remote and Docker; changes nothing."""
+    settings = context.settings
+    yield _rights()
+    yield from _variables()
+    yield from _programs(settings)
+    yield from requirements.examine(settings)
+    yield from _ways(settings)
+    yield from _files(settings)
+    yield from _source(context)
+    yield from _told("builder", tr("ready"), make_builder(settings).preflight)
+    if settings.rehearsed:
+        yield from _told("rehearsal", tr("ready"), lambda: rehearsal.preflight(settings))
+    if settings.activated:
+        yield from _told("activation", tr("ready"), lambda: list(web_servers.find(settings).problems))
+    yield _pointer(context)
+    yield from _told("room", tr("enough for the next deploy"), lambda: free_space.problems(context))
+
+
+def _rights() -> Finding:
+    if os.geteuid() == 0:
+        return Finding("user", "ok", "root")
+    return Finding(
+        "user", "note", tr("not root: owners of files are left as they are, and only this user's runs are seen")
+    )
+
+
+def _variables() -> Iterator[Finding]:
+    """Look for variables that are almost one of ours."""
+    ours = [CONFIG_VARIABLE, *(key.env for key in KEYS.values() if key.env)]
+    for name in sorted(os.environ.keys() - set(ours)):
+        near = difflib.get_close_matches(name, ours, n=1, cutoff=0.85) if name.startswith(("GOVMA_", "GOV_MA_")) else ()
+        if near:
+            said = tr("the variable is set and means nothing here; is {near} meant?", near=near[0])
+            yield Finding(name, "note", said)
+
+
+def _programs(settings: Settings) -> Iterator[Finding]:
+    for name in ("git", *(("docker",) if settings.builder == "docker" else ())):
+        path = shutil.which(name)
+        if path:
+            yield Finding(name, "ok", path)
+        elif name == "git":
+            yield Finding(name, "wrong", tr("is not installed"), ("apt-get", "install", name))
+        else:
+            yield Finding(name, "note", tr("the command is not installed; only the engine is needed"))
+
+
+def _ways(settings: Settings) -> Iterator[Finding]:
+    found = exposed_paths.ways(settings)
+    of_the_build = exposed_paths.of_the_build(settings, found)
+    for way in found:
+        yield Finding("paths", "wrong" if way in of_the_build else "note", way.said(), way.mend)
+    if not found and os.geteuid() == 0:
+        yield Finding("paths", "ok", tr("only root can replace what the settings name"))
+
+
+def _files(settings: Settings) -> Iterator[Finding]:
+    yield from _told("env_file", str(settings.env_file), lambda: env_file.preflight(settings.env_file))
+    try:
+        open_to_all = settings.env_file.stat().st_mode & stat.S_IROTH
+    except OSError:
+        open_to_all = 0
+    if open_to_all:
+        said = tr(
+            "{env_file} can be read by every local user, and so can its copy in each version",
+            env_file=settings.env_file,
+        )
+        yield Finding("env_file", "note", said, ("chmod", "o-r", str(settings.env_file)))
+    for what, path in (("ee_tarball", settings.ee_path), ("themes_tarball", settings.themes_path)):
+        yield from _told(what, str(path), partial(vendor.preflight_tarball, path, what))
+
+
+def _source(context: Context) -> Iterator[Finding]:
+    settings = context.settings
+    if not settings.source_dir.is_dir():
+        clone = ("git", "clone", "-b", settings.branch, "REPOSITORY", str(settings.source_dir))
+        yield Finding(
+            "source_dir",
+            "wrong",
+            tr("{source_dir} is not there: clone the site to it", source_dir=settings.source_dir),
+            clone,
+        )
+        return
+    if os.geteuid() != 0 and settings.source_dir.stat().st_uid == 0:
+        said = tr("{path} belongs to root, who deploys here: run the doctor as root", path=settings.source_dir)
+        yield Finding("source_dir", "note", said)
+        return
+    problems = source.preflight(settings, context.reporter)
+    if problems:
+        yield from (Finding("source_dir", "wrong", problem) for problem in problems)
+        return
+    yield Finding("source_dir", "ok", tr("{source_dir}, clean", source_dir=settings.source_dir))
+    try:
+        with closing(source.Checkout(settings, context.reporter)) as checkout:
+            checkout.fetch(everything=False)
+            target = checkout.resolve(None)
+        yield Finding(
+            "remote",
+            "ok",
+            tr(
+                "{remote}/{branch} is at {short} {subject}",
+                remote=settings.remote,
+                branch=settings.branch,
+                short=target.short,
+                subject=target.subject,
+            ),
+        )
+    except GovmaError as error:
+        yield Finding("remote", "wrong", str(error))
+
+
+def _pointer(context: Context) -> Finding:
+    try:
+        pointer = context.versions.pointer()
+    except GovmaError as error:
+        return Finding("current-version", "wrong", str(error))
+    if not pointer.problem:
+        return Finding("current-version", "ok", str(pointer.version))
+    # On a new server there is none yet.
+    return Finding(
+        "current-version", "note" if pointer.target is None and not pointer.blocks else "wrong", pointer.problem
+    )
+
+
+def _told(what: str, good: str, look: Callable[[], list[str]]) -> Iterator[Finding]:
+    """Yield what a preflight says as findings, or that all is well."""
+    try:
+        problems = look()
+    except GovmaError as error:
+        problems = [str(error)]
+    for problem in problems:
+        yield Finding(what, "wrong", problem)
+    if not problems:
+        yield Finding(what, "ok", good)

@@ -1,0 +1,96 @@
+"""What stops a deploy: holds of all deploys, and of the commit that it would make live."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from govma_core.context import Context
+from govma_core.deploy.source import Checkout, Commit
+from govma_core.errors import HeldError
+from govma_core.promotion import verdicts
+from govma_core.promotion.holds import end_hold
+from govma_core.text.language import tr
+from govma_core.versions.holds import Hold, HoldStore, held_error
+from govma_core.versions.manifest import ManifestStore
+
+
+class Gate:
+    """What a deploy has to pass; its methods are called in their order."""
+
+    def __init__(self, context: Context, *, promote: bool, force: bool) -> None:
+        self._context = context
+        self._holds = HoldStore(context.settings.state_dir)
+        self._promote, self._force = promote, force
+        self._superseded: list[Hold] = []
+        self._commit = ""
+        self.overridden = ""
+        """What `force` was needed against, '' when nothing was in the way."""
+
+    def begin(self) -> None:
+        """Refuse at once while all deploys are held."""
+        self._pass(self._holds.read().by_hand)
+
+    def known(self, checkout: Checkout, commit: Commit) -> None:
+        """Refuse when the commit is held that would go live; find out which holds its going live ends."""
+        holds = self._holds.read()
+        self._commit = commit.sha
+        self._pass(holds.by_hand)
+        for hold in holds.commits:
+            if hold.commit != commit.sha:
+                if checkout.is_ancestor(hold.commit, commit.sha):
+                    self._superseded.append(hold)
+            elif self._promote:
+                self._pass(hold)
+                # Only --force gets here: what is live on purpose is not held.
+                self._superseded.append(hold)
+            else:
+                self._context.reporter.info(
+                    tr("{sentence} This run makes nothing live, so it continues.", sentence=hold.sentence())
+                )
+
+    def last_moment(self, version: str) -> None:
+        """Refuse when somebody has held all deploys since this one began; what is forced then is recorded, too."""
+        hold = self._holds.read().by_hand
+        if hold is None:
+            return
+        if not self._force:
+            error = held_error(hold)
+            raise HeldError(
+                tr(
+                    "{error} {version} is published, and not live: `govma-console promote {version}` makes it so.",
+                    error=error,
+                    version=version,
+                ),
+                error.until,
+            )
+        known = self.overridden
+        self._pass(hold)
+        if self.overridden != known:
+            verdicts.written(
+                self._context,
+                lambda: self._record(version),
+                tr("It could not be recorded that {version} was forced", version=version),
+            )
+
+    def passed(self) -> None:
+        """End the holds of commits that are behind the one which is live now, and its own."""
+        for hold in self._superseded:
+            own = hold.commit == self._commit
+            end_hold(
+                self._context, hold.commit, tr("it was made live by --force") if own else tr("a newer commit is live")
+            )
+
+    def _record(self, version: str) -> None:
+        store = ManifestStore(self._context.settings.state_dir)
+        manifest = store.read(version)
+        if manifest is not None:
+            store.write(dataclasses.replace(manifest, forced=self.overridden))
+
+    def _pass(self, hold: Hold | None) -> None:
+        if hold is None:
+            return
+        if not self._force:
+            raise held_error(hold)
+        if hold.sentence() not in self.overridden:
+            self.overridden = f"{self.overridden} {hold.sentence()}".lstrip()
+            self._context.reporter.warning(tr("{sentence} Continuing anyway (--force).", sentence=hold.sentence()))

@@ -1,0 +1,48 @@
+"""Pending: the commits between what is live and what would be deployed. Changes nothing but what git has fetched."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+
+from govma_core.context import Context, commit_of
+from govma_core.deploy.source import Checkout, Commit
+from govma_core.errors import PreflightError
+from govma_core.services.source_drift import due
+from govma_core.text.language import tr
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What a deploy would bring.
+
+    `commits` are those it adds, the latest first; `undone` those that are live and not in it. Both are None when the
+    live version's commit is not known (no manifest, or not in the checkout).
+    """
+
+    live: str
+    live_commit: str
+    target: Commit
+    commits: list[Commit] | None
+    undone: list[Commit] | None
+    containers: str = ""
+    """What the containers need besides, as a sentence; '' when they need nothing."""
+
+
+def pending(context: Context, *, ref: str | None = None, fetch: bool = True) -> Pending:
+    """Fetch (unless told not to), and compare what is live with the remote's branch or with `ref`."""
+    live = context.versions.pointer().version or ""
+    live_commit = commit_of(context, live) if live else ""
+    directory = context.settings.source_dir
+    if not directory.is_dir():
+        raise PreflightError(
+            [tr("source_dir ({directory}) is not there. Clone the site's repository to it.", directory=directory)]
+        )
+    with closing(Checkout(context.settings, context.reporter)) as checkout:
+        if fetch:
+            checkout.fetch(everything=ref is not None)
+        target = checkout.resolve(ref)
+        commits = checkout.between(live_commit, target.sha) if live_commit else None
+        undone = checkout.between(target.sha, live_commit) if live_commit else None
+    containers = due(context.settings, target.sha, live_commit)
+    return Pending(live, live_commit, target, commits, undone, containers.sentence() if containers else "")

@@ -1,0 +1,204 @@
+"""Putting a file into a directory that others write at the same time: never over something, or only once that is kept.
+
+The file is written under a hidden random name in that directory and takes its own name in one step, once it is on the
+disk: what a power cut left empty under that name would be kept as somebody's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from govma_core.errors import UnsafeTreeError
+from govma_core.fs import safefs, trees
+from govma_core.text.language import tr
+
+_PREFIX = "govma-upload"
+_LEFTOVER = re.compile(rf"\.{_PREFIX}-[0-9a-f]{{16}}")
+_COMPARED = 1 << 18
+
+
+def place_new(src: int, dst: int, names: Sequence[str], owner: tuple[int, int] | None) -> list[str]:
+    """Copy regular files from directory src to directory dst, where nobody has their names; give those not placed.
+
+    They are left where something else has the name by now, or where they are no regular files any more.
+    """
+    left = []
+    with ExitStack() as stack:
+        staged = []
+        for name in names:
+            try:
+                staged.append((stack.enter_context(_staged(src, dst, name, owner)), name))
+            except (UnsafeTreeError, FileNotFoundError, BlockingIOError):
+                left.append(name)
+        safefs.syncfs(dst)
+        for hidden, name in staged:
+            try:
+                _link_new(dst, hidden, name)
+            except (FileExistsError, FileNotFoundError):
+                left.append(name)
+    return left
+
+
+def _link_new(dst: int, hidden: str, name: str) -> None:
+    try:
+        os.link(hidden, name, src_dir_fd=dst, dst_dir_fd=dst, follow_symlinks=False)
+    except (FileExistsError, FileNotFoundError):
+        raise
+    except OSError:  # a file system without hard links
+        safefs.rename_noreplace(hidden, name, src_dir_fd=dst, dst_dir_fd=dst)
+
+
+def place_over(src: int, dst: int, path: tuple[str, ...], owner: tuple[int, int] | None, keeper: Keeper) -> None:
+    """Replace the regular file path[-1] of directory dst by that of src, once it is kept as `path`.
+
+    UnsafeTreeError when it is no regular file any more, BlockingIOError when it cannot be kept because somebody holds
+    it for writing; it is left alone then.
+    """
+    name = path[-1]
+    with _staged(src, dst, name, owner) as staged:
+        kept = keeper.keep(dst, path)
+        safefs.syncfs(dst)
+        try:
+            if not safefs.rename_exchange(staged, name, src_dir_fd=dst, dst_dir_fd=dst):
+                os.rename(staged, name, src_dir_fd=dst, dst_dir_fd=dst)
+                return
+        except IsADirectoryError:
+            raise UnsafeTreeError(tr("{name!r} is not a regular file.", name=name)) from None
+        try:
+            came = safefs.lstat(dst, staged)
+            if came is None or _state(came) != _state(kept):
+                # Somebody put another one there, or wrote to it, after it was kept.
+                keeper.keep(dst, path, staged)
+        except BaseException:
+            safefs.rename_exchange(staged, name, src_dir_fd=dst, dst_dir_fd=dst)
+            raise
+
+
+def _state(info: os.stat_result) -> tuple[int, int, int, int]:
+    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns
+
+
+def make_folder(dst: int, name: str, info: os.stat_result, owner: tuple[int, int] | None) -> int:
+    """Create the directory with the mode in `info`, and give it opened; FileExistsError when anything is there.
+
+    UnsafeTreeError when what is there a moment later is not what was created.
+    """
+    fd = safefs.make_directory(dst, name, 0o700)
+    try:
+        if owner is not None:
+            os.fchown(fd, *owner)
+        os.fchmod(fd, stat.S_IMODE(info.st_mode) & 0o777)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def same_content(src: int, dst: int, name: str) -> bool:
+    """Tell whether both directories have a regular file `name` with the same bytes; sizes were compared before.
+
+    BlockingIOError when somebody holds one of them for writing.
+    """
+    with ExitStack() as stack:
+        files = []
+        for directory in (src, dst):
+            try:
+                fd, _ = safefs.open_regular(directory, name)
+            except (UnsafeTreeError, FileNotFoundError):
+                return False
+            stack.callback(os.close, fd)
+            files.append(fd)
+        while True:
+            ours, theirs = (os.read(fd, _COMPARED) for fd in files)
+            if ours != theirs:
+                return False
+            if not ours:
+                return True
+
+
+def remove_leftovers(dst: int) -> None:
+    """Remove the hidden files that a killed run left in the directory: regular files with a name of ours, only."""
+    with os.scandir(dst) as found:
+        for entry in found:
+            if _LEFTOVER.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with suppress(FileNotFoundError):
+                    os.unlink(entry.name, dir_fd=dst)
+
+
+@contextmanager
+def _staged(src: int, dst: int, name: str, owner: tuple[int, int] | None) -> Iterator[str]:
+    """Yield the hidden name of a finished copy in dst; it is removed at the end if it is still there."""
+    staged = safefs.random_name(_PREFIX)
+    try:
+        file, info = safefs.open_regular(src, name)
+        try:
+            trees.copy_opened(file, info, dst, staged, owner)
+        finally:
+            os.close(file)
+        yield staged
+    finally:
+        with suppress(FileNotFoundError, IsADirectoryError):
+            os.unlink(staged, dir_fd=dst)
+
+
+class Keeper:
+    """Keeps files that are about to be replaced, in a directory of ours that is made when the first one comes."""
+
+    def __init__(self, directory: Path, stack: ExitStack) -> None:
+        self._directory = directory
+        self._stack = stack
+        self._root: int | None = None
+
+    def keep(self, src: int, path: tuple[str, ...], name: str = "") -> os.stat_result:
+        """Keep the regular file path[-1] (or `name`) of directory src as `path` below the directory; give what it was.
+
+        It is linked, or copied. UnsafeTreeError when it is no regular file.
+        """
+        name = name or path[-1]
+        with self._parent(path[:-1]) as parent:
+            kept = path[-1]
+            if safefs.lstat(parent, kept) is not None:
+                kept = f"{kept[:200]}.{secrets.token_hex(8)}"
+            try:
+                os.link(name, kept, src_dir_fd=src, dst_dir_fd=parent, follow_symlinks=False)
+            except OSError:  # another file system, or one without hard links
+                return self._copy(src, name, parent, kept)
+            found = safefs.lstat(parent, kept)
+            if found is None or not stat.S_ISREG(found.st_mode):
+                trees.remove(parent, kept)
+                raise UnsafeTreeError(tr("{name!r} is not a regular file.", name=name))
+            return found
+
+    def _copy(self, src: int, name: str, parent: int, kept: str) -> os.stat_result:
+        file, info = safefs.open_regular(src, name)
+        try:
+            owner = (info.st_uid, info.st_gid) if os.geteuid() == 0 else None
+            trees.copy_opened(file, info, parent, kept, owner)
+        finally:
+            os.close(file)
+        copy, _ = safefs.open_regular(parent, kept)
+        try:
+            os.fsync(copy)
+            os.fsync(parent)
+        finally:
+            os.close(copy)
+        return info
+
+    @contextmanager
+    def _parent(self, path: tuple[str, ...]) -> Iterator[int]:
+        if self._root is None:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._root = self._stack.enter_context(safefs.opened_root(self._directory))
+        with ExitStack() as stack:
+            parent = self._root
+            for name in path:
+                with suppress(FileExistsError):
+                    os.mkdir(name, 0o700, dir_fd=parent)
+                parent = stack.enter_context(safefs.opened(parent, name))
+            yield parent

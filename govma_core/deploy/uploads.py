@@ -1,0 +1,237 @@
+"""What the repository brings as uploads goes to the persistent directory; what is there already belongs to people.
+
+Both sides are writable by others, the target even while we work. Nothing is followed below the two directories, a new
+file gets its name in one step that never replaces another, and what cannot be done safely is left alone and named.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from govma_core.deploy import upload_files
+from govma_core.errors import UnsafeTreeError
+from govma_core.fs import safefs, trees
+from govma_core.reporting import Reporter
+from govma_core.text.language import tr
+
+DEEPEST = 100
+"""Levels of directories that uploads may have."""
+
+_AT_ONCE = 256
+"""New files of a directory that are put on the disk at once, before they have their names."""
+
+_MOVING = tr("was changed by somebody else at the same moment")
+_HELD = tr("is being written by somebody else")
+
+
+@dataclass(slots=True)
+class UploadsResult:
+    """What a synchronisation did: files and folders created, entries left as people have them, files replaced."""
+
+    new_files: int = 0
+    new_dirs: int = 0
+    kept: int = 0
+    replaced: int = 0
+
+
+def synchronise(
+    tree_fd: int,
+    name: str,
+    target: Path,
+    *,
+    policy: str,
+    kept_dir: Path,
+    owner: tuple[int, int] | None,
+    reporter: Reporter,
+) -> UploadsResult:
+    """Copy what is new in `<tree>/<name>` into the directory `target`, owned by `owner` (None: by us).
+
+    A file that is there with other content stays and is named in the log (policy "keep"), or is replaced ("overwrite")
+    once it is kept at the same path below kept_dir, a directory that is made when it is needed. Links and special
+    files are never followed, copied or replaced. UnsafeTreeError when folders are nested deeper than DEEPEST.
+    """
+    found = safefs.lstat(tree_fd, name)
+    if found is None:
+        return UploadsResult()
+    if not stat.S_ISDIR(found.st_mode):
+        reporter.warning(
+            tr(
+                "{name} in the version is {kind}, not a directory; nothing is taken from it.",
+                name=name,
+                kind=_kind(found),
+            )
+        )
+        return UploadsResult()
+    with ExitStack() as stack:
+        source_fd = stack.enter_context(safefs.opened(tree_fd, name))
+        target_fd = stack.enter_context(safefs.opened_root(target))
+        keeper = upload_files.Keeper(kept_dir, stack) if policy == "overwrite" else None
+        work = _Synchronisation(target, keeper, owner, reporter)
+        work.directory(source_fd, target_fd, ())
+        result = work.result
+        if result.new_files or result.new_dirs or result.replaced:
+            safefs.syncfs(target_fd)
+    if keeper is not None and result.replaced:
+        reporter.info(tr("What was replaced in {target} is kept in {kept_dir}.", target=target, kept_dir=kept_dir))
+    return result
+
+
+def replace_by_link(tree_fd: int, name: str, link_target: str, owner: tuple[int, int] | None) -> None:
+    """Remove `<tree>/<name>`, whatever it is, and put the link `name -> link_target` there, owned by `owner`."""
+    trees.remove(tree_fd, name)
+    safefs.replace_symlink(tree_fd, name, link_target, owner, durable=False)
+
+
+class _Synchronisation:
+    """One run over the two trees, directory by directory; entries are taken one at a time, never listed."""
+
+    def __init__(
+        self, target: Path, keeper: upload_files.Keeper | None, owner: tuple[int, int] | None, reporter: Reporter
+    ) -> None:
+        self._target = target
+        self._keeper = keeper
+        self._owner = owner
+        self._reporter = reporter
+        self.result = UploadsResult()
+
+    def directory(self, src: int, dst: int, path: tuple[str, ...]) -> None:
+        if len(path) > DEEPEST:
+            shown = "/".join(path)[:200]
+            raise UnsafeTreeError(
+                tr(
+                    "Uploads in {shown!r}… are more than {deepest} levels deep. Remove them.",
+                    shown=shown,
+                    deepest=DEEPEST,
+                )
+            )
+        upload_files.remove_leftovers(dst)
+        fresh: list[str] = []
+        with os.scandir(src) as found:
+            for entry in found:
+                self._reporter.cancellation.check()
+                inner = (*path, entry.name)
+                if entry.is_dir(follow_symlinks=False):
+                    self._folder(src, dst, inner)
+                elif entry.is_file(follow_symlinks=False):
+                    if not self._existing(src, dst, inner, entry.stat(follow_symlinks=False)):
+                        fresh.append(entry.name)
+                    if len(fresh) == _AT_ONCE:
+                        self._place(src, dst, path, fresh)
+                        fresh.clear()
+                else:
+                    kind = tr("a link") if entry.is_symlink() else tr("a special file")
+                    self._reporter.warning(
+                        tr(
+                            "Uploads: {inner!r} of the version is {kind}; it is left out.",
+                            inner="/".join(inner),
+                            kind=kind,
+                        )
+                    )
+        if fresh:
+            self._place(src, dst, path, fresh)
+
+    def _folder(self, src: int, dst: int, path: tuple[str, ...]) -> None:
+        name = path[-1]
+        with safefs.opened(src, name) as inner_src:
+            info = os.fstat(inner_src)
+            try:
+                inner_dst, new = upload_files.make_folder(dst, name, info, self._owner), True
+            except FileExistsError:
+                there = self._existing_folder(dst, path)
+                if there is None:
+                    return
+                inner_dst, new = there, False
+            except UnsafeTreeError:
+                self._keep(path, _MOVING)
+                return
+            try:
+                self.directory(inner_src, inner_dst, path)
+                if new:
+                    self.result.new_dirs += 1
+                    os.utime(inner_dst, ns=(info.st_atime_ns, info.st_mtime_ns))
+            finally:
+                os.close(inner_dst)
+
+    def _existing_folder(self, dst: int, path: tuple[str, ...]) -> int | None:
+        try:
+            return os.open(path[-1], safefs.DIRECTORY_FLAGS, dir_fd=dst)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.ENOENT):
+                raise
+            self._keep(
+                path, _MOVING if error.errno == errno.ENOENT else tr("is no directory, but one in the repository")
+            )
+            return None
+
+    def _place(self, src: int, dst: int, path: tuple[str, ...], names: Sequence[str]) -> None:
+        left = upload_files.place_new(src, dst, names, self._owner)
+        self.result.new_files += len(names) - len(left)
+        for name in left:
+            inner = (*path, name)
+            info = safefs.lstat(src, name)
+            if info is None or not stat.S_ISREG(info.st_mode) or not self._existing(src, dst, inner, info):
+                self._keep(inner, _MOVING)
+
+    def _existing(self, src: int, dst: int, path: tuple[str, ...], info: os.stat_result) -> bool:
+        """Deal with a file whose name somebody has in the target; False when nobody has."""
+        name = path[-1]
+        there = safefs.lstat(dst, name)
+        if there is None:
+            return False
+        if not stat.S_ISREG(there.st_mode):
+            self._keep(path, tr("is {kind}, but a file in the repository", kind=_kind(there)))
+        else:
+            try:
+                if not self._equal(src, dst, name, info, there):
+                    self._differing(src, dst, path)
+            except BlockingIOError:
+                self._keep(path, _HELD)
+        return True
+
+    def _equal(self, src: int, dst: int, name: str, info: os.stat_result, there: os.stat_result) -> bool:
+        if info.st_size != there.st_size:
+            return False
+        return info.st_mtime_ns == there.st_mtime_ns or upload_files.same_content(src, dst, name)
+
+    def _differing(self, src: int, dst: int, path: tuple[str, ...]) -> None:
+        if self._keeper is None:
+            self._keep(path, tr("has other content than in the repository"))
+            return
+        try:
+            upload_files.place_over(src, dst, path, self._owner, self._keeper)
+        except (UnsafeTreeError, FileNotFoundError):
+            self._keep(path, _MOVING)
+            return
+        self.result.replaced += 1
+        self._reporter.info(
+            tr(
+                "Uploads: {path!r} in {target} was replaced by the repository's.",
+                path="/".join(path),
+                target=self._target,
+            )
+        )
+
+    def _keep(self, path: tuple[str, ...], why: str) -> None:
+        self.result.kept += 1
+        self._reporter.warning(
+            tr(
+                "Uploads: {path!r} in {target} {why}; it stays as it is.",
+                path="/".join(path),
+                target=self._target,
+                why=why,
+            )
+        )
+
+
+def _kind(info: os.stat_result) -> str:
+    if stat.S_ISLNK(info.st_mode):
+        return tr("a link")
+    if stat.S_ISDIR(info.st_mode):
+        return tr("a directory")
+    return tr("a file") if stat.S_ISREG(info.st_mode) else tr("a special file")

@@ -1,0 +1,342 @@
+"""One file of a tree, opened to be compared: what it must have in common with another to share its inode."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import stat
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from govma_core.fs import leases
+from govma_core.fs.safefs import DIRECTORY_FLAGS
+
+_RESERVE = 128
+"""Descriptors left to everything else in the process."""
+
+
+def raise_descriptor_limit(wanted: int = 16384) -> int:
+    """Raise this process's limit of open files as far as it may go, at most to `wanted`; give what it is then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or hard > wanted:
+        hard = max(soft, wanted)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+class Directories:
+    """Descriptors of directories `(root number, relative path)`, opened when asked for, the least used closed first.
+
+    Every step below a root is O_NOFOLLOW. A descriptor is good until the next call: use it at once.
+    """
+
+    def __init__(self, roots: Sequence[int], most: int | None = None) -> None:
+        self._roots = roots
+        self._open: OrderedDict[tuple[int, str], int] = OrderedDict()
+        self._most = max(8, (raise_descriptor_limit() - _RESERVE) // 2 if most is None else most)
+
+    def fd(self, root: int, path: str) -> int:
+        """Return the directory at `path` ('' for the root itself); OSError when it is none, or not there any more."""
+        if not path:
+            return self._roots[root]
+        key = (root, path)
+        found = self._open.get(key)
+        if found is not None:
+            self._open.move_to_end(key)
+            return found
+        parent, _, name = path.rpartition("/")
+        above = self._nearest(root, parent)
+        try:
+            fd = os.open(name, DIRECTORY_FLAGS, dir_fd=above)
+        except FileNotFoundError:
+            # A directory above may have been replaced since it was opened: what counts is where the path leads now.
+            self._forget(root, parent)
+            fd = os.open(name, DIRECTORY_FLAGS, dir_fd=self._nearest(root, parent))
+        self._open[key] = fd
+        if len(self._open) > self._most:
+            os.close(self._open.popitem(last=False)[1])
+        return fd
+
+    def _nearest(self, root: int, path: str) -> int:
+        """Return the directory, opened step by step from the nearest one that is open; however deep it is."""
+        missing = []
+        while path and (root, path) not in self._open:
+            path, _, name = path.rpartition("/")
+            missing.append(name)
+        fd = self._open[root, path] if path else self._roots[root]
+        for name in reversed(missing):
+            path = f"{path}/{name}" if path else name
+            self._open[root, path] = fd = os.open(name, DIRECTORY_FLAGS, dir_fd=fd)
+            if len(self._open) > self._most:
+                os.close(self._open.popitem(last=False)[1])
+        return fd
+
+    def _forget(self, root: int, path: str) -> None:
+        while path:
+            fd = self._open.pop((root, path), None)
+            if fd is not None:
+                os.close(fd)
+            path = path.rpartition("/")[0]
+
+    def close(self) -> None:
+        """Close them all; the roots are the caller's."""
+        for fd in self._open.values():
+            os.close(fd)
+        self._open.clear()
+
+
+Reason = Literal[
+    "being written",
+    "changed meanwhile",
+    "immutable",
+    "on another file system",
+    "sparse",
+    "special",
+    "unreadable",
+    "too many different contents",
+    "without a lease",
+    "without blocks of its own",
+]
+
+_NAMED = 20
+"""Names that are kept of each reason."""
+
+
+@dataclass(slots=True)
+class Left:
+    """Files that were left alone for one reason: how many, and the names of the first."""
+
+    count: int = 0
+    names: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counters of one pass. `seen` counts names of files; bytes are those on the disk (st_blocks).
+
+    `partly` are inodes of which only some names were removed, by device and number: names removed, links that were
+    seen, bytes. Where several processes removed the rest each, the sum of them tells that the inode is gone.
+    """
+
+    seen: int = 0
+    linked: int = 0
+    freed: int = 0
+    left: dict[str, Left] = field(default_factory=dict)
+    partly: dict[tuple[int, int], tuple[int, int, int]] = field(default_factory=dict)
+
+    def removed(self, info: os.stat_result, names: int) -> None:
+        """Count the names of an inode that are being removed; `info` is from before."""
+        size = info.st_blocks * 512
+        if names >= info.st_nlink:
+            self.freed += size
+        elif names:
+            self._remove_partly((info.st_dev, info.st_ino), names, info.st_nlink, size)
+
+    def _remove_partly(self, inode: tuple[int, int], names: int, links: int, size: int) -> None:
+        before, seen, _ = self.partly.get(inode, (0, 0, 0))
+        names, links = before + names, max(seen, links)
+        if names >= links:
+            del self.partly[inode]
+            self.freed += size
+        else:
+            self.partly[inode] = names, links, size
+
+    def leave(self, reason: Reason, name: str) -> None:
+        """Count a file that was left alone."""
+        found = self.left.setdefault(reason, Left())
+        found.count += 1
+        if len(found.names) < _NAMED:
+            found.names.append(name)
+
+    def add(self, other: Tally) -> None:
+        """Add what another pass came to."""
+        self.seen += other.seen
+        self.linked += other.linked
+        self.freed += other.freed
+        for reason, left in other.left.items():
+            found = self.left.setdefault(reason, Left())
+            found.count += left.count
+            found.names = (found.names + left.names)[:_NAMED]
+        for inode, (names, links, size) in other.partly.items():
+            self._remove_partly(inode, names, links, size)
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        left = {reason: {"count": found.count, "names": found.names} for reason, found in self.left.items()}
+        return {"seen": self.seen, "linked": self.linked, "freed": self.freed, "left": left}
+
+    def whole(self) -> dict[str, Any]:
+        """Return it with what another tally needs to know when it is added there."""
+        return self.plain() | {"partly": [[*inode, *rest] for inode, rest in self.partly.items()]}
+
+
+def from_plain(plain: Mapping[str, Any]) -> Tally:
+    """Return the tally that plain() took apart."""
+    left = {reason: Left(found["count"], found["names"]) for reason, found in plain["left"].items()}
+    partly = {(device, number): (names, links, size) for device, number, names, links, size in plain.get("partly", ())}
+    return Tally(plain["seen"], plain["linked"], plain["freed"], left, partly)
+
+
+Place = tuple[int, str, str]
+"""Where a name is: number of the root, path of its directory below that, the name."""
+
+
+def shown(versions: Sequence[str], place: Place) -> str:
+    """Return a place as reports show it: version, path, name."""
+    root, path, name = place
+    return "/".join(part for part in (versions[root], path, name) if part)
+
+
+HELD = 256 * 1024
+"""Bytes of content that are held in memory; larger files are compared block by block."""
+_BLOCK = 1 << 20
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE})
+"""What opening a name says that vanished, or became another kind of thing, meanwhile."""
+
+
+class LeftAloneError(Exception):
+    """The file stays as it is."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason: Reason = reason
+
+
+class Inode:
+    """An inode under some of its names. `fixed` ones are in the current version: nothing replaces them."""
+
+    __slots__ = ("fixed", "info", "places")
+
+    def __init__(self, info: os.stat_result, places: list[Place], *, fixed: bool) -> None:
+        self.info = info
+        self.places = places
+        self.fixed = fixed
+
+
+class OpenFile:
+    """The inode opened for reading, under a lease where leases can be had."""
+
+    __slots__ = ("_content", "_xattrs", "fd", "info", "lease", "place")
+
+    def __init__(self, directories: Directories, inode: Inode) -> None:
+        """Open it by its first name; LeftAloneError when it is not what it was, or is being written."""
+        self.place = root, path, name = inode.places[0]
+        self.fd = _open(directories, root, path, name)
+        try:
+            self.info = os.fstat(self.fd)
+            if self.info.st_ino != inode.info.st_ino or traits(self.info) != traits(inode.info):
+                raise LeftAloneError("changed meanwhile")
+            self.lease = leases.take(self.fd)
+            if self.lease is False:
+                raise LeftAloneError("being written")
+            if self.info.st_blocks * 512 < self.info.st_size and _has_hole(self.fd, self.info.st_size):
+                raise LeftAloneError("sparse")
+        except BaseException:
+            os.close(self.fd)
+            raise
+        self._content: bytes | None = None
+        self._xattrs: dict[str, bytes] | None = None
+
+    def close(self) -> None:
+        """Close it; a writer who waits goes on."""
+        os.close(self.fd)
+
+    def quiet(self) -> bool:
+        """Tell whether nobody has written to it, or waits to, since it was opened here."""
+        if self.lease:
+            return leases.held(self.fd)
+        now = os.fstat(self.fd)
+        return (now.st_mtime_ns, now.st_size) == (self.info.st_mtime_ns, self.info.st_size)
+
+    def still(self, info: os.stat_result) -> bool:
+        """Tell whether this is what was opened, with the same rights and attributes, and nobody writes to it."""
+        return (
+            content_state(info) == content_state(self.info)
+            and traits(info) == traits(self.info)
+            and self.quiet()
+            and xattrs_of(self.fd) == self.xattrs()
+        )
+
+    def equals(self, other: OpenFile) -> bool:
+        """Compare content and extended attributes; the traits are the same already."""
+        small = self.info.st_size <= HELD
+        return self.equals_open(other.fd, other.content() if small else None) and self.xattrs() == other.xattrs()
+
+    def equals_open(self, fd: int, content: bytes | None) -> bool:
+        """Compare with the content of a file of the same size: `content`, or what is read from `fd` when it is None."""
+        if content is not None:
+            return self.content() == content
+        offset = 0
+        while offset < self.info.st_size:
+            block = os.pread(self.fd, _BLOCK, offset)
+            if not block or block != os.pread(fd, _BLOCK, offset):
+                return False
+            offset += len(block)
+        return True
+
+    def content(self) -> bytes:
+        """Return what is in it, held from now on; for files up to HELD only."""
+        if self._content is None:
+            self._content = os.pread(self.fd, self.info.st_size + 1, 0)
+        return self._content
+
+    def xattrs(self) -> dict[str, bytes]:
+        """Return its extended attributes (ACLs, capabilities and labels are among them)."""
+        if self._xattrs is None:
+            self._xattrs = xattrs_of(self.fd)
+        return self._xattrs
+
+
+def traits(info: os.stat_result) -> tuple[int, int, int, int, int]:
+    """Return what two files must have in common before their content is looked at."""
+    return info.st_dev, info.st_size, info.st_mode, info.st_uid, info.st_gid
+
+
+def content_state(info: os.stat_result) -> tuple[int, ...]:
+    """Return what changes when an inode is another one, or is written to. Its change time is not: links change it."""
+    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns
+
+
+def _open(directories: Directories, root: int, path: str, name: str) -> int:
+    try:
+        dir_fd = directories.fd(root, path)
+        with suppress(PermissionError):
+            # Reading a whole tree must not write an access time into each of its inodes.
+            return os.open(name, _FLAGS | os.O_NOATIME, dir_fd=dir_fd)
+        return os.open(name, _FLAGS, dir_fd=dir_fd)
+    except PermissionError:
+        raise LeftAloneError("unreadable") from None
+    except BlockingIOError:
+        # Its owner holds it to himself for writing (F_SETLEASE, F_WRLCK).
+        raise LeftAloneError("being written") from None
+    except OSError as error:
+        if error.errno in GONE:
+            raise LeftAloneError("changed meanwhile") from None
+        raise
+
+
+def _has_hole(fd: int, size: int) -> bool:
+    return os.lseek(fd, 0, os.SEEK_HOLE) < size
+
+
+def xattrs_of(fd: int) -> dict[str, bytes]:
+    """Return the extended attributes of an open file; none where the file system has none."""
+    try:
+        return {name: os.getxattr(fd, name) for name in os.listxattr(fd)}
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS):
+            return {}
+        raise LeftAloneError("changed meanwhile") from None
+
+
+def is_regular(info: os.stat_result) -> bool:
+    """Tell whether it is a regular file."""
+    return stat.S_ISREG(info.st_mode)

@@ -1,0 +1,130 @@
+"""Thawing: files that are written in place get an inode of their own, so that a write stays in its version."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+
+from govma_core.disk.compare import GONE, Directories, LeftAloneError, content_state, xattrs_of
+from govma_core.errors import UnsafeTreeError
+from govma_core.fs import leases, safefs, trees
+from govma_core.text.globs import globs, starts
+from govma_core.text.language import tr
+
+_TRIES = 5
+_OPEN = 64
+"""Directories that are held open at once: one after the other is gone through."""
+
+
+@dataclass(slots=True)
+class Thawed:
+    """What came of it: files that have an inode of their own now, and those that still share, each with the reason."""
+
+    files: int = 0
+    left: dict[str, str] = field(default_factory=dict)
+
+
+def shared_files(version_fd: int, patterns: Sequence[str]) -> dict[str, int]:
+    """Return the paths of the files that fit and share their inode with another name, each with its inode's number."""
+    with closing(Directories([version_fd], _OPEN)) as directories:
+        return {f"{path}/{name}" if path else name: inode for path, name, inode in _shared(directories, patterns)}
+
+
+def thaw(version_fd: int, patterns: Sequence[str], staging: Callable[[], int]) -> Thawed:
+    """Give every file that fits an inode of its own: the same content, owner, mode, times and attributes.
+
+    `staging` gives a private directory on the same file system, and is asked only when there is something to do. What
+    cannot be copied (no room, immutable) is left as it is and named.
+    """
+    done = Thawed()
+    with closing(Directories([version_fd], _OPEN)) as directories:
+        shared = list(_shared(directories, patterns))
+        if shared:
+            leases.ignore_breaks()
+        for path, name, _ in shared:
+            try:
+                _give_own_inode(directories.fd(0, path), name, staging())
+                done.files += 1
+            except (FileNotFoundError, UnsafeTreeError, LeftAloneError):
+                # Gone, or another thing by now: no file that is shared.
+                continue
+            except OSError as error:
+                done.left[f"{path}/{name}" if path else name] = error.strerror or str(error)
+    return done
+
+
+def _shared(directories: Directories, patterns: Sequence[str]) -> Iterator[tuple[str, str, int]]:
+    fits = globs(patterns).fullmatch
+    pending = list(starts(patterns).items())
+    seen: dict[str, int] = {}
+    told: set[tuple[str, str]] = set()
+    while pending:
+        path, levels = pending.pop()
+        if seen.get(path, 0) >= levels:
+            continue
+        seen[path] = levels
+        inside = f"{path}/" if path else ""
+        try:
+            entries = os.scandir(directories.fd(0, path))
+        except OSError as error:
+            if error.errno in GONE:
+                continue
+            raise
+        with entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    if levels > 1:
+                        pending.append((inside + entry.name, levels - 1))
+                    continue
+                try:
+                    # Asked first: almost nothing is shared, and then the name need not be compared.
+                    shared = entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_nlink > 1
+                except FileNotFoundError:
+                    continue
+                if shared and fits(inside + entry.name) and (path, entry.name) not in told:
+                    told.add((path, entry.name))
+                    yield path, entry.name, entry.inode()
+
+
+def _give_own_inode(dir_fd: int, name: str, staging: int) -> None:
+    staged = safefs.random_name("thaw")
+    for _ in range(_TRIES):
+        src, before = safefs.open_regular(dir_fd, name)
+        try:
+            lease = leases.take(src)
+            if lease is False:
+                raise OSError(errno.EBUSY, tr("somebody has it open for writing"))
+            _copy(src, before, staging, staged)
+            if not safefs.rename_exchange(staged, name, src_dir_fd=staging, dst_dir_fd=dir_fd):
+                os.rename(staged, name, src_dir_fd=staging, dst_dir_fd=dir_fd)
+                return
+            after = os.fstat(src)
+            taken = os.stat(staged, dir_fd=staging, follow_symlinks=False)
+            unchanged = content_state(before) == content_state(after) == content_state(taken)
+            if unchanged and (lease is None or leases.held(src)):
+                return
+            # Somebody wrote to it, or put another file there, while it was copied: theirs is what counts.
+            safefs.rename_exchange(staged, name, src_dir_fd=staging, dst_dir_fd=dir_fd)
+        finally:
+            os.close(src)
+            with suppress(FileNotFoundError):
+                os.unlink(staged, dir_fd=staging)
+    raise OSError(errno.EBUSY, tr("it is being written again and again"))
+
+
+def _copy(src: int, info: os.stat_result, staging: int, staged: str) -> None:
+    dst = os.open(staged, safefs.CREATE_FLAGS, 0o600, dir_fd=staging)
+    try:
+        trees.copy_content(src, dst)
+        if os.geteuid() == 0:
+            os.fchown(dst, info.st_uid, info.st_gid)
+        for attribute, value in xattrs_of(src).items():
+            os.setxattr(dst, attribute, value)
+        os.fchmod(dst, stat.S_IMODE(info.st_mode))
+        os.utime(dst, ns=(info.st_atime_ns, info.st_mtime_ns))
+    finally:
+        os.close(dst)

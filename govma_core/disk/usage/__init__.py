@@ -1,1 +1,0 @@
-"""What versions take on the disk: each alone, together, and what removing one would free."""

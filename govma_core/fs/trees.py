@@ -1,0 +1,308 @@
+"""Whole trees, worked through descriptors: removing and copying. Built on safefs, and as careful."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from govma_core.errors import UnsafeTreeError
+from govma_core.fs import safefs
+from govma_core.text.language import tr
+
+_DEEPEST = 64
+"""Directories held open at once while removing; what lies deeper is first moved up."""
+_ENDLESS = 1 << 62
+_BITS = 0o1777
+
+
+def remove(dir_fd: int, name: str) -> None:
+    """Remove a file, link or whole tree below dir_fd; nothing happens when it is not there.
+
+    Needs at most _DEEPEST descriptors however deep the tree is: a directory found deeper is renamed up into the top
+    one and taken from there. Each directory is closed to others before it is emptied: who stands in one could otherwise
+    make names in it for ever. UnsafeTreeError where something is mounted: that is somebody's.
+    """
+    found = safefs.lstat(dir_fd, name)
+    if found is None:
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        os.unlink(name, dir_fd=dir_fd)
+        return
+    mount = safefs.mount_of(dir_fd)
+    with safefs.opened(dir_fd, name) as top:
+        _refuse_mount(top, mount, name)
+        while _empty(top, top, 1, mount):
+            pass
+    os.rmdir(name, dir_fd=dir_fd)
+
+
+def _refuse_mount(fd: int, mount: bytes, name: str) -> None:
+    if safefs.mount_of(fd) != mount:
+        raise UnsafeTreeError(tr("Something is mounted at {name!r}; it is not removed. Unmount it.", name=name))
+
+
+def _empty(top: int, fd: int, depth: int, mount: bytes) -> bool:
+    """Empty the directory; True when something was moved up into the top one and remains to be removed."""
+    moved = False
+    # Where we may not, emptying it tells that better.
+    with suppress(OSError):
+        safefs.close_to_others(fd)
+    for entry in safefs.entries(fd):
+        if not entry.is_dir(follow_symlinks=False):
+            os.unlink(entry.name, dir_fd=fd)
+        elif depth >= _DEEPEST:
+            os.rename(entry.name, safefs.random_name("up"), src_dir_fd=fd, dst_dir_fd=top)
+            moved = True
+        else:
+            with safefs.opened(fd, entry.name) as child:
+                _refuse_mount(child, mount, entry.name)
+                moved = _empty(top, child, depth + 1, mount) or moved
+            os.rmdir(entry.name, dir_fd=fd)
+    return moved
+
+
+@dataclass(slots=True)
+class CopyResult:
+    """What a copy made: regular files, and their bytes."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+class TreeCopier:
+    """Copies directories entry by entry with mode and mtime, giving every entry to one owner as it is made.
+
+    Links are copied as links, nothing is followed. A FIFO, socket or device stops the copy with UnsafeTreeError. With
+    owner None every entry belongs to whoever runs. `step` is called once a directory, and
+    again and again in large files (to look for a cancel request).
+    """
+
+    def __init__(self, owner: tuple[int, int] | None, step: Callable[[], None] = lambda: None) -> None:
+        self._owner = owner
+        self._step = step
+        self.result = CopyResult()
+
+    def copy_into(self, src_fd: int, dst_fd: int, *, skip: frozenset[str] = frozenset(), shown: str = "") -> None:
+        """Copy what is in src (but the names in `skip`) into the directory dst, which must not hold those names."""
+        self._step()
+        for entry in safefs.entries(src_fd):
+            if entry.name in skip:
+                continue
+            where = f"{shown}/{entry.name}" if shown else entry.name
+            if entry.is_symlink():
+                self.copy_link(src_fd, dst_fd, entry.name)
+            elif entry.is_dir(follow_symlinks=False):
+                self.copy_directory(src_fd, dst_fd, entry.name, where)
+            elif entry.is_file(follow_symlinks=False):
+                self.copy_file(src_fd, dst_fd, entry.name)
+            else:
+                self.special(where)
+
+    def special(self, where: str) -> None:
+        """Take what is no file, directory or link: UnsafeTreeError."""
+        raise UnsafeTreeError(tr("{where!r} is neither a file, a directory nor a link; remove it.", where=where))
+
+    def copy_directory(self, src_dir: int, dst_dir: int, name: str, shown: str, new_name: str | None = None) -> None:
+        """Copy one directory (as new_name when given) with all that is in it; its mtime is set last."""
+        with safefs.opened(src_dir, name) as src:
+            info = os.fstat(src)
+            dst = safefs.make_directory(dst_dir, new_name or name, 0o700)
+            try:
+                self.copy_into(src, dst, shown=shown)
+                _finish(dst, info, self._owner)
+            finally:
+                os.close(dst)
+
+    def copy_link(self, src_dir: int, dst_dir: int, name: str) -> None:
+        """Copy a link as a link."""
+        safefs.make_symlink(dst_dir, name, os.readlink(name, dir_fd=src_dir), self._owner)
+
+    def copy_file(self, src_dir: int, dst_dir: int, name: str, new_name: str | None = None) -> None:
+        """Copy one regular file, as new_name when given."""
+        src, info = safefs.open_regular(src_dir, name)
+        try:
+            self.admit(name, info.st_size)
+            copy_opened(src, info, dst_dir, new_name or name, self._owner, step=self._step)
+        finally:
+            os.close(src)
+        self.result.files += 1
+        self.result.bytes += info.st_size
+
+    def admit(self, name: str, size: int) -> None:
+        """Take one more file, of which no more than `size` bytes are copied; UnsafeTreeError when that is too much."""
+
+
+def copy_opened(
+    src: int,
+    info: os.stat_result,
+    dst_dir: int,
+    name: str,
+    owner: tuple[int, int] | None,
+    bits: int = _BITS,
+    step: Callable[[], None] = lambda: None,
+) -> None:
+    """Copy an open file to a new one, with the mode (of it, `bits`) and times that `info` tells.
+
+    `owner` and `step` are those of TreeCopier.
+    """
+    dst = os.open(name, safefs.CREATE_FLAGS, 0o600, dir_fd=dst_dir)
+    try:
+        copy_content(src, dst, info.st_size, step)
+        _finish(dst, info, owner, bits)
+    finally:
+        os.close(dst)
+
+
+def _finish(dst: int, info: os.stat_result, owner: tuple[int, int] | None, bits: int = _BITS) -> None:
+    if owner is not None:
+        os.fchown(dst, *owner)
+    # After the chown, which clears them, set-id bits would come back: they are left out on purpose.
+    os.fchmod(dst, stat.S_IMODE(info.st_mode) & bits)
+    os.utime(dst, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+
+def copy_content(src: int, dst: int, most: int | None = None, step: Callable[[], None] = lambda: None) -> None:
+    """Copy from one open file to another inside the kernel, until the end of src or `most` bytes.
+
+    Memory does not grow with it; without `most`, one that somebody makes longer meanwhile need not have an end. `step`
+    is called after each 16 MiB.
+    """
+    left = _ENDLESS if most is None else most
+    while left > 0 and (count := os.sendfile(dst, src, None, min(left, 1 << 24))):
+        left -= count
+        step()
+
+
+_MOST_PASSES = 10_000
+
+_MARK = 0o1700
+"""The mode of ours: nobody but its owner can give it to a directory, and nobody does by chance."""
+
+
+def make_marked(dir_fd: int, name: str) -> int:
+    """Create a directory for us alone that clear_marked() knows again, and give it opened."""
+    return safefs.make_directory(dir_fd, name, _MARK)
+
+
+def mark(fd: int) -> None:
+    """Take an open directory, so that clear_marked() may remove it."""
+    os.fchown(fd, os.geteuid(), os.getegid())
+    os.fchmod(fd, _MARK)
+
+
+def clear_marked(dir_fd: int, name: str) -> list[str] | None:
+    """Clear a directory that is marked, or empty, as clear() does; None when it is neither, and is left alone."""
+    try:
+        # Nobody loses anything by that, and one that was just made has no mark yet.
+        os.rmdir(name, dir_fd=dir_fd)
+        return []
+    except FileNotFoundError:
+        return []
+    except OSError:
+        pass
+    try:
+        with safefs.opened(dir_fd, name) as fd:
+            info = os.fstat(fd)
+            if info.st_uid != os.geteuid() or stat.S_IMODE(info.st_mode) != _MARK:
+                return None
+            return clear_opened(dir_fd, name, fd)
+    except UnsafeTreeError:
+        return None
+    except OSError as error:
+        return [f"{name}: {reason(error)}"]
+
+
+def clear(dir_fd: int, name: str) -> list[str]:
+    """Remove a file, link or whole tree below dir_fd as far as that goes; give a sentence for each thing that resists.
+
+    Nothing is followed. What others add to the tree meanwhile is removed too, or named.
+    """
+    problems: list[str] = []
+    found = safefs.lstat(dir_fd, name)
+    if found is None:
+        return problems
+    try:
+        if not stat.S_ISDIR(found.st_mode):
+            os.unlink(name, dir_fd=dir_fd)
+            return problems
+        with safefs.opened(dir_fd, name) as top:
+            return clear_opened(dir_fd, name, top)
+    except (OSError, UnsafeTreeError) as error:
+        problems.append(f"{name}: {reason(error)}")
+    return problems
+
+
+def clear_opened(dir_fd: int, name: str, fd: int) -> list[str]:
+    """Clear the open directory `fd`, which has the name in dir_fd, as clear() does.
+
+    Should the name lead to another one by now, that is left alone unless it is empty.
+    """
+    clearing = _Clearing(fd)
+    if clearing.mount != safefs.mount_of(dir_fd):
+        return [tr("{name}: something is mounted there", name=name)]
+    problems = clearing.run()
+    if not problems:
+        try:
+            os.rmdir(name, dir_fd=dir_fd)
+        except OSError as error:
+            problems.append(f"{name}: {reason(error)}")
+    return problems
+
+
+class _Clearing:
+    """Empties one tree; `mount` is the mount that it is on."""
+
+    def __init__(self, top: int) -> None:
+        self.mount = safefs.mount_of(top)
+        self._top = top
+        self._moved = False
+        self._problems: list[str] = []
+
+    def run(self) -> list[str]:
+        """Empty the tree; give what resists."""
+        for _ in range(_MOST_PASSES):
+            self._moved = False
+            self._problems = []
+            self._empty(self._top, "", 1)
+            if not self._moved:
+                break
+        return self._problems
+
+    def _empty(self, fd: int, shown: str, depth: int) -> None:
+        for entry in safefs.entries(fd):
+            where = f"{shown}{entry.name}"
+            try:
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.name, dir_fd=fd)
+                elif depth >= _DEEPEST:
+                    os.rename(entry.name, safefs.random_name("up"), src_dir_fd=fd, dst_dir_fd=self._top)
+                    self._moved = True
+                else:
+                    self._descend(fd, entry.name, where, depth)
+            except FileNotFoundError:
+                continue
+            except (OSError, UnsafeTreeError) as error:
+                self._problems.append(f"{where}: {reason(error)}")
+
+    def _descend(self, fd: int, name: str, where: str, depth: int) -> None:
+        before = len(self._problems)
+        with safefs.opened(fd, name) as child:
+            if safefs.mount_of(child) != self.mount:
+                self._problems.append(tr("{where}: something is mounted there", where=where))
+                return
+            self._empty(child, f"{where}/", depth + 1)
+        # With something left in it the directory stays, too; that needs no sentence of its own.
+        if len(self._problems) == before:
+            os.rmdir(name, dir_fd=fd)
+
+
+def reason(error: OSError | UnsafeTreeError) -> str:
+    """Return an error as the end of a sentence, with a hint where the system's own words don't help."""
+    if isinstance(error, UnsafeTreeError):
+        return str(error).rstrip(".")
+    hint = tr(" (immutable? check with lsattr)") if error.errno == errno.EPERM else ""
+    return f"{error.strerror}{hint}"

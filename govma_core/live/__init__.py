@@ -1,1 +1,0 @@
-"""What is served: the candidate tried before the switch, the new version proved after it."""

@@ -1,0 +1,1 @@
+"""Programs that run here, their descendants, and worker processes."""

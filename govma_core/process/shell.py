@@ -1,0 +1,163 @@
+"""The shell of a local build: started, its output as it comes, and the end of everything it left running."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from govma_core.errors import CommandError
+from govma_core.process import descendants
+from govma_core.reporting import Cancellation, Reporter
+from govma_core.text.clean import LineSplitter
+from govma_core.text.language import tr
+
+TICK = 0.25
+"""Seconds one waits for output at a time; a request from another thread is noticed that late at most."""
+
+CHUNK = 64 * 1024
+"""Bytes that are read at a time."""
+
+
+def identity(uid: int, gid: int) -> dict[str, Any]:
+    """Return the arguments of Popen that make a process this user's; none when we are not root and stay who we are."""
+    return {"user": uid, "group": gid, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+class LocalProcess:
+    """A running shell with all that came from it."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], below: descendants.Descendants, cancellation: Cancellation
+    ) -> None:
+        self._process = process
+        self._descendants = below
+        self._cancellation = cancellation
+        self._pipe = process.stdout.fileno() if process.stdout else -1
+        self._exit = os.pidfd_open(process.pid)
+        self._poll = select.poll()
+        for fd in (self._pipe, self._exit):
+            self._poll.register(fd, select.POLLIN)
+        self._watched = {self._pipe, self._exit}
+
+    @property
+    def code(self) -> int:
+        """Return the exit code once it has ended; 128 + n for a signal, as a shell would."""
+        code = self._process.returncode
+        return code if code >= 0 else 128 - code
+
+    def receive(self) -> bytes | None:
+        """Return the next bytes of output, None when there were none for a TICK, b"" when all has ended."""
+        if not self._watched:
+            return b""
+        with self._cancellation.interruptible():
+            ready = {fd for fd, _ in self._poll.poll(TICK * 1000)}
+        if self._exit in ready:
+            # What the shell left running goes first: it may hold the pipe for ever, or fill it.
+            self._forget(self._exit)
+            self.end()
+        if self._pipe in ready:
+            chunk = os.read(self._pipe, CHUNK)
+            if chunk:
+                return chunk
+            self._forget(self._pipe)
+        return None
+
+    def _forget(self, fd: int) -> None:
+        self._poll.unregister(fd)
+        self._watched.discard(fd)
+
+    def end(self) -> None:
+        """Kill what still runs; CommandError when that cannot be done."""
+        kill_group(self._process)
+        self._descendants.end()
+
+    def close(self) -> None:
+        """Let go of the descriptor that watched the shell."""
+        os.close(self._exit)
+
+
+@contextmanager
+def running(
+    script: str, directory: Path, environment: Mapping[str, str], who: dict[str, Any], cancellation: Cancellation
+) -> Iterator[LocalProcess]:
+    """Run `sh -c script`; when the block ends, neither the shell nor anything it started is there any more.
+
+    OSError when it cannot be started.
+    """
+    with (
+        descendants.contained() as below,
+        subprocess.Popen(
+            ["sh", "-c", script],
+            cwd=directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            start_new_session=True,
+            umask=0o022,
+            **who,
+        ) as process,
+    ):
+        try:
+            shell = LocalProcess(process, below, cancellation)
+            try:
+                yield shell
+            finally:
+                shell.close()
+        finally:
+            kill_group(process)
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill the shell's process group and wait for the shell, unless that was done before."""
+    if process.returncode is None:
+        # Not waited for yet, so the number of the group cannot be anybody else's.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def execute(script: str, what: str, environment: Mapping[str, str], reporter: Reporter, timeout: int) -> int:
+    """Run a shell script as who we are, and give its exit code (128 + n for a signal).
+
+    `what` names it in sentences. CommandError when it cannot be started, or does not end within `timeout` seconds;
+    RunCancelled when somebody asked.
+    """
+    ends = time.monotonic() + timeout
+    splitter = LineSplitter()
+    try:
+        with running(script, Path("/"), _environment(environment), {}, reporter.cancellation) as shell:
+            while (chunk := shell.receive()) != b"":
+                if chunk:
+                    _pass_on(splitter.feed(chunk), reporter)
+                    reporter.flush()
+                reporter.cancellation.check()
+                if time.monotonic() >= ends:
+                    raise CommandError(
+                        tr("{what} did not end within {timeout} s and was stopped.", what=what, timeout=timeout)
+                    )
+            _pass_on(list(splitter.close()), reporter)
+        return shell.code
+    except OSError as error:
+        raise CommandError(tr("{what} could not be started: {strerror}.", what=what, strerror=error.strerror)) from None
+
+
+def _pass_on(lines: list[str], reporter: Reporter) -> None:
+    if lines:
+        reporter.output(*lines)
+
+
+def _environment(more: Mapping[str, str]) -> dict[str, str]:
+    """Return the whole environment: of ours only what every program needs."""
+    kept = {
+        name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "DOCKER_HOST") if name in os.environ
+    }
+    return {"PATH": os.defpath, "HOME": "/root"} | kept | dict(more)

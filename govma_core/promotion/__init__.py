@@ -1,0 +1,1 @@
+"""What makes a version live: rehearsal, switch, activation, proof, and the way back."""

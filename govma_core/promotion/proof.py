@@ -1,0 +1,220 @@
+"""Proof of what is served: asked again and again, by several at once, until every answer comes from the new version."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from govma_core.errors import UnsafeTreeError
+from govma_core.fs import safefs
+from govma_core.promotion.page_checks import Address, NoAnswerError, ask
+from govma_core.reporting import Reporter
+from govma_core.text.clean import clean_line
+from govma_core.text.language import tr
+
+_AT_ONCE = 8
+"""Requests to one address at the same time, so that several workers have to answer."""
+
+_ROUNDS = 2
+"""Rounds in a row in which all answers must be right: a worker of the time before may have been busy in one."""
+
+_PAUSE = 0.05
+_PATIENCE = 5.0
+_PATIENCE_BEFORE = 2.0
+"""Seconds for one answer after and before the switch: a site that hangs must not keep anybody from rolling back."""
+_LONGEST = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A page, and how its answer tells a version: `read` gives (version, worker), the worker '' when it is not told."""
+
+    path: str
+    read: Callable[[str], tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the asking came to: seconds since the switch, workers that told the new version, what was wrong ('').
+
+    `changed`: no answer of the last round came from the version that was live before, right or wrong.
+    """
+
+    seconds: float
+    workers: int
+    problem: str = ""
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What one answer told: version and worker, or what was wrong."""
+
+    version: str = ""
+    worker: str = ""
+    problem: str = ""
+
+
+def probe_question(path: str) -> Question:
+    """Ask a probe (see govma_core.promotion.proof)."""
+
+    def read(text: str) -> tuple[str, str]:
+        version, _, worker = text.strip().partition(" ")
+        return version, worker
+
+    return Question(path, read)
+
+
+def page_question(path: str, *versions: str) -> Question:
+    """Ask a page of the site that has the name of its version in it, one of `versions`."""
+    return Question(path, lambda text: (next((name for name in versions if name in text), text.strip()), ""))
+
+
+def warm(addresses: Sequence[Address], question: Question, version: str, reporter: Reporter) -> bool:
+    """Ask before the switch, so that the caches hold what they would hold for a page that was visited.
+
+    True when all answers were of `version`, the one that is live: then wrong ones after the switch say something.
+    RunCancelled as soon as somebody asks for it.
+    """
+    with ThreadPoolExecutor(_AT_ONCE * max(1, len(addresses))) as pool, reporter.cancellation.interruptible():
+        told = _round(pool, addresses, question, _PATIENCE_BEFORE)
+    return all(found.version == version for found in told)
+
+
+def prove(
+    addresses: Sequence[Address],
+    question: Question,
+    version: str,
+    before: str,
+    since: float,
+    timeout: float,
+    reporter: Reporter,
+) -> Proof:
+    """Ask until all answers are of the version, `timeout` seconds at most; `since` is the switch's time.monotonic().
+
+    `before` is the version that was live until then, '' when it is not known that it was served.
+    """
+    ends = time.monotonic() + timeout
+    right = 0
+    first = 0.0
+    workers: set[str] = set()
+    with ThreadPoolExecutor(_AT_ONCE * len(addresses)) as pool:
+        while True:
+            told = _round(pool, addresses, question)
+            wrong = [found for found in told if found.version != version]
+            if wrong:
+                right, workers = 0, set()
+            else:
+                first = first if right else time.monotonic() - since
+                right += 1
+                workers |= {found.worker for found in told if found.worker}
+            if right >= _ROUNDS:
+                return Proof(first, len(workers))
+            if time.monotonic() >= ends:
+                such = wrong[0].problem or wrong[0].version if wrong else tr("too few answers")
+                return Proof(
+                    time.monotonic() - since,
+                    len(workers),
+                    tr(
+                        "{count} of {count2} answers were not of {version} after {timeout:g} s (such as: {said})",
+                        count=len(wrong),
+                        count2=len(told),
+                        version=version,
+                        timeout=timeout,
+                        said=reporter.mask(clean_line(such))[:_LONGEST],
+                    ),
+                    bool(before) and all(found.version != before for found in told),
+                )
+            with reporter.cancellation.interruptible():
+                time.sleep(_PAUSE)
+
+
+def _round(
+    pool: ThreadPoolExecutor, addresses: Sequence[Address], question: Question, patience: float = _PATIENCE
+) -> list[_Told]:
+    """Ask all addresses at once; give what each answer told."""
+
+    def once(address: Address) -> _Told:
+        try:
+            answer = ask(address, question.path, timeout=patience)
+        except NoAnswerError as error:
+            return _Told(problem=_whose(address, str(error)))
+        if answer.status != 200:
+            return _Told(problem=_whose(address, tr("status {status}", status=answer.status)))
+        version, worker = question.read(answer.text)
+        return _Told(version, worker)
+
+    return list(pool.map(once, [address for address in addresses for _ in range(_AT_ONCE)]))
+
+
+def _whose(address: Address, problem: str) -> str:
+    return f"{address.label}: {problem}" if address.label else problem
+
+
+OURS = re.compile(r"govma-probe-[0-9a-f]{32}\.php")
+_PAGE = """<?php
+header('Content-Type: text/plain');
+header('Cache-Control: no-store');
+if (function_exists('usleep')) { usleep(20000); }
+$worker = function_exists('getmypid') ? getmypid() : 0;
+echo basename(dirname(__DIR__)), ' ', substr(hash('sha256', '%s' . $worker), 0, 16), "\\n";
+"""
+"""It waits a little, so that requests at the same time meet different workers, and tells them apart without saying who
+they are."""
+
+# OPcache takes up no file that is younger than two seconds (opcache.file_update_protection).
+_AGE = 3600
+
+
+@contextmanager
+def placed(versions_fd: int, versions: Sequence[str]) -> Iterator[str]:
+    """Have a probe in the `html/` of these versions, gone after the block; give its path on the site.
+
+    OSError or UnsafeTreeError when it cannot be written.
+    """
+    name = f"govma-probe-{secrets.token_hex(16)}.php"
+    content = (_PAGE % secrets.token_hex(16)).encode()
+    try:
+        first, *rest = versions
+        with safefs.opened(versions_fd, first, "html") as html:
+            _write(html, name, content)
+            for other in rest:
+                with safefs.opened(versions_fd, other, "html") as second:
+                    os.link(name, name, src_dir_fd=html, dst_dir_fd=second, follow_symlinks=False)
+        yield f"/{name}"
+    finally:
+        for version in versions:
+            _remove(versions_fd, version, [name])
+
+
+def sweep(versions_fd: int, versions: Sequence[str]) -> None:
+    """Remove what a killed run left in these versions. Only under the lock."""
+    for version in versions:
+        with suppress(OSError, UnsafeTreeError), safefs.opened(versions_fd, version, "html") as html:
+            found = [entry.name for entry in safefs.entries(html) if OURS.fullmatch(entry.name)]
+            _remove(versions_fd, version, found)
+
+
+def _write(html: int, name: str, content: bytes) -> None:
+    fd = os.open(name, safefs.CREATE_FLAGS, 0o644, dir_fd=html)
+    try:
+        os.write(fd, content)
+        os.fchmod(fd, 0o644)
+        past = time.time() - _AGE
+        os.utime(fd, (past, past))
+    finally:
+        os.close(fd)
+
+
+def _remove(versions_fd: int, version: str, names: Sequence[str]) -> None:
+    """Remove names of ours from a version; one that is gone needs none."""
+    with suppress(OSError, UnsafeTreeError), safefs.opened(versions_fd, version, "html") as html:
+        for name in names:
+            with suppress(OSError):
+                os.unlink(name, dir_fd=html)

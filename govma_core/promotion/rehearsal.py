@@ -1,0 +1,108 @@
+"""The rehearsal of a version, as the settings want it: in a container, by a command, or not at all."""
+
+from __future__ import annotations
+
+import shlex
+
+from govma_core.context import Context, commit_of
+from govma_core.engine.client import absent
+from govma_core.errors import CommandError, EngineError, GovmaError, NotTriedError, RehearsalError
+from govma_core.hooks import variables
+from govma_core.process.shell import execute
+from govma_core.promotion import rehearsal_copy, verdicts
+from govma_core.settings import Settings
+from govma_core.text.language import tr
+from govma_core.versions.store import POINTER
+
+_NOT_RUN = (126, 127)
+_SIGNALLED = 128
+"""Exit codes of sh(1): a command that cannot be run or is not found; above the second, one that a signal ended."""
+
+
+def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
+    """Try a version before anything leads to it.
+
+    RehearsalError, and the version marked as failed, when it is not good; NotTriedError when it could not be tried.
+    Without settings for it, or when it is to be skipped, the log says that nothing was tried.
+    """
+    reporter = context.reporter
+    if not context.settings.rehearsed:
+        return reporter.info(tr("The new version was not tested before the switch: [rehearsal] is not set."))
+    if skip:
+        return reporter.warning(tr("The new version was not tested before the switch (--no-rehearsal)."))
+    with reporter.stage("rehearsal") as remark:
+        live, commit = context.versions.pointer().version, commit_of(context, version)
+        try:
+            remark.note(
+                _by_command(context, version) if context.settings.rehearsal_command else _apart(context, version)
+            )
+        except RehearsalError as error:
+            # What is live is judged by who makes another one live, not by a look at it.
+            if version != live:
+                verdicts.mark_failed(context, version, str(error))
+            raise RehearsalError(str(error), version, live, commit) from None
+        except (NotTriedError, EngineError, CommandError) as error:
+            said = tr("{version} was not made live, as it could not be tested. {error}", version=version, error=error)
+            raise NotTriedError(said, version, live, commit) from None
+        verdicts.unmark_failed(context, version)
+
+
+def preflight(settings: Settings) -> list[str]:
+    """Return a sentence when there is nothing to try a version in, though the settings want it."""
+    if settings.rehearsal_command or not (settings.rehearsal_image or settings.rehearsal_like):
+        return []
+    from govma_core.promotion.rehearsal_container import preflight as for_a_container
+
+    return for_a_container(settings)
+
+
+def clear_leftovers(context: Context) -> None:
+    """Remove what a killed run's rehearsal left: its container first. Only under the lock.
+
+    Whether this run tries a version or not; that it cannot be removed is a warning.
+    """
+    settings = context.settings
+    if not rehearsal_copy.used(settings.state_dir):
+        return
+    try:
+        if not absent():
+            from govma_core.engine.throwaway import remove_leftovers
+
+            remove_leftovers(settings.versions_dir, context.reporter)
+        rehearsal_copy.sweep(settings.state_dir)
+        if not (settings.rehearsal_image or settings.rehearsal_like or absent()):
+            rehearsal_copy.forget(settings.state_dir)
+    except (GovmaError, OSError) as error:
+        context.reporter.warning(tr("Leftovers of an earlier rehearsal could not be removed: {error}", error=error))
+
+
+def _by_command(context: Context, version: str) -> str:
+    settings = context.settings
+    path = settings.versions_dir / version
+    script = f"set -- {shlex.quote(str(path))}\n{settings.rehearsal_command}\n"
+    told = variables(context, version)
+    code = execute(script, "rehearsal.command", told, context.reporter, settings.rehearsal_timeout)
+    if code in _NOT_RUN or code > _SIGNALLED:
+        # It says nothing about the version: a program is missing, or was killed.
+        raise NotTriedError(tr("rehearsal.command could not do its work (exit code {code}).", code=code))
+    if code:
+        raise RehearsalError(
+            tr("The new version is not good: rehearsal.command ended with exit code {code}.", code=code)
+        )
+    return tr("rehearsal.command accepted it")
+
+
+def _apart(context: Context, version: str) -> str:
+    from govma_core.promotion.rehearsal_container import rehearse as in_a_container
+
+    settings, reporter = context.settings, context.reporter
+    with rehearsal_copy.staged(
+        settings.state_dir,
+        settings.versions_dir,
+        version,
+        link=POINTER,
+        writable=settings.rehearsal_writable,
+        owner=context.web_owner,
+        reporter=reporter,
+    ) as stage:
+        return in_a_container(settings, stage, context.run_id, reporter)

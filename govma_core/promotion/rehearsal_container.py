@@ -1,0 +1,307 @@
+"""The rehearsal: a version is tried in a throwaway web container before anything leads to it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from docker import DockerClient
+from docker.errors import ImageNotFound
+from docker.models.containers import Container
+from docker.types import LogConfig, Mount
+
+from govma_core.engine.client import connected, socket_path, told_as
+from govma_core.engine.containers import Inside, addresses, running, where
+from govma_core.engine.throwaway import labels, throwaway
+from govma_core.errors import EngineError, NotTriedError, RehearsalError
+from govma_core.promotion import page_checks
+from govma_core.promotion.page_checks import Address
+from govma_core.promotion.rehearsal_copy import Stage
+from govma_core.reporting import Reporter
+from govma_core.settings import Settings
+from govma_core.settings.validate import PageCheck
+from govma_core.text.clean import clean_lines
+from govma_core.text.language import tr
+
+_COMPOSE = "com.docker.compose."
+
+
+def like(client: DockerClient, settings: Settings) -> tuple[str, str, dict[str, Any], list[str]]:
+    """Describe a container like the one that `rehearsal.like` names.
+
+    Gives the image's id, where the container has the versions directory, the options for one like it, and the names of
+    the networks it has to be connected to. Everything of this machine that it has mounted is read-only, and it answers
+    to none of the names under which its services find one another.
+    NotTriedError when there is not exactly one such container, or one like it could not run beside it.
+    """
+    wanted = settings.rehearsal_like
+    found = running(client, wanted, settings.versions_dir)
+    if not found:
+        raise NotTriedError(
+            tr(
+                "No running container with {versions_dir} mounted is called {wanted!r}, nor is its "
+                "service (rehearsal.like). Start it, or try the version in an image: rehearsal.image.",
+                versions_dir=settings.versions_dir,
+                wanted=wanted,
+            )
+        )
+    container = found[0]
+    if len({(other.attrs["Image"], str(other.attrs["Config"].get("Cmd"))) for other in found}) > 1:
+        names = ", ".join(sorted(str(other.name) for other in found))
+        raise NotTriedError(
+            tr(
+                "{wanted!r} (rehearsal.like) is {names}, which are not alike. Name one of them.",
+                wanted=wanted,
+                names=names,
+            )
+        )
+    inside = where(container, settings.versions_dir)
+    if inside is None:
+        raise NotTriedError(
+            tr(
+                "The container {name} (rehearsal.like) has not mounted {versions_dir}, so one like it "
+                "would not show the new version. Name the container of the web server.",
+                name=container.name,
+                versions_dir=settings.versions_dir,
+            )
+        )
+    mode = str(container.attrs["HostConfig"].get("NetworkMode", ""))
+    if mode == "host" or mode.startswith("container:"):
+        raise NotTriedError(
+            tr(
+                "The container {name} (rehearsal.like) uses the network of {removeprefix}: another one "
+                "beside it would want the same ports. Use rehearsal.image or rehearsal.command.",
+                name=container.name,
+                removeprefix=mode.removeprefix("container:"),
+            )
+        )
+    networks = list(container.attrs["NetworkSettings"]["Networks"] or ())
+    return str(container.attrs["Image"]), inside.path, _options(container, inside, settings), networks
+
+
+def blanked(labels: dict[str, str]) -> dict[str, str]:
+    """Return labels that undo those of compose: what compose built carries its project's, and would pass for a part."""
+    return {name: "" for name in labels if name.startswith(_COMPOSE)}
+
+
+def _options(container: Container, inside: Inside, settings: Settings) -> dict[str, Any]:
+    # A mount of a directory above stays, and the candidate's comes over it.
+    versions = inside.mount if inside.mount["Destination"] == inside.path else None
+    config, host = container.attrs["Config"], container.attrs["HostConfig"]
+    return {
+        "command": config.get("Cmd"),
+        "entrypoint": config.get("Entrypoint"),
+        "environment": list(config.get("Env") or ()),
+        "user": config.get("User") or None,
+        "working_dir": config.get("WorkingDir") or None,
+        "extra_hosts": dict(line.split(":", 1) for line in host.get("ExtraHosts") or ()),
+        "dns": host.get("Dns") or None,
+        "tmpfs": host.get("Tmpfs") or None,
+        "mem_limit": host.get("Memory") or None,
+        "mounts": [_mount(found, settings) for found in container.attrs["Mounts"] if found != versions],
+    }
+
+
+def _mount(found: dict[str, Any], settings: Settings) -> Mount:
+    """Return what is mounted in a container once more, read-only; what need not last is empty and may be written."""
+    at = found["Destination"]
+    if found["Type"] == "tmpfs" or any(PurePosixPath(at).is_relative_to(path) for path in settings.rehearsal_scratch):
+        return Mount(at, None, type="tmpfs")
+    if found["Type"] == "volume":
+        return Mount(at, found["Name"], type="volume", read_only=True, no_copy=True)
+    return Mount(at, found["Source"], type=found["Type"], read_only=True)
+
+
+def neighbours(mount: str, settings: Settings) -> list[Mount]:
+    """Return the mounts of uploads and images, where the links of a version lead, for an image that knows none."""
+    beside = Path(mount).parent
+    places = (("uploads", settings.upload_dir), ("images", settings.image_dir))
+    return [
+        Mount(str(beside / name), str(path), type="bind", read_only=True)
+        for name, path in places
+        if path is not None and path.is_dir()
+    ]
+
+
+_OTHERWISE = tr(", or try versions by rehearsal.command, or not at all (--no-rehearsal)")
+_QUICK = 5
+_PAUSE = 0.1
+_MOUNT_LABEL = "govma-console.mount"
+"""Where in the container the candidate's versions directory is."""
+_LOG_LINES = 200
+
+
+def rehearse(settings: Settings, stage: Stage, run_id: str, reporter: Reporter) -> str:
+    """Try a version in a container; give a few words on how it went. RehearsalError when it is not good.
+
+    The container's own log goes into the run's then. Whatever happens, the container is gone afterwards.
+    """
+    wanted = settings.rehearsal_checks or page_checks.DEFAULT
+    with (
+        connected(otherwise=_OTHERWISE) as client,
+        _container(client, settings, stage, run_id, reporter) as container,
+    ):
+        _require_itself(container, stage)
+        ends = time.monotonic() + settings.rehearsal_timeout
+        try:
+            ready = _answering(container, wanted[0], settings, reporter, ends)
+            findings = page_checks.failing([ready], wanted, reporter, ends)
+            if findings:
+                raise RehearsalError(tr("The new version is not good: {told}.", told=page_checks.told(findings)))
+        except RehearsalError:
+            _tell_log(container, reporter)
+            raise
+    return (
+        tr("{count} pages answer as they must", count=len(wanted))
+        if len(wanted) > 1
+        else tr("{path} answers as it must", path=wanted[0].path)
+    )
+
+
+def preflight(settings: Settings) -> list[str]:
+    """Return a sentence when the image is not there, or nothing runs that a container is to be like."""
+    try:
+        with connected(_QUICK, otherwise=_OTHERWISE) as client:
+            if settings.rehearsal_like:
+                like(client, settings)
+                return []
+            with (
+                told_as(tr("find the image {rehearsal_image}", rehearsal_image=settings.rehearsal_image)),
+                suppress(ImageNotFound),
+            ):
+                client.images.get(settings.rehearsal_image)
+                return []
+            return [
+                tr(
+                    "Docker has no image {rehearsal_image} (rehearsal.image). Build or pull it, or name another.",
+                    rehearsal_image=settings.rehearsal_image,
+                )
+            ]
+    except (EngineError, NotTriedError) as error:
+        return [str(error)]
+
+
+@contextmanager
+def _container(
+    client: DockerClient, settings: Settings, stage: Stage, run_id: str, reporter: Reporter
+) -> Iterator[Container]:
+    options: dict[str, Any]
+    networks: list[str]
+    if settings.rehearsal_like:
+        image, mount, options, networks = like(client, settings)
+    else:
+        image, mount, networks = settings.rehearsal_image, settings.rehearsal_mount, []
+        options = {"mounts": neighbours(mount, settings)}
+    options["mounts"] += [
+        Mount(f"{mount}/{inside}".rstrip("/"), str(source), type="bind", read_only=not writable)
+        for source, inside, writable in stage.mounts
+    ]
+    # What its programs may quote in errors is not for the log.
+    reporter.hide(options.get("environment") or ())
+    with told_as(tr("find the image {image}", image=image)):
+        image_labels = client.images.get(image).labels
+    ours = blanked(image_labels) | labels(settings.versions_dir, run_id) | {_MOUNT_LABEL: mount}
+    with throwaway(
+        client,
+        reporter,
+        image,
+        name=f"govma-rehearsal-{run_id}",
+        labels=ours,
+        # On this machine only, and on a port that is free.
+        ports={f"{settings.rehearsal_port}/tcp": ("127.0.0.1", None)},
+        log_config=LogConfig(type=LogConfig.types.JSON, config={"max-size": "1m"}),
+        network=networks[0] if networks else None,
+        **options,
+    ) as container:
+        for network in networks[1:]:
+            with told_as(tr("connect the container to the network {network}", network=network)):
+                client.networks.get(network).connect(container)
+        if not stage.in_place():
+            raise _exchanged()
+        with told_as(tr("start the container in which the version is tried")):
+            container.start()
+        yield container
+
+
+def _require_itself(container: Container, stage: Stage) -> None:
+    """See that the container shows the version that was staged: its path is in a tree that others can write.
+
+    Root looks for whoever is not; an engine of another machine has none of this one's directories.
+    """
+    if os.geteuid() != 0 or not socket_path():
+        return
+    try:
+        if _running(container) and not stage.shown_by(container.attrs["State"]["Pid"], container.labels[_MOUNT_LABEL]):
+            raise _exchanged()
+    except OSError as error:
+        # One that has ended is told by who waits for its answer.
+        if _running(container):
+            raise NotTriedError(
+                tr(
+                    "The container for testing the version cannot be inspected: {error}.",
+                    error=error.strerror,
+                )
+            ) from None
+
+
+def _exchanged() -> NotTriedError:
+    return NotTriedError(tr("Something else was put in the place of the version while it was being tested."))
+
+
+def _running(container: Container) -> bool:
+    with told_as(tr("look at the container in which the version is tried")):
+        container.reload()
+    return bool(container.attrs["State"]["Running"])
+
+
+def _answering(container: Container, first: PageCheck, settings: Settings, reporter: Reporter, ends: float) -> Address:
+    """Wait until the container answers its first check in any way, and say where."""
+    while True:
+        if not _running(container):
+            raise RehearsalError(
+                tr(
+                    "The container for testing the version ended (exit code {state}) before it answered. Its log "
+                    "is above.",
+                    state=container.attrs["State"]["ExitCode"],
+                )
+            )
+        found = _address(container, settings.rehearsal_port)
+        with reporter.cancellation.interruptible():
+            finding = page_checks.look(found, first, reporter.mask) if found else None
+        if found and (finding is None or finding.ready):
+            return found
+        if time.monotonic() >= ends:
+            if finding is None:
+                raise NotTriedError(tr("The container for testing the version got no address."))
+            said = finding.sentence()
+            raise RehearsalError(
+                tr(
+                    "The new version did not answer within {rehearsal_timeout} s (rehearsal.timeout): {said}.",
+                    rehearsal_timeout=settings.rehearsal_timeout,
+                    said=said,
+                )
+            )
+        with reporter.cancellation.interruptible():
+            time.sleep(_PAUSE)
+
+
+def _address(container: Container, port: int) -> Address | None:
+    """Say where this machine reaches the container: its published port, or itself where its networks are internal."""
+    published = container.attrs["NetworkSettings"]["Ports"].get(f"{port}/tcp") or ()
+    own = (Address(at, port) for at in addresses(container))
+    return next((Address("127.0.0.1", int(entry["HostPort"])) for entry in published), next(own, None))
+
+
+def _tell_log(container: Container, reporter: Reporter) -> None:
+    """Pass on what the container said; that it cannot be had must not hide why the version is not good."""
+    try:
+        with told_as(tr("read the log of the container in which the version was tried")):
+            lines = clean_lines(container.logs(tail=_LOG_LINES))
+    except EngineError as error:
+        return reporter.warning(str(error))
+    reporter.info(tr("The container said:") if lines else tr("The container said nothing."))
+    reporter.output(*lines)

@@ -1,0 +1,206 @@
+"""The candidate as its container sees it: a versions directory of its own, in which the link leads to it already."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from govma_core.errors import NotTriedError, UnsafeTreeError
+from govma_core.fs import safefs, trees
+from govma_core.reporting import Reporter
+from govma_core.text.clean import bytes_text
+from govma_core.text.language import tr
+
+_ATTEMPTS = 5
+_DEEPEST = 100
+
+
+@dataclass(slots=True)
+class Budget:
+    """How much may still be copied of all directories of a version together. Holes count: nothing keeps them holes."""
+
+    bytes: int = 4 << 30
+    entries: int = 500_000
+
+
+class BoundedCopier(trees.TreeCopier):
+    """Copies what the CMS can write, and so can fill with anything: within bounds, and without FIFOs and sockets."""
+
+    _depth = 0
+
+    def __init__(self, owner: tuple[int, int] | None, step: Callable[[], None], budget: Budget) -> None:
+        super().__init__(owner, step)
+        self.left = replace(budget)
+
+    def special(self, where: str) -> None:
+        """Pass over it: the CMS makes it anew when it wants it."""
+
+    def copy_directory(self, src_dir: int, dst_dir: int, name: str, shown: str, new_name: str | None = None) -> None:
+        """Copy one directory; UnsafeTreeError when it is nested too deep."""
+        if self._depth == _DEEPEST:
+            raise UnsafeTreeError(tr("it is more than {deepest} levels deep", deepest=_DEEPEST))
+        self._take(name)
+        self._depth += 1
+        try:
+            super().copy_directory(src_dir, dst_dir, name, shown, new_name)
+        finally:
+            self._depth -= 1
+
+    def copy_link(self, src_dir: int, dst_dir: int, name: str) -> None:
+        """Copy a link as a link."""
+        self._take(name)
+        super().copy_link(src_dir, dst_dir, name)
+
+    def admit(self, name: str, size: int) -> None:
+        """Take one more file; UnsafeTreeError when all of them are too large."""
+        self._take(name, size)
+
+    def _take(self, name: str, size: int = 0) -> None:
+        self.left.entries -= 1
+        self.left.bytes -= size
+        if self.left.entries < 0 or self.left.bytes < 0:
+            most = Budget()
+            raise UnsafeTreeError(
+                tr(
+                    "with {name!r} there is more than {most} or {entries} files to copy",
+                    name=name,
+                    most=bytes_text(most.bytes),
+                    entries=most.entries,
+                )
+            )
+
+
+def copied(tree: int, copies: int, path: str, name: str, copier: Callable[[], BoundedCopier]) -> Budget | None:
+    """Copy a directory of the version, with everything in it; give what is left then, None when there is none."""
+    *folders, last = path.strip("/").split("/")
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(safefs.opened(tree, *folders))
+            there = safefs.is_directory(folder, last)
+        except (FileNotFoundError, UnsafeTreeError):
+            return None
+        return _copy(folder, last, copies, name, path, copier) if there else None
+
+
+def _copy(folder: int, last: str, copies: int, name: str, path: str, copier: Callable[[], BoundedCopier]) -> Budget:
+    """Copy while the CMS may be clearing its cache: what vanishes under our hands makes us begin anew."""
+    for _ in range(_ATTEMPTS):
+        copying = copier()
+        try:
+            copying.copy_directory(folder, copies, last, path, name)
+            return copying.left
+        except FileNotFoundError:
+            trees.remove(copies, name)
+        except (UnsafeTreeError, OSError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise NotTriedError(
+                tr("{path} of the version cannot be copied for testing: {error}", path=path, error=why)
+            ) from None
+    raise NotTriedError(
+        tr("{path} of the version changes faster than it can be copied for testing. Try again.", path=path)
+    )
+
+
+_FOLDER = "rehearsal"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a container has to have mounted: path of this machine, path below its versions directory, may it write.
+
+    `tree` is the opened version and `versions` the opened directory it is in: by its path somebody else can put
+    something in its place.
+    """
+
+    mounts: tuple[tuple[Path, str, bool], ...]
+    version: str
+    versions: int
+    tree: int
+
+    def in_place(self) -> bool:
+        """Tell whether the version still has its name."""
+        found = safefs.lstat(self.versions, self.version)
+        return found is not None and os.path.samestat(found, os.fstat(self.tree))
+
+    def shown_by(self, process: int, mount: str) -> bool:
+        """Tell whether a process sees the version itself in its versions directory `mount`; OSError when it is gone."""
+        with (
+            safefs.opened_root(Path(f"/proc/{process}/root")) as root,
+            safefs.opened_inside(root, f"{mount}/{self.version}") as found,
+        ):
+            return os.path.samestat(os.fstat(found), os.fstat(self.tree))
+
+
+@contextmanager
+def staged(
+    state_dir: Path,
+    versions_dir: Path,
+    version: str,
+    *,
+    link: str,
+    writable: Sequence[str],
+    owner: tuple[int, int] | None,
+    reporter: Reporter,
+) -> Iterator[Stage]:
+    """Prepare a version to be tried: read-only, but for copies of the directories `writable`; gone after the block.
+
+    `link` is the name by which the web server comes to a version. Nothing is written into the version itself.
+    NotTriedError when it holds something that cannot be copied, or what an earlier run left is in the way.
+    """
+    root = state_dir / _FOLDER
+    # The copies may hold the site's secrets; a mount leads into it past these rights.
+    root.mkdir(mode=0o700, exist_ok=True)
+    with safefs.opened_root(root) as fd, safefs.opened_root(versions_dir) as versions:
+        if safefs.entries(fd):
+            raise NotTriedError(tr("What an earlier rehearsal left in {root} could not be removed.", root=root))
+        try:
+            os.close(safefs.make_directory(fd, "versions"))
+            os.close(safefs.make_directory(fd, "copies", 0o755))
+            with safefs.opened(fd, "versions") as stage:
+                os.symlink(version, link, dir_fd=stage)
+                os.close(safefs.make_directory(stage, version))
+            mounts = [(root / "versions", "", False), (versions_dir / version, version, False)]
+            budget = Budget()
+            with safefs.opened(versions, version) as tree, safefs.opened(fd, "copies") as copies:
+                for number, path in enumerate(writable):
+                    copier = partial(BoundedCopier, owner, reporter.cancellation.check, budget)
+                    left = copied(tree, copies, path, str(number), copier)
+                    if left is not None:
+                        budget = left
+                        mounts.append((root / "copies" / str(number), f"{version}/{path}", True))
+                yield Stage(tuple(mounts), version, versions, tree)
+        finally:
+            _clear(fd, root, reporter)
+
+
+def used(state_dir: Path) -> bool:
+    """Tell whether versions of this site were ever tried in a container."""
+    return (state_dir / _FOLDER).is_dir()
+
+
+def sweep(state_dir: Path) -> None:
+    """Remove what a killed run left; OSError or UnsafeTreeError when that cannot be. Only under the lock."""
+    with safefs.opened_root(state_dir / _FOLDER) as fd:
+        for entry in safefs.entries(fd):
+            trees.remove(fd, entry.name)
+
+
+def forget(state_dir: Path) -> None:
+    """Remove the swept directory: no version will be tried in a container any more."""
+    (state_dir / _FOLDER).rmdir()
+
+
+def _clear(fd: int, root: Path, reporter: Reporter) -> None:
+    """Remove the candidate; what the rehearsal came to must not be hidden by what resists."""
+    for name in ("versions", "copies"):
+        try:
+            trees.remove(fd, name)
+        except (OSError, UnsafeTreeError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            reporter.warning(
+                tr("{path} could not be removed: {error}. The next run tries again.", path=root / name, error=why)
+            )

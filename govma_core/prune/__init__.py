@@ -1,0 +1,1 @@
+"""Which versions may go, and their removal."""

@@ -1,0 +1,230 @@
+"""What the compose files want, as `config` of compose tells it with every variable put in (version 1 and 2)."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from govma_core.errors import CommandError
+from govma_core.services.compose import Project, load_yaml
+from govma_core.services.env_secrets import fingerprint
+from govma_core.text.language import tr
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """Something mounted at `target`: a directory (`bind`) or a volume by its name; `source` may be a secret path."""
+
+    target: str
+    source: str
+    kind: str
+    writable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One service as it should be. `environment` holds fingerprints of values, never values; None means inherited."""
+
+    name: str
+    image: str
+    context: str | None
+    """The folder that its image is built from, relative to the project; None for an image that is not built here."""
+    environment: Mapping[str, bytes | None]
+    mounts: tuple[Mount, ...]
+    networks: Mapping[str, Mapping[str, Any]] | None
+    """By the names they have in Docker; None when it shares another one's."""
+    ports: frozenset[tuple[str, str, str]]
+    """Address ('' for all), published port ('' for any) and `port/protocol` inside."""
+    command: tuple[str, ...] | None
+    entrypoint: tuple[str, ...] | None
+    restart: str
+    depends_on: frozenset[str]
+    checked: bool
+    """True when the compose file has a health check for it."""
+    fixed_name: bool
+    replicas: int
+    injected: frozenset[str]
+    """Where its configs and secrets appear, which are mounts of the container and none of the file."""
+
+    @property
+    def builds(self) -> bool:
+        """Tell whether its image is built from the project."""
+        return self.context is not None
+
+
+@dataclass(frozen=True, slots=True)
+class WantedProject:
+    """All services; names and values of all that was put in for a variable, or came from an env file."""
+
+    services: Mapping[str, Wanted]
+    secrets: Mapping[str, set[str]]
+
+    def in_order(self, names: set[str]) -> list[str]:
+        """Return these services, each behind those that it depends on."""
+        found: list[str] = []
+
+        def add(name: str, above: frozenset[str]) -> None:
+            if name in above or name in found or name not in self.services:
+                return
+            for other in sorted(self.services[name].depends_on):
+                add(other, above | {name})
+            if name in names:
+                found.append(name)
+
+        for name in self.services:
+            add(name, frozenset())
+        return found
+
+
+def read_config(project: Project, text: str) -> WantedProject:
+    """Read what `compose config` printed; CommandError when that is not what any known compose prints."""
+    try:
+        # Only version 2 tells the project's name, and joins it to others with a dash.
+        data = load_yaml(text)
+        return read_data(project, data, second="name" in data)
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError):
+        raise CommandError(tr("compose config printed something that is not understood.")) from None
+
+
+def read_data(project: Project, data: Mapping[str, Any], *, second: bool) -> WantedProject:
+    """Read the same once it is parsed; `second` for version 2. KeyError, TypeError and others when it is not."""
+    services = dict(data["services"])
+    secrets = {name: set(values) for name, values in project.secrets.items()}
+    plain = project.texts()
+    for service in services.values():
+        for name, value in _environment(service).items():
+            # What is not written in the compose files was put in for a variable, or came from an env file.
+            if value and value not in plain:
+                secrets.setdefault(name, set()).add(value)
+    reader = _Reader(project, data, second=second)
+    found = {name: reader.service(str(name), service or {}) for name, service in services.items()}
+    return WantedProject(found, secrets)
+
+
+def _environment(service: Mapping[str, Any]) -> dict[str, str | None]:
+    raw = service.get("environment") or {}
+    if isinstance(raw, list):
+        pairs = (str(entry).partition("=") for entry in raw)
+        return {name: value if equals else None for name, equals, value in pairs}
+    return {str(name): None if value is None else _scalar(value) for name, value in raw.items()}
+
+
+def _scalar(value: object) -> str:
+    """Return a value as a container gets it: compose doubles the dollars of what it prints."""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return text.replace("$$", "$")
+
+
+class _Reader:
+    def __init__(self, project: Project, data: Mapping[str, Any], *, second: bool) -> None:
+        self._project = project
+        self._joint = "-" if second else "_"
+        self._networks: Mapping[str, Any] = data.get("networks") or {}
+        self._volumes: Mapping[str, Any] = data.get("volumes") or {}
+
+    def service(self, name: str, raw: Mapping[str, Any]) -> Wanted:
+        build = raw.get("build")
+        context = None if build is None else build if isinstance(build, str) else str(build.get("context", "."))
+        deploy = raw.get("deploy") or {}
+        health, variables = raw.get("healthcheck"), _environment(raw)
+        return Wanted(
+            name=name,
+            image=str(raw.get("image") or f"{self._project.name}{self._joint}{name}"),
+            context=None if context is None else self._relative(context),
+            environment={key: None if value is None else fingerprint(value) for key, value in variables.items()},
+            mounts=tuple(self._mount(entry) for entry in raw.get("volumes") or ()),
+            networks=None if raw.get("network_mode") else self._all_networks(raw.get("networks")),
+            ports=frozenset(port for entry in raw.get("ports") or () for port in _ports(entry)),
+            command=_words(raw.get("command")),
+            entrypoint=_words(raw.get("entrypoint")),
+            restart=str(raw.get("restart") or "no"),
+            depends_on=frozenset(map(str, raw.get("depends_on") or ())),
+            checked=isinstance(health, dict) and not health.get("disable"),
+            fixed_name=bool(raw.get("container_name")),
+            replicas=int(next(each for each in (raw.get("scale"), deploy.get("replicas"), 1) if each is not None)),
+            injected=frozenset((*_injected(raw, "configs", "/"), *_injected(raw, "secrets", "/run/secrets/"))),
+        )
+
+    def _relative(self, context: str) -> str:
+        path = Path(context)
+        directory = self._project.directory
+        for base in (directory, directory.resolve()):
+            if path.is_absolute() and path.is_relative_to(base):
+                path = path.relative_to(base)
+        return str(path)
+
+    def _mount(self, entry: Any) -> Mount:  # noqa: ANN401
+        if isinstance(entry, str):
+            source, _, rest = entry.partition(":")
+            target, _, mode = rest.partition(":")
+            if not target:
+                return Mount(source, "", "volume")
+            kind = "bind" if source.startswith("/") else "volume"
+            writable = "ro" not in mode.split(",")
+        else:
+            kind, source = str(entry["type"]), _scalar(entry.get("source") or "")
+            target, writable = str(entry["target"]), not entry.get("read_only")
+        source = _scalar(source) if kind == "bind" else self._named(self._volumes, source)
+        return Mount(target.rstrip("/") or "/", source.rstrip("/") or source, kind, writable)
+
+    def _named(self, table: Mapping[str, Any], key: str) -> str:
+        described = table.get(key)
+        described = described if isinstance(described, dict) else {}
+        external = described.get("external")
+        if described.get("name"):
+            return str(described["name"])
+        if isinstance(external, dict) and external.get("name"):
+            return str(external["name"])
+        return key if external or not key else f"{self._project.name}_{key}"
+
+    def _all_networks(self, raw: Any) -> dict[str, dict[str, Any]]:  # noqa: ANN401
+        if not raw:
+            return {self._named(self._networks, "default"): {}}
+        named = dict.fromkeys(raw) if isinstance(raw, list) else raw
+        return {self._named(self._networks, str(key)): dict(value or {}) for key, value in named.items()}
+
+
+def _injected(raw: Mapping[str, Any], key: str, place: str) -> list[str]:
+    found = []
+    for entry in raw.get(key) or ():
+        target = str(entry.get("target") or entry["source"]) if isinstance(entry, dict) else str(entry)
+        found.append(target if target.startswith("/") else f"{place}{target}")
+    return found
+
+
+def _words(raw: Any) -> tuple[str, ...] | None:  # noqa: ANN401
+    if raw is None:
+        return None
+    words = shlex.split(raw) if isinstance(raw, str) else raw
+    return tuple(_scalar(word) for word in words)
+
+
+def _ports(entry: Any) -> list[tuple[str, str, str]]:  # noqa: ANN401
+    if isinstance(entry, dict):
+        address = str(entry.get("host_ip") or "")
+        published, inside = str(entry.get("published") or ""), str(entry["target"])
+        return [(_address(address), published, f"{inside}/{entry.get('protocol') or 'tcp'}")]
+    text, _, protocol = str(entry).partition("/")
+    outside, _, inside = text.rpartition(":")
+    address, _, published = outside.rpartition(":")
+    kind = protocol or "tcp"
+    return [
+        (_address(address), one, f"{other}/{kind}")
+        for one, other in zip(_range(published, inside), _range(inside), strict=False)
+    ]
+
+
+def _address(text: str) -> str:
+    return "" if text in ("0.0.0.0", "::", "[::]") else text.strip("[]")  # noqa: S104 - compared with, not bound
+
+
+def _range(text: str, like: str = "") -> list[str]:
+    low, dash, high = text.partition("-")
+    if not text:
+        return [""] * len(_range(like)) if like else [""]
+    return [str(port) for port in range(int(low), int(high) + 1)] if dash else [text]

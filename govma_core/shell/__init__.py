@@ -1,1 +1,0 @@
-"""Programs that are run on this machine, and the end of everything that they started."""

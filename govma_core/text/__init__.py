@@ -1,0 +1,1 @@
+"""Words: language, cleaning, durations, patterns."""

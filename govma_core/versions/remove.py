@@ -1,0 +1,245 @@
+"""Removing one version: set aside under a hidden name first, looked at once more, then cleared.
+
+A note in the state directory says which version that is while it goes on, so that the next run can finish the work of
+one that was killed, or take it back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from govma_core.errors import PublishError, UnsafeTreeError
+from govma_core.fs import jsonfile, safefs
+from govma_core.fs.trees import clear, clear_marked, clear_opened, mark, reason
+from govma_core.text.language import tr
+from govma_core.versions.contents import ContentsStore
+from govma_core.versions.manifest import ManifestStore
+from govma_core.versions.marks import MarkStore, PinStore
+from govma_core.versions.store import INCOMING_PREFIX, LINK_PREFIX, OURS, REMOVED_PREFIX, STAGING_PREFIX, VersionStore
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What became of a version: `spared` says why it was left alone ('' when it was removed), `left` what resisted."""
+
+    version: str
+    spared: str = ""
+    left: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A version of a directory, set aside under a hidden name; `clearing` once nothing spoke against removing it.
+
+    By `inode` the next run knows it again; the number of the device may be another after a start of the machine.
+    """
+
+    directory: str
+    version: str
+    hidden: str
+    clearing: bool = False
+    inode: int = 0
+
+
+class Remover:
+    """Removes versions. Only under the lock. `drops` forget what is recorded about a version, each given its name."""
+
+    def __init__(self, store: VersionStore, state_dir: Path, drops: Sequence[Callable[[str], object]] = ()) -> None:
+        self._store = store
+        self._pins = PinStore(state_dir)
+        self._note = state_dir / "removal.json"
+        self._drops = drops
+
+    def remove(self, name: str) -> Removal:
+        """Remove a version, unless something speaks against it by now.
+
+        PublishError when a version that must stay could not get its name back.
+        """
+        with ExitStack() as stack:
+            fd = stack.enter_context(safefs.opened_root(self._store.directory))
+            try:
+                # Open from here on: whatever has its name later, this is what is cleared.
+                version = stack.enter_context(safefs.opened(fd, name))
+            except (FileNotFoundError, UnsafeTreeError):
+                return Removal(name, tr("it is gone, or no directory any more"))
+            if objection := self._objection(name):
+                return Removal(name, objection)
+            found = os.fstat(version)
+            hidden = safefs.random_name(REMOVED_PREFIX)
+            note = Note(str(self._store.directory), name, hidden, inode=found.st_ino)
+            self._write(note)
+            try:
+                safefs.rename_noreplace(name, note.hidden, src_dir_fd=fd, dst_dir_fd=fd)
+            except OSError as error:
+                self._erase()
+                return Removal(name, tr("it cannot be renamed: {reason}", reason=reason(error)))
+            os.fsync(fd)
+            objection = self._objection(name) if _same(fd, note.hidden, found) else tr("something else took its place")
+            if objection:
+                self._put_back(fd, note)
+                return Removal(name, objection)
+            self._write(dataclasses.replace(note, clearing=True))
+            # Where we may not, clearing it tells that better.
+            with suppress(OSError):
+                mark(version)
+            left = clear_opened(fd, note.hidden, version)
+            os.fsync(fd)
+        self._forget(name)
+        return Removal(name, "", tuple(left))
+
+    def take_up(self) -> str:
+        """Finish, or take back, what a killed run had begun; give a sentence about it, '' when there was nothing.
+
+        The records are dropped here, what is left of the tree by the sweeping of hidden names, which comes after.
+        """
+        note = _read(self._note)
+        if note is None or note.directory != str(self._store.directory):
+            return ""
+        with safefs.opened_root(self._store.directory) as fd:
+            if safefs.lstat(fd, note.version) is not None:
+                self._erase()
+                return ""
+            objection = "" if note.clearing else self._objection(note.version)
+            if objection and safefs.is_directory(fd, note.hidden):
+                self._put_back(fd, note)
+                return tr(
+                    "{version}, which an interrupted prune was about to remove, is back: {objection}.",
+                    version=note.version,
+                    objection=objection,
+                )
+            _mark_again(fd, note)
+        self._forget(note.version)
+        return tr("The removal of {version}, which was interrupted, is finished.", version=note.version)
+
+    def _objection(self, name: str) -> str:
+        """Say what speaks against removing the version; asked before it is set aside and, for sure, after that."""
+        pointer = self._store.pointer()
+        if pointer.target is not None and PurePath(os.path.normpath(pointer.target)).name == name:
+            return tr("current-version leads to it by now")
+        if pointer.version is None:
+            return tr("it is not certain which version is live: {value}", value=pointer.problem.rstrip("."))
+        return tr("it is pinned by now") if name in self._pins.read() else ""
+
+    def _put_back(self, fd: int, note: Note) -> None:
+        try:
+            safefs.rename_noreplace(note.hidden, note.version, src_dir_fd=fd, dst_dir_fd=fd)
+        except FileExistsError:
+            # Hidden it would be swept away by the next run.
+            aside = f"{note.version}.aside-{os.urandom(4).hex()}"
+            safefs.rename_noreplace(note.hidden, aside, src_dir_fd=fd, dst_dir_fd=fd)
+            self._back(fd)
+            raise PublishError(
+                tr(
+                    "{version} has to be kept, but a new one of the same name appeared while it was set aside. "
+                    "It is now {directory}; rename it by hand.",
+                    version=note.version,
+                    directory=self._store.directory / aside,
+                )
+            ) from None
+        # Where it could not be renamed the note stays, and the next run tries again.
+        self._back(fd)
+
+    def _back(self, fd: int) -> None:
+        self._erase()
+        os.fsync(fd)
+
+    def _write(self, note: Note) -> None:
+        try:
+            jsonfile.replace(self._note, dataclasses.asdict(note))
+        except OSError:
+            # Versions must be removable on a full disk above all; an older note must not tell of this one.
+            self._erase()
+
+    def _erase(self) -> None:
+        with suppress(OSError):
+            self._note.unlink(missing_ok=True)
+
+    def _forget(self, name: str) -> None:
+        for drop in self._drops:
+            drop(name)
+        self._erase()
+
+
+def _mark_again(fd: int, note: Note) -> None:
+    """Let the sweep know what was set aside, unless something else has its name by now."""
+    with suppress(OSError, UnsafeTreeError), safefs.opened(fd, note.hidden) as version:
+        found = os.fstat(version)
+        if (found.st_dev, found.st_ino) == (os.fstat(fd).st_dev, note.inode):
+            mark(version)
+
+
+def _same(fd: int, name: str, found: os.stat_result) -> bool:
+    now = safefs.lstat(fd, name)
+    return now is not None and os.path.samestat(now, found)
+
+
+def _read(path: Path) -> Note | None:
+    data = jsonfile.read(path) or {}
+    try:
+        note = Note(**data)
+    except TypeError:
+        return None
+    texts = (note.directory, note.version, note.hidden)
+    return note if all(isinstance(text, str) for text in texts) and OURS.fullmatch(note.hidden) else None
+
+
+_WHAT = {
+    LINK_PREFIX: tr("a link that an interrupted promotion had staged"),
+    INCOMING_PREFIX: tr("an incomplete copy that an interrupted run left"),
+    STAGING_PREFIX: tr("files that an interrupted run had staged"),
+    REMOVED_PREFIX: tr("what was left of a version that was being removed"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """A hidden name, what it was, and a sentence for each thing in it that could not be removed.
+
+    One that is not `ours` only has such a name, and was left alone.
+    """
+
+    name: str
+    what: str
+    left: tuple[str, ...] = ()
+    ours: bool = True
+
+
+def sweep(dir_fd: int, *, spare: Collection[str] = ()) -> list[Swept]:
+    """Remove every hidden name of ours in the versions directory, as far as that goes; never raises for what resists.
+
+    Only under the lock: nobody else is staging then. Names that begin as in `spare` are left alone.
+    """
+    found = [(entry, match[1]) for entry in safefs.entries(dir_fd) if (match := OURS.fullmatch(entry.name))]
+    swept = [(entry, prefix) for entry, prefix in found if prefix not in spare]
+    return sorted((_swept(dir_fd, entry, prefix) for entry, prefix in swept), key=lambda each: each.name)
+
+
+def _swept(dir_fd: int, entry: os.DirEntry[str], prefix: str) -> Swept:
+    link = prefix == LINK_PREFIX and entry.is_symlink()
+    left = clear(dir_fd, entry.name) if link else clear_marked(dir_fd, entry.name)
+    return Swept(entry.name, _WHAT[prefix], tuple(left or ()), left is not None)
+
+
+def remover(versions: VersionStore, state_dir: Path) -> Remover:
+    """Return what removes versions, with all that is recorded about them."""
+    drops = [
+        ManifestStore(state_dir).discard,
+        ContentsStore(state_dir).discard,
+        PinStore(state_dir).unpin,
+        MarkStore(state_dir).clear,
+    ]
+    return Remover(versions, state_dir, drops)
+
+
+_MOST_NAMED = 3
+
+
+def some(problems: Sequence[str]) -> str:
+    """Return the first few of many sentences in one line."""
+    more = len(problems) - _MOST_NAMED
+    return "; ".join(problems[:_MOST_NAMED]) + (tr("; and {more} more", more=more) if more > 0 else "")

@@ -1,0 +1,287 @@
+"""The build in a throwaway container of a real engine, and that nothing of it stays."""
+
+from __future__ import annotations
+
+import gc
+import io
+import os
+import secrets
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from docker.errors import ImageNotFound
+from docker.models.containers import Container
+
+from govma_core.building.docker_builder import Frames
+from govma_core.errors import BuildError, EngineError, RunCancelled
+from tests.support.builder_contract import BuilderContract
+from tests.support.builds import Place, wait_until
+from tests.support.builds import place as made_place
+from tests.support.cut_line import cut_line
+from tests.support.engine import Engine
+
+
+@pytest.fixture
+def place(busybox_image: str) -> Iterator[Place]:
+    with made_place(builder="docker", builder_image=busybox_image) as place:
+        yield place
+
+
+@pytest.fixture
+def containers(docker_engine: Engine, place: Place) -> Iterator[Callable[[], list[Container]]]:
+    """Yield a function that lists this site's containers."""
+    label = f"govma-console.site={place.settings.versions_dir}"
+    with docker_engine.client() as client:
+
+        def listed() -> list[Container]:
+            return client.containers.list(all=True, ignore_removed=True, filters={"label": label})
+
+        yield listed
+        for container in listed():
+            container.remove(force=True)
+
+
+@pytest.fixture
+def built_image(docker_engine: Engine, place: Place) -> Iterator[str]:
+    """Have the place build an image with a tag of its own; all it made is removed afterwards."""
+    tag = f"govma-test/builder-{secrets.token_hex(4)}:latest"
+    place.set(builder_image=tag)
+    yield tag
+    label = f"govma-console.site={place.settings.versions_dir}"
+    with docker_engine.client() as client:
+        for image in client.images.list(filters={"label": label}):
+            client.images.remove(str(image.id), force=True)
+        with suppress(ImageNotFound):
+            client.images.remove(tag, force=True)
+
+
+def prepare(place: Place, dockerfile: str, **files: str) -> str:
+    """Have the image made of a folder, given as git archive gives it."""
+    with tempfile.TemporaryFile() as out:
+        with tarfile.open(fileobj=out, mode="w") as tar:
+            for name, content in {"Dockerfile": dockerfile, **files}.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content.encode())
+                tar.addfile(member, io.BytesIO(content.encode()))
+        out.seek(0)
+        return place.builder.prepare(out, place.reporter)
+
+
+class TestDockerBuilder(BuilderContract):
+    """The common tests, and no container left after any of them."""
+
+    @pytest.fixture(autouse=True)
+    def _nothing_left(self, containers: Callable[[], list[Container]]) -> Iterator[None]:
+        yield
+        assert containers() == []
+
+
+def test_the_build_has_no_rights_but_those_of_its_user(place: Place) -> None:
+    place.build("id -u; id -g; pwd; echo $HOME; grep -E 'CapBnd|NoNewPrivs' /proc/self/status; umask")
+    assert place.lines() == [
+        "1000",
+        "1000",
+        "/src",
+        "/home/node",
+        "CapBnd:    0000000000000000",
+        "NoNewPrivs:    1",
+        "0022",
+    ]
+
+
+def test_a_user_whom_the_image_does_not_know_gets_a_home(place: Place) -> None:
+    place.set(build_uid=54321, build_gid=54321)
+    place.build("echo $HOME; touch $HOME/mine")
+    assert place.lines() == ["/tmp"]
+
+
+def test_node_modules_is_the_kept_directory(place: Place) -> None:
+    place.build("echo made > node_modules/package")
+    assert (place.cache / "package").read_text() == "made\n"
+    if os.geteuid() == 0:
+        assert place.cache.stat().st_uid == place.settings.build_uid
+    place.build("cat node_modules/package")
+    assert place.lines() == ["made"]
+    assert list((place.work / "node_modules").iterdir()) == []
+
+
+def test_a_link_called_node_modules_in_the_work_dir_never_reaches_the_host(place: Place) -> None:
+    place.build("ln -s /etc trap; rm -rf node_modules 2>/dev/null; ln -s /etc node_modules || echo refused")
+    # The mount point cannot be replaced from inside: a link lands in the kept directory, and stays a link.
+    assert (place.work / "node_modules").is_dir()
+    assert not (place.work / "node_modules").is_symlink()
+    assert not place.cache.is_symlink()
+
+
+def test_running_out_of_memory_is_told_as_that(place: Place) -> None:
+    place.set(build_memory="32m")
+    with pytest.raises(BuildError, match=r"command 2 of 2, `tail /dev/zero`, ran out of memory .*32m \(build_memory\)"):
+        place.build("echo begin", "tail /dev/zero")
+
+
+def test_the_limits_reach_the_container(place: Place, containers: Callable[[], list[Container]]) -> None:
+    place.set(build_memory="64m", build_cpus=0.5)
+    seen = {}
+
+    def look() -> None:
+        seen.update(containers()[0].attrs["HostConfig"])
+        (place.work / "go").touch()
+
+    thread = place.when("ready", look)
+    place.build("echo ready; until [ -e go ]; do sleep 0.1; done")
+    thread.join()
+    assert (seen["Memory"], seen["MemorySwap"], seen["NanoCpus"]) == (64 << 20, 64 << 20, 500_000_000)
+    assert seen["PidsLimit"] == 4096
+    assert seen["LogConfig"]["Type"] == "none"
+
+
+def test_what_a_killed_run_left_is_removed_and_named(place: Place, containers: Callable[[], list[Container]]) -> None:
+    with place.detached("echo ready; sleep 1000") as process:
+        wait_until(lambda: process.stdout and process.stdout.readline() == "ready\n", "the build's line")
+    (left,) = containers()
+    assert left.status == "running"
+    place.builder.remove_leftovers(place.reporter)
+    assert containers() == []
+    (line,) = place.lines("warning")
+    assert str(left.name) in line
+    assert left.labels["govma-console.run"] in line
+
+
+def test_containers_of_other_sites_are_left_alone(place: Place, containers: Callable[[], list[Container]]) -> None:
+    with place.detached("echo ready; sleep 1000") as process:
+        wait_until(lambda: process.stdout and process.stdout.readline() == "ready\n", "the build's line")
+    mine = place.settings
+    place.set(versions_dir=place.root / "other")
+    place.builder.remove_leftovers(place.reporter)
+    place.settings = mine
+    assert len(containers()) == 1
+    assert place.lines("warning") == []
+
+
+def test_the_image_is_made_from_the_folder_and_identified(place: Place, built_image: str, busybox_image: str) -> None:
+    dockerfile = f"FROM {busybox_image}\nCOPY said /said\nRUN cat /said && printf '\\033[31mred\\n'\n"
+    first = prepare(place, dockerfile, said="words\n")
+    assert first.startswith("sha256:")
+    assert {"words", "red"} <= set(place.lines())
+    assert prepare(place, dockerfile, said="words\n") == first
+    assert place.builder.prepare(None, place.reporter) == first
+    assert prepare(place, dockerfile, said="other\n") != first
+    place.build("cat /said")
+    assert place.lines()[-1] == "other"
+
+
+def test_an_image_that_prints_much_is_made(place: Place, built_image: str, busybox_image: str) -> None:
+    dockerfile = f"FROM {busybox_image}\nRUN yes line | head -n 50000; head -c 1000000 /dev/zero | tr '\\0' x; echo\n"
+    prepare(place, dockerfile)
+    assert place.lines().count("line") == 50_000
+    assert any("more bytes of this line are not kept" in line for line in place.lines())
+
+
+def test_an_image_whose_command_fails_is_a_sentence(place: Place, built_image: str, busybox_image: str) -> None:
+    with pytest.raises(BuildError, match=r"image could not be made from docker/builder: .*exit 3.* code: 3"):
+        prepare(place, f"FROM {busybox_image}\nRUN exit 3\n")
+
+
+def test_a_base_image_that_cannot_be_had_is_a_sentence(place: Place, built_image: str) -> None:
+    with pytest.raises(BuildError, match=r"image could not be made from docker/builder: .*base image"):
+        prepare(place, "FROM 127.0.0.1:1/absent\n")
+
+
+@pytest.mark.parametrize("dockerfile", ["", "NONSENSE\n"])
+def test_a_dockerfile_that_is_none_is_a_sentence(place: Place, built_image: str, dockerfile: str) -> None:
+    with pytest.raises(BuildError, match="docker/builder"):
+        prepare(place, dockerfile)
+
+
+def test_neither_folder_nor_image_is_a_sentence(place: Place, built_image: str) -> None:
+    with pytest.raises(BuildError, match=rf"no docker/builder .* no image {built_image} \(builder_image\)"):
+        place.builder.prepare(None, place.reporter)
+
+
+def test_a_build_without_its_image_is_a_sentence(place: Place, built_image: str) -> None:
+    with pytest.raises(EngineError, match=rf"Docker could not make a container of the image {built_image}"):
+        place.build("true")
+
+
+def test_an_image_without_a_shell_is_a_sentence(place: Place, built_image: str, docker_engine: Engine) -> None:
+    tar = io.BytesIO()
+    tarfile.open(fileobj=tar, mode="w").close()
+    with docker_engine.client() as client:
+        client.api.import_image_from_data(tar.getvalue(), repository=built_image.partition(":")[0], tag="latest")
+    with pytest.raises(EngineError, match=r"Docker could not start the build's container: .*sh"):
+        place.build("true")
+
+
+def test_making_the_image_can_be_cancelled(
+    place: Place, built_image: str, busybox_image: str, docker_engine: Engine
+) -> None:
+    with place.cancelled_by_signal("waiting"), pytest.raises(RunCancelled):
+        prepare(place, f"FROM {busybox_image}\nRUN echo waiting; exec sleep 998877\n")
+    # The engine notices that nobody listens any more, and ends the step.
+    with docker_engine.client() as client:
+        wait_until(
+            lambda: not any("998877" in str(c.attrs) for c in client.containers.list(all=True, ignore_removed=True)),
+            "the end of the step",
+        )
+
+
+def test_an_engine_that_is_not_there_is_a_sentence(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{place.root}/no.sock")
+    (problem,) = place.builder.preflight()
+    assert problem == (
+        f"Docker does not answer at unix://{place.root}/no.sock: No such file or directory. "
+        "Start it (systemctl start docker), or build without it: GOVMA_BUILDER=local."
+    )
+    for call in (
+        lambda: place.builder.remove_leftovers(place.reporter),
+        lambda: place.builder.prepare(None, place.reporter),
+        lambda: place.build("true"),
+    ):
+        with pytest.raises(EngineError, match="Docker does not answer"):
+            call()
+
+
+@pytest.mark.parametrize("host", ["tcp://127.0.0.1:1", "nonsense://x"])
+def test_an_address_without_engine_is_a_sentence(place: Place, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    (problem,) = place.builder.preflight()
+    assert problem.startswith(f"Docker does not answer at {host}: ")
+    assert "\n" not in problem
+    assert "Connection" not in problem.replace("Connection refused", "")
+
+
+def test_an_engine_that_answers_has_no_problem(place: Place) -> None:
+    assert place.builder.preflight() == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_engine_that_dies_in_a_build_is_a_sentence(
+    place: Place,
+    docker_engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    containers: Callable[[], list[Container]],
+) -> None:
+    path = Path(place.root, "cut.sock")
+    with cut_line(path, docker_engine) as line:
+        monkeypatch.setenv("DOCKER_HOST", line.host)
+        thread = place.when("ready", line.cut)
+        with pytest.raises(BuildError, match=r"stopped answering during the build .*command 1 of 1, `echo ready"):
+            place.build("echo ready; sleep 1000")
+        thread.join()
+    assert any("could not be removed" in text for text in place.lines("warning"))
+    # The SDK leaves the sockets that it could not connect to the garbage collector, which warns.
+    gc.collect()
+    monkeypatch.setenv("DOCKER_HOST", docker_engine.host)
+    place.builder.remove_leftovers(place.reporter)
+    assert containers() == []
+
+
+def test_frame_headers_are_taken_out_however_the_chunks_fall() -> None:
+    stream = b"\x01\0\0\0\0\0\0\x05first\x02\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\x06second"
+    for cut in range(len(stream) + 1):
+        frames = Frames()
+        assert frames.payload(stream[:cut]) + frames.payload(stream[cut:]) == b"firstsecond"

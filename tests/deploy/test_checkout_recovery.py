@@ -1,0 +1,164 @@
+"""Moves of the checkout that a power cut interrupts: the next run finds it clean, and nothing of anybody's is lost."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from govma_console.demo import SampleSite, create_sample
+from govma_core.deploy.source import Checkout, put_right
+from govma_core.errors import SourceError
+from govma_core.events import Event, LogLine
+from govma_core.reporting import Reporter, silent
+from govma_core.settings import Settings, load
+from tests.deploy.test_source import git
+
+NEW = "data/html/new.bin"
+CHANGED = "data/html/robots.txt"
+LINK = "data/html/latest.bin"
+CONTENT = "".join(f"{number}\n" for number in range(100_000))
+
+
+class Cut(Exception):
+    """Stands for the power cut."""
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> SampleSite:
+    made = create_sample(tmp_path / "site")
+    made.state_dir.mkdir(exist_ok=True)
+    return made
+
+
+@pytest.fixture
+def settings(sample: SampleSite) -> Settings:
+    return load({}, file=sample.config_file).settings
+
+
+@pytest.fixture
+def moved(sample: SampleSite, settings: Settings) -> str:
+    """Have a move that was cut right after git was done; give the commit before it."""
+    (sample.developer / LINK).symlink_to("new.bin")
+    git(sample.developer, "add", LINK)
+    sha = sample.commit({NEW: CONTENT, CHANGED: CONTENT}, "Muda")
+    before = git(settings.source_dir, "rev-parse", "HEAD")
+    with closing(Checkout(settings, silent())) as checkout, suppress(Cut), checkout._moves.noted():
+        checkout.fetch()
+        assert checkout.fast_forward().sha == sha
+        raise Cut
+    assert (settings.state_dir / "checkout-move.json").exists()
+    return before
+
+
+def healed(settings: Settings) -> list[str]:
+    """Put it right; give what was said."""
+    events: list[Event] = []
+    put_right(settings, Reporter(events.append))
+    return [event.text for event in events if isinstance(event, LogLine)]
+
+
+def damage(path: Path, kind: str) -> None:
+    whole = path.read_bytes()
+    if kind == "gone":
+        path.unlink()
+    elif kind == "zeros":
+        path.write_bytes(whole[:70_000] + bytes(len(whole) - 70_000))
+    else:
+        path.write_bytes(whole[: 300_000 if kind == "cut short" else 0])
+
+
+@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("kind", ["empty", "cut short", "zeros", "gone"])
+def test_files_that_did_not_come_to_the_disk_are_checked_out_again(
+    settings: Settings, moved: str, kind: str, index: bool
+) -> None:
+    for path in (NEW, CHANGED):
+        damage(settings.source_dir / path, kind)
+    if not index:
+        (settings.source_dir / ".git/index").write_bytes(b"")
+    assert healed(settings) == [
+        "The machine stopped while the checkout was moved to another commit. Files restored: 2."
+    ]
+    assert git(settings.source_dir, "status", "--porcelain") == ""
+    assert (settings.source_dir / NEW).read_text() == (settings.source_dir / CHANGED).read_text() == CONTENT
+    assert not (settings.state_dir / "checkout-move.json").exists()
+    assert healed(settings) == []
+
+
+@pytest.mark.parametrize("kind", ["whole", "empty", "cut short"])
+def test_files_of_a_commit_that_the_branch_did_not_come_to_are_taken_back(
+    settings: Settings, moved: str, kind: str
+) -> None:
+    git(settings.source_dir, "update-ref", "refs/heads/main", moved)
+    if kind != "whole":
+        damage(settings.source_dir / NEW, kind)
+    healed(settings)
+    assert git(settings.source_dir, "status", "--porcelain") == ""
+    assert not any(os.path.lexists(settings.source_dir / path) for path in (NEW, LINK))
+    with closing(Checkout(settings, silent())) as checkout:
+        checkout.require_clean()
+        checkout.bring(None)
+    assert (settings.source_dir / NEW).read_text() == CONTENT
+
+
+def test_what_somebody_wrote_meanwhile_is_kept_and_named(settings: Settings, moved: str) -> None:
+    (settings.source_dir / CHANGED).write_text("Allow: /")
+    (settings.source_dir / "package.json").write_text("")
+    (settings.source_dir / "notes.txt").write_text("")
+    assert healed(settings) == []
+    assert (settings.source_dir / CHANGED).read_text() == "Allow: /"
+    with (
+        closing(Checkout(settings, silent())) as checkout,
+        pytest.raises(SourceError, match=r"(?s)robots\.txt.*package\.json.*notes\.txt"),
+    ):
+        checkout.require_clean()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "folder is a link", "directory"])
+def test_what_is_no_file_any_more_is_neither_waited_for_nor_followed(
+    settings: Settings, moved: str, tmp_path: Path, kind: str
+) -> None:
+    outside, there = tmp_path / "outside", settings.source_dir / CHANGED
+    outside.mkdir()
+    (outside / there.name).write_text(CONTENT[:1000])
+    if kind == "folder is a link":
+        there.parent.rename(tmp_path / "html")
+        there.parent.symlink_to(outside)
+    else:
+        there.unlink()
+        {"fifo": os.mkfifo, "link": lambda path: path.symlink_to(outside / path.name), "directory": Path.mkdir}[kind](
+            there
+        )
+    healed(settings)
+    assert (outside / there.name).read_text() == CONTENT[:1000]
+    with (
+        closing(Checkout(settings, silent())) as checkout,
+        pytest.raises(SourceError, match="is not clean"),
+    ):
+        checkout.require_clean()
+
+
+def test_locks_of_before_the_boot_are_removed_and_no_others(settings: Settings) -> None:
+    directory = settings.source_dir / ".git"
+    old = [directory / "index.lock", directory / "refs/heads/main.lock", directory / "HEAD.lock"]
+    young = directory / "refs/remotes/origin/main.lock"
+    for path in (*old, young):
+        path.touch()
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    for path in old:
+        os.utime(path, (booted - 5, booted - 5))
+    healed(settings)
+    assert [path.exists() for path in (*old, young)] == [False, False, False, True]
+
+
+def test_a_move_that_ends_leaves_no_note(sample: SampleSite, settings: Settings) -> None:
+    sha = sample.commit({NEW: "new"}, "Muda")
+    with closing(Checkout(settings, silent())) as checkout:
+        assert checkout.bring(None).sha == sha
+        with checkout.at(checkout.commit(f"{sha}~1")):
+            assert (settings.state_dir / "checkout-move.json").exists()
+    assert not (settings.state_dir / "checkout-move.json").exists()

@@ -1,0 +1,238 @@
+"""The whole deploy on the sample site, with the local builder: what a version holds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from govma_console.demo import LEGACY_VERSION as LEGACY
+from govma_core.errors import RefusedError
+from govma_core.events import StageStarted
+from govma_core.promotion import promote, rollback
+from govma_core.versions.history import History
+from govma_core.versions.manifest import ManifestStore
+from tests.support.rights import as_root
+from tests.support.sites import STAGES, Site
+
+
+def test_a_deploy_makes_a_whole_version_and_puts_it_live(site: Site) -> None:
+    outcome = site.deploy()
+    assert [event.stage for event in site.events if isinstance(event, StageStarted)] == STAGES
+    version = site.current
+    assert version.name == outcome.version
+    assert outcome.version_before == LEGACY
+    assert os.readlink(site.settings.versions_dir / "current-version") == outcome.version
+    for part in ("html/index.php", "html/docs", "html/themes/ee", "system/ee", "system/user/config/.env"):
+        assert (version / part).exists(), part
+    assert os.readlink(version / "html/uploads") == "../../../uploads"
+    assert os.readlink(version / "html/images") == "../../../images"
+    assert (version / "system/user/config/.env").read_text() == site.sample.env_file.read_text()
+    assert list(site.sample.work_dir.glob("data")) == []
+    assert "successfully deployed" in site.log()
+
+
+def test_the_manifest_says_where_a_version_comes_from_and_no_secret(site: Site) -> None:
+    outcome = site.deploy()
+    manifest = ManifestStore(site.settings.state_dir).read(outcome.version)
+    assert manifest is not None
+    assert (manifest.commit, manifest.by, manifest.origin, manifest.ref) == (outcome.commit, "ana", "test", "main")
+    counted = [path for path in site.current.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert manifest.files >= len(counted) > 0
+    assert len(manifest.ee_sha256) == len(manifest.themes_sha256) == len(manifest.env_sha256) == 64
+    secret = next(line.split("=", 1)[1] for line in site.sample.env_file.read_text().splitlines() if "PASSWORD" in line)
+    everything = str(site.events) + "".join(
+        path.read_text(errors="replace") for path in site.settings.state_dir.rglob("*") if path.is_file()
+    )
+    assert len(secret.strip("\"'")) > 4
+    assert secret.strip("\"'") not in everything
+
+
+@as_root
+@pytest.mark.root
+def test_owners_are_the_operators(site: Site) -> None:
+    site.deploy()
+    owners = {(p.lstat().st_uid, p.lstat().st_gid) for p in [site.current, *site.current.rglob("*")]}
+    assert owners == {(33, 33)}
+    link = (site.settings.versions_dir / "current-version").lstat()
+    assert (link.st_uid, link.st_gid) == (33, 33)
+    assert {p.lstat().st_uid for p in site.settings.upload_dir.rglob("*")} == {33}
+
+
+def test_promote_and_rollback(site: Site) -> None:
+    first = site.deploy().version
+    site.sample.commit({"data/html/second.php": "<?php"}, "Segundo")
+    second = site.deploy().version
+    assert site.rollback().version == first
+    assert site.current.name == first
+    assert site.rollback().version == LEGACY
+    assert site.promote(second).version == second
+    assert [promotion.how for promotion in History(site.settings.state_dir).read()] == [
+        "deploy",
+        "deploy",
+        "rollback",
+        "rollback",
+        "promote",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["current", "missing", "incomplete", "no record"])
+def test_a_rollback_that_makes_no_sense_is_refused_with_the_list(site: Site, kind: str) -> None:
+    version = site.deploy().version
+    (site.settings.versions_dir / "data-build--2020-01-01-00h00m00s").mkdir()
+    wanted: str | None = {"current": version, "missing": "1999", "incomplete": "2020-01-01"}.get(kind)
+    if kind == "no record":
+        (site.settings.state_dir / "history.jsonl").unlink()
+    with pytest.raises(RefusedError) as raised:
+        site.rollback(wanted)
+    assert LEGACY in str(raised.value)
+    assert site.current.name == version
+
+
+def test_a_rollback_freshens_css_and_js(site: Site) -> None:
+    site.deploy()
+    (css,) = list((site.settings.versions_dir / LEGACY / "system/user").rglob("*.css"))[:1]
+    os.utime(css, (1, 1))
+    site.rollback()
+    assert css.stat().st_mtime > 1_000_000_000
+
+
+def test_a_commit_that_nobody_confirmed_is_not_built(site: Site) -> None:
+    live = site.current
+    with pytest.raises(RefusedError, match=r"abcdef012 was to be deployed, but [0-9a-f]{9} .* has been pushed since"):
+        site.deploy(commit_shown="abcdef012" + "0" * 31)
+    assert site.current == live
+    assert list(site.stages()) == ["preflight", "source"]
+    sha = site.deploy().commit
+    assert site.deploy(commit_shown=sha).commit == sha
+
+
+def test_a_switch_that_was_confirmed_while_another_version_was_live_is_refused(site: Site) -> None:
+    site.deploy()
+    new = site.current.name
+    for switch in (rollback, promote):
+        with pytest.raises(RefusedError, match=f"{new} is live now, not {LEGACY}"):
+            switch.run(site.context(), version=LEGACY, live_shown=LEGACY)
+    assert site.current.name == new
+    assert rollback.run(site.context(), version=LEGACY, live_shown=new).version == LEGACY
+
+
+def test_without_promotion_the_link_stays(site: Site) -> None:
+    outcome = site.deploy(promote=False)
+    assert site.current.name == LEGACY
+    assert (site.settings.versions_dir / outcome.version / "html/index.php").exists()
+
+
+def test_another_ref_is_deployed_and_the_checkout_is_back_on_its_branch(site: Site) -> None:
+    older = subprocess.check_output(["git", "rev-parse", "HEAD~2"], cwd=site.sample.source_dir, text=True).strip()
+    assert site.deploy(ref=older[:12]).commit == older
+    branch = subprocess.check_output(["git", "symbolic-ref", "--short", "HEAD"], cwd=site.sample.source_dir, text=True)
+    assert branch.strip() == "main"
+
+
+def test_unchanged_inputs_take_the_recorded_assets(site: Site) -> None:
+    site.deploy()
+    built = {str(p.relative_to(site.current)): p.read_bytes() for p in site.current.rglob("*.css") if p.is_file()}
+    assert "$ sh tools/build.sh install" in site.log()
+    site.sample.commit({"data/html/other.php": "<?php"}, "Nada dos assets")
+    site.deploy()
+    assert "$ sh tools/build.sh" not in site.log()
+    assert "are reused" in site.log()
+    reused = {str(p.relative_to(site.current)): p.read_bytes() for p in site.current.rglob("*.css") if p.is_file()}
+    assert reused == built
+    assert (site.current / "html/docs").is_dir()
+    site.deploy(rebuild=True)
+    assert "$ sh tools/build.sh install" in site.log()
+    site.sample.commit({"resources/new.scss": "a{color:red}"}, "Assets novos")
+    site.deploy()
+    assert "no recorded build has these inputs" in site.log()
+
+
+def test_a_damaged_record_is_built_again(site: Site) -> None:
+    site.deploy()
+    for entry in (site.settings.state_dir / "assets").iterdir():
+        next(path for path in entry.iterdir() if path.name != "index.json").write_text("tampered")
+    site.deploy()
+    assert "is damaged" in site.log("warning")
+    assert "$ sh tools/build.sh install" in site.log()
+
+
+def test_the_asset_cache_is_off_without_inputs(site: Site) -> None:
+    site.flags["asset_inputs"] = []
+    site.deploy()
+    site.deploy()
+    assert "$ sh tools/build.sh install" in site.log()
+    assert not (site.settings.state_dir / "assets").exists()
+
+
+def test_a_file_that_people_replaced_is_kept_and_named(site: Site) -> None:
+    before = (site.settings.upload_dir / "portal/logo.svg").read_bytes()
+    site.deploy()
+    assert (site.settings.upload_dir / "portal/logo.svg").read_bytes() == before
+    assert "portal/logo.svg" in site.log("warning")
+
+
+def test_an_overwritten_upload_is_kept_below_the_state_dir(site: Site) -> None:
+    before = (site.settings.upload_dir / "portal/logo.svg").read_bytes()
+    site.flags["uploads_policy"] = "overwrite"
+    site.deploy()
+    assert (site.settings.upload_dir / "portal/logo.svg").read_bytes() != before
+    (kept,) = (site.settings.state_dir / "replaced").rglob("logo.svg")
+    assert kept.read_bytes() == before
+
+
+def test_without_an_image_dir_images_stay_in_the_version(site: Site) -> None:
+    shutil.rmtree(site.settings.image_dir or "")
+    site.deploy()
+    assert (site.current / "html/images").is_dir()
+    assert not (site.current / "html/images").is_symlink()
+
+
+def test_a_work_dir_on_another_file_system_is_copied(site: Site) -> None:
+    work = Path("/dev/shm") / f"govma-work-{os.getpid()}"
+    site.flags["work_dir"] = str(work)
+    try:
+        site.deploy()
+        assert "another file system" in site.stages()["publish"].remark
+        assert (site.current / "html/index.php").exists()
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def test_what_a_killed_run_left_is_removed(site: Site) -> None:
+    leftover = site.settings.versions_dir / ".govma-incoming-0123456789abcdef"
+    staging = site.sample.work_dir.parent / ".govma-vendor-0123456789abcdef"
+    theirs = site.sample.work_dir.parent / ".govma-vendor-fedcba9876543210"
+    for path in (leftover, staging, theirs):
+        (path / "ee").mkdir(parents=True)
+    leftover.chmod(0o1700)
+    staging.chmod(0o1700)
+    (site.settings.versions_dir / "symlink_new_link").symlink_to(LEGACY)
+    site.sample.work_dir.mkdir(exist_ok=True)
+    (site.sample.work_dir / "half").write_text("x")
+    (site.sample.work_dir / "data").mkdir()
+    version = site.deploy().version
+    assert not leftover.exists()
+    assert not staging.exists()
+    assert (theirs / "ee").is_dir(), "only its name is like ours"
+    assert f"{theirs} is named like a leftover" in site.log("warning")
+    assert site.current.name == version
+    assert not (site.sample.work_dir / "half").exists()
+
+
+@as_root
+@pytest.mark.root
+def test_what_resists_of_the_unpacking_of_a_killed_run_is_told(site: Site) -> None:
+    staging = site.sample.work_dir.parent / ".govma-vendor-0123456789abcdef"
+    (staging / "mounted").mkdir(parents=True)
+    staging.chmod(0o1700)
+    subprocess.run(["mount", "--bind", site.sample.vendor_dir, staging / "mounted"], check=True)
+    try:
+        site.deploy()
+    finally:
+        subprocess.run(["umount", staging / "mounted"], check=True)
+    assert f"{staging.name} (vendor tarballs that an interrupted run was unpacking) cannot be" in site.log("warning")
+    assert any(site.sample.vendor_dir.iterdir())

@@ -1,0 +1,113 @@
+"""Deploys with the real engine: a real npm build, a killed run's container, an engine that is not there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from govma_console.demo import LEGACY_VERSION, SampleSite, create_sample
+from tests.support.command import Command
+from tests.support.engine import Engine
+from tests.support.waiting import wait_for
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="builds in a container leave files of another user")
+
+
+def command_for(sample: SampleSite) -> Command:
+    return Command(sample.config_file, sample.state_dir)
+
+
+def set_commands(sample: SampleSite, install: str) -> None:
+    text = sample.config_file.read_text()
+    kept = [line for line in text.splitlines() if not line.startswith(("install_command", "build_commands"))]
+    sample.config_file.write_text("\n".join([*kept, f"install_command = '{install}'", "build_commands = []"]))
+
+
+def current(sample: SampleSite) -> str:
+    return os.readlink(sample.versions_dir / "current-version")
+
+
+def containers(engine: Engine, sample: SampleSite) -> list[str]:
+    with engine.client() as client:
+        label = f"govma-console.site={sample.versions_dir}"
+        return [
+            str(found.id) for found in client.containers.list(all=True, ignore_removed=True, filters={"label": label})
+        ]
+
+
+@as_root
+def test_npm_really_builds_the_assets(tmp_path: Path, docker_engine: Engine, node_image: str) -> None:
+    """Guards the main job: git, engine, npm install against the registry, build, version, promotion, asset cache."""
+    sample = create_sample(tmp_path / "site", builder="docker", base_image=node_image, npm=True)
+    command = command_for(sample)
+    done = command.run("deploy")
+    assert done.code == 0, done.err
+    version = sample.versions_dir / current(sample)
+    assert "$ npm install" in done.err
+    assert list((version / "html/docs").rglob("*.html"))
+    built = {str(path.relative_to(version)): path.read_bytes() for path in (version / "system/user").rglob("*.css")}
+    assert built
+    assert {path.lstat().st_uid for path in version.rglob("*")} == {33}
+    assert any(sample.node_modules_dir.iterdir())
+    assert containers(docker_engine, sample) == []
+    again = command.run("deploy")
+    assert again.code == 0, again.err
+    assert "$ npm install" not in again.err
+    version = sample.versions_dir / current(sample)
+    assert {str(p.relative_to(version)): p.read_bytes() for p in (version / "system/user").rglob("*.css")} == built
+    assert command.run("rollback").code == 0
+
+
+@as_root
+def test_a_container_that_a_killed_run_left_is_removed_by_the_next(
+    tmp_path: Path, docker_engine: Engine, busybox_image: str
+) -> None:
+    sample = create_sample(tmp_path / "site", builder="docker", base_image=busybox_image)
+    command = command_for(sample)
+    set_commands(sample, "echo going; sleep 600")
+    process = command.start("deploy")
+    record = command.wait_for_stage("assets")
+    (left,) = wait_for(lambda: containers(docker_engine, sample), "the container")
+    command.kill_runner(record)
+    process.communicate(timeout=30)
+    assert containers(docker_engine, sample) == [left]
+    set_commands(sample, "true")
+    done = command.run("deploy")
+    assert done.code == 0, done.err
+    assert containers(docker_engine, sample) == []
+    assert current(sample) != LEGACY_VERSION
+
+
+@as_root
+def test_a_cancelled_build_leaves_no_container(tmp_path: Path, docker_engine: Engine, busybox_image: str) -> None:
+    sample = create_sample(tmp_path / "site", builder="docker", base_image=busybox_image)
+    command = command_for(sample)
+    set_commands(sample, "echo going; sleep 600")
+    process = command.start("deploy")
+    command.wait_for_stage("assets")
+    wait_for(lambda: containers(docker_engine, sample), "the container")
+    assert command.run("cancel").code == 0
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert containers(docker_engine, sample) == []
+    assert current(sample) == LEGACY_VERSION
+
+
+def test_an_engine_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    sample = create_sample(tmp_path / "site", builder="docker")
+    done = command_for(sample).run("deploy", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
+    assert done.code == 3
+    assert f"{tmp_path}/none.sock" in done.err
+    assert "Docker" in done.err
+    assert current(sample) == LEGACY_VERSION
+
+
+@as_root
+def test_a_base_image_that_cannot_be_had_is_a_sentence(tmp_path: Path, docker_engine: Engine) -> None:
+    sample = create_sample(tmp_path / "site", builder="docker", base_image="govma-test/none:missing")
+    done = command_for(sample).run("deploy")
+    assert done.code == 1
+    assert "govma-test/none" in done.err
+    assert current(sample) == LEGACY_VERSION

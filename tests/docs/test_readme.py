@@ -1,0 +1,129 @@
+"""The README followed to the letter on a new server: installed from the wheel, deployed with Docker, served, gone."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from govma_console.demo import SampleSite, create_sample
+from tests.support.engine import REPOSITORY, Engine
+from tests.support.machine import COMMAND, Machine, machine_of
+from tests.support.readme import commands
+from tests.support.rights import as_root
+from tests.support.systemd_image import PYTHON, requirements
+
+pytestmark = as_root
+HOME = "/root"
+_PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
+
+
+@pytest.fixture(scope="module", name="site")
+def _site(tmp_path_factory: pytest.TempPathFactory, docker_engine: Engine, busybox_image: str) -> SampleSite:
+    # Outside of /tmp, which the machine has for itself: the engine's paths have to be those of both.
+    root = tmp_path_factory.mktemp("readme")
+    assert docker_engine.host.startswith("unix://")
+    return create_sample(root / "site", builder="docker", base_image=busybox_image)
+
+
+@pytest.fixture(scope="module", name="machine")
+def _machine(docker_engine: Engine, systemd_image: str, site: SampleSite, wheels: Path) -> Iterator[Machine]:
+    """Yield a machine that has what the README takes for granted: the site, the engine, the wheel."""
+    shared = {docker_engine.host.removeprefix("unix://"): "/var/run/docker.sock", str(site.root): str(site.root)}
+    with machine_of(docker_engine, systemd_image, shared) as machine:
+        machine.out("rm", COMMAND)
+        machine.put(_tar(wheels))
+        # No network: pip finds everything in a folder, and the commands can stay as they are printed.
+        machine.write("/etc/pip.conf", "[global]\nno-index = true\nfind-links = /root/packages\n")
+        machine.write("/etc/govma-console.toml", site.config_file.read_text())
+        yield machine
+
+
+@pytest.fixture(scope="module", name="wheels")
+def _wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with dist/ as `make wheel` makes it, and what it needs from others."""
+    folder = tmp_path_factory.mktemp("wheels")
+    (folder / "dist").mkdir()
+    line = [*_PIP, "wheel", "--no-deps", "--wheel-dir", str(folder / "dist"), str(REPOSITORY)]
+    subprocess.run(line, check=True)
+    options = ("--only-binary=:all:", "--python-version", PYTHON, "--dest", str(folder / "packages"))
+    constraints = ("--constraint", str(REPOSITORY / "constraints.txt"))
+    line = [
+        *_PIP,
+        "download",
+        *options,
+        *constraints,
+        *requirements(),
+        "pip",
+        "setuptools",
+        "wheel",
+        "hatchling",
+        "editables",
+    ]
+    subprocess.run(line, check=True)
+    return folder
+
+
+def _tar(folder: Path) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        tar.add(folder, HOME.lstrip("/"))
+    return out.getvalue()
+
+
+def follow(machine: Machine, name: str, place: str = HOME) -> dict[str, str]:
+    """Execute the commands of a block one after the other; give what each printed to standard output."""
+    printed = {}
+    for command in commands()[name]:
+        done = machine.run("sh", "-c", f"cd {place} && {command}", patience=150)
+        # The first look may find something: that is what it is for.
+        assert done.code == 0 or command == "govma-console doctor", f"{command}: {done}"
+        printed[command] = done.out
+    return printed
+
+
+def test_the_demo_by_the_readme_alone(machine: Machine) -> None:
+    """Guards the first command: from a clone, with what a fresh Debian has, to a site with versions, and away again."""
+    line = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    tracked = subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name in filter(None, tracked.stdout.split("\0")):
+            tar.add(REPOSITORY / name, f"{HOME.lstrip('/')}/clone/{name}")
+    machine.put(out.getvalue())
+    printed = follow(machine, "demo", f"{HOME}/clone")["make demo"]
+    assert printed.count("data-build--") >= 2
+    assert "current-version" in machine.out("ls", "/var/tmp/govma-demo/www_versions")
+    machine.out(f"{HOME}/clone/.venv/bin/govma-console", "demo", "--remove")
+    assert machine.run("ls", "/var/tmp/govma-demo").code != 0
+
+
+def test_a_new_server_by_the_readme_alone(machine: Machine, site: SampleSite) -> None:
+    """Guards all of the README's way: install, deploy, rollback, service, curl, upgrade, and away again."""
+    follow(machine, "install")
+    assert machine.out("govma-console", "--version").startswith("govma-console ")
+    before = os.readlink(site.versions_dir / "current-version")
+    printed = follow(machine, "first")
+    deployed = printed["govma-console deploy"].strip()
+    assert deployed in printed["govma-console list"]
+    assert "Nothing is wrong" in machine.out("govma-console", "doctor")
+    assert os.readlink(site.versions_dir / "current-version") == before
+    site.commit({"data/html/novo.txt": "novo"}, "Mais uma página")
+    served = follow(machine, "service")
+    assert "successfully deployed" in served["curl http://127.0.0.1:50024/deploy"]
+    live = os.readlink(site.versions_dir / "current-version")
+    assert (site.versions_dir / live / "html/novo.txt").read_text() == "novo"
+    follow(machine, "upgrade")
+    assert "successfully deployed" in machine.out("curl", "-s", "http://127.0.0.1:50024/deploy")
+    live = os.readlink(site.versions_dir / "current-version")
+    follow(machine, "away")
+    assert machine.run("sh", "-c", f"command -v govma-console || ls -d {COMMAND}").code != 0
+    assert os.readlink(site.versions_dir / "current-version") == live
+    assert (site.versions_dir / live / "html/novo.txt").read_text() == "novo"
+    assert {deployed, before, live} <= set(os.listdir(site.versions_dir))

@@ -1,1 +1,0 @@
-"""Tests of what is served: the rehearsal before the switch, the activation after it."""

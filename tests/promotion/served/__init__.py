@@ -1,0 +1,1 @@
+"""Tests of what is served, with a real Apache and PHP."""

@@ -1,0 +1,146 @@
+"""Asking for pages: what is no whole answer passes for none."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from govma_core.masking import Mask
+from govma_core.promotion.page_checks import Address, NoAnswerError, ask, failing, failing_already, look
+from govma_core.reporting import Reporter
+from govma_core.settings.validate import PageCheck
+
+
+@contextmanager
+def saying(*parts: bytes | float, then: bytes = b"") -> Iterator[Address]:
+    """Answer one request with these bytes, with pauses of so many seconds between them; a second one with `then`."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            answer(*parts)
+            if then:
+                server.settimeout(1)
+                with suppress(TimeoutError):
+                    answer(then)
+
+        def answer(*parts: bytes | float) -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                for part in parts:
+                    try:
+                        connection.sendall(part) if isinstance(part, bytes) else time.sleep(part)
+                    except OSError:
+                        return
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield Address("127.0.0.1", server.getsockname()[1])
+        thread.join()
+
+
+def drip(data: bytes) -> list[bytes | float]:
+    return [piece for byte in data for piece in (bytes([byte]), 0.05)]
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+CLOSES = b"HTTP/1.1 200 OK\r\n%bConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ([HEAD % 1000, b"<h1>"], "cut after 4 bytes"),
+        ([HEAD % 1000, b"<h1>", 1.0], "no whole answer within 0.5 s"),
+        ([HEAD % 60, *drip(b"a" * 60)], "no whole answer within 0.5 s"),
+        (drip(HEAD % 2 + b"ok"), "no whole answer within 0.5 s"),
+        # As most servers do when they are asked to: what reads the body has let go of the connection then.
+        ([CLOSES % b"Content-Length: 60\r\n", *drip(b"a" * 60)], "no whole answer within 0.5 s"),
+        ([CLOSES % b"", *drip(b"a" * 60)], "no whole answer within 0.5 s"),
+        ([CLOSES % b"", b"<h1>", 1.0], "no whole answer within 0.5 s"),
+        ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"], "."),
+        ([b""], "without an answer"),
+        ([b"SSH-2.0-OpenSSH\r\n"], "."),
+    ],
+)
+def test_what_is_not_whole_is_no_answer(parts: list[bytes | float], said: str) -> None:
+    with saying(*parts) as address:
+        began = time.monotonic()
+        with pytest.raises(NoAnswerError, match=said):
+            ask(address, "/", timeout=0.5)
+        # Dripped, all of it takes two seconds and more.
+        assert time.monotonic() - began < 1.8
+
+
+def test_nobody_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(NoAnswerError, match="refused"):
+        ask(Address("127.0.0.1", port), "/", timeout=0.5)
+
+
+@pytest.mark.parametrize(
+    ("body", "check", "said"),
+    [
+        (
+            b"<h1>Noticias</h1><b>Fatal error</b>: Uncaught Error in x",
+            {"contains": "Noticias"},
+            "PHP error: Fatal error",
+        ),
+        (b"<b>Fatal error</b>: it says", {"contains": "Fatal error"}, ""),
+        # What looks for tags in all of it does not come back.
+        (b"<b>Fatal error</b>: " + b"<" * 2_000_000, {}, "PHP error: Fatal error"),
+        (b"ok", {}, ""),
+        (b" \n", {}, "empty page"),
+        (b"ok", {"header": "X-Version: 2"}, "has no header X-Version"),
+        (b"ok", {"header": "content-length"}, ""),
+    ],
+)
+def test_what_a_page_must_be(body: bytes, check: dict[str, str], said: str) -> None:
+    make: Callable[..., PageCheck] = PageCheck
+    with saying(HEAD % len(body), body) as address:
+        found = look(address, make(path="/", **check), Mask())
+    assert (found.problem if found else "").find(said) >= 0
+    assert bool(found) == bool(said)
+
+
+@pytest.mark.parametrize("trouble", [[3.2, HEAD % 2 + b"ok"], [b""]])
+def test_what_is_slow_or_stumbled_once_before_the_switch_did_not_fail_before(trouble: list[bytes | float]) -> None:
+    """Guards the verdict after the switch: a page that only was slow must not excuse the new version's failure."""
+    check = PageCheck(path="/", timeout=5)
+    with saying(*trouble, then=HEAD % 2 + b"ok") as address:
+        assert failing_already([address], [check], Reporter(lambda event: None)) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("status", "patient", "asked", "fails"), [(503, True, 5, False), (503, False, 2, True), (500, True, 2, True)]
+)
+def test_who_is_not_ready_is_asked_until_he_is(status: int, patient: bool, asked: int, fails: bool) -> None:
+    """Guards a version whose pages get ready one after the other; what is wrong is found at once."""
+    seen: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.path)
+            self.send_response(status if len(seen) < 5 else 200)
+            self.end_headers()
+            self.wfile.write(b"x")
+
+        def log_message(self, *arguments: object) -> None:
+            """Keep quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        address = Address("127.0.0.1", server.server_address[1])
+        ends = time.monotonic() + 60 if patient else 0.0
+        found = failing([address], [PageCheck(path="/")], Reporter(lambda event: None), ends)
+        server.shutdown()
+        thread.join()
+    assert (len(seen), bool(found)) == (asked, fails)

@@ -1,0 +1,239 @@
+"""Who uses a version: real processes, mounts of other namespaces, real containers, and those that don't count."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from govma_core.engine.containers import container_mounts
+from govma_core.errors import EngineError
+from govma_core.prune.in_use import in_use, linked, on_paths, versions_in
+from tests.support.engine import Engine
+from tests.support.rights import as_root
+from tests.support.sleeper import sleeping
+
+# Names that no other test has: a process with such a name on another file system is a use, in doubt.
+OLD, NEW = "data-build--2019-05-06-07h08m09s", "data-build--2019-06-07-08h09m10s"
+WAIT = "import os, sys; print(os.getpid(), flush=True); sys.stdin.read()"
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> Path:
+    for name in (OLD, NEW, f"{OLD}.bak", ".govma-removed-0123456789abcdef"):
+        (tmp_path / "www_versions" / name / "html").mkdir(parents=True)
+        (tmp_path / "www_versions" / name / "html/index.php").write_text("x" * 5000)
+    return tmp_path / "www_versions"
+
+
+def users(versions: Path) -> dict[str, list[str]]:
+    return in_use(versions, [OLD, NEW])
+
+
+@contextmanager
+def process(*command: str, cwd: Path | str = "/") -> Iterator[int]:
+    """Run something that prints its pid once it stands where it should, and waits for the end of its input."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=cwd) as running:
+        assert running.stdout is not None
+        line = running.stdout.readline()
+        assert line, "the process did not come up"
+        try:
+            yield int(line)
+        finally:
+            running.kill()
+
+
+def python(code: str = "", *arguments: str | Path) -> list[str]:
+    return [sys.executable, "-c", f"{code}\n{WAIT}", *map(str, arguments)]
+
+
+def test_nobody_uses_anything_at_first(versions: Path) -> None:
+    assert users(versions) == {}
+
+
+def test_a_working_directory_is_a_use(versions: Path) -> None:
+    with process(*python(), cwd=versions / OLD / "html") as pid:
+        (who,) = users(versions)[OLD]
+        assert who.endswith(f"(pid {pid}): working directory")
+        assert NEW not in users(versions)
+    assert users(versions) == {}
+
+
+OPENED = "import sys; kept = open(sys.argv[1])"
+MAPPED = (
+    "import ctypes, os, sys; fd = os.open(sys.argv[1], os.O_RDONLY)\n"
+    # Python's own mmap would keep the descriptor.
+    "ctypes.CDLL(None).mmap(None, ctypes.c_size_t(5000), 1, 2, fd, ctypes.c_long(0)); os.close(fd)"
+)
+REMOVED = OPENED + "; import os; os.unlink(sys.argv[1])"
+
+
+@pytest.mark.parametrize(("code", "what"), [(OPENED, "open file"), (REMOVED, "open file"), (MAPPED, "mapped file")])
+def test_a_file_that_is_open_or_mapped_is_a_use(versions: Path, code: str, what: str) -> None:
+    with process(*python(code, versions / OLD / "html/index.php")):
+        (who,) = users(versions)[OLD]
+        assert who.endswith(what)
+
+
+def test_a_mapped_file_of_ours_only_is_not_a_use(versions: Path) -> None:
+    """Guards a prune that an operator starts from inside a version: neither we nor our parents count."""
+    with (versions / OLD / "html/index.php").open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ):
+        assert users(versions) == {}
+        code = (
+            "import sys; from pathlib import Path; from govma_core.prune.in_use import in_use\n"
+            f"sys.exit(len(in_use(Path(sys.argv[1]), ['{OLD}'])))"
+        )
+        child = [sys.executable, "-c", code, str(versions)]
+        assert subprocess.run(child, cwd=Path.cwd(), check=False).returncode == 0
+
+
+def test_a_console_that_only_looks_is_not_a_use(versions: Path) -> None:
+    file = versions / OLD / "html/index.php"
+    with process(sys.executable, "-c", f"{OPENED}\n{WAIT}", str(file), "govma-console"):
+        # Its name stands among the arguments, where that of a program started with -m or by a script stands.
+        assert users(versions) == {}
+
+
+@pytest.mark.parametrize("place", [f"{OLD}.bak", ".govma-removed-0123456789abcdef", "."])
+def test_what_stands_beside_the_versions_uses_none(versions: Path, place: str) -> None:
+    with process(*python(), cwd=versions / place):
+        assert users(versions) == {}
+
+
+def test_a_version_of_another_site_with_the_same_name_is_told_apart(versions: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other" / OLD / "html"
+    other.mkdir(parents=True)
+    with process(*python(), cwd=other):
+        assert users(versions) == {}
+
+
+def test_processes_that_come_and_go_do_not_disturb(versions: Path) -> None:
+    # Not started by threads of ours: a child has all our open files for a moment.
+    with process("sh", "-c", f'cd "{versions / NEW}" && echo $$ && while :; do /bin/true; done'):
+        for _ in range(40):
+            assert OLD not in users(versions)
+
+
+@as_root
+def test_a_process_in_another_mount_namespace_shows_another_path(versions: Path, tmp_path: Path) -> None:
+    (tmp_path / "inside").mkdir()
+    script = f'mount --bind "{versions}" "{tmp_path}/inside" && cd "{tmp_path}/inside/{OLD}/html" && echo $$ && cat'
+    with process("unshare", "-m", "sh", "-c", script) as pid:
+        shown = os.readlink(f"/proc/{pid}/cwd")
+        assert shown == f"{tmp_path}/inside/{OLD}/html"
+        assert any(who.startswith("sh ") and "working directory" in who for who in users(versions)[OLD])
+        assert NEW not in users(versions)
+
+
+@as_root
+@pytest.mark.parametrize("below", ["", "/html"])
+def test_a_bind_mount_of_a_version_is_a_use_wherever_it_is(versions: Path, tmp_path: Path, below: str) -> None:
+    (tmp_path / "inside").mkdir()
+    (versions / "current-version").symlink_to(OLD)
+    source = f"{versions}/current-version{below}"
+    script = f'mount --bind "{source}" "{tmp_path}/inside" && echo $$ && cat'
+    with process("unshare", "-m", "sh", "-c", script) as pid:
+        # The link leads elsewhere by now: only the kernel knows what was mounted.
+        (versions / "current-version").unlink()
+        (versions / "current-version").symlink_to(NEW)
+        (who,) = users(versions)[OLD]
+        assert who.startswith(f"a mount at {tmp_path}/inside in the namespace of ")
+        assert f"(pid {pid})" in who
+        assert NEW not in users(versions)
+
+
+@as_root
+def test_a_mount_inside_a_version_is_a_use(versions: Path) -> None:
+    point = versions / OLD / "html"
+    subprocess.run(["mount", "-t", "tmpfs", "none", point], check=True)
+    try:
+        assert users(versions) == {OLD: [f"a mount at {point}"]}
+    finally:
+        subprocess.run(["umount", point], check=True)
+
+
+def test_links_of_people_that_lead_to_a_version_are_found_and_ours_are_not(versions: Path) -> None:
+    for name, target in {
+        "current-version": OLD,
+        ".govma-link-0123456789abcdef": OLD,
+        "staging": f"{NEW}/html",
+        "absolute": str(versions / NEW),
+        "elsewhere": "/etc",
+        "odd": f"{OLD}.bak",
+    }.items():
+        (versions / name).symlink_to(target)
+    assert linked(versions, [OLD, NEW]) == {NEW: ["absolute", "staging"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (f"/var/www/versions/{OLD}/html", [OLD]),
+        (f"/x/{OLD}", [OLD]),
+        (f"/x/{OLD} (deleted)", [OLD]),
+        (f"lowerdir=/a/{OLD}:/b/{NEW},upperdir=/c", [OLD, NEW]),
+        (f"/x/{OLD}.bak/html", []),
+        (f"/x/old-{OLD}/html", []),
+        (f"{OLD}/html", []),
+    ],
+)
+def test_a_version_is_a_whole_component_of_a_path(text: str, names: list[str]) -> None:
+    assert [name for name, _ in versions_in(text.encode())] == names
+
+
+@as_root
+@pytest.mark.usefixtures("docker_engine")
+def test_a_running_container_uses_what_it_has_mounted(
+    versions: Path, docker_engine: Engine, busybox_image: str
+) -> None:
+    with sleeping(
+        docker_engine,
+        busybox_image,
+        name=f"govma-in-use-{os.getpid()}",
+        volumes={f"{versions}/{OLD}/html": {"bind": "/site", "mode": "ro"}, "/etc": {"bind": "/x", "mode": "ro"}},
+    ) as container:
+        (mine,) = [found for found in container_mounts() if found.name == container.name]
+        assert on_paths(versions, [OLD, NEW], mine.sources) == {OLD}
+        # Seen without the engine, too.
+        assert any("a mount at /site in the namespace of" in who for who in users(versions)[OLD])
+        container.pause()
+        assert container.name in [found.name for found in container_mounts()]
+        container.unpause()
+        container.kill()
+        assert container.name not in [found.name for found in container_mounts()]
+
+
+@as_root
+@pytest.mark.usefixtures("docker_engine")
+def test_a_process_in_a_container_is_seen_by_the_path_it_has_there(
+    versions: Path, docker_engine: Engine, busybox_image: str
+) -> None:
+    with sleeping(
+        docker_engine,
+        busybox_image,
+        working_dir=f"/var/www/versions/{OLD}/html",
+        volumes={str(versions): {"bind": "/var/www/versions", "mode": "rw"}},
+    ):
+        (who,) = users(versions)[OLD]
+        assert who.endswith("working directory")
+        # Another site's container, the same path inside.
+        other = versions.parent / "other"
+        (other / OLD).mkdir(parents=True)
+        assert in_use(other, [OLD]) == {}
+
+
+def test_no_engine_is_not_asked_and_one_that_does_not_answer_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    assert container_mounts() == []
+    (tmp_path / "dead.sock").touch()
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/dead.sock")
+    with pytest.raises(EngineError, match=r"does not answer at .*dead\.sock.*\(systemctl start docker\)\.$"):
+        container_mounts()

@@ -1,0 +1,325 @@
+"""Prune on real trees: what it removes and frees, what it leaves whole, and what a kill or a cancel leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from govma_core.disk import usage
+from govma_core.errors import GovmaError, RefusedError, RunCancelled, UsageError
+from govma_core.events import Event, LogLine
+from govma_core.prune import plan, prune
+from govma_core.reporting import Reporter
+from govma_core.versions.history import History, Promotion
+from govma_core.versions.marks import PinStore
+from tests.support.engine import Engine
+from tests.support.releases import NAMES, Releases, name_at
+from tests.support.rights import as_root
+from tests.support.sleeper import sleeping
+
+
+def snapshot(directory: Path) -> dict[str, tuple[int, int]]:
+    found = {}
+    for path in directory.rglob("*"):
+        info = path.lstat()
+        found[str(path)] = (info.st_ino, info.st_mtime_ns)
+    return found
+
+
+def test_the_last_good_ones_stay_and_each_line_says_why(releases: Releases) -> None:
+    releases.record(NAMES[0])
+    releases.record(NAMES[7])
+    outcome = prune.run(releases.context())
+    assert releases.there() == NAMES[3:8]
+    assert all(releases.whole(name) for name in NAMES[3:8])
+    assert list(releases.stages()) == ["preflight", "plan", "remove"]
+    assert outcome.details["removed"] == NAMES[:3]
+    log = releases.log()
+    for name in NAMES[:3]:
+        assert f"remove {name}  older than the latest 5 good versions; frees " in log
+    assert f"keep   {NAMES[7]}  live; good, 1 of the last 5" in log
+    assert "Removed: 3 versions" in outcome.message
+    assert releases.manifests.read(NAMES[0]) is None
+    assert releases.manifests.read(NAMES[7]) is not None
+    assert releases.hidden() == []
+    assert not (releases.state / "removal.json").exists()
+
+
+def test_again_there_is_nothing_to_remove(releases: Releases) -> None:
+    prune.run(releases.context())
+    before = snapshot(releases.directory)
+    outcome = prune.run(releases.context())
+    assert releases.stages()["remove"].outcome == "skipped"
+    assert outcome.details["removed"] == []
+    assert snapshot(releases.directory) == before
+
+
+def test_the_plan_changes_nothing_and_is_what_is_done_then(releases: Releases) -> None:
+    before = snapshot(releases.directory)
+    planned = prune.plan(releases.context(), keep=2)
+    assert snapshot(releases.directory) == before
+    assert prune.estimate(releases.context()) == prune.plan(releases.context()).frees > 0
+    outcome = prune.run(releases.context(), keep=2)
+    assert outcome.details["versions"] == planned.as_dict()["versions"]
+    assert outcome.details["account"] == planned.frees
+
+
+def test_nothing_is_removed_that_was_not_confirmed(releases: Releases) -> None:
+    context = releases.context()
+    wanted = prune.plan(context, keep=1).removals
+    assert len(wanted) > 1
+    confirmed = wanted[0].name
+    outcome = prune.run(context, keep=1, only=[confirmed, "another"])
+    assert outcome.details["removed"] == [confirmed]
+    kept = {found["name"]: found["reasons"] for found in outcome.details["versions"] if found["keep"]}
+    assert all(kept[other.name] == ["it was not in the confirmed plan"] for other in wanted[1:])
+
+
+def test_keeping_by_age_counts_from_now(releases: Releases) -> None:
+    releases.flags["keep_younger"] = "3d"
+    releases.flags["keep_versions"] = 1
+    day = 86_400
+    made = [name_at(releases.clock - age * day) for age in (10, 4, 2.9, 1)]
+    releases.add(*made)
+    releases.live(made[-1])
+    prune.run(releases.context())
+    # The one before the live one is assumed to have been live: nothing is recorded here.
+    assert releases.there() == made[2:]
+    releases.add(made[1])
+    prune.run(releases.context(), older_than="5d")
+    assert releases.there() == made[1:]
+    prune.run(releases.context(), older_than="12h")
+    assert releases.there() == made[2:]
+
+
+def test_rollback_keeps_its_aim_and_pins_are_kept(releases: Releases) -> None:
+    history = History(releases.state)
+    history.append(Promotion(1.0, NAMES[1], "", "deploy", "ana", "r1"))
+    history.append(Promotion(2.0, NAMES[7], NAMES[1], "deploy", "ana", "r2"))
+    PinStore(releases.state).pin(NAMES[2], "rui", "audit", 3.0)
+    prune.run(releases.context(), keep=1)
+    assert releases.there() == [NAMES[1], NAMES[2], NAMES[7]]
+    assert f"{NAMES[1]}  was live before" in releases.log()
+    assert "pinned by rui: audit" in releases.log()
+
+
+def test_failed_and_incomplete_ones_go_and_take_no_place(releases: Releases) -> None:
+    releases.record(NAMES[5], "failed")
+    (releases.directory / NAMES[6] / "html").rename(releases.directory / NAMES[6] / "htm")
+    prune.run(releases.context(), keep=2)
+    assert releases.there() == [NAMES[4], NAMES[7]]
+
+
+def test_what_is_not_a_version_is_never_touched_nor_in_the_plan(releases: Releases, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("x")
+    directory = releases.directory
+    for name in (
+        "hotfix",
+        f"{NAMES[0]}.bak",
+        "data-build--",
+        "lost+found",
+        ".mine",
+        "data-build--2021-13-01-00h00m00s",
+    ):
+        (directory / name / "html").mkdir(parents=True)
+    (directory / "data-build--2020-01-01-00h00m00s").write_text("a file")
+    (directory / "data-build--2020-01-02-00h00m00s").symlink_to(outside)
+    (directory / "notes.txt").write_text("x")
+    odd = sorted(set(os.listdir(directory)) - set(NAMES))
+    outcome = prune.run(releases.context(), keep=1)
+    assert sorted(set(os.listdir(directory)) - set(NAMES)) == odd
+    assert {found["name"] for found in outcome.details["versions"]} == set(NAMES[:8])
+    assert (outside / "file").exists()
+
+
+@pytest.mark.parametrize("kind", ["missing", "foreign", "dangling", "directory", "file"])
+def test_nothing_is_removed_while_it_is_unknown_what_is_live(releases: Releases, kind: str) -> None:
+    link = releases.directory / "current-version"
+    link.unlink()
+    if kind == "directory":
+        link.mkdir()
+    elif kind == "file":
+        link.write_text("x")
+    elif kind != "missing":
+        link.symlink_to("/etc" if kind == "foreign" else "data-build--gone")
+    with pytest.raises(RefusedError, match="Nothing is pruned"):
+        prune.run(releases.context())
+    with pytest.raises(RefusedError, match="Nothing is pruned"):
+        prune.plan(releases.context())
+    assert prune.estimate(releases.context()) == 0
+    assert releases.there() == NAMES[:8]
+
+
+def test_a_directory_of_an_odd_name_may_be_live(releases: Releases) -> None:
+    (releases.directory / NAMES[0]).rename(releases.directory / "hotfix")
+    releases.live("hotfix")
+    prune.run(releases.context(), keep=1)
+    assert releases.there() == [NAMES[7]]
+    assert (releases.directory / "hotfix/html").is_dir()
+
+
+@pytest.mark.parametrize("wrong", [{"keep": 0}, {"keep": -1}, {"older_than": "soon"}, {"older_than": "30"}])
+def test_wrong_arguments_are_said_before_anything_is_done(releases: Releases, wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        prune.run(releases.context(), **wrong)
+    assert releases.there() == NAMES[:8]
+
+
+def sleeping_in(directory: Path) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(["sleep", "600"], cwd=directory)
+    # Popen returns when the program runs, which is after it has changed its directory.
+    assert os.readlink(f"/proc/{process.pid}/cwd") == str(directory)
+    return process
+
+
+def test_a_version_in_use_is_kept_also_when_the_use_begins_after_the_plan(
+    releases: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes = [sleeping_in(releases.directory / NAMES[0] / "html")]
+    real = plan.make_plan
+
+    def planned(*args: Any) -> plan.PrunePlan:
+        plan = real(*args)
+        processes.append(sleeping_in(releases.directory / NAMES[1] / "html"))
+        return plan
+
+    monkeypatch.setattr(prune, "make_plan", planned)
+    try:
+        outcome = prune.run(releases.context())
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert releases.there() == [NAMES[0], NAMES[1], *NAMES[3:8]]
+    assert f"keep   {NAMES[0]}  in use by sleep (pid {processes[0].pid}): working directory" in releases.log()
+    assert f"{NAMES[1]} is left alone: in use by sleep" in releases.log("warning")
+    assert outcome.details["removed"] == [NAMES[2]]
+    assert list(outcome.details["spared"]) == [NAMES[1]]
+
+
+def test_a_link_that_somebody_made_keeps_its_version(releases: Releases) -> None:
+    (releases.directory / "staging").symlink_to(NAMES[0])
+    prune.run(releases.context(), keep=1)
+    assert NAMES[0] in releases.there()
+    assert "a link leads to it: staging" in releases.log()
+
+
+def test_an_engine_that_does_not_answer_is_a_warning(
+    releases: Releases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dead.sock").touch()
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/dead.sock")
+    assert prune.estimate(releases.context()) == 0
+    prune.run(releases.context())
+    assert "Which containers use a version" in releases.log("warning")
+    assert releases.there() == NAMES[3:8]
+
+
+@as_root
+@pytest.mark.usefixtures("docker_engine")
+def test_a_running_container_keeps_what_it_has_mounted(
+    releases: Releases, docker_engine: Engine, busybox_image: str
+) -> None:
+    with sleeping(
+        docker_engine,
+        busybox_image,
+        name=f"govma-keeps-{os.getpid()}",
+        volumes={
+            str(releases.directory / NAMES[0] / "html"): {"bind": "/site", "mode": "ro"},
+            # The whole directory, as the web server has it: that uses no version in particular.
+            str(releases.directory): {"bind": "/var/www/versions", "mode": "ro"},
+        },
+    ):
+        prune.run(releases.context())
+    assert releases.there() == [NAMES[0], *NAMES[3:8]]
+    (line,) = [line for line in releases.log().splitlines() if NAMES[0] in line]
+    assert f"the container govma-keeps-{os.getpid()}" in line
+
+
+def test_a_request_to_stop_is_honoured_between_two_versions(releases: Releases) -> None:
+    context = releases.context()
+    cancellation = releases.cancellation
+
+    def emit(event: Event) -> None:
+        releases.events.append(event)
+        if isinstance(event, LogLine) and event.text.startswith(f"removed {NAMES[0]}"):
+            cancellation.request()
+
+    stopping = dataclasses.replace(context, reporter=Reporter(emit, cancellation))
+    with pytest.raises(RunCancelled):
+        prune.run(stopping)
+    assert releases.there() == NAMES[1:8]
+    assert all(releases.whole(name) for name in NAMES[1:8])
+    assert "1 of 3 were removed" in releases.log()
+    assert releases.hidden() == []
+
+
+def test_when_none_can_be_removed_the_run_fails_and_says_why(
+    releases: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prune, "users_now", lambda context, name: ["php (pid 1): open file"])
+    with pytest.raises(GovmaError, match=r"None of 3 versions could be removed.*in use by php"):
+        prune.run(releases.context())
+    assert releases.there() == NAMES[:8]
+
+
+@pytest.fixture(params=["tmpfs", "ext4"])
+def own_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """Yield a file system that nobody else writes to."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if request.param == "tmpfs":
+        mount = ["mount", "-t", "tmpfs", "none", str(place)]
+    else:
+        image = tmp_path / "image"
+        with image.open("wb") as file:
+            file.truncate(64 << 20)
+        subprocess.run(["mkfs.ext4", "-q", image], check=True)
+        mount = ["mount", "-o", "loop", str(image), str(place)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+@as_root
+def test_what_it_says_to_free_is_what_the_file_system_gains(own_disk: Path) -> None:
+    """Guards the account: shared inodes become free only when the last of a set goes."""
+    releases = Releases(own_disk / "site")
+    releases.add(*NAMES[:8])
+    releases.live(NAMES[7])
+    releases.forget_shared()
+    # Shared among those that go, and with nothing that stays.
+    for name in NAMES[1:4]:
+        os.link(releases.directory / NAMES[0] / "system/user/0", releases.directory / name / "html/first")
+    (releases.directory / NAMES[0] / "html/big").write_bytes(b"x" * 3_000_000)
+    os.link(releases.directory / NAMES[0] / "html/big", releases.directory / NAMES[4] / "html/big")
+    outcome = prune.run(releases.context(), keep=3)
+    frees = {found["name"]: found["frees"] for found in outcome.details["versions"]}
+    assert outcome.details["removed"] == NAMES[:5]
+    assert outcome.details["freed"] == outcome.details["account"] == sum(frees.values()) > 3_000_000
+    assert frees[NAMES[4]] > 3_000_000 > frees[NAMES[0]]
+    assert all(releases.whole(name) for name in NAMES[5:8])
+
+
+def test_what_cannot_be_priced_is_removed_all_the_same(releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **more: Any) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(plan, "account", fail)
+    monkeypatch.setattr(usage, "refresh", lambda context: None)
+    assert prune.estimate(releases.context()) == 0
+    prune.run(releases.context())
+    assert releases.there() == NAMES[3:8]
+    assert "How much would be freed is not known" in releases.log("warning")

@@ -1,0 +1,137 @@
+"""A prune that is killed, and one that follows a deploy: what the next run finds, and what stays a success."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from govma_console.demo import LEGACY_VERSION
+from govma_core.errors import GovmaError, RefusedError
+from govma_core.prune import prune
+from tests.support.releases import NAMES, Releases
+from tests.support.sites import STAGES, Site
+from tests.support.waiting import wait_for
+
+
+def kill_when_something_is_set_aside(releases: Releases, run: int) -> None:
+    deadline = time.monotonic() + 60
+    while not releases.hidden():
+        # Without a pause: it lasts some milliseconds only.
+        assert time.monotonic() < deadline
+    os.kill(run, signal.SIGKILL)
+
+
+def kill_after_the_first(releases: Releases, run: int) -> None:
+    wait_for(lambda: NAMES[0] not in os.listdir(releases.directory) and not releases.hidden(), "the first to be gone")
+    os.kill(run, signal.SIGKILL)
+
+
+def kill_some_time(releases: Releases, run: int) -> None:
+    time.sleep(random.uniform(0.0, 0.3))
+    os.kill(run, signal.SIGKILL)
+
+
+PRUNING = (
+    "import sys, time; from pathlib import Path\n"
+    "from govma_core.operations import prune\n"
+    "from govma_core.context import Context\n"
+    "from govma_core.reporting import Reporter\n"
+    "from govma_core.settings import load\n"
+    "settings = load({}, file=Path(sys.argv[1])).settings\n"
+    "context = Context(settings, Reporter(lambda event: None), 'run', 'ana', 'test', time.time())\n"
+    "print('ready', flush=True)\n"
+    "prune.run(context, keep=1)"
+)
+
+
+@pytest.mark.parametrize(
+    "kill",
+    [kill_when_something_is_set_aside, kill_after_the_first, *[kill_some_time] * 6],
+    ids=lambda kill: kill.__name__,
+)
+def test_a_prune_that_is_killed_is_finished_by_the_next_one(
+    releases: Releases, kill: Callable[[Releases, int], None]
+) -> None:
+    for name in NAMES[:8]:
+        releases.record(name)
+        for number in range(300):
+            (releases.directory / name / "html/assets" / f"more{number}").write_bytes(b"x" * 100)
+    # Known by this word, as a real runner: what it had forked may live a moment longer, and use versions.
+    line = [sys.executable, "-c", PRUNING, str(releases.config), "govma_core.runs.runner"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        kill(releases, process.pid)
+    assert releases.whole(NAMES[7])
+    prune.run(releases.context(), keep=1)
+    assert releases.there() == NAMES[6:8]
+    assert all(releases.whole(name) for name in NAMES[6:8])
+    assert releases.hidden() == []
+    assert [name for name in NAMES[:8] if releases.manifests.read(name)] == NAMES[6:8]
+    assert not (releases.state / "removal.json").exists()
+
+
+def test_the_next_deploy_sweeps_what_a_killed_prune_left(site: Site) -> None:
+    version = site.deploy().version
+    leftover = site.settings.versions_dir / ".govma-removed-0123456789abcdef"
+    theirs = site.settings.versions_dir / ".govma-staging-0123456789abcdef"
+    for path in (leftover, theirs):
+        (path / "html").mkdir(parents=True)
+    leftover.chmod(0o1700)
+    site.deploy()
+    assert not leftover.exists()
+    assert "what was left of a version that was being removed" in site.log()
+    assert (theirs / "html").is_dir()
+    assert f"{theirs} is named like a leftover" in site.log("warning")
+    assert version in [found.name for found in site.store.versions()]
+
+
+def test_leftovers_are_not_swept_while_the_link_leads_to_nothing(releases: Releases) -> None:
+    """Guards a live version that was set aside without a note: a full disk, a kill, and a switch by hand in between."""
+    aside = releases.directory / ".govma-removed-0123456789abcdef"
+    (releases.directory / NAMES[7]).rename(aside)
+    with pytest.raises(RefusedError):
+        prune.run(releases.context())
+    assert (aside / "html").is_dir()
+
+
+def test_a_deploy_prunes_when_the_settings_say_so(site: Site) -> None:
+    site.flags |= {"prune_after_deploy": True, "keep_versions": 1}
+    first = site.deploy().version
+    assert [v.name for v in site.store.versions()] == [first, LEGACY_VERSION], "the one before is kept"
+    outcome = site.deploy()
+    assert [v.name for v in site.store.versions()] == [outcome.version, first]
+    assert list(site.stages()) == [*STAGES, "prune"]
+    assert outcome.details["prune"]["removed"] == [LEGACY_VERSION]
+
+
+def test_a_deploy_does_not_prune_by_itself(site: Site) -> None:
+    site.flags["keep_versions"] = 1
+    site.deploy()
+    site.deploy()
+    assert len(site.store.versions()) == 3
+    assert list(site.stages()) == STAGES
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), GovmaError("no"), TypeError("a fault of ours")])
+def test_a_prune_that_fails_leaves_the_deploy_a_success(
+    site: Site, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*args: Any) -> None:
+        raise error
+
+    site.flags |= {"prune_after_deploy": True, "keep_versions": 1}
+    site.deploy()
+    monkeypatch.setattr(prune, "carry_out", fail)
+    outcome = site.deploy()
+    assert outcome.version == site.current.name
+    assert "The new version is live, but prune after it failed" in site.log("warning")
+    assert site.stages()["prune"].outcome == "failed"

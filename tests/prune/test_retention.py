@@ -1,0 +1,172 @@
+"""The plan: what is kept, what is removed, why, and what it frees; a function of facts, tried on many."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Collection
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from govma_core.errors import RefusedError
+from govma_core.prune.retention import Decision, Facts, Known, Policy, decide
+from govma_core.versions.marks import Pin
+
+NOW = 1_000_000_000.0
+DAY = 86_400.0
+NAMES = [f"data-build--2001-09-{day:02}-01h46m40s" for day in range(1, 10)]
+
+
+def price(names: Collection[str]) -> int:
+    """Price as a set: each costs 10 alone, and 7 more when its neighbour goes too."""
+    return 10 * len(names) + 7 * sum(after in names for name, after in itertools.pairwise(NAMES) if name in names)
+
+
+def known(day: int, **more: object) -> Known:
+    """Return a version of the 9 last days; day 9 is today."""
+    return dataclasses.replace(Known(NAMES[day - 1], NOW - (9 - day) * DAY), **more)  # type: ignore[arg-type]
+
+
+def facts(*versions: Known, **more: object) -> Facts:
+    return Facts(versions=versions, **({"current": versions[-1].name} | more))  # type: ignore[arg-type]
+
+
+def plan(found: Facts, keep: int = 2, younger: float = 0) -> dict[str, Decision]:
+    return {d.name: d for d in decide(found, Policy(keep, int(younger), NOW, f"{younger:.0f}s"), price)}
+
+
+def kept(found: Facts, keep: int = 2, younger: float = 0) -> list[int]:
+    return sorted(NAMES.index(d.name) + 1 for d in plan(found, keep, younger).values() if d.keep)
+
+
+EACH = [known(day) for day in range(1, 10)]
+
+
+def test_the_last_good_ones_are_kept_and_the_live_one_is_among_them() -> None:
+    assert kept(facts(*EACH, before=[NAMES[7]]), keep=3) == [7, 8, 9]
+
+
+def test_what_is_live_and_what_was_before_it_is_kept_however_old() -> None:
+    found = facts(*EACH, current=NAMES[2], before=[NAMES[0]])
+    assert kept(found) == [1, 3, 8, 9]
+    assert plan(found)[NAMES[2]].why == "live"
+    assert plan(found)[NAMES[0]].why == "was live before"
+
+
+def test_without_a_record_the_next_older_good_one_counts_as_live_before() -> None:
+    broken = [known(1), dataclasses.replace(known(2), complete=False), known(3), *EACH[3:]]
+    assert kept(facts(*broken, current=NAMES[2]), keep=1) == [1, 3, 9]
+    assert "no record" in plan(facts(*broken, current=NAMES[2]))[NAMES[0]].why
+
+
+def test_a_pin_a_user_and_a_link_each_keep_a_version_and_are_named() -> None:
+    found = facts(
+        *EACH,
+        before=[NAMES[7]],
+        pinned={NAMES[0]: Pin(NAMES[0], "ana", "election night")},
+        used={NAMES[1]: ["php (pid 1): open file", "a", "b", "c"]},
+        linked={NAMES[2]: ["staging"]},
+    )
+    assert kept(found) == [1, 2, 3, 8, 9]
+    decisions = plan(found)
+    assert decisions[NAMES[0]].why == "pinned by ana: election night"
+    assert decisions[NAMES[1]].why == "in use by php (pid 1): open file, a and 2 more"
+    assert decisions[NAMES[2]].why == "a link leads to it: staging"
+
+
+def test_younger_than_is_to_the_second() -> None:
+    found = facts(*EACH, before=[NAMES[7]])
+    assert kept(found, keep=1, younger=3 * DAY) == [7, 8, 9]
+    assert kept(found, keep=1, younger=3 * DAY + 1) == [6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("bad", [{"complete": False}, {"result": "failed"}, {"result": "rehearsal-failed"}])
+def test_what_is_not_good_takes_no_place_among_the_good_ones(bad: dict[str, object]) -> None:
+    versions = [*EACH[:6], known(7, **bad), known(8, **bad), known(9)]
+    found = facts(*versions, before=[NAMES[5]])
+    assert kept(found, keep=3) == [5, 6, 9]
+    assert ("incomplete" if "complete" in bad else str(bad["result"])) in plan(found)[NAMES[6]].why
+
+
+def test_a_version_of_the_future_is_kept_and_takes_no_good_ones_place() -> None:
+    ahead = Known("data-build--2031-01-01-00h00m00s", NOW + DAY)
+    found = facts(*EACH, ahead, current=NAMES[8], before=[NAMES[7]])
+    assert kept(facts(*EACH, before=[NAMES[7]]), keep=3) == [7, 8, 9]
+    decisions = plan(found, keep=3)
+    assert decisions[ahead.name].why == "its time lies in the future"
+    assert decisions[NAMES[6]].keep
+    assert not decisions[NAMES[5]].keep
+
+
+def test_an_order_of_names_that_the_end_of_summer_time_upset_is_that_of_the_clock() -> None:
+    """Guards the order: of two versions made while the clock was put back the later one has the earlier name."""
+    first = Known("data-build--2001-09-08-02h30m00s", NOW - 3000)
+    second = Known("data-build--2001-09-08-02h10m00s", NOW - 600)
+    found = facts(first, second, current=second.name)
+    assert [d.name for d in decide(found, Policy(1, 0, NOW), price)] == [second.name, first.name]
+
+
+def test_each_is_charged_with_what_it_adds_to_those_before_it() -> None:
+    decisions = plan(facts(*EACH, before=[NAMES[7]]), keep=5)
+    assert [decisions[name].frees for name in NAMES[:4]] == [10, 17, 17, 17]
+    assert sum(d.frees for d in decisions.values()) == price(NAMES[:4])
+
+
+def test_nothing_is_planned_while_it_is_unknown_what_is_live() -> None:
+    with pytest.raises(RefusedError, match=r"current-version is missing.*Nothing is pruned"):
+        plan(facts(*EACH, current=None, problem="current-version is missing: nothing is live."))
+
+
+SOME = st.sets(st.sampled_from(NAMES))
+
+
+@given(
+    current=st.sampled_from([*NAMES, "hotfix"]),
+    before=st.lists(st.sampled_from(NAMES), unique=True, max_size=2),
+    pinned=SOME,
+    used=SOME,
+    linked=SOME,
+    incomplete=SOME,
+    failed=SOME,
+    keep=st.integers(1, 12),
+    younger=st.integers(0, 10),
+)
+def test_what_must_stay_stays_and_the_prices_sum_up(
+    current: str,
+    before: list[str],
+    pinned: set[str],
+    used: set[str],
+    linked: set[str],
+    incomplete: set[str],
+    failed: set[str],
+    keep: int,
+    younger: int,
+) -> None:
+    versions = [
+        dataclasses.replace(
+            known(day), complete=NAMES[day - 1] not in incomplete, result="failed" if NAMES[day - 1] in failed else ""
+        )
+        for day in range(1, 10)
+    ]
+    found = Facts(
+        versions=versions,
+        current=current,
+        before=before,
+        pinned={name: Pin(name) for name in pinned},
+        used={key: ["php"] for key in used},
+        linked={key: ["link"] for key in linked},
+    )
+    decisions = plan(found, keep, younger * DAY)
+    good = [name for name in NAMES if name not in incomplete | failed]
+    young = NAMES[max(0, 9 - younger) :]
+    must = {current, *before, *pinned, *used, *linked, *good[-keep:], *young} - {"hotfix"}
+    stays = {name for name, decision in decisions.items() if decision.keep}
+    assert list(decisions) == NAMES[::-1]
+    assert must <= stays
+    assert len(stays - must) <= (0 if before else 1), "only the assumed one before may come on top"
+    assert all(decision.reasons for decision in decisions.values())
+    gone = [name for name in NAMES if name not in stays]
+    assert sum(decision.frees for decision in decisions.values()) == price(gone)
+    assert all(decisions[name].frees == 0 for name in stays)

@@ -1,0 +1,110 @@
+"""Order among the records of runs: what killed processes and power cuts left is gone before a new run begins."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import fcntl
+import os
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from govma_core.fs import jsonfile
+from govma_core.runs import launch, recovery
+from govma_core.runs.launch import local_requester
+from govma_core.runs.store import START_GRACE, RunRecord
+from govma_core.settings import Settings
+from tests.support.sites import Site
+from tests.support.waiting import wait_for
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(state_dir=tmp_path / "state")
+
+
+def test_what_killed_processes_staged_is_removed_and_what_others_stage_is_not(settings: Settings) -> None:
+    store = launch.prepared_store(settings)
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    left = settings.state_dir / f".totals.json-{process.pid}-0123456789abcdef"
+    ours = jsonfile.staged_beside(settings.state_dir / "totals.json")
+    mine = settings.state_dir / ".totals.json-notes"
+    for path in (left, ours, mine):
+        path.touch()
+    recovery.settle(store)
+    assert [path.exists() for path in (left, ours, mine)] == [False, True, True]
+
+
+def test_runs_kept_elsewhere_come_back_when_there_is_room(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = launch.prepared_store(settings)
+    monkeypatch.setattr(store, "spare", settings.state_dir.parent / "spare/site")
+    monkeypatch.setattr("govma_core.runs.store._SPARE", settings.state_dir.parent / "spare")
+    record = store.create("rollback", {}, "ana", "test", spare=True)
+    assert store.ids() == [record.id]
+    assert stat.S_IMODE(store.spare.parent.stat().st_mode) == 0o700
+    recovery.settle(store)
+    assert store.path(record.id).is_relative_to(store.spare)
+    store.write(dataclasses.replace(record, state="ok", exit_code=0))
+    recovery.settle(store)
+    assert (store.ids(), store.read(record.id).state) == ([record.id], "ok")
+    assert store.path(record.id).is_relative_to(store.directory)
+    assert not store.spare.parent.exists()
+
+
+@pytest.mark.parametrize("content", [None, "", '{"id": "cut sho'])
+def test_a_run_whose_record_a_power_cut_has_taken_is_removed(settings: Settings, content: str | None) -> None:
+    store = launch.prepared_store(settings)
+    old, young = (store.create("deploy", {}, "ana", "test") for _ in range(2))
+    for run in (old, young):
+        at = store.path(run.id)
+        (at / "run.json").unlink()
+        if content is not None:
+            (at / "run.json").write_text(content)
+    past = time.time() - START_GRACE - 1
+    os.utime(store.path(old.id), (past, past))
+    assert recovery.settle(store) == []
+    assert store.ids() == [young.id]
+
+
+def test_the_room_for_a_last_word_is_gone_when_the_interruption_is_on_the_disk(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards the order: what is removed after the record is synced may be back after a power cut, and stay."""
+    store = launch.prepared_store(settings)
+    run = store.create("deploy", {}, "ana", "test")
+    store.write(dataclasses.replace(run, state="running", pid=1, pid_started=1, boot="gone"))
+    seen: list[list[str]] = []
+    write = store.write
+
+    def noted(record: RunRecord) -> None:
+        seen.append(sorted(os.listdir(store.path(run.id))))
+        write(record)
+
+    monkeypatch.setattr(store, "write", noted)
+    assert [found.id for found in recovery.settle(store)] == [run.id]
+    assert seen == [["events.jsonl", "run.json"]]
+
+
+def test_right_after_a_run_that_has_told_its_end_the_next_one_begins(site: Site) -> None:
+    """Guards a command after a command: a runner that is slow to count its run still holds the lock."""
+    settings = site.settings
+    store = launch.prepared_store(settings)
+    with (settings.state_dir / "totals.lock").open("w") as counting, concurrent.futures.ThreadPoolExecutor() as pool:
+        fcntl.flock(counting, fcntl.LOCK_EX)
+        first = launch.start(settings, "rollback", {}, local_requester("test"))
+        wait_for(lambda: store.read(first.record.id).ended, "the end of the first")
+        asked = pool.submit(launch.start, settings, "rollback", {}, local_requester("test"))
+        # Refused, it would be by then; waiting, it waits for what follows.
+        concurrent.futures.wait([asked], timeout=0.5)
+        fcntl.flock(counting, fcntl.LOCK_UN)
+        second = asked.result()
+    for run in (first, second):
+        wait_for(run.gone, "a runner's end")
+    # There is no version to go back to: neither was refused for the other's sake.
+    assert store.read(second.record.id).state == store.read(first.record.id).state != "busy"

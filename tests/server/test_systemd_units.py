@@ -1,0 +1,30 @@
+"""The units for systemd, as far as they can be told without it; tests/server/systemd runs them."""
+
+from __future__ import annotations
+
+import pytest
+
+from govma_console.server.systemd_units import SOCKET, make_units
+from govma_core.errors import ConfigurationError
+from govma_core.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("listen_addr", "streams"),
+    [
+        ("127.0.0.1:50024", ["127.0.0.1:50024"]),
+        (":50024", ["50024"]),
+        ("[::1]:50024", ["[::1]:50024"]),
+        # systemd takes no names.
+        ("localhost:50024", ["127.0.0.1:50024", "[::1]:50024"]),
+    ],
+)
+def test_the_socket_unit_listens_where_the_server_would(listen_addr: str, streams: list[str]) -> None:
+    text = make_units(Settings(listen_addr=listen_addr, unix_socket=None), None, with_socket=True)[SOCKET]
+    (found,) = [line.removeprefix("ListenStream=") for line in text.splitlines() if line.startswith("ListenStream=")]
+    assert found in streams
+
+
+def test_an_address_that_is_none_makes_no_unit() -> None:
+    with pytest.raises(ConfigurationError, match="cannot be used"):
+        make_units(Settings(listen_addr="no such host.invalid:50024"), None, with_socket=True)

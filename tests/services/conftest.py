@@ -1,0 +1,19 @@
+"""Fixtures of the tests of the containers beside the code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.engine import Engine
+from tests.support.rights import passable
+from tests.support.stack import Stack, stack
+
+
+@pytest.fixture(scope="module", name="site")
+def _site(tmp_path_factory: pytest.TempPathFactory, docker_engine: Engine, busybox_image: str) -> Iterator[Stack]:
+    """Yield one site for the module; each test leaves its containers as the compose file wants them."""
+    assert busybox_image
+    with stack(passable(tmp_path_factory.mktemp("stack")), docker_engine) as made:
+        yield made

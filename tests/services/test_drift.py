@@ -1,0 +1,169 @@
+"""What counts as a difference between the compose file and the containers, and what only looks like one."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from govma_core.errors import UsageError
+from govma_core.services.compose import Project, find_project
+from govma_core.services.compose_config import WantedProject, read_config
+from govma_core.services.drift import differences
+from govma_core.services.inspect import Image, Seen, read_container
+from govma_core.services.source_drift import Sources, due_in, opened, source_differences
+from govma_core.services.up import _chosen
+from govma_core.settings import Settings
+
+_IMAGE = "sha256:1"
+
+
+def _wanted(directory: Path, services: str, env: str = "") -> tuple[Project, WantedProject]:
+    text = f"services:\n{services}"
+    (directory / "docker-compose.yml").write_text(text)
+    (directory / ".env").write_text(env)
+    project = find_project(Settings(services_compose_dir=directory))
+    return project, read_config(project, text)
+
+
+def _seen(tags: dict[str, str] | None = None, **services: dict[str, Any]) -> Seen:
+    containers = []
+    for name, raw in services.items():
+        config = {"Labels": {"com.docker.compose.service": name}, "Image": "x", **raw.get("Config", {})}
+        known: dict[str, Any] = {"Id": name, "Name": f"/p_{name}_1", "Image": _IMAGE, "State": {"Status": "running"}}
+        known |= {"HostConfig": raw.get("HostConfig", {}), "Mounts": raw.get("Mounts", ()), "Config": config}
+        known["NetworkSettings"] = {"Networks": {raw.get("network", "p_default"): {}}}
+        containers.append(read_container(known))
+    return Seen(tuple(containers), {}, {"x:latest": _IMAGE} if tags is None else tags, ())
+
+
+def _kinds(wanted: WantedProject, seen: Seen, settings: Settings, project: Project) -> list[tuple[str, str]]:
+    return [(each.service, each.kind) for each in differences(wanted, seen, settings, inactive=project.inactive)]
+
+
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [
+        ("x", "x:latest"),
+        ("docker.io/library/x:1", "x:1"),
+        ("docker.io/a/x", "a/x:latest"),
+        ("localhost:5000/x", "localhost:5000/x:latest"),
+        ("x@sha256:ab", "x@sha256:ab"),
+        ("docker.io/library/x:1@sha256:ab", "x@sha256:ab"),
+        ("sha256:ab", "sha256:ab"),
+    ],
+)
+def test_an_image_is_found_by_whatever_name_the_compose_file_has_for_it(name: str, listed: str) -> None:
+    """Guards against "its image is not there" for ever."""
+    assert _seen({listed: _IMAGE}).tagged(name) == _IMAGE
+
+
+def test_a_service_whose_profile_is_not_active_is_neither_missed_nor_unknown_nor_started(tmp_path: Path) -> None:
+    """Guards the ways of both versions of compose: the first tells of such a service, the second does not."""
+    debug = "  web: {image: x, networks: [n]}\n  debug: {image: x, profiles: [debug]}\n"
+    project, first = _wanted(tmp_path, debug)
+    second = read_config(project, "services:\n  web: {image: x}\n")
+    web = {"network": f"{project.name}_default"}
+    for wanted in (first, second):
+        assert ("debug", "absent") not in _kinds(wanted, _seen(web=web), Settings(), project)
+        assert ("debug", "orphan") not in _kinds(wanted, _seen(web=web, debug=web), Settings(), project)
+        assert _chosen(project, wanted, None) == ["web"]
+    assert _chosen(project, first, ["debug"]) == ["debug"]
+    with pytest.raises(UsageError, match="no service debug"):
+        _chosen(project, second, ["debug"])
+    active, wanted = _wanted(tmp_path, debug, "COMPOSE_PROFILES=other,debug\n")
+    assert ("debug", "absent") in _kinds(wanted, _seen(web=web), Settings(), active)
+    assert _chosen(active, wanted, None) == ["web", "debug"]
+
+
+def test_what_docker_and_compose_put_into_a_container_themselves_is_no_difference(tmp_path: Path) -> None:
+    """Guards against drift for ever: proxies of the client's settings, and where configs and secrets appear."""
+    inside = "configs: [one, {source: two, target: /etc/two}], secrets: [{source: key, target: pass}]"
+    project, wanted = _wanted(tmp_path, f"  web: {{image: x, {inside}}}\n")
+    targets = ("/one", "/etc/two", "/run/secrets/pass")
+    web = {
+        "network": f"{project.name}_default",
+        "Config": {"Env": ["http_proxy=http://proxy:3128", "NO_PROXY=localhost"]},
+        "Mounts": [{"Type": "bind", "Source": "/srv/x", "Destination": target} for target in targets],
+    }
+    assert _kinds(wanted, _seen(web=web), Settings(), project) == []
+    web["Mounts"] = [{"Type": "bind", "Source": "/srv/x", "Destination": "/run/secrets/other"}]
+    assert _kinds(wanted, _seen(web=web), Settings(), project) == [("web", "mounts")]
+
+
+def test_settings_that_are_not_compared_one_by_one_and_numbers_of_containers_are_compared_too(tmp_path: Path) -> None:
+    """Guards "all is as it should be" from what `services up` would recreate."""
+    project, wanted = _wanted(
+        tmp_path, "  web: {image: x}\n  many: {image: x, scale: 2}\n  idle: {image: x, scale: 0}\n"
+    )
+    labelled = {"com.docker.compose.service": "web", "com.docker.compose.config-hash": "one"}
+    network = {"network": f"{project.name}_default"}
+    seen = _seen(web=network | {"Config": {"Labels": labelled}}, many=network, idle=network)
+    for hashes, told in (({}, []), ({"web": "one"}, []), ({"web": "two"}, [("web", "settings")])):
+        found = differences(wanted, seen, Settings(), hashes=hashes)
+        replicas = [("many", "replicas"), ("idle", "replicas")]
+        assert [(each.service, each.kind) for each in found] == told + replicas
+    assert [each.downtime for each in found] == ["pages", "none", "pages"]
+    assert "1 container, 2 wanted" in found[1].what
+
+
+def test_a_web_server_without_the_versions_is_named_and_one_that_has_them_by_their_parent_is_not(
+    tmp_path: Path,
+) -> None:
+    """Guards against a site that goes on serving what was put into its image."""
+    settings = Settings(versions_dir=tmp_path / "www/versions", upload_dir=tmp_path / "none", image_dir=None)
+    project, wanted = _wanted(tmp_path, "  web: {image: x, ports: ['8000:80']}\n")
+    bindings = {"PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "8000"}]}}
+    web: dict[str, Any] = {"network": f"{project.name}_default", "HostConfig": bindings}
+    found = differences(wanted, _seen(web=web), settings)
+    assert [(each.service, each.kind, each.downtime) for each in found] == [("(all)", "place", "site")]
+    assert "no container has versions_dir mounted" in found[0].what
+    for source in ("www", "www/versions", "www/versions/one"):
+        web["Mounts"] = [{"Type": "bind", "Source": str(tmp_path / source), "Destination": "/var/www"}]
+        assert not any("no container has" in each.what for each in differences(wanted, _seen(web=web), settings))
+
+
+def _git(directory: Path, *arguments: str) -> str:
+    line = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", *arguments]
+    return subprocess.run(line, cwd=directory, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _committed(directory: Path, path: str, text: str) -> str:
+    (directory / path).parent.mkdir(parents=True, exist_ok=True)
+    (directory / path).write_text(text)
+    _git(directory, "add", "-A")
+    _git(directory, "commit", "-q", "-m", "x")
+    return _git(directory, "rev-parse", "HEAD")
+
+
+@pytest.mark.parametrize("context", ["/srv", "../other", "https://example.org/x.git", "none"])
+def test_an_image_built_from_elsewhere_hides_no_difference_of_others(tmp_path: Path, context: str) -> None:
+    directory = tmp_path / "prod-env"
+    directory.mkdir()
+    _git(directory, "init", "-q")
+    project, wanted = _wanted(
+        directory, f"  far: {{image: x, build: '{context}'}}\n  web: {{image: x, build: docker}}\n"
+    )
+    head = _committed(directory, "docker/Dockerfile", "FROM scratch\n")
+    settings = Settings(services_compose_dir=directory, state_dir=tmp_path / "state")
+    images = {_IMAGE: Image(_IMAGE, 0.0, {}, (), ())}
+    seen = dataclasses.replace(_seen(web={"network": f"{project.name}_default"}), images=images)
+    found = source_differences(settings, Sources(head, ("docker/x",), ()), wanted, seen)
+    assert [each.kind for each in found] == ["sources", "edited"]
+    assert found[0].service == "web"
+
+
+def test_what_is_due_is_told_as_well_when_prod_env_has_commits_of_its_own(tmp_path: Path) -> None:
+    """Guards the one answer that a deploy, `pending` and `services` give: `live` stands for what the source lacks."""
+    _git(tmp_path, "init", "-q")
+    live = _committed(tmp_path, "docker/Dockerfile", "FROM one\n")
+    pending = _committed(tmp_path, "docker/Dockerfile", "FROM two\n")
+    with opened(tmp_path, Settings()) as source:
+        found = due_in(source, "0" * 40, pending, live, Settings())
+        assert found is not None
+        assert (found.base, found.files) == (live, ("docker/Dockerfile",))
+        assert due_in(source, "0" * 40, live, live, Settings()) is None
+        assert due_in(source, "0" * 40, pending, "", Settings()) is None

@@ -1,0 +1,280 @@
+"""The parts of the containers' view that need no engine: env files, what compose prints, owners, addresses."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from govma_core.errors import CommandError, ConfigurationError, PreflightError
+from govma_core.services.compose import Question, find_project, is_second, require_program
+from govma_core.services.compose_config import read_config, read_data
+from govma_core.services.downtime_probe import Probe, address
+from govma_core.services.drift import faces
+from govma_core.services.env_secrets import read_env
+from govma_core.services.quick import read_quickly
+from govma_core.services.storage import disk_use, mounted, stores
+from govma_core.services.up import config
+from govma_core.settings import Settings, load
+
+
+def test_every_reading_of_an_env_file_is_known(tmp_path: Path) -> None:
+    """Guards the mask: programs read quotes, comments, escapes and long values in different ways."""
+    path = tmp_path / ".env"
+    path.write_text(
+        '# PASSWORD=old one\nexport A=\'one # two\' #\nB="x\\ny"\nC=a$$b #c\n\nD="first\nsecond"\nE=\nnot a line!\n'
+    )
+    found = read_env(path)
+    assert set(found) == {"A", "B", "C", "D", "E"}
+    assert "one # two" in found["A"]
+    assert {"x\\ny", "x\ny"} <= found["B"]
+    assert {"a$$b", "a$b"} <= found["C"]
+    assert {"first", "second"} <= found["D"]
+    assert found["E"] == set()
+    assert read_env(tmp_path / "none") == {}
+
+
+def project_of(directory: Path, text: str = "services: {}\n", env: str = "") -> Settings:
+    directory.mkdir(exist_ok=True)
+    (directory / "docker-compose.yml").write_text(text)
+    (directory / ".env").write_text(env)
+    return Settings(services_compose_dir=directory)
+
+
+@pytest.mark.parametrize(
+    ("env", "text", "name"),
+    [("", "services: {}", "prod-env"), ("COMPOSE_PROJECT_NAME='Site.1'", "name: x", "site1"), ("", "name: own", "own")],
+)
+def test_the_project_is_called_as_compose_calls_it(tmp_path: Path, env: str, text: str, name: str) -> None:
+    """Guards the label by which containers are found."""
+    assert find_project(project_of(tmp_path / "Prod-Env", text, env)).name == name
+
+
+def test_a_project_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(PreflightError, match="is not there"):
+        find_project(Settings(services_compose_dir=tmp_path / "none"))
+    with pytest.raises(PreflightError, match="no compose file"):
+        find_project(Settings(services_compose_dir=tmp_path))
+    with pytest.raises(PreflightError, match="empty"):
+        find_project(Settings(services_compose_dir=None))
+
+
+SECOND = """
+name: site
+services:
+  web:
+    build: {context: DIR/docker/apache, dockerfile: Dockerfile}
+    command: null
+    environment: {KEY: "a$$b", NOTHING: null}
+    networks: {cms: {aliases: [www]}, default: null}
+    ports: [{mode: ingress, host_ip: 127.0.0.1, target: 80, published: "8080", protocol: tcp}]
+    volumes:
+      - {type: bind, source: DIR/www, target: /var/www/versions, bind: {create_host_path: true}}
+      - {type: volume, source: data, target: /data, read_only: true, volume: {}}
+    depends_on: {cache: {condition: service_started, required: true}}
+    healthcheck: {test: [CMD, "true"]}
+  cache: {image: redis, container_name: c, network_mode: host, entrypoint: [redis, --x]}
+networks: {cms: {name: shared, external: true}, default: {name: site_default}}
+volumes: {data: {name: site_data}}
+"""
+FIRST = """
+services:
+  web:
+    build: {context: DIR/docker/apache}
+    environment: {KEY: "a$$b", NOTHING: null}
+    networks: {cms: {aliases: [www]}, default: null}
+    ports: ["127.0.0.1:8080:80/tcp"]
+    volumes: ["DIR/www:/var/www/versions:rw", "data:/data:ro"]
+    depends_on: [cache]
+    healthcheck: {test: [CMD, "true"]}
+  cache: {image: redis, container_name: c, network_mode: host, entrypoint: [redis, --x]}
+networks: {cms: {external: true, name: shared}}
+volumes: {data: {}}
+version: '3.7'
+"""
+
+
+def test_both_versions_of_compose_are_understood_alike(tmp_path: Path) -> None:
+    """Guards the reader: what differs is how compose joins the names of images."""
+    project = find_project(project_of(tmp_path, env="COMPOSE_PROJECT_NAME=site"))
+    first, second = (read_config(project, text.replace("DIR", str(tmp_path))) for text in (FIRST, SECOND))
+    web = first.services["web"]
+    assert web.image == "site_web"
+    assert second.services["web"].image == "site-web"
+    for name in ("context", "environment", "networks", "ports", "mounts", "depends_on", "checked", "command"):
+        assert getattr(web, name) == getattr(second.services["web"], name), name
+    assert first.services["cache"] == second.services["cache"]
+    assert web.context == "docker/apache"
+    assert set(web.ports) == {("127.0.0.1", "8080", "80/tcp")}
+    assert set(web.networks or ()) == {"shared", "site_default"}
+    assert [mount.source for mount in web.mounts] == [f"{tmp_path}/www", "site_data"]
+    assert first.secrets["KEY"] == {"a$b"}
+    assert first.in_order({"web", "cache"}) == ["cache", "web"]
+    assert faces(web, Settings())
+    assert not faces(first.services["cache"], Settings())
+    for text in ("", "services: [1]", "services: {a: {ports: [{}]}}"):
+        with pytest.raises(CommandError, match="not understood"):
+            read_config(project, text)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives directories to other users")
+def test_owners_of_persistent_directories_are_checked_with_the_command_that_mends_them(tmp_path: Path) -> None:
+    for name, owner in (("mysql", 999), ("redis", 0), ("upload-dir", 33)):
+        (tmp_path / name).mkdir()
+        os.chown(tmp_path / name, owner, owner)
+    (tmp_path / "mysql/data").write_bytes(b"x" * 100_000)
+    os.link(tmp_path / "mysql/data", tmp_path / "mysql/again")
+    (tmp_path / "pythia").symlink_to(tmp_path)
+    settings = Settings(services_storage_dir=tmp_path)
+    found = {store.name: store for store in stores(settings, disk=True, used={"nginx"})}
+    assert [name for name, store in found.items() if store.problem] == ["nginx", "redis", "pythia"]
+    # Not there, and a container has it mounted.
+    assert os.system(found["nginx"].mend) == 0
+    assert ((tmp_path / "nginx").stat().st_uid, (tmp_path / "nginx").stat().st_gid) == (101, 101)
+    assert "is no directory" in found["pythia"].problem
+    assert found["nginx"].owner == ""
+    assert os.system(found["redis"].mend) == 0
+    assert (tmp_path / "redis").stat().st_uid == 1001
+    size = found["mysql"].size
+    assert size is not None
+    assert 100_000 < size < 150_000
+    fd = os.open(tmp_path, os.O_RDONLY)
+    assert not disk_use(fd, "mysql", -1.0)[1]
+    os.close(fd)
+
+
+def test_a_storage_dir_that_is_not_there_is_a_problem_when_a_container_has_it_mounted(tmp_path: Path) -> None:
+    settings = Settings(services_storage_dir=tmp_path / "storage")
+    volumes = f"[{tmp_path}/storage/mysql/data:/a, {tmp_path}/other:/b, {tmp_path}/storage:/c]"
+    text = f"services:\n  db:\n    image: x\n    volumes: {volumes}\n"
+    wanted = read_config(find_project(project_of(tmp_path / "p", text)), text)
+    assert mounted(wanted, settings) == {"mysql"}
+    assert [store.problem for store in stores(settings, used={"mysql"})] == ["services.storage_dir is not there"]
+    assert stores(settings) == []
+
+
+@pytest.mark.parametrize("use", ["${NOT_SET}", "$NOT_SET", "${NOT_SET}x${B}"])
+def test_a_variable_that_nothing_sets_is_a_sentence_before_anything_is_made_without_it(
+    tmp_path: Path, use: str
+) -> None:
+    """Guards against containers with nothing where a password was meant; compose only warns."""
+    text = f"version: '3.7'\nservices:\n  a:\n    image: x\n    environment: {{A: '{use}'}}\n"
+    with pytest.raises(PreflightError, match=r"uses NOT_SET.*\.env \(`NOT_SET=` if empty"):
+        config(find_project(project_of(tmp_path, text, "B=1\n")))
+    assert config(find_project(project_of(tmp_path, text, "B=1\nNOT_SET=\n"))).services
+
+
+def test_the_address_that_is_asked_is_one_that_speaks_http_on_this_machine() -> None:
+    """Guards databases from requests, and other machines from a hundred a second."""
+    ports = {"db": [("", "3306", "3306/tcp")], "apache": [("", "81", "80/tcp")], "nginx": [("", "443", "443/tcp")]}
+    assert address(ports) == "http://127.0.0.1:81"
+    assert address({"db": ports["db"]}) == ""
+    assert address({"nginx": [("10.0.0.7", "80", "80/tcp")]}) == ""
+    assert address(ports, "", "http://localhost:8000") == "http://localhost:8000"
+    assert address(ports, "http://[::1]:8000", "http://localhost") == "http://[::1]:8000"
+    # activation.url may be the public one.
+    for elsewhere in ("https://www.example.org", "http://10.0.0.7", "http://127.example.org"):
+        assert address(ports, "", elsewhere) == "http://127.0.0.1:81"
+
+
+@pytest.mark.parametrize("host", ["example.org", "127.example.org"])
+def test_a_probe_url_of_another_machine_is_refused(tmp_path: Path, host: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(f'[services]\nprobe_url = "http://{host}"\n')
+    with pytest.raises(ConfigurationError, match="must be on this machine"):
+        load({}, file=file)
+
+
+@contextmanager
+def served(status: int) -> Iterator[http.server.ThreadingHTTPServer]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(server.status)  # type: ignore[attr-defined]
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.status = status  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_seconds_without_an_answer_are_counted_and_a_site_that_never_answered_is_not_missed() -> None:
+    """Guards the measure: a server's own failure is no answer; redirects and missing pages are."""
+    with served(404) as server:
+        probe = Probe(f"http://127.0.0.1:{server.server_port}")
+        with probe.going():
+            assert probe.answers(5)
+            assert probe.silent == 0
+            server.status = 502  # type: ignore[attr-defined]
+            time.sleep(0.4)
+            server.status = 301  # type: ignore[attr-defined]
+            assert probe.answers(5)
+        assert 0.35 < probe.silent < 2
+        server.status = 503  # type: ignore[attr-defined]
+        other = Probe(probe.url)
+        with other.going():
+            time.sleep(0.1)
+        assert (other.answered, other.silent) == (False, 0)
+
+
+PLAIN = """
+version: "3.7"
+services:
+  apache:
+    build: docker/apache
+    ports: ["127.0.0.1:${PORT}:80", "443:443"]
+    environment: {PASSWORD: "${SECRET}", MODE: prod, COUNT: 3, DOLLAR: "a$$b"}
+    env_file: [one.env]
+    volumes: ["${BASE}:/var/www/versions", "./conf:/conf:ro", "data:/data"]
+    networks: [cms, cache]
+    depends_on: [redis]
+    restart: always
+    healthcheck: {test: [CMD, "true"], interval: 30s}
+  redis:
+    image: "redis:${TAG}"
+    container_name: r
+    command: sh -c "sleep ${PORT}"
+    environment: ["A=1", "B=${SECRET}=x"]
+networks: {cms: {}, cache: }
+volumes: {data: }
+"""
+
+
+def test_what_is_read_quickly_is_what_compose_says(tmp_path: Path) -> None:
+    """Guards the short cut: the same services as by the real compose, or compose is asked."""
+    (tmp_path / "docker/apache").mkdir(parents=True)
+    (tmp_path / "one.env").write_text("# of one\nTOKEN=from-file\nMODE=overridden\n")
+    env = "SECRET=s3cret-value\nPORT=8081\nBASE=/srv/www\nTAG=7\nCOMPOSE_PROJECT_NAME=site\n"
+    project = find_project(project_of(tmp_path, PLAIN, env))
+    quick = read_quickly(project)
+    assert quick is not None
+    by_compose = read_config(project, Question(project, "config").answer(project.mask))
+    ours = read_data(project, quick, second=is_second(require_program()))
+    assert dict(ours.services) == dict(by_compose.services)
+    assert ours.secrets == by_compose.secrets
+    for changed in (
+        PLAIN.replace("restart: always", "privileged: true"),
+        PLAIN.replace("${TAG}", "${TAG:-1}"),
+        PLAIN.replace("${TAG}", "${NOT_SET}"),
+        PLAIN.replace("[cms, cache]", "[cms, other]"),
+        PLAIN.replace("MODE: prod", "MODE: yes"),
+        PLAIN.replace("services:", "services: ["),
+    ):
+        assert read_quickly(find_project(project_of(tmp_path, changed, env))) is None
+    for line in ("X='quoted'", "X=a b", "X=a#b", "export X=1", "X=$PORT", "X=a\\b"):
+        assert read_quickly(find_project(project_of(tmp_path, PLAIN, f"{env}{line}\n"))) is None

@@ -1,0 +1,166 @@
+"""Restarts of containers that go wrong: what was before is back, or a sentence says what is not."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from govma_core.errors import EngineError, RestartError
+from govma_core.services import up
+from tests.support.images import BUSYBOX_TAG
+from tests.support.stack import Stack, dockerfile
+from tests.support.waiting import wait_for
+
+FAILING = "RUN echo 'sleep 0.2; exit 3' > /start"
+
+
+def test_when_the_new_container_does_not_get_healthy_the_former_one_is_back(site: Stack) -> None:
+    """Guards the undoing: the very container of before, its image's name, the commit of prod-env."""
+    apache, head, page = site.container(), site.git("rev-parse", "HEAD"), site.page()
+    image = site.image()
+    with site.engine.client() as client:
+        tagged = client.images.get(image).id
+    site.change("three", "RUN printf '#!/bin/sh\\necho last $((1+1)) words\\nsleep 0.2\\nexit 3\\n' > /start")
+    with pytest.raises(RestartError, match="The former containers are back; the site did not answer for"):
+        site.up(sync=True)
+    assert (site.container(), site.page(), site.git("rev-parse", "HEAD")) == (apache, page, head)
+    assert site.answers()
+    with site.engine.client() as client:
+        assert client.images.get(image).id == tagged
+    assert not (site.site.settings.state_dir / "services-restart.json").exists()
+    # What containers print is not for everybody who may read the log of a run.
+    said = site.site.settings.state_dir / "services-said.txt"
+    assert (set(said.read_text().splitlines()), said.stat().st_mode & 0o777) == ({"last 2 words"}, 0o600)
+    assert f"What it said last is in {said}" in site.told[-1]
+    assert "last 2 words" not in site.told[-1]
+    assert site.leaked(*site.told, site.written()) == []
+
+
+def test_what_a_killed_restart_left_is_put_back_by_the_next_one(site: Stack) -> None:
+    """Guards against a crash between the end of the former container and the health of the new one."""
+    apache = site.container()
+    path = site.directory / "docker/apache/Dockerfile"
+    original = path.read_text()
+    path.write_text(dockerfile("five", "RUN echo 'trap exit TERM; sleep 600 & wait' > /start"))
+    process = site.command.start("services", "up", "--yes")
+    try:
+        record = site.command.wait_for_stage("restart apache")
+        wait_for(lambda: not site.answers(), "the end of the former container")
+        os.kill(record.pid, signal.SIGKILL)
+    finally:
+        process.communicate()
+    path.write_text(original)
+    assert any("was interrupted" in problem for problem in site.view().problems)
+    site.up()
+    assert "the former container" in site.told[-1]
+    assert (site.container(), site.answers()) == (apache, True)
+    assert site.view().problems == ()
+
+
+def test_a_service_with_a_name_of_its_own_is_recreated_by_compose_and_brought_back(site: Stack) -> None:
+    """Guards the other way: no second container can be made beside one whose name is fixed, or that is not there."""
+    compose = site.directory / "docker-compose.yml"
+    original = compose.read_text()
+    path = site.directory / "docker/apache/Dockerfile"
+    dockerfile_before = path.read_text()
+    named = original.replace("    restart: always", f"    restart: always\n    container_name: {site.project}-web")
+    try:
+        compose.write_text(named)
+        site.up("apache")
+        page, former = site.page(), site.container()
+        path.write_text(dockerfile("seven", FAILING))
+        with pytest.raises(RestartError, match="The former containers are back"):
+            site.up("apache")
+        # Not the same container: compose made it again, of the former image.
+        assert (site.page(), site.container() == former, site.answers()) == (page, False, True)
+    finally:
+        compose.write_text(original)
+        path.write_text(dockerfile_before)
+        site.compose("up", "-d", "--build", "-t", "0", "apache")
+
+
+def test_what_compose_recreated_and_cannot_bring_back_is_said_and_the_next_restart_begins_with_it(site: Stack) -> None:
+    """Guards the words "are back": the compose file that broke it is still there when it is made again."""
+    compose = site.directory / "docker-compose.yml"
+    original = compose.read_text()
+    named = original.replace("    restart: always", f"    restart: always\n    container_name: {site.project}-web")
+    journal = site.site.settings.state_dir / "services-restart.json"
+    try:
+        compose.write_text(named)
+        site.up("apache")
+        compose.write_text(named.replace("    restart: always", "    restart: always\n    command: [sh, -c, exit 5]"))
+        with pytest.raises(RestartError, match="Not all of what was before is back"):
+            site.up("apache")
+        assert "Take back what was changed" in site.told[-1]
+        assert journal.exists()
+        with pytest.raises(EngineError, match=r"could not be put back.*services-restart\.json"):
+            site.up("apache")
+        assert journal.exists()
+        compose.write_text(named)
+        assert site.up("apache").message.startswith("Nothing to do")
+        assert site.answers()
+        assert not journal.exists()
+    finally:
+        compose.write_text(original)
+        site.compose("up", "-d", "-t", "0", "apache")
+
+
+def test_a_service_that_ends_and_one_of_which_none_is_wanted_are_as_compose_has_them(site: Stack) -> None:
+    """Guards against a restart that fails for a job that did its work, or starts what is turned off."""
+    compose = site.directory / "docker-compose.yml"
+    original = compose.read_text()
+    idle = f"  idle:\n    image: {BUSYBOX_TAG}\n    command: [sleep, '600']\n    scale: 0\n"
+    once = f"  once:\n    image: {BUSYBOX_TAG}\n    command: ['true']\n"
+    try:
+        compose.write_text(original.replace("networks:\n  cms:\n", f"{idle}{once}networks:\n  cms:\n"))
+        done = site.up()
+        assert done.details["services"] == ["once"]
+        wait_for(lambda: site.states()["once"] == "exited", "its end")
+        site.up("once")
+        assert site.site.stages()["restart once"].remark == "it did its work and ended"
+        assert site.containers("idle") == []
+        # Turned off only now: what runs of it has to go.
+        compose.write_text(compose.read_text().replace("scale: 0", "scale: 1"))
+        site.up("idle")
+        assert site.states()["idle"] == "running"
+        compose.write_text(compose.read_text().replace("scale: 1", "scale: 0"))
+        assert site.up("idle").details["services"] == ["idle"]
+        assert site.containers("idle") == []
+        assert site.up("idle").message.startswith("Nothing to do")
+    finally:
+        compose.write_text(original)
+        site.compose("up", "-d", "-t", "0", "--remove-orphans")
+
+
+def test_what_was_broken_before_is_put_back_broken_and_blocks_nothing(site: Stack) -> None:
+    """Guards every later restart from a service that nobody could bring back in a better state than it was in."""
+    compose = site.directory / "docker-compose.yml"
+    original = compose.read_text()
+    broken = f"  broken:\n    image: {BUSYBOX_TAG}\n    command: ['false']\n"
+    try:
+        compose.write_text(original.replace("networks:\n  cms:\n", f"{broken}networks:\n  cms:\n"))
+        site.compose("up", "-d", "broken")
+        wait_for(lambda: site.states()["broken"] == "exited", "its end")
+        with pytest.raises(RestartError, match=r"exit code 1.*The former containers are back"):
+            site.up("broken")
+        assert not (site.site.settings.state_dir / "services-restart.json").exists()
+        assert site.up("apache", "redis").message.startswith("Nothing to do")
+    finally:
+        compose.write_text(original)
+        site.compose("up", "-d", "-t", "0", "--remove-orphans")
+
+
+def test_notes_that_cannot_be_written_take_nothing_back(site: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards what went well already from what comes after it."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(up, "note_built", full)
+    site.change("noted")
+    site.up(sync=True)
+    assert "could not be written down" in site.told[-1]
+    assert site.page() == "noted"
+    assert site.answers()
