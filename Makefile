@@ -20,7 +20,7 @@ check: ## format, lint, types and the layers of the import graph
 	.venv/bin/mypy --strict
 	.venv/bin/lint-imports
 
-bench: ## measure what the README states (ARGS=... for the benchmarks)
+bench: ## measure what docs/speed.md states (ARGS=... for the benchmarks)
 	@scripts/test-packages
 	@scripts/bootstrap dev
 	.venv/bin/python -m tests.benchmarks $(ARGS)
@@ -43,9 +43,9 @@ translations: ## collect the texts of the code into the catalogs of govma_core/l
 	@scripts/bootstrap dev
 	.venv/bin/python -m scripts.translations
 
-docs: ## write the settings and what was measured into the READMEs
+docs: ## write the settings and what was measured into the pages of docs/
 	@scripts/bootstrap dev
-	.venv/bin/python -m scripts.readme_tables
+	.venv/bin/python -m scripts.doc_tables
 
 wheel: ## build the package into dist/
 	@scripts/bootstrap

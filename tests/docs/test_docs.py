@@ -1,71 +1,112 @@
-"""The READMEs: the same commands in both languages, the settings as they are, links that lead somewhere."""
+"""The README and the pages of docs/: the same in both languages, tables as they are, links that lead somewhere."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
-from scripts.readme_tables import READMES as TABLES
-from scripts.readme_tables import made, quoted, written
+from scripts.doc_tables import FOLDERS, update_measurements, update_settings
 from scripts.translations import read
 from tests.support.engine import REPOSITORY
-from tests.support.readme import READMES, commands
+from tests.support.readme import READMES, commands, pages
 
+LANGUAGES = sorted(READMES)
+ALL_PAGES = sorted({*pages("en"), *pages("pt_BR"), *REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")})
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
-ANCHOR = re.compile(r"\]\(#([^)]+)\)")
-LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
-FENCED = re.compile(r"```\n(.*?)```", re.DOTALL)
+LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
+FENCED = re.compile(r"^```\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def _name(page: Path) -> str:
+    return str(page.relative_to(REPOSITORY))
+
+
+@pytest.mark.parametrize("readme", READMES.values(), ids=_name)
+def test_the_readme_is_short(readme: Path) -> None:
+    """Guards what a newcomer reads: the rest has pages of its own."""
+    assert len(readme.read_text().splitlines()) <= 200
+
+
+def test_every_page_exists_in_all_languages() -> None:
+    first, *others = ([page.name for page in pages(language)[1:]] for language in LANGUAGES)
+    assert len(first) >= 10
+    for other in others:
+        assert other == first
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_readme_leads_to_every_page(language: str) -> None:
+    readme, *rest = pages(language)
+    targets = {(readme.parent / link).resolve() for link, _ in LINK.findall(readme.read_text())}
+    assert [_name(page) for page in rest if page not in targets] == []
 
 
 def test_the_commands_are_the_same_in_all_languages() -> None:
-    first, *others = (commands(readme) for readme in READMES)
+    first, *others = (commands(language) for language in LANGUAGES)
     assert set(first) == {"demo", "install", "first", "service", "upgrade", "away"}
     for other in others:
         assert other == first
 
 
-@pytest.mark.parametrize("language", sorted(TABLES))
+def test_a_page_prints_as_many_blocks_in_all_languages() -> None:
+    """Guards against a page that changes in one language only: they have the same headings, blocks and rows."""
+    first, *others = ([_shape(page) for page in pages(language)] for language in LANGUAGES)
+    for other in others:
+        assert other == first
+
+
+def _shape(page: Path) -> tuple[int, int, int, int]:
+    """Return how many headings, blocks, lines in blocks and rows of tables a page has."""
+    text = page.read_text()
+    blocks = FENCED.findall(text)
+    prose = FENCED.sub("", text)
+    return (
+        len(HEADING.findall(prose)),
+        len(blocks),
+        sum(block.count("\n") for block in blocks),
+        prose.count("\n|"),
+    )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_the_tables_are_up_to_date(language: str) -> None:
     """Guards them: `make docs` writes them."""
-    text = TABLES[language].read_text()
-    assert written(text, "settings", made(language)) == text
-    assert written(text, "measured", quoted(text)) == text
+    settings = (FOLDERS[language] / "settings.md").read_text()
+    assert update_settings(settings, language) == settings
+    speed = (FOLDERS[language] / "speed.md").read_text()
+    assert update_measurements(speed) == speed
 
 
-@pytest.mark.parametrize(
-    "page", [*READMES, *sorted(f"docs/{path.name}" for path in (REPOSITORY / "docs").glob("*.md"))]
-)
-def test_links_lead_somewhere(page: str) -> None:
-    path = REPOSITORY / page
-    broken = [link for link in LINK.findall(path.read_text()) if not (path.parent / link).exists()]
+@pytest.mark.parametrize("page", ALL_PAGES, ids=_name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Guards links to files, and to headings of this and of other pages."""
+    broken = []
+    for link, anchor in LINK.findall(page.read_text()):
+        target = page.parent / link if link else page
+        if not target.exists() or (anchor and anchor not in _anchors(target)):
+            broken.append(f"{link}#{anchor}")
     assert broken == []
 
 
-@pytest.mark.parametrize("readme", READMES)
-def test_the_line_of_contents_leads_to_headings(readme: str) -> None:
-    text = (REPOSITORY / readme).read_text()
-    # As GitHub makes anchors of headings.
-    there = {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in HEADING.findall(text)}
-    anchors = ANCHOR.findall(text)
-    assert len(anchors) >= 10
-    assert sorted(set(anchors) - there) == []
+def _anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub makes of a page's headings."""
+    titles = HEADING.findall(FENCED.sub("", page.read_text()))
+    return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
 
 
-@pytest.mark.parametrize(
-    ("readme", "title"), [(READMES[0], "When something goes wrong"), (READMES[1], "Quando algo dá errado")]
-)
-def test_the_symptoms_are_what_the_program_says(readme: str, title: str) -> None:
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_symptoms_are_what_the_program_says(language: str) -> None:
     """Guards the table that an operator searches with a message at hand: `…` stands for anything."""
-    section = (REPOSITORY / readme).read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-    seen = [row.split(" | ")[0] for row in section.splitlines() if row.startswith("| ")]
-    symptoms = [quoted for cell in seen for quoted in re.findall("`([^`]+)`", cell)]
-    told: list[str] = []
+    rows = [row for row in (FOLDERS[language] / "trouble.md").read_text().splitlines() if row.startswith("| ")]
+    symptoms = [symptom for row in rows for symptom in re.findall("`([^`]+)`", row.split(" | ")[0])]
+    sentences: list[str] = []
     for message in read("pt_BR"):
-        texts = message.id if readme == READMES[0] else message.string
-        told += [texts] if isinstance(texts, str) else list(texts or ())
+        texts = message.id if language == "en" else message.string
+        sentences += [texts] if isinstance(texts, str) else list(texts or ())
     assert len(symptoms) >= 10
     for symptom in symptoms:
         # What is put into a sentence stands in braces in it.
         pattern = re.compile(".+".join(map(re.escape, symptom.strip("… ").split("…"))))
-        assert any(pattern.search(text) for text in told), symptom
+        assert any(pattern.search(sentence) for sentence in sentences), symptom

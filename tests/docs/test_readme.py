@@ -1,4 +1,4 @@
-"""The README followed to the letter on a new server: installed from the wheel, deployed with Docker, served, gone."""
+"""The README and docs/ followed to the letter on a new server: installed from the wheel, deployed, served, gone."""
 
 from __future__ import annotations
 
