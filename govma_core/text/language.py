@@ -18,7 +18,7 @@ _INHERITED = "GOVMA_SPOKEN_LANGUAGE"
 
 SOURCE = "en"
 DOMAIN = "govma-console"
-DIRECTORY = Path(__file__).with_name("locale")
+DIRECTORY = Path(__file__).resolve().parent.parent / "locale"
 
 _SWAPPED = str.maketrans(".,", ",.")
 
