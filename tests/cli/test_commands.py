@@ -247,7 +247,7 @@ def test_another_user_reads_and_is_refused_to_deploy(command: Command, sample: S
     # Imported before the change of user: the interpreter itself may lie where only root can read.
     script = (
         "import os, sys, shutil, humanize, govma_console.cli.deploy, govma_console.cli.versions\n"
-        "import govma_console.cli.versions\nfrom govma_console.cli import main\n"
+        "import govma_console.cli.versions\nfrom govma_console.cli.main import main\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534); sys.exit(main(sys.argv[1:]))"
     )
 

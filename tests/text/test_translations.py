@@ -40,7 +40,7 @@ NAMED = re.compile(r"(a|an|the|no) [a-z]")
 JOINED = re.compile(r"(^| )(is|are|of|in|not|no|than|by|and|or|with|to|from|it)(?=[ :.,;]|$)")
 """Words that join the values of a sentence."""
 
-APART = ("sample/", "server/openapi.py", "server/metrics.py")
+APART = ("demo/", "server/openapi.py", "server/metrics.py")
 """The made-up site, and what is for programs: the API's description, the names of metrics."""
 
 

@@ -178,7 +178,7 @@ def test_a_fault_of_ours_ends_with_a_sentence_and_a_file(past: Site) -> None:
 
 def test_list_loads_neither_textual_nor_what_watches(past: Site) -> None:
     code = (
-        "import sys; from govma_console.cli import main; main(sys.argv[1:]); "
+        "import sys; from govma_console.cli.main import main; main(sys.argv[1:]); "
         "names = ('textual', 'watchfiles', 'rich', 'docker', 'git'); "
         "import json; print(json.dumps([name for name in names if name in sys.modules]))"
     )
