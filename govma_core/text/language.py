@@ -1,7 +1,7 @@
 """The language of everything that a person reads: English, or a translation by gettext where there is one.
 
 English is the source. `tr` stands around each text in the code; `make translations` collects the texts, and
-`locale/<language>/LC_MESSAGES/govma-console.po` beside this file has their translations.
+`govma_core/locale/<language>/LC_MESSAGES/govma-console.po` has their translations.
 """
 
 from __future__ import annotations
