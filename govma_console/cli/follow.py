@@ -19,7 +19,7 @@ from govma_core.text.language import tr
 def follow_started(settings: Settings, started: StartedRun) -> tuple[RunRecord, int]:
     """Narrate a run that was started here until it ends; give its final record and exit code. Ctrl-C cancels it."""
     store = RunStore(settings.state_dir)
-    record = follow_to_end(store, started.record.id, interrupt_cancels=True, gone=started.gone)
+    record = follow_to_end(store, started.record.id, interrupt_cancels=True, is_gone=started.gone)
     written = record.ended and record.state != "interrupted" and record.exit_code is not None
     code = record.exit_code if written and record.exit_code is not None else started.process.wait()
     if not written and code >= 0:
@@ -34,7 +34,7 @@ def follow_started(settings: Settings, started: StartedRun) -> tuple[RunRecord, 
 
 
 def follow_to_end(
-    store: RunStore, run_id: str, *, interrupt_cancels: bool, gone: Callable[[], bool] = lambda: False
+    store: RunStore, run_id: str, *, interrupt_cancels: bool, is_gone: Callable[[], bool] = lambda: False
 ) -> RunRecord:
     """Narrate a run until it ends, and give its final record.
 
@@ -44,15 +44,15 @@ def follow_to_end(
     narrator = Narrator(sys.stderr)
     asked = not interrupt_cancels
     cancelled = False
-    told = 0
+    offset = 0
     while True:
         try:
             if interrupt_cancels and asked and not cancelled:
                 cancelled = True
                 _ask(store, run_id, narrator)
-            for event in follow(store, run_id, skip=told, idle=narrator.idle, gone=gone):
+            for event, end in follow(store, run_id, offset, idle=narrator.idle, is_gone=is_gone):
                 narrator.tell(event)
-                told += 1
+                offset = end
             return store.read(run_id)
         except KeyboardInterrupt:
             if asked:

@@ -47,9 +47,9 @@ def log(given: argparse.Namespace) -> int:
     store = _store(given)
     record = store.find(given.run)
     path = store.path(record.id) / "events.jsonl"
-    events = follow(store, record.id) if given.follow else (event for event, _ in read_events(path))
+    events = follow(store, record.id) if given.follow else read_events(path)
     narrator = Narrator(sys.stdout)
-    for event in events:
+    for event, _ in events:
         if given.json:
             print(to_json(event), flush=given.follow)
         else:

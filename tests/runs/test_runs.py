@@ -273,7 +273,7 @@ def test_a_follower_sees_every_event_of_a_run_that_is_written_meanwhile(store: R
 
     writer = threading.Thread(target=write)
     writer.start()
-    events = list(follow(store, record.id, poll=0.001))
+    events = [event for event, _ in follow(store, record.id, poll=0.001)]
     writer.join()
     assert [event.text for event in events if isinstance(event, LogLine)] == [str(n) for n in range(total)]
     assert isinstance(events[-1], RunFinished)
@@ -284,7 +284,7 @@ def test_following_a_run_that_was_killed_ends_and_says_so(store: RunStore) -> No
     log = EventLog(store.path(record.id) / "events.jsonl", 1 << 20)
     log.write(StageStarted(1.0, "assets"))
     log.close()
-    *_, last = follow(store, record.id)
+    *_, (last, _) = follow(store, record.id)
     assert isinstance(last, RunFinished)
     assert (last.result, last.exit_code) == ("interrupted", 1)
 
