@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.drivers.linux_driver import LinuxDriver
+
+from govma_core.process.proc import lineage
 
 if TYPE_CHECKING:
     from textual.driver import Driver
@@ -87,14 +88,4 @@ def flush_seconds(environment: Mapping[str, str]) -> float:
 
 def _below_sshd() -> bool:
     """Tell whether an ssh server is among our ancestors: sudo takes its variables away."""
-    pid = os.getppid()
-    while pid > 1:
-        try:
-            stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-        except OSError:
-            return False
-        name, _, rest = stat.partition("(")[2].rpartition(")")
-        if name.startswith("sshd"):
-            return True
-        pid = int(rest.split()[1])
-    return False
+    return any(process.name.startswith("sshd") for process in lineage(os.getppid()))

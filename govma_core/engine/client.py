@@ -148,10 +148,10 @@ def reason(error: BaseException) -> str:
 
 def _cause(error: BaseException) -> OSError | None:
     """Find the system's error below those of requests and urllib3."""
-    found = None
+    newest = None
     current: BaseException | None = error
     while current is not None:
         if isinstance(current, OSError) and (current.errno is not None or isinstance(current, TimeoutError)):
-            found = current
+            newest = current
         current = current.__cause__ or current.__context__
-    return found
+    return newest

@@ -27,21 +27,21 @@ class Inside:
     mount: dict[str, Any]
 
 
-def running(client: DockerClient, wanted: str, directory: Path) -> list[Container]:
+def running(client: DockerClient, reference: str, directory: Path) -> list[Container]:
     """Return the running containers of a compose service, of a name, or with a label (`name=value`).
 
     Of a service only those that have `directory` mounted: another project on the machine may have one called so, too.
     What was started beside the service (`docker compose run`) is none of it.
     """
-    with told_as(tr("look for {wanted}", wanted=wanted)):
-        if "=" in wanted:
-            return list(client.containers.list(filters={"label": wanted}, ignore_removed=True))
-        labelled = client.containers.list(filters={"label": f"{SERVICE_LABEL}={wanted}"}, ignore_removed=True)
-        found = [container for container in labelled if not one_off(container) and where(container, directory)]
-        return found or [
+    with told_as(tr("look for {wanted}", wanted=reference)):
+        if "=" in reference:
+            return list(client.containers.list(filters={"label": reference}, ignore_removed=True))
+        labelled = client.containers.list(filters={"label": f"{SERVICE_LABEL}={reference}"}, ignore_removed=True)
+        containers = [container for container in labelled if not one_off(container) and where(container, directory)]
+        return containers or [
             container
-            for container in client.containers.list(filters={"name": wanted}, ignore_removed=True)
-            if container.name == wanted
+            for container in client.containers.list(filters={"name": reference}, ignore_removed=True)
+            if container.name == reference
         ]
 
 
@@ -104,11 +104,11 @@ def container_mounts() -> list[ContainerMounts]:
     from govma_core.engine.client import connected, told_as
 
     with connected(_QUICK, otherwise="") as client, told_as(tr("list its containers")):
-        found = client.api.containers(filters={"status": ["running", "paused", "restarting"]})
+        summaries = client.api.containers(filters={"status": ["running", "paused", "restarting"]})
     return [
         ContainerMounts(
             ", ".join(name.removeprefix("/") for name in container.get("Names") or [container["Id"][:12]]),
             tuple(mount["Source"] for mount in container.get("Mounts") or () if mount.get("Source")),
         )
-        for container in found
+        for container in summaries
     ]

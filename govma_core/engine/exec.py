@@ -15,8 +15,8 @@ _HEAD = struct.Struct(">BxxxL")
 
 def prepare(client: DockerClient, container: str, argv: Sequence[str], *, user: str = "root", workdir: str = "") -> str:
     """Return the id of a command that is to be run in a container; `output` starts it."""
-    made = client.api.exec_create(container, list(argv), user=user, workdir=workdir or None)
-    return str(made["Id"])
+    command = client.api.exec_create(container, list(argv), user=user, workdir=workdir or None)
+    return str(command["Id"])
 
 
 def output(client: DockerClient, command: str) -> Iterator[tuple[int, bytes]]:
@@ -48,7 +48,7 @@ def run(
 ) -> tuple[int | None, bytes, bytes]:
     """Run a command to its end; give its exit code, and what it printed to standard output and error."""
     command = prepare(client, container, argv, user=user, workdir=workdir)
-    said = {STDOUT: bytearray(), STDERR: bytearray()}
+    streams = {STDOUT: bytearray(), STDERR: bytearray()}
     for stream, piece in output(client, command):
-        said[stream] += piece
-    return exit_code(client, command), bytes(said[STDOUT]), bytes(said[STDERR])
+        streams[stream] += piece
+    return exit_code(client, command), bytes(streams[STDOUT]), bytes(streams[STDERR])

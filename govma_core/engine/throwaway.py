@@ -28,10 +28,10 @@ def remove_leftovers(versions_dir: Path, reporter: Reporter) -> None:
     """Kill and remove every container that carries this site's label. Only under the lock."""
     with connected() as client:
         with told_as(tr("list its containers")):
-            found = client.containers.list(
+            leftovers = client.containers.list(
                 all=True, ignore_removed=True, filters={"label": f"{SITE_LABEL}={versions_dir}"}
             )
-        for container in found:
+        for container in leftovers:
             run = container.labels.get(RUN_LABEL, "?")
             with told_as(tr("remove the container {name}, left by run {run}", name=container.name, run=run)):
                 remove(container)

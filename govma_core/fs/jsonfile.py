@@ -25,8 +25,8 @@ def staged_beside(path: Path) -> Path:
 
 def sweep(directory: Path) -> None:
     """Remove what processes that are gone had staged in the directory; what resists stays."""
-    with suppress(OSError), os.scandir(directory) as found:
-        for entry in found:
+    with suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
             match = _STAGED.fullmatch(entry.name)
             if match and not os.path.exists(f"/proc/{match[1]}"):
                 with suppress(OSError):

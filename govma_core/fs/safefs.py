@@ -84,8 +84,8 @@ def _below(fd: int, names: tuple[str, ...], depth: int) -> int:
         return os.open(names[depth], DIRECTORY_FLAGS, dir_fd=fd)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            shown = "/".join(names[: depth + 1])
-            raise UnsafeTreeError(tr("{shown!r} is a link or a file where a directory must be.", shown=shown)) from None
+            path = "/".join(names[: depth + 1])
+            raise UnsafeTreeError(tr("{shown!r} is a link or a file where a directory must be.", shown=path)) from None
         raise
 
 
@@ -114,8 +114,8 @@ def lstat(dir_fd: int, name: str) -> os.stat_result | None:
 
 def is_directory(dir_fd: int, name: str) -> bool:
     """Tell whether the name is a real directory, not a link to one."""
-    found = lstat(dir_fd, name)
-    return found is not None and stat.S_ISDIR(found.st_mode)
+    existing = lstat(dir_fd, name)
+    return existing is not None and stat.S_ISDIR(existing.st_mode)
 
 
 def close_to_others(fd: int) -> None:
@@ -179,8 +179,8 @@ def syncfs(fd: int) -> None:
 def free_bytes(fd: int) -> int:
     """Return the free bytes of the file system that fd is on, with everything that waits to be written on the disk."""
     syncfs(fd)
-    found = os.fstatvfs(fd)
-    return found.f_bfree * found.f_frsize
+    filesystem = os.fstatvfs(fd)
+    return filesystem.f_bfree * filesystem.f_frsize
 
 
 def replace_symlink(
@@ -275,5 +275,5 @@ def open_regular(dir_fd: int, name: str) -> tuple[int, os.stat_result]:
 
 def entries(dir_fd: int) -> list[os.DirEntry[str]]:
     """List a directory; the entries' own stat() and is_dir() must be called with follow_symlinks=False."""
-    with os.scandir(dir_fd) as found:
-        return list(found)
+    with os.scandir(dir_fd) as listing:
+        return list(listing)

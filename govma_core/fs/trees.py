@@ -26,10 +26,10 @@ def remove(dir_fd: int, name: str) -> None:
     one and taken from there. Each directory is closed to others before it is emptied: who stands in one could otherwise
     make names in it for ever. UnsafeTreeError where something is mounted: that is somebody's.
     """
-    found = safefs.lstat(dir_fd, name)
-    if found is None:
+    info = safefs.lstat(dir_fd, name)
+    if info is None:
         return
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(info.st_mode):
         os.unlink(name, dir_fd=dir_fd)
         return
     mount = safefs.mount_of(dir_fd)
@@ -47,7 +47,7 @@ def _refuse_mount(fd: int, mount: bytes, name: str) -> None:
 
 def _empty(top: int, fd: int, depth: int, mount: bytes) -> bool:
     """Empty the directory; True when something was moved up into the top one and remains to be removed."""
-    moved = False
+    moved_up = False
     # Where we may not, emptying it tells that better.
     with suppress(OSError):
         safefs.close_to_others(fd)
@@ -56,13 +56,13 @@ def _empty(top: int, fd: int, depth: int, mount: bytes) -> bool:
             os.unlink(entry.name, dir_fd=fd)
         elif depth >= _DEEPEST:
             os.rename(entry.name, safefs.random_name("up"), src_dir_fd=fd, dst_dir_fd=top)
-            moved = True
+            moved_up = True
         else:
             with safefs.opened(fd, entry.name) as child:
                 _refuse_mount(child, mount, entry.name)
-                moved = _empty(top, child, depth + 1, mount) or moved
+                moved_up = _empty(top, child, depth + 1, mount) or moved_up
             os.rmdir(entry.name, dir_fd=fd)
-    return moved
+    return moved_up
 
 
 @dataclass(slots=True)
@@ -86,13 +86,13 @@ class TreeCopier:
         self._step = step
         self.result = CopyResult()
 
-    def copy_into(self, src_fd: int, dst_fd: int, *, skip: frozenset[str] = frozenset(), shown: str = "") -> None:
+    def copy_into(self, src_fd: int, dst_fd: int, *, skip: frozenset[str] = frozenset(), shown_path: str = "") -> None:
         """Copy what is in src (but the names in `skip`) into the directory dst, which must not hold those names."""
         self._step()
         for entry in safefs.entries(src_fd):
             if entry.name in skip:
                 continue
-            where = f"{shown}/{entry.name}" if shown else entry.name
+            where = f"{shown_path}/{entry.name}" if shown_path else entry.name
             if entry.is_symlink():
                 self.copy_link(src_fd, dst_fd, entry.name)
             elif entry.is_dir(follow_symlinks=False):
@@ -106,13 +106,15 @@ class TreeCopier:
         """Take what is no file, directory or link: UnsafeTreeError."""
         raise UnsafeTreeError(tr("{where!r} is neither a file, a directory nor a link; remove it.", where=where))
 
-    def copy_directory(self, src_dir: int, dst_dir: int, name: str, shown: str, new_name: str | None = None) -> None:
+    def copy_directory(
+        self, src_dir: int, dst_dir: int, name: str, shown_path: str, new_name: str | None = None
+    ) -> None:
         """Copy one directory (as new_name when given) with all that is in it; its mtime is set last."""
         with safefs.opened(src_dir, name) as src:
             info = os.fstat(src)
             dst = safefs.make_directory(dst_dir, new_name or name, 0o700)
             try:
-                self.copy_into(src, dst, shown=shown)
+                self.copy_into(src, dst, shown_path=shown_path)
                 _finish(dst, info, self._owner)
             finally:
                 os.close(dst)
@@ -171,9 +173,9 @@ def copy_content(src: int, dst: int, most: int | None = None, step: Callable[[],
     Memory does not grow with it; without `most`, one that somebody makes longer meanwhile need not have an end. `step`
     is called after each 16 MiB.
     """
-    left = _ENDLESS if most is None else most
-    while left > 0 and (count := os.sendfile(dst, src, None, min(left, 1 << 24))):
-        left -= count
+    remaining = _ENDLESS if most is None else most
+    while remaining > 0 and (count := os.sendfile(dst, src, None, min(remaining, 1 << 24))):
+        remaining -= count
         step()
 
 
@@ -222,11 +224,11 @@ def clear(dir_fd: int, name: str) -> list[str]:
     Nothing is followed. What others add to the tree meanwhile is removed too, or named.
     """
     problems: list[str] = []
-    found = safefs.lstat(dir_fd, name)
-    if found is None:
+    info = safefs.lstat(dir_fd, name)
+    if info is None:
         return problems
     try:
-        if not stat.S_ISDIR(found.st_mode):
+        if not stat.S_ISDIR(info.st_mode):
             os.unlink(name, dir_fd=dir_fd)
             return problems
         with safefs.opened(dir_fd, name) as top:
@@ -272,9 +274,9 @@ class _Clearing:
                 break
         return self._problems
 
-    def _empty(self, fd: int, shown: str, depth: int) -> None:
+    def _empty(self, fd: int, shown_prefix: str, depth: int) -> None:
         for entry in safefs.entries(fd):
-            where = f"{shown}{entry.name}"
+            where = f"{shown_prefix}{entry.name}"
             try:
                 if not entry.is_dir(follow_symlinks=False):
                     os.unlink(entry.name, dir_fd=fd)

@@ -12,10 +12,10 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from govma_core.errors import CommandError
+from govma_core.process.proc import Process, lineage, read
 from govma_core.text.language import tr
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -23,23 +23,6 @@ _PR_GET_CHILD_SUBREAPER = 37
 _PATIENCE = 10.0
 _PAUSE = 0.01
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """One process as /proc shows it; `started` (clock ticks since boot) tells it from a later one with its pid."""
-
-    pid: int
-    started: int
-    parent: int
-    zombie: bool
-    terminal: bool
-    name: str
-
-    @property
-    def identity(self) -> tuple[int, int]:
-        """Return what no other process has."""
-        return self.pid, self.started
 
 
 class Descendants:
@@ -82,29 +65,29 @@ def end_all(find: Callable[[], list[Process]]) -> list[Process]:
     All are stopped before the first is killed: those that multiply would replace it as long as there is room for one.
     """
     ended: dict[tuple[int, int], Process] = {}
-    seen: set[tuple[int, int]] = set()
-    found = find()
+    stopped: set[tuple[int, int]] = set()
+    processes = find()
     # From here on: where there are many, the first look takes long, as they have the processors.
     deadline = time.monotonic() + _PATIENCE
-    while found:
-        running = [process for process in found if not process.zombie and process.identity not in seen]
+    while processes:
+        running = [process for process in processes if not process.zombie and process.identity not in stopped]
         for process in running:
-            seen.add(process.identity)
+            stopped.add(process.identity)
             if _send(process, signal.SIGSTOP):
                 ended[process.identity] = process
         if not running:
-            for process in found:
+            for process in processes:
                 _reap(process) if process.zombie else _send(process, signal.SIGKILL)
             time.sleep(_PAUSE)
         if time.monotonic() > deadline:
             # Not one of them may stay stopped: nobody would find out why.
-            for process in found:
+            for process in processes:
                 _send(process, signal.SIGKILL)
-            names = ", ".join(f"{process.pid} ({process.name})" for process in found[:5])
+            names = ", ".join(f"{process.pid} ({process.name})" for process in processes[:5])
             raise CommandError(
                 tr("Processes of the build cannot be ended: {names}. Look at them with ps, and end them.", names=names)
             )
-        found = find()
+        processes = find()
     return list(ended.values())
 
 
@@ -123,10 +106,7 @@ def attended(uid: int, places: Sequence[Path]) -> list[Process]:
 
 
 def _of(uid: int) -> list[Process]:
-    spared, pid = set(), os.getpid()
-    while pid not in spared and (process := _read(pid)) is not None:
-        spared.add(pid)
-        pid = process.parent
+    spared = {process.pid for process in lineage(os.getpid())}
     return [each for each in _all() if not each.zombie and each.pid not in spared and _user(each) == uid]
 
 
@@ -175,37 +155,24 @@ def _same_mounts(directory: Path) -> bool:
 
 
 def _all() -> list[Process]:
-    found = []
+    processes = []
     for entry in os.listdir("/proc"):
-        process = _read(int(entry)) if entry.isdecimal() else None
+        process = read(int(entry)) if entry.isdecimal() else None
         if process is not None:
-            found.append(process)
-    return found
+            processes.append(process)
+    return processes
 
 
 def _below(pid: int) -> list[Process]:
     children: dict[int, list[Process]] = {}
     for process in _all():
         children.setdefault(process.parent, []).append(process)
-    found, parents = [], [pid]
+    descendants, parents = [], [pid]
     while parents:
         below = children.pop(parents.pop(), [])
-        found += below
+        descendants += below
         parents += [process.pid for process in below]
-    return found
-
-
-def _read(pid: int) -> Process | None:
-    """Read proc_pid_stat(5); None when there is no such process (any more)."""
-    try:
-        stat = Path("/proc", str(pid), "stat").read_bytes()
-    except OSError:
-        return None
-    # The name in parentheses may hold anything: the other fields begin behind the last one.
-    end = stat.rindex(b")")
-    name = stat[stat.index(b"(") + 1 : end].decode("utf-8", "backslashreplace")
-    fields = stat[end + 2 :].split()
-    return Process(pid, int(fields[19]), int(fields[1]), fields[0] in (b"Z", b"X"), fields[4] != b"0", name)
+    return descendants
 
 
 def _send(process: Process, number: signal.Signals) -> bool:
@@ -214,7 +181,7 @@ def _send(process: Process, number: signal.Signals) -> bool:
     except OSError:
         return False
     try:
-        now = _read(process.pid)
+        now = read(process.pid)
         # Looked at again once it is held by the descriptor: the pid may be somebody else's by now.
         if now is None or now.identity != process.identity or now.zombie:
             return False

@@ -1,4 +1,7 @@
-"""Which process it was: a pid alone may be somebody else's by now, so its start and the machine's boot go with it."""
+"""Processes as /proc shows them, and an identity that outlives them.
+
+A pid alone may belong to another process by now, so the start of the process and the boot of the machine go with it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,45 @@ import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process as /proc shows it; `started` (clock ticks since boot) tells it from a later one with its pid."""
+
+    pid: int
+    started: int
+    parent: int
+    zombie: bool
+    terminal: bool
+    name: str
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Return what no other process has."""
+        return self.pid, self.started
+
+
+def read(pid: int) -> Process | None:
+    """Read proc_pid_stat(5); None when there is no such process (any more)."""
+    try:
+        stat = Path("/proc", str(pid), "stat").read_bytes()
+    except OSError:
+        return None
+    # The name in parentheses may hold anything: the other fields begin behind the last one.
+    end = stat.rindex(b")")
+    name = stat[stat.index(b"(") + 1 : end].decode("utf-8", "backslashreplace")
+    fields = stat[end + 2 :].split()
+    return Process(pid, int(fields[19]), int(fields[1]), fields[0] in (b"Z", b"X"), fields[4] != b"0", name)
+
+
+def lineage(pid: int) -> list[Process]:
+    """Return a process, the one that started it, and so on up to the first of all."""
+    line: dict[int, Process] = {}
+    while pid not in line and (process := read(pid)) is not None:
+        line[pid] = process
+        pid = process.parent
+    return list(line.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +98,6 @@ def _boot() -> str:
 
 
 def _start_of(pid: int) -> int | None:
-    """Read the start time (field 22 of proc_pid_stat(5)); None when there is no such process or it is a zombie."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    # The name in parentheses may hold anything: the fields begin behind the last one.
-    fields = stat[stat.rindex(b")") + 2 :].split()
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+    """Return the start of a process; None when there is none with this pid, or it is a zombie."""
+    process = read(pid)
+    return None if process is None or process.zombie else process.started

@@ -157,7 +157,7 @@ def _pass_on(lines: list[str], reporter: Reporter) -> None:
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
     """Return the whole environment: of ours only what every program needs."""
-    kept = {
+    inherited = {
         name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "DOCKER_HOST") if name in os.environ
     }
-    return {"PATH": os.defpath, "HOME": "/root"} | kept | dict(more)
+    return {"PATH": os.defpath, "HOME": "/root"} | inherited | dict(more)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from govma_core.process.proc import lineage
 from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
 from govma_core.versions.store import OURS, POINTER, PREFIX
@@ -167,7 +168,7 @@ def in_use(versions_dir: Path, names: Collection[str], proc: str = "/proc") -> U
     """
     uses: Uses = {}
     ours = Ours(versions_dir, names)
-    own = _ourselves(proc)
+    own = {process.pid for process in lineage(os.getpid())}
     home = link(f"{proc}/self/ns/mnt")
     spaces = {b""}
     # Our own pid first: each mount namespace is looked at once, and ours as we see it.
@@ -225,15 +226,3 @@ def _called(directory: str) -> str:
 def _is_console(directory: str) -> bool:
     words: Iterable[bytes] = content(f"{directory}/cmdline").split(b"\0")[:5]
     return any(word.rpartition(b"/")[2] in _TOOL for word in words)
-
-
-def _ourselves(proc: str) -> set[int]:
-    pids: set[int] = set()
-    pid = os.getpid()
-    while pid > 0 and pid not in pids:
-        pids.add(pid)
-        stat = content(f"{proc}/{pid}/stat")
-        # The name in parentheses may hold anything: the fields begin behind the last one.
-        fields = stat[stat.rfind(b")") + 2 :].split()
-        pid = int(fields[1]) if len(fields) > 1 else 0
-    return pids

@@ -27,34 +27,34 @@ class Exports:
 def read_exports(script: str) -> Exports:
     """Read `export NAME=value` lines; a value may refer to a variable that was set above it, nothing is executed."""
     by_variable = {key.env: key for key in KEYS.values() if key.env}
-    found = Exports()
-    seen: dict[str, str] = {}
+    exports = Exports()
+    variables: dict[str, str] = {}
     for number, line in enumerate(script.splitlines(), 1):
         sourced = _DEPLOY_SH.fullmatch(line)
         if sourced:
             # The original looks for its tarballs beside itself.
-            found.settings.setdefault("vendor_dir", f"{sourced.group(1)}/vendor")
+            exports.settings.setdefault("vendor_dir", f"{sourced.group(1)}/vendor")
         match = _EXPORT.fullmatch(line)
         if match is None:
             continue
         name, raw = match.groups()
         try:
-            value = _value(raw, seen)
-            seen[name] = value
+            value = _value(raw, variables)
+            variables[name] = value
             if name in by_variable:
                 key = by_variable[name]
                 read_value(key, value)
-                found.settings[key.name] = value
+                exports.settings[key.name] = value
             else:
-                found.others.append(name)
+                exports.others.append(name)
         except ValueError as error:
             # What was set above it is not what the script would have used.
-            found.settings.pop(by_variable[name].name if name in by_variable else "", None)
-            found.problems.append(tr("line {number}, {name}: {error}.", number=number, name=name, error=error))
-    return found
+            exports.settings.pop(by_variable[name].name if name in by_variable else "", None)
+            exports.problems.append(tr("line {number}, {name}: {error}.", number=number, name=name, error=error))
+    return exports
 
 
-def _value(raw: str, seen: dict[str, str]) -> str:
+def _value(raw: str, variables: dict[str, str]) -> str:
     if "$(" in raw or "`" in raw:
         raise ValueError(tr("it runs a command, which is not done here; set it by hand"))
     words = shlex.split(raw, comments=True)
@@ -65,8 +65,8 @@ def _value(raw: str, seen: dict[str, str]) -> str:
 
     def refer(match: re.Match[str]) -> str:
         name = match.group(1) or match.group(2)
-        if name not in seen:
+        if name not in variables:
             raise ValueError(tr("it refers to ${name}, which is not set above it", name=name))
-        return seen[name]
+        return variables[name]
 
     return text if literal else _REFERENCE.sub(refer, text)

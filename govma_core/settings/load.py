@@ -92,8 +92,8 @@ def _live(settings: Settings) -> Iterator[str]:
         yield tr("rehearsal: {ways} exclude one another; a version is tried in one way.", ways=tr(" and ").join(ways))
     if settings.rehearsal_checks and not (settings.rehearsal_image or settings.rehearsal_like):
         yield tr("rehearsal.checks says what must be answered, but not where: set rehearsal.image or like.")
-    asked = settings.activation_url or settings.activation_containers
-    if (settings.activation_checks or settings.activation_proof_path) and not asked:
+    asks_a_server = settings.activation_url or settings.activation_containers
+    if (settings.activation_checks or settings.activation_proof_path) and not asks_a_server:
         yield tr("activation: checks and proof_path need to know who is asked: set activation.url or containers.")
 
 
@@ -191,16 +191,16 @@ def _read_file(path: Path, problems: list[str]) -> dict[str, Any]:
         return {}
     names = {key.written: name for name, key in KEYS.items()}
     tables = {key.table for key in KEYS.values()}
-    found = dict(_flat(data, tables))
-    for written in found.keys() - names.keys():
+    values = dict(_flat(data, tables))
+    for spelling in values.keys() - names.keys():
         # Who wrote a table that is none meant one.
-        meant = [f"[{table}]" for table in tables if table] if isinstance(found[written], dict) else names
-        near = difflib.get_close_matches(written, meant, n=1, cutoff=0.6)
+        candidates = [f"[{table}]" for table in tables if table] if isinstance(values[spelling], dict) else names
+        near = difflib.get_close_matches(spelling, candidates, n=1, cutoff=0.6)
         hint = (
             tr(" Did you mean {near}?", near=near[0]) if near else tr(" `govma-console config` lists those there are.")
         )
-        problems.append(tr("{path}: there is no setting {written!r}.{hint}", path=path, written=written, hint=hint))
-    return {names[written]: raw for written, raw in found.items() if written in names}
+        problems.append(tr("{path}: there is no setting {written!r}.{hint}", path=path, written=spelling, hint=hint))
+    return {names[spelling]: raw for spelling, raw in values.items() if spelling in names}
 
 
 def _flat(data: Mapping[str, Any], tables: Collection[str]) -> Iterator[tuple[str, Any]]:

@@ -38,12 +38,12 @@ class Key:
 
 
 def _keys() -> dict[str, Key]:
-    found = {}
+    keys = {}
     for field in dataclasses.fields(Settings):
         rules = dict(field.metadata)
         doc, env, check = rules.pop("doc"), rules.pop("env"), rules.pop("check", None)
-        found[field.name] = Key(field.name, field.default, doc, env, str(field.type), rules, check)
-    return found
+        keys[field.name] = Key(field.name, field.default, doc, env, str(field.type), rules, check)
+    return keys
 
 
 KEYS: dict[str, Key] = _keys()

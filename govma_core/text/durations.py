@@ -29,14 +29,14 @@ def moment_to_come(text: str, now: float) -> float:
 
     ValueError says what it must look like, or that it has passed.
     """
-    wanted = text.strip()
+    moment = text.strip()
     try:
-        if _DAY.fullmatch(wanted):
-            at = datetime.fromisoformat(wanted).timestamp()
-        elif _CLOCK.fullmatch(wanted):
-            at = _next(wanted, now)
+        if _DAY.fullmatch(moment):
+            at = datetime.fromisoformat(moment).timestamp()
+        elif _CLOCK.fullmatch(moment):
+            at = _next(moment, now)
         else:
-            at = now + age_seconds(wanted)
+            at = now + age_seconds(moment)
     except (ValueError, OverflowError):
         raise ValueError(
             tr(

@@ -26,13 +26,13 @@ def globs(patterns: Sequence[str]) -> re.Pattern[str]:
 def _expression(pattern: str) -> str:
     parts = pattern.split("/")
     last = len(parts) - 1
-    found = ""
+    regex = ""
     for number, part in enumerate(parts):
         if part == "**":
-            found += ".+" if number == last else "(?:[^/]+/)*"
+            regex += ".+" if number == last else "(?:[^/]+/)*"
         else:
-            found += _name(part) + ("/" if number != last else "")
-    return f"(?:{found})"
+            regex += _name(part) + ("/" if number != last else "")
+    return f"(?:{regex})"
 
 
 def _name(part: str) -> str:
@@ -44,7 +44,7 @@ def starts(patterns: Sequence[str]) -> dict[str, int]:
 
     A walk over these finds all that fits without going through the rest of the tree.
     """
-    found: dict[str, int] = {}
+    depths: dict[str, int] = {}
     for pattern in patterns:
         parts = pattern.split("/")
         literal = 0
@@ -52,5 +52,5 @@ def starts(patterns: Sequence[str]) -> dict[str, int]:
             literal += 1
         levels = _ENDLESS if "**" in parts[literal:] else len(parts) - literal
         top = "/".join(parts[:literal])
-        found[top] = max(levels, found.get(top, 0))
-    return found
+        depths[top] = max(levels, depths.get(top, 0))
+    return depths

@@ -36,8 +36,8 @@ class _Localised(Formatter):
     """str.format with numbers as the language in use writes them."""
 
     def format_field(self, value: Any, format_spec: str) -> str:  # noqa: ANN401 - as in the standard library
-        shown = str(format(value, format_spec))
-        return shown.translate(_SWAPPED) if isinstance(value, int | float) and _language != SOURCE else shown
+        formatted = str(format(value, format_spec))
+        return formatted.translate(_SWAPPED) if isinstance(value, int | float) and _language != SOURCE else formatted
 
 
 def marked(text: str) -> str:
@@ -72,14 +72,14 @@ def language() -> str:
 
 def languages() -> tuple[str, ...]:
     """Return all languages there are."""
-    return SOURCE, *sorted(found.parent.parent.name for found in DIRECTORY.glob(f"*/LC_MESSAGES/{DOMAIN}.mo"))
+    return SOURCE, *sorted(catalog.parent.parent.name for catalog in DIRECTORY.glob(f"*/LC_MESSAGES/{DOMAIN}.mo"))
 
 
-def use(wanted: str) -> None:
+def use(language_code: str) -> None:
     """Speak a language from here on, and have the processes that this one starts speak it, too."""
     global _language, _translations
-    os.environ[_INHERITED] = wanted
-    _language, _translations = wanted, _of(wanted)
+    os.environ[_INHERITED] = language_code
+    _language, _translations = language_code, _of(language_code)
 
 
 def wanted_by(environment: Mapping[str, str]) -> str:
@@ -87,17 +87,19 @@ def wanted_by(environment: Mapping[str, str]) -> str:
 
     Any Portuguese gets the Brazilian one.
     """
-    named = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := environment.get(name))), "")
-    return known(named) or SOURCE
+    locale = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := environment.get(name))), "")
+    return known(locale) or SOURCE
 
 
-def known(named: str) -> str:
+def known(code: str) -> str:
     """Return the language that a name such as `pt`, `pt_BR` or `pt_BR.UTF-8` means; '' when there is none for it."""
-    plain = named.partition(".")[0].partition("@")[0].replace("-", "_")
+    plain = code.partition(".")[0].partition("@")[0].replace("-", "_")
     there = languages()
     if plain in there:
         return plain
-    return next((found for found in there if plain and found.partition("_")[0] == plain.partition("_")[0]), "")
+    return next(
+        (available for available in there if plain and available.partition("_")[0] == plain.partition("_")[0]), ""
+    )
 
 
 def _of(name: str) -> gettext.NullTranslations:
