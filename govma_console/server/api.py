@@ -19,7 +19,7 @@ from govma_console.server.deploy import DEFAULTS
 from govma_console.server.openapi import document
 from govma_console.server.requests import commit_wanted, hold_wanted, run_wanted
 from govma_console.server.responses import Json, Refusal
-from govma_console.server.stream import PLAIN, RunStream, require_stream
+from govma_console.server.stream import PLAIN, RunStream, render_server_sent, render_text, require_stream
 from govma_core.errors import RefusedError, UsageError
 from govma_core.runs.cancel import cancel
 from govma_core.runs.store import RunRecord
@@ -93,10 +93,10 @@ async def run_log(request: Request) -> ASGIApp:
     return RunStream(
         site=site,
         run_id=record.id,
-        render=lambda block: block.text,
+        render=render_text,
         headers=PLAIN,
         skip=_number(request, "offset", 0, 1 << 62),
-        stay=_flag(request, "follow"),
+        to_end=_flag(request, "follow"),
         last=lambda end: f"run {record.id}: {end.result}, exit code {end.exit_code}\n".encode(),
     )
 
@@ -111,7 +111,7 @@ async def run_events(request: Request) -> ASGIApp:
     return RunStream(
         site=site,
         run_id=record.id,
-        render=lambda block: block.server_sent,
+        render=render_server_sent,
         headers={"content-type": "text/event-stream; charset=utf-8"},
         offset=int(last) if last.isascii() and last.isdigit() and len(last) < 19 else 0,
     )

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 from govma_console.server.auth import reader, site_of
 from govma_console.server.responses import LOCKED, Refusal, of_error
 from govma_console.server.state import Site
-from govma_console.server.stream import PLAIN, Listener, RunStream, require_stream
+from govma_console.server.stream import PLAIN, Client, RunStream, render_text, require_stream
 from govma_core.errors import GovmaError, UsageError
 from govma_core.events import RunFinished
 from govma_core.runs.queue import Admission
@@ -39,20 +39,20 @@ async def deploy(request: Request) -> ASGIApp:
     options = request.query_params
     status = 200
     if options.get("wait") == "1":
-        with site.streams.one(caller.peer):
-            async with Listener(request.receive) as listener:
-                end = await site.feeds.end(run_id, listener.wake, lambda: listener.gone)
+        with site.streams.occupy(caller.peer):
+            async with Client(request.receive) as client:
+                end = await site.feed.wait_for_end(run_id, client.wake, client.is_gone)
         status = 200 if end.result == "ok" else _failed(site, run_id)
     aborts = options.get("on_fail") == "abort"
     return RunStream(
         site=site,
         run_id=run_id,
-        render=lambda block: block.text,
+        render=render_text,
         status=status,
         headers=PLAIN | {"x-run-id": run_id},
         first=_first(admission).encode("utf-8", "replace"),
         last=lambda end: _last(run_id, end).encode("utf-8", "replace"),
-        ends_whole=lambda end: end.result == "ok" or not aborts,
+        is_complete=lambda end: end.result == "ok" or not aborts,
     )
 
 

@@ -61,7 +61,7 @@ def _text(site: Site) -> str:
     add("govma_runs_active", "gauge", "Runs at work.", [("", {}, sum(run.state == "running" for run in active))])
     add("govma_runs_waiting", "gauge", "Runs that wait for their turn.",
         [("", {}, sum(run.state != "running" for run in active))])  # fmt: skip
-    add("govma_streams", "gauge", "Logs that are being sent.", [("", {}, site.streams.taken)])
+    add("govma_streams", "gauge", "Logs that are being sent.", [("", {}, site.streams.in_use)])
     _add_site(site, add)
     return "".join(parts)
 

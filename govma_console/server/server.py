@@ -19,10 +19,11 @@ from govma_console.server.app import make_app
 from govma_console.server.connection import Connection
 from govma_console.server.logging import start_logging
 from govma_console.server.middleware import Front
+from govma_console.server.monitor import Monitor
 from govma_console.server.peer import allowed_names
 from govma_console.server.sockets import Listeners, hosts_of, open_listeners
 from govma_console.server.state import Site
-from govma_console.server.systemd import IDLE, Monitor, Notifier
+from govma_console.server.systemd import IDLE, Notifier
 from govma_core.errors import ConfigurationError, ExitCode, GovmaError
 from govma_core.runs.launch import StartedRun
 from govma_core.settings import Settings
@@ -209,7 +210,7 @@ class _Server:
     async def _until_stopped(self, server: _Uvicorn, serving: asyncio.Task[None]) -> None:
         loop = asyncio.get_running_loop()
         helpers = [
-            loop.create_task(self._site.feeds.run()),
+            loop.create_task(self._site.feed.watch()),
             loop.create_task(Monitor(self._site, self._notifier).run()),
             loop.create_task(self._tick()),
         ]

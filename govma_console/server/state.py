@@ -14,7 +14,7 @@ from typing import Any
 
 from govma_console.server.peer import Peer, user_name
 from govma_console.server.responses import Refusal
-from govma_console.server.run_feed import Feeds
+from govma_console.server.run_feed import RunFeed
 from govma_console.server.tokens import Tokens
 from govma_core.errors import GovmaError
 from govma_core.runs.launch import Requester, StartedRun, launch, prepared_store
@@ -50,22 +50,22 @@ class Slots:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.taken = 0
+        self.in_use = 0
         self._by: Counter[str] = Counter()
 
-    def free(self, peer: Peer) -> bool:
+    def has_room(self, peer: Peer) -> bool:
         """Tell whether there is a place for this caller."""
-        return self.taken < self.most and (peer.superuser or self._by[peer.key] < (self.most + 1) // 2)
+        return self.in_use < self.most and (peer.superuser or self._by[peer.key] < (self.most + 1) // 2)
 
     @contextmanager
-    def one(self, peer: Peer) -> Iterator[None]:
+    def occupy(self, peer: Peer) -> Iterator[None]:
         """Take a place for the block."""
-        self.taken += 1
+        self.in_use += 1
         self._by[peer.key] += 1
         try:
             yield
         finally:
-            self.taken -= 1
+            self.in_use -= 1
             self._by[peer.key] -= 1
             # Addresses of other machines would add up.
             self._by += Counter()
@@ -124,7 +124,7 @@ class Site:
 
     def __init__(self, settings: Settings, config_arguments: tuple[str, ...] = ()) -> None:
         self.store = prepared_store(settings)
-        self.feeds = Feeds(self.store)
+        self.feed = RunFeed(self.store)
         self.streams = Slots(settings.max_streams)
         self.measured = Measured(config_arguments, "usage", tr("The disk"))
         self.containers = Measured(config_arguments, "services", tr("The containers"))

@@ -1,115 +1,74 @@
-"""Sending a run's events to one client for as long as both go on."""
+"""Sending a run's events to one client, as its plain log or as server-sent events, for as long as both go on."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
+from govma_console.narration import plain_text
 from govma_console.server.connection import ABORT, PEER, UNCHUNKED
 from govma_console.server.peer import Peer
 from govma_console.server.responses import RETRY_SECONDS, Refusal
-from govma_console.server.run_feed import Block
 from govma_console.server.state import Site
-from govma_core.events import RunFinished
+from govma_core.events import LogLine, RunFinished, from_json, to_json
+from govma_core.runs.log import Piece
 from govma_core.text.language import tr
 
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
+PLAIN = {"content-type": "text/plain; charset=utf-8"}
 STALLED_SECONDS = 900.0
 """Seconds after which a client that reads nothing of what is sent to it is given up: others want its place."""
-PLAIN = {"content-type": "text/plain; charset=utf-8"}
+
+_PLAIN_OUTPUT = re.compile(rb'\{"event":"log","at":[0-9.e+]+,"level":"output","text":"([^"\\\x00-\x1f]*)"\}\n')
+"""Output without anything that JSON escapes, as most is."""
+_INDENT, _LINE_END = plain_text(LogLine(0.0, "output", "\0")).encode().split(b"\0")
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunStream:
-    """An ASGI response: what `render` makes of a run's events, from byte `offset` of the events file on.
+def render_text(piece: Piece) -> bytes:
+    """Return events as lines of the plain log, without the end of the run: each response tells that in its own way."""
+    return b"".join(map(_render_line, piece.lines.splitlines(keepends=True)))
 
-    `first` comes before them and `last` after them; `skip` leaves out that many bytes at the start of all that. With
-    `stay` the response ends with the run, else with what there is. An answer of `ends_whole` that is False leaves the
-    response without its end, which clients take for an error.
-    """
 
-    site: Site
-    run_id: str
-    render: Callable[[Block], bytes]
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    offset: int = 0
-    skip: int = 0
-    stay: bool = True
-    first: bytes = b""
-    last: Callable[[RunFinished], bytes] = lambda end: b""
-    ends_whole: Callable[[RunFinished], bool] = lambda end: True
+def _render_line(line: bytes) -> bytes:
+    match = _PLAIN_OUTPUT.fullmatch(line)
+    if match is not None:
+        return _INDENT + match[1] + _LINE_END
+    event = from_json(line)
+    return b"" if event is None or isinstance(event, RunFinished) else plain_text(event).encode("utf-8", "replace")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
-        chunked = scope["http_version"] != "1.0"
-        if not chunked:
-            scope[UNCHUNKED]()
-        headers = [(name.encode(), value.encode("latin-1")) for name, value in {**HEADERS, **self.headers}.items()]
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        if scope["method"] == "HEAD":
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-            return
-        try:
-            whole = await self._body(scope[PEER], receive, send)
-        except TimeoutError:
-            scope[ABORT]()
-            return
-        if whole and chunked:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _body(self, peer: Peer, receive: Receive, send: Send) -> bool:
-        skip = self.skip
-        # A run whose record is removed while it is followed has no end to tell.
-        whole = not self.stay
-        with self.site.streams.one(peer):
-            async with Listener(receive) as listener, aclosing(self._parts(listener)) as parts:
-                async for part, end in parts:
-                    left = part[skip:]
-                    skip = max(0, skip - len(part))
-                    if left:
-                        async with asyncio.timeout(STALLED_SECONDS):
-                            await send(_body(left))
-                    if listener.gone:
-                        return False
-                    whole = self.ends_whole(end) if end is not None else not self.stay
-        return whole
-
-    async def _parts(self, listener: Listener) -> AsyncGenerator[tuple[bytes, RunFinished | None], None]:
-        if self.first:
-            yield self.first, None
-        end = None
-        async with aclosing(self.site.feeds.follow(self.run_id, self.offset, listener.wake)) as blocks:
-            async for block in blocks:
-                end = block.finished
-                yield self.render(block), None
-                if not self.stay and block.empty:
-                    return
-        if end is not None:
-            yield self.last(end), end
+def render_server_sent(piece: Piece) -> bytes:
+    """Return events in the format of the WHATWG HTML standard, "Server-sent events"; ids are offsets."""
+    texts = [f"id: {end}\nevent: {event.kind}\ndata: {to_json(event)}\n\n" for event, end in piece.events()]
+    return "".join(texts).encode("utf-8", "replace")
 
 
 def require_stream(site: Site, peer: Peer) -> None:
     """Refuse a request for a log when as many are being sent as may be, to all or to this caller."""
-    if not site.streams.free(peer):
+    if not site.streams.has_room(peer):
         raise Refusal(
             503, tr("{most} logs are being sent already (max_streams).", most=site.streams.most), retry=RETRY_SECONDS
         )
 
 
-class Listener:
-    """Notices that a client is gone while nothing is sent to it."""
+class Client:
+    """Notices that a client is gone while nothing is sent to it: `wake` is set, and `is_gone` tells it."""
 
     def __init__(self, receive: Receive) -> None:
-        self._receive = receive
         self.wake = asyncio.Event()
-        self.gone = False
+        self._receive = receive
+        self._gone = False
 
-    async def __aenter__(self) -> Listener:
+    def is_gone(self) -> bool:
+        """Tell whether the client has hung up."""
+        return self._gone
+
+    async def __aenter__(self) -> Client:
         self._task = asyncio.get_running_loop().create_task(self._listen())
         return self
 
@@ -119,9 +78,75 @@ class Listener:
     async def _listen(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self.gone = True
+        self._gone = True
         self.wake.set()
 
 
-def _body(data: bytes) -> Message:
-    return {"type": "http.response.body", "body": data, "more_body": True}
+@dataclass(frozen=True, kw_only=True)
+class RunStream:
+    """An ASGI response: what `render` makes of a run's events, from byte `offset` of the events file on.
+
+    `first` comes before them and `last` after them; `skip` leaves out that many bytes at the start of all that. With
+    `to_end` the response ends with the run, else with what there is. A response whose `is_complete` is False for the
+    run's end is left without its own end, which clients take for an error.
+    """
+
+    site: Site
+    run_id: str
+    render: Callable[[Piece], bytes]
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    offset: int = 0
+    skip: int = 0
+    to_end: bool = True
+    first: bytes = b""
+    last: Callable[[RunFinished], bytes] = lambda end: b""
+    is_complete: Callable[[RunFinished], bool] = lambda end: True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response; a client that stalls is cut off."""
+        chunked = scope["http_version"] != "1.0"
+        if not chunked:
+            scope[UNCHUNKED]()
+        headers = [(name.encode(), value.encode("latin-1")) for name, value in {**HEADERS, **self.headers}.items()]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        is_complete = True
+        if scope["method"] != "HEAD":
+            try:
+                is_complete = await self._send_parts(scope[PEER], receive, send)
+            except TimeoutError:
+                scope[ABORT]()
+                return
+        if is_complete and (chunked or scope["method"] == "HEAD"):
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send_parts(self, peer: Peer, receive: Receive, send: Send) -> bool:
+        """Send the body part by part; return whether the response may be ended in peace."""
+        skip = self.skip
+        # A run whose record is removed while it is followed has no end to tell.
+        is_complete = not self.to_end
+        async with Client(receive) as client, aclosing(self._parts(client)) as parts:
+            with self.site.streams.occupy(peer):
+                async for part, end in parts:
+                    body = part[skip:]
+                    skip = max(0, skip - len(part))
+                    if body:
+                        async with asyncio.timeout(STALLED_SECONDS):
+                            await send({"type": "http.response.body", "body": body, "more_body": True})
+                    if client.is_gone():
+                        return False
+                    if end is not None:
+                        is_complete = self.is_complete(end)
+        return is_complete
+
+    async def _parts(self, client: Client) -> AsyncGenerator[tuple[bytes, RunFinished | None], None]:
+        if self.first:
+            yield self.first, None
+        pieces = self.site.feed.follow(
+            self.run_id, self.offset, wake=client.wake, is_gone=client.is_gone, to_end=self.to_end
+        )
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield self.render(piece), None
+                if piece.finished:
+                    yield self.last(piece.finished), piece.finished

@@ -14,8 +14,10 @@ from govma_core.text.language import tr
 
 EVENTS = "events.jsonl"
 _FLUSH_BYTES = 1 << 15
-_PIECE = 1 << 16
+_PIECE = 1 << 15
 _FINISHED = b'{"event":"run-finished"'
+_OUTPUT = b'"level":"output"'
+"""What only lines of output hold: within a text the quotes would be escaped."""
 _LAST_EVENT_SECONDS = 2.0
 """Seconds that a runner whose record has ended gets to write its last event, while its process lives."""
 
@@ -87,12 +89,15 @@ class Piece:
     lines: bytes
     end: int
 
-    def events(self) -> Iterator[tuple[Event, int]]:
-        """Yield each event with the offset behind it; damaged lines and unknown kinds are left out."""
+    def events(self, *, output: bool = True) -> Iterator[tuple[Event, int]]:
+        """Yield each event with the offset behind it; damaged lines and unknown kinds are left out.
+
+        With `output` False a program's output is left out as well, which costs next to nothing.
+        """
         offset = self.end - len(self.lines)
         for line in self.lines.splitlines(keepends=True):
             offset += len(line)
-            event = from_json(line)
+            event = from_json(line) if output or _OUTPUT not in line else None
             if event is not None:
                 yield event, offset
 
@@ -105,7 +110,7 @@ class Piece:
 
 
 def read_piece(path: Path, offset: int) -> Piece:
-    """Read whole lines from a byte offset on, 64 KiB at most unless one line is longer; none at the present end."""
+    """Read whole lines from a byte offset on, 32 KiB at most unless one line is longer; none at the present end."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:

@@ -33,7 +33,7 @@ from govma_core.process.proc import ProcessId
 from govma_core.reporting import Reporter
 from govma_core.runs import recovery
 from govma_core.runs.lock import Holder, held_lock, lock_holder
-from govma_core.runs.log import EventLog, follow, read_events
+from govma_core.runs.log import EventLog, LogFollower, follow, read_events
 from govma_core.runs.store import RunRecord, RunStore
 
 HOLDER = Holder("20220102-030405-abcd", "deploy", "ana", 1.0)
@@ -287,6 +287,28 @@ def test_following_a_run_that_was_killed_ends_and_says_so(store: RunStore) -> No
     *_, (last, _) = follow(store, record.id)
     assert isinstance(last, RunFinished)
     assert (last.result, last.exit_code) == ("interrupted", 1)
+
+
+def test_an_end_that_is_not_in_the_log_stands_where_reading_stopped(store: RunStore) -> None:
+    record = running(store, dataclasses.replace(ProcessId.current(), started=1))
+    follower = LogFollower(store, record.id, 77)
+    end = follower.read_end()
+    assert end is not None
+    assert [(type(event), offset) for event, offset in end.events()] == [(RunFinished, 77)]
+
+
+def test_the_last_event_of_a_run_that_still_writes_it_is_waited_for(store: RunStore) -> None:
+    record = running(store, ProcessId.current())
+    store.write(dataclasses.replace(record, state="ok", exit_code=0))
+    follower = LogFollower(store, record.id)
+    assert follower.read_end() is None
+    assert follower.has_ended
+    log = EventLog(store.path(record.id) / "events.jsonl", 1 << 20)
+    log.write(RunFinished(2.0, "ok", 0, "done"))
+    log.close()
+    piece = follower.read_end()
+    assert piece is not None
+    assert piece.finished == RunFinished(2.0, "ok", 0, "done")
 
 
 def test_a_line_after_a_full_disk_is_not_lost_with_the_half_one_before(tmp_path: Path) -> None:

@@ -27,12 +27,12 @@ _NOBODY = 65534
 
 def test_places_are_shared_between_callers_and_given_back() -> None:
     slots, one, other, root = Slots(4), Peer(uid=33), Peer(uid=1000), Peer(uid=0)
-    with slots.one(one), slots.one(one):
-        assert [slots.free(each) for each in (one, other, root)] == [False, True, True]
-        with slots.one(other), slots.one(root):
-            assert not slots.free(root)
-    assert slots.free(one)
-    assert slots.taken == 0
+    with slots.occupy(one), slots.occupy(one):
+        assert [slots.has_room(each) for each in (one, other, root)] == [False, True, True]
+        with slots.occupy(other), slots.occupy(root):
+            assert not slots.has_room(root)
+    assert slots.has_room(one)
+    assert slots.in_use == 0
 
 
 @as_root
@@ -78,10 +78,10 @@ def test_a_client_that_reads_nothing_more_loses_its_place(tmp_path: Path, monkey
         raise AssertionError
 
     async def stalled() -> int:
-        run_stream = stream.RunStream(site=site, run_id="none", render=lambda block: block.text, first=b"first\n")
+        run_stream = stream.RunStream(site=site, run_id="none", render=stream.render_text, first=b"first\n")
         scope = {"http_version": "1.1", "method": "GET", PEER: Peer(uid=33), ABORT: lambda: cut.append(True)}
         await asyncio.wait_for(run_stream(scope, receive, send), 10)
-        return site.streams.taken
+        return site.streams.in_use
 
     assert asyncio.run(stalled()) == 0
     assert cut == [True]
@@ -103,8 +103,8 @@ def test_without_the_kernels_watches_logs_are_followed_more_slowly(
     command = Command(made.sample.config_file, made.settings.state_dir)
 
     async def followed(run_id: str) -> bytes:
-        helper = asyncio.create_task(site.feeds.run())
-        found = b"".join([block.text async for block in site.feeds.follow(run_id, 0, asyncio.Event())])
+        helper = asyncio.create_task(site.feed.watch())
+        found = b"".join([stream.render_text(piece) async for piece in site.feed.follow(run_id)])
         helper.cancel()
         return found
 
