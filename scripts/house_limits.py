@@ -21,40 +21,11 @@ MOST_NAMESAKES = 3
 """Names that files of the core may have in more than one folder."""
 MOST_PARTICIPLES = 0.01
 """Share of the names of locals and parameters."""
-PARTICIPLES = frozenset(
-    [
-        "answered",
-        "asked",
-        "closed",
-        "copied",
-        "done",
-        "due",
-        "found",
-        "given",
-        "gone",
-        "held",
-        "kept",
-        "known",
-        "left",
-        "looked",
-        "lying",
-        "made",
-        "meant",
-        "moved",
-        "named",
-        "born",
-        "opened",
-        "read",
-        "said",
-        "seen",
-        "shown",
-        "standing",
-        "taken",
-        "told",
-        "wanted",
-        "written",
-    ]
-)
+_PARTICIPLES = """
+answered asked born closed copied done due found given gone held kept known left looked lying made meant moved named
+opened read said seen shown standing taken told wanted written
+"""
+PARTICIPLES = frozenset(_PARTICIPLES.split())
 
 
 def circle() -> list[str]:

@@ -46,6 +46,23 @@ def watch_host_files(undo: ExitStack) -> None:
     undo.callback(remove)
 
 
+def bridges() -> dict[str, bool]:
+    """Return the bridges of this machine, each with whether something is plugged into it."""
+    return {path.parent.name: any(path.iterdir()) for path in Path("/sys/class/net").glob("*/brif")}
+
+
+def put_back_forwarding(before: str, bridges_before: set[str]) -> None:
+    """Set ip_forward to what it was, unless another engine relies on it by now.
+
+    An engine switches it on when it starts, and never looks again: where one has made a bridge meanwhile, or has
+    containers, a 0 would cut them from their network.
+    """
+    others = bridges()
+    if before.strip() == "0" and (others.keys() - bridges_before or any(others.values())):
+        return
+    IP_FORWARD.write_text(before)
+
+
 def _routes() -> list[IPv4Network]:
     def address(field: str) -> IPv4Address:
         return IPv4Address(int.from_bytes(bytes.fromhex(field), "little"))
@@ -70,7 +87,7 @@ def make_network(undo: ExitStack, name: str) -> tuple[str, str]:
     bridge = f"gvt{name}"
     mark = ["-m", "comment", "--comment", f"private Docker engine {name} of a test"]
     forwarding = IP_FORWARD.read_text()
-    undo.callback(IP_FORWARD.write_text, forwarding)
+    undo.callback(put_back_forwarding, forwarding, set(bridges()))
     run("ip", "link", "add", bridge, "type", "bridge")
     undo.callback(run, "ip", "link", "delete", bridge)
     run("ip", "address", "add", f"{lower[1]}/24", "dev", bridge)

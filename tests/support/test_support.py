@@ -126,3 +126,33 @@ def test_without_the_programs_the_reason_says_what_is_missing(monkeypatch: pytes
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     with pytest.raises(EngineUnavailableError, match="dockerd, containerd"), private_engine():
         pass
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "after"),
+    [
+        ("true", "0"),
+        ("ip link add first0 type veth peer name first1 && ip link set first1 master before", "1"),
+        ("ip link add another type bridge", "1"),
+        ("ip link add another type bridge && ip link delete another", "0"),
+    ],
+    ids=["alone", "containers", "a later engine", "a later engine that ended"],
+)
+def test_forwarding_is_put_back_unless_another_engine_relies_on_it(
+    may_start_engine: None, meanwhile: str, after: str
+) -> None:
+    """It was: every container on the machine lost its network when the tests' engine ended."""
+    script = (
+        "import subprocess; from pathlib import Path\n"
+        "from tests.support.engine_traces import IP_FORWARD, bridges, put_back_forwarding\n"
+        "subprocess.run('ip link add before type bridge', shell=True, check=True)\n"
+        "IP_FORWARD.write_text('0'); earlier = bridges(); IP_FORWARD.write_text('1')\n"
+        f"subprocess.run({meanwhile!r}, shell=True, check=True)\n"
+        "put_back_forwarding('0\\n', set(earlier)); print(IP_FORWARD.read_text())"
+    )
+    # A network namespace has a forwarding of its own; its bridges are shown by a /sys of its own.
+    line = ["unshare", "--net", "--mount", "sh", "-c", 'mount -t sysfs sysfs /sys && exec "$@"', "sh"]
+    line += [sys.executable, "-c", script]
+    environment = {**os.environ, "PATH": SYSTEM_PATH}
+    ended = subprocess.run(line, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == after
