@@ -26,12 +26,12 @@ from govma_core.promotion import rehearsal
 from govma_core.promotion.go_live import go_live
 from govma_core.promotion.holds import made_live
 from govma_core.reporting import StageRemark
-from govma_core.runs import recovery
 from govma_core.services.source_drift import tell_due
 from govma_core.text.language import tr
 from govma_core.versions.contents import ContentsStore
 from govma_core.versions.manifest import Manifest, ManifestStore
 from govma_core.versions.publish import publish, require_free
+from govma_core.versions.remove import warn_of_leftover
 from govma_core.versions.store import version_name
 
 
@@ -117,7 +117,7 @@ def run(
         gate.begin()
         source.put_right(settings, reporter)
         preflight.check(context, builder, promote=promote, rehearse=rehearse)
-        _clear_leftovers(context, builder)
+        _clear_work_dir(context, builder)
     with closing(Checkout(settings, reporter)) as checkout:
         with reporter.stage("source") as remark:
             commit = checkout.bring(ref)
@@ -177,13 +177,13 @@ def _in_a_second_of_its_own(context: Context) -> Context:
     return context
 
 
-def _clear_leftovers(context: Context, builder: Builder) -> None:
-    """Remove what a killed run left: its container first, which could still be writing."""
+def _clear_work_dir(context: Context, builder: Builder) -> None:
+    """Remove what a killed deploy left at work in the work dir and beside it; the rest is gone (see runs/recovery)."""
+    # What builds first: it could still be writing.
     builder.remove_leftovers(context.reporter)
-    rehearsal.clear_leftovers(context)
-    for path, left in sweep_staging(context.settings.work_dir).items():
-        recovery.warn(context, path, tr("vendor tarballs that an interrupted run was unpacking"), left)
-    recovery.clear(context)
+    for path, resisting in sweep_staging(context.settings.work_dir).items():
+        what = tr("vendor tarballs that an interrupted run was unpacking")
+        warn_of_leftover(context.reporter, path, what, resisting)
 
 
 def _fill(context: Context, checkout: Checkout, commit: Commit, work_fd: int, remark: StageRemark) -> list[str] | None:

@@ -15,11 +15,11 @@ from govma_core.disk.unshare import shared_files
 from govma_core.disk.usage import last_measured
 from govma_core.errors import RefusedError
 from govma_core.fs import safefs
-from govma_core.runs import recovery
 from govma_core.text.clean import bytes_text
 from govma_core.text.globs import globs
 from govma_core.text.language import tr
 from govma_core.versions.publish import staging
+from govma_core.versions.store import Pointer
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def run(context: Context, *, anywhere: bool = False, reflink: str | None = None)
     """
     reporter = context.reporter
     with reporter.stage("preflight"):
-        recovery.clear(context)
+        _require_known_link(context)
     with reporter.stage("dedupe") as remark:
         done = _dedupe(context, anywhere=anywhere, apply=True, reflink=reflink or context.settings.reflink)
         remark.note(done.sentence())
@@ -86,10 +86,7 @@ def _dedupe(context: Context, *, anywhere: bool, apply: bool, reflink: str) -> D
     settings, reporter = context.settings, context.reporter
     began = time.monotonic()
     names = [version.name for version in reversed(context.versions.versions())]
-    pointer = context.versions.pointer()
-    if pointer.version is None and pointer.target is not None:
-        # Which inodes must not be replaced cannot be told.
-        raise RefusedError(tr("{problem} Until then nothing is deduped.", problem=pointer.problem))
+    pointer = _require_known_link(context)
     known = last_measured(settings.state_dir / "usage", settings.versions_dir)
     total = sum(version.files for version in known.values()) if known.keys() >= set(names) else 0
     raise_descriptor_limit()
@@ -119,6 +116,14 @@ def _dedupe(context: Context, *, anywhere: bool, apply: bool, reflink: str) -> D
             tally.leave("unreadable", name)
         released = safefs.free_bytes(versions) - before if apply else 0
     return Deduped(tally, time.monotonic() - began, released)
+
+
+def _require_known_link(context: Context) -> Pointer:
+    """Return where the link leads; RefusedError when it leads to nothing: which inodes must stay is not known then."""
+    pointer = context.versions.pointer()
+    if pointer.version is None and pointer.target is not None:
+        raise RefusedError(tr("{problem} Until then nothing is deduped.", problem=pointer.problem))
+    return pointer
 
 
 def _opened(stack: ExitStack, versions: int, names: list[str]) -> tuple[list[str], list[int], list[str]]:

@@ -12,7 +12,6 @@ from govma_core.fs import safefs
 from govma_core.fs.permissions import cannot_write
 from govma_core.prune.plan import PrunePlan, make_plan, policy, users_now
 from govma_core.prune.retention import Decision
-from govma_core.runs import recovery
 from govma_core.text.clean import bytes_text
 from govma_core.text.language import counted, tr
 from govma_core.versions.remove import Removal, remover, some
@@ -63,7 +62,6 @@ def run(
         directory = context.settings.versions_dir
         if directory.is_dir() and (closed := cannot_write("versions_dir", directory)):
             raise PreflightError([closed])
-        recovery.clear(context)
     with reporter.stage("plan") as remark:
         found = make_plan(context, wanted)
         if only is not None:

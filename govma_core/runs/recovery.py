@@ -1,4 +1,14 @@
-"""Order among the records of runs, made under the lock before a new run begins."""
+"""Recovery: clear all that a killed run can leave, in one order, under the lock and before a new run begins.
+
+1. Its record is completed: the run was interrupted (`settle_records`).
+2. What it said against versions is taken back or confirmed, and a missing proof is noted (`settle_version`).
+3. Old runs are removed (`prune_runs`).
+4. The versions directory is cleared: a removal half done, probes, staged links and copies (`clear_versions`).
+5. The container and the copies of a rehearsal are removed (`promotion.rehearsal.clear_leftovers`).
+
+A rollback or promotion stops at 3: its switch waits for no clearing, and neither for an engine that does not answer.
+Two things are left to a deploy's preflight: its checkout, and the work dir, which is its own, with what builds in it.
+"""
 
 from __future__ import annotations
 
@@ -6,31 +16,65 @@ import dataclasses
 import os
 import shutil
 import time
-from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from govma_core.context import Context
 from govma_core.errors import GovmaError
 from govma_core.fs import jsonfile, safefs, trees
-from govma_core.fs.safefs import opened_root
 from govma_core.promotion import proof, verdicts
 from govma_core.promotion.holds import take_back
-from govma_core.runs.store import LAST, START_GRACE, RunRecord, RunStore
+from govma_core.runs.store import LAST, START_GRACE, RunRecord, RunStore, Totals
 from govma_core.text.language import tr
 from govma_core.versions.history import History, Promotion, Result
 from govma_core.versions.holds import HoldStore
-from govma_core.versions.remove import remover, some, sweep
+from govma_core.versions.remove import remover, sweep, warn_of_leftover
 from govma_core.versions.store import REMOVED_PREFIX
 
+_CLEARING = ("deploy", "prune", "dedupe")
+"""Operations before which the versions directory is cleared."""
+_REHEARSING = ("deploy", "check")
+"""Operations before which the leftovers of rehearsals are removed: these try a version, and may wait for the engine."""
 
-def settle(store: RunStore) -> list[RunRecord]:
+
+def recover(context: Context, store: RunStore) -> None:
+    """Clear what killed runs left, before the operation of this context. Only under the lock.
+
+    OSError where the records cannot be written, and whatever keeps the versions directory from being cleared.
+    """
+    for record in settle_records(store):
+        context.reporter.warning(
+            tr(
+                "Run {id} ({operation}) had been interrupted during {stage}.",
+                id=record.id,
+                operation=record.operation,
+                stage=record.stage or "?",
+            )
+        )
+        settle_version(context, record.operation, record.id)
+        with suppress(OSError):
+            Totals(store.state_dir).add_run(record.operation, "interrupted")
+    prune_runs(store, context.settings.keep_runs)
+    clear(context)
+
+
+def clear(context: Context) -> None:
+    """Clear what killed runs left of versions and rehearsals, as far as this operation waits for that."""
+    if context.operation in _CLEARING:
+        clear_versions(context)
+    if context.operation in _REHEARSING:
+        # Imported here: with it comes the engine's library, which takes a tenth of a second.
+        from govma_core.promotion import rehearsal
+
+        rehearsal.clear_leftovers(context)
+
+
+def settle_records(store: RunStore) -> list[RunRecord]:
     """Write down as interrupted what is; give those. OSError where that cannot be written.
 
     What killed processes had staged is removed, as is a run whose record a power cut has taken: nothing can be told of
     it. Runs that had to be kept elsewhere come back to state_dir.
     """
-    gone = []
+    interrupted = []
     for run_id in store.ids():
         record = store.stored(run_id)
         if record is None:
@@ -40,7 +84,7 @@ def settle(store: RunStore) -> list[RunRecord]:
             (store.path(run_id) / LAST).unlink(missing_ok=True)
             jsonfile.sweep(store.path(run_id))
             store.write(dataclasses.replace(record, finished=time.time()))
-            gone.append(record)
+            interrupted.append(record)
     for directory in (
         store.state_dir,
         store.directory,
@@ -48,26 +92,18 @@ def settle(store: RunStore) -> list[RunRecord]:
     ):
         jsonfile.sweep(directory)
     _bring_back(store)
-    return gone
-
-
-def prune(store: RunStore, keep: int) -> None:
-    """Remove the oldest records beyond `keep`; runs that go on are kept."""
-    for run_id in store.ids()[keep:]:
-        record = store.stored(run_id)
-        if record is None or record.ended:
-            _remove(store, run_id)
+    return interrupted
 
 
 def _remove_husk(store: RunStore, run_id: str) -> None:
+    """Remove a run without a record, unless it is just being made."""
     with suppress(FileNotFoundError):
-        # One that is just being made has no record yet.
         if time.time() - store.path(run_id).stat().st_mtime > START_GRACE:
-            _remove(store, run_id)
+            _remove_run(store, run_id)
 
 
-def _remove(store: RunStore, run_id: str) -> None:
-    with opened_root(store.directory) as fd:
+def _remove_run(store: RunStore, run_id: str) -> None:
+    with safefs.opened_root(store.directory) as fd:
         trees.remove(fd, run_id)
 
 
@@ -78,7 +114,7 @@ def _bring_back(store: RunStore) -> None:
             record = store.stored(name)
             if record is None or not record.ended:
                 continue
-            # There already when it was brought back by one who was killed before it removed the other.
+            # It is there already when a run was killed between the copy and the removal of the spare one.
             if not (store.directory / name).exists():
                 staged = jsonfile.staged_beside(store.directory / name)
                 try:
@@ -92,12 +128,12 @@ def _bring_back(store: RunStore) -> None:
         store.spare.parent.rmdir()
 
 
-def settle_versions(context: Context, operation: str, run: str) -> None:
+def settle_version(context: Context, operation: str, run: str) -> None:
     """Look at what the interrupted run of an operation has said against versions, and what it has not proved."""
     try:
         live = context.versions.pointer().version
     except (GovmaError, OSError):
-        # Told by the operation that needs it.
+        # The operation that needs the versions directory says what is wrong with it.
         return
     if live is None:
         return
@@ -114,9 +150,9 @@ def settle_versions(context: Context, operation: str, run: str) -> None:
                     run=run,
                 )
             )
-    # With a command alone nobody is asked, and no result is noted.
-    asked = context.settings.activation_url or context.settings.activation_containers
-    if asked and _left_unproved(context, live, run):
+    # With activation.command alone no server is asked, and no result is noted.
+    has_servers = context.settings.activation_url or context.settings.activation_containers
+    if has_servers and _is_unproved(context, live, run):
         verdicts.note_result(context, tr("not proved: interrupted"), run)
         context.reporter.warning(
             tr(
@@ -140,45 +176,43 @@ def _spoke_against(context: Context, version: str, run: str) -> bool:
     return False
 
 
-def _left_unproved(context: Context, live: str, run: str) -> bool:
+def _is_unproved(context: Context, live: str, run: str) -> bool:
     """Tell whether the version is live by this run, and nothing was written down about what that came to."""
     with suppress(OSError):
         entries = History(context.settings.state_dir).entries()
         promotions = [entry for entry in entries if isinstance(entry, Promotion)]
-        noted = any(isinstance(entry, Result) and entry.of == run for entry in entries)
-        return bool(promotions) and (promotions[-1].run, promotions[-1].version) == (run, live) and not noted
+        has_result = any(isinstance(entry, Result) and entry.of == run for entry in entries)
+        return bool(promotions) and (promotions[-1].run, promotions[-1].version) == (run, live) and not has_result
     return False
 
 
-def clear(context: Context) -> None:
-    """Clear the versions directory of what killed runs left, and say what that was. Only under the lock.
+def prune_runs(store: RunStore, keep: int) -> None:
+    """Remove the oldest records beyond `keep`; runs that go on are kept."""
+    for run_id in store.ids()[keep:]:
+        record = store.stored(run_id)
+        if record is None or record.ended:
+            _remove_run(store, run_id)
+
+
+def clear_versions(context: Context) -> None:
+    """Clear the versions directory of what killed runs left, and say what that was.
 
     What resists (an immutable file, a mount) is named in a warning, and tried again by the next run.
     """
-    if done := remover(context.versions, context.settings.state_dir).take_up():
-        context.reporter.warning(done)
-    pointer = context.versions.pointer()
+    try:
+        pointer = context.versions.pointer()
+    except (GovmaError, OSError):
+        # The operation that needs the versions directory says what is wrong with it.
+        return
+    if sentence := remover(context.versions, context.settings.state_dir).take_up():
+        context.reporter.warning(sentence)
+        pointer = context.versions.pointer()
     # Where the link leads to nothing, what it led to may be what was set aside.
     spare = [REMOVED_PREFIX] if pointer.version is None and pointer.target is not None else []
     with safefs.opened_root(context.settings.versions_dir) as fd:
         proof.sweep(fd, [version.name for version in context.versions.versions()])
-        for found in sweep(fd, spare=spare):
-            warn(context, context.settings.versions_dir / found.name, found.what, found.left if found.ours else None)
-            if found.ours and not found.left:
-                context.reporter.info(tr("Removed {name}, {what}.", name=found.name, what=found.what))
-
-
-def warn(context: Context, path: Path, what: str, left: Sequence[str] | None) -> None:
-    """Warn of a leftover that is still there: `left` is what resisted, None where it may be none of ours."""
-    if left is None:
-        context.reporter.warning(
-            tr(
-                "{path} is named like a leftover of a killed run, but it is not certain that it is one; "
-                "it is left alone. Look at what it holds, then rename or remove it.",
-                path=path,
-            )
-        )
-    elif left:
-        context.reporter.warning(
-            tr("{name} ({what}) cannot be removed whole: {left}.", name=path.name, what=what, left=some(left))
-        )
+        for leftover in sweep(fd, spare=spare):
+            path = context.settings.versions_dir / leftover.name
+            warn_of_leftover(context.reporter, path, leftover.what, leftover.left if leftover.ours else None)
+            if leftover.ours and not leftover.left:
+                context.reporter.info(tr("Removed {name}, {what}.", name=leftover.name, what=leftover.what))

@@ -239,20 +239,7 @@ class Runner:
     def _begin(self) -> None:
         """Write down that the run begins, and what became of those before it."""
         self._store.write(self._record)
-        for gone in recovery.settle(self._store):
-            self._reporter.warning(
-                tr(
-                    "Run {id} ({operation}) had been interrupted during {stage}.",
-                    id=gone.id,
-                    operation=gone.operation,
-                    stage=gone.stage or "?",
-                )
-            )
-
-            recovery.settle_versions(self._context(), gone.operation, gone.id)
-            with suppress(OSError):
-                Totals(self._store.state_dir).add_run(gone.operation, "interrupted")
-        recovery.prune(self._store, self._settings.keep_runs)
+        recovery.recover(self._context(), self._store)
 
     def _context(self) -> Context:
         record = self._record

@@ -16,6 +16,7 @@ from pathlib import Path, PurePath
 from govma_core.errors import PublishError, UnsafeTreeError
 from govma_core.fs import jsonfile, safefs
 from govma_core.fs.trees import clear, clear_marked, clear_opened, mark, reason
+from govma_core.reporting import Reporter
 from govma_core.text.language import tr
 from govma_core.versions.contents import ContentsStore
 from govma_core.versions.manifest import ManifestStore
@@ -234,6 +235,22 @@ def remover(versions: VersionStore, state_dir: Path) -> Remover:
         MarkStore(state_dir).clear,
     ]
     return Remover(versions, state_dir, drops)
+
+
+def warn_of_leftover(reporter: Reporter, path: Path, what: str, resisting: Sequence[str] | None) -> None:
+    """Warn of a killed run's leftover that is still there: `resisting` is None where it may be none of ours."""
+    if resisting is None:
+        reporter.warning(
+            tr(
+                "{path} is named like a leftover of a killed run, but it is not certain that it is one; "
+                "it is left alone. Look at what it holds, then rename or remove it.",
+                path=path,
+            )
+        )
+    elif resisting:
+        reporter.warning(
+            tr("{name} ({what}) cannot be removed whole: {left}.", name=path.name, what=what, left=some(resisting))
+        )
 
 
 _MOST_NAMED = 3

@@ -11,6 +11,7 @@ from govma_core.context import Context
 from govma_core.disk import dedupe
 from govma_core.events import Event
 from govma_core.reporting import Reporter
+from govma_core.runs import recovery
 from govma_core.settings import Settings
 
 
@@ -23,7 +24,8 @@ def main() -> None:
     versions_dir, state_dir = map(Path, sys.argv[1:])
     state_dir.mkdir(parents=True, exist_ok=True)
     settings = Settings(versions_dir=versions_dir, state_dir=state_dir)
-    context = Context(settings, Reporter(_heard), "benchmark", "benchmark", "test", time.time())
+    context = Context(settings, Reporter(_heard), "benchmark", "benchmark", "test", time.time(), "dedupe")
+    recovery.clear(context)
     print(json.dumps(dict(dedupe.run(context).details)))
 
 

@@ -16,6 +16,7 @@ from govma_core.errors import GovmaError
 from govma_core.fs import safefs, trees
 from govma_core.promotion import promote, rehearsal_copy
 from govma_core.prune import prune
+from govma_core.runs import recovery
 from govma_core.versions.store import POINTER
 from tests.faults.result import Result
 from tests.support.canary import Canary
@@ -208,6 +209,7 @@ def _try(folder: Path, case: str, problems: list[str]) -> tuple[int, int]:
         "usage": lambda: usage.account(site.context(), rescan=True),
         "verify": lambda: list(verify.verify(site.context())),
         "check": lambda: _check(site, names[-1]),
+        "recovery": lambda: recovery.clear_versions(site.context()),
         "dedupe": lambda: dedupe.run(site.context()),
         "rollback": lambda: site.rollback(names[-1]),
         "promote": lambda: site.promote(names[0]),
@@ -247,7 +249,7 @@ def _check(site: Site, version: str) -> None:
     """Try a version by a command, and copy it as for a container."""
     site.flags["rehearsal_command"] = "true"
     try:
-        promote.run(site.context(), version=version)
+        promote.check(site.context(), version=version)
     finally:
         site.flags.pop("rehearsal_command")
     settings = site.settings

@@ -65,9 +65,9 @@ def test_a_rollback_that_was_killed_before_its_switch_has_said_nothing(releases:
     verdicts.mark_bad(context, NEW, COMMIT, mark="rolled back", hold="rolled back")
     if not marked:
         MarkStore(releases.state).clear(NEW)
-    recovery.settle_versions(releases.context(), "rollback", "another run")
+    recovery.settle_version(releases.context(), "rollback", "another run")
     assert (bool(marks(releases)), held(releases)) == (marked, [COMMIT])
-    recovery.settle_versions(releases.context(), "rollback", context.run_id)
+    recovery.settle_version(releases.context(), "rollback", context.run_id)
     assert (marks(releases), held(releases)) == ({}, [])
 
 
@@ -80,7 +80,7 @@ def test_what_was_said_before_a_rollback_that_did_not_happen_stays(releases: Rel
         raise RuntimeError
     assert "removed" not in releases.log()
     verdicts.mark_bad(context, NEW, COMMIT, mark="x", hold="x")
-    recovery.settle_versions(releases.context(), "rollback", context.run_id)
+    recovery.settle_version(releases.context(), "rollback", context.run_id)
     assert marks(releases) == {NEW: "bad"}
     assert [hold.by for hold in HoldStore(releases.state).read().commits] == ["rui"]
     mark(releases, NEW, "failed")
@@ -93,7 +93,7 @@ def test_a_rollback_that_was_killed_behind_its_switch_has_said_it(releases: Rele
     context = releases.context()
     verdicts.mark_bad(context, NEW, COMMIT, mark="rolled back", hold="rolled back")
     releases.live(OLD)
-    recovery.settle_versions(releases.context(), "rollback", context.run_id)
+    recovery.settle_version(releases.context(), "rollback", context.run_id)
     assert (marks(releases), held(releases)) == ({NEW: "bad"}, [COMMIT])
 
 
@@ -101,7 +101,7 @@ def test_a_deploy_that_was_killed_on_its_way_back_has_said_why(releases: Release
     """Guards the next trigger: what was found not to be good stays so, live or not."""
     context = releases.context()
     verdicts.mark_bad(context, NEW, COMMIT, mark="/ answered 500", hold="/ answered 500")
-    recovery.settle_versions(releases.context(), "deploy", context.run_id)
+    recovery.settle_version(releases.context(), "deploy", context.run_id)
     assert (marks(releases), held(releases)) == ({NEW: "bad"}, [COMMIT])
     assert f"{NEW} is live, but was found not to be good" in releases.log("warning")
 
@@ -112,15 +112,15 @@ def test_a_run_that_was_killed_before_its_proof_is_told_so(releases: Releases) -
     # A command alone asks nobody, so that no run has anything to note.
     for flags, run in (({"activation_command": "true"}, "killed"), (NOBODY_THERE, "another run")):
         releases.flags |= flags
-        recovery.settle_versions(releases.context(), "deploy", run)
+        recovery.settle_version(releases.context(), "deploy", run)
         assert releases.log() == ""
-    recovery.settle_versions(releases.context(), "deploy", "killed")
+    recovery.settle_version(releases.context(), "deploy", "killed")
     assert f"{NEW} is live, but run killed was interrupted before it was proved" in releases.log("warning")
     assert spans(history.entries(), NEW)[-1].result == "not proved: interrupted"
-    recovery.settle_versions(releases.context(), "deploy", "killed")
+    recovery.settle_version(releases.context(), "deploy", "killed")
     assert releases.log() == ""
     releases.directory.rename(releases.root / "aside")
-    recovery.settle_versions(releases.context(), "deploy", "killed")
+    recovery.settle_version(releases.context(), "deploy", "killed")
 
 
 def test_a_version_that_is_good_after_all_is_not_marked_as_failed_any_more(releases: Releases, tmp_path: Path) -> None:
@@ -128,23 +128,23 @@ def test_a_version_that_is_good_after_all_is_not_marked_as_failed_any_more(relea
     up = tmp_path / "up"
     releases.flags["rehearsal_command"] = f"test -e '{up}'"
     with pytest.raises(RehearsalError):
-        promote.run(releases.context(), version=OLD)
+        promote.check(releases.context(), version=OLD)
     assert marks(releases) == {OLD: "failed"}
     up.touch()
-    promote.run(releases.context(), version=OLD)
+    promote.check(releases.context(), version=OLD)
     assert marks(releases) == {}
     mark(releases, OLD, "bad")
     for found in (RehearsalError, None):
         up.unlink() if found else up.touch()
         with pytest.raises(found) if found else nullcontext():
-            promote.run(releases.context(), version=OLD)
+            promote.check(releases.context(), version=OLD)
         assert marks(releases) == {OLD: "bad"}
 
 
 def test_what_is_live_is_not_marked_for_a_check(releases: Releases) -> None:
     releases.flags["rehearsal_command"] = "false"
     with pytest.raises(RehearsalError):
-        promote.run(releases.context(), version=NEW)
+        promote.check(releases.context(), version=NEW)
     assert marks(releases) == {}
 
 

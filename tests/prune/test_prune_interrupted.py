@@ -16,6 +16,7 @@ import pytest
 from govma_console.demo import LEGACY_VERSION
 from govma_core.errors import GovmaError, RefusedError
 from govma_core.prune import prune
+from govma_core.runs import recovery
 from tests.support.releases import NAMES, Releases
 from tests.support.sites import STAGES, Site
 from tests.support.waiting import wait_for
@@ -41,7 +42,7 @@ def kill_some_time(releases: Releases, run: int) -> None:
 
 PRUNING = (
     "import sys, time; from pathlib import Path\n"
-    "from govma_core.operations import prune\n"
+    "from govma_core.prune import prune\n"
     "from govma_core.context import Context\n"
     "from govma_core.reporting import Reporter\n"
     "from govma_core.settings import load\n"
@@ -71,6 +72,7 @@ def test_a_prune_that_is_killed_is_finished_by_the_next_one(
         assert process.stdout.readline() == b"ready\n"
         kill(releases, process.pid)
     assert releases.whole(NAMES[7])
+    recovery.clear_versions(releases.context())
     prune.run(releases.context(), keep=1)
     assert releases.there() == NAMES[6:8]
     assert all(releases.whole(name) for name in NAMES[6:8])
@@ -98,6 +100,7 @@ def test_leftovers_are_not_swept_while_the_link_leads_to_nothing(releases: Relea
     """Guards a live version that was set aside without a note: a full disk, a kill, and a switch by hand in between."""
     aside = releases.directory / ".govma-removed-0123456789abcdef"
     (releases.directory / NAMES[7]).rename(aside)
+    recovery.clear_versions(releases.context())
     with pytest.raises(RefusedError):
         prune.run(releases.context())
     assert (aside / "html").is_dir()

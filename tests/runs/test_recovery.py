@@ -37,7 +37,7 @@ def test_what_killed_processes_staged_is_removed_and_what_others_stage_is_not(se
     mine = settings.state_dir / ".totals.json-notes"
     for path in (left, ours, mine):
         path.touch()
-    recovery.settle(store)
+    recovery.settle_records(store)
     assert [path.exists() for path in (left, ours, mine)] == [False, True, True]
 
 
@@ -48,10 +48,10 @@ def test_runs_kept_elsewhere_come_back_when_there_is_room(settings: Settings, mo
     record = store.create("rollback", {}, "ana", "test", spare=True)
     assert store.ids() == [record.id]
     assert stat.S_IMODE(store.spare.parent.stat().st_mode) == 0o700
-    recovery.settle(store)
+    recovery.settle_records(store)
     assert store.path(record.id).is_relative_to(store.spare)
     store.write(dataclasses.replace(record, state="ok", exit_code=0))
-    recovery.settle(store)
+    recovery.settle_records(store)
     assert (store.ids(), store.read(record.id).state) == ([record.id], "ok")
     assert store.path(record.id).is_relative_to(store.directory)
     assert not store.spare.parent.exists()
@@ -68,7 +68,7 @@ def test_a_run_whose_record_a_power_cut_has_taken_is_removed(settings: Settings,
             (at / "run.json").write_text(content)
     past = time.time() - START_GRACE - 1
     os.utime(store.path(old.id), (past, past))
-    assert recovery.settle(store) == []
+    assert recovery.settle_records(store) == []
     assert store.ids() == [young.id]
 
 
@@ -87,7 +87,7 @@ def test_the_room_for_a_last_word_is_gone_when_the_interruption_is_on_the_disk(
         write(record)
 
     monkeypatch.setattr(store, "write", noted)
-    assert [found.id for found in recovery.settle(store)] == [run.id]
+    assert [found.id for found in recovery.settle_records(store)] == [run.id]
     assert seen == [["events.jsonl", "run.json"]]
 
 

@@ -119,8 +119,8 @@ def test_a_run_whose_process_is_gone_is_interrupted_and_settled_once(store: RunS
     assert store.read(record.id).state == "interrupted"
     assert "during assets" in store.read(record.id).message
     assert store.read(alive.id).state == "running"
-    assert [found.id for found in recovery.settle(store)] == [record.id]
-    assert recovery.settle(store) == []
+    assert [found.id for found in recovery.settle_records(store)] == [record.id]
+    assert recovery.settle_records(store) == []
     assert json.loads((store.path(record.id) / "run.json").read_text())["state"] == "interrupted"
 
 
@@ -169,7 +169,7 @@ def test_old_runs_are_pruned_and_running_ones_kept(store: RunStore) -> None:
         (path / "run.json").write_text(
             json.dumps(dataclasses.asdict(dataclasses.replace(old, id=path.name, state="ok")))
         )
-    recovery.prune(store, 2)
+    recovery.prune_runs(store, 2)
     assert store.ids() == ["21000101-000003-abcd", "21000101-000002-abcd", old.id]
 
 

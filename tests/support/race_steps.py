@@ -160,7 +160,7 @@ def _probe(version: int, versions: int, world: World) -> None:
 
 
 def _leftovers(world: World) -> None:
-    recovery.clear(_context(world))
+    recovery.clear_versions(_context(world))
 
 
 def _unpacked(world: World) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from govma_core.deploy import deploy
 from govma_core.events import Event, LogLine, StageFinished
 from govma_core.promotion import promote, rollback
 from govma_core.reporting import Cancellation, Reporter
+from govma_core.runs import recovery
 from govma_core.settings import Settings, load
 from govma_core.versions.store import VersionStore
 
@@ -54,7 +55,9 @@ class Site:
         return Context(self.settings, reporter, f"run-{self.clock:.0f}", "ana", "test", self.clock)
 
     def deploy(self, **arguments: Any) -> Outcome:
-        return deploy.run(self.context(), **arguments)
+        context = self.context()
+        recovery.clear(replace(context, operation="deploy"))
+        return deploy.run(context, **arguments)
 
     def promote(self, version: str) -> Outcome:
         return promote.run(self.context(), version=version)

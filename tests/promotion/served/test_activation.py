@@ -170,7 +170,7 @@ def test_a_probe_that_a_killed_run_left_is_swept(site: PhpSite) -> None:
     left.write_text("<?php")
     mine = site.directory / SECOND / "html/govma-probe-mine.php"
     mine.write_text("<?php")
-    recovery.clear(site.context())
+    recovery.clear_versions(site.context())
     assert not left.exists()
     assert mine.exists()
 

@@ -41,7 +41,7 @@ def test_a_good_version_passes_and_is_left_as_it_was(docker_engine: Engine, apac
     before = sorted((str(path), path.lstat().st_mtime_ns) for path in (site.directory / SECOND).rglob("*"))
     tried(site, apache_image, {"path": "/", "contains": "fine 1"}, {"path": "/static.txt", "contains": SECOND})
     site.flags["upload_dir"] = str(site.uploads)
-    outcome = promote.run(site.context(), version=SECOND)
+    outcome = promote.check(site.context(), version=SECOND)
     assert outcome.version == SECOND
     assert site.stages()["rehearsal"].remark == "2 pages answer as they must"
     assert sorted((str(path), path.lstat().st_mtime_ns) for path in (site.directory / SECOND).rglob("*")) == before
@@ -102,7 +102,7 @@ def test_it_is_tried_like_the_container_that_serves(docker_engine: Engine, apach
 
                 watcher = threading.Thread(target=look)
                 watcher.start()
-                promote.run(site.context(), version=SECOND)
+                promote.check(site.context(), version=SECOND)
                 watcher.join()
         finally:
             network.remove()
@@ -126,12 +126,12 @@ def test_labels_of_compose_are_undone() -> None:
 def test_a_container_that_ends_or_never_answers(docker_engine: Engine, busybox_image: str, site: PhpSite) -> None:
     tried(site, busybox_image)
     with pytest.raises(RehearsalError, match=r"ended \(exit code 0\) before it answered"):
-        promote.run(site.context(), version=SECOND)
+        promote.check(site.context(), version=SECOND)
     options: dict[str, Any] = {"command": ["sleep", "60"], "wait": False}
     with serving(docker_engine, busybox_image, site.directory, site.uploads, **options) as sleeper:
         site.flags = {"rehearsal_like": sleeper.service, "rehearsal_timeout": 1}
         with pytest.raises(RehearsalError, match=r"did not answer within 1 s \(rehearsal.timeout\)"):
-            promote.run(site.context(), version=SECOND)
+            promote.check(site.context(), version=SECOND)
     assert nothing_left(docker_engine, site)
 
 
@@ -162,7 +162,7 @@ def test_what_is_put_in_the_place_of_the_version_is_not_tried(
     monkeypatch.setattr(Stage, "in_place", exchanged)
     tried(site, apache_image)
     with pytest.raises(NotTriedError, match="Something else was put in the place of the version"):
-        promote.run(site.context(), version=SECOND)
+        promote.check(site.context(), version=SECOND)
     assert nothing_left(docker_engine, site)
     assert MarkStore(site.state).read() == {}
 
@@ -254,7 +254,7 @@ def test_nothing_outside_is_tried_or_copied(site: PhpSite, tmp_path: Path, apach
     cache.symlink_to(secret)
     site.broken(SECOND, '<?php echo "found: ", @file_get_contents("../system/user/cache/key");')
     tried(site, apache_image, {"path": "/", "contains": "found: ", "lacks": "canary"})
-    promote.run(site.context(), version=SECOND)
+    promote.check(site.context(), version=SECOND)
     os.mkfifo(site.directory / SECOND / "system/user/config/pipe")
-    promote.run(site.context(), version=SECOND)
+    promote.check(site.context(), version=SECOND)
     assert list((site.state / "rehearsal").iterdir()) == []
