@@ -12,7 +12,7 @@ from tests.support.engine import REPOSITORY, Engine
 from tests.support.images import digest
 
 APACHE_TAG = "govma-test/apache:latest"
-SITE = REPOSITORY / "govma_console/sample/site/docker/apache/000-default.conf"
+SITE = REPOSITORY / "govma_console/demo/site/docker/apache/000-default.conf"
 INSTRUCTIONS = (
     "RUN a2enmod -q rewrite headers"
     # As the images of php:*-apache have it: what is said goes to the container's log.
