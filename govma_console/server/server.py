@@ -297,7 +297,7 @@ class _Uvicorn(uvicorn.Server):
 
     def _may_get_requests(self) -> bool:
         return any(each.is_serving() for each in self.servers) or any(
-            isinstance(each, Connection) and (each.awaited or each.unanswered) for each in self.server_state.connections
+            isinstance(each, Connection) and each.is_unanswered for each in self.server_state.connections
         )
 
     @contextlib.contextmanager

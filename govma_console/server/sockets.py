@@ -23,6 +23,13 @@ from govma_core.text.language import tr
 
 _BACKLOG = 1024
 _PATIENCE = 5.0
+_KEEP_ALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+)
+"""Lets the kernel find out that the other end is gone (its machine, or the line): 60 s + 4 probes of 15 s."""
 
 
 @dataclass(slots=True)
@@ -60,6 +67,11 @@ def open_listeners(settings: Settings) -> Listeners:
         found.sockets.append(_tcp(settings))
         if settings.unix_socket is not None:
             _add_unix(settings, settings.unix_socket, found)
+    for listener in found.sockets:
+        if listener.family != socket.AF_UNIX:
+            for level, option, value in _KEEP_ALIVE:
+                # Connections inherit it.
+                listener.setsockopt(level, option, value)
     if said := open_to_others(settings, hosts_of(found.sockets)):
         found.notes.append(said)
     return found
