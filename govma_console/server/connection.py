@@ -18,12 +18,9 @@ HEAD_BYTES = 1 << 16
 """Bytes that a client may send without completing a request's head, beside those of the last read (256 KiB)."""
 SPARE_CONNECTIONS = 200
 """Connections beyond the limit that get an answer (503); further ones get none: files must be left for the runs."""
-PEER = "govma.peer"
-"""Key of the scope that holds the Peer."""
-ABORT = "govma.abort"
-"""Key of the scope that holds a function: it ends the connection, without what was not sent yet."""
-UNCHUNKED = "govma.unchunked"
-"""Key of the scope that holds a function: what is sent then has neither length nor chunks."""
+PEER, ABORT, UNCHUNKED = "govma.peer", "govma.abort", "govma.unchunked"
+"""Keys of the scope: the Peer; a function that ends the connection, without what was not sent yet; a function that has
+the response sent without length or chunks."""
 
 
 class Connection(HttpToolsProtocol):
