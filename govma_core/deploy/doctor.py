@@ -13,7 +13,7 @@ from functools import partial
 from govma_core.building.builder import make_builder
 from govma_core.config_file import CONFIG_VARIABLE
 from govma_core.context import Context
-from govma_core.deploy import env_file, exposed_paths, free_space, requirements, source, vendor
+from govma_core.deploy import env_file, exposed_paths, free_space, requirements, source, tarball
 from govma_core.deploy.requirements import Finding as Finding
 from govma_core.errors import GovmaError
 from govma_core.promotion import rehearsal, web_servers
@@ -92,7 +92,7 @@ def _files(settings: Settings) -> Iterator[Finding]:
         )
         yield Finding("env_file", "note", said, ("chmod", "o-r", str(settings.env_file)))
     for what, path in (("ee_tarball", settings.ee_path), ("themes_tarball", settings.themes_path)):
-        yield from _told(what, str(path), partial(vendor.preflight_tarball, path, what))
+        yield from _told(what, str(path), partial(tarball.preflight, path, what))
 
 
 def _source(context: Context) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ import os
 
 from govma_core.building.builder import Builder
 from govma_core.context import Context
-from govma_core.deploy import env_file, exposed_paths, free_space, requirements, source, vendor
+from govma_core.deploy import env_file, exposed_paths, free_space, requirements, source, tarball
 from govma_core.errors import PreflightError
 from govma_core.promotion import rehearsal
 from govma_core.text.language import tr
@@ -20,8 +20,8 @@ def check(context: Context, builder: Builder, *, promote: bool, rehearse: bool) 
     problems = [
         *source.preflight(settings, context.reporter),
         *(found.sentence() for found in requirements.examine(settings) if found.stops),
-        *vendor.preflight_tarball(settings.ee_path, tr("ee_tarball in vendor_dir")),
-        *vendor.preflight_tarball(settings.themes_path, tr("themes_tarball in vendor_dir")),
+        *tarball.preflight(settings.ee_path, tr("ee_tarball in vendor_dir")),
+        *tarball.preflight(settings.themes_path, tr("themes_tarball in vendor_dir")),
         *env_file.preflight(settings.env_file),
         *exposed_paths.refusals(settings, open_ways),
         *builder.preflight(),

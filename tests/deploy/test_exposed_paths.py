@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from govma_console.demo import LEGACY_VERSION as LEGACY
-from govma_core.deploy import env_file, exposed_paths, vendor
+from govma_core.deploy import env_file, exposed_paths, tarball
 from govma_core.deploy.doctor import Finding, examine
-from govma_core.deploy.tarball import open_tarball
 from govma_core.errors import PreflightError, UnsafeTreeError, VendorError
 from govma_core.fs.permissions import above, open_file
 from tests.support.rights import as_root
@@ -124,9 +123,9 @@ def test_neither_env_file_nor_tarball_is_taken_from_what_is_no_file(tmp_path: Pa
     else:
         path.symlink_to("/etc/shadow")
         os.chown(path, OTHER, OTHER, follow_symlinks=False)
-    for (problem,) in (env_file.preflight(path), vendor.preflight_tarball(path, "ee_tarball")):
+    for (problem,) in (env_file.preflight(path), tarball.preflight(path, "ee_tarball")):
         assert str(path) in problem
     with pytest.raises(UnsafeTreeError):
         env_file.install(path, -1)
     with pytest.raises(VendorError, match=str(path)):
-        open_tarball(path)
+        tarball.open_tarball(path)

@@ -8,7 +8,7 @@ import stat
 import subprocess
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,10 +16,6 @@ from govma_core.deploy import vendor
 from govma_core.fs import safefs
 
 Tree = dict[str, tuple[int, int, bytes]]
-
-
-def nothing() -> None:
-    """Stand for a run that nobody cancels."""
 
 
 @contextmanager
@@ -38,11 +34,9 @@ def guarded_place(tmp_path: Path) -> Iterator[Path]:
     assert threading.active_count() == threads
 
 
-def unpack(
-    path: Path, place: Path, owner: tuple[int, int] | None = None, check: Callable[[], None] = nothing
-) -> vendor.Unpacked:
+def unpack(path: Path, place: Path, owner: tuple[int, int] | None = None) -> vendor.Unpacked:
     with safefs.opened_root(place) as fd:
-        return vendor.unpack(path, fd, "ee", owner, check)
+        return vendor.unpack(path, fd, "ee", owner)
 
 
 def packed(path: Path, *members: tarfile.TarInfo, fmt: int = tarfile.GNU_FORMAT) -> Path:
