@@ -16,6 +16,16 @@ LANGUAGES = sorted(READMES)
 ALL_PAGES = sorted({*pages("en"), *pages("pt_BR"), *REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")})
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
+BLOCK = re.compile(r"(<!-- run: \w+ -->\n)?^```\n(.*?)^```", re.DOTALL | re.MULTILINE)
+COMMAND = re.compile(r"(?:apt-get|curl|govma-console|ln|make|pip|pipx|python3|rm|systemctl) ")
+NOT_RUN = {
+    # This suite, and those of tests/services, which have containers.
+    "make test",
+    "govma-console services",
+    "govma-console services up",
+    "govma-console services up SERVICE",
+}
+FOLLOWER = Path(__file__).with_name("test_readme.py")
 FENCED = re.compile(r"^```\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
@@ -45,13 +55,25 @@ def test_the_readme_leads_to_every_page(language: str) -> None:
 
 def test_the_commands_are_the_same_in_all_languages() -> None:
     first, *others = (commands(language) for language in LANGUAGES)
-    assert set(first) == {"demo", "install", "first", "service", "upgrade", "away"}
     for other in others:
         assert other == first
 
 
-def test_a_page_prints_as_many_blocks_in_all_languages() -> None:
-    """Guards against a page that changes in one language only: they have the same headings, blocks and rows."""
+@pytest.mark.parametrize("page", [*pages("en"), *pages("pt_BR")], ids=_name)
+def test_every_block_of_commands_is_run(page: Path) -> None:
+    """Guards what an operator copies: a block of commands has a name by which test_readme.py runs it."""
+    lines = "".join(block for mark, block in BLOCK.findall(page.read_text()) if not mark).splitlines()
+    unknown = [line for line in lines if COMMAND.match(line) and line.partition("  #")[0].rstrip() not in NOT_RUN]
+    assert unknown == []
+
+
+def test_every_name_of_a_block_is_followed() -> None:
+    followed = set(re.findall(r'(?:follow\(machine, |commands\(\)\[)"(\w+)"', FOLLOWER.read_text()))
+    assert set(commands()) == followed
+
+
+def test_a_page_has_the_same_shape_in_all_languages() -> None:
+    """Guards against a page that changes in one language only."""
     first, *others = ([_shape(page) for page in pages(language)] for language in LANGUAGES)
     for other in others:
         assert other == first

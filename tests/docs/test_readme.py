@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from tests.support.systemd_image import PYTHON, requirements
 
 pytestmark = as_root
 HOME = "/root"
+ADDRESS = "http://127.0.0.1:50024"
+SETTINGS = "/etc/govma-console.toml"
 _PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
 
@@ -41,7 +44,7 @@ def _machine(docker_engine: Engine, systemd_image: str, site: SampleSite, wheels
         machine.put(_tar(wheels))
         # No network: pip finds everything in a folder, and the commands can stay as they are printed.
         machine.write("/etc/pip.conf", "[global]\nno-index = true\nfind-links = /root/packages\n")
-        machine.write("/etc/govma-console.toml", site.config_file.read_text())
+        machine.write(SETTINGS, site.config_file.read_text())
         yield machine
 
 
@@ -108,22 +111,67 @@ def test_a_new_server_by_the_readme_alone(machine: Machine, site: SampleSite) ->
     """Guards all of the README's way: install, deploy, rollback, service, curl, upgrade, and away again."""
     follow(machine, "install")
     assert machine.out("govma-console", "--version").startswith("govma-console ")
+    _write_settings(machine)
     before = os.readlink(site.versions_dir / "current-version")
     printed = follow(machine, "first")
     deployed = printed["govma-console deploy"].strip()
     assert deployed in printed["govma-console list"]
-    assert "Nothing is wrong" in machine.out("govma-console", "doctor")
+    assert "Nothing is wrong" in follow(machine, "look")["govma-console doctor"]
     assert os.readlink(site.versions_dir / "current-version") == before
+    _take_over(machine)
     site.commit({"data/html/novo.txt": "novo"}, "Mais uma página")
     served = follow(machine, "service")
     assert "successfully deployed" in served["curl http://127.0.0.1:50024/deploy"]
     live = os.readlink(site.versions_dir / "current-version")
     assert (site.versions_dir / live / "html/novo.txt").read_text() == "novo"
+    _call(machine)
     follow(machine, "upgrade")
     assert "successfully deployed" in machine.out("curl", "-s", "http://127.0.0.1:50024/deploy")
     live = os.readlink(site.versions_dir / "current-version")
+    versions = set(os.listdir(site.versions_dir))
+    follow(machine, "back")
+    assert machine.out("systemctl", "is-active", "dispatcher-server").strip() == "active"
     follow(machine, "away")
     assert machine.run("sh", "-c", f"command -v govma-console || ls -d {COMMAND}").code != 0
     assert os.readlink(site.versions_dir / "current-version") == live
     assert (site.versions_dir / live / "html/novo.txt").read_text() == "novo"
-    assert {deployed, before, live} <= set(os.listdir(site.versions_dir))
+    assert set(os.listdir(site.versions_dir)) == versions
+    follow(machine, "venv")
+    assert live in machine.out("govma-console", "list")
+
+
+def _write_settings(machine: Machine) -> None:
+    """Follow both ways to a settings file, and leave the machine the one that it had."""
+    machine.write(f"{HOME}/run-deploy.sh", "export GOV_MA_SERVER_BASE_DIR=/srv/versions\n")
+    for command in commands()["settings"]:
+        machine.shell(f"mv {SETTINGS} /root/former.toml; cd {HOME}; {command}")
+        content = machine.out("cat", SETTINGS)
+        assert ('"/srv/versions"' in content) is ("--from" in command)
+        machine.out("mv", "/root/former.toml", SETTINGS)
+
+
+def _take_over(machine: Machine) -> None:
+    """Follow the way from a server that dispatcher-server has."""
+    machine.write(
+        "/etc/systemd/system/dispatcher-server.service",
+        "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n",
+    )
+    machine.out("systemctl", "enable", "--now", "dispatcher-server")
+    printed = follow(machine, "takeover")
+    # The rollback before holds the only commit that there is.
+    assert "are held" in printed["curl http://127.0.0.1:50024/deploy"]
+    assert machine.run("systemctl", "is-active", "dispatcher-server").code != 0
+
+
+def _call(machine: Machine) -> None:
+    """Follow what the pages have for scripts, for callers with a token, for holds and for a service that gave up."""
+    for output in follow(machine, "scripts").values():
+        assert "successfully deployed" in output
+    follow(machine, "retry")
+    token, *requests = commands()["tokens"]
+    machine.shell(f"cd {HOME}; {token}")
+    for request in requests:
+        answer = json.loads(machine.shell(f"cd {HOME}; {request}"))
+        # To its end: until then all but a deploy is refused.
+        assert "exit code 0" in machine.out("curl", "-s", f"{ADDRESS}/api/v1/runs/{answer['run']['id']}/log?follow=1")
+    follow(machine, "hold")
