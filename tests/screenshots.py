@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from govma_console.tui.app import ConsoleApp
-from govma_console.tui.background import Controller
+from govma_console.tui.background import Background
 from govma_core.settings import Settings
 from tests.support.console import Driven
 from tests.support.histories import with_past
@@ -28,10 +28,10 @@ WIDE, NARROW = (132, 36), (80, 24)
 
 async def picture(settings: Settings, name: str, size: tuple[int, int], steps: list[str], theme: str) -> None:
     """Write one picture: a step that begins with `=` is a text to wait for, all others are keys."""
-    app = ConsoleApp(Controller(settings), theme=theme)
+    app = ConsoleApp(Background(settings), theme=theme)
     async with app.run_test(size=size) as pilot:
         driven = Driven(app, pilot)
-        await driven.until(lambda: driven.main.controller.use and driven.main.controller.use.real, "the account")
+        await driven.until(lambda: driven.main.background.use and driven.main.background.use.real, "the account")
         for step in steps:
             if step.startswith("="):
                 await driven.sees(step[1:])

@@ -6,129 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from govma_console.tui.site_state import Snapshot, VersionRow
-from govma_core.runs.store import RunRecord
+from govma_console.tui.availability import (
+    Situation,
+    always,
+    can_cancel,
+    can_check,
+    can_hold,
+    can_pin,
+    can_promote,
+    can_release,
+    can_roll_back,
+    can_start,
+    has_log,
+    has_run,
+    has_runs,
+    has_search,
+    has_versions,
+)
 from govma_core.text.language import tr
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What decides whether an action is available: the site, the selected version, the run whose log is shown."""
-
-    snapshot: Snapshot
-    selected: VersionRow | None
-    shown_run: RunRecord | None
-    searching: bool = False
-
-
-def always(now: Situation) -> str:
-    """Nothing speaks against it."""
-    return ""
-
-
-def can_start(now: Situation) -> str:
-    """Why no run can be started."""
-    if now.snapshot.read_only:
-        return now.snapshot.read_only
-    active = now.snapshot.active
-    if active is not None:
-        return tr(
-            "{operation} {id}, started by {by}, is running; one run at a time.",
-            operation=active.operation,
-            id=active.id,
-            by=active.by,
-        )
-    if now.snapshot.holder is not None:
-        return now.snapshot.holder.sentence()
-    return ""
-
-
-def can_roll_back(now: Situation) -> str:
-    """Why there is nothing to go back to."""
-    if len(now.snapshot.versions) < 2:
-        return tr("There is no other version to go back to.")
-    return can_start(now)
-
-
-def can_promote(now: Situation) -> str:
-    """Why the selected version cannot be made live."""
-    row = now.selected
-    if row is None:
-        return tr("No version is selected.")
-    if row.current:
-        return tr("{name} is live already; select another version.", name=row.name)
-    if not row.complete:
-        return tr("{name} is incomplete (no html/ or no system/ in it).", name=row.name)
-    return can_start(now)
-
-
-def can_check(now: Situation) -> str:
-    """Why the selected version cannot be tried."""
-    if now.selected is None:
-        return tr("No version is selected.")
-    if not now.snapshot.rehearsed:
-        return tr("There is nothing to test a version in: set the table [rehearsal] of the settings.")
-    if not now.selected.complete:
-        return tr("{name} is incomplete (no html/ or no system/ in it).", name=now.selected.name)
-    return can_start(now)
-
-
-def has_versions(now: Situation) -> str:
-    """Why there is no version to work on."""
-    if not now.snapshot.versions:
-        return tr("There are no versions.")
-    return can_start(now)
-
-
-def can_pin(now: Situation) -> str:
-    """Why the selected version cannot be pinned or let go."""
-    if now.selected is None:
-        return tr("No version is selected.")
-    return now.snapshot.read_only
-
-
-def can_hold(now: Situation) -> str:
-    """Why deploys cannot be held."""
-    return now.snapshot.read_only
-
-
-def can_release(now: Situation) -> str:
-    """Why there is no hold to end."""
-    return now.snapshot.read_only if now.snapshot.holds else tr("Nothing is held.")
-
-
-def can_cancel(now: Situation) -> str:
-    """Why there is no run to cancel."""
-    if now.snapshot.active is None:
-        return tr("Nothing is running.")
-    return now.snapshot.read_only
-
-
-def has_run(now: Situation) -> str:
-    """Why the selected version has no run to show."""
-    if now.selected is None:
-        return tr("No version is selected.")
-    if now.selected.manifest is None:
-        return tr("{name} was not made by a run of govma-console; there is no log.", name=now.selected.name)
-    if now.snapshot.run(now.selected.manifest.run) is None:
-        return tr("The record of run {run} is gone (keep_runs).", run=now.selected.manifest.run)
-    return ""
-
-
-def has_runs(now: Situation) -> str:
-    """Why there is no list of runs."""
-    return "" if now.snapshot.runs else tr("There was no run yet.")
-
-
-def has_log(now: Situation) -> str:
-    """Why there is no log to work on."""
-    return "" if now.shown_run is not None else tr("No log is shown.")
-
-
-def has_search(now: Situation) -> str:
-    """Why there is no match to go to."""
-    return "" if now.searching else tr("Search first: press / and type what to look for.")
-
 
 Place = Literal["", "table", "log"]
 

@@ -17,7 +17,7 @@ from textual.widgets import Input
 
 from govma_console.output import hinted
 from govma_console.tui.actions import ACTIONS
-from govma_console.tui.background import Controller
+from govma_console.tui.background import Background
 from govma_console.tui.main_screen import MainScreen
 from govma_console.tui.terminal import driver_for, theme_for
 from govma_core.text.language import tr
@@ -74,13 +74,13 @@ class ConsoleApp(App[int]):
     CSS_PATH: ClassVar[CSSPathType | None] = "console.tcss"
     ENABLE_COMMAND_PALETTE = True
 
-    def __init__(self, controller: Controller, *, theme: str | None = None) -> None:
+    def __init__(self, background: Background, *, theme: str | None = None) -> None:
         chosen = theme or theme_for(os.environ)
         # Said at once: textual decides here what NO_COLOR means, shades of grey or no colour at all.
         super().__init__(driver_class=driver_for(os.environ), ansi_color=chosen.startswith("ansi-") or None)
         # No movement: it costs bytes on a slow line, and time before the eye can rest.
         self.animation_level = "none"
-        self.controller = controller
+        self.background = background
         for own in _THEMES:
             self.register_theme(own)
         self.theme = chosen
@@ -106,7 +106,7 @@ class ConsoleApp(App[int]):
 
     def get_default_screen(self) -> Screen[None]:
         """Return the main screen."""
-        return MainScreen(self.controller)
+        return MainScreen(self.background)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Put every action of the registry into the command palette, with why it is not available now."""
@@ -138,7 +138,7 @@ class ConsoleApp(App[int]):
 
     def on_unmount(self) -> None:
         """Stop watching."""
-        self.controller.end()
+        self.background.end()
 
     def _handle_exception(self, error: Exception) -> None:
         """Leave with a sentence, never with a traceback; that goes to a file."""
@@ -157,7 +157,7 @@ class ConsoleApp(App[int]):
 
     def _noted(self, error: Exception) -> str:
         text = "".join(traceback.format_exception(error))
-        for folder in (self.controller.settings.state_dir, Path.home() / ".cache"):
+        for folder in (self.background.settings.state_dir, Path.home() / ".cache"):
             path = folder / "govma-console.err"
             try:
                 fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -1,4 +1,8 @@
-"""Between the screen and the disk: reads in threads, watches, starts runs. The screen is only ever told results."""
+"""What goes on beside the main screen: the disk is read, versions are measured and compared, runs are started.
+
+What comes of it is posted to the screen as a message. The threads are our own, and no workers of the app: leaving would
+wait for those, and a disk or a remote may take minutes to answer.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,11 @@ import dataclasses
 import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn, TypeVar
+
+from textual.dom import DOMNode
+from textual.message import Message
+from textual.screen import Screen
 
 from govma_console.tui import plans
 from govma_console.tui.plans import DiskUse, Sizes, SwitchPlan
@@ -18,57 +26,116 @@ from govma_core.runs.store import RunRecord, RunStore
 from govma_core.settings import Settings
 from govma_core.text.language import tr
 
-if TYPE_CHECKING:
-    from govma_console.tui.main_screen import MainScreen
+T = TypeVar("T")
 
 
-class Controller:
-    """What the main screen works with. Methods are called in the app's thread unless they say otherwise."""
+def in_thread(node: DOMNode, work: Callable[[], T], done: Callable[[T | None, str], None]) -> threading.Thread:
+    """Call `work` in a thread, then `done` in the app while `node` is on a screen.
+
+    `done` gets the result and '', or None and the sentence of an error of the core. Any other error is a fault, and
+    ends the app.
+    """
+    # Asked for here: in the thread, and once the node is gone, nothing tells it.
+    app = node.app
+
+    def deliver(result: T | None, problem: str) -> None:
+        if node.is_attached and app.is_running:
+            done(result, problem)
+
+    def run() -> None:
+        try:
+            result = work()
+        except (GovmaError, OSError) as error:
+            app.call_later(deliver, None, str(error))
+        except Exception as error:
+            app.call_later(_raise, error)
+        else:
+            app.call_later(deliver, result, "")
+
+    thread = threading.Thread(target=run, name="console", daemon=True)
+    thread.start()
+    return thread
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
+
+
+class SiteRead(Message):
+    """The state of the site was read; `room` is the free and the whole space in bytes, where that can be asked."""
+
+    def __init__(self, snapshot: Snapshot, room: tuple[int, int] | None) -> None:
+        super().__init__()
+        self.snapshot = snapshot
+        self.room = room
+
+
+class DiskMeasured(Message):
+    """The sizes of the versions are known anew, or why they are not."""
+
+
+class SwitchCompared(Message):
+    """It is known what lies between the live version and another one."""
+
+
+class RunStarted(Message):
+    """A run was started, or `problem` says why it was not."""
+
+    def __init__(self, operation: str, problem: str) -> None:
+        super().__init__()
+        self.operation = operation
+        self.problem = problem
+
+
+class Background:
+    """The work beside one main screen. Its methods are called in the app's thread."""
 
     def __init__(self, settings: Settings, first: Snapshot | None = None) -> None:
         self.settings = settings
         self.runs = RunStore(settings.state_dir)
-        self.reader = SnapshotReader(settings)
+        self.first = first
+        """A state that was read before the screen was there."""
         self.use: DiskUse | None = None
         self.flush_seconds = flush_seconds(os.environ)
         self.started: StartedRun | None = None
-        self._starting: threading.Thread | None = None
         self.farewell = ""
-        """What is said once the screen is gone."""
-        self._first = first
+        """What is printed once the screen is gone."""
+        self._reader = SnapshotReader(settings)
+        self._starting: threading.Thread | None = None
         self._watcher: Watcher | None = None
-        self._screen: MainScreen
+        self._screen: Screen[None]
         """There once begin() was called."""
-        self._reading = False
-        self._again = False
+        self._reading = self._read_again = False
         self._measuring = False
-        self._measured: tuple[str, ...] = ()
+        self._measured_state: tuple[str, ...] = ()
         self._comparisons: dict[tuple[str | None, str], SwitchPlan] = {}
         self._comparing: set[tuple[str | None, str]] = set()
 
     @property
     def sizes(self) -> Mapping[str, Sizes]:
-        """Return what is known of the versions' sizes."""
+        """Return the sizes of the versions, as far as they are known."""
         return self.use.versions if self.use else {}
 
-    def begin(self, screen: MainScreen) -> None:
-        """Show the first state, then watch for others."""
+    def begin(self, screen: Screen[None]) -> None:
+        """Post to this screen from now on, and watch for changes on the disk."""
         self._screen = screen
-        settings = self.settings
+        settings, state = self.settings, self.settings.state_dir
         self.use = plans.last_known(settings)
-        if self._first is not None:
-            screen.take_snapshot(self._first)
-            self._measure()
-        else:
+        if self.first is None:
             self.refresh()
-        state = settings.state_dir
-        places = (settings.versions_dir, state, self.runs.directory, state / "pins", state / "marks", state / "holds")
-        self._watcher = Watcher(places, lambda: self._in_app(self.refresh))
+        notes = (state / name for name in ("pins", "marks", "holds"))
+        directories = (settings.versions_dir, state, self.runs.directory, *notes)
+        self._watcher = Watcher(directories, self._refresh_from_thread)
         # After the first paint: it imports its library in its thread, and would take the interpreter from us.
         screen.set_timer(0.1, self._watcher.start)
 
+    def end(self) -> None:
+        """Stop watching."""
+        if self._watcher is not None:
+            self._watcher.stop()
+
     def leave_running(self, run: RunRecord) -> None:
-        """Say, when the screen is gone, that a run goes on."""
+        """Have it said, when the screen is gone, that a run goes on."""
         self.farewell = tr(
             "{operation} {id} continues. `govma-console` shows it again, `govma-console attach` follows it.",
             operation=run.operation,
@@ -76,158 +143,88 @@ class Controller:
         )
 
     def settle(self) -> None:
-        """Wait for a run that is just being started, and say that it goes on; called when the screen is gone."""
+        """Wait for a run that is just being started, and have it said that it goes on; called without a screen."""
         if self._starting is not None:
             self._starting.join()
             if self.started is not None and not self.started.gone() and not self.farewell:
                 self.leave_running(self.started.record)
 
-    def end(self) -> None:
-        """Stop watching."""
-        if self._watcher is not None:
-            self._watcher.stop()
-
     def refresh(self) -> None:
-        """Read the state anew, soon; calls while it is being read make one more reading."""
+        """Read the state of the site, soon: SiteRead follows. Calls during a reading make one more."""
         if self._reading:
-            self._again = True
+            self._read_again = True
             return
         self._reading = True
-        self._thread(self._read, "read")
+        in_thread(self._screen, lambda: (self._reader.read(), plans.room(self.settings)), self._take_reading)
 
-    def _read(self) -> None:
-        snapshot = self.reader.read()
-        room = plans.room(self.settings)
-        self._in_app(lambda: self._take(snapshot, room))
+    def _refresh_from_thread(self) -> None:
+        if self._screen.is_attached:
+            self._screen.app.call_later(self.refresh)
 
-    def _take(self, snapshot: Snapshot, room: tuple[int, int] | None) -> None:
+    def _take_reading(self, reading: tuple[Snapshot, tuple[int, int] | None] | None, problem: str) -> None:
         self._reading = False
-        if room is not None and self.use is not None:
-            # The space changes while nothing is measured: a run writes, people upload.
-            self.use = dataclasses.replace(self.use, free=room[0], capacity=room[1])
-        self._screen.take_snapshot(snapshot)
-        self._measure()
-        if self._again:
-            self._again = False
+        if reading is not None:
+            snapshot, room = reading
+            if room is not None and self.use is not None:
+                # The space changes while nothing is measured: a run writes, people upload.
+                self.use = dataclasses.replace(self.use, free=room[0], capacity=room[1])
+            self._screen.post_message(SiteRead(snapshot, room))
+        if self._read_again:
+            self._read_again = False
             self._screen.set_timer(0.2, self.refresh)
 
-    def measure(self) -> None:
-        """Measure the disk again, and compare versions anew: the checkout may know more commits by now."""
-        self._measured = ()
+    def forget(self) -> None:
+        """Have all measured and compared again: the checkout may know more commits by now."""
+        self._measured_state = ()
         self._comparisons.clear()
-        self._measure()
 
-    def _measure(self) -> None:
-        snapshot = self._screen.snapshot
+    def measure(self, snapshot: Snapshot) -> None:
+        """Measure the versions unless that was done for this state: DiskMeasured follows."""
         names = tuple(row.name for row in snapshot.versions)
         # A run may have changed sizes and no name.
-        key = (*names, *(f"{run.id} {run.state}" for run in snapshot.runs[:1]))
+        state = (*names, *(f"{run.id} {run.state}" for run in snapshot.runs[:1]))
         # While a run writes, sizes would be of something half done; its end brings us here again.
-        if self._measuring or key == self._measured or snapshot.active is not None:
+        if self._measuring or state == self._measured_state or snapshot.active is not None:
             return
-        self._measuring, self._measured = True, key
+        self._measuring, self._measured_state = True, state
         current = snapshot.pointer.version
+        in_thread(self._screen, lambda: plans.measured(self.settings, list(names), current), self._take_use)
 
-        def work() -> None:
-            try:
-                use = plans.measured(self.settings, list(names), current)
-            except (GovmaError, OSError) as error:
-                # Not permitted to read, most often: the columns stay as they are.
-                sentence = str(error)
-                self._in_app(lambda: self._take_use(sentence))
-            else:
-                self._in_app(lambda: self._take_use(use))
-
-        self._thread(work, "measure")
-
-    def _take_use(self, found: DiskUse | str) -> None:
+    def _take_use(self, use: DiskUse | None, problem: str) -> None:
         self._measuring = False
-        if isinstance(found, DiskUse):
-            self.use = found
+        if use is not None:
+            self.use = use
         elif self.use is not None:
-            self.use = dataclasses.replace(self.use, problem=tr("Sizes could not be measured: {found}", found=found))
-        self._screen.table.show(self._screen.snapshot.versions, self.sizes)
-        self._screen.bring_up_to_date()
-        self._screen.show_detail()
-        # What changed while it was being measured.
-        self._measure()
+            # Not permitted to read, most often: the columns stay as they are.
+            self.use = dataclasses.replace(self.use, problem=tr("Sizes could not be measured: {found}", found=problem))
+        self._screen.post_message(DiskMeasured())
 
-    def comparison(self, snapshot: Snapshot, row: VersionRow | None) -> SwitchPlan | None:
-        """Return what lies between the live version and another; None while it is being found out."""
-        if row is None or row.current:
-            return None
-        key = (snapshot.pointer.version, row.name)
-        if key not in self._comparisons and key not in self._comparing:
-            self._comparing.add(key)
-            # Only when the cursor rests: holding a key down must not start a hundred gits.
-            self._screen.set_timer(0.15, lambda: self._compare(key, snapshot, row))
-        return self._comparisons.get(key)
+    def comparison(self, snapshot: Snapshot, row: VersionRow) -> SwitchPlan | None:
+        """Return what lies between the live version and another; None while that is not known."""
+        return self._comparisons.get((snapshot.pointer.version, row.name))
 
-    def _compare(self, key: tuple[str | None, str], snapshot: Snapshot, row: VersionRow) -> None:
-        if self._screen.table.cursor != row.name:
-            self._comparing.discard(key)
+    def compare(self, snapshot: Snapshot, row: VersionRow) -> None:
+        """Find out what lies between the live version and another: SwitchCompared follows."""
+        pair = (snapshot.pointer.version, row.name)
+        if pair in self._comparing:
             return
+        self._comparing.add(pair)
+
+        def take(plan: SwitchPlan | None, problem: str) -> None:
+            self._comparing.discard(pair)
+            if plan is not None:
+                self._comparisons[pair] = plan
+                self._screen.post_message(SwitchCompared())
+
+        in_thread(self._screen, lambda: plans.plan_switch(self.settings, snapshot, row), take)
+
+    def start(self, operation: str, arguments: dict[str, Any]) -> None:
+        """Start a run: RunStarted follows."""
 
         def work() -> None:
-            plan = plans.plan_switch(self.settings, snapshot, row)
-            self._in_app(lambda: self._take_comparison(key, plan))
+            self.started = start(self.settings, operation, arguments, local_requester(plans.ORIGIN))
 
-        self._thread(work, "compare")
+        def tell(_: object, problem: str) -> None:
+            self._screen.post_message(RunStarted(operation, problem))
 
-    def _take_comparison(self, key: tuple[str | None, str], plan: SwitchPlan) -> None:
-        self._comparing.discard(key)
-        self._comparisons[key] = plan
-        self._screen.show_detail()
-
-    def start(self, operation: str, arguments: dict[str, Any], told: Callable[[str], None]) -> None:
-        """Start a run; `told` is called in the app with an error's sentence, or with '' once it is started."""
-
-        def work() -> None:
-            try:
-                self.started = start(self.settings, operation, arguments, local_requester(plans.ORIGIN))
-            except (GovmaError, OSError) as error:
-                sentence = str(error)
-                self._in_app(lambda: told(sentence))
-            else:
-                self._in_app(lambda: told(""))
-
-        self._starting = self._thread(work, "start")
-
-    def in_thread(self, work: Callable[[], Any], told: Callable[[Any, str], None]) -> None:
-        """Do something short in a thread; `told` gets what it gave and '', or None and an error's sentence."""
-
-        def run() -> None:
-            try:
-                found = work()
-            except (GovmaError, OSError) as error:
-                sentence = str(error)
-                self._in_app(lambda: told(None, sentence))
-            else:
-                self._in_app(lambda: told(found, ""))
-
-        self._thread(run, "work")
-
-    def _in_app(self, call: Callable[[], None]) -> None:
-        screen = self._screen
-
-        def unless_gone() -> None:
-            # The app may have been left meanwhile: then the parts of the screen are taken away one after the other.
-            if screen.is_attached and screen.app.is_running and screen.query("#versions"):
-                call()
-
-        if screen.is_attached:
-            screen.app.call_later(unless_gone)
-
-    def _thread(self, work: Callable[[], None], name: str) -> threading.Thread:
-        def guarded() -> None:
-            try:
-                work()
-            except Exception as error:
-                fault = error
-                screen = self._screen
-                if screen.is_attached:
-                    screen.app.call_later(lambda: screen.app._handle_exception(fault))
-
-        thread = threading.Thread(target=guarded, name=name, daemon=True)
-        thread.start()
-        return thread
+        self._starting = in_thread(self._screen, work, tell)

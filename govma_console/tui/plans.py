@@ -329,12 +329,24 @@ def measured(settings: Settings, names: list[str], current: str | None) -> DiskU
 def pin(settings: Settings, version: str, reason: str) -> None:
     """Pin a version, so that prune keeps it."""
     prepared_store(settings)
-    PinStore(settings.state_dir).pin(version, local_requester("console").by, reason, time.time())
+    PinStore(settings.state_dir).pin(version, local_requester(ORIGIN).by, reason, time.time())
 
 
 def unpin(settings: Settings, version: str) -> None:
     """Take the pin of a version away."""
     PinStore(settings.state_dir).unpin(version)
+
+
+def hold(settings: Settings, reason: str, until: float) -> None:
+    """Hold all deploys until a moment (epoch seconds; 0: until they are released)."""
+    prepared_store(settings)
+    HoldStore(settings.state_dir).hold(reason, local_requester(ORIGIN).by, time.time(), until)
+
+
+def release(settings: Settings) -> None:
+    """End all holds."""
+    prepared_store(settings)
+    HoldStore(settings.state_dir).release()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from govma_console.tui.app import ConsoleApp
-from govma_console.tui.background import Controller
+from govma_console.tui.background import Background
 from govma_console.tui.main_screen import MainScreen
 from govma_console.tui.panes.log_view import LogView
 from govma_console.tui.panes.versions import VersionTable
@@ -91,10 +91,10 @@ def screen_text(app: App[int]) -> str:
 
 
 def drive(
-    settings: Settings, scenario: Scenario, *, size: tuple[int, int] = (80, 24), controller: Controller | None = None
+    settings: Settings, scenario: Scenario, *, size: tuple[int, int] = (80, 24), background: Background | None = None
 ) -> ConsoleApp:
     """Run a scenario on the app; the first state is there when it begins. Gives the app as it ended."""
-    app = ConsoleApp(controller or Controller(settings), theme="govma-dark")
+    app = ConsoleApp(background or Background(settings), theme="govma-dark")
 
     async def run() -> None:
         async with app.run_test(size=size) as pilot:

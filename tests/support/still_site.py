@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from govma_console.tui.background import Controller
-from govma_console.tui.main_screen import MainScreen
+from textual.screen import Screen
+
+from govma_console.tui.background import Background
 from govma_console.tui.plans import CommitLine, DiskUse, Sizes, SwitchPlan
 from govma_console.tui.site_state import Snapshot, VersionRow
 from govma_core.events import Event, LogLine, Progress, StageFinished, StageStarted, to_json
@@ -23,8 +24,8 @@ NOW = 1_700_000_000.0
 _NAMES = [f"data-build--2023-11-{day:02d}-09h30m00s" for day in (14, 13, 10, 8, 2)]
 
 
-class StillController(Controller):
-    """A controller over one snapshot; nothing is read, watched or measured."""
+class StillBackground(Background):
+    """The work beside a screen that has one snapshot; nothing is read, watched or measured."""
 
     def __init__(self, state_dir: Path, snapshot: Snapshot) -> None:
         super().__init__(load({}, flags={"state_dir": str(state_dir)}).settings, snapshot)
@@ -36,17 +37,16 @@ class StillController(Controller):
             305 << 20,
         )
 
-    def begin(self, screen: MainScreen) -> None:
+    def begin(self, screen: Screen[None]) -> None:
         self._screen = screen
-        assert self._first is not None
-        screen.take_snapshot(self._first)
 
     def refresh(self) -> None:
         pass
 
-    def comparison(self, snapshot: Snapshot, row: VersionRow | None) -> SwitchPlan | None:
-        if row is None or row.current:
-            return None
+    def measure(self, snapshot: Snapshot) -> None:
+        pass
+
+    def comparison(self, snapshot: Snapshot, row: VersionRow) -> SwitchPlan:
         undone = [CommitLine(f"{at:09x}", SUBJECTS[at], "Ana Moura", f"{at:040x}") for at in range(2)]
         return SwitchPlan(snapshot.pointer.version or "", row, undone, [], NOW, True)
 

@@ -13,14 +13,14 @@ def test_sizes_fill_in_and_are_there_at_once_the_next_time(past: Site) -> None:
     sizes: list[int] = []
 
     async def fill(app: Driven) -> None:
-        await app.until(lambda: app.main.controller.use and app.main.controller.use.real, "the account")
-        sizes.extend(found.size for found in app.main.controller.sizes.values())
+        await app.until(lambda: app.main.background.use and app.main.background.use.real, "the account")
+        sizes.extend(found.size for found in app.main.background.sizes.values())
         assert "links save" in app.text()
         await app.press("4")
         await app.sees("Disk that only this version uses  last")
 
     async def again(app: Driven) -> None:
-        assert len(app.main.controller.sizes) == 4
+        assert len(app.main.background.sizes) == 4
 
     drive(past.settings, fill)
     assert len(sizes) == 4
@@ -41,9 +41,9 @@ def test_dedupe_says_what_it_would_free_and_frees_it(past: Site) -> None:
         assert app.app.focused is not None
         assert app.app.focused.id == "leave"
         await app.press("tab", "enter")
-        before = app.main.controller.use
+        before = app.main.background.use
         await app.sees("dedupe ok")
-        await app.until(lambda: app.main.controller.use is not before, "the account after it")
+        await app.until(lambda: app.main.background.use is not before, "the account after it")
         await app.idle()
         await app.press("1", "u")
         await app.sees("Nothing to do")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from govma_console.tui.start import ProblemApp
+from govma_console.tui.problem import ProblemApp
 from govma_core.runs.store import RunStore
 from tests.support.command import Command, environment
 from tests.support.console import Driven, drive, screen_text
@@ -45,7 +45,7 @@ def test_a_link_switched_by_hand_appears(past: Site) -> None:
     names = [version.name for version in past.store.versions()]
 
     async def scenario(app: Driven) -> None:
-        await app.until(lambda: app.main.controller._watcher and app.main.controller._watcher.is_alive(), "the watcher")
+        await app.until(lambda: app.main.background._watcher and app.main.background._watcher.is_alive(), "the watcher")
         # By hand, again and again until the watch has begun: nothing tells when that is.
         link, beside = past.settings.versions_dir / "current-version", past.settings.versions_dir / ".by-hand"
 

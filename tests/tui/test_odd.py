@@ -13,7 +13,7 @@ import pytest
 from govma_console.output import hint_with
 from govma_console.tui.dialogs.deploy import DeployDialog
 from govma_console.tui.dialogs.disk import PruneDialog
-from govma_console.tui.panes.log import _for_clipboard, _save
+from govma_console.tui.panes.log_export import for_clipboard, save
 from govma_console.tui.panes.versions import COLUMNS, fit, needs
 from govma_console.tui.site_state import SnapshotReader
 from govma_core.errors import RefusedError
@@ -124,7 +124,7 @@ def test_what_ctrl_q_leaves_running_is_said_too(past: Site) -> None:
         await app.press("x", "ctrl+q")
 
     app = drive(past.settings, scenario)
-    assert f"deploy {run.id} continues" in app.controller.farewell
+    assert f"deploy {run.id} continues" in app.background.farewell
 
 
 def test_the_run_at_work_is_shown_and_those_that_wait_are_counted(past: Site) -> None:
@@ -134,8 +134,8 @@ def test_the_run_at_work_is_shown_and_those_that_wait_are_counted(past: Site) ->
 
     async def scenario(app: Driven) -> None:
         await app.sees("(+1 waiting)")
-        assert app.main.active is not None
-        assert app.main.active.record.id == working.id
+        assert app.main.log_pane.active is not None
+        assert app.main.log_pane.active.record.id == working.id
 
     drive(past.settings, scenario)
 
@@ -159,9 +159,9 @@ def test_the_free_space_is_kept_up_to_date_while_nothing_is_measured(
     past: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(app: Driven) -> None:
-        await app.until(lambda: app.main.controller.use and app.main.controller.use.real, "the account")
+        await app.until(lambda: app.main.background.use and app.main.background.use.real, "the account")
         monkeypatch.setattr("govma_console.tui.plans.room", lambda settings: (1_000_000, 100_000_000_000))
-        app.main._ages()
+        app.main._refresh_ages()
         await app.sees("100% used, 1.0M free")
 
     drive(past.settings, scenario)
@@ -177,7 +177,7 @@ def test_the_free_space_is_kept_up_to_date_while_nothing_is_measured(
 )
 def test_a_log_cannot_be_saved_everywhere_and_the_reason_is_a_sentence(name: str, said: str) -> None:
     with pytest.raises(RefusedError, match=said) as caught:
-        _save(name, ["line"])
+        save(name, ["line"])
     assert "Errno" not in str(caught.value)
 
 
@@ -202,7 +202,7 @@ def test_saving_begins_somewhere_when_the_directory_is_gone(
 
 
 def test_what_is_copied_is_bounded_and_can_be_encoded() -> None:
-    text, count = _for_clipboard(["x" * 60_000, "caf\udce9", "y" * 60_000])
+    text, count = for_clipboard(["x" * 60_000, "caf\udce9", "y" * 60_000])
     assert count == 2
     assert text.encode().endswith(b"caf?")
 

@@ -188,7 +188,7 @@ def test_quitting_leaves_the_run_and_says_so_and_the_next_app_attaches(past: Sit
     left = drive(past.settings, leave)
     run = RunStore(past.settings.state_dir).going()
     assert run is not None
-    assert f"deploy {run.id} continues" in left.controller.farewell
+    assert f"deploy {run.id} continues" in left.background.farewell
 
     async def attach(app: Driven) -> None:
         await app.sees("● assets")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from govma_console.tui.app import ConsoleApp
-from tests.support.still_site import NOW, StillController, normalized, snapshot, write_log
+from tests.support.still_site import NOW, StillBackground, normalized, snapshot, write_log
 
 PICTURES = Path(__file__).parent / "pictures"
 
@@ -51,7 +51,7 @@ def test_the_screen_looks_as_it_did(
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
     write_log(tmp_path)
-    app = ConsoleApp(StillController(tmp_path, snapshot(running=running, held=name.startswith("held"))))
+    app = ConsoleApp(StillBackground(tmp_path, snapshot(running=running, held=name.startswith("held"))))
 
     async def take() -> str:
         async with app.run_test(size=size) as pilot:

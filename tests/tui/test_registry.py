@@ -6,20 +6,23 @@ from collections import Counter
 
 import pytest
 
-from govma_console.tui.actions import ACTIONS, Place, Situation, all_keys, for_footer, for_key
+from govma_console.tui.actions import ACTIONS, Action, Place, all_keys, for_footer, for_key
+from govma_console.tui.availability import Situation
 from govma_console.tui.main_screen import MainScreen
+from govma_console.tui.panes.log import LogPane
+from govma_console.tui.panes.versions import VersionTable
 from govma_console.tui.site_state import EMPTY
 
 PLACES: tuple[Place, ...] = ("", "table", "log")
 
 
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: str(action.id))
-def test_every_action_can_be_carried_out_and_says_what_it_does(action: object) -> None:
-    found = next(each for each in ACTIONS if each is action)
-    assert callable(getattr(MainScreen, f"do_{found.id}"))
-    assert found.help.endswith(".")
-    assert found.label
-    assert isinstance(found.reason(Situation(EMPTY, None, None)), str)
+def test_every_action_is_carried_out_by_one_part_and_says_what_it_does(action: Action) -> None:
+    owners = {MainScreen, {"log": LogPane, "table": VersionTable}.get(action.where, MainScreen)}
+    assert sum(callable(getattr(owner, f"action_{action.id}", None)) for owner in owners) == 1
+    assert action.help.endswith(".")
+    assert action.label
+    assert isinstance(action.reason(Situation(EMPTY, None, None)), str)
 
 
 @pytest.mark.parametrize("place", PLACES)

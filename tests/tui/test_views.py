@@ -120,7 +120,7 @@ def test_the_log_of_a_version_and_of_any_run_can_be_shown(past: Site) -> None:
 
     async def scenario(app: Driven) -> None:
         await app.press("down", "down", "o")
-        await app.until(lambda: app.main.chosen_run == runs[2], "the log of the selected version")
+        await app.until(lambda: app.main.log_pane.chosen_run == runs[2], "the log of the selected version")
         await app.sees(runs[2])
         await app.press("right_square_bracket")
         await app.sees(runs[1])

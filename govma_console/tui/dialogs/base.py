@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
@@ -14,7 +13,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Button, Checkbox, Input, Static
 
-from govma_core.errors import GovmaError
+from govma_console.tui.background import in_thread
 from govma_core.text.language import tr
 
 T = TypeVar("T")
@@ -81,29 +80,21 @@ class Dialog(ModalScreen[Result]):
 
     def find_out(self, work: Callable[[], T], done: Callable[[T], None]) -> None:
         """Call `work` in a thread, then `done` here; an error of the core becomes the text. The latest call counts."""
-        self._asked = asked = object()
-        # Asked for here: in the thread, and once the dialog is closed, there is nobody to tell it.
-        app = self.app
+        self._question = question = object()
 
-        def told(call: Callable[[], None]) -> None:
-            if self.is_attached and app.is_running and self._asked is asked:
-                call()
-
-        def run() -> None:
-            try:
-                found = work()
-            except (GovmaError, OSError) as error:
-                text = str(error)
-                app.call_later(told, lambda: self.say(Content.assemble((text, "$text-error")), ready=False))
+        def take(answer: T | None, problem: str) -> None:
+            if self._question is not question:
+                return
+            if problem:
+                self.say(Content.assemble((problem, "$text-error")), ready=False)
             else:
-                app.call_later(told, lambda: done(found))
+                done(answer)  # type: ignore[arg-type]  # None only where `work` gives it
 
-        # Not a worker of the app: leaving would wait for it, and a remote may take minutes to answer.
-        threading.Thread(target=run, name="dialog", daemon=True).start()
+        in_thread(self, work, take)
 
     def forget(self) -> None:
         """Let go of what is being found out: its answer is not wanted any more."""
-        self._asked = object()
+        self._question = object()
 
     def result(self) -> Result:
         """Return what the dialog was answered with."""

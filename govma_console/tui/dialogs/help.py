@@ -13,7 +13,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from govma_console.tui.actions import ACTIONS, Situation, key_name
+from govma_console.tui.actions import ACTIONS, key_name
+from govma_console.tui.availability import Situation
 from govma_core.text.language import tr
 
 _INDENT = 26

@@ -7,7 +7,8 @@ from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 
-from govma_console.tui.actions import Action, Place, Situation, for_footer
+from govma_console.tui.actions import Action, Place, for_footer
+from govma_console.tui.availability import Situation
 from govma_console.tui.site_state import EMPTY
 from govma_core.text.language import tr
 

@@ -16,7 +16,9 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from govma_console.formats import clock
+from govma_console.tui.background import in_thread
 from govma_console.tui.panes.log_file import Line, LogFile
+from govma_core.text.language import tr
 
 _STYLES = ("info", "warning", "error", "output", "stage", "good", "bad")
 _LONGEST = 16 * 1024
@@ -58,6 +60,9 @@ class LogView(ScrollView, can_focus=True):
         self._seen = 0
         self._widest = 0
         self._wrapped: list[tuple[int, Line, str, bool]] = []
+        self._searching = False
+        self._steps_ahead = 0
+        """Matches to go on by, asked for while one was looked for."""
 
     @property
     def behind(self) -> int:
@@ -159,6 +164,54 @@ class LogView(ScrollView, can_focus=True):
         self.wrap = wrap
         self.scroll_to(x=0, animate=False, force=True)
         self.grown()
+
+    def search(self, text: str) -> None:
+        """Mark a text wherever it stands, and go to its next place; '' ends the search."""
+        # As in other tools: small letters find both, a capital only itself.
+        flags = re.IGNORECASE if text == text.lower() else 0
+        self.pattern = re.compile(re.escape(text), flags) if text else None
+        self.refresh()
+        if text:
+            self._find(1, self.last if self.following else self.cursor)
+        self.post_message(self.Changed())
+
+    def find(self, step: int) -> None:
+        """Go to the next match from the cursor (-1: the one before), or remember to when a search goes on."""
+        if self._searching:
+            self._steps_ahead += step
+        else:
+            self._find(step, (self.last if self.following else self.cursor) + step)
+
+    def _find(self, step: int, start: int) -> None:
+        """Look for the pattern from a line on, then from the other end, in a thread."""
+        file, pattern = self.file, self.pattern
+        if file is None or pattern is None:
+            return
+        self._searching, self._steps_ahead = True, 0
+
+        def work() -> int | None:
+            for first in (start, 0 if step > 0 else file.count - 1):
+                for batch in file.scan(first, step=step):
+                    for number, line in batch:
+                        if pattern.search(line.text):
+                            return number
+            return None
+
+        def go_on(match: int | None, problem: str) -> None:
+            self._searching = False
+            if self.pattern is not pattern or self.file is not file:
+                return
+            if match is None:
+                self.notify(problem or tr("Not found."), severity="warning", markup=False)
+                return
+            self.go_to(match)
+            if self._steps_ahead:
+                one = 1 if self._steps_ahead > 0 else -1
+                rest = self._steps_ahead - one
+                self.find(one)
+                self._steps_ahead = rest
+
+        in_thread(self, work, go_on)
 
     def select(self) -> None:
         """Begin a selection at the cursor, or end it."""

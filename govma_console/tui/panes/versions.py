@@ -232,7 +232,11 @@ class VersionTable(ScrollView, can_focus=True):
         self.sort_key, self.descending = key, descending
         self._arrange()
 
-    def sort_next(self) -> None:
+    def action_reverse(self) -> None:
+        """Turn the order round."""
+        self.sort(self.sort_key)
+
+    def action_sort(self) -> None:
         """Sort by the next column of those that are shown."""
         keys = [column.key for column, _ in fit(self._room(), self._needs)]
         self.sort(keys[(keys.index(self.sort_key) + 1) % len(keys)] if self.sort_key in keys else keys[0])

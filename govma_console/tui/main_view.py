@@ -1,0 +1,260 @@
+"""The parts of the main screen: header, table, detail, plot, log, footer; and how they are kept up to date."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Input
+
+from govma_console.tui.actions import Place
+from govma_console.tui.availability import Situation
+from govma_console.tui.background import Background, DiskMeasured, SiteRead, SwitchCompared
+from govma_console.tui.panes.detail import Detail
+from govma_console.tui.panes.footer import ActionBar
+from govma_console.tui.panes.header import SiteHeader
+from govma_console.tui.panes.log import LogPane
+from govma_console.tui.panes.log_view import LogView
+from govma_console.tui.panes.plot import Plot
+from govma_console.tui.panes.versions import VersionTable
+from govma_console.tui.site_state import EMPTY, Snapshot
+from govma_core.runs.store import RunRecord
+from govma_core.text.language import tr
+
+Answer = dict[str, Any] | None
+"""What a dialog was answered with; None when it was left."""
+
+_WIDE = 120
+_AGES_SECONDS = 20.0
+_RESTING_SECONDS = 0.15
+"""Versions are compared only when the cursor rests: holding a key down must not start a hundred gits."""
+
+
+class MainView(Screen[None]):
+    """Everything at a glance on a wide terminal, one pane at a time on a narrow one."""
+
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012 - as its base class declares it
+    # What has the focus is decided here: a run that goes on brings its log to the front before textual would look.
+    AUTO_FOCUS = ""
+
+    def __init__(self, background: Background) -> None:
+        super().__init__()
+        self.background = background
+        self.snapshot: Snapshot = EMPTY
+        self._comparing: Timer | None = None
+        self._title = ""
+
+    def compose(self) -> ComposeResult:
+        """Make the parts."""
+        yield SiteHeader(id="header")
+        with Horizontal(id="body"):
+            with Vertical(id="left"):
+                yield VersionTable(id="versions")
+                yield Input(placeholder=tr("filter: words (Enter keeps, Esc clears)"), id="filter")
+            with Vertical(id="right"):
+                yield Detail(id="detail")
+                yield Plot(id="plot")
+                yield LogPane(self.background.runs, self.background.flush_seconds, id="log-pane")
+        yield ActionBar(id="actions")
+
+    def on_mount(self) -> None:
+        """Show what is known, and begin to watch."""
+        self.query_one("#filter").display = False
+        self.set_class(True, "show-versions")
+        self.query_one("#left").border_title = tr("Versions")
+        self.query_one("#detail").border_title = tr("Detail")
+        self.query_one("#plot").border_title = tr("Plot")
+        self.query_one("#log-pane").border_title = tr("Log")
+        self.set_focus(self.table)
+        self.set_interval(_AGES_SECONDS, self._refresh_ages)
+        self.background.begin(self)
+        if self.background.first is not None:
+            self.show_site(self.background.first)
+
+    @property
+    def table(self) -> VersionTable:
+        """Return the table."""
+        return self.query_one("#versions", VersionTable)
+
+    @property
+    def log_pane(self) -> LogPane:
+        """Return the pane of the log."""
+        return self.query_one("#log-pane", LogPane)
+
+    @property
+    def place(self) -> Place:
+        """Return the kind of pane that has the focus."""
+        focused = self.focused
+        if focused is not None and (isinstance(focused, LogView) or focused.id == "log-search"):
+            return "log"
+        return "table" if focused is not None and focused.id in ("versions", "filter") else ""
+
+    @property
+    def situation(self) -> Situation:
+        """Return what decides which actions are available."""
+        feed = self.log_pane.feed
+        return Situation(
+            self.snapshot,
+            self.snapshot.version(self.table.cursor),
+            feed.record if feed else None,
+            self.log_pane.view.pattern is not None,
+        )
+
+    @property
+    def has_parts(self) -> bool:
+        """Tell whether the parts are there; when the app is left they are taken away one after the other."""
+        return self.is_attached and self.app.is_running and bool(self.query("#versions"))
+
+    # What is shown ----------------------------------------------------------------------------------------------
+
+    def on_site_read(self, message: SiteRead) -> None:
+        """Show the new state of the site."""
+        if self.has_parts:
+            self.show_site(message.snapshot)
+
+    def show_site(self, snapshot: Snapshot) -> None:
+        """Show a state of the site, and measure what it has come to."""
+        is_first = not self.snapshot.at
+        before = self.snapshot.active
+        self.snapshot = snapshot
+        self.table.show(snapshot.versions, self.background.sizes)
+        self.log_pane.follow(snapshot)
+        if is_first and snapshot.active is not None:
+            self.go_to_pane("log", only_narrow=True)
+        if before is not None:
+            self._say_end(snapshot.run(before.id))
+        self.bring_up_to_date()
+        self.show_detail()
+        self.background.measure(snapshot)
+
+    def on_disk_measured(self, message: DiskMeasured) -> None:
+        """Show the sizes, and measure again what changed meanwhile."""
+        if self.has_parts:
+            self.table.show(self.snapshot.versions, self.background.sizes)
+            self.bring_up_to_date()
+            self.show_detail()
+            self.background.measure(self.snapshot)
+
+    def on_switch_compared(self, message: SwitchCompared) -> None:
+        """Show what a switch to the selected version would bring."""
+        if self.has_parts:
+            self.show_detail()
+
+    def bring_up_to_date(self) -> None:
+        """Draw again what depends on the state: header, plot, footer, titles."""
+        self.show_header()
+        if self.query_one(Plot).display:
+            self.query_one(Plot).show(self.snapshot.versions, self.background.sizes)
+        self.refresh_actions()
+
+    def show_header(self) -> None:
+        """Draw the header: the site, its disk, and the run that goes on."""
+        self.query_one(SiteHeader).show(self.snapshot, self.background.use, self.log_pane.what_runs)
+
+    def refresh_actions(self) -> None:
+        """Draw the footer and the titles of the panes."""
+        table = self.table
+        shown = str(table.total)
+        if table.wanted:
+            shown = tr("{shown} of {total}", shown=len(table.rows), total=table.total)
+        title = tr("Versions ({shown})", shown=shown) + (f" /{table.wanted}" if table.wanted else "")
+        left = self.query_one("#left")
+        # What was typed may look like markup.
+        escaped = title.replace("[", r"\[")
+        if escaped != self._title:
+            left.border_title = self._title = escaped
+        self.query_one(ActionBar).show(self.place, self.situation)
+
+    def show_detail(self) -> None:
+        """Show the selected version; it is compared with the live one when the cursor rests on it."""
+        row = self.snapshot.version(self.table.cursor)
+        plan = None
+        if self._comparing is not None:
+            self._comparing.stop()
+        if row is not None and not row.current:
+            plan = self.background.comparison(self.snapshot, row)
+            if plan is None:
+                self._comparing = self.set_timer(_RESTING_SECONDS, partial(self.background.compare, self.snapshot, row))
+        sizes = self.background.sizes.get(row.name) if row else None
+        self.query_one(Detail).show(self.snapshot, row, sizes, plan)
+
+    def on_version_table_selected(self) -> None:
+        """Another version is selected."""
+        self.show_detail()
+        self.refresh_actions()
+
+    def on_version_table_opened(self) -> None:
+        """Show the version that was double-clicked."""
+        self.go_to_pane("detail")
+
+    def on_log_view_changed(self) -> None:
+        """Draw the footer again: a search began or ended, perhaps."""
+        self.refresh_actions()
+
+    def on_descendant_focus(self) -> None:
+        """Another pane has the focus: the footer says what can be done there."""
+        self.show_focused_pane()
+        self.refresh_actions()
+
+    def on_log_pane_progressed(self) -> None:
+        """Tell the time of the run that goes on."""
+        self.show_header()
+
+    def on_log_pane_run_changed(self) -> None:
+        """Read the state anew: a run began or ended."""
+        self.background.refresh()
+
+    def _say_end(self, record: RunRecord | None) -> None:
+        if record is None or not record.ended:
+            return
+        from govma_console.tui.dialogs.deploy import CancelDialog
+
+        if isinstance(self.app.screen, CancelDialog):
+            # Nothing is left that could be stopped.
+            self.app.screen.action_leave()
+        severity: Any = "information" if record.state == "ok" else "error"
+        message = " ".join(record.message.split("\n")[:2])
+        self.notify(message, title=f"{record.operation}: {tr(record.state)}", severity=severity, markup=False)
+
+    def _refresh_ages(self) -> None:
+        self.table.refresh_ages()
+        # Also what nothing tells of: the room on the disk, and a run whose process never came.
+        self.background.refresh()
+
+    # Panes ----------------------------------------------------------------------------------------------------
+
+    def focus_order(self) -> list[Widget]:
+        """Return what Tab goes through."""
+        return [self.table, self.query_one("#plot" if self.has_class("plotting") else "#detail"), self.log_pane.view]
+
+    def go_to_pane(self, pane: str, *, only_narrow: bool = False) -> None:
+        """Give a pane the focus; `only_narrow`: only where one pane is shown at a time."""
+        # Not by the class: before the first layout the screen has none.
+        if only_narrow and self.app.size.width >= _WIDE:
+            return
+        if pane in ("detail", "plot"):
+            self.set_class(pane == "plot", "plotting")
+        target = {"versions": self.table, "log": self.log_pane.view}.get(pane) or self.query_one(f"#{pane}")
+        self._show_pane(pane)
+        self.set_focus(target)
+        if pane == "plot":
+            self.bring_up_to_date()
+
+    def show_focused_pane(self) -> None:
+        """Bring the pane that has the focus to the front."""
+        focused = self.focused
+        if focused is None:
+            return
+        for pane, selector in (("versions", "#left"), ("detail", "#detail"), ("plot", "#plot"), ("log", "#log-pane")):
+            part = self.query_one(selector)
+            if part is focused or part in focused.ancestors:
+                self._show_pane(pane)
+
+    def _show_pane(self, pane: str) -> None:
+        for name in ("versions", "detail", "plot", "log"):
+            self.set_class(name == pane, f"show-{name}")

@@ -1,0 +1,101 @@
+"""How far a run is: its stages as its events tell them, and how long it should still take."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from govma_console.formats import duration
+from govma_console.tui.panes.log_file import LogFile
+from govma_core.events import Event, Progress, RunFinished, StageFinished, StageStarted
+from govma_core.runs.store import RunRecord, RunStore
+from govma_core.text.clean import clean_line
+from govma_core.text.language import tr
+
+_EARLIER_RUNS = 5
+
+
+@dataclass(slots=True)
+class Stage:
+    """One stage: when it began (epoch seconds), its outcome ('' while it goes on) and how long it took."""
+
+    name: str
+    began: float
+    outcome: str = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class RunProgress:
+    """What the events of one run tell about its progress; fed in order."""
+
+    stages: list[Stage] = field(default_factory=list)
+    progress: Progress | None = None
+    finished: RunFinished | None = None
+
+    def take(self, event: Event) -> None:
+        """Take up one event that is not a log line."""
+        match event:
+            case StageStarted(at, stage):
+                self.stages.append(Stage(clean_line(str(stage)), at))
+                self.progress = None
+            case StageFinished(_, stage, outcome, seconds, _):
+                for found in reversed(self.stages):
+                    if found.name == stage and not found.outcome:
+                        found.outcome, found.seconds = outcome, seconds
+                        break
+                self.progress = None
+            case Progress():
+                self.progress = event
+            case RunFinished():
+                self.finished = event
+
+    def amount(self) -> str:
+        """Return how far the current stage is: `1,204 of 5,283 files`; '' when it does not say."""
+        if self.progress is None:
+            return ""
+        done, total, unit = self.progress.done, self.progress.total, clean_line(str(self.progress.unit))
+        return tr("{done:,} of {total:,} {unit}", done=done, total=total, unit=unit) if total else f"{done:,} {unit}"
+
+
+_MUCH_LONGER = 2.0
+_LONG = 60.0
+
+
+def usual_seconds(runs: Iterable[RunRecord], like: RunRecord) -> float | None:
+    """Return how long a run like this one takes, by the last ones that ended well; None while that is not known."""
+    taken = [
+        run.finished - run.started
+        for run in runs
+        if run.operation == like.operation and run.state == "ok" and run.started and run.id != like.id
+    ][:_EARLIER_RUNS]
+    return statistics.median(taken) if taken else None
+
+
+def remaining(run: RunRecord, usual: float | None, now: float) -> str:
+    """Return when a run should end, in words; '' when nothing is known."""
+    if usual is None or not run.started or run.ended:
+        return ""
+    left = run.started + usual - now
+    if left < 0:
+        # Only what is out of all proportion: a deploy may have assets to build where the last ones had none.
+        return (
+            tr("longer than usual ({usual})", usual=duration(usual)) if -left > max(usual * _MUCH_LONGER, _LONG) else ""
+        )
+    return tr("about {value} left", value=duration(max(1.0, round(left))))
+
+
+@dataclass
+class Feed:
+    """One run with its log file and what its events told so far."""
+
+    record: RunRecord
+    file: LogFile
+    progress: RunProgress = field(default_factory=RunProgress)
+
+    @classmethod
+    def of(cls, store: RunStore, record: RunRecord) -> Feed:
+        """Open the log of a run."""
+        progress = RunProgress()
+        return cls(record, LogFile(store.path(record.id) / "events.jsonl", progress.take), progress)
