@@ -82,9 +82,9 @@ def ago(at: float, now: float | None = None) -> str:
 def moment(at: float, *, seconds: bool = False, year: bool = True) -> str:
     """Return local date and time, to the minute or to the second, with or without the year; '' for 0."""
     day = date_format() if year else date_format().replace("%Y", "").strip("-/")
-    shown = f"{day} %H:%M:%S" if seconds else f"{day} %H:%M"
+    pattern = f"{day} %H:%M:%S" if seconds else f"{day} %H:%M"
     try:
-        return datetime.fromtimestamp(at).astimezone().strftime(shown) if at else ""
+        return datetime.fromtimestamp(at).astimezone().strftime(pattern) if at else ""
     except (ValueError, OverflowError, OSError, TypeError):
         # A damaged record, or a name that tells a year nobody will see.
         return "?"

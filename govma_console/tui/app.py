@@ -117,7 +117,9 @@ class ConsoleApp(App[int]):
                 text = tr("not now: {reason}", reason=reason) if reason else action.help
                 # It is taken for markup: `[rehearsal]` would be gone.
                 yield SystemCommand(
-                    f"{action.label} ({action.shown_key})", escape(text), lambda wanted=action.id: screen.act(wanted)
+                    f"{action.label} ({action.shown_key})",
+                    escape(text),
+                    lambda action_id=action.id: screen.act(action_id),
                 )
             yield SystemCommand(tr("Theme …"), tr("Choose a theme"), self.action_change_theme)
 

@@ -29,7 +29,7 @@ from govma_core.text.language import tr
 T = TypeVar("T")
 
 
-def in_thread(node: DOMNode, work: Callable[[], T], done: Callable[[T | None, str], None]) -> threading.Thread:
+def in_thread(node: DOMNode, work: Callable[[], T], deliver_to: Callable[[T | None, str], None]) -> threading.Thread:
     """Call `work` in a thread, then `done` in the app while `node` is on a screen.
 
     `done` gets the result and '', or None and the sentence of an error of the core. Any other error is a fault, and
@@ -40,7 +40,7 @@ def in_thread(node: DOMNode, work: Callable[[], T], done: Callable[[T | None, st
 
     def deliver(result: T | None, problem: str) -> None:
         if node.is_attached and app.is_running:
-            done(result, problem)
+            deliver_to(result, problem)
 
     def run() -> None:
         try:

@@ -159,15 +159,15 @@ class MainView(Screen[None]):
     def refresh_actions(self) -> None:
         """Draw the footer and the titles of the panes."""
         table = self.table
-        shown = str(table.total)
+        number = str(table.total)
         if table.wanted:
-            shown = tr("{shown} of {total}", shown=len(table.rows), total=table.total)
-        title = tr("Versions ({shown})", shown=shown) + (f" /{table.wanted}" if table.wanted else "")
-        left = self.query_one("#left")
+            number = tr("{shown} of {total}", shown=len(table.rows), total=table.total)
+        title = tr("Versions ({shown})", shown=number) + (f" /{table.wanted}" if table.wanted else "")
+        frame = self.query_one("#left")
         # What was typed may look like markup.
         escaped = title.replace("[", r"\[")
         if escaped != self._title:
-            left.border_title = self._title = escaped
+            frame.border_title = self._title = escaped
         self.query_one(ActionBar).show(self.place, self.situation)
 
     def show_detail(self) -> None:

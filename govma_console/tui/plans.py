@@ -78,31 +78,31 @@ def plan_deploy(settings: Settings, ref: str | None) -> DeployPlan:
     from govma_core.deploy.pending import pending
 
     with _fetching:
-        found = pending(Context.for_reading(settings), ref=ref)
+        changes = pending(Context.for_reading(settings), ref=ref)
     return DeployPlan(
-        found.live,
-        found.live_commit,
-        _line(found.target),
-        _lines(found.commits),
-        _lines(found.undone),
+        changes.live,
+        changes.live_commit,
+        _line(changes.target),
+        _lines(changes.commits),
+        _lines(changes.undone),
         time.time(),
-        HoldStore(settings.state_dir).read().of(found.target.sha),
-        found.containers,
+        HoldStore(settings.state_dir).read().of(changes.target.sha),
+        changes.containers,
     )
 
 
 def after_deploy(settings: Settings) -> list[str]:
     """Say what the settings have a deploy do beside what is shown."""
-    said = []
+    sentences = []
     if settings.dedupe == "all":
-        said.append(tr("Then dedupes all versions (dedupe = all)."))
+        sentences.append(tr("Then dedupes all versions (dedupe = all)."))
     if settings.prune_after_deploy:
         young = (
             tr(" and those younger than {keep_younger}", keep_younger=settings.keep_younger)
             if settings.keep_younger
             else ""
         )
-        said.append(
+        sentences.append(
             tr(
                 "Then REMOVES old versions (prune_after_deploy): the latest {keep_versions} good ones{young} "
                 "stay; Prune shows which.",
@@ -110,7 +110,7 @@ def after_deploy(settings: Settings) -> list[str]:
                 young=young,
             )
         )
-    return said
+    return sentences
 
 
 def rollback_target(settings: Settings, snapshot: Snapshot) -> VersionRow | None:
@@ -195,8 +195,8 @@ class Query:
             raise GovmaError(tr("The question was not answered: its process ended.")) from None
         if "error" in answer:
             raise GovmaError(answer["error"])
-        found: dict[str, Any] = answer["answer"]
-        return found
+        result: dict[str, Any] = answer["answer"]
+        return result
 
     def give_up(self) -> None:
         """End it; nobody waits for the answer any more."""
@@ -208,14 +208,14 @@ class Query:
 def _usage(settings: Settings, names: list[str], current: str | None) -> dict[str, Any]:
     from govma_core.disk.usage import measure
 
-    found = measure(settings.versions_dir, names, current=current, cache_dir=settings.state_dir / "usage")
+    account = measure(settings.versions_dir, names, current=current, cache_dir=settings.state_dir / "usage")
     return {
-        "versions": {usage.name: [usage.size, usage.exclusive, usage.shared] for usage in found.versions},
-        "real": found.real,
-        "unlinked": found.unlinked,
-        "free": found.free,
-        "capacity": found.capacity,
-        "unread": found.unread,
+        "versions": {usage.name: [usage.size, usage.exclusive, usage.shared] for usage in account.versions},
+        "real": account.real,
+        "unlinked": account.unlinked,
+        "free": account.free,
+        "capacity": account.capacity,
+        "unread": account.unread,
     }
 
 
@@ -255,10 +255,10 @@ def main() -> None:
     """Answer one question."""
     # What is drawn and what is served comes first.
     os.nice(5)
-    asked = json.load(sys.stdin)
+    question = json.load(sys.stdin)
     answer: dict[str, Any]
     try:
-        answer = {"answer": _QUESTIONS[asked["what"]](from_plain(asked["settings"]), **asked["arguments"])}
+        answer = {"answer": _QUESTIONS[question["what"]](from_plain(question["settings"]), **question["arguments"])}
     except (GovmaError, OSError) as error:
         answer = {"error": str(error)}
     json.dump(answer, sys.stdout)
@@ -296,34 +296,34 @@ class DiskUse:
 
 def last_known(settings: Settings) -> DiskUse | None:
     """Return what was measured last, and the room there is now, at once; None when the directory cannot be read."""
-    found = room(settings)
-    if found is None:
+    free_and_capacity = room(settings)
+    if free_and_capacity is None:
         return None
-    known = last_measured(settings.state_dir / "usage", settings.versions_dir)
-    sizes = {name: Sizes(usage.size, usage.exclusive, usage.shared) for name, usage in known.items()}
-    return DiskUse(*found, sizes)
+    last_sizes = last_measured(settings.state_dir / "usage", settings.versions_dir)
+    sizes = {name: Sizes(usage.size, usage.exclusive, usage.shared) for name, usage in last_sizes.items()}
+    return DiskUse(*free_and_capacity, sizes)
 
 
 def room(settings: Settings) -> tuple[int, int] | None:
     """Return the free bytes and all bytes where the versions are; None when that cannot be asked."""
     try:
-        found = os.statvfs(settings.versions_dir)
+        filesystem = os.statvfs(settings.versions_dir)
     except OSError:
         return None
-    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+    return filesystem.f_bavail * filesystem.f_frsize, filesystem.f_blocks * filesystem.f_frsize
 
 
 def measured(settings: Settings, names: list[str], current: str | None) -> DiskUse:
     """Measure the versions; takes seconds, for a thread. GovmaError where it cannot be done."""
-    found = Query(settings, "usage", names=names, current=current).ask()
-    sizes = {name: Sizes(*numbers) for name, numbers in found["versions"].items()}
-    unread = found["unread"]
+    answer = Query(settings, "usage", names=names, current=current).ask()
+    sizes = {name: Sizes(*numbers) for name, numbers in answer["versions"].items()}
+    unread = answer["unread"]
     problem = (
         tr("{unread} directories cannot be read by this user: sizes are larger than shown.", unread=unread)
         if unread
         else ""
     )
-    return DiskUse(found["free"], found["capacity"], sizes, found["real"], found["unlinked"], problem)
+    return DiskUse(answer["free"], answer["capacity"], sizes, answer["real"], answer["unlinked"], problem)
 
 
 def pin(settings: Settings, version: str, reason: str) -> None:
@@ -376,8 +376,10 @@ class PrunePlan:
 def prune_plan(answer: dict[str, Any]) -> PrunePlan:
     """Read the answer to the question `prune`."""
     lines = [
-        PruneLine(clean_line(found["name"]), found["keep"], clean_line("; ".join(found["reasons"])), found["frees"])
-        for found in answer["versions"]
+        PruneLine(
+            clean_line(version["name"]), version["keep"], clean_line("; ".join(version["reasons"])), version["frees"]
+        )
+        for version in answer["versions"]
     ]
     return PrunePlan(tuple(lines), answer["frees"], tuple(map(clean_line, answer["warnings"])))
 

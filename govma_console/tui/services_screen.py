@@ -44,7 +44,7 @@ class RestartDialog(Dialog):
 
     def opened(self) -> None:
         """Say what it does."""
-        found = [each for each in self._view["differences"] if self._only in (None, each["service"])]
+        differences = [each for each in self._view["differences"] if self._only in (None, each["service"])]
         lines = [
             Content(
                 tr("Builds the images while the site runs, then exchanges what changed, one container after the other.")
@@ -58,13 +58,13 @@ class RestartDialog(Dialog):
             ),
             Content(""),
         ]
-        for each in found:
+        for each in differences:
             lines.append(
                 Content.assemble(
                     (f"{each['service']}: ", "bold"), each["what"], (f"; {downtime_text(each['downtime'])}", "$muted")
                 )
             )
-        if not found:
+        if not differences:
             lines.append(Content(tr("Nothing differs, as far as is known: only what a new build brings is exchanged.")))
         self.say(Content("\n").join(lines), ready=False)
 
@@ -111,9 +111,9 @@ class ServiceTail:
     def take(self) -> list[str]:
         """Return the lines that came since the last time."""
         with self._lock:
-            found = list(self._held)
+            problems = list(self._held)
             self._held.clear()
-        return found
+        return problems
 
     def close(self) -> None:
         """Stop following."""
@@ -191,10 +191,10 @@ class ServicesScreen(ModalScreen[Result]):
 
         def work() -> None:
             try:
-                found: dict[str, Any] | str = question.ask()
+                answer: dict[str, Any] | str = question.ask()
             except (GovmaError, OSError) as error:
-                found = str(error)
-            app.call_later(lambda: self._show(question, found))
+                answer = str(error)
+            app.call_later(lambda: self._show(question, answer))
 
         threading.Thread(target=work, name="services", daemon=True).start()
 
@@ -203,25 +203,25 @@ class ServicesScreen(ModalScreen[Result]):
         self._disk = True
         self.action_look()
 
-    def _show(self, question: Query, found: dict[str, Any] | str) -> None:
+    def _show(self, question: Query, answer: dict[str, Any] | str) -> None:
         if not (self.is_attached and self.app.is_running) or question is not self._question:
             return
         self._question = None
-        if isinstance(found, str):
-            self.query_one("#services-text", Static).update(Content.assemble((found, "$text-error")))
+        if isinstance(answer, str):
+            self.query_one("#services-text", Static).update(Content.assemble((answer, "$text-error")))
             self._hint()
             return
-        self._view = found
+        self._view = answer
         services = self.query_one("#services-list", OptionList)
-        chosen = self._chosen or next((each["name"] for each in found["services"]), "")
+        chosen = self._chosen or next((each["name"] for each in answer["services"]), "")
         services.clear_options()
-        services.add_options(Option(_row(each, found, self.size.width))
-                             for each in found["services"])  # fmt: skip
-        services.display = bool(found["services"])
-        names = [each["name"] for each in found["services"]]
+        services.add_options(Option(_row(each, answer, self.size.width))
+                             for each in answer["services"])  # fmt: skip
+        services.display = bool(answer["services"])
+        names = [each["name"] for each in answer["services"]]
         services.highlighted = names.index(chosen) if chosen in names else 0 if names else None
-        title = tr("Services of {found}", found=found["project"]) if found["project"] else tr("Services")
-        self.query_one("#dialog-title", Static).update(Content.assemble(title, (f"  {found['directory']}", "$muted")))
+        title = tr("Services of {found}", found=answer["project"]) if answer["project"] else tr("Services")
+        self.query_one("#dialog-title", Static).update(Content.assemble(title, (f"  {answer['directory']}", "$muted")))
         self._about()
         self._hint()
 
@@ -251,9 +251,9 @@ class ServicesScreen(ModalScreen[Result]):
         lines = [Content.assemble((problem, "$text-warning")) for problem in view["problems"]]
         name = selected["name"] if selected else ""
         if selected is not None:
-            made = tr(", made {ago}", ago=formats.ago(selected["image_made"])) if selected["image_made"] else ""
+            made_ago = tr(", made {ago}", ago=formats.ago(selected["image_made"])) if selected["image_made"] else ""
             lines.append(
-                Content.assemble((tr("Image    "), "$muted"), f"{selected['image']} {selected['image_id']}{made}")
+                Content.assemble((tr("Image    "), "$muted"), f"{selected['image']} {selected['image_id']}{made_ago}")
             )
             lines.append(Content.assemble((tr("Ports    "), "$muted"), ", ".join(selected["ports"]) or tr("none")))
             lines += [Content.assemble((tr("Mount    "), "$muted"), mount) for mount in selected["mounts"]]
@@ -271,8 +271,8 @@ class ServicesScreen(ModalScreen[Result]):
                 )
             )  # fmt: skip
         if view["services"] and not ordered and not view["problems"]:
-            said = nothing_differs(view["project"], every_setting=view["every_setting"])
-            lines.append(Content.assemble((said, "$text-success")))
+            sentence = nothing_differs(view["project"], every_setting=view["every_setting"])
+            lines.append(Content.assemble((sentence, "$text-success")))
         stored = _storage(view["storage"])
         lines += [Content.assemble((tr("Storage"), "bold")), *stored] if stored else []
         self.query_one("#services-text", Static).update(Content("\n").join(lines))

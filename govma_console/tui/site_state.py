@@ -138,10 +138,10 @@ class SnapshotReader:
         problems: list[str] = []
         store = VersionStore(settings.versions_dir)
         try:
-            pointer, found = store.pointer(), store.versions()
+            pointer, versions = store.pointer(), store.versions()
         except (GovmaError, OSError) as error:
             problems.append(_sentence(error))
-            pointer, found = Pointer(None, None), []
+            pointer, versions = Pointer(None, None), []
         if pointer.problem:
             problems.append(pointer.problem)
         nothing: list[Promotion | Result] = []
@@ -155,7 +155,7 @@ class SnapshotReader:
         unread = cannot_know(settings.state_dir)
         if unread:
             problems.append(unread)
-        minutes = {local_epoch(version.made) // 60 for version in found}
+        minutes = {local_epoch(version.made) // 60 for version in versions}
         was_live = {name for promotion in promotions for name in (promotion.version, promotion.previous)}
         rows = tuple(
             VersionRow(
@@ -168,9 +168,9 @@ class SnapshotReader:
                 manifest=_guarded(partial(self._manifest, version.name), None, problems),
                 mark=marks.get(version.name),
                 unread=bool(unread),
-                twin=len(minutes) < len(found),
+                twin=len(minutes) < len(versions),
             )
-            for version in found
+            for version in versions
         )
         there = {row.name for row in rows}
         self._manifests = {name: known for name, known in self._manifests.items() if name in there}
@@ -197,29 +197,29 @@ class SnapshotReader:
         stamp = _stamp(self.settings.state_dir / "versions" / f"{name}.json")
         if stamp is None:
             return None
-        known = self._manifests.get(name)
-        if known is None or known[0] != stamp:
-            known = self._manifests[name] = (stamp, ManifestStore(self.settings.state_dir).read(name))
-        return known[1]
+        record = self._manifests.get(name)
+        if record is None or record[0] != stamp:
+            record = self._manifests[name] = (stamp, ManifestStore(self.settings.state_dir).read(name))
+        return record[1]
 
     def _all_runs(self) -> tuple[RunRecord, ...]:
         store = RunStore(self.settings.state_dir)
-        found = []
+        records = []
         for run_id in store.ids()[:_MOST_RUNS]:
             stamp = _stamp(store.path(run_id) / "run.json")
-            known = self._runs.get(run_id)
+            record = self._runs.get(run_id)
             if stamp is None:
                 continue
-            if known is None or known[0] != stamp or not known[1].ended:
+            if record is None or record[0] != stamp or not record[1].ended:
                 try:
-                    known = (stamp, store.read(run_id))
+                    record = (stamp, store.read(run_id))
                 except GovmaError:
                     continue
-                self._runs[run_id] = known
-            found.append(known[1])
-        shown = {run.id for run in found}
-        self._runs = {run_id: known for run_id, known in self._runs.items() if run_id in shown}
-        return tuple(found)
+                self._runs[run_id] = record
+            records.append(record[1])
+        ids = {run.id for run in records}
+        self._runs = {run_id: record for run_id, record in self._runs.items() if run_id in ids}
+        return tuple(records)
 
 
 def _banner(holds: Holds) -> str:
@@ -231,10 +231,10 @@ def _banner(holds: Holds) -> str:
     return clean_line(f"{first.sentence()}{more}")
 
 
-def _guarded(read: Callable[[], T], otherwise: T, problems: list[str]) -> T:
+def _guarded(look: Callable[[], T], otherwise: T, problems: list[str]) -> T:
     """Return what `read` gives; an error becomes a sentence among the problems, and `otherwise` is given."""
     try:
-        return read()
+        return look()
     except (GovmaError, OSError) as error:
         problems.append(_sentence(error))
         return otherwise
@@ -264,8 +264,8 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, OSError):
-        named = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-        return f"{named}{error.strerror or error}."
+        file_name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        return f"{file_name}{error.strerror or error}."
     return str(error)
 
 
@@ -345,14 +345,14 @@ class Watcher(threading.Thread):
                 self._changed()
 
     def _there(self) -> dict[Path, int]:
-        found = {}
+        directories = {}
         for path in self._directories:
             try:
                 if path.is_dir() and os.access(path, os.R_OK):
-                    found[path] = path.stat().st_ino
+                    directories[path] = path.stat().st_ino
             except OSError:
                 continue
-        return found
+        return directories
 
 
 def _pins(settings: Settings) -> dict[str, str]:

@@ -37,8 +37,8 @@ class _Ascii(dict[int, str]):
             plain = ""
         elif wide:
             plain = "??"
-        found = self[code] = plain or ("" if unicodedata.combining(character) else "?")
-        return found
+        replacement = self[code] = plain or ("" if unicodedata.combining(character) else "?")
+        return replacement
 
 
 _ASCII = _Ascii()
@@ -68,8 +68,8 @@ def has_unicode(environment: Mapping[str, str]) -> bool:
         return False
     if environment.get("TERM", "").startswith(("vt1", "vt2", "dumb")):
         return False
-    named = next((environment[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if environment.get(name)), "")
-    return not named or "utf" in named.lower()
+    locale = next((environment[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if environment.get(name)), "")
+    return not locale or "utf" in locale.lower()
 
 
 def theme_for(environment: Mapping[str, str]) -> str:

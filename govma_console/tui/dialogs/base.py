@@ -78,7 +78,7 @@ class Dialog(ModalScreen[Result]):
         self.query_one("#dialog-text", Static).update(content)
         self.query_one("#do", Button).disabled = not ready
 
-    def find_out(self, work: Callable[[], T], done: Callable[[T], None]) -> None:
+    def find_out(self, work: Callable[[], T], show: Callable[[T], None]) -> None:
         """Call `work` in a thread, then `done` here; an error of the core becomes the text. The latest call counts."""
         self._question = question = object()
 
@@ -88,7 +88,7 @@ class Dialog(ModalScreen[Result]):
             if problem:
                 self.say(Content.assemble((problem, "$text-error")), ready=False)
             else:
-                done(answer)  # type: ignore[arg-type]  # None only where `work` gives it
+                show(answer)  # type: ignore[arg-type]  # None only where `work` gives it
 
         in_thread(self, work, take)
 

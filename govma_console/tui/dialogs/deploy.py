@@ -62,8 +62,8 @@ class DeployDialog(Dialog):
         if plan is not None:
             self.query_one("#do", Button).disabled = plan.held is not None and not self._passes(plan.held)
 
-    def _passes(self, held: Hold) -> bool:
-        nothing_live = bool(held.commit) and not self.query_one("#promote", Toggle).value
+    def _passes(self, hold: Hold) -> bool:
+        nothing_live = bool(hold.commit) and not self.query_one("#promote", Toggle).value
         return self.query_one("#force", Toggle).value or nothing_live
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -94,9 +94,11 @@ class DeployDialog(Dialog):
         if self.query_one("#ref").has_focus:
             self.query_one("#leave").focus()
         target = plan.target
-        held = [] if plan.held is None else [Content.assemble((clean_line(plan.held.sentence()), "bold $text-warning"))]
+        hold_lines = (
+            [] if plan.held is None else [Content.assemble((clean_line(plan.held.sentence()), "bold $text-warning"))]
+        )
         lines = [
-            *held,
+            *hold_lines,
             Content.assemble(
                 tr("Builds "), (target.short, "bold $text-accent"), f" {target.subject} ({target.author})"
             ),
@@ -116,7 +118,7 @@ class DeployDialog(Dialog):
             lines += [Content(""), Content.assemble((plan.containers, "bold $text-warning"))]
         lines += [Content.assemble((line, "$text-warning")) for line in plans.after_deploy(self._settings)]
         self.say(Content("\n").join(lines), ready=True)
-        self.query_one("#force").display = bool(held)
+        self.query_one("#force").display = bool(hold_lines)
         self._weigh()
 
     def result(self) -> Result:
@@ -189,8 +191,8 @@ class SwitchDialog(Dialog):
         else:
             lines.append(Content.assemble((tr("It was never live, as far as is recorded."), "bold $text-warning")))
         if target.mark is not None:
-            said = tr("It was {sentence}. Making it live removes the mark.", sentence=target.mark.sentence())
-            lines.append(Content.assemble((clean_line(said), "bold $text-warning")))
+            sentence = tr("It was {sentence}. Making it live removes the mark.", sentence=target.mark.sentence())
+            lines.append(Content.assemble((clean_line(sentence), "bold $text-warning")))
         if self._operation == "promote" and self._snapshot.holds.by_hand is not None:
             lines.append(
                 Content.assemble(
@@ -216,15 +218,17 @@ class SwitchDialog(Dialog):
     @staticmethod
     def _about(row: VersionRow | None) -> Content:
         manifest = row.manifest if row else None
-        said = f"{manifest.commit[:9]} {manifest.subject}" if manifest else tr("(no commit is recorded)")
-        return Content.assemble((f"     {said}", "$muted"))
+        commit = f"{manifest.commit[:9]} {manifest.subject}" if manifest else tr("(no commit is recorded)")
+        return Content.assemble((f"     {commit}", "$muted"))
 
     def result(self) -> Result:
         """Return the arguments of the operation: the very version that was shown."""
         if self._plan is None:
             return None
-        kept = {"keep_mark": True} if any(not toggle.value for toggle in self.query("#mark").results(Toggle)) else {}
-        return kept | {"version": self._plan.target.name, "live_shown": self._plan.source} | _rehearse(self)
+        mark_arguments = (
+            {"keep_mark": True} if any(not toggle.value for toggle in self.query("#mark").results(Toggle)) else {}
+        )
+        return mark_arguments | {"version": self._plan.target.name, "live_shown": self._plan.source} | _rehearse(self)
 
 
 def _rehearsal(settings: Settings) -> list[Widget]:

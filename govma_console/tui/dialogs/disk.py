@@ -85,14 +85,14 @@ class DedupeDialog(_Asking):
                     )
                 )
             ]
-        for reason, left in answer["left"].items():
+        for reason, count in answer["left"].items():
             lines.append(
                 Content.assemble(
                     (
                         tr(
                             "Left alone, {reason}: {count}",
                             reason=tr(reason),
-                            count=counted(left["count"], "file", "files"),
+                            count=counted(count["count"], "file", "files"),
                         ),
                         "$muted",
                     )
@@ -170,7 +170,7 @@ class PruneDialog(_Asking):
             lines = [Content(tr("Nothing to remove."))]
         lines += [Content.assemble((warning, "$text-warning")) for warning in plan.warnings]
         lines.append(Content(""))
-        for line in sorted(plan.lines, key=lambda found: found.keep):
+        for line in sorted(plan.lines, key=lambda one: one.keep):
             word, style = (tr("keep  "), "$muted") if line.keep else (tr("REMOVE"), "bold $text-error")
             frees = "" if line.keep else tr(", frees {frees}", frees=formats.size(line.frees))
             lines.append(
@@ -237,12 +237,12 @@ class PinDialog(Dialog):
 
     def opened(self) -> None:
         """Say what it does."""
-        name, known = self._row.name, self._row.pinned
-        if known is None:
+        name, pin = self._row.name, self._row.pinned
+        if pin is None:
             self.say(tr("prune will keep {name} until it is unpinned.", name=name), ready=True)
             self.query_one("#reason").focus()
         else:
-            self.say(tr("{name} is {known}. Without the pin, prune may remove it.", name=name, known=known), ready=True)
+            self.say(tr("{name} is {known}. Without the pin, prune may remove it.", name=name, known=pin), ready=True)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Take Enter for the button."""

@@ -24,9 +24,9 @@ class RunsScreen(ModalScreen[str | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,ctrl+c", "leave", tr("Close"), show=False)]
 
-    def __init__(self, runs: tuple[RunRecord, ...], shown: str) -> None:
+    def __init__(self, runs: tuple[RunRecord, ...], run_in_sight: str) -> None:
         super().__init__()
-        self._runs, self._shown = runs, shown
+        self._runs, self._shown = runs, run_in_sight
 
     def compose(self) -> ComposeResult:
         """Make the list."""

@@ -59,7 +59,7 @@ def _content(snapshot: Snapshot, row: VersionRow, sizes: Sizes | None, plan: Swi
     else:
         other = tr("another tool (no manifest): its commit is not known")
         fields = [(tr("Made by"), _unread() if row.unread else other)]
-    fields.append((tr("State"), "; ".join(known for known in (_judged(row), row.pinned) if known)))
+    fields.append((tr("State"), "; ".join(remark for remark in (_judged(row), row.pinned) if remark)))
     fields.append((tr("Size"), _unread() if row.unread and sizes is None else _sizes(sizes)))
     fields += [(tr("Live"), text) for text in _lived(snapshot, row)]
     lines += [part for name, text in fields for part in _field(name, text, width)]
@@ -101,14 +101,14 @@ def _origin(snapshot: Snapshot, row: VersionRow) -> list[tuple[str, str]]:
 
 
 def _digests(manifest: Manifest) -> dict[str, str]:
-    found = {
+    texts = {
         tr("ee tarball"): manifest.ee_sha256,
         tr("themes"): manifest.themes_sha256,
         tr("env file"): manifest.env_sha256,
         tr("builder"): manifest.builder_id.removeprefix("sha256:"),
     }
     # A local builder has no image, and is told of by what it is.
-    return {name: digest for name, digest in found.items() if re.fullmatch("[0-9a-f]{12,}", digest)}
+    return {name: digest for name, digest in texts.items() if re.fullmatch("[0-9a-f]{12,}", digest)}
 
 
 def _field(name: str, text: str, width: int) -> list[Content]:
@@ -196,15 +196,15 @@ def _between(row: VersionRow, plan: SwitchPlan | None) -> list[Content]:
     ]
 
 
-def commits(title: str, found: list[CommitLine], most: int = _MOST_COMMITS) -> list[Content]:
+def commits(title: str, commit_lines: list[CommitLine], most: int = _MOST_COMMITS) -> list[Content]:
     """Return commits as lines under a title, not more than `most` of them; nothing when there are none."""
-    if not found:
+    if not commit_lines:
         return []
-    lines = [Content.assemble((f"{title} {counted(len(found), 'commit', 'commits')}:", "bold"))]
-    for commit in found[:most]:
+    lines = [Content.assemble((f"{title} {counted(len(commit_lines), 'commit', 'commits')}:", "bold"))]
+    for commit in commit_lines[:most]:
         lines.append(
             Content.assemble((f"  {commit.short} ", "$text-accent"), commit.subject, (f"  {commit.author}", "$muted"))
         )
-    if len(found) > most:
-        lines.append(Content.assemble((tr("  … and {count} more", count=len(found) - most), "$muted")))
+    if len(commit_lines) > most:
+        lines.append(Content.assemble((tr("  … and {count} more", count=len(commit_lines) - most), "$muted")))
     return lines

@@ -52,7 +52,9 @@ class SiteHeader(Widget):
     def render(self) -> Content:
         """Return the lines."""
         width = self.size.width
-        return Content("\n").join([_fitted(left, right, width) for left, right in self._lines()])
+        return Content("\n").join(
+            [_fitted(left_parts, right_parts, width) for left_parts, right_parts in self._lines()]
+        )
 
     def _lines(self) -> list[tuple[tuple[Part, ...], tuple[Part, ...]]]:
         lines = [(self._live(), self._age()), (self._disk(), self._what_runs())]
@@ -118,10 +120,10 @@ class SiteHeader(Widget):
         return (("$muted", tr("idle")),) if self.snapshot.at and not self.snapshot.unread else ()
 
 
-def _fitted(left: tuple[Part, ...], right: tuple[Part, ...], width: int) -> Content:
+def _fitted(left_parts: tuple[Part, ...], right_parts: tuple[Part, ...], width: int) -> Content:
     """Put one part at each end of a line; what is on the left gives way."""
-    end = sum(cell_len(text) for _, text in right)
-    room = max(0, width - end - bool(right))
-    start = Content.assemble(*((text, style) for style, text in left)).truncate(room, ellipsis=True)
+    end = sum(cell_len(text) for _, text in right_parts)
+    room = max(0, width - end - bool(right_parts))
+    start = Content.assemble(*((text, style) for style, text in left_parts)).truncate(room, ellipsis=True)
     gap = max(0, width - start.cell_length - end)
-    return Content.assemble(start, " " * gap, *((text, style) for style, text in right))
+    return Content.assemble(start, " " * gap, *((text, style) for style, text in right_parts))

@@ -121,11 +121,11 @@ class LogPane(Vertical):
                 return Content.assemble((tr("The runs and their logs are not readable by this user."), "$muted"))
             return Content.assemble((tr("No run yet. "), "bold"), (tr("Its log will be shown here."), "$muted"))
         run = feed.record
-        left = remaining(run, self.usual, time.time()) if feed.progress.finished is None else ""
+        remaining_time = remaining(run, self.usual, time.time()) if feed.progress.finished is None else ""
         return Content.assemble(
             (f"{run.operation} ", "bold"),
             (tr(run.state), _STATES.get(run.state, "bold $text-error")),
-            (f"  {left}" if left else "", "bold"),
+            (f"  {remaining_time}" if remaining_time else "", "bold"),
             (
                 tr(
                     "  {id} by {by} ({origin})  {at}",

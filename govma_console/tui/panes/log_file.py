@@ -75,16 +75,16 @@ class LogFile:
 
     def lines(self, first: int, behind: int) -> list[Line]:
         """Return the lines from `first` to the one before `behind`."""
-        found: list[Line] = []
+        lines: list[Line] = []
         first, behind = max(0, first), min(behind, self.count)
         while first < behind:
             block, inside = divmod(first, BLOCK)
             part = self._block(block)[inside : inside + behind - first]
             if not part:
                 break
-            found += part
+            lines += part
             first += len(part)
-        return found
+        return lines
 
     def scan(self, first: int, *, step: int = 1, blocks: int = 32) -> Iterator[list[tuple[int, Line]]]:
         """Yield batches of numbered lines from `first` on, or back from it; uses a descriptor of its own (threads)."""
@@ -120,7 +120,7 @@ class LogFile:
         return self._fd >= 0
 
     def _index(self, chunk: bytes) -> None:
-        *lines, held = (self._held + chunk).split(b"\n")
+        *lines, incomplete_line = (self._held + chunk).split(b"\n")
         offset, number, starts = self._offset, self.count, self._starts
         for line in lines:
             if line[10:13] in _SHOWN:
@@ -133,7 +133,7 @@ class LogFile:
                 self._tell(line)
             offset += len(line) + 1
         # The block at the end was perhaps cached when it was shorter; lines() sees that by its flag.
-        self._offset, self.count, self._held = offset, number, held
+        self._offset, self.count, self._held = offset, number, incomplete_line
 
     def _tell(self, line: bytes) -> None:
         event = from_json(line)
@@ -171,8 +171,8 @@ def read_line(raw: bytes) -> Line:
             return Line(_time(at), "stage", clean_line(f"── {stage}"))
         case StageFinished(at, stage, outcome, seconds, remark):
             style = {"ok": "good", "failed": "bad"}.get(outcome, "warning")
-            said = f": {remark}" if remark else ""
-            return Line(_time(at), style, clean_line(f"── {stage} {tr(outcome)}, {_duration(seconds)}{said}"))
+            behind = f": {remark}" if remark else ""
+            return Line(_time(at), style, clean_line(f"── {stage} {tr(outcome)}, {_duration(seconds)}{behind}"))
         case RunFinished(at, result, code, message):
             first = str(message).split("\n")[0]
             text = (

@@ -299,13 +299,13 @@ class LogView(ScrollView, can_focus=True):
             number, line, part, first = rows[y]
             return self._drawn(number, line, part, first).adjust_cell_length(width, self._base(number, "blank"))
         number = self.scroll_offset.y + y
-        found = self.file.lines(number, number + 1)
-        if not found:
+        lines = self.file.lines(number, number + 1)
+        if not lines:
             return Strip.blank(width, blank)
-        strip = self._drawn(number, found[0], found[0].text[:_LONGEST], True)
+        strip = self._drawn(number, lines[0], lines[0].text[:_LONGEST], True)
         self._widest = max(self._widest, strip.cell_length)
-        left = self.scroll_offset.x
-        return strip.crop_extend(left, left + width, self._base(number, "blank"))
+        first_column = self.scroll_offset.x
+        return strip.crop_extend(first_column, first_column + width, self._base(number, "blank"))
 
     def _base(self, number: int, part: str) -> Style:
         style = self._style(part)

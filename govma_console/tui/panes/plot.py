@@ -50,12 +50,12 @@ class Plot(Widget, can_focus=True):
 def _chart(
     title: str, values: Sequence[float | None], label: Callable[[float], str], lines: int, width: int
 ) -> list[Content]:
-    known = [value for value in values if value is not None]
-    if not known:
+    numbers = [value for value in values if value is not None]
+    if not numbers:
         return [Content.assemble((title, "bold")), Content.assemble((tr("  not known yet"), "$muted"))]
-    top = max(known) or 1.0
+    top = max(numbers) or 1.0
     stretch = max(1, min(4, (width - 8) // max(1, len(values))))
-    drawn = [Content.assemble((title, "bold"), (tr("  last {label}", label=label(known[-1])), "$muted"))]
+    drawn = [Content.assemble((title, "bold"), (tr("  last {label}", label=label(numbers[-1])), "$muted"))]
     for line in range(lines, 0, -1):
         scale = label(top) if line == lines else "0" if line == 1 and lines > 1 else ""
         bars = "".join(_bar(value, top, line, lines) * max(1, stretch - 1) + " " * (stretch > 1) for value in values)

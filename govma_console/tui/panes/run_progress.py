@@ -41,9 +41,9 @@ class RunProgress:
                 self.stages.append(Stage(clean_line(str(stage)), at))
                 self.progress = None
             case StageFinished(_, stage, outcome, seconds, _):
-                for found in reversed(self.stages):
-                    if found.name == stage and not found.outcome:
-                        found.outcome, found.seconds = outcome, seconds
+                for begun in reversed(self.stages):
+                    if begun.name == stage and not begun.outcome:
+                        begun.outcome, begun.seconds = outcome, seconds
                         break
                 self.progress = None
             case Progress():
@@ -55,8 +55,8 @@ class RunProgress:
         """Return how far the current stage is: `1,204 of 5,283 files`; '' when it does not say."""
         if self.progress is None:
             return ""
-        done, total, unit = self.progress.done, self.progress.total, clean_line(str(self.progress.unit))
-        return tr("{done:,} of {total:,} {unit}", done=done, total=total, unit=unit) if total else f"{done:,} {unit}"
+        count, total, unit = self.progress.done, self.progress.total, clean_line(str(self.progress.unit))
+        return tr("{done:,} of {total:,} {unit}", done=count, total=total, unit=unit) if total else f"{count:,} {unit}"
 
 
 _MUCH_LONGER = 2.0
@@ -65,25 +65,27 @@ _LONG = 60.0
 
 def usual_seconds(runs: Iterable[RunRecord], like: RunRecord) -> float | None:
     """Return how long a run like this one takes, by the last ones that ended well; None while that is not known."""
-    taken = [
+    durations = [
         run.finished - run.started
         for run in runs
         if run.operation == like.operation and run.state == "ok" and run.started and run.id != like.id
     ][:_EARLIER_RUNS]
-    return statistics.median(taken) if taken else None
+    return statistics.median(durations) if durations else None
 
 
 def remaining(run: RunRecord, usual: float | None, now: float) -> str:
     """Return when a run should end, in words; '' when nothing is known."""
     if usual is None or not run.started or run.ended:
         return ""
-    left = run.started + usual - now
-    if left < 0:
+    seconds_left = run.started + usual - now
+    if seconds_left < 0:
         # Only what is out of all proportion: a deploy may have assets to build where the last ones had none.
         return (
-            tr("longer than usual ({usual})", usual=duration(usual)) if -left > max(usual * _MUCH_LONGER, _LONG) else ""
+            tr("longer than usual ({usual})", usual=duration(usual))
+            if -seconds_left > max(usual * _MUCH_LONGER, _LONG)
+            else ""
         )
-    return tr("about {value} left", value=duration(max(1.0, round(left))))
+    return tr("about {value} left", value=duration(max(1.0, round(seconds_left))))
 
 
 @dataclass

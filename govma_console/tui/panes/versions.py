@@ -135,31 +135,31 @@ def fit(
     width: int, needed: Mapping[str, int] = MappingProxyType({}), columns: Sequence[Column] = COLUMNS
 ) -> list[tuple[Column, int]]:
     """Return the columns that have room in `width` cells, each with its width: what it needs, where that is left."""
-    kept = list(columns)
+    fitting = list(columns)
 
     def left() -> int:
-        return width - sum(column.width for column in kept) - GAP * (len(kept) - 1)
+        return width - sum(column.width for column in fitting) - GAP * (len(fitting) - 1)
 
-    while left() < _FLEXIBLE_LEAST and len(kept) > 2:
-        kept.remove(min((column for column in kept if column.width), key=lambda column: column.keep))
+    while left() < _FLEXIBLE_LEAST and len(fitting) > 2:
+        fitting.remove(min((column for column in fitting if column.width), key=lambda column: column.keep))
     spare = max(0, left() - _FLEXIBLE_LEAST)
-    widths = {column.key: column.width for column in kept}
-    for column in sorted((column for column in kept if column.width), key=lambda column: -column.keep):
+    widths = {column.key: column.width for column in fitting}
+    for column in sorted((column for column in fitting if column.width), key=lambda column: -column.keep):
         more = min(spare, max(0, needed.get(column.key, 0) - column.width))
         widths[column.key] += more
         spare -= more
-    flexible = max(1, width - sum(widths.values()) - GAP * (len(kept) - 1))
-    return [(column, widths[column.key] or flexible) for column in kept]
+    flexible = max(1, width - sum(widths.values()) - GAP * (len(fitting) - 1))
+    return [(column, widths[column.key] or flexible) for column in fitting]
 
 
-def matches(row: VersionRow, wanted: str) -> bool:
+def matches(row: VersionRow, words: str) -> bool:
     """Tell whether a filter's words are all found somewhere in a row, whatever their case and accents."""
     manifest = row.manifest
     texts = [row.name, row.state, row.shown_state, *(("live", tr("live")) if row.current else ())]
     if manifest:
         texts += [manifest.commit, manifest.subject, manifest.author, manifest.by, manifest.ref]
     text = _plain("\n".join(texts))
-    return all(word in text for word in _plain(wanted).split())
+    return all(word in text for word in _plain(words).split())
 
 
 def _plain(text: str) -> str:
@@ -220,9 +220,9 @@ class VersionTable(ScrollView, can_focus=True):
         self._all, self._sizes, self.total = rows, sizes, len(rows)
         self._arrange()
 
-    def filter(self, wanted: str) -> None:
+    def filter(self, words: str) -> None:
         """Show only versions that match all words; '' shows all."""
-        self.wanted = wanted
+        self.wanted = words
         self._arrange()
 
     def sort(self, key: str, *, descending: bool | None = None) -> None:
@@ -255,7 +255,7 @@ class VersionTable(ScrollView, can_focus=True):
 
     def _arrange(self) -> None:
         before = self.position
-        column = next(found for found in COLUMNS if found.key == self.sort_key)
+        column = next(one for one in COLUMNS if one.key == self.sort_key)
         rows = [row for row in self._all if matches(row, self.wanted)] if self.wanted else list(self._all)
         rows.sort(key=lambda row: row.name, reverse=True)
         rows.sort(key=lambda row: column.order(row, self._sizes.get(row.name)), reverse=self.descending)
