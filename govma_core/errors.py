@@ -35,7 +35,7 @@ from typing import ClassVar
 
 
 class ExitCode(IntEnum):
-    """Exit codes of the command and of a run's record; documented in the README."""
+    """Exit codes of the command and of a run's record; documented in docs/commands.md."""
 
     OK = 0
     FAILED = 1

@@ -103,7 +103,7 @@ def _run(context: Context, moment: Moment, path: Path, environment: Mapping[str,
 
 
 def variables(context: Context, version: str = "", previous: str = "", commit: str = "") -> dict[str, str]:
-    """Return the variables, documented in the README; what is not known (yet) is an empty text."""
+    """Return the variables, documented in docs/serving.md; what is not known (yet) is an empty text."""
     directory = context.settings.versions_dir
     return {
         "GOVMA_RUN": context.run_id,
