@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from scripts.doc_tables import FOLDERS, update_measurements, update_settings
 from scripts.translations import read
+from tests.support.command import environment
 from tests.support.engine import REPOSITORY
 from tests.support.readme import READMES, commands, pages
 
@@ -65,6 +68,16 @@ def test_every_block_of_commands_is_run(page: Path) -> None:
     lines = "".join(block for mark, block in BLOCK.findall(page.read_text()) if not mark).splitlines()
     unknown = [line for line in lines if COMMAND.match(line) and line.partition("  #")[0].rstrip() not in NOT_RUN]
     assert unknown == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_commands_page_lists_every_command(language: str) -> None:
+    line = [sys.executable, "-m", "govma_console.cli", "--help"]
+    overview = subprocess.run(line, env=environment(), capture_output=True, text=True, check=True).stdout
+    names = set(re.findall(r"^    (\w+)(?:  |$)", overview, re.MULTILINE))
+    page = (FOLDERS[language] / "commands.md").read_text()
+    assert len(names) >= 25
+    assert names == set(re.findall(r"^\| `(\w+)", page, re.MULTILINE))
 
 
 def test_every_name_of_a_block_is_followed() -> None:
