@@ -80,10 +80,10 @@ class Dialog(ModalScreen[Result]):
 
     def find_out(self, work: Callable[[], T], show: Callable[[T], None]) -> None:
         """Call `work` in a thread, then `done` here; an error of the core becomes the text. The latest call counts."""
-        self._question = question = object()
+        self._latest_call = call = object()
 
         def take(answer: T | None, problem: str) -> None:
-            if self._question is not question:
+            if self._latest_call is not call:
                 return
             if problem:
                 self.say(Content.assemble((problem, "$text-error")), ready=False)
@@ -94,7 +94,7 @@ class Dialog(ModalScreen[Result]):
 
     def forget(self) -> None:
         """Let go of what is being found out: its answer is not wanted any more."""
-        self._question = object()
+        self._latest_call = object()
 
     def result(self) -> Result:
         """Return what the dialog was answered with."""
