@@ -22,7 +22,7 @@
         ├── RevertedError         1  it was live, and is not any more
         └── UnprovedError         6  it is live, but what is served is not proved or not right
 
-    RunCancelled                130  not a failure: somebody asked for it
+    RunCancelled                130  not a failure: it was asked for
 
 Messages are sentences for the operator: what was found, where, and what to do.
 """
@@ -88,7 +88,7 @@ class RefusedError(GovmaError):
 
 
 class HeldError(RefusedError):
-    """Somebody, or a rollback, has frozen deploys; `until` is when that ends (epoch seconds), 0 when not known."""
+    """Deploys are held, by an operator or after a rollback; `until` is when that ends (epoch seconds), 0 when not known."""
 
     def __init__(self, message: str, until: float = 0.0) -> None:
         super().__init__(message)
@@ -160,6 +160,6 @@ class UnprovedError(CandidateError):
 
 
 class RunCancelled(Exception):
-    """Somebody asked the run to stop, and it did at the next safe point."""
+    """The run was asked to stop, and did at the next safe point."""
 
     exit_code: ClassVar[ExitCode] = ExitCode.CANCELLED

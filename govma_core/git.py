@@ -27,7 +27,7 @@ _LOCAL_VARIABLES = (
     "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
 )  # fmt: skip
 
-# Hooks and monitors of the checkout are programs that somebody else may have put there; we may be root.
+# Hooks and monitors of the checkout are programs that another user may have put there; we may be root.
 _NO_PROGRAMS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
 # An index or a reference that a power cut leaves empty stops every deploy that follows (git-config(1), core.fsync).
 _DURABLE = ("-c", "core.fsync=all")
@@ -164,7 +164,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Git must never ask anybody anything: there is nobody to answer."""
+    """Git must never ask anything: there is no terminal to answer at."""
     ours = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_ASKPASS": "true", "SSH_ASKPASS": "true"}
     ssh = {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20"}
     return ssh | os.environ | ours

@@ -55,7 +55,7 @@ def after(context: Context, moment: Moment, environment: Mapping[str, str]) -> N
 
 
 def _found(context: Context, moment: Moment) -> Path | None:
-    """Return the hook's path; HookError when there is one that somebody else could have written, or nobody may run."""
+    """Return the hook's path; HookError when another user could have written it, or it cannot be executed."""
     directory = context.settings.hooks_dir
     if directory is None:
         return None

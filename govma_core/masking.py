@@ -71,7 +71,7 @@ def _text(env_file: Path) -> str:
     try:
         fd = open_file(env_file)[0]
     except UnsafeTreeError:
-        # A link of somebody's is not installed, but what programs read by way of it must not be in a log either.
+        # A link is not installed, but what programs read by way of it must not be in a log either.
         fd = os.open(env_file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):

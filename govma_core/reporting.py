@@ -28,7 +28,7 @@ class Cancellation:
 
     @property
     def requested(self) -> bool:
-        """True once somebody asked, unless the point of no return was passed before."""
+        """True once a cancel was asked for, unless the point of no return was passed before."""
         return self._requested and not self._closed
 
     def request(self) -> None:
@@ -40,7 +40,7 @@ class Cancellation:
             raise RunCancelled
 
     def check(self) -> None:
-        """Raise RunCancelled when somebody asked."""
+        """Raise RunCancelled when a cancel was asked for."""
         if self.requested:
             raise RunCancelled
 
@@ -165,5 +165,5 @@ class Reporter:
 
 
 def silent() -> Reporter:
-    """Return a reporter whose words nobody hears."""
+    """Return a reporter whose events go nowhere."""
     return Reporter(lambda event: None)

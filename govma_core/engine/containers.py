@@ -46,7 +46,7 @@ def running(client: DockerClient, reference: str, directory: Path) -> list[Conta
 
 
 def one_off(container: Container) -> bool:
-    """Tell whether somebody started a container beside its service, for one command."""
+    """Tell whether a container was started beside its service, for one command (`docker compose run`)."""
     return str(container.labels.get(_ONE_OFF_LABEL, "")).lower() == "true"
 
 

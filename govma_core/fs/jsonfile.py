@@ -1,6 +1,6 @@
 """Small JSON files in the state directory: replaced atomically, appended durably, read with patience.
 
-The state directory belongs to whoever runs govma-console and to nobody else, so plain paths are safe here.
+Only the user who runs govma-console can write the state directory, so plain paths are safe here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _STAGED = re.compile(r"\..+-(\d+)-[0-9a-f]{16}")
 
 
 def staged_beside(path: Path) -> Path:
-    """Return a hidden name beside path that nobody has; it tells which process it belongs to (see sweep)."""
+    """Return a hidden name beside path that is in no use; it tells which process it belongs to (see sweep)."""
     return path.with_name(f".{path.name}-{os.getpid()}-{os.urandom(8).hex()}")
 
 

@@ -1,7 +1,6 @@
-"""File leases (fcntl(2), F_SETLEASE): the kernel's word that nobody has a file open for writing.
+"""File leases (fcntl(2), F_SETLEASE): the kernel guarantees that no process has a file open for writing.
 
-Somebody who opens it for writing meanwhile is made to wait until the lease is given up, and the holder can see that he
-is waiting.
+A process that opens it for writing meanwhile waits until the lease is given up, and the holder can see that it waits.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ def ignore_breaks() -> None:
 def take(fd: int) -> bool | None:
     """Take a lease on a file open for reading.
 
-    True when it is ours, False when somebody has the file open for writing, None when leases cannot be had here (the
-    file system has none, or the file belongs to somebody else). Closing the descriptor gives it up.
+    True when it is ours, False when a process has the file open for writing, None when no lease can be had (the
+    file system has none, or the file belongs to another user). Closing the descriptor gives it up.
     """
     try:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)

@@ -1,4 +1,4 @@
-"""Configured paths: who but root can exchange what they lead to, and files opened so that nobody can meanwhile."""
+"""Configured paths: which users can exchange what they lead to, and files opened so that none can meanwhile."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def can_write(info: os.stat_result, uid: int, gid: int) -> bool:
 
 
 def ours_alone(info: os.stat_result) -> bool:
-    """Tell whether nobody can write it but root and us."""
+    """Tell whether only root and this user can write it."""
     return info.st_uid in (0, os.geteuid()) and not _mode_lets(info, None)
 
 
 def _mode_lets(info: os.stat_result, groups: set[int] | None) -> bool:
-    """Tell whether the mode lets everybody write, or one of the groups (None: any but root's)."""
-    # With the sticky bit nobody renames or removes what is not his own.
+    """Tell whether the mode lets all users write, or one of the groups (None: any but root's)."""
+    # With the sticky bit a user can rename and remove only what is his own.
     if stat.S_ISDIR(info.st_mode) and info.st_mode & stat.S_ISVTX:
         return False
     grouped = info.st_gid != 0 if groups is None else info.st_gid in groups
@@ -65,7 +65,7 @@ def open_file(path: Path, links: int = _MOST_LINKS) -> tuple[int, os.stat_result
     """Open a configured file for reading, for the caller to close; what is to be known of it is in its stat.
 
     A link is followed where only root can have made it. UnsafeTreeError for any other, and for what is no regular
-    file; a FIFO keeps nobody waiting. OSError when it cannot be opened.
+    file; a FIFO is not waited for. OSError when it cannot be opened.
     """
     try:
         fd = os.open(path, safefs.FILE_FLAGS)

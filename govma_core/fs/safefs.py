@@ -1,4 +1,4 @@
-"""File work relative to open directories, for trees in which somebody else can write.
+"""File work relative to open directories, for trees in which other users can write.
 
 No call here follows a symbolic link below the directory it was given: names are resolved against a descriptor
 (`dir_fd`), directories are opened with O_NOFOLLOW, files are created with O_EXCL. Names that came from disk are `str`
@@ -119,7 +119,7 @@ def is_directory(dir_fd: int, name: str) -> bool:
 
 
 def close_to_others(fd: int) -> None:
-    """Take an open directory for ourselves alone: nobody else makes names in it any more, or enters it by name."""
+    """Close an open directory to other users: they can neither make names in it nor enter it by name."""
     info = os.fstat(fd)
     if info.st_uid != os.geteuid():
         os.fchown(fd, os.geteuid(), os.getegid())
@@ -128,7 +128,7 @@ def close_to_others(fd: int) -> None:
 
 
 def random_name(prefix: str) -> str:
-    """Return a hidden name that nobody can prepare in advance."""
+    """Return a hidden name that no other process can prepare in advance."""
     return f".{prefix}-{os.urandom(8).hex()}"
 
 
@@ -205,8 +205,8 @@ def replace_symlink(
 def make_symlink(dir_fd: int, name: str, target: str, owner: tuple[int, int] | None) -> None:
     """Make the link `name -> target`, and give the very link that was made to `owner` (uid, gid).
 
-    UnsafeTreeError when what has the name a moment later is another thing: who may write the directory can put a second
-    name of a foreign file there.
+    UnsafeTreeError when the name leads to another thing a moment later: a user who can write in the directory can put a
+    second name of a foreign file there.
     """
     os.symlink(target, name, dir_fd=dir_fd)
     if owner is None:
@@ -227,8 +227,8 @@ def make_symlink(dir_fd: int, name: str, target: str, owner: tuple[int, int] | N
 def make_directory(dir_fd: int, name: str, mode: int = 0o755) -> int:
     """Create the directory (it must not be there), with exactly this mode, and give it opened.
 
-    UnsafeTreeError when what has the name a moment later is not what was created: who may write in dir_fd can exchange
-    it.
+    UnsafeTreeError when the name does not lead to what was created a moment later: a user who can write in dir_fd can
+    exchange it.
     """
     os.mkdir(name, 0o700, dir_fd=dir_fd)
     with _what_was_made(name):

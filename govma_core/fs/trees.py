@@ -23,8 +23,8 @@ def remove(dir_fd: int, name: str) -> None:
     """Remove a file, link or whole tree below dir_fd; nothing happens when it is not there.
 
     Needs at most _DEEPEST descriptors however deep the tree is: a directory found deeper is renamed up into the top
-    one and taken from there. Each directory is closed to others before it is emptied: who stands in one could otherwise
-    make names in it for ever. UnsafeTreeError where something is mounted: that is somebody's.
+    one and taken from there. Each directory is closed to others before it is emptied: a process that
+    works in one could otherwise make names in it for ever. UnsafeTreeError where something is mounted.
     """
     info = safefs.lstat(dir_fd, name)
     if info is None:
@@ -170,7 +170,7 @@ def _finish(dst: int, info: os.stat_result, owner: tuple[int, int] | None, bits:
 def copy_content(src: int, dst: int, most: int | None = None, step: Callable[[], None] = lambda: None) -> None:
     """Copy from one open file to another inside the kernel, until the end of src or `most` bytes.
 
-    Memory does not grow with it; without `most`, one that somebody makes longer meanwhile need not have an end. `step`
+    Memory does not grow with it. Without `most`, a file that grows meanwhile need not have an end. `step`
     is called after each 16 MiB.
     """
     remaining = _ENDLESS if most is None else most
@@ -182,7 +182,7 @@ def copy_content(src: int, dst: int, most: int | None = None, step: Callable[[],
 _MOST_PASSES = 10_000
 
 _MARK = 0o1700
-"""The mode of ours: nobody but its owner can give it to a directory, and nobody does by chance."""
+"""The mode of a directory of ours: only its owner can set it, and no program sets it by chance."""
 
 
 def make_marked(dir_fd: int, name: str) -> int:
@@ -199,7 +199,7 @@ def mark(fd: int) -> None:
 def clear_marked(dir_fd: int, name: str) -> list[str] | None:
     """Clear a directory that is marked, or empty, as clear() does; None when it is neither, and is left alone."""
     try:
-        # Nobody loses anything by that, and one that was just made has no mark yet.
+        # Nothing is lost by that, and a directory that was just made has no mark yet.
         os.rmdir(name, dir_fd=dir_fd)
         return []
     except FileNotFoundError:

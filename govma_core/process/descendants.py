@@ -80,7 +80,7 @@ def end_all(find: Callable[[], list[Process]]) -> list[Process]:
                 _reap(process) if process.zombie else _send(process, signal.SIGKILL)
             time.sleep(_PAUSE)
         if time.monotonic() > deadline:
-            # Not one of them may stay stopped: nobody would find out why.
+            # Not one of them may stay stopped: an operator would not find out why.
             for process in processes:
                 _send(process, signal.SIGKILL)
             names = ", ".join(f"{process.pid} ({process.name})" for process in processes[:5])
@@ -94,8 +94,8 @@ def end_all(find: Callable[[], list[Process]]) -> list[Process]:
 def left(variable: str, uid: int, places: Sequence[Path]) -> list[Process]:
     """Return the living processes of a user that were started with `variable` (NAME=value), or are at work in `places`.
 
-    The second finds those that cleared their environment: they stand there, or have something open there, and nobody
-    works with them at a terminal. Neither this process nor those that it was started by are among them.
+    The second finds those that cleared their environment: they work in these directories or have something
+    open there, and have no terminal. Neither this process nor those that it was started by are among them.
     """
     return [process for process in _of(uid) if _marked(process, variable) or _works_in(process, places)]
 
@@ -182,7 +182,7 @@ def _send(process: Process, number: signal.Signals) -> bool:
         return False
     try:
         now = read(process.pid)
-        # Looked at again once it is held by the descriptor: the pid may be somebody else's by now.
+        # Looked at again once it is held by the descriptor: the pid may be that of another process by now.
         if now is None or now.identity != process.identity or now.zombie:
             return False
         signal.pidfd_send_signal(fd, number)

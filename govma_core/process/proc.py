@@ -73,7 +73,7 @@ class ProcessId:
         return self.pid > 0 and self.boot == _boot() and _start_of(self.pid) == self.started
 
     def signal(self, number: signal.Signals) -> bool:
-        """Send a signal to it and to nobody else; False when it is gone. PermissionError as kill(2) gives it."""
+        """Send a signal to this very process; False when it is gone. PermissionError as kill(2) gives it."""
         try:
             fd = os.pidfd_open(self.pid)
         except ProcessLookupError:

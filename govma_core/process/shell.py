@@ -119,7 +119,7 @@ def running(
 def kill_group(process: subprocess.Popen[bytes]) -> None:
     """Kill the shell's process group and wait for the shell, unless that was done before."""
     if process.returncode is None:
-        # Not waited for yet, so the number of the group cannot be anybody else's.
+        # Not waited for yet, so the number of the group cannot be that of another one.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -129,7 +129,7 @@ def execute(script: str, what: str, environment: Mapping[str, str], reporter: Re
     """Run a shell script as who we are, and give its exit code (128 + n for a signal).
 
     `what` names it in sentences. CommandError when it cannot be started, or does not end within `timeout` seconds;
-    RunCancelled when somebody asked.
+    RunCancelled when the run is to be cancelled.
     """
     ends = time.monotonic() + timeout
     splitter = LineSplitter()
