@@ -12,7 +12,7 @@ from typing import Any, Self
 from govma_core.reporting import Reporter, silent
 from govma_core.settings import Settings
 from govma_core.versions.manifest import ManifestStore
-from govma_core.versions.store import VersionStore
+from govma_core.versions.store import Version, VersionStore
 
 
 @dataclass(slots=True)
@@ -67,6 +67,13 @@ def commit_of(context: Context, name: str) -> str:
     """Return the commit a version was made from, '' when it has no manifest."""
     manifest = ManifestStore(context.settings.state_dir).read(name)
     return manifest.commit if manifest else ""
+
+
+def tell_about(context: Context, version: Version, live: str | None) -> str:
+    """Tell the run which version it is about, and which is live before; give the commit it was made from."""
+    about = context.about
+    about.version, about.version_before, about.commit = version.name, live or "", commit_of(context, version.name)
+    return about.commit
 
 
 @dataclass(frozen=True, slots=True)

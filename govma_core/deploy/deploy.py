@@ -24,7 +24,6 @@ from govma_core.fs import safefs
 from govma_core.hooks import variables
 from govma_core.promotion import rehearsal
 from govma_core.promotion.go_live import go_live
-from govma_core.promotion.holds import made_live
 from govma_core.reporting import StageRemark
 from govma_core.services.source_drift import tell_due
 from govma_core.text.language import tr
@@ -160,8 +159,14 @@ def run(
             tr("{version} is published, and not live.", version=manifest.version), manifest.version, "", commit.sha
         )
     gate.last_moment(manifest.version)
-    with made_live(context, gate.passed):
-        done = go_live(context, manifest.version, "deploy", commit.sha, lambda: gate.last_moment(manifest.version))
+    done = go_live(
+        context,
+        manifest.version,
+        "deploy",
+        commit.sha,
+        last_moment=lambda: gate.last_moment(manifest.version),
+        behind=gate.passed,
+    )
     before = done.previous.version or ""
     reporter.info(f"=== {manifest.version} {BANNER} ===")
     details = after_deploy(context)

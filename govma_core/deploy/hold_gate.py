@@ -8,9 +8,8 @@ from govma_core.context import Context
 from govma_core.deploy.source import Checkout, Commit
 from govma_core.errors import HeldError
 from govma_core.promotion import verdicts
-from govma_core.promotion.holds import end_hold
 from govma_core.text.language import tr
-from govma_core.versions.holds import Hold, HoldStore, held_error
+from govma_core.versions.holds import Hold, HoldStore
 from govma_core.versions.manifest import ManifestStore
 
 
@@ -54,7 +53,7 @@ class Gate:
         if hold is None:
             return
         if not self._force:
-            error = held_error(hold)
+            error = hold.error()
             raise HeldError(
                 tr(
                     "{error} {version} is published, and not live: `govma-console promote {version}` makes it so.",
@@ -66,7 +65,7 @@ class Gate:
         known = self.overridden
         self._pass(hold)
         if self.overridden != known:
-            verdicts.written(
+            verdicts.attempt(
                 self._context,
                 lambda: self._record(version),
                 tr("It could not be recorded that {version} was forced", version=version),
@@ -76,7 +75,7 @@ class Gate:
         """End the holds of commits that are behind the one which is live now, and its own."""
         for hold in self._superseded:
             own = hold.commit == self._commit
-            end_hold(
+            verdicts.end_hold(
                 self._context, hold.commit, tr("it was made live by --force") if own else tr("a newer commit is live")
             )
 
@@ -90,7 +89,7 @@ class Gate:
         if hold is None:
             return
         if not self._force:
-            raise held_error(hold)
+            raise hold.error()
         if hold.sentence() not in self.overridden:
             self.overridden = f"{self.overridden} {hold.sentence()}".lstrip()
             self._context.reporter.warning(tr("{sentence} Continuing anyway (--force).", sentence=hold.sentence()))

@@ -18,8 +18,7 @@ from govma_core.fs import safefs
 from govma_core.text.clean import bytes_text
 from govma_core.text.globs import globs
 from govma_core.text.language import tr
-from govma_core.versions.publish import staging
-from govma_core.versions.store import Pointer
+from govma_core.versions.store import Pointer, staging
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from govma_core.text.clean import bytes_text
 from govma_core.text.globs import globs
 from govma_core.text.language import marked, tr
 from govma_core.versions.contents import ContentsStore, Sealed, pack, seal, seal_link
-from govma_core.versions.publish import staging
+from govma_core.versions.store import staging
 
 _PIECES = 48
 

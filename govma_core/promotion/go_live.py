@@ -1,24 +1,113 @@
-"""Going live: the switch with what comes before and after it, and the way back when what is served is not right."""
+"""Going live, in order: the hook before, the verdict, the switch, activation, proof and checks, and the way back."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 from govma_core import hooks
 from govma_core.context import Context, commit_of
 from govma_core.disk.unshare import Thawed, thaw
 from govma_core.errors import CandidateError, RefusedError, RevertedError, RunCancelled, UnprovedError
 from govma_core.fs import safefs
-from govma_core.hooks import variables
-from govma_core.promotion import holds, rehearsal, verdicts
+from govma_core.promotion import verdicts
 from govma_core.promotion.activation import Activation, Served, prepared
+from govma_core.promotion.verdicts import Verdict
 from govma_core.text.language import tr
 from govma_core.versions.history import History, How, Promotion
-from govma_core.versions.publish import staging
-from govma_core.versions.store import missing_parts
+from govma_core.versions.store import missing_parts, staging
 from govma_core.versions.switch import Switch, switch
+
+
+def require_live(context: Context, confirmed: str | None) -> str | None:
+    """Return the version that is live; RefusedError when a switch was confirmed while another one (`confirmed`) was."""
+    current = context.versions.pointer().version
+    if confirmed is not None and confirmed != (current or ""):
+        raise RefusedError(
+            tr(
+                "{current} is live now, not {shown} as when this was confirmed. Look again, and decide again.",
+                current=current or tr("Nothing"),
+                shown=confirmed or tr("nothing"),
+            )
+        )
+    return current
+
+
+def go_live(
+    context: Context,
+    version: str,
+    how: How,
+    commit: str,
+    *,
+    last_moment: Callable[[], None] = lambda: None,
+    verdict: Verdict | None = None,
+    behind: Callable[[], None] = lambda: None,
+) -> Switch:
+    """Switch to a complete version, activate it, and prove and check what is served.
+
+    `last_moment` is called just before the switch and may raise; `verdict` is what is said against the version that
+    the switch leaves; `behind` is called once the version is live and stays so, proved or not.
+    HookError, and nothing switched, when the hook pre-promote fails. RevertedError when the version before is live
+    again, UnprovedError when the new one is live in spite of what was seen. A rollback is never reverted: what it left
+    is what the operator wanted to leave.
+    """
+    live = context.versions.pointer().version
+    environment = hooks.variables(context, version, live or "", commit)
+    hooks.before(context, "pre-promote", environment)
+    try:
+        with (
+            prepared(context, version, live, environment, compare=how != "rollback") as activation,
+            verdicts.judge(context, verdict, version),
+        ):
+            with context.reporter.stage("promote"):
+                done = make_live(context, version, how, last_moment)
+            served = _serve(activation, version, done.at)
+        before = done.previous.version
+        reason = "" if how == "rollback" else _reason_to_revert(context, served)
+        if reason and before and before != version and _is_whole(context, before):
+            hold = tr("{version} was not good: {reason}", version=version, reason=reason)
+            raise _revert(context, Verdict(version, commit, mark=reason, hold=hold), before, done.at)
+        if served.asked:
+            verdicts.note_result(context, _result(served))
+        hooks.after(context, "post-promote", environment | {"GOVMA_SERVED": "yes" if served.good else "no"})
+        if not served.good:
+            nowhere = tr(" There is no version to switch back to.") if reason else ""
+            back = "" if how == "rollback" else tr(" `govma-console rollback` goes back.")
+            raise UnprovedError(_not_good(version, served) + nowhere + back, version, before, commit)
+    except UnprovedError:
+        settle(context, behind)
+        raise
+    except CandidateError:
+        raise
+    except Exception as error:
+        if context.versions.pointer().version != version:
+            raise
+        failure = _broken_off(context, error, version, live, commit)
+        settle(context, behind)
+        raise failure from error
+    settle(context, behind)
+    return done
+
+
+def _broken_off(context: Context, error: Exception, version: str, live: str | None, commit: str) -> UnprovedError:
+    """Return the error for what fails behind a switch: whatever it was, it has to say that the version is live."""
+    with suppress(Exception):
+        verdicts.note_result(context, tr("not proved: {error}", error=_words(error)))
+    message = tr(
+        "{version} is live, but what followed the switch failed: {error}. Look at the site.",
+        version=version,
+        error=_words(error),
+    )
+    return UnprovedError(message, version, live, commit)
+
+
+def settle(context: Context, behind: Callable[[], None]) -> None:
+    """Bring holds and marks up to date behind a switch; a version that is live must not be told as one that is not."""
+    try:
+        behind()
+    except Exception as error:
+        context.reporter.warning(tr("Holds and marks could not be updated after the switch: {error}.", error=error))
 
 
 def make_live(context: Context, name: str, how: How, last_moment: Callable[[], None] = lambda: None) -> Switch:
@@ -66,20 +155,6 @@ def make_live(context: Context, name: str, how: How, last_moment: Callable[[], N
     return done
 
 
-def require_live(context: Context, shown: str | None) -> str | None:
-    """Return the version that is live; RefusedError when somebody confirmed a switch while `shown` was."""
-    current = context.versions.pointer().version
-    if shown is not None and shown != (current or ""):
-        raise RefusedError(
-            tr(
-                "{current} is live now, not {shown} as when this was confirmed. Look again, and decide again.",
-                current=current or tr("Nothing"),
-                shown=shown or tr("nothing"),
-            )
-        )
-    return current
-
-
 def thaw_version(context: Context, name: str) -> Thawed:
     """Give the files of the version that are written in place inodes of their own; what resists is a warning.
 
@@ -90,95 +165,27 @@ def thaw_version(context: Context, name: str) -> Thawed:
         safefs.opened(fd, name) as version,
         staging(fd) as place,
     ):
-        done = thaw(version, context.settings.keep_single, place)
-    if done.files:
-        context.reporter.info(tr("{files} files that are written in place got inodes of their own.", files=done.files))
-    for path, why in list(done.left.items())[:1]:
+        thawed = thaw(version, context.settings.keep_single, place)
+    if thawed.files:
+        context.reporter.info(
+            tr("{files} files that are written in place got inodes of their own.", files=thawed.files)
+        )
+    for path, why in list(thawed.left.items())[:1]:
         context.reporter.warning(
             tr(
                 "{count} files of {name} that are written in place still share their inode with another version "
                 "({path}: {why}). What the CMS writes to them changes that version, too. Fix the cause, then run "
                 "`govma-console promote {name}` again.",
-                count=len(done.left),
+                count=len(thawed.left),
                 name=name,
                 path=path,
                 why=why,
             )
         )
-    return done
+    return thawed
 
 
-def go_live(
-    context: Context, version: str, how: How, commit: str, last_moment: Callable[[], None] = lambda: None
-) -> Switch:
-    """Switch to a complete version, activate it, and prove and check what is served.
-
-    RevertedError when the version before is live again, UnprovedError when the new one is live in spite of what was
-    found. HookError, and nothing switched, when the hook pre-promote fails; so it is when `last_moment` raises, which
-    is called just before the switch. A rollback is never reverted: what it left is what somebody wanted to leave.
-    """
-    live = context.versions.pointer().version
-    told = variables(context, version, live or "", commit)
-    hooks.before(context, "pre-promote", told)
-    with _told_when_live(context, version, live, commit):
-        with prepared(context, version, live, told, compare=how != "rollback") as activation:
-            with context.reporter.stage("promote"):
-                done = make_live(context, version, how, last_moment)
-            served = _served(activation, version, done.at)
-        before = done.previous.version
-        reason = "" if how == "rollback" else _reason_to_revert(context, served)
-        if reason and before and before != version and _whole(context, before):
-            raise _reverted(context, version, before, commit, reason, done.at)
-        if served.asked:
-            verdicts.note_result(context, _result(served))
-        hooks.after(context, "post-promote", told | {"GOVMA_SERVED": "yes" if served.good else "no"})
-        if how == "rollback":
-            # It was not held up by that; a candidate that a killed run left is still to go.
-            rehearsal.clear_leftovers(context)
-        if not served.good:
-            nowhere = tr(" There is no version to switch back to.") if reason else ""
-            back = "" if how == "rollback" else tr(" `govma-console rollback` goes back.")
-            raise UnprovedError(_not_good(version, served) + nowhere + back, version, before, commit)
-    return done
-
-
-def prove_again(context: Context, version: str, commit: str) -> str:
-    """Activate the version that is live once more, prove and check what is served, and give a few words on that.
-
-    UnprovedError when it is not as it must be. The history has it with the promotion that made the version live.
-    """
-    told = variables(context, version, version, commit)
-    with prepared(context, version, None, told, compare=False) as activation:
-        served = _served(activation, version, time.monotonic())
-    last = verdicts.last_promotion(context)
-    if served.asked and last is not None and last.version == version:
-        verdicts.note_result(context, _result(served), last.run)
-    if not served.good:
-        raise UnprovedError(_not_good(version, served), version, version, commit)
-    return served.said
-
-
-@contextmanager
-def _told_when_live(context: Context, version: str, live: str | None, commit: str) -> Iterator[None]:
-    """Frame what comes after a switch: whatever fails then, it has to be told that the version is live."""
-    try:
-        yield
-    except CandidateError:
-        raise
-    except Exception as error:
-        if context.versions.pointer().version != version:
-            raise
-        said = tr(
-            "{version} is live, but what followed the switch failed: {error}. Look at the site.",
-            version=version,
-            error=_words(error),
-        )
-        with suppress(Exception):
-            verdicts.note_result(context, tr("not proved: {error}", error=_words(error)))
-        raise UnprovedError(said, version, live, commit) from error
-
-
-def _served(activation: Activation, version: str, since: float, *, check: bool = True) -> Served:
+def _serve(activation: Activation, version: str, since: float, *, check: bool = True) -> Served:
     """Activate what is live by now; what fails in that leaves it unproved."""
     try:
         return activation.serve(version, since, check=check)
@@ -188,36 +195,36 @@ def _served(activation: Activation, version: str, since: float, *, check: bool =
         return Served(tr("not proved"), unproved=tr("the activation failed: {error}", error=_words(error)))
 
 
-def _reverted(context: Context, version: str, before: str, commit: str, reason: str, since: float) -> CandidateError:
-    """Switch back, once and whatever is found then, and give the error that tells it."""
+def _revert(context: Context, verdict: Verdict, before: str, since: float) -> CandidateError:
+    """Switch back to the version `before`, once and whatever is seen then, and give the error that tells it."""
+    version, reason = verdict.version, verdict.mark
     context.reporter.error(
         tr("{version}: {reason}. Switching back to {before}.", version=version, reason=reason, before=before)
     )
     until = time.monotonic()
     try:
-        told = variables(context, before, version, commit_of(context, before))
-        held = tr("{version} was not good: {reason}", version=version, reason=reason)
+        environment = hooks.variables(context, before, version, commit_of(context, before))
         with (
-            holds.against(context, version, before, commit, mark=reason, hold=held),
-            prepared(context, before, version, told, compare=False) as activation,
+            verdicts.judge(context, verdict, before),
+            prepared(context, before, version, environment, compare=False) as activation,
         ):
             with context.reporter.stage("revert"):
                 until = make_live(context, before, "revert").at
-            served = _served(activation, before, until, check=False)
+            served = _serve(activation, before, until, check=False)
             verdicts.note_result(context, tr("live again: {said}", said=served.said))
     except Exception as error:
         # Whatever it was: which version is live, and why it should not be, has to be told.
         if context.versions.pointer().version != before:
-            said = tr(
+            message = tr(
                 "{version} is live, {reason}, and switching back failed: {error}",
                 version=version,
                 reason=reason,
                 error=_words(error),
             )
-            return UnprovedError(said, version, before, commit)
+            return UnprovedError(message, version, before, verdict.commit)
         served = Served("", unproved=_words(error))
     still = f" {_not_good(before, served)}" if not served.good else ""
-    said = tr(
+    message = tr(
         "{version} was live for {at:.0f} s and is not any more: {reason}. {before} is live again.{still}",
         version=version,
         at=until - since,
@@ -225,7 +232,7 @@ def _reverted(context: Context, version: str, before: str, commit: str, reason: 
         before=before,
         still=still,
     )
-    return RevertedError(said, version, before, commit)
+    return RevertedError(message, version, before, verdict.commit)
 
 
 def _reason_to_revert(context: Context, served: Served) -> str:
@@ -233,34 +240,55 @@ def _reason_to_revert(context: Context, served: Served) -> str:
     if served.unproved and served.certain and settings.activation_on_unproved == "revert":
         return _unproved(served)
     if served.unproved and not served.judged:
-        # Nobody can tell whose answers the checks saw: they speak against no version.
+        # It is not known which version the checks saw: they speak against none.
         return ""
     return _failing(served) if settings.activation_on_failure == "revert" else ""
+
+
+def _is_whole(context: Context, version: str) -> bool:
+    """Tell whether one can go back to a version; what cannot be looked at is nothing to go back to."""
+    with suppress(OSError), safefs.opened_root(context.settings.versions_dir) as fd:
+        return not missing_parts(fd, version)
+    return False
+
+
+def prove_again(context: Context, version: str, commit: str, behind: Callable[[], None]) -> str:
+    """Activate the version that is live once more, prove and check what is served, and give a few words on that.
+
+    '' when the settings name nothing to activate. `behind` is called at the end, whatever was seen.
+    UnprovedError when it is not as it must be. The history has it with the promotion that made the version live.
+    """
+    if not context.settings.activated:
+        settle(context, behind)
+        return ""
+    environment = hooks.variables(context, version, version, commit)
+    with prepared(context, version, None, environment, compare=False) as activation:
+        served = _serve(activation, version, time.monotonic())
+    last = verdicts.last_promotion(context)
+    if served.asked and last is not None and last.version == version:
+        verdicts.note_result(context, _result(served), last.run)
+    settle(context, behind)
+    if not served.good:
+        raise UnprovedError(_not_good(version, served), version, version, commit)
+    return served.said
 
 
 def _not_good(version: str, served: Served) -> str:
     return tr("{version} is live, but {result}. Look at the site.", version=version, result=_result(served))
 
 
+def _result(served: Served) -> str:
+    return served.said if served.good else "; ".join(part for part in (_unproved(served), _failing(served)) if part)
+
+
 def _unproved(served: Served) -> str:
-    said = served.unproved.rstrip(".")
-    return tr("it is not proved that it is served: {unproved}", unproved=said) if said else ""
+    why = served.unproved.rstrip(".")
+    return tr("it is not proved that it is served: {unproved}", unproved=why) if why else ""
 
 
 def _failing(served: Served) -> str:
     return tr("it does not answer as it must: {failing}", failing=served.failing) if served.failing else ""
 
 
-def _result(served: Served) -> str:
-    return served.said if served.good else "; ".join(part for part in (_unproved(served), _failing(served)) if part)
-
-
 def _words(error: Exception) -> str:
     return str(error).rstrip(".") or type(error).__name__
-
-
-def _whole(context: Context, version: str) -> bool:
-    """Tell whether one can go back to a version; what cannot be looked at is nothing to go back to."""
-    with suppress(OSError), safefs.opened_root(context.settings.versions_dir) as fd:
-        return not missing_parts(fd, version)
-    return False

@@ -1,79 +1,60 @@
-"""Promote: make a version live that is on the disk."""
+"""Promote: make a version live that is on the disk; and check, which only tries one."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
-from govma_core.context import Context, Outcome, commit_of
-from govma_core.errors import ConfigurationError, PublishError, RefusedError
-from govma_core.promotion import holds, rehearsal
+from govma_core.context import Context, Outcome, tell_about
+from govma_core.errors import ConfigurationError
+from govma_core.promotion import rehearsal, verdicts
 from govma_core.promotion.go_live import go_live, prove_again, require_live, thaw_version
 from govma_core.text.language import tr
-from govma_core.versions.store import Version
+from govma_core.versions.holds import HoldStore
 
 
 def run(context: Context, *, version: str, live_shown: str | None = None, rehearse: bool = True) -> Outcome:
     """Try the version that `version` names (a unique beginning is enough), and point `current-version` to it.
 
-    The one that is live is activated and proved once more; nothing is switched.
-    RefusedError when another version is live than `live_shown`, the one that somebody confirmed to leave.
+    The one that is live is activated and proved once more; nothing is switched. Behind the switch nothing speaks
+    against the version any more.
+    RefusedError when another version is live than `live_shown`, the one that was confirmed to be left.
     """
-    with ExitStack() as behind:
+    with ExitStack() as at_the_end:
         with context.reporter.stage("preflight"):
             target = context.versions.find(version)
             current = require_live(context, live_shown)
             commit = tell_about(context, target, current)
-            holds.warn(context)
+            _warn_of_hold(context)
             if rehearse and context.settings.rehearsed and target.name != current:
                 rehearsal.clear_leftovers(context)
             else:
                 # Nothing is tried: an engine that does not answer must not hold up the switch.
-                behind.callback(rehearsal.clear_leftovers, context)
+                at_the_end.callback(rehearsal.clear_leftovers, context)
         if target.name == current:
-            return _once_more(context, target.name, commit)
-        require_complete(context, target)
+            return _prove_once_more(context, target.name, commit)
+        context.versions.require_promotable(target)
         rehearsal.rehearse(context, target.name, skip=not rehearse)
-        with holds.made_live(context, lambda: holds.chosen(context, target.name)):
-            go_live(context, target.name, "promote", commit)
+        go_live(context, target.name, "promote", commit, behind=lambda: verdicts.forgive(context, target.name))
     return Outcome(tr("{name} is live.", name=target.name), target.name, current or "", commit)
 
 
-def _once_more(context: Context, name: str, commit: str) -> Outcome:
+def _warn_of_hold(context: Context) -> None:
+    """Say that deploys are held: a promotion is deliberate, and goes on."""
+    with suppress(OSError):
+        hold = HoldStore(context.settings.state_dir).read().by_hand
+        if hold is not None:
+            context.reporter.warning(
+                tr("{sentence} A promotion is made on purpose, so it continues.", sentence=hold.sentence())
+            )
+
+
+def _prove_once_more(context: Context, name: str, commit: str) -> Outcome:
     """Do for the version that is live all that a switch to it does, but the switch."""
     thawed = thaw_version(context, name)
-    done = [tr("{files} files got inodes of their own", files=thawed.files)] if thawed.files else []
-    with holds.made_live(context, lambda: holds.chosen(context, name)):
-        if context.settings.activated:
-            done.append(prove_again(context, name, commit))
-    rest = "; ".join(done) or tr("nothing to do")
+    results = [tr("{files} files got inodes of their own", files=thawed.files)] if thawed.files else []
+    results.append(prove_again(context, name, commit, lambda: verdicts.forgive(context, name)))
+    rest = "; ".join(result for result in results if result) or tr("nothing to do")
     return Outcome(tr("{name} is live already; {rest}.", name=name, rest=rest), name, name, commit)
-
-
-def tell_about(context: Context, target: Version, current: str | None) -> str:
-    """Tell the run which version it is about, and which is live before; give the commit it was made from."""
-    about = context.about
-    about.version, about.version_before, about.commit = target.name, current or "", commit_of(context, target.name)
-    return about.commit
-
-
-def require_complete(context: Context, target: Version) -> None:
-    """Refuse a version that is not whole; PublishError when the link is blocked."""
-    require_whole(context, target)
-    pointer = context.versions.pointer()
-    if pointer.blocks:
-        raise PublishError(pointer.problem)
-
-
-def require_whole(context: Context, target: Version) -> None:
-    """Refuse a version that is not whole, with the list of what there is."""
-    if not target.complete:
-        raise RefusedError(
-            tr(
-                "{name} is incomplete (no html/ or no system/ in it) and is not made live. There are:\n{listing}",
-                name=target.name,
-                listing=context.versions.listing(),
-            )
-        )
 
 
 def check(context: Context, *, version: str) -> Outcome:
@@ -91,6 +72,6 @@ def check(context: Context, *, version: str) -> Outcome:
     with context.reporter.stage("preflight"):
         target = context.versions.find(version)
         commit = tell_about(context, target, context.versions.pointer().version)
-        require_whole(context, target)
+        context.versions.require_whole(target)
     rehearsal.rehearse(context, target.name)
     return Outcome(tr("{name} is good.", name=target.name), target.name, commit=commit)

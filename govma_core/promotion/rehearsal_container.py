@@ -238,8 +238,8 @@ def _require_itself(container: Container, stage: Stage) -> None:
         if _running(container) and not stage.shown_by(container.attrs["State"]["Pid"], container.labels[_MOUNT_LABEL]):
             raise _exchanged()
     except OSError as error:
-        # One that has ended is told by who waits for its answer.
-        if _running(container):
+        # One that has ended is told by who waits for its answer; the engine may be late to notice.
+        if _running(container) and Path(f"/proc/{container.attrs['State']['Pid']}").exists():
             raise NotTriedError(
                 tr(
                     "The container for testing the version cannot be inspected: {error}.",

@@ -1,12 +1,17 @@
-"""Rollback: back to the version that was live before, or to a named one."""
+"""Rollback: back to the version that was live before, or to a named one.
+
+The rule: what a rollback leaves is bad. Before the switch it is marked, and deploys of its commit are held, so that the
+next deploy does not put it live again (`keep_mark` leaves both out); the mark and the hold are taken back when the
+switch does not happen. Behind the switch nothing speaks any more against the version that it leads to.
+"""
 
 from __future__ import annotations
 
-from govma_core.context import Context, Outcome
+from govma_core.context import Context, Outcome, commit_of, tell_about
 from govma_core.errors import RefusedError
-from govma_core.promotion import holds, verdicts
+from govma_core.promotion import verdicts
 from govma_core.promotion.go_live import go_live, require_live
-from govma_core.promotion.promote import require_complete, tell_about
+from govma_core.promotion.verdicts import Verdict
 from govma_core.text.language import tr
 from govma_core.versions.history import History, live_before
 from govma_core.versions.store import Version
@@ -17,9 +22,7 @@ def run(
 ) -> Outcome:
     """Point `current-version` back; without `version` to the one that was live before this one, by the history.
 
-    What it leaves is marked bad, and deploys of its commit are held, unless told not to (`keep_mark`).
-
-    RefusedError when another version is live than `live_shown`, the one that somebody confirmed to leave.
+    RefusedError when another version is live than `live_shown`, the one that was confirmed to be left.
     """
     with context.reporter.stage("preflight"):
         current = require_live(context, live_shown)
@@ -33,9 +36,20 @@ def run(
                     listing=context.versions.listing(),
                 )
             )
-        require_complete(context, target)
-    with holds.leaving(context, current, target.name, keep_mark=keep_mark):
-        go_live(context, target.name, "rollback", commit)
+        context.versions.require_promotable(target)
+    verdict = None
+    if current is not None and not keep_mark:
+        why = tr("rolled back to {target}", target=target.name)
+        verdict = Verdict(current, commit_of(context, current), mark=why, hold=why)
+    commit_left = verdict.commit if verdict else ""
+    go_live(
+        context,
+        target.name,
+        "rollback",
+        commit,
+        verdict=verdict,
+        behind=lambda: verdicts.forgive(context, target.name, but=commit_left),
+    )
     return Outcome(tr("Rolled back to {name}.", name=target.name), target.name, current or "", commit)
 
 
@@ -43,24 +57,23 @@ def previous(context: Context, current: str | None) -> Version:
     """Return the version a rollback leads to: the latest that was live before the current one, whole and not marked."""
     trail = live_before(History(context.settings.state_dir).read(), current)
     marks = verdicts.marks(context)
-    there = {found.name: found for found in context.versions.versions()}
-    against = {}
+    versions = {version.name: version for version in context.versions.versions()}
+    objections = {}
     for name in trail:
-        found = there.get(name)
-        if found is not None and found.complete and name not in marks:
-            return found
-        marked = marks[name].sentence() if name in marks else tr("incomplete")
-        against[name] = marked if found is not None else tr("gone")
-    gone = ", ".join(
-        tr("{name} was live before, but is {why}", name=name, why=why) for name, why in list(against.items())[:3]
+        version = versions.get(name)
+        if version is not None and version.complete and name not in marks:
+            return version
+        mark = marks[name].sentence() if name in marks else tr("incomplete")
+        objections[name] = mark if version is not None else tr("gone")
+    listed = ", ".join(
+        tr("{name} was live before, but is {why}", name=name, why=why) for name, why in list(objections.items())[:3]
     )
-    gone = f" ({gone})" if gone else ""
     raise RefusedError(
         tr(
             "No record in state_dir ({state_dir}) tells which version was live before this one{gone}. Name the one to "
             "go back to: `govma-console rollback VERSION`. There are:\n{listing}",
             state_dir=context.settings.state_dir,
-            gone=gone,
+            gone=f" ({listed})" if listed else "",
             listing=context.versions.listing(),
         )
     )

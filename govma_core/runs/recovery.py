@@ -6,8 +6,9 @@
 4. The versions directory is cleared: a removal half done, probes, staged links and copies (`clear_versions`).
 5. The container and the copies of a rehearsal are removed (`promotion.rehearsal.clear_leftovers`).
 
-A rollback or promotion stops at 3: its switch waits for no clearing, and neither for an engine that does not answer.
-Two things are left to a deploy's preflight: its checkout, and the work dir, which is its own, with what builds in it.
+A rollback stops at 3, and 5 follows it: its switch waits for no engine that does not answer. So does a promotion, which
+does 5 itself: before a rehearsal, else behind the switch. Two things are left to a deploy's preflight: its checkout,
+and the work dir, which is its own, with what builds in it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from govma_core.context import Context
 from govma_core.errors import GovmaError
 from govma_core.fs import jsonfile, safefs, trees
 from govma_core.promotion import proof, verdicts
-from govma_core.promotion.holds import take_back
 from govma_core.runs.store import LAST, START_GRACE, RunRecord, RunStore, Totals
 from govma_core.text.language import tr
 from govma_core.versions.history import History, Promotion, Result
@@ -62,10 +62,20 @@ def clear(context: Context) -> None:
     if context.operation in _CLEARING:
         clear_versions(context)
     if context.operation in _REHEARSING:
-        # Imported here: with it comes the engine's library, which takes a tenth of a second.
-        from govma_core.promotion import rehearsal
+        _clear_rehearsals(context)
 
-        rehearsal.clear_leftovers(context)
+
+def clear_behind(context: Context) -> None:
+    """Clear what an operation did not wait for, now that it has ended."""
+    if context.operation == "rollback":
+        _clear_rehearsals(context)
+
+
+def _clear_rehearsals(context: Context) -> None:
+    # Imported here: with it comes the engine's library, which takes a tenth of a second.
+    from govma_core.promotion import rehearsal
+
+    rehearsal.clear_leftovers(context)
 
 
 def settle_records(store: RunStore) -> list[RunRecord]:
@@ -140,7 +150,7 @@ def settle_version(context: Context, operation: str, run: str) -> None:
     if _spoke_against(context, live, run):
         if operation == "rollback":
             # It was killed before its switch.
-            take_back(context, live, run)
+            verdicts.take_back(context, live, run)
         else:
             context.reporter.warning(
                 tr(

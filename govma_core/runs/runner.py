@@ -233,8 +233,11 @@ class Runner:
                     operation=record.operation,
                 )
             )
-        outcome = self._operation()(self._context(), **record.arguments)
-        return outcome
+        context = self._context()
+        try:
+            return self._operation()(context, **record.arguments)
+        finally:
+            recovery.clear_behind(context)
 
     def _begin(self) -> None:
         """Write down that the run begins, and what became of those before it."""

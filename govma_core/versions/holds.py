@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -54,6 +55,18 @@ class Hold:
         """Tell whether its time has passed."""
         return not self.damaged and bool(self.until) and self.until <= now
 
+    def error(self) -> HeldError:
+        """Return the refusal of a deploy: who holds it, since when, why, until when, and how to go on."""
+        if self.commit:
+            advice = tr(
+                "A newer commit can be deployed, and ends this hold. To deploy this one again: "
+                "`govma-console release {commit}`, or `deploy --force`.",
+                commit=self.commit[:9],
+            )
+        else:
+            advice = tr("`govma-console release` ends the hold; `deploy --force` deploys in spite of it.")
+        return HeldError(f"{self.sentence()} {advice}", self.until)
+
 
 @dataclass(frozen=True, slots=True)
 class Holds:
@@ -72,8 +85,8 @@ class Holds:
 
     def of(self, commit: str | None) -> Hold | None:
         """Return what holds a deploy of this commit (None: of one that is not known yet)."""
-        held = (hold for hold in self.commits if commit and hold.commit == commit)
-        return self.by_hand or next(held, None)
+        holds = (hold for hold in self.commits if commit and hold.commit == commit)
+        return self.by_hand or next(holds, None)
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
@@ -102,6 +115,10 @@ class HoldStore:
             return None
         return self._write(commit, Hold(commit, version, one_line(reason), by, at, run=run))
 
+    def _write(self, name: str, hold: Hold) -> Hold:
+        self._files.write(name, {key: value for key, value in dataclasses.asdict(hold).items() if key != "damaged"})
+        return hold
+
     def release(self) -> list[Hold]:
         """End all holds, and give those that were in force; what is over is removed, too."""
         return self._release(list(self._files.read()))
@@ -110,64 +127,40 @@ class HoldStore:
         """End the hold of one commit (its whole sha), and give it."""
         return self._release([commit]) if _SHA.fullmatch(commit) else []
 
+    def _release(self, names: list[str]) -> list[Hold]:
+        in_force = self.read()
+        released = [name for name in names if _is_hold(name) and self._files.remove(name)]
+        return [hold for hold in in_force.all if (hold.commit or _ALL) in released]
+
     def read(self) -> Holds:
         """Return what is in force. In doubt it is held: a damaged file is a hold, so are some that cannot be read."""
         try:
-            found = [_from(name, data) for name, data in self._files.read().items() if _means(name)]
+            holds = [_hold(name, data) for name, data in self._files.read().items() if _is_hold(name)]
         except PermissionError:
             raise
         except OSError:
             return Holds(Hold(damaged=True))
         now = time.time()
-        by_hand = next((hold for hold in found if not hold.commit and not hold.over(now)), None)
-        commits = [hold for hold in found if hold.commit]
+        by_hand = next((hold for hold in holds if not hold.commit and not hold.over(now)), None)
+        commits = [hold for hold in holds if hold.commit]
         return Holds(by_hand, tuple(sorted(commits, key=lambda hold: hold.at, reverse=True)))
 
     def check(self, commit: str | None = None) -> None:
         """Raise HeldError when deploys are held; those of `commit`, when that is known already."""
         hold = self.read().of(commit)
         if hold is not None:
-            raise held_error(hold)
-
-    def _write(self, name: str, hold: Hold) -> Hold:
-        self._files.write(name, {key: value for key, value in dataclasses.asdict(hold).items() if key != "damaged"})
-        return hold
-
-    def _release(self, names: list[str]) -> list[Hold]:
-        in_force = self.read()
-        ended = [name for name in names if _means(name) and self._files.remove(name)]
-        return [hold for hold in in_force.all if (hold.commit or _ALL) in ended]
+            raise hold.error()
 
 
-def held_error(hold: Hold) -> HeldError:
-    """Return the refusal: who, when, why, until when, and how to go on."""
-    if hold.commit:
-        way = tr(
-            "A newer commit can be deployed, and ends this hold. To deploy this one again: "
-            "`govma-console release {commit}`, or `deploy --force`.",
-            commit=hold.commit[:9],
-        )
-    else:
-        way = tr("`govma-console release` ends the hold; `deploy --force` deploys in spite of it.")
-    return HeldError(f"{hold.sentence()} {way}", hold.until)
-
-
-def _means(name: str) -> bool:
+def _is_hold(name: str) -> bool:
     return name == _ALL or _SHA.fullmatch(name) is not None
 
 
-def _from(name: str, data: dict[str, Any]) -> Hold:
-    return Hold(
-        "" if name == _ALL else name,
-        text(data, "version"),
-        text(data, "reason"),
-        text(data, "by"),
-        moment(data, "at"),
-        moment(data, "until"),
-        text(data, "run"),
-        # A hold that was written has a moment; without one the file is cut short, or somebody's.
-        damaged=not moment(data, "at"),
-    )
+def _hold(name: str, data: Mapping[str, Any]) -> Hold:
+    texts = {field: text(data, field) for field in ("version", "reason", "by", "run")}
+    at, until = moment(data, "at"), moment(data, "until")
+    # A hold that was written has a moment; without one the file is cut short, or a person's.
+    return Hold("" if name == _ALL else name, at=at, until=until, damaged=not at, **texts)
 
 
 def _local(at: float) -> str:

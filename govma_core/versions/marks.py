@@ -1,6 +1,7 @@
-"""Marks: what is known against a version, one small file each in `<state_dir>/marks/`.
+"""Marks and pins: small JSON files in the state directory, each named after the version that it speaks of.
 
-`failed`: it did not pass its rehearsal, and never was live. `bad`: it was live, and somebody (or a check) went back.
+`marks/`: what is known against a version. `failed`: it did not pass its rehearsal, and never was live; `bad`: it was
+live, and an operator (or a check) went back. `pins/`: which versions are never removed.
 """
 
 from __future__ import annotations
@@ -15,54 +16,54 @@ from typing import Any, Literal
 from govma_core.fs import jsonfile
 from govma_core.text.language import tr
 
-_END = ".json"
+_SUFFIX = ".json"
 _LATEST = 1 << 40
 
 
 class SmallFiles:
-    """The files of one directory; who may enter the state directory may read them."""
+    """The files of one directory, by name; who may enter the state directory may read them."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
+        self._directory = directory
 
     def write(self, name: str, data: Mapping[str, Any]) -> None:
         """Write the file of a name, replacing an earlier one; on the disk when this returns."""
-        if not self.directory.is_dir():
-            self.directory.mkdir(exist_ok=True)
+        if not self._directory.is_dir():
+            self._directory.mkdir(exist_ok=True)
             # Whatever the caller's umask: what is said here is for everybody to read.
-            self.directory.chmod(0o755)
-        jsonfile.replace(self.directory / f"{name}{_END}", data)
+            self._directory.chmod(0o755)
+        jsonfile.replace(self._directory / f"{name}{_SUFFIX}", data)
 
     def remove(self, name: str) -> bool:
         """Remove the file of a name; False when there was none."""
         try:
-            (self.directory / f"{name}{_END}").unlink()
+            (self._directory / f"{name}{_SUFFIX}").unlink()
         except (FileNotFoundError, NotADirectoryError):
             return False
-        jsonfile.sync_directory(self.directory)
+        jsonfile.sync_directory(self._directory)
         return True
 
+    def read(self) -> dict[str, dict[str, Any]]:
+        """Return the content of all files by name, in the order of names; a damaged file is there, and empty."""
+        try:
+            files = [path.name for path in self._directory.iterdir()]
+        except FileNotFoundError:
+            return {}
+        names = sorted(name.removesuffix(_SUFFIX) for name in files if name.endswith(_SUFFIX) and name[0] != ".")
+        contents = ((name, self._content(name)) for name in names)
+        return {name: content for name, content in contents if content is not None}
+
     def readable(self) -> dict[str, dict[str, Any]]:
-        """Return what read() gives, and nothing to who may not enter the state directory."""
+        """Return what read() gives, and nothing to a user who may not enter the state directory."""
         try:
             return self.read()
         except PermissionError:
             return {}
 
-    def read(self) -> dict[str, dict[str, Any]]:
-        """Return the content of all files by name, in the order of names; a damaged file is there, and empty."""
-        try:
-            found = [path.name for path in self.directory.iterdir()]
-        except FileNotFoundError:
-            return {}
-        names = sorted(name.removesuffix(_END) for name in found if name.endswith(_END) and name[0] != ".")
-        contents = ((name, self._content(name)) for name in names)
-        return {name: content for name, content in contents if content is not None}
-
     def _content(self, name: str) -> dict[str, Any] | None:
         """Return the content of a file, {} when it is damaged, None when it was removed since it was listed."""
         try:
-            data = json.loads((self.directory / f"{name}{_END}").read_bytes())
+            data = json.loads((self._directory / f"{name}{_SUFFIX}").read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, ValueError):
@@ -82,9 +83,9 @@ def moment(data: Mapping[str, Any], name: str) -> float:
     return float(value) if isinstance(value, int | float) and abs(value) < _LATEST else 0.0
 
 
-def one_line(said: str) -> str:
-    """Return what somebody typed as one line."""
-    return " ".join(said.split())
+def one_line(reason: str) -> str:
+    """Return a reason, as a person typed it, in one line."""
+    return " ".join(reason.split())
 
 
 Kind = Literal["bad", "failed"]
@@ -104,11 +105,9 @@ class Mark:
     def sentence(self) -> str:
         """Return it in a line: `marked bad by ana: rolled back to …`."""
         who = tr(" by {by}", by=self.by) if self.by else ""
-        return (
-            tr("marked {kind}{who}: {reason}", kind=tr(self.kind), who=who, reason=self.reason)
-            if self.reason
-            else tr("marked {kind}{who}", kind=tr(self.kind), who=who)
-        )
+        if not self.reason:
+            return tr("marked {kind}{who}", kind=tr(self.kind), who=who)
+        return tr("marked {kind}{who}: {reason}", kind=tr(self.kind), who=who, reason=self.reason)
 
 
 class MarkStore:
@@ -117,15 +116,9 @@ class MarkStore:
     def __init__(self, state_dir: Path) -> None:
         self._files = SmallFiles(state_dir / "marks")
 
-    def mark(self, version: str, kind: Kind, reason: str, by: str, at: float, run: str) -> Mark:
+    def write(self, mark: Mark) -> None:
         """Mark a version, replacing an earlier mark of it; on the disk when this returns."""
-        mark = Mark(version, kind, one_line(reason), by, at, run)
-        self.put_back(mark)
-        return mark
-
-    def put_back(self, mark: Mark) -> None:
-        """Write a mark as it was."""
-        self._files.write(mark.version, dataclasses.asdict(mark))
+        self._files.write(mark.version, dataclasses.asdict(mark) | {"reason": one_line(mark.reason)})
 
     def clear(self, version: str) -> bool:
         """Take the mark of a version away; False when it had none."""
@@ -133,17 +126,12 @@ class MarkStore:
 
     def read(self) -> dict[str, Mark]:
         """Return all marks by version; a damaged file still speaks against the version that it is named after."""
-        return {
-            version: Mark(
-                version,
-                "failed" if data.get("kind") == "failed" else "bad",
-                text(data, "reason"),
-                text(data, "by"),
-                moment(data, "at"),
-                text(data, "run"),
-            )
-            for version, data in self._files.readable().items()
-        }
+        return {version: _mark(version, data) for version, data in self._files.readable().items()}
+
+
+def _mark(version: str, data: Mapping[str, Any]) -> Mark:
+    kind: Kind = "failed" if data.get("kind") == "failed" else "bad"
+    return Mark(version, kind, text(data, "reason"), text(data, "by"), moment(data, "at"), text(data, "run"))
 
 
 @dataclass(frozen=True, slots=True)

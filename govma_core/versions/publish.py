@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from govma_core.errors import PublishError
 from govma_core.fs import safefs, trees
 from govma_core.fs.trees import clear_opened, make_marked
 from govma_core.text.language import tr
-from govma_core.versions.store import INCOMING_PREFIX, STAGING_PREFIX
+from govma_core.versions.store import INCOMING_PREFIX
 
 
 def publish(
@@ -79,26 +78,3 @@ def _move(src_dir: int, src: str, versions_dir: int, name: str) -> None:
     except FileExistsError:
         raise _taken(name) from None
     os.fsync(versions_dir)
-
-
-@contextmanager
-def staging(versions_fd: int) -> Iterator[Callable[[], int]]:
-    """Yield what gives the directory, which is made when it is first asked for and gone after the block.
-
-    A run that is killed leaves it to the next one's sweep.
-    """
-    name = safefs.random_name(STAGING_PREFIX)
-    made: list[int] = []
-
-    def place() -> int:
-        if not made:
-            made.append(make_marked(versions_fd, name))
-        return made[0]
-
-    try:
-        yield place
-    finally:
-        for fd in made:
-            # What resists is named by the next sweep.
-            clear_opened(versions_fd, name, fd)
-            os.close(fd)

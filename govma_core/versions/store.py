@@ -6,15 +6,15 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 from pathlib import Path
 
-from govma_core.errors import PreflightError, RefusedError, UsageError
-from govma_core.fs import safefs
+from govma_core.errors import PreflightError, PublishError, RefusedError, UsageError
+from govma_core.fs import safefs, trees
 from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
 
@@ -147,6 +147,24 @@ class VersionStore:
             )
         )
 
+    def require_whole(self, version: Version) -> None:
+        """Refuse a version that is not whole, with the list of what there is."""
+        if not version.complete:
+            raise RefusedError(
+                tr(
+                    "{name} is incomplete (no html/ or no system/ in it) and is not made live. There are:\n{listing}",
+                    name=version.name,
+                    listing=self.listing(),
+                )
+            )
+
+    def require_promotable(self, version: Version) -> None:
+        """Refuse a version that is not whole; PublishError when a rename cannot replace the link."""
+        self.require_whole(version)
+        pointer = self.pointer()
+        if pointer.blocks:
+            raise PublishError(pointer.problem)
+
     def listing(self) -> str:
         """Return the names of all versions, a line each, for an error message."""
         current = self.pointer().version
@@ -248,3 +266,26 @@ def _plain(name: str) -> bool:
 
 def _listing(names: Sequence[str]) -> str:
     return "\n".join(f"  {name}" for name in names) or tr("  (none)")
+
+
+@contextmanager
+def staging(versions_fd: int) -> Iterator[Callable[[], int]]:
+    """Yield a function that returns a private directory beside the versions, opened; gone after the block.
+
+    It is made at the first call. A run that is killed leaves it to the next one's sweep.
+    """
+    name = safefs.random_name(STAGING_PREFIX)
+    descriptors: list[int] = []
+
+    def place() -> int:
+        if not descriptors:
+            descriptors.append(trees.make_marked(versions_fd, name))
+        return descriptors[0]
+
+    try:
+        yield place
+    finally:
+        for fd in descriptors:
+            # What resists is named by the next sweep.
+            trees.clear_opened(versions_fd, name, fd)
+            os.close(fd)

@@ -18,7 +18,7 @@ from govma_core.disk.compare import Directories, Inode, LeftAloneError, OpenFile
 from govma_core.disk.hard_links import HardLinks
 from govma_core.fs import safefs
 from govma_core.text.globs import globs
-from govma_core.versions.publish import staging
+from govma_core.versions.store import staging
 from tests.support.leased import leased
 from tests.support.pictures import identities, picture
 from tests.support.releases import NAMES, Releases

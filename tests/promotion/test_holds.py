@@ -16,7 +16,7 @@ from govma_core.prune import prune
 from govma_core.versions.history import History, Promotion, spans
 from govma_core.versions.holds import HoldStore
 from govma_core.versions.manifest import ManifestStore
-from govma_core.versions.marks import MarkStore
+from govma_core.versions.marks import Mark, MarkStore
 from tests.support.histories import many_versions
 from tests.support.sites import Site
 
@@ -227,7 +227,7 @@ def test_prune_removes_what_is_marked_with_its_mark_and_says_why(site: Site, two
 
 def test_prune_keeps_the_aim_of_a_rollback_behind_marked_ones(site: Site, two: tuple[str, str]) -> None:
     first, _ = two
-    MarkStore(site.settings.state_dir).mark(first, "bad", "", "ana", 1.0, "r")
+    MarkStore(site.settings.state_dir).write(Mark(first, "bad", "", "ana", 1.0, "r"))
     plan = prune.plan(site.context(), keep=1)
     assert "was live before" in {found.name: found.why for found in plan.decisions if found.keep}[LEGACY]
     assert rollback.previous(site.context(), site.current.name).name == LEGACY

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from govma_core.errors import NotTriedError, RehearsalError, RevertedError, UnprovedError
-from govma_core.promotion import go_live, holds, promote, rollback, verdicts
+from govma_core.promotion import go_live, promote, rollback, verdicts
 from govma_core.promotion.activation import Activation, Served
 from govma_core.promotion.go_live import make_live
+from govma_core.promotion.verdicts import Verdict
 from govma_core.runs import recovery
 from govma_core.versions.history import History, Promotion, spans
 from govma_core.versions.holds import HoldStore
-from govma_core.versions.marks import MarkStore
+from govma_core.versions.marks import Mark, MarkStore
 from tests.support.releases import NAMES, Releases
 
 OLD, NEW = NAMES[:2]
@@ -43,7 +44,7 @@ def held(releases: Releases) -> list[str]:
 
 
 def mark(releases: Releases, version: str, kind: Any = "bad") -> None:
-    MarkStore(releases.state).mark(version, kind, "x", "ana", 1.0, "earlier")
+    MarkStore(releases.state).write(Mark(version, kind, "x", "ana", 1.0, "earlier"))
 
 
 def test_what_is_live_on_purpose_has_no_mark_though_nobody_proves_it(releases: Releases) -> None:
@@ -62,7 +63,7 @@ def test_what_is_live_on_purpose_has_no_mark_though_nobody_proves_it(releases: R
 def test_a_rollback_that_was_killed_before_its_switch_has_said_nothing(releases: Releases, marked: bool) -> None:
     """Guards the moment between the hold and the mark, too."""
     context = releases.context()
-    verdicts.mark_bad(context, NEW, COMMIT, mark="rolled back", hold="rolled back")
+    verdicts.write(context, Verdict(NEW, COMMIT, "rolled back", "rolled back"))
     if not marked:
         MarkStore(releases.state).clear(NEW)
     recovery.settle_version(releases.context(), "rollback", "another run")
@@ -76,22 +77,22 @@ def test_what_was_said_before_a_rollback_that_did_not_happen_stays(releases: Rel
     mark(releases, NEW)
     HoldStore(releases.state).hold_commit(COMMIT, OLD, "earlier", "rui", 1.0, "earlier")
     context = releases.context()
-    with pytest.raises(RuntimeError), holds.against(context, NEW, OLD, COMMIT, mark="x", hold="x"):
+    with pytest.raises(RuntimeError), verdicts.judge(context, Verdict(NEW, COMMIT, "x", "x"), OLD):
         raise RuntimeError
     assert "removed" not in releases.log()
-    verdicts.mark_bad(context, NEW, COMMIT, mark="x", hold="x")
+    verdicts.write(context, Verdict(NEW, COMMIT, "x", "x"))
     recovery.settle_version(releases.context(), "rollback", context.run_id)
     assert marks(releases) == {NEW: "bad"}
     assert [hold.by for hold in HoldStore(releases.state).read().commits] == ["rui"]
     mark(releases, NEW, "failed")
-    with pytest.raises(RuntimeError), holds.against(context, NEW, OLD, COMMIT, mark="x", hold="x"):
+    with pytest.raises(RuntimeError), verdicts.judge(context, Verdict(NEW, COMMIT, "x", "x"), OLD):
         raise RuntimeError
     assert marks(releases) == {NEW: "failed"}
 
 
 def test_a_rollback_that_was_killed_behind_its_switch_has_said_it(releases: Releases) -> None:
     context = releases.context()
-    verdicts.mark_bad(context, NEW, COMMIT, mark="rolled back", hold="rolled back")
+    verdicts.write(context, Verdict(NEW, COMMIT, "rolled back", "rolled back"))
     releases.live(OLD)
     recovery.settle_version(releases.context(), "rollback", context.run_id)
     assert (marks(releases), held(releases)) == ({NEW: "bad"}, [COMMIT])
@@ -100,7 +101,7 @@ def test_a_rollback_that_was_killed_behind_its_switch_has_said_it(releases: Rele
 def test_a_deploy_that_was_killed_on_its_way_back_has_said_why(releases: Releases) -> None:
     """Guards the next trigger: what was found not to be good stays so, live or not."""
     context = releases.context()
-    verdicts.mark_bad(context, NEW, COMMIT, mark="/ answered 500", hold="/ answered 500")
+    verdicts.write(context, Verdict(NEW, COMMIT, "/ answered 500", "/ answered 500"))
     recovery.settle_version(releases.context(), "deploy", context.run_id)
     assert (marks(releases), held(releases)) == ({NEW: "bad"}, [COMMIT])
     assert f"{NEW} is live, but was found not to be good" in releases.log("warning")
@@ -193,7 +194,7 @@ def test_nor_does_a_manifest_that_cannot_be_read(releases: Releases, monkeypatch
     def failing(*arguments: Any, **options: Any) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(holds, "chosen", failing)
+    monkeypatch.setattr(verdicts, "forgive", failing)
     promote.run(releases.context(), version=OLD)
     assert "Holds and marks could not be updated" in releases.log("warning")
 

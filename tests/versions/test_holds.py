@@ -10,7 +10,7 @@ import pytest
 
 from govma_core.errors import HeldError
 from govma_core.versions.holds import HoldStore
-from govma_core.versions.marks import MarkStore
+from govma_core.versions.marks import Mark, MarkStore
 
 NAME = "data-build--2022-01-01-00h00m00s"
 B, C = "b" * 40, "c" * 40
@@ -23,7 +23,7 @@ def holds(tmp_path: Path) -> HoldStore:
 
 def test_a_mark_stays_until_it_is_cleared_and_a_damaged_one_still_speaks(tmp_path: Path) -> None:
     marks = MarkStore(tmp_path)
-    marks.mark(NAME, "failed", "no\nanswer", "ana", 5.0, "run")
+    marks.write(Mark(NAME, "failed", "no\nanswer", "ana", 5.0, "run"))
     assert marks.read()[NAME].sentence() == "marked failed by ana: no answer"
     (tmp_path / "marks" / f"{NAME}.json").write_bytes(b'{"kind": ')
     assert marks.read()[NAME].sentence() == "marked bad"
@@ -118,7 +118,7 @@ def test_everybody_may_read_them_whatever_the_umask(holds: HoldStore, tmp_path: 
     before = os.umask(0o077)
     try:
         holds.hold("", "ana", 1.0)
-        MarkStore(tmp_path).mark(NAME, "bad", "", "ana", 1.0, "r")
+        MarkStore(tmp_path).write(Mark(NAME, "bad", "", "ana", 1.0, "r"))
     finally:
         os.umask(before)
     for name in ("holds", "marks"):
