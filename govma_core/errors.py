@@ -88,7 +88,7 @@ class RefusedError(GovmaError):
 
 
 class HeldError(RefusedError):
-    """Deploys are held, by an operator or after a rollback; `until` is when that ends (epoch seconds), 0 when not known."""
+    """Deploys are held, by an operator or after a rollback; `until` is its end (epoch seconds), 0 when not known."""
 
     def __init__(self, message: str, until: float = 0.0) -> None:
         super().__init__(message)
