@@ -1,4 +1,4 @@
-"""Have `python -m govma_console.cli` run the command line: unit files and spawned commands start it so."""
+"""`python -m govma_console.cli` is the command `govma-console`: unit files and started commands call it so."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""A sample site, deployed by the same pipeline, in a folder of the user's."""
+"""The command demo: a sample site in a folder of the user's, deployed as a real one is."""
 
 from __future__ import annotations
 
@@ -8,43 +8,67 @@ import shlex
 import stat
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from govma_console.cli.command import argument, command, flag
 from govma_console.cli.follow import follow_started
 from govma_console.cli.versions import print_versions
-from govma_console.demo import SampleSite, create_sample, open_sample, remove_sample
 from govma_console.output import warn
 from govma_core.errors import BusyError, ExitCode, GovmaError, RefusedError
-from govma_core.runs.launch import local_requester, start
 from govma_core.runs.lock import lock_holder
 from govma_core.settings import load
 from govma_core.text.language import tr
 
+if TYPE_CHECKING:
+    from govma_console.demo import SampleSite
 
-def demo(given: argparse.Namespace) -> int:
-    """Make (or take up) the sample site, deploy it, show its versions, and say where it is and how to remove it."""
-    folder: Path = (given.folder or _default_folder()).absolute()
-    if given.remove:
+
+@command(
+    "demo",
+    tr("deploy a sample site in a folder, without root and without Docker"),
+    argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        metavar="FOLDER",
+        help=tr("default ~/govma-demo (/var/tmp/govma-demo where root's home is closed)"),
+    ),
+    flag("--remove", tr("remove the sample site")),
+    json=False,
+    examples=(
+        "govma-console demo",
+        "govma-console demo ~/somewhere",
+        "govma-console demo ~/somewhere --remove",
+    ),
+)
+def demo(options: argparse.Namespace) -> int:
+    """Make the sample site, or open the one that is there, deploy it, and print its versions and what to try next."""
+    from govma_core.runs.launch import local_requester, start
+
+    folder: Path = (options.folder or _default_folder()).absolute()
+    if options.remove:
         return _remove(folder)
-    site = _site(folder)
-    # The sample's own file only: a variable of the real site in the environment must not lead the demo there.
+    site = _create_or_open(folder)
+    # Without the environment: a variable of the real site must not lead the demo to that one.
     settings = load({}, file=site.config_file).settings
-    requester = local_requester("demo")
-    _, code = follow_started(settings, start(settings, "deploy", {}, requester))
-    if code == ExitCode.OK:
+    _, exit_code = follow_started(settings, start(settings, "deploy", {}, local_requester("demo")))
+    if exit_code == ExitCode.OK:
         print()
         print_versions(settings)
-        _say_what_next(folder, site)
-    return code
+        _print_next_steps(folder, site)
+    return exit_code
 
 
 def _default_folder() -> Path:
-    """Return a folder that the build's user can reach: a home directory, root's above all, often is closed."""
+    """Return a folder that the build's user can reach, which is not so in many home directories, above all root's."""
     home = Path.home()
-    closed = os.geteuid() == 0 and not home.stat().st_mode & stat.S_IXOTH
-    return (Path("/var/tmp") if closed else home) / "govma-demo"  # noqa: S108 - a name in there that is ours is checked
+    is_closed = os.geteuid() == 0 and not home.stat().st_mode & stat.S_IXOTH
+    return (Path("/var/tmp") if is_closed else home) / "govma-demo"  # noqa: S108 - a site there is checked to be ours
 
 
-def _site(folder: Path) -> SampleSite:
+def _create_or_open(folder: Path) -> SampleSite:
+    from govma_console.demo import create_sample, open_sample
+
     if folder.exists() and any(folder.iterdir()):
         try:
             site = open_sample(folder)
@@ -66,7 +90,9 @@ def _site(folder: Path) -> SampleSite:
 
 
 def _remove(folder: Path) -> int:
-    # Also of one that is not whole; whether it is one is looked at before anything is removed.
+    """Remove the sample site, also an unfinished one; BusyError while a run works in it."""
+    from govma_console.demo import SampleSite, remove_sample
+
     if (holder := lock_holder(SampleSite.at(folder).state_dir)) is not None:
         raise BusyError(holder.sentence())
     try:
@@ -85,9 +111,9 @@ def _remove(folder: Path) -> int:
     return ExitCode.OK
 
 
-def _say_what_next(folder: Path, site: SampleSite) -> None:
-    command = Path(sys.argv[0]).absolute()
-    shown = shlex.quote(str(command)) if command.name.startswith("govma") and command.exists() else "govma-console"
+def _print_next_steps(folder: Path, site: SampleSite) -> None:
+    program = Path(sys.argv[0]).absolute()
+    typed = shlex.quote(str(program)) if program.name.startswith("govma") and program.exists() else "govma-console"
     warn(
         tr(
             "\nThe sample site is in {folder}. (portal/logo.svg was replaced by a person there, and is kept.) Try:",
@@ -95,32 +121,14 @@ def _say_what_next(folder: Path, site: SampleSite) -> None:
         )
     )
     for words in ("", " status", " rollback", " pending", " log"):
-        said = "" if words else tr("   (the console)")
+        note = "" if words else tr("   (the console)")
         warn(
             tr(
                 "  {shown} --config {config_file}{words}{said}",
-                shown=shown,
+                shown=typed,
                 config_file=shlex.quote(str(site.config_file)),
                 words=words,
-                said=said,
+                said=note,
             )
         )
-    warn(tr("Remove it: {shown} demo --remove {folder}", shown=shown, folder=shlex.quote(str(folder))))
-
-
-def console(given: argparse.Namespace) -> int:
-    """Run the app until somebody leaves it. It reads keys from standard input and draws on standard error."""
-    if not (sys.stdin is not None and sys.stdin.isatty() and os.isatty(2)):
-        warn(tr("govma-console: There is no terminal to draw on. Name a command; `govma-console --help` lists them."))
-        return ExitCode.USAGE
-    if os.environ.get("TERM", "") in ("", "dumb"):
-        warn(
-            tr(
-                "govma-console: This terminal (TERM) cannot be drawn on. Name a command; "
-                "`govma-console --help` lists them."
-            )
-        )
-        return ExitCode.USAGE
-    from govma_console.tui.start import run
-
-    return run(given)
+    warn(tr("Remove it: {shown} demo --remove {folder}", shown=typed, folder=shlex.quote(str(folder))))

@@ -1,118 +1,144 @@
-"""Commands that start a run and follow it: deploy, promote, rollback, check."""
+"""Commands about what goes live: deploy, promote, rollback, check, pending."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
-from govma_console import reports
-from govma_console.cli.follow import follow_started
-from govma_console.config_option import effective
+from govma_console.cli.command import DETACH, OPTIONAL_VERSION, VERSION, argument, command, flag
+from govma_console.cli.follow import follow_or_detach
+from govma_console.config_option import narrating_context
 from govma_console.formats import local_time
-from govma_console.narration import Narrator
 from govma_console.output import print_json, print_table, say
-from govma_core.context import Context
-from govma_core.deploy.pending import pending
-from govma_core.deploy.source import Commit
 from govma_core.errors import ExitCode
-from govma_core.reporting import Reporter
-from govma_core.runs.launch import local_requester, start
 from govma_core.runs.store import RunRecord
 from govma_core.text.language import tr
 
+if TYPE_CHECKING:
+    from govma_core.deploy.pending import Pending
+    from govma_core.deploy.source import Commit
 
-def deploy(given: argparse.Namespace) -> int:
+REF = argument("--ref", metavar="REF", help=tr("branch, tag or commit instead of the configured branch"))
+NO_REHEARSAL = flag("--no-rehearsal", tr("don't test the version before the switch (this is recorded)"))
+
+
+@command(
+    "deploy",
+    tr("build the remote's branch as a new version and make it live"),
+    REF,
+    flag("--rebuild", tr("build the assets even if a cached build could be used")),
+    flag("--no-promote", tr("publish the version, but don't make it live")),
+    NO_REHEARSAL,
+    flag("--force", tr("deploy even while deploys, or those of this commit, are held (this is recorded)")),
+    DETACH,
+    examples=(
+        "govma-console deploy",
+        "govma-console deploy --ref v2.4 --no-promote",
+        "govma-console deploy --detach",
+    ),
+)
+def deploy(options: argparse.Namespace) -> int:
     """Start a deploy."""
-    wanted = {"ref": given.ref, "rebuild": given.rebuild, "promote": not given.no_promote}
-    return follow_or_detach(
-        given, "deploy", wanted | _tried(given) | ({"force": True} if given.force else {}), _show_version
-    )
+    arguments = {"ref": options.ref, "rebuild": options.rebuild, "promote": not options.no_promote}
+    arguments |= _rehearsal(options)
+    if options.force:
+        arguments["force"] = True
+    return follow_or_detach(options, "deploy", arguments, _print_version)
 
 
-def promote(given: argparse.Namespace) -> int:
+@command(
+    "promote",
+    tr("make a version live, or prove the live one once more"),
+    VERSION,
+    NO_REHEARSAL,
+    DETACH,
+    examples=("govma-console promote 2026-11-24-08h30",),
+)
+def promote(options: argparse.Namespace) -> int:
     """Start a promotion."""
-    return follow_or_detach(given, "promote", {"version": given.wanted} | _tried(given), _show_version)
+    arguments = {"version": options.version_name} | _rehearsal(options)
+    return follow_or_detach(options, "promote", arguments, _print_version)
 
 
-def check(given: argparse.Namespace) -> int:
-    """Start the rehearsal of a version."""
-    return follow_or_detach(given, "check", {"version": given.wanted}, _show_version)
-
-
-def rollback(given: argparse.Namespace) -> int:
+@command(
+    "rollback",
+    tr("go back to the version that was live before, or to a named one"),
+    OPTIONAL_VERSION,
+    flag("--keep-mark", tr("don't mark the current version as bad, and don't hold deploys of its commit")),
+    DETACH,
+    examples=("govma-console rollback", "govma-console rollback 2026-11-20"),
+)
+def rollback(options: argparse.Namespace) -> int:
     """Start a rollback."""
-    return follow_or_detach(
-        given, "rollback", {"version": given.wanted} | ({"keep_mark": True} if given.keep_mark else {}), _show_version
-    )
+    arguments = {"version": options.version_name} | ({"keep_mark": True} if options.keep_mark else {})
+    return follow_or_detach(options, "rollback", arguments, _print_version)
 
 
-def follow_or_detach(
-    given: argparse.Namespace, operation: str, arguments: dict[str, Any], show: Callable[[RunRecord], None]
-) -> int:
-    """Start a run and follow it to its end; show its record, and give its exit code. With --detach print its id."""
-    settings = effective(given)
-    started = start(settings, operation, arguments, local_requester("cli"))
-    if given.detach:
-        print_json({"run": started.record.id}) if given.json else print(started.record.id)
-        return ExitCode.OK
-    record, code = follow_started(settings, started)
-    print_json(reports.run(record)) if given.json else show(record)
-    return code
+@command(
+    "check",
+    tr("test a version as a deploy would, without making it live"),
+    VERSION,
+    DETACH,
+    examples=("govma-console check 2026-11-24-08h30",),
+)
+def check(options: argparse.Namespace) -> int:
+    """Start the rehearsal of a version."""
+    return follow_or_detach(options, "check", {"version": options.version_name}, _print_version)
 
 
-def show_message(record: RunRecord) -> None:
-    """Print what a run that went well came to; why another did not was told while it was followed."""
-    if record.exit_code == ExitCode.OK:
-        say(record.message)
+def _rehearsal(options: argparse.Namespace) -> dict[str, bool]:
+    return {"rehearse": False} if options.no_rehearsal else {}
 
 
-def _show_version(record: RunRecord) -> None:
+def _print_version(record: RunRecord) -> None:
     if record.exit_code == ExitCode.OK:
         print(record.version)
 
 
-def _tried(given: argparse.Namespace) -> dict[str, Any]:
-    return {"rehearse": False} if given.no_rehearsal else {}
+@command(
+    "pending",
+    tr("list the commits between what is live and what would be deployed"),
+    REF,
+    flag("--no-fetch", tr("don't fetch; compare with what was fetched last")),
+    examples=("govma-console pending", "govma-console pending --ref v2.4"),
+)
+def pending(options: argparse.Namespace) -> int:
+    """Print the commits that a deploy would bring, and those that it would take away."""
+    from govma_core.deploy.pending import pending as find_pending
 
-
-def show_pending(given: argparse.Namespace) -> int:
-    """Print the commits between what is live and what would be deployed."""
-    context = Context.for_reading(effective(given), Reporter(Narrator(sys.stderr).tell))
-    found = pending(context, ref=given.ref, fetch=not given.no_fetch)
-    if given.json:
-        print_json(dataclasses.asdict(found))
-        return ExitCode.OK
-    if found.commits is None:
-        what = tr("{live} has no recorded commit", live=found.live) if found.live else tr("nothing is live")
-        say(
-            tr(
-                "{short} {subject} would be deployed; {what}, so there is no list.",
-                short=found.target.short,
-                subject=found.target.subject,
-                what=what,
-            )
-        )
-        _say_containers(found.containers)
-        return ExitCode.OK
-    if not found.commits and not found.undone:
-        say(tr("Nothing is pending: {short} is live.", short=found.target.short))
-    _print(found.commits)
-    if found.undone:
-        say(tr("Live now, and not in what would be deployed:"))
-        _print(found.undone)
-    _say_containers(found.containers)
+    difference = find_pending(narrating_context(options), ref=options.ref, fetch=not options.no_fetch)
+    if options.json:
+        print_json(dataclasses.asdict(difference))
+    else:
+        _print_pending(difference)
     return ExitCode.OK
 
 
-def _say_containers(sentence: str) -> None:
-    if sentence:
-        say(sentence)
+def _print_pending(difference: Pending) -> None:
+    live, target = difference.live, difference.target
+    if difference.commits is None:
+        reason = tr("{live} has no recorded commit", live=live) if live else tr("nothing is live")
+        say(
+            tr(
+                "{short} {subject} would be deployed; {what}, so there is no list.",
+                short=target.short,
+                subject=target.subject,
+                what=reason,
+            )
+        )
+    else:
+        if not difference.commits and not difference.undone:
+            say(tr("Nothing is pending: {short} is live.", short=target.short))
+        _print_commits(difference.commits)
+        if difference.undone:
+            say(tr("Live now, and not in what would be deployed:"))
+            _print_commits(difference.undone)
+    if difference.containers:
+        say(difference.containers)
 
 
-def _print(commits: list[Commit]) -> None:
+def _print_commits(commits: list[Commit]) -> None:
     if commits:
         rows = [(commit.short, local_time(commit.committed), commit.author, commit.subject) for commit in commits]
         print_table((tr("COMMIT"), tr("TIME"), tr("AUTHOR"), tr("SUBJECT")), rows, cut=(3, 2), drop=(1,))

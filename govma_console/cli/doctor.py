@@ -1,75 +1,89 @@
-"""The doctor's report, and what it may mend by itself."""
+"""The command doctor: what a server needs and does not have, and which command mends it."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import subprocess
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
+from govma_console.cli.command import command, flag
 from govma_console.config_option import loaded
 from govma_console.output import hinted, print_json, say, warn
-from govma_core.context import Context
-from govma_core.deploy import doctor as operation
-from govma_core.deploy.doctor import Finding
 from govma_core.errors import ExitCode
 from govma_core.settings import LoadedSettings
 from govma_core.text.language import counted, tr
 
+if TYPE_CHECKING:
+    from govma_core.context import Context
+    from govma_core.deploy.doctor import Finding
+
 _MARKS = {"ok": tr("ok   "), "note": tr("note "), "wrong": tr("WRONG")}
 
 
-def doctor(given: argparse.Namespace) -> int:
-    """Look at everything a server needs; with --fix make what can be made. Exit code 3 while something is wrong."""
-    found = loaded(given)
-    context = Context.for_reading(found.settings)
-    if given.fix:
-        _fix(operation.examine(context))
+@command(
+    "doctor",
+    tr("check everything a server needs, and say what is wrong and which command fixes it"),
+    flag("--fix", tr("create missing directories, and set owners")),
+    examples=("govma-console doctor", "govma-console doctor --fix"),
+)
+def doctor(options: argparse.Namespace) -> int:
+    """Check everything a server needs; with --fix mend first what is safe to mend. Exit with 3 while it is not well."""
+    from govma_core.context import Context
+    from govma_core.deploy.doctor import examine
+
+    settings = loaded(options)
+    context = Context.for_reading(settings.settings)
+    if options.fix:
+        _fix(examine(context))
     findings = []
-    for finding in _all(found, context):
+    for finding in _examine_all(settings, context):
         findings.append(finding)
-        if not given.json:
-            _tell(finding)
-    wrong = [finding for finding in findings if finding.state == "wrong"]
-    if given.json:
+        if not options.json:
+            _print_finding(finding)
+    problems = [finding for finding in findings if finding.state == "wrong"]
+    if options.json:
         print_json([dataclasses.asdict(finding) | {"command": hinted(finding.command)} for finding in findings])
     else:
         say()
-        say(_verdict(wrong))
-    return ExitCode.CONFIGURATION if wrong else ExitCode.OK
+        say(_verdict(problems))
+    return ExitCode.CONFIGURATION if problems else ExitCode.OK
 
 
-def _all(found: LoadedSettings, context: Context) -> Iterator[Finding]:
-    from govma_console.server import doctor
+def _examine_all(settings: LoadedSettings, context: Context) -> Iterator[Finding]:
+    from govma_console.server import doctor as server
+    from govma_core.deploy import doctor as site
 
-    files = sorted({origin for origin in found.origins.values() if origin.startswith("/")})
-    yield Finding("settings", "ok", ", ".join(files) or tr("no file: the defaults, and the environment"))
-    yield from operation.examine(context)
-    yield doctor.address(found.settings)
-    yield from doctor.examine()
+    files = sorted({origin for origin in settings.origins.values() if origin.startswith("/")})
+    yield site.Finding("settings", "ok", ", ".join(files) or tr("no file: the defaults, and the environment"))
+    yield from site.examine(context)
+    yield server.address(settings.settings)
+    yield from server.examine()
 
 
-def _tell(finding: Finding) -> None:
-    first, *rest = finding.said.split("\n")
-    say(f"{_MARKS[finding.state]}  {tr(finding.what):<17} {first}")
-    for line in rest:
+def _print_finding(finding: Finding) -> None:
+    first_line, *more_lines = finding.said.split("\n")
+    say(f"{_MARKS[finding.state]}  {tr(finding.what):<17} {first_line}")
+    for line in more_lines:
         say(f"{'':24} {line}")
     if finding.mend:
         say(f"{'':24} → {finding.command}")
 
 
 def _fix(findings: Iterable[Finding]) -> None:
-    """Run the commands that only make directories or give them to their owners, and tell so."""
+    """Run the commands that only make directories or set their owners, and print each with its errors."""
+    import subprocess
+
     for finding in findings:
         if finding.state != "ok" and finding.safe:
-            done = subprocess.run(finding.mend, capture_output=True, text=True, check=False)
-            said = done.stderr.strip()
-            warn(f"$ {finding.command}" + (f"\n{said}" if said else ""))
+            process = subprocess.run(finding.mend, capture_output=True, text=True, check=False)
+            errors = process.stderr.strip()
+            warn(f"$ {finding.command}" + (f"\n{errors}" if errors else ""))
 
 
-def _verdict(wrong: list[Finding]) -> str:
-    if not wrong:
+def _verdict(problems: list[Finding]) -> str:
+    if not problems:
         return tr("Nothing is wrong. `govma-console deploy` deploys.")
-    safe = sum(finding.safe for finding in wrong)
+    safe = sum(finding.safe for finding in problems)
     rest = tr("; `govma-console doctor --fix` fixes {safe} of them", safe=safe) if safe else ""
-    return tr("{problems} found{rest}.", problems=counted(len(wrong), "problem", "problems"), rest=rest)
+    return tr("{problems} found{rest}.", problems=counted(len(problems), "problem", "problems"), rest=rest)

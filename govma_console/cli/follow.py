@@ -1,71 +1,104 @@
-"""Following a run on standard error, and what Ctrl-C means meanwhile."""
+"""Start a run and follow it on standard error, and what Ctrl-C means meanwhile."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from govma_console import reports
+from govma_console.config_option import effective
 from govma_console.narration import Narrator
-from govma_console.output import warn
+from govma_console.output import print_json, say, warn
 from govma_core.errors import ExitCode, RefusedError
-from govma_core.runs.cancel import cancel
-from govma_core.runs.launch import StartedRun
-from govma_core.runs.log import follow
 from govma_core.runs.store import RunRecord, RunStore
 from govma_core.settings import Settings
 from govma_core.text.language import tr
 
+if TYPE_CHECKING:
+    from govma_core.runs.launch import StartedRun
 
-def follow_started(settings: Settings, started: StartedRun) -> tuple[RunRecord, int]:
-    """Narrate a run that was started here until it ends; give its final record and exit code. Ctrl-C cancels it."""
+
+def follow_or_detach(
+    options: argparse.Namespace, operation: str, arguments: dict[str, Any], show: Callable[[RunRecord], None]
+) -> int:
+    """Start a run, follow it to its end, show its record, and return its exit code. With --detach print its id."""
+    from govma_core.runs.launch import local_requester, start
+
+    settings = effective(options)
+    started_run = start(settings, operation, arguments, local_requester("cli"))
+    if options.detach:
+        run_id = started_run.record.id
+        print_json({"run": run_id}) if options.json else print(run_id)
+        return ExitCode.OK
+    record, exit_code = follow_started(settings, started_run)
+    print_json(reports.run(record)) if options.json else show(record)
+    return exit_code
+
+
+def show_message(record: RunRecord) -> None:
+    """Print the message of a run that went well; the error of another was narrated while it was followed."""
+    if record.exit_code == ExitCode.OK:
+        say(record.message)
+
+
+def follow_started(settings: Settings, started_run: StartedRun) -> tuple[RunRecord, int]:
+    """Narrate a run of this process until it ends; return its final record and exit code. Ctrl-C cancels it."""
     store = RunStore(settings.state_dir)
-    record = follow_to_end(store, started.record.id, interrupt_cancels=True, is_gone=started.gone)
-    written = record.ended and record.state != "interrupted" and record.exit_code is not None
-    code = record.exit_code if written and record.exit_code is not None else started.process.wait()
-    if not written and code >= 0:
-        warn(
-            tr(
-                "The run could not write down how it ended. Is there room in state_dir ({state_dir})?",
-                state_dir=settings.state_dir,
-            )
+    record = follow_to_end(store, started_run.record.id, interrupt_cancels=True, is_gone=started_run.gone)
+    if record.ended and record.state != "interrupted" and record.exit_code is not None:
+        return record, record.exit_code
+    exit_code = started_run.process.wait()
+    if exit_code < 0:
+        # A signal killed the runner.
+        return record, ExitCode.FAILED
+    warn(
+        tr(
+            "The run could not write down how it ended. Is there room in state_dir ({state_dir})?",
+            state_dir=settings.state_dir,
         )
-    # A runner that was killed has a negative code.
-    return record, code if code >= 0 else ExitCode.FAILED
+    )
+    return record, exit_code
 
 
 def follow_to_end(
     store: RunStore, run_id: str, *, interrupt_cancels: bool, is_gone: Callable[[], bool] = lambda: False
 ) -> RunRecord:
-    """Narrate a run until it ends, and give its final record.
+    """Narrate a run until it ends, and return its final record.
 
-    Ctrl-C asks the run to stop (`interrupt_cancels`) or only stops following. A second one always only stops
-    following. Both of these exit with 130.
+    The first Ctrl-C asks the run to stop when `interrupt_cancels`, else it stops following, as a second one does; the
+    program then exits with 130. `is_gone` tells whether the runner is no more.
     """
+    from govma_core.runs.log import follow
+
     narrator = Narrator(sys.stderr)
-    asked = not interrupt_cancels
-    cancelled = False
-    offset = 0
+    offset = interrupts = 0
+    is_cancelled = False
     while True:
         try:
-            if interrupt_cancels and asked and not cancelled:
-                cancelled = True
-                _ask(store, run_id, narrator)
+            if interrupt_cancels and interrupts and not is_cancelled:
+                is_cancelled = True
+                _cancel(store, run_id, narrator)
             for event, end in follow(store, run_id, offset, idle=narrator.idle, is_gone=is_gone):
                 narrator.tell(event)
                 offset = end
             return store.read(run_id)
         except KeyboardInterrupt:
-            if asked:
-                narrator.say(
-                    tr("The run was asked to stop. `govma-console attach {run}` follows it.", run=run_id)
-                    if cancelled
-                    else tr("The run continues. `govma-console attach {run}` follows it.", run=run_id)
-                )
-                raise SystemExit(ExitCode.CANCELLED) from None
-            asked = True
+            interrupts += 1
+            if interrupts == 1 and interrupt_cancels:
+                continue
+            narrator.say(
+                tr("The run was asked to stop. `govma-console attach {run}` follows it.", run=run_id)
+                if is_cancelled
+                else tr("The run continues. `govma-console attach {run}` follows it.", run=run_id)
+            )
+            raise SystemExit(ExitCode.CANCELLED) from None
 
 
-def _ask(store: RunStore, run_id: str, narrator: Narrator) -> None:
+def _cancel(store: RunStore, run_id: str, narrator: Narrator) -> None:
+    from govma_core.runs.cancel import cancel
+
     narrator.say(tr("Cancelling. Press Ctrl-C again to stop waiting."))
     try:
         cancel(store, run_id)

@@ -1,4 +1,4 @@
-"""Commands about what may go live, and what was: hold, release, history."""
+"""Commands about what may go live, and what was live: hold, release, history."""
 
 from __future__ import annotations
 
@@ -7,89 +7,53 @@ import dataclasses
 import time
 
 from govma_console import reports
+from govma_console.cli.command import MOST, argument, command
 from govma_console.config_option import effective
 from govma_console.formats import local_time
 from govma_console.output import print_json, print_table, say, warn
 from govma_core.errors import ExitCode, RefusedError, UsageError
-from govma_core.runs.launch import local_requester
+from govma_core.runs.store import RunStore
 from govma_core.settings import Settings
+from govma_core.text.durations import moment_to_come
 from govma_core.text.language import tr
 from govma_core.versions.history import Span
 from govma_core.versions.holds import Hold, HoldStore
 
 
-def hold(given: argparse.Namespace) -> int:
-    """Hold all deploys."""
-    from govma_core.text.durations import moment_to_come
+@command(
+    "hold",
+    tr("hold all deploys until somebody releases them"),
+    argument("reason", nargs="*", metavar="REASON", help=tr("reason, shown to anyone who tries to deploy")),
+    argument(
+        "--until",
+        metavar="T",
+        help=tr("when the hold ends: 2026-11-24T08:00, 2026-11-24, 18:30, or a time from now such as 2h"),
+    ),
+    examples=('govma-console hold "election night" --until 18:30', "govma-console hold --until 2h"),
+)
+def hold(options: argparse.Namespace) -> int:
+    """Hold all deploys, in place of an earlier hold by hand."""
+    from govma_core.runs.launch import local_requester
 
-    now, settings = time.time(), effective(given)
+    now, settings = time.time(), effective(options)
     try:
-        until = moment_to_come(given.until, now) if given.until is not None else 0.0
+        until = moment_to_come(options.until, now) if options.until is not None else 0.0
     except ValueError as error:
         raise UsageError(tr("--until: {error}.", error=error)) from None
-    store = _store(settings)
-    before = store.read().by_hand
-    made = store.hold(" ".join(given.reason), local_requester("cli").by, now, until)
-    if given.json:
-        print_json(dataclasses.asdict(made))
+    store = _writable_store(settings)
+    earlier = store.read().by_hand
+    new = store.hold(" ".join(options.reason), local_requester("cli").by, now, until)
+    if options.json:
+        print_json(dataclasses.asdict(new))
     else:
-        say(tr("{sentence} `govma-console release` ends that.", sentence=made.sentence()))
-        if before is not None:
-            say(tr("That replaces an earlier hold: {sentence}", sentence=before.sentence()))
-    _warn_of_runs(settings)
+        say(tr("{sentence} `govma-console release` ends that.", sentence=new.sentence()))
+        if earlier is not None:
+            say(tr("That replaces an earlier hold: {sentence}", sentence=earlier.sentence()))
+    _warn_of_deploys(settings)
     return ExitCode.OK
 
 
-def release(given: argparse.Namespace) -> int:
-    """End all holds, or that of one commit."""
-    store = _store(effective(given))
-    ended = store.release_commit(_held(store, given.commit).commit) if given.commit else store.release()
-    if given.json:
-        print_json({"released": [dataclasses.asdict(hold) for hold in ended]})
-        return ExitCode.OK
-    for found in ended:
-        say(tr("Released: {sentence}", sentence=found.sentence()))
-    if not ended:
-        warn(tr("Nothing was held."))
-    return ExitCode.OK
-
-
-def history(given: argparse.Namespace) -> int:
-    """Print which version was live from when to when, the latest first."""
-    if given.most < 1:
-        raise UsageError(tr("-n {most}: the number of lines must be 1 or more.", most=given.most))
-    found = reports.history(effective(given), given.most)
-    if given.json:
-        print_json([dataclasses.asdict(span) for span in found])
-        return ExitCode.OK
-    header = (tr("VERSION"), tr("LIVE FROM"), tr("UNTIL"), tr("HOW"), tr("BY"), tr("RESULT"), tr("RUN"))
-    print_table(header, [_row(span) for span in found], cut=(5,), drop=(6, 4))
-    return ExitCode.OK
-
-
-def _row(span: Span) -> tuple[str, ...]:
-    until = tr("still live") if span.until is None else local_time(span.until) or tr("not recorded")
-    how = tr(span.how) if span.how else tr("set by hand")
-    return (span.version, local_time(span.since) or tr("not recorded"), until, how, span.by, tr(span.result), span.run)
-
-
-def _held(store: HoldStore, wanted: str) -> Hold:
-    """Return the one hold of a commit that `wanted` begins."""
-    commits = store.read().commits
-    found = [hold for hold in commits if hold.commit.startswith(wanted.lower())]
-    if len(found) == 1:
-        return found[0]
-    listed = "\n".join(f"  {hold.commit[:12]} {hold.version}" for hold in commits) or tr("  (none)")
-    if found:
-        raise UsageError(
-            tr("{wanted!r} does not name one held commit. There are:\n{listed}", wanted=wanted, listed=listed)
-        )
-    raise RefusedError(
-        tr("Deploys of commit {wanted!r} are not held. Held commits:\n{listed}", wanted=wanted, listed=listed)
-    )
-
-
-def _store(settings: Settings) -> HoldStore:
+def _writable_store(settings: Settings) -> HoldStore:
     """Return the holds; RefusedError when this user may not change them."""
     from govma_core.runs.launch import prepared_store
 
@@ -97,9 +61,7 @@ def _store(settings: Settings) -> HoldStore:
     return HoldStore(settings.state_dir)
 
 
-def _warn_of_runs(settings: Settings) -> None:
-    from govma_core.runs.store import RunStore
-
+def _warn_of_deploys(settings: Settings) -> None:
     for run in RunStore(settings.state_dir).active():
         if run.operation == "deploy":
             warn(
@@ -109,3 +71,63 @@ def _warn_of_runs(settings: Settings) -> None:
                     by=run.by,
                 )
             )
+
+
+@command(
+    "release",
+    tr("end all holds, including those that rollbacks left (or only that of COMMIT)"),
+    argument("commit", nargs="?", metavar="COMMIT", help=tr("a held commit, or any unambiguous prefix of it")),
+    examples=("govma-console release", "govma-console release 3f2a91c"),
+)
+def release(options: argparse.Namespace) -> int:
+    """End all holds, or that of one commit."""
+    store = _writable_store(effective(options))
+    ended_holds = store.release_commit(_find_hold(store, options.commit).commit) if options.commit else store.release()
+    if options.json:
+        print_json({"released": [dataclasses.asdict(ended) for ended in ended_holds]})
+        return ExitCode.OK
+    for ended in ended_holds:
+        say(tr("Released: {sentence}", sentence=ended.sentence()))
+    if not ended_holds:
+        warn(tr("Nothing was held."))
+    return ExitCode.OK
+
+
+def _find_hold(store: HoldStore, prefix: str) -> Hold:
+    """Return the one hold of a commit that begins with `prefix`."""
+    commits = store.read().commits
+    matches = [hold for hold in commits if hold.commit.startswith(prefix.lower())]
+    if len(matches) == 1:
+        return matches[0]
+    listing = "\n".join(f"  {hold.commit[:12]} {hold.version}" for hold in commits) or tr("  (none)")
+    if matches:
+        raise UsageError(
+            tr("{wanted!r} does not name one held commit. There are:\n{listed}", wanted=prefix, listed=listing)
+        )
+    raise RefusedError(
+        tr("Deploys of commit {wanted!r} are not held. Held commits:\n{listed}", wanted=prefix, listed=listing)
+    )
+
+
+@command(
+    "history",
+    tr("show which version was live from when to when, by whom, how, and with what result"),
+    MOST,
+)
+def history(options: argparse.Namespace) -> int:
+    """Print which version was live from when to when, the latest first."""
+    if options.most < 1:
+        raise UsageError(tr("-n {most}: the number of lines must be 1 or more.", most=options.most))
+    spans = reports.history(effective(options), options.most)
+    if options.json:
+        print_json([dataclasses.asdict(span) for span in spans])
+        return ExitCode.OK
+    header = (tr("VERSION"), tr("LIVE FROM"), tr("UNTIL"), tr("HOW"), tr("BY"), tr("RESULT"), tr("RUN"))
+    print_table(header, [_row(span) for span in spans], cut=(5,), drop=(6, 4))
+    return ExitCode.OK
+
+
+def _row(span: Span) -> tuple[str, ...]:
+    until = tr("still live") if span.until is None else local_time(span.until) or tr("not recorded")
+    how = tr(span.how) if span.how else tr("set by hand")
+    return (span.version, local_time(span.since) or tr("not recorded"), until, how, span.by, tr(span.result), span.run)

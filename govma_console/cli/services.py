@@ -1,59 +1,48 @@
-"""Commands about the containers beside the code: services, services up, services log."""
+"""Commands about the site's containers: services, services up, services log."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
+from govma_console.cli.command import DETACH, argument, command, flag
+from govma_console.cli.follow import follow_or_detach, show_message
 from govma_console.config_option import effective
 from govma_console.formats import ago_in_words
 from govma_console.output import print_json, print_table, say, warn
-from govma_core.context import Context
 from govma_core.errors import ExitCode, RefusedError, UsageError
-from govma_core.services.compose import find_project
-from govma_core.services.drift import nothing_differs, state_text
-from govma_core.services.view import ServiceState, View
 from govma_core.text.clean import bytes_text
 from govma_core.text.language import tr
 
-_LINES = 5
+if TYPE_CHECKING:
+    from govma_core.services.view import ServiceState, View
+
+_JSON_LOG_LINES = 5
+"""Lines of each container's output that --json has."""
 
 
-def services(given: argparse.Namespace) -> int:
-    """Print the containers, and where they differ from what is wanted; what cannot be looked at is said."""
-    from govma_core.services.view import view
+@command(
+    "up",
+    tr("rebuild images, and restart the containers that changed (downtime; undone if it fails)"),
+    argument("names", nargs="*", metavar="SERVICE", help=tr("restart only these services")),
+    flag("--sync", tr("first move prod-env forward to the live commit")),
+    flag("--yes", tr("don't ask for confirmation by the project's name")),
+    DETACH,
+    examples=("govma-console services up", "govma-console services up apache --sync"),
+)
+def up(options: argparse.Namespace) -> int:
+    """Start a restart of containers, once the operator has confirmed it."""
+    from govma_core.services.compose import find_project
 
-    found = view(Context.for_reading(effective(given)), lines=_LINES if given.json else 0, disk=given.disk)
-    if given.json:
-        print_json(found.plain())
-        return ExitCode.OK
-    _print(found)
-    return ExitCode.OK
-
-
-def up(given: argparse.Namespace) -> int:
-    """Start a restart of containers, once somebody said that it is meant."""
-    from govma_console.cli.deploy import follow_or_detach, show_message
-
-    settings = effective(given)
-    if not given.yes:
-        _ask(find_project(settings).name)
-    return follow_or_detach(given, "services", {"services": given.names or None, "sync": given.sync}, show_message)
+    if not options.yes:
+        _confirm(find_project(effective(options)).name)
+    arguments = {"services": options.names or None, "sync": options.sync}
+    return follow_or_detach(options, "services", arguments, show_message)
 
 
-def log(given: argparse.Namespace) -> int:
-    """Print the last lines of a service's output; with -f go on until the container or somebody ends it."""
-    from govma_core.services.logs import service_log
-
-    if given.lines < 0:
-        raise UsageError(tr("--lines {lines}: name 0 or more.", lines=given.lines))
-    with service_log(effective(given), given.name, given.lines, follow=given.follow) as batches:
-        for batch in batches:
-            say("\n".join(batch))
-    return ExitCode.OK
-
-
-def _ask(project: str) -> None:
+def _confirm(project: str) -> None:
+    """Have the operator type the project's name; RefusedError for anything else, and without a terminal."""
     if not sys.stdin.isatty():
         raise RefusedError(
             tr(
@@ -72,35 +61,80 @@ def _ask(project: str) -> None:
         raise RefusedError(tr("That is not the project's name. Nothing was done."))
 
 
-def _print(found: View) -> None:
-    if found.services:
-        rows = [_row(service) for service in found.services]
-        header = (
-            tr("SERVICE"),
-            tr("STATE"),
-            tr("HEALTH"),
-            tr("SINCE"),
-            tr("RESTARTS"),
-            tr("IMAGE"),
-            tr("MADE"),
-            tr("PORTS"),
-        )
-        print_table(header, rows, cut=(5, 7), drop=(6, 4, 7, 5), right=(4,))
-        for service in found.services:
-            if service.mounts:
-                say(f"  {service.name}: {', '.join(service.mounts)}")
-    for problem in found.problems:
+@command(
+    "log",
+    tr("print the last lines of a service's output"),
+    argument("name", metavar="SERVICE"),
+    argument("-f", "--follow", action="store_true", help=tr("keep following until Ctrl-C")),
+    argument("-n", "--lines", type=int, default=50, metavar="N", help=tr("how many (default 50)")),
+    json=False,
+    examples=("govma-console services log apache -f",),
+)
+def log(options: argparse.Namespace) -> int:
+    """Print the last lines of a service's output; with -f go on until the container ends or Ctrl-C."""
+    from govma_core.services.logs import service_log
+
+    if options.lines < 0:
+        raise UsageError(tr("--lines {lines}: name 0 or more.", lines=options.lines))
+    with service_log(effective(options), options.name, options.lines, follow=options.follow) as batches:
+        for batch in batches:
+            say("\n".join(batch))
+    return ExitCode.OK
+
+
+@command(
+    "services",
+    tr("show the site's containers, and where they differ from the compose file"),
+    flag("--disk", tr("measure the persistent directories")),
+    actions=(up, log),
+)
+def services(options: argparse.Namespace) -> int:
+    """Print the containers, where they differ from the compose file, and what could not be examined."""
+    from govma_core.context import Context
+    from govma_core.services.view import view
+
+    context = Context.for_reading(effective(options))
+    site = view(context, lines=_JSON_LOG_LINES if options.json else 0, disk=options.disk)
+    print_json(site.plain()) if options.json else _print_view(site)
+    return ExitCode.OK
+
+
+def _print_view(site: View) -> None:
+    from govma_core.services.drift import nothing_differs
+
+    if site.services:
+        _print_containers(site.services)
+    for problem in site.problems:
         warn(tr("warning: {problem}", problem=problem))
-    if found.project and found.services and not found.problems and not found.differences:
-        say(nothing_differs(found.project, every_setting=found.every_setting))
-    if found.differences:
+    if site.project and site.services and not site.problems and not site.differences:
+        say(nothing_differs(site.project, every_setting=site.every_setting))
+    if site.differences:
         say(tr("\nDifferences:"))
-        for difference in found.differences:
+        for difference in site.differences:
             say(f"  {difference.sentence()}")
-    _print_storage(found)
+    _print_storage(site)
+
+
+def _print_containers(containers: tuple[ServiceState, ...]) -> None:
+    header = (
+        tr("SERVICE"),
+        tr("STATE"),
+        tr("HEALTH"),
+        tr("SINCE"),
+        tr("RESTARTS"),
+        tr("IMAGE"),
+        tr("MADE"),
+        tr("PORTS"),
+    )
+    print_table(header, [_row(service) for service in containers], cut=(5, 7), drop=(6, 4, 7, 5), right=(4,))
+    for service in containers:
+        if service.mounts:
+            say(f"  {service.name}: {', '.join(service.mounts)}")
 
 
 def _row(service: ServiceState) -> tuple[str, ...]:
+    from govma_core.services.drift import state_text
+
     return (
         service.name,
         state_text(service.state),
@@ -113,23 +147,23 @@ def _row(service: ServiceState) -> tuple[str, ...]:
     )
 
 
-def _print_storage(found: View) -> None:
-    wrong = [store for store in found.storage if store.problem]
-    if any(store.size is not None for store in found.storage):
+def _print_storage(site: View) -> None:
+    if any(store.size is not None for store in site.storage):
         say()
         rows = [
-            (store.name, store.owner or tr("not there"), store.wanted, _size(store.size, whole=store.whole))
-            for store in found.storage
+            (store.name, store.owner or tr("not there"), store.wanted, _size(store.size, is_whole=store.whole))
+            for store in site.storage
         ]
         print_table((tr("STORAGE"), tr("OWNER"), tr("WANTED"), tr("SIZE")), rows, cut=(0,), right=(3,))
-    if wrong:
+    problems = [store for store in site.storage if store.problem]
+    if problems:
         say(tr("\nStorage:"))
-    for store in wrong:
-        mend = tr(" To fix: {store}", store=store.mend) if store.mend else ""
-        say(f"  {store.problem}.{mend}")
+    for store in problems:
+        remedy = tr(" To fix: {store}", store=store.mend) if store.mend else ""
+        say(f"  {store.problem}.{remedy}")
 
 
-def _size(size: int | None, *, whole: bool) -> str:
+def _size(size: int | None, *, is_whole: bool) -> str:
     if size is None:
         return "-"
-    return bytes_text(size) if whole else tr("more than ") + bytes_text(size)
+    return bytes_text(size) if is_whole else tr("more than ") + bytes_text(size)

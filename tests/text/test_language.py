@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.cli.main import wanted_language
+from govma_console.cli.main import choose_language
 from govma_core.text import language
 
 
@@ -30,18 +30,18 @@ from govma_core.text import language
     ],
 )
 def test_the_environment_chooses(environment: dict[str, str], wanted: str, tmp_path: Path) -> None:
-    assert wanted_language(["--config", str(tmp_path / "none")], environment) == wanted
+    assert choose_language(["--config", str(tmp_path / "none")], environment) == wanted
 
 
 def test_the_settings_file_goes_before_the_locale_and_after_the_variable(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text('language = "pt_BR"\n')
     for arguments in (["list", "--config", str(file)], [f"--config={file}", "list"]):
-        assert wanted_language(arguments, {"LANG": "C"}) == "pt_BR"
-        assert wanted_language(arguments, {"GOVMA_LANGUAGE": "en"}) == "en"
-    assert wanted_language(["list"], {"GOVMA_CONFIG": str(file)}) == "pt_BR"
+        assert choose_language(arguments, {"LANG": "C"}) == "pt_BR"
+        assert choose_language(arguments, {"GOVMA_LANGUAGE": "en"}) == "en"
+    assert choose_language(["list"], {"GOVMA_CONFIG": str(file)}) == "pt_BR"
     file.write_text("language = [not toml")
-    assert wanted_language(["--config", str(file)], {"LANG": "C"}) == "en"
+    assert choose_language(["--config", str(file)], {"LANG": "C"}) == "en"
 
 
 def run(*arguments: str, **environment: str) -> str:
