@@ -10,10 +10,10 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-from govma_console.demo import SUBSITES, SampleSite, create_sample
 from tests.benchmarks.harness import Row, console, median, run
 from tests.support.engine import engine_for_tests
 from tests.support.node_image import node_image
+from tests.support.sample import SUBSITES, SampleSite, create_sample
 
 _TIMES = 3
 _THEMES = 12  # about the 9 s that the assets of the real site take to build

@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-from govma_console.demo import create_sample
 from govma_core.events import LogLine, RunFinished, StageStarted
 from govma_core.process.proc import ProcessId
 from govma_core.runs.log import EventLog
@@ -19,6 +18,7 @@ from govma_core.settings import load
 from tests.benchmarks.harness import Row, console
 from tests.benchmarks.pty_session import Session
 from tests.support.histories import many_versions
+from tests.support.sample import create_sample
 
 _BARE = """
 from textual.app import App

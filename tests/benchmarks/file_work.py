@@ -8,11 +8,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from govma_console.demo import SampleSite, create_sample
 from govma_core.events import StageFinished
 from govma_core.runs.log import read_events
 from govma_core.runs.store import RunStore
 from tests.benchmarks.harness import Row, console, run
+from tests.support.sample import SampleSite, create_sample
 
 _TIMES = 7
 

@@ -7,8 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from govma_console.demo import SampleSite, create_sample
 from tests.benchmarks.harness import Row, console
+from tests.support.sample import SampleSite, create_sample
 
 OURS = ("python", "govma")
 _FLOOD = (

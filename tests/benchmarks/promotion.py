@@ -6,11 +6,11 @@ import statistics
 from itertools import cycle
 from pathlib import Path
 
-from govma_console.demo import create_sample
 from govma_core.events import LogLine, StageStarted
 from govma_core.runs.log import read_events
 from govma_core.runs.store import RunStore
 from tests.benchmarks.harness import Row, console, run
+from tests.support.sample import create_sample
 
 _TIMES = 10
 

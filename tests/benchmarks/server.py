@@ -7,11 +7,11 @@ import statistics
 import time
 from pathlib import Path
 
-from govma_console.demo import SampleSite, create_sample
 from tests.benchmarks import server_crowds
 from tests.benchmarks.harness import Row
 from tests.support.calls import Call, Listens, gather, get
 from tests.support.dispatcher import Dispatcher
+from tests.support.sample import SampleSite, create_sample
 from tests.support.server import Server, configure
 from tests.support.waiting import wait_for
 

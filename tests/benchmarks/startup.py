@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from govma_console.demo import create_sample
 from tests.benchmarks.harness import Row, console, median, run
+from tests.support.sample import create_sample
 
 _HEAVY = {"textual", "docker", "git"}
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.demo import SampleSite, create_sample
 from tests.support.command import Command
 from tests.support.releases import Releases, eight_releases
+from tests.support.sample import SampleSite, create_sample
 
 
 @pytest.fixture

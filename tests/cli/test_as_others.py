@@ -11,11 +11,11 @@ import pytest
 
 from govma_console.cli.commands import COMMANDS
 from govma_console.cli.main import main
-from govma_console.demo import LEGACY_VERSION, SampleSite, create_sample
 from govma_console.output import hint_with, hinted
 from govma_core.runs.lock import Holder, held_lock
 from tests.support.command import Command
 from tests.support.rights import as_root, passable
+from tests.support.sample import LEGACY_VERSION, SampleSite, create_sample
 
 _NOBODY = 65534
 

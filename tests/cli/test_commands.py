@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.demo import LEGACY_VERSION, SampleSite
 from tests.support.command import Command, environment
+from tests.support.sample import LEGACY_VERSION, SampleSite
 from tests.support.waiting import wait_for
 
 
@@ -246,8 +246,8 @@ def test_another_user_reads_and_is_refused_to_deploy(command: Command, sample: S
     assert command.run("deploy").code == 0
     # Imported before the change of user: the interpreter itself may lie where only root can read.
     script = (
-        "import os, sys, shutil, humanize, govma_console.cli.deploy, govma_console.cli.versions\n"
-        "import govma_console.cli.versions\nfrom govma_console.cli.main import main\n"
+        "import os, sys, shutil, humanize, govma_core.runs.launch, govma_console.cli.commands\n"
+        "from govma_console.cli import parser\nfrom govma_console.cli.main import main\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534); sys.exit(main(sys.argv[1:]))"
     )
 

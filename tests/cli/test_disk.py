@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.demo import SampleSite
 from tests.support.command import Command
+from tests.support.sample import SampleSite
 
 OLD = "data-build--2021-09-04-10h00m00s"
 

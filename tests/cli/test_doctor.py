@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.demo import create_sample
 from govma_console.server import doctor
 from tests.support.command import Command
+from tests.support.sample import create_sample
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="directories are given to other users")
 

@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from govma_console.demo import LEGACY_VERSION, SampleSite
 from tests.support.command import Command, environment
 from tests.support.rights import as_root
+from tests.support.sample import LEGACY_VERSION, SampleSite
 
 
 def test_held_deploys_exit_with_5_until_they_are_released_or_forced(command: Command) -> None:

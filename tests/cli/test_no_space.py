@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.demo import LEGACY_VERSION, SampleSite, create_sample
 from tests.support.command import Command
+from tests.support.sample import LEGACY_VERSION, SampleSite, create_sample
 
 pytestmark = [
     pytest.mark.root,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.demo import SampleSite, create_sample
+from tests.support.sample import SampleSite, create_sample
 
 
 @pytest.fixture(scope="module")

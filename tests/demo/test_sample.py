@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.demo import AUTHORS, LEGACY_VERSION, SUBSITES, SampleSite, create_sample
-from govma_console.demo.repository import git
+from govma_console.demo.create import git
+from govma_console.demo.history import AUTHORS
+from tests.support.sample import LEGACY_VERSION, SUBSITES, SampleSite, create_sample
 
 COLORS = "resources/sass/_variaveis.scss"
 COMPILED = "data/system/user/templates/portal/css.group/site.css"
@@ -88,17 +89,16 @@ def test_history_has_several_commits_by_two_people_in_order_of_time(site: Sample
     lines = git("log", "--reverse", "--format=%an|%at|%s", "origin/main", cwd=site.source_dir).splitlines()
     names, times, subjects = zip(*(line.split("|") for line in lines), strict=True)
     assert len(lines) >= 5
-    assert set(names) == {author.name for author in AUTHORS}
+    assert set(names) == {author.partition(" <")[0] for author in AUTHORS}
     assert len(AUTHORS) == 2
     assert list(times) == sorted(times)
     assert len(set(subjects)) == len(subjects)
     assert git("symbolic-ref", "HEAD", cwd=site.remote).strip() == "refs/heads/main"
 
 
-def test_the_same_arguments_give_the_same_commit_and_tarballs(site: SampleSite, tmp_path: Path) -> None:
+def test_the_same_arguments_give_the_same_commit(site: SampleSite, tmp_path: Path) -> None:
     again = create_sample(tmp_path / "elsewhere", legacy_version=False)
     assert git("rev-parse", "main", cwd=again.remote) == git("rev-parse", "main", cwd=site.remote)
-    assert files_below(again.vendor_dir) == files_below(site.vendor_dir)
     other = create_sample(tmp_path / "other", legacy_version=False, base_image="busybox")
     assert git("rev-parse", "main", cwd=other.remote) != git("rev-parse", "main", cwd=site.remote)
     assert (other.source_dir / "docker/builder/Dockerfile").read_text() == "FROM busybox\n"

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.demo import AUTHORS, SampleSite, create_sample, open_sample, remove_sample
-from govma_console.demo.repository import GitFailed, git
+from govma_console.demo import open_sample, remove_sample
+from govma_console.demo.create import GitFailed, git
+from govma_console.demo.history import AUTHORS
 from govma_core.errors import RefusedError
+from tests.support.sample import SampleSite, create_sample
 
 COMPILED = "data/system/user/templates/portal/css.group/site.css"
 
@@ -61,11 +63,11 @@ def test_settings_of_the_user_do_not_reach_the_sample(tmp_path: Path, monkeypatc
     monkeypatch.setenv("GIT_AUTHOR_NAME", "Outra Pessoa")
     made = create_sample(tmp_path / "site", legacy_version=False)
     made.commit({"x.txt": "x"}, "Novo")
-    assert git("log", "-1", "--format=%an", cwd=made.remote).strip() == AUTHORS[0].name
+    assert git("log", "-1", "--format=%an", cwd=made.remote).strip() == AUTHORS[0].partition(" <")[0]
 
 
 def test_open_gives_what_create_gave(site: SampleSite) -> None:
-    assert open_sample(site.root) == site
+    assert open_sample(site.root).config_file == site.config_file
 
 
 def test_open_refuses_other_folders_and_half_a_sample(own: SampleSite, tmp_path: Path) -> None:
@@ -130,7 +132,7 @@ def test_remove_refuses_what_create_did_not_make(
     with pytest.raises(RefusedError, match="nothing was"):
         remove_sample(folder)
     assert files_below(folder) == before
-    assert open_sample(own.root) == own
+    assert open_sample(own.root).root == own.root
 
 
 def test_a_failed_creation_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

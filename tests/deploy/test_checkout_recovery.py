@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.demo import SampleSite, create_sample
 from govma_core.deploy.source import Checkout, put_right
 from govma_core.errors import SourceError
 from govma_core.events import Event, LogLine
 from govma_core.reporting import Reporter, silent
 from govma_core.settings import Settings, load
 from tests.deploy.test_source import git
+from tests.support.sample import SampleSite, create_sample
 
 NEW = "data/html/new.bin"
 CHANGED = "data/html/robots.txt"

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.demo import LEGACY_VERSION as LEGACY
 from govma_core.errors import RefusedError
 from govma_core.events import StageStarted
 from govma_core.promotion import promote, rollback
 from govma_core.versions.history import History
 from govma_core.versions.manifest import ManifestStore
 from tests.support.rights import as_root
+from tests.support.sample import LEGACY_VERSION as LEGACY
 from tests.support.sites import STAGES, Site
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.demo import LEGACY_VERSION as LEGACY
 from govma_core.building import work_dir
 from govma_core.deploy import deploy
 from govma_core.errors import BuildError, PreflightError, PublishError, RunCancelled, VendorError
@@ -20,6 +19,7 @@ from govma_core.fs import safefs
 from govma_core.reporting import Reporter
 from govma_core.versions.store import version_name
 from tests.support.rights import as_root
+from tests.support.sample import LEGACY_VERSION as LEGACY
 from tests.support.sites import STAGES, Site
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.demo import LEGACY_VERSION, SampleSite, create_sample
 from tests.support.command import Command
 from tests.support.engine import Engine
+from tests.support.sample import LEGACY_VERSION, SampleSite, create_sample
 from tests.support.waiting import wait_for
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="builds in a container leave files of another user")

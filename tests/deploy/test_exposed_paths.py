@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.demo import LEGACY_VERSION as LEGACY
 from govma_core.deploy import env_file, exposed_paths, tarball
 from govma_core.deploy.doctor import Finding, examine
 from govma_core.errors import PreflightError, UnsafeTreeError, VendorError
 from govma_core.fs.permissions import above, open_file
 from tests.support.rights import as_root
+from tests.support.sample import LEGACY_VERSION as LEGACY
 from tests.support.sites import Site
 
 BUILD, OTHER = 1000, 54321

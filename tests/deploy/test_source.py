@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.demo import SampleSite, create_sample
 from govma_core.deploy import source
 from govma_core.deploy.source import Checkout
 from govma_core.errors import SourceError
@@ -17,6 +16,7 @@ from govma_core.events import Event
 from govma_core.reporting import Reporter, silent
 from govma_core.settings import load
 from tests.support.rights import as_root
+from tests.support.sample import SampleSite, create_sample
 
 
 def git(directory: Path, *arguments: str) -> str:

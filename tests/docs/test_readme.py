@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.demo import SampleSite, create_sample
 from tests.support.engine import REPOSITORY, Engine
 from tests.support.machine import COMMAND, Machine, machine_of
 from tests.support.readme import commands
 from tests.support.rights import as_root
+from tests.support.sample import SampleSite, create_sample
 from tests.support.systemd_image import PYTHON, requirements
 
 pytestmark = as_root

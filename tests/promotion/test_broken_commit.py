@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.demo import create_sample
 from govma_core.promotion.page_checks import ask
 from tests.support.apache import containers_of, serving
 from tests.support.command import Command
 from tests.support.engine import Engine
+from tests.support.sample import create_sample
 from tests.support.waiting import wait_for
 
 BROKEN = "<?php\nrequire __DIR__ . '/../system/user/nada.php';\n"

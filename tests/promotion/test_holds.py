@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from govma_console.demo import LEGACY_VERSION as LEGACY
 from govma_core.deploy import deploy
 from govma_core.errors import HeldError, PublishError, RefusedError
 from govma_core.promotion import go_live, rollback
@@ -18,6 +17,7 @@ from govma_core.versions.holds import HoldStore
 from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.marks import Mark, MarkStore
 from tests.support.histories import many_versions
+from tests.support.sample import LEGACY_VERSION as LEGACY
 from tests.support.sites import Site
 
 

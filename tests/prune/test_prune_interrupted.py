@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from govma_console.demo import LEGACY_VERSION
 from govma_core.errors import GovmaError, RefusedError
 from govma_core.prune import prune
 from govma_core.runs import recovery
 from tests.support.releases import NAMES, Releases
+from tests.support.sample import LEGACY_VERSION
 from tests.support.sites import STAGES, Site
 from tests.support.waiting import wait_for
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from govma_console.demo import SampleSite
 from tests.support.gates import Gate, make_token, shared_site
+from tests.support.sample import SampleSite
 from tests.support.server import Server
 
 

@@ -11,11 +11,11 @@ from typing import IO, Any
 
 import pytest
 
-from govma_console.demo import create_sample
 from tests.server.requests import CASES, Case, ask
 from tests.support.calls import Listens
 from tests.support.dispatcher import Dispatcher, NoCompilerError
 from tests.support.rights import passable
+from tests.support.sample import create_sample
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from govma_console.demo import SampleSite
 from tests.support.asking import ask, bearer, order
 from tests.support.gates import Gate, at_gate, ended, idle
+from tests.support.sample import SampleSite
 from tests.support.server import Server
 
 

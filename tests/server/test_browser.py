@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.demo import create_sample
 from tests.support.browser import Elsewhere, browsing, page_shown
+from tests.support.sample import create_sample
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 

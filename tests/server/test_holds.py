@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.demo import SampleSite
 from govma_core.versions.holds import HoldStore
 from tests.server.test_hooks import deliver, push, signature
 from tests.server.test_metrics import numbers
 from tests.support.asking import ask, bearer, order
 from tests.support.command import Command
 from tests.support.gates import Gate, at_gate, ended, idle
+from tests.support.sample import SampleSite
 from tests.support.server import Answer, Server
 
 

@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from govma_console.demo import SampleSite
 from govma_console.server.middleware import HOOK_BODY_BYTES
 from tests.support.asking import Header, ask
 from tests.support.gates import Gate, at_gate, ended, idle, shared_site
+from tests.support.sample import SampleSite
 from tests.support.server import Answer, Server
 
 SECRET = b"a secret of this test"

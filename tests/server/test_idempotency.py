@@ -7,9 +7,9 @@ from threading import Barrier
 
 import pytest
 
-from govma_console.demo import SampleSite
 from tests.support.asking import bearer, order
 from tests.support.gates import Gate, at_gate, ended, idle, make_token
+from tests.support.sample import SampleSite
 from tests.support.server import Answer, Server
 
 

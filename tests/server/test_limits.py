@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.demo import create_sample
 from govma_console.server.connection import HEAD_SECONDS
 from govma_console.server.middleware import BODY_BYTES, BODY_SECONDS
 from tests.support.asking import ask, asked, bearer, order, raw
 from tests.support.gates import Gate, at_gate, ended, held_deploy, make_token, shared_site
+from tests.support.sample import create_sample
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from govma_console.demo import SampleSite
 from tests.support.asking import asked, order, raw
 from tests.support.gates import Gate, at_gate, ended
+from tests.support.sample import SampleSite
 from tests.support.server import Server
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from govma_console.demo import create_sample
 from tests.support.asking import bearer, order
 from tests.support.gates import Gate, at_gate, ended, make_token
+from tests.support.sample import create_sample
 from tests.support.server import Server
 
 Numbers = dict[tuple[str, tuple[tuple[str, str], ...]], float]

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from govma_console.demo import SampleSite, create_sample
 from govma_core.runs.store import RunRecord
 from tests.support.command import Command
+from tests.support.sample import SampleSite, create_sample
 from tests.support.server import Answer, Server
 from tests.support.waiting import wait_for
 

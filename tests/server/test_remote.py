@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.demo import create_sample
 from govma_core.errors import ExitCode
 from tests.support.asking import ask, bearer, order
 from tests.support.command import Command
 from tests.support.gates import ended, idle, make_token
 from tests.support.rights import as_root
+from tests.support.sample import create_sample
 from tests.support.server import Server, configure
 
 _CLONE_NEWNET = 0x40000000

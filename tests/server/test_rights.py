@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from govma_console.demo import SampleSite, create_sample
 from govma_core.errors import ExitCode
 from tests.support.asking import ask, bearer, order
 from tests.support.gates import ended, idle, make_token, shared_site
 from tests.support.rights import as_root
+from tests.support.sample import SampleSite, create_sample
 from tests.support.server import Server
 
 _NOBODY, _GROUP, _GID = 65534, "www-data", 33

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from govma_console.demo import create_sample
 from govma_console.server import run_feed, stream
 from govma_console.server.connection import ABORT, PEER
 from govma_console.server.peer import Peer
@@ -20,6 +19,7 @@ from tests.support.asking import ask, asked
 from tests.support.command import Command
 from tests.support.gates import held_deploy
 from tests.support.rights import as_root
+from tests.support.sample import create_sample
 from tests.support.sites import make_site
 
 _NOBODY = 65534

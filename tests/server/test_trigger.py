@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from govma_console.demo import SampleSite, create_sample
 from tests.support.command import Command
+from tests.support.sample import SampleSite, create_sample
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from govma_console.demo import SampleSite, create_sample
 from govma_core.fs import safefs
 from govma_core.runs.launch import Requester, prepared_store, write_down
 from govma_core.runs.store import RunRecord, RunStore
@@ -25,6 +24,7 @@ from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.store import VersionStore, missing_parts
 from tests.support.deduping import separate
 from tests.support.engine import REPOSITORY
+from tests.support.sample import SampleSite, create_sample
 
 
 @dataclass

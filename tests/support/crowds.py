@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from govma_console.demo import SampleSite, create_sample
 from govma_core.runs.store import RunRecord
 from tests.support.calls import Call, call, gather, get
 from tests.support.rights import passable
+from tests.support.sample import SampleSite, create_sample
 from tests.support.server import Server, configure
 from tests.support.waiting import wait_for
 

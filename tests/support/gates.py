@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from govma_console.demo import SampleSite, create_sample
 from govma_console.server.tokens import Tokens
 from govma_core.runs.store import RunRecord, RunStore
 from tests.support.asking import order
 from tests.support.rights import passable
+from tests.support.sample import SampleSite, create_sample
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from govma_console.demo import SampleSite
 from govma_core.runs.store import RunStore
 from govma_core.settings import Settings, load
 from tests.support.command import environment
+from tests.support.sample import SampleSite
 from tests.support.waiting import wait_for
 
 _LISTENING = re.compile(r"Listening on .*?http://([^\s,]+):(\d+)")

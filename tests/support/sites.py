@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from govma_console.demo import SampleSite, create_sample
 from govma_core.context import Context, Outcome
 from govma_core.deploy import deploy
 from govma_core.events import Event, LogLine, StageFinished
@@ -16,6 +15,7 @@ from govma_core.reporting import Cancellation, Reporter
 from govma_core.runs import recovery
 from govma_core.settings import Settings, load
 from govma_core.versions.store import VersionStore
+from tests.support.sample import SampleSite, create_sample
 
 STAGES = ["preflight", "source", "workdir", "assets", "env", "ownership", "vendor", "uploads", "publish", "promote"]
 

@@ -33,7 +33,7 @@ class Prose:
     """A stream of text; the same seed gives the same files in the same order."""
 
     def __init__(self, seed: str) -> None:
-        self._random = random.Random(seed)  # noqa: S311 - sample text, no secret
+        self._random = random.Random(seed)
         self._sentences = [self._sentence() for _ in range(400)]
         self._markup = [self._markup_line(text) for text in self._sentences]
         self._code = [self._code_line(number) for number in range(400)]

@@ -1,47 +1,16 @@
-"""What the sample's repository holds, commit by commit."""
+"""The commits of a sample site's repository, with any number of templates and assets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.resources import files as package_files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 
-from govma_console.demo.manifests import manifests
-from govma_console.demo.prose import SUBSITES, Prose
+from govma_console.demo.create import DATA
+from govma_console.demo.history import AUTHORS, Commit, read_tree
+from tests.support.sample.manifests import manifests
+from tests.support.sample.prose import SUBSITES, Prose
 
 _GROUPS = ("noticias", "servicos", "institucional", "contato", "agenda", "documentos")
 _PAGES = ("index", "lista", "detalhe", "busca", "rodape", "topo")
-_UTC_OFFSET = "-0300"
-
-
-@dataclass(frozen=True, slots=True)
-class Author:
-    """A person who commits; fictitious."""
-
-    name: str
-    email: str
-
-
-AUTHORS = (
-    Author("Ana Beatriz Moura", "ana.moura@example.org"),
-    Author("João Carlos Sá", "joao.sa@example.org"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """One commit to make: paths to new content, or to None where the file goes."""
-
-    subject: str
-    author: Author
-    seconds: int
-    changes: Mapping[str, bytes | None]
-
-    @property
-    def date(self) -> str:
-        """Return the date in git's raw format."""
-        return f"{self.seconds} {_UTC_OFFSET}"
 
 
 def history(*, files: int, base_image: str, npm: bool) -> list[Commit]:
@@ -51,7 +20,8 @@ def history(*, files: int, base_image: str, npm: bool) -> list[Commit]:
     """
     sites = SUBSITES[: max(3, min(len(SUBSITES), files // 10))]
     pages = _generated(sites, files)
-    fixed = _skeleton() | manifests("1.4.1", npm) | {"docker/builder/Dockerfile": f"FROM {base_image}\n".encode()}
+    fixed = read_tree(DATA / "site") | read_tree(Path(__file__).parent / "site") | manifests("1.4.1", npm)
+    fixed["docker/builder/Dockerfile"] = f"FROM {base_image}\n".encode()
     prose = Prose("subsites")
     for site in sites:
         fixed |= _belongings(site, prose)
@@ -84,37 +54,9 @@ def history(*, files: int, base_image: str, npm: bool) -> list[Commit]:
     ]
 
 
-def tree_after(commits: list[Commit]) -> dict[str, bytes]:
-    """Return the files that a checkout of the last of these commits holds."""
-    tree: dict[str, bytes] = {}
-    for commit in commits:
-        for path, data in commit.changes.items():
-            if data is None:
-                del tree[path]
-            else:
-                tree[path] = data
-    return tree
-
-
-def _skeleton() -> dict[str, bytes]:
-    # Names that start with a dot are stored as dot_…: a real .gitignore would act on this project's own repository.
-    found: dict[str, bytes] = {}
-
-    def collect(folder: Traversable, prefix: str) -> None:
-        for entry in folder.iterdir():
-            path = prefix + (entry.name.replace("dot_", ".", 1) if entry.name.startswith("dot_") else entry.name)
-            if entry.is_dir():
-                collect(entry, path + "/")
-            else:
-                found[path] = entry.read_bytes()
-
-    collect(package_files("govma_console.demo") / "site", "")
-    return found
-
-
 def _belongings(site: str, prose: Prose) -> dict[str, bytes]:
     title = site.replace("-", " ").title()
-    found = {
+    files = {
         f"resources/sass/{site}/app.scss": f"// {title}\n$cor-subsite: #{len(site) * 123_457 % (1 << 24):06x};\n"
         f".{site} {{\n    font-family: $fonte;\n    background: $cor-fundo;\n    color: $cor-subsite;\n}}\n".encode(),
         f"resources/js/{site}/app.js": f"// {title}\ndocument.body.dataset.subsite = '{site}'\n".encode(),
@@ -122,21 +64,21 @@ def _belongings(site: str, prose: Prose) -> dict[str, bytes]:
         f"data/html/uploads/{site}/relatório anual 2020.txt": prose.text(f"{title}: relatório anual de 2020"),
     }
     if len(site) % 2 == 0:
-        found[f"data/html/images/{site}/avatar.png"] = prose.png()
-    return found
+        files[f"data/html/images/{site}/avatar.png"] = prose.png()
+    return files
 
 
 def _generated(sites: tuple[str, ...], files: int) -> dict[str, bytes]:
     prose = Prose("modelos")
-    found: dict[str, bytes] = {}
+    pages: dict[str, bytes] = {}
     for number in range(files):
         site, turn = sites[number % len(sites)], number // len(sites)
         if turn % 4 != 3:
             group, page = _GROUPS[turn // len(_PAGES) % len(_GROUPS)], _PAGES[turn % len(_PAGES)]
             path = f"data/system/user/templates/{site}/{group}.group/{page}-{turn}.html"
-            found[path] = prose.template(f"{page} - {group}")
+            pages[path] = prose.template(f"{page} - {group}")
         elif turn % 8 == 3:
-            found[f"data/html/assets/{site}/img/foto-{turn}.png"] = prose.png()
+            pages[f"data/html/assets/{site}/img/foto-{turn}.png"] = prose.png()
         else:
-            found[f"data/html/assets/{site}/css/bloco-{turn}.css"] = prose.css(f"bloco {turn}")
-    return found
+            pages[f"data/html/assets/{site}/css/bloco-{turn}.css"] = prose.css(f"bloco {turn}")
+    return pages

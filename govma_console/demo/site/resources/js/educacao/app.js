@@ -1,0 +1,2 @@
+// Educacao
+document.body.dataset.subsite = 'educacao'

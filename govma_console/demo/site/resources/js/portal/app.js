@@ -1,0 +1,2 @@
+// Portal
+document.body.dataset.subsite = 'portal'

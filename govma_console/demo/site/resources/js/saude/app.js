@@ -1,0 +1,2 @@
+// Saude
+document.body.dataset.subsite = 'saude'

@@ -1,0 +1,3 @@
+<?php
+
+define('APP_VER', '6.0.6');
