@@ -74,7 +74,7 @@ def listed(settings: Settings, store: VersionStore, current: str | None) -> list
     """Return what is known of all versions, the latest first."""
     manifests, pins = ManifestStore(settings.state_dir), PinStore(settings.state_dir).read()
     marks = MarkStore(settings.state_dir).read()
-    sizes = last_measured(settings.state_dir / "usage", settings.versions_dir)
+    sizes = last_measured(settings.state_dir, settings.versions_dir)
     unread = bool(cannot_know(settings.state_dir))
     return [
         Listed(

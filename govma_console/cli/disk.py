@@ -36,7 +36,7 @@ def usage(options: argparse.Namespace) -> int:
 
     context = Context.for_reading(effective(options))
     current = context.versions.pointer().version
-    sizes = account(context, rescan=options.rescan)
+    sizes = account(context)
     next_deploy = need(context).size
     if options.json:
         print_json(_usage_as_json(sizes, current, next_deploy))

@@ -88,7 +88,7 @@ def _add_site(site: Site, add: Add) -> None:
     with suppress(OSError):
         add("govma_versions_filesystem_free_bytes", "gauge", "Free space where the versions are.",
             [("", {}, shutil.disk_usage(settings.versions_dir).free)])  # fmt: skip
-    sizes = last_measured(settings.state_dir / "usage", settings.versions_dir)
+    sizes = last_measured(settings.state_dir, settings.versions_dir)
     add("govma_versions", "gauge", "Versions whose size is known.", [("", {}, len(sizes))])
     add("govma_version_exclusive_bytes", "gauge", "What removing a version would free, as last measured.",
         [("", {"version": name}, used.exclusive) for name, used in sorted(sizes.items())])  # fmt: skip

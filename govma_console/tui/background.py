@@ -187,8 +187,7 @@ class Background:
         if self._measuring or state == self._measured_state or snapshot.active is not None:
             return
         self._measuring, self._measured_state = True, state
-        current = snapshot.pointer.version
-        in_thread(self._screen, lambda: plans.measured(self.settings, list(names), current), self._take_use)
+        in_thread(self._screen, lambda: plans.measured(self.settings), self._take_use)
 
     def _take_use(self, use: DiskUse | None, problem: str) -> None:
         self._measuring = False

@@ -205,17 +205,17 @@ class Query:
             self._process.kill()
 
 
-def _usage(settings: Settings, names: list[str], current: str | None) -> dict[str, Any]:
-    from govma_core.disk.usage import measure
+def _usage(settings: Settings) -> dict[str, Any]:
+    from govma_core.disk.usage import account
 
-    account = measure(settings.versions_dir, names, current=current, cache_dir=settings.state_dir / "usage")
+    usage = account(_context(settings))
     return {
-        "versions": {usage.name: [usage.size, usage.exclusive, usage.shared] for usage in account.versions},
-        "real": account.real,
-        "unlinked": account.unlinked,
-        "free": account.free,
-        "capacity": account.capacity,
-        "unread": account.unread,
+        "versions": {each.name: [each.size, each.exclusive, each.shared] for each in usage.versions},
+        "real": usage.real,
+        "unlinked": usage.unlinked,
+        "free": usage.free,
+        "capacity": usage.capacity,
+        "unread": usage.unread,
     }
 
 
@@ -299,7 +299,7 @@ def last_known(settings: Settings) -> DiskUse | None:
     free_and_capacity = room(settings)
     if free_and_capacity is None:
         return None
-    last_sizes = last_measured(settings.state_dir / "usage", settings.versions_dir)
+    last_sizes = last_measured(settings.state_dir, settings.versions_dir)
     sizes = {name: Sizes(usage.size, usage.exclusive, usage.shared) for name, usage in last_sizes.items()}
     return DiskUse(*free_and_capacity, sizes)
 
@@ -313,9 +313,9 @@ def room(settings: Settings) -> tuple[int, int] | None:
     return filesystem.f_bavail * filesystem.f_frsize, filesystem.f_blocks * filesystem.f_frsize
 
 
-def measured(settings: Settings, names: list[str], current: str | None) -> DiskUse:
+def measured(settings: Settings) -> DiskUse:
     """Measure the versions; takes seconds, for a thread. GovmaError where it cannot be done."""
-    answer = Query(settings, "usage", names=names, current=current).ask()
+    answer = Query(settings, "usage").ask()
     sizes = {name: Sizes(*numbers) for name, numbers in answer["versions"].items()}
     unread = answer["unread"]
     problem = (

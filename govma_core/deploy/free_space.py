@@ -106,10 +106,10 @@ def _problems(context: Context, wanted: Need) -> list[str]:
 
 def _latest(context: Context) -> list[VersionUsage]:
     names = [version.name for version in context.versions.versions() if version.complete][:_LAST]
-    known = last_measured(context.settings.state_dir / "usage", context.settings.versions_dir)
+    known = last_measured(context.settings.state_dir, context.settings.versions_dir)
     if any(name in known for name in names):
         return [known[name] for name in names if name in known]
-    return list(measure(context.settings.versions_dir, names[:1], current=None, cache_dir=None).versions)
+    return list(measure(context.settings.versions_dir, names[:1]).versions)
 
 
 def _advice(context: Context, versions_are_there: bool) -> str:

@@ -86,7 +86,7 @@ def _dedupe(context: Context, *, anywhere: bool, apply: bool, reflink: str) -> D
     began = time.monotonic()
     names = [version.name for version in reversed(context.versions.versions())]
     pointer = _require_known_link(context)
-    known = last_measured(settings.state_dir / "usage", settings.versions_dir)
+    known = last_measured(settings.state_dir, settings.versions_dir)
     total = sum(version.files for version in known.values()) if known.keys() >= set(names) else 0
     raise_descriptor_limit()
     with ExitStack() as stack:

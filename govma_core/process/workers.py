@@ -73,7 +73,8 @@ def _be_child(parent: int, answer: int, work: Callable[[int], None]) -> None:
     """Work, and end; never returns."""
     code = 1
     try:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == parent:
             work(answer)

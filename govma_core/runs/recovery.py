@@ -98,7 +98,7 @@ def settle_records(store: RunStore) -> list[RunRecord]:
     for directory in (
         store.state_dir,
         store.directory,
-        *(store.state_dir / name for name in ("versions", "contents", "usage", "pins", "marks", "holds")),
+        *(store.state_dir / name for name in ("versions", "contents", "pins", "marks", "holds")),
     ):
         jsonfile.sweep(directory)
     _bring_back(store)

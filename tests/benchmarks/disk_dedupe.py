@@ -13,8 +13,9 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from govma_core.context import Context
 from govma_core.disk.link_new_version import link_tree
-from govma_core.disk.usage import measure as account
+from govma_core.disk.usage import account
 from govma_core.fs import safefs
 from govma_core.settings import Settings
 from govma_core.text.globs import globs
@@ -109,7 +110,7 @@ def _one_new_by(name: str, versions: Path, state: Path) -> float:
     if name == "rdfind":
         return measured(peer(name, versions), versions).seconds
     # As on any site that was in use before: what the linked versions take is known.
-    account(versions, SHAPE.names[:-1], current=SHAPE.names[-2], cache_dir=state / "usage")
+    account(Context.for_reading(Settings(versions_dir=versions, state_dir=state)))
     return measured(dedupe_alone(versions, state), versions).seconds
 
 

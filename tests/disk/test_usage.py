@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from govma_core.disk import usage_walk
-from govma_core.disk.usage import measure
+from govma_core.context import Context
+from govma_core.disk.usage import account, last_measured, measure
+from govma_core.settings import Settings
 from tests.support.du import assert_is_du, du
 from tests.support.random_trees import Tree, make_tree, versions
 
@@ -62,7 +63,7 @@ def link_equal(master: Path, other: Path) -> None:
 @given(trees=versions(), links=_links, workers=st.sampled_from((1, 2, 2)))
 def test_it_is_what_du_says(trees: list[Tree], links: list[tuple[int, int]], workers: int) -> None:
     with drawn(trees, links) as (directory, _, names):
-        usage = measure(directory, names, current=names[-1], cache_dir=None, workers=workers)
+        usage = measure(directory, names, workers=workers)
         assert [found.name for found in usage.versions] == names
         assert_is_du(usage, directory)
         assert usage.unread == 0
@@ -75,7 +76,7 @@ def test_the_price_of_a_set_is_what_its_removal_frees(
     trees: list[Tree], links: list[tuple[int, int]], data: st.DataObject
 ) -> None:
     with drawn(trees, links) as (directory, outside, names):
-        usage = measure(directory, names, current=None, cache_dir=None)
+        usage = measure(directory, names)
         removed = data.draw(st.sets(st.sampled_from(names), min_size=1))
         for name in names:
             assert usage.freed_by([name]) == next(found.exclusive for found in usage.versions if found.name == name)
@@ -93,18 +94,35 @@ def test_the_price_of_a_set_is_what_its_removal_frees(
 
 @_SETTINGS
 @given(trees=versions(), links=_links)
-def test_every_name_asked_comes_to_the_same(trees: list[Tree], links: list[tuple[int, int]]) -> None:
+def test_where_listings_tell_other_inodes_every_name_is_asked(trees: list[Tree], links: list[tuple[int, int]]) -> None:
     with drawn(trees, links) as (directory, _, names), pytest.MonkeyPatch.context() as patch:
-        usual = measure(directory, names, current=None, cache_dir=None, workers=1)
-
-        def differ(*_: object) -> list[str]:
-            raise usage_walk.InodesDifferError
-
-        patch.setattr(usage_walk.Inodes, "_read", differ)
-        found = measure(directory, names, current=None, cache_dir=None, workers=2)
-        assert (found.versions, found.real, found.others, found.unlinked, found.prices) == (
-            usual.versions, usual.real, usual.others, usual.unlinked, usual.prices,
+        usual = measure(directory, names, workers=1)
+        patch.setattr(os, "scandir", scandir_of_an_overlay)
+        every = measure(directory, names, workers=1)
+        assert (every.versions, every.real, every.others, every.unlinked, every.only_in) == (
+            usual.versions, usual.real, usual.others, usual.unlinked, usual.only_in,
         )  # fmt: skip
+
+
+class OverlayEntry:
+    """An entry of a directory whose listing tells other inodes than stat."""
+
+    def __init__(self, entry: os.DirEntry[str]) -> None:
+        self._entry = entry
+        self.name, self.stat, self.is_file, self.is_dir = entry.name, entry.stat, entry.is_file, entry.is_dir
+
+    def inode(self) -> int:
+        """Give every other file the number of another one."""
+        return self._entry.inode() ^ (len(self.name) & 1)
+
+
+_SCANDIR = os.scandir
+
+
+@contextmanager
+def scandir_of_an_overlay(fd: int) -> Iterator[list[OverlayEntry]]:
+    with _SCANDIR(fd) as entries:
+        yield [OverlayEntry(entry) for entry in entries]
 
 
 def test_only_what_is_there_and_a_directory_is_a_version(tmp_path: Path) -> None:
@@ -116,19 +134,90 @@ def test_only_what_is_there_and_a_directory_is_a_version(tmp_path: Path) -> None
     (directory / "v2").symlink_to("v1")
     (directory / "v3").symlink_to(tmp_path / "elsewhere")
     (directory / "v4").write_bytes(b"x" * 9000)
-    wanted = ["v4", "v3", "v2", "v1", "v1", "gone", "", ".", "..", "v1/", "../elsewhere"]
-    usage = measure(directory, wanted, current="gone", cache_dir=None)
+    wanted = ["v4", "v3", "v2", "v1", "gone"]
+    usage = measure(directory, wanted)
     assert [found.name for found in usage.versions] == ["v1"]
     assert_is_du(usage, directory)
     assert usage.freed_by(["gone", "v2", "v3"]) == 0
 
 
 def test_without_versions(tmp_path: Path) -> None:
-    usage = measure(tmp_path, [], current=None, cache_dir=None)
+    usage = measure(tmp_path, [])
     assert (usage.versions, usage.real, usage.unlinked) == ((), 0, 0)
     assert usage.others == du(tmp_path)
     room = os.statvfs(tmp_path)
     assert usage.capacity == room.f_blocks * room.f_frsize
     assert 0 < usage.free <= usage.capacity
     with pytest.raises(FileNotFoundError):
-        measure(tmp_path / "gone", [], current=None, cache_dir=None)
+        measure(tmp_path / "gone", [])
+
+
+SITE_VERSIONS = ["data-build--2024-01-02-10h00m00s", "data-build--2024-01-01-10h00m00s"]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Settings:
+    """Make two versions that share a file, and return the settings."""
+    for name in SITE_VERSIONS:
+        (tmp_path / "www" / name / "html").mkdir(parents=True)
+        (tmp_path / "www" / name / "html/own").write_bytes(b"x" * 5000)
+    new, old = (tmp_path / "www" / name / "html/shared" for name in SITE_VERSIONS)
+    old.write_bytes(b"x" * 50_000)
+    new.hardlink_to(old)
+    return Settings(versions_dir=tmp_path / "www", state_dir=tmp_path / "state")
+
+
+def test_the_last_result_is_shown_until_the_next_account(site: Settings) -> None:
+    assert last_measured(site.state_dir, site.versions_dir) == {}
+    usage = account(Context.for_reading(site))
+    assert_is_du(usage, site.versions_dir)
+    expected = {version.name: version for version in usage.versions}
+    assert list(expected) == SITE_VERSIONS
+    (site.versions_dir / SITE_VERSIONS[0] / "html/own").write_bytes(b"x" * 90_000)
+    assert last_measured(site.state_dir, site.versions_dir) == expected
+    again = account(Context.for_reading(site))
+    assert_is_du(again, site.versions_dir)
+    assert last_measured(site.state_dir, site.versions_dir) == {version.name: version for version in again.versions}
+    assert os.listdir(site.state_dir) == ["usage.json"]
+
+
+def test_the_last_result_is_of_the_same_directories_only(site: Settings, tmp_path: Path) -> None:
+    account(Context.for_reading(site))
+    new, old = (site.versions_dir / name for name in SITE_VERSIONS)
+    shutil.copytree(new, tmp_path / "copy")
+    shutil.rmtree(new)
+    assert list(last_measured(site.state_dir, site.versions_dir)) == [old.name]
+    (tmp_path / "copy").rename(new)
+    assert list(last_measured(site.state_dir, site.versions_dir)) == [old.name]
+    shutil.rmtree(new)
+    new.symlink_to(old)
+    assert list(last_measured(site.state_dir, site.versions_dir)) == [old.name]
+    assert last_measured(site.state_dir, tmp_path) == {}
+    assert last_measured(site.state_dir, tmp_path / "gone") == {}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "{}", '{"inode": %d, "versions": [{"usage": {}}]}'])
+def test_a_damaged_result_is_no_result_and_is_replaced(site: Settings, content: str) -> None:
+    site.state_dir.mkdir()
+    path = site.state_dir / "usage.json"
+    path.write_text(content.replace("%d", str(site.versions_dir.stat().st_ino)))
+    assert last_measured(site.state_dir, site.versions_dir) == {}
+    account(Context.for_reading(site))
+    assert list(last_measured(site.state_dir, site.versions_dir)) == SITE_VERSIONS
+
+
+def test_a_result_that_cannot_be_stored_is_given_all_the_same(site: Settings) -> None:
+    site.state_dir.write_text("in the way")
+    assert_is_du(account(Context.for_reading(site)), site.versions_dir)
+    assert last_measured(site.state_dir, site.versions_dir) == {}
+
+
+def test_what_earlier_releases_remembered_is_ignored_and_removed(site: Settings) -> None:
+    remembered = site.state_dir / "usage"
+    remembered.mkdir(parents=True)
+    (remembered / "summary").write_bytes(b'00000000\n{"versions": []}')
+    (remembered / "seals").write_bytes(b"govma-console usage 1\n")
+    assert last_measured(site.state_dir, site.versions_dir) == {}
+    account(Context.for_reading(site))
+    assert list(last_measured(site.state_dir, site.versions_dir)) == SITE_VERSIONS
+    assert not remembered.exists()

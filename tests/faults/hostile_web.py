@@ -206,7 +206,7 @@ def _try(folder: Path, case: str, problems: list[str]) -> tuple[int, int]:
     names = [version.name for version in site.store.versions() if version.complete]
     refused = 0
     operations: dict[str, Callable[[], object]] = {
-        "usage": lambda: usage.account(site.context(), rescan=True),
+        "usage": lambda: usage.account(site.context()),
         "verify": lambda: list(verify.verify(site.context())),
         "check": lambda: _check(site, names[-1]),
         "recovery": lambda: recovery.clear_versions(site.context()),

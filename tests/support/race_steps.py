@@ -200,7 +200,7 @@ def _switch(world: World) -> None:
 
 
 def _usage(world: World) -> None:
-    measure(world.versions, [OLD, LIVE], current=LIVE, cache_dir=None)
+    measure(world.versions, [OLD, LIVE])
 
 
 def _prune(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import resource
@@ -9,22 +10,61 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from govma_core.disk import usage_walk
-from govma_core.disk.usage import measure
-from govma_core.errors import RunCancelled
+from govma_core.disk.usage import Usage, measure
+from govma_core.errors import GovmaError, RunCancelled
 from govma_core.process.workers import Forked
 from tests.support.du import assert_is_du, du
 from tests.support.rights import as_root
-from tests.support.usage_world import World, numbers
 
-pytestmark = pytest.mark.usefixtures("short_margin")
+FILES = ("html/index.php", "html/a/style.css", "system/ee/core.php", "system/user/config/config.php", "system/b")
+
+
+class World:
+    """A few small versions that share files."""
+
+    def __init__(self, root: Path) -> None:
+        self.directory, self.outside = root / "www", root / "outside"
+        self.directory.mkdir()
+        self.outside.mkdir()
+        self.names: list[str] = []
+
+    def create(self, like: str | None = None) -> str:
+        """Make a version, its files linked to those of another one but for the first."""
+        name = f"v{len(self.names) + 1}"
+        for number, file in enumerate(FILES):
+            path = self.directory / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if like and number:
+                path.hardlink_to(self.directory / like / file)
+            else:
+                path.write_bytes(os.urandom(1 + 5000 * number))
+        self.names.append(name)
+        return name
+
+    def link(self, master: str, other: str, file: str) -> None:
+        """Do as a dedupe does with one file."""
+        source, target = self.directory / master / file, self.directory / other / file
+        if source.exists() and target.parent.is_dir() and master != other:
+            staged = self.directory / ".staged"
+            staged.hardlink_to(source)
+            staged.rename(target)
+            staged.unlink(missing_ok=True)
+
+    def measure(self, workers: int = 1) -> Usage:
+        return measure(self.directory, self.names, workers=workers)
+
+    def check(self, workers: int = 1) -> Usage:
+        """Measure, and hold it against du."""
+        usage = self.measure(workers)
+        assert_is_du(usage, self.directory)
+        return usage
 
 
 @pytest.fixture
@@ -61,14 +101,12 @@ def test_any_depth_with_few_descriptors(world: World, deep: Path) -> None:
     os.close(fd)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = len(os.listdir("/proc/self/fd"))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (used + usage_walk.DEEPEST + 16, before[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + usage_walk._OPEN_DIRECTORIES + 16, before[1]))
     try:
-        usage = world.fresh()
-        cached = world.measure()
+        usage = world.measure()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     assert_is_du(usage, world.directory)
-    assert numbers(cached) == numbers(usage)
     assert usage.unread == 0
     assert len(os.listdir("/proc/self/fd")) == used
 
@@ -84,10 +122,10 @@ def test_whatever_vanishes_at_whatever_moment_is_passed_over(world: World) -> No
             if count == at:
                 shutil.rmtree(path)
 
-        usage = measure(world.directory, world.names, current=None, cache_dir=None, workers=1, step=step)
+        usage = measure(world.directory, world.names, workers=1, step=step)
         assert usage.unread == 0
         assert usage.real > 0
-        assert_is_du(measure(world.directory, world.names, current=None, cache_dir=None), world.directory)
+        assert_is_du(measure(world.directory, world.names), world.directory)
         return count >= at
 
     world.create("v1")
@@ -106,7 +144,7 @@ def test_a_version_that_vanishes_is_left_out(world: World) -> None:
     def step() -> None:
         shutil.rmtree(world.directory / "v2", ignore_errors=True)
 
-    usage = measure(world.directory, world.names, current="v1", cache_dir=world.cache, workers=1, step=step)
+    usage = measure(world.directory, world.names, workers=1, step=step)
     assert [found.name for found in usage.versions] == ["v1", "v3"]
     assert_is_du(usage, world.directory)
 
@@ -126,9 +164,9 @@ def test_directories_that_become_links_are_not_followed(world: World) -> None:
             (world.directory / "v1").symlink_to(world.outside)
         done = True
 
-    usage = measure(world.directory, world.names, current=None, cache_dir=None, workers=1, step=step)
+    usage = measure(world.directory, world.names, workers=1, step=step)
     assert usage.real + usage.others < 200_000
-    assert_is_du(measure(world.directory, world.names, current=None, cache_dir=None), world.directory)
+    assert_is_du(measure(world.directory, world.names), world.directory)
 
 
 def test_files_are_replaced_all_the_time(world: World) -> None:
@@ -146,7 +184,7 @@ def test_files_are_replaced_all_the_time(world: World) -> None:
     thread.start()
     try:
         for _ in range(60):
-            usage = measure(world.directory, world.names, current=None, cache_dir=world.cache)
+            usage = measure(world.directory, world.names)
             assert [found.name for found in usage.versions] == world.names
     finally:
         stop.set()
@@ -159,44 +197,36 @@ def test_a_file_replaced_between_listing_and_asking(world: World, monkeypatch: p
     real = os.scandir
 
     @contextmanager
-    def scandir(fd: int) -> Iterator[Iterator[os.DirEntry[str]]]:
+    def scandir(fd: int) -> Iterator[list[os.DirEntry[str]]]:
         with real(fd) as entries:
-            yield iter(list(entries))
+            listing = list(entries)
         if os.readlink(f"/proc/self/fd/{fd}") == str(target.parent):
             monkeypatch.setattr(os, "scandir", real)
             world.link("v1", "v2", "html/index.php")
+        yield listing
 
     monkeypatch.setattr(os, "scandir", scandir)
-    usage = measure(world.directory, ["v3", "v2", "v1"], current=None, cache_dir=None, workers=1)
+    usage = world.measure()
     assert os.scandir is real
-    assert usage.versions == measure(world.directory, ["v3", "v2", "v1"], current=None, cache_dir=None).versions
-    assert usage.real == world.fresh().real
+    assert usage == dataclasses.replace(world.check(), measured=usage.measured, free=usage.free)
 
 
 def test_nothing_but_directories_is_opened(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(world.directory / "v1/html/fifo")
     (world.directory / "v1/html/link").symlink_to("/etc")
-    world.current = "v3"
-    world.measure()
     opened: list[tuple[str | Path, int, int | None]] = []
     real = os.open
 
-    def watch(path: str | Path, flags: int, *given: int, dir_fd: int | None = None) -> int:
+    def watch(path: str | Path, flags: int, *mode: int, dir_fd: int | None = None) -> int:
         opened.append((path, flags, dir_fd))
-        return real(path, flags, *given, dir_fd=dir_fd)
+        return real(path, flags, *mode, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "open", watch)
-    for sealed in (False, True):
-        # A walk of all, and a look at the seals.
-        opened.clear()
-        measure(world.directory, world.names, current="v3", cache_dir=world.cache if sealed else None, workers=1)
-        below = [(path, flags) for path, flags, fd in opened if fd is not None]
-        assert len(below) > 5
-        assert all(flags & os.O_DIRECTORY and flags & os.O_NOFOLLOW and "/" not in str(path) for path, flags in below)
-        assert sealed == any(flags & os.O_PATH == os.O_PATH for _, flags in below)
-        assert [path for path, _, fd in opened if fd is None and not str(path).startswith(str(world.cache))] == [
-            world.directory
-        ]
+    world.measure()
+    below = [(path, flags) for path, flags, fd in opened if fd is not None]
+    assert len(below) > 5
+    assert all(flags & os.O_DIRECTORY and flags & os.O_NOFOLLOW and "/" not in str(path) for path, flags in below)
+    assert [path for path, _, fd in opened if fd is None] == [world.directory]
 
 
 @contextmanager
@@ -222,8 +252,8 @@ def test_other_file_systems_and_files_mounted_on_files(world: World) -> None:
         config = world.directory / "v1/html/index.php"
         with mounted("--bind", inside / "a", config):
             # d_ino tells the file below, stat the one above.
-            for many in (1, 2):
-                usage = measure(world.directory, world.names, current=None, cache_dir=None, workers=many)
+            for workers in (1, 2):
+                usage = world.measure(workers)
                 assert usage.real + usage.others == du(world.directory)
                 assert usage.versions[0].size == du(world.directory / "v1")
     world.check()
@@ -239,9 +269,7 @@ def test_what_may_not_be_read_is_counted_and_told(world: World) -> None:
         os.setgroups([])
         os.setgid(65534)
         os.setuid(65534)
-        found = [
-            measure(world.directory, world.names, current=None, cache_dir=world.cache, workers=many) for many in (1, 2)
-        ]
+        found = [world.measure(workers) for workers in (1, 2)]
         os.write(answer, json.dumps([[one.unread, [part.size for part in one.versions]] for one in found]).encode())
 
     sizes = [
@@ -250,37 +278,20 @@ def test_what_may_not_be_read_is_counted_and_told(world: World) -> None:
         (world.directory / "v3").stat().st_blocks * 512,
     ]
     assert json.loads(Forked(as_nobody).read_all()) == [[2, sizes]] * 2
-    assert not world.cache.exists()
 
 
-@pytest.mark.parametrize("moment", ["at once", "half", "silent"])
-def test_the_work_of_a_killed_process_is_done_again(world: World, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+def test_a_killed_process_is_an_error_and_no_wrong_number(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     parent = os.getpid()
-    real = usage_walk.pack_found
+    descend = usage_walk._Walk._descend
 
-    def pack(found: object) -> bytes:
-        block = real(found)  # type: ignore[arg-type]
-        return block if os.getpid() == parent else block[: {"half": len(block) // 2}.get(moment, 0)]
-
-    def version(self: usage_walk.Walker, name: str, bit: int) -> object:
-        if os.getpid() != parent and moment == "at once":
+    def end(self: usage_walk._Walk, tree: usage_walk.TreeUsage, pending: list[str]) -> None:
+        if os.getpid() != parent:
             os.kill(os.getpid(), signal.SIGKILL)
-        return real_walk(self, name, bit)
+        descend(self, tree, pending)
 
-    real_walk = usage_walk.Walker.version
-    monkeypatch.setattr(usage_walk.Walker, "version", version)
-    monkeypatch.setattr(usage_walk, "pack_found", pack)
-    # The other process has its share only when this one waits a little.
-    usage = measure(
-        world.directory,
-        world.names,
-        current=None,
-        cache_dir=None,
-        workers=3,
-        step=lambda: time.sleep(0.005),
-    )
-    assert numbers(usage) == numbers(world.fresh())
-    assert_is_du(usage, world.directory)
+    monkeypatch.setattr(usage_walk._Walk, "_descend", end)
+    with pytest.raises(GovmaError, match="killed"):
+        world.measure(workers=2)
 
 
 def test_a_request_to_stop_ends_everything(world: World) -> None:
@@ -294,49 +305,33 @@ def test_a_request_to_stop_ends_everything(world: World) -> None:
     used, others = os.listdir("/proc/self/fd"), children()
     for many in (1, 2):
         with pytest.raises(RunCancelled):
-            measure(world.directory, world.names, current=None, cache_dir=world.cache, workers=many, step=step)
+            measure(world.directory, world.names, workers=many, step=step)
     assert os.listdir("/proc/self/fd") == used
     assert children() == others
-    assert not world.cache.exists()
 
 
 def test_nothing_is_forked_beside_other_threads(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("a process was forked")
 
-    truth = numbers(world.fresh())
-    monkeypatch.setattr(usage_walk, "Forked", refuse)
-    with suppress(AssertionError):
-        measure(world.directory, world.names, current=None, cache_dir=None, workers=2)
-        pytest.fail("two processes do not fork")
-    found = []
-    thread = threading.Thread(
-        target=lambda: found.append(measure(world.directory, world.names, current=None, cache_dir=None, workers=2))
-    )
+    versions = world.measure().versions
+    monkeypatch.setattr(os, "fork", refuse)
+    with pytest.raises(AssertionError):
+        world.measure(workers=2)
+    results: list[Usage] = []
+    thread = threading.Thread(target=lambda: results.append(world.measure(workers=2)))
     thread.start()
     thread.join()
-    assert [numbers(usage) for usage in found] == [truth]
+    assert [usage.versions for usage in results] == [versions]
 
 
-@pytest.mark.parametrize("walker", ["this process", "the other"])
-def test_links_of_what_is_no_version_are_no_versions_whoever_meets_them(
-    world: World, monkeypatch: pytest.MonkeyPatch, walker: str
-) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_links_of_what_is_no_version_count_for_no_version(world: World, workers: int) -> None:
     (world.directory / ".hidden").write_bytes(b"x" * 9000)
     (world.outside / "linked").hardlink_to(world.directory / ".hidden")
-    parent = os.getpid()
-    rest = usage_walk.Walker.rest
-    taken = usage_walk.Survey._taken
-
-    def taken_by(self: usage_walk.Survey, taking: int) -> Iterator[str]:
-        ours = (os.getpid() == parent) == (walker == "this process")
-        return taken(self, taking) if ours else iter(())
-
-    def only_there(self: usage_walk.Walker, versions: frozenset[str]) -> object:
-        assert (os.getpid() == parent) == (walker == "this process")
-        return rest(self, versions)
-
-    monkeypatch.setattr(usage_walk.Survey, "_taken", taken_by)
-    monkeypatch.setattr(usage_walk.Walker, "rest", only_there)
-    usage = measure(world.directory, world.names, current=None, cache_dir=None, workers=2)
-    assert_is_du(usage, world.directory)
+    usage = world.check(workers)
+    before = {version.name: version.exclusive for version in usage.versions}
+    (world.directory / ".backup").hardlink_to(world.directory / "v3/html/index.php")
+    after = world.check(workers)
+    freed = (world.directory / ".backup").stat().st_blocks * 512
+    assert [before[version.name] - version.exclusive for version in after.versions] == [0, 0, freed]
