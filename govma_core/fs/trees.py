@@ -15,16 +15,37 @@ from govma_core.text.language import tr
 
 _DEEPEST = 64
 """Directories held open at once while removing; what lies deeper is first moved up."""
+_MOST_PASSES = 10_000
+_MARK = 0o1700
+"""The mode of a directory of ours: only its owner can set it, and no program sets it by chance."""
 _ENDLESS = 1 << 62
 _BITS = 0o1777
+
+
+@dataclass(frozen=True, slots=True)
+class _Obstacle:
+    """What could not be removed: its path in the tree, and the error; None where something is mounted."""
+
+    where: str
+    error: OSError | UnsafeTreeError | None
+
+    def sentence(self) -> str:
+        if self.error is None:
+            return tr("{where}: something is mounted there", where=self.where)
+        return f"{self.where}: {reason(self.error)}"
+
+    def to_error(self) -> OSError | UnsafeTreeError:
+        name = self.where.rpartition("/")[2]
+        return self.error or UnsafeTreeError(
+            tr("Something is mounted at {name!r}; it is not removed. Unmount it.", name=name)
+        )
 
 
 def remove(dir_fd: int, name: str) -> None:
     """Remove a file, link or whole tree below dir_fd; nothing happens when it is not there.
 
-    Needs at most _DEEPEST descriptors however deep the tree is: a directory found deeper is renamed up into the top
-    one and taken from there. Each directory is closed to others before it is emptied: a process that
-    works in one could otherwise make names in it for ever. UnsafeTreeError where something is mounted.
+    Nothing is followed. What resists raises its error, UnsafeTreeError where something is mounted, once the rest is
+    removed.
     """
     info = safefs.lstat(dir_fd, name)
     if info is None:
@@ -32,37 +53,130 @@ def remove(dir_fd: int, name: str) -> None:
     if not stat.S_ISDIR(info.st_mode):
         os.unlink(name, dir_fd=dir_fd)
         return
-    mount = safefs.mount_of(dir_fd)
     with safefs.opened(dir_fd, name) as top:
-        _refuse_mount(top, mount, name)
-        while _empty(top, top, 1, mount):
-            pass
-    os.rmdir(name, dir_fd=dir_fd)
+        obstacles = _remove_opened(dir_fd, name, top)
+    if obstacles:
+        raise obstacles[0].to_error()
 
 
-def _refuse_mount(fd: int, mount: bytes, name: str) -> None:
-    if safefs.mount_of(fd) != mount:
-        raise UnsafeTreeError(tr("Something is mounted at {name!r}; it is not removed. Unmount it.", name=name))
+def clear_opened(dir_fd: int, name: str, fd: int) -> list[str]:
+    """Remove the open directory `fd`, which has the name in dir_fd; return a sentence for each thing that resists.
+
+    What others add to the tree meanwhile is removed too, or named. Should the name lead to another directory by now,
+    that is left alone unless it is empty.
+    """
+    return [obstacle.sentence() for obstacle in _remove_opened(dir_fd, name, fd)]
 
 
-def _empty(top: int, fd: int, depth: int, mount: bytes) -> bool:
-    """Empty the directory; True when something was moved up into the top one and remains to be removed."""
-    moved_up = False
-    # Where we may not, emptying it tells that better.
-    with suppress(OSError):
-        safefs.close_to_others(fd)
-    for entry in safefs.entries(fd):
-        if not entry.is_dir(follow_symlinks=False):
-            os.unlink(entry.name, dir_fd=fd)
-        elif depth >= _DEEPEST:
-            os.rename(entry.name, safefs.random_name("up"), src_dir_fd=fd, dst_dir_fd=top)
-            moved_up = True
-        else:
-            with safefs.opened(fd, entry.name) as child:
-                _refuse_mount(child, mount, entry.name)
-                moved_up = _empty(top, child, depth + 1, mount) or moved_up
-            os.rmdir(entry.name, dir_fd=fd)
-    return moved_up
+def _remove_opened(dir_fd: int, name: str, fd: int) -> list[_Obstacle]:
+    removal = _Removal(fd)
+    if removal.mount != safefs.mount_of(dir_fd):
+        return [_Obstacle(name, None)]
+    obstacles = removal.empty()
+    if not obstacles:
+        try:
+            os.rmdir(name, dir_fd=dir_fd)
+        except OSError as error:
+            obstacles.append(_Obstacle(name, error))
+    return obstacles
+
+
+class _Removal:
+    """Empties one tree as far as that goes; `mount` is the mount that it is on.
+
+    Needs at most _DEEPEST descriptors however deep the tree is: a directory found deeper is renamed up into the top
+    one and taken from there.
+    """
+
+    def __init__(self, top: int) -> None:
+        self.mount = safefs.mount_of(top)
+        self._top = top
+        self._moved_up = False
+        self._obstacles: list[_Obstacle] = []
+
+    def empty(self) -> list[_Obstacle]:
+        for _ in range(_MOST_PASSES):
+            self._moved_up = False
+            self._obstacles = []
+            self._empty(self._top, "", 1)
+            if not self._moved_up:
+                break
+        return self._obstacles
+
+    def _empty(self, fd: int, prefix: str, depth: int) -> None:
+        # A process that works in the directory could otherwise make names in it for ever; one with our mark is closed
+        # already, and keeps the mark. Where we may not close it, emptying it tells that better.
+        if not _is_marked(fd):
+            with suppress(OSError):
+                safefs.close_to_others(fd)
+        for entry in safefs.entries(fd):
+            where = f"{prefix}{entry.name}"
+            try:
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.name, dir_fd=fd)
+                elif depth >= _DEEPEST:
+                    os.rename(entry.name, safefs.random_name("up"), src_dir_fd=fd, dst_dir_fd=self._top)
+                    self._moved_up = True
+                else:
+                    self._descend(fd, entry.name, where, depth)
+            except FileNotFoundError:
+                continue
+            except (OSError, UnsafeTreeError) as error:
+                self._obstacles.append(_Obstacle(where, error))
+
+    def _descend(self, fd: int, name: str, where: str, depth: int) -> None:
+        before = len(self._obstacles)
+        with safefs.opened(fd, name) as child:
+            if safefs.mount_of(child) != self.mount:
+                self._obstacles.append(_Obstacle(where, None))
+                return
+            self._empty(child, f"{where}/", depth + 1)
+        # With something left in it the directory stays, too; that needs no sentence of its own.
+        if len(self._obstacles) == before:
+            os.rmdir(name, dir_fd=fd)
+
+
+def reason(error: OSError | UnsafeTreeError) -> str:
+    """Return an error as the end of a sentence, with a hint where the system's own words don't help."""
+    if isinstance(error, UnsafeTreeError):
+        return str(error).rstrip(".")
+    hint = tr(" (immutable? check with lsattr)") if error.errno == errno.EPERM else ""
+    return f"{error.strerror}{hint}"
+
+
+def make_marked(dir_fd: int, name: str) -> int:
+    """Create a directory for us alone that clear_marked() knows again, and give it opened."""
+    return safefs.make_directory(dir_fd, name, _MARK)
+
+
+def mark(fd: int) -> None:
+    """Take an open directory, so that clear_marked() may remove it."""
+    os.fchown(fd, os.geteuid(), os.getegid())
+    os.fchmod(fd, _MARK)
+
+
+def _is_marked(fd: int) -> bool:
+    info = os.fstat(fd)
+    return info.st_uid == os.geteuid() and stat.S_IMODE(info.st_mode) == _MARK
+
+
+def clear_marked(dir_fd: int, name: str) -> list[str] | None:
+    """Clear a directory that is marked, or empty, as clear_opened() does; None when it is neither, and left alone."""
+    try:
+        # Nothing is lost by that, and a directory that was just made has no mark yet.
+        os.rmdir(name, dir_fd=dir_fd)
+        return []
+    except FileNotFoundError:
+        return []
+    except OSError:
+        pass
+    try:
+        with safefs.opened(dir_fd, name) as fd:
+            return clear_opened(dir_fd, name, fd) if _is_marked(fd) else None
+    except UnsafeTreeError:
+        return None
+    except OSError as error:
+        return [f"{name}: {reason(error)}"]
 
 
 @dataclass(slots=True)
@@ -177,134 +291,3 @@ def copy_content(src: int, dst: int, most: int | None = None, step: Callable[[],
     while remaining > 0 and (count := os.sendfile(dst, src, None, min(remaining, 1 << 24))):
         remaining -= count
         step()
-
-
-_MOST_PASSES = 10_000
-
-_MARK = 0o1700
-"""The mode of a directory of ours: only its owner can set it, and no program sets it by chance."""
-
-
-def make_marked(dir_fd: int, name: str) -> int:
-    """Create a directory for us alone that clear_marked() knows again, and give it opened."""
-    return safefs.make_directory(dir_fd, name, _MARK)
-
-
-def mark(fd: int) -> None:
-    """Take an open directory, so that clear_marked() may remove it."""
-    os.fchown(fd, os.geteuid(), os.getegid())
-    os.fchmod(fd, _MARK)
-
-
-def clear_marked(dir_fd: int, name: str) -> list[str] | None:
-    """Clear a directory that is marked, or empty, as clear() does; None when it is neither, and is left alone."""
-    try:
-        # Nothing is lost by that, and a directory that was just made has no mark yet.
-        os.rmdir(name, dir_fd=dir_fd)
-        return []
-    except FileNotFoundError:
-        return []
-    except OSError:
-        pass
-    try:
-        with safefs.opened(dir_fd, name) as fd:
-            info = os.fstat(fd)
-            if info.st_uid != os.geteuid() or stat.S_IMODE(info.st_mode) != _MARK:
-                return None
-            return clear_opened(dir_fd, name, fd)
-    except UnsafeTreeError:
-        return None
-    except OSError as error:
-        return [f"{name}: {reason(error)}"]
-
-
-def clear(dir_fd: int, name: str) -> list[str]:
-    """Remove a file, link or whole tree below dir_fd as far as that goes; give a sentence for each thing that resists.
-
-    Nothing is followed. What others add to the tree meanwhile is removed too, or named.
-    """
-    problems: list[str] = []
-    info = safefs.lstat(dir_fd, name)
-    if info is None:
-        return problems
-    try:
-        if not stat.S_ISDIR(info.st_mode):
-            os.unlink(name, dir_fd=dir_fd)
-            return problems
-        with safefs.opened(dir_fd, name) as top:
-            return clear_opened(dir_fd, name, top)
-    except (OSError, UnsafeTreeError) as error:
-        problems.append(f"{name}: {reason(error)}")
-    return problems
-
-
-def clear_opened(dir_fd: int, name: str, fd: int) -> list[str]:
-    """Clear the open directory `fd`, which has the name in dir_fd, as clear() does.
-
-    Should the name lead to another one by now, that is left alone unless it is empty.
-    """
-    clearing = _Clearing(fd)
-    if clearing.mount != safefs.mount_of(dir_fd):
-        return [tr("{name}: something is mounted there", name=name)]
-    problems = clearing.run()
-    if not problems:
-        try:
-            os.rmdir(name, dir_fd=dir_fd)
-        except OSError as error:
-            problems.append(f"{name}: {reason(error)}")
-    return problems
-
-
-class _Clearing:
-    """Empties one tree; `mount` is the mount that it is on."""
-
-    def __init__(self, top: int) -> None:
-        self.mount = safefs.mount_of(top)
-        self._top = top
-        self._moved = False
-        self._problems: list[str] = []
-
-    def run(self) -> list[str]:
-        """Empty the tree; give what resists."""
-        for _ in range(_MOST_PASSES):
-            self._moved = False
-            self._problems = []
-            self._empty(self._top, "", 1)
-            if not self._moved:
-                break
-        return self._problems
-
-    def _empty(self, fd: int, shown_prefix: str, depth: int) -> None:
-        for entry in safefs.entries(fd):
-            where = f"{shown_prefix}{entry.name}"
-            try:
-                if not entry.is_dir(follow_symlinks=False):
-                    os.unlink(entry.name, dir_fd=fd)
-                elif depth >= _DEEPEST:
-                    os.rename(entry.name, safefs.random_name("up"), src_dir_fd=fd, dst_dir_fd=self._top)
-                    self._moved = True
-                else:
-                    self._descend(fd, entry.name, where, depth)
-            except FileNotFoundError:
-                continue
-            except (OSError, UnsafeTreeError) as error:
-                self._problems.append(f"{where}: {reason(error)}")
-
-    def _descend(self, fd: int, name: str, where: str, depth: int) -> None:
-        before = len(self._problems)
-        with safefs.opened(fd, name) as child:
-            if safefs.mount_of(child) != self.mount:
-                self._problems.append(tr("{where}: something is mounted there", where=where))
-                return
-            self._empty(child, f"{where}/", depth + 1)
-        # With something left in it the directory stays, too; that needs no sentence of its own.
-        if len(self._problems) == before:
-            os.rmdir(name, dir_fd=fd)
-
-
-def reason(error: OSError | UnsafeTreeError) -> str:
-    """Return an error as the end of a sentence, with a hint where the system's own words don't help."""
-    if isinstance(error, UnsafeTreeError):
-        return str(error).rstrip(".")
-    hint = tr(" (immutable? check with lsattr)") if error.errno == errno.EPERM else ""
-    return f"{error.strerror}{hint}"

@@ -1,15 +1,15 @@
 """The process that executes one run: `python -m govma_core.runs.runner <state_dir> <run-id>`.
 
-It belongs to nobody's terminal. What it does is in the run's directory: `run.json`, `events.jsonl`, and `runner.err`
-for what should never happen.
+It has no terminal. What it does is in the run's directory: `run.json`, `events.jsonl`, and `runner.err` for what should
+never happen.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import errno
-import importlib
 import os
+import pkgutil
 import signal
 import sys
 import time
@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import FrameType
 
+from govma_core import hooks
 from govma_core.context import About, Context, Outcome
 from govma_core.errors import BusyError, CandidateError, ExitCode, GovmaError, HeldError, RefusedError, RunCancelled
 from govma_core.events import Event, RunFinished, StageFinished, StageStarted
@@ -81,7 +82,11 @@ OPERATIONS = {
     "dedupe": "govma_core.disk.dedupe:run",
     "services": "govma_core.services.up:run",
 }
-"""What each operation calls: module and function. Only that of this run is imported."""
+"""The function of each operation, `module:function`; a new operation gets a line here.
+
+Names, as a run imports its own operation only: the others would double the time in which it starts. A test resolves
+all of them.
+"""
 
 
 class Runner:
@@ -105,7 +110,7 @@ class Runner:
     def execute(self) -> int:
         """Run to the end, whatever that is; give the exit code."""
         signal.signal(signal.SIGTERM, self._on_signal)
-        # Loaded before others have to wait for it; what is wrong with it is told in its turn.
+        # Imported before the lock is held and others wait; what is wrong with it is reported in the run's turn.
         with suppress(Exception):
             self._operation()
         try:
@@ -119,7 +124,7 @@ class Runner:
             self._reporter.warning(tr("Cancelled before it began."))
             return self._finish("cancelled", ExitCode.CANCELLED, Outcome(tr("Cancelled before it began.")))
         except OSError as error:
-            return self._finish("failed", ExitCode.FAILED, self._told(error))
+            return self._finish("failed", ExitCode.FAILED, self._os_failure(error))
 
     def _turn(self) -> AbstractContextManager[None]:
         record = self._record
@@ -150,7 +155,7 @@ class Runner:
         return int(code)
 
     def _outcome(self) -> tuple[State, ExitCode, Outcome]:
-        state, code, outcome = self._tried()
+        state, code, outcome = self._attempt()
         if state != "ok":
             about = self._about
             outcome = dataclasses.replace(
@@ -165,27 +170,23 @@ class Runner:
 
     def _on_failure(self, code: ExitCode, outcome: Outcome) -> None:
         """Run the operators' hook; whatever that comes to, the run has failed already."""
-        from govma_core import hooks
-        from govma_core.hooks import variables
-
         context = self._context()
-        told = variables(context, outcome.version, outcome.version_before, outcome.commit)
         with suppress(Exception):
-            failed = {
+            environment = hooks.variables(context, outcome.version, outcome.version_before, outcome.commit)
+            environment |= {
                 "GOVMA_ERROR": self._reporter.mask(outcome.message),
                 "GOVMA_EXIT_CODE": str(int(code)),
                 "GOVMA_STAGE": self._record.stage,
             }
-            hooks.after(context, "on-failure", told | failed)
+            hooks.after(context, "on-failure", environment)
 
-    def _tried(self) -> tuple[State, ExitCode, Outcome]:
+    def _attempt(self) -> tuple[State, ExitCode, Outcome]:
         try:
             return "ok", ExitCode.OK, self._run_operation()
         except RunCancelled:
-            kept = (
-                tr("The work dir is kept") if self._record.operation == "deploy" else tr("What was done so far is kept")
-            )
-            self._reporter.warning(tr("Cancelled. {kept}; current-version is as it was.", kept=kept))
+            is_deploy = self._record.operation == "deploy"
+            rest = tr("The work dir is kept") if is_deploy else tr("What was done so far is kept")
+            self._reporter.warning(tr("Cancelled. {kept}; current-version is as it was.", kept=rest))
             return "cancelled", ExitCode.CANCELLED, Outcome(tr("Cancelled."))
         except CandidateError as error:
             self._reporter.error(str(error))
@@ -197,7 +198,7 @@ class Runner:
             self._reporter.error(str(error))
             return "refused" if isinstance(error, RefusedError) else "failed", error.exit_code, Outcome(str(error))
         except OSError as error:
-            return "failed", ExitCode.FAILED, self._told(error)
+            return "failed", ExitCode.FAILED, self._os_failure(error)
         except Exception as error:  # a fault of this program: still recorded, with where to look
             where = self._store.path(self._record.id) / "runner.err"
             sentence = tr(
@@ -209,7 +210,7 @@ class Runner:
             _note(self._reporter.mask(traceback.format_exc()))
             return "failed", ExitCode.FAILED, Outcome(sentence)
 
-    def _told(self, error: OSError) -> Outcome:
+    def _os_failure(self, error: OSError) -> Outcome:
         sentence = os_sentence(error, self._record.stage, self._settings)
         self._reporter.error(sentence)
         _note(self._reporter.mask(traceback.format_exc()))
@@ -260,8 +261,7 @@ class Runner:
     def _operation(self) -> Callable[..., Outcome]:
         if self._record.operation not in OPERATIONS:
             raise RefusedError(tr("There is no operation {operation!r}.", operation=self._record.operation))
-        module, _, function = OPERATIONS[self._record.operation].partition(":")
-        operation: Callable[..., Outcome] = getattr(importlib.import_module(module), function)
+        operation: Callable[..., Outcome] = pkgutil.resolve_name(OPERATIONS[self._record.operation])
         return operation
 
     def _emit(self, event: Event) -> None:

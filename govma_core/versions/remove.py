@@ -1,7 +1,8 @@
-"""Removing one version: set aside under a hidden name first, looked at once more, then cleared.
+"""Removing versions, and what killed runs left beside them.
 
-A note in the state directory says which version that is while it goes on, so that the next run can finish the work of
-one that was killed, or take it back.
+A version is set aside under a hidden name first, looked at once more, then cleared. A note in the state directory says
+which version that is while it goes on, so that the next run can finish the work of one that was killed, or take it
+back. Every other hidden name of ours is swept.
 """
 
 from __future__ import annotations
@@ -14,14 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from govma_core.errors import PublishError, UnsafeTreeError
-from govma_core.fs import jsonfile, safefs
-from govma_core.fs.trees import clear, clear_marked, clear_opened, mark, reason
+from govma_core.fs import jsonfile, safefs, trees
 from govma_core.reporting import Reporter
 from govma_core.text.language import tr
 from govma_core.versions.contents import ContentsStore
 from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.marks import MarkStore, PinStore
 from govma_core.versions.store import INCOMING_PREFIX, LINK_PREFIX, OURS, REMOVED_PREFIX, STAGING_PREFIX, VersionStore
+
+_WHAT = {
+    LINK_PREFIX: tr("a link that an interrupted promotion had staged"),
+    INCOMING_PREFIX: tr("an incomplete copy that an interrupted run left"),
+    STAGING_PREFIX: tr("files that an interrupted run had staged"),
+    REMOVED_PREFIX: tr("what was left of a version that was being removed"),
+}
+_MOST_LISTED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +55,27 @@ class Note:
     inode: int = 0
 
 
-class Remover:
-    """Removes versions. Only under the lock. `drops` forget what is recorded about a version, each given its name."""
+def remover(versions: VersionStore, state_dir: Path) -> Remover:
+    """Return what removes versions, with all that is recorded about them."""
+    records = [
+        ManifestStore(state_dir).discard,
+        ContentsStore(state_dir).discard,
+        PinStore(state_dir).unpin,
+        MarkStore(state_dir).clear,
+    ]
+    return Remover(versions, state_dir, records)
 
-    def __init__(self, store: VersionStore, state_dir: Path, drops: Sequence[Callable[[str], object]] = ()) -> None:
+
+class Remover:
+    """Removes versions. Only under the lock. `forgetters` remove what is recorded of a version, each by its name."""
+
+    def __init__(
+        self, store: VersionStore, state_dir: Path, forgetters: Sequence[Callable[[str], object]] = ()
+    ) -> None:
         self._store = store
         self._pins = PinStore(state_dir)
         self._note = state_dir / "removal.json"
-        self._drops = drops
+        self._forgetters = forgetters
 
     def remove(self, name: str) -> Removal:
         """Remove a version, unless something speaks against it by now.
@@ -70,33 +91,34 @@ class Remover:
                 return Removal(name, tr("it is gone, or no directory any more"))
             if objection := self._objection(name):
                 return Removal(name, objection)
-            found = os.fstat(version)
+            info = os.fstat(version)
             hidden = safefs.random_name(REMOVED_PREFIX)
-            note = Note(str(self._store.directory), name, hidden, inode=found.st_ino)
+            note = Note(str(self._store.directory), name, hidden, inode=info.st_ino)
             self._write(note)
             try:
                 safefs.rename_noreplace(name, note.hidden, src_dir_fd=fd, dst_dir_fd=fd)
             except OSError as error:
                 self._erase()
-                return Removal(name, tr("it cannot be renamed: {reason}", reason=reason(error)))
+                return Removal(name, tr("it cannot be renamed: {reason}", reason=trees.reason(error)))
             os.fsync(fd)
-            objection = self._objection(name) if _same(fd, note.hidden, found) else tr("something else took its place")
+            is_same = _is_same(fd, note.hidden, info)
+            objection = self._objection(name) if is_same else tr("something else took its place")
             if objection:
                 self._put_back(fd, note)
                 return Removal(name, objection)
             self._write(dataclasses.replace(note, clearing=True))
             # Where we may not, clearing it tells that better.
             with suppress(OSError):
-                mark(version)
-            left = clear_opened(fd, note.hidden, version)
+                trees.mark(version)
+            resisting = trees.clear_opened(fd, note.hidden, version)
             os.fsync(fd)
         self._forget(name)
-        return Removal(name, "", tuple(left))
+        return Removal(name, "", tuple(resisting))
 
     def take_up(self) -> str:
         """Finish, or take back, what a killed run had begun; give a sentence about it, '' when there was nothing.
 
-        The records are dropped here, what is left of the tree by the sweeping of hidden names, which comes after.
+        The records are removed here, what is left of the tree by the sweeping of hidden names, which comes after.
         """
         note = _read(self._note)
         if note is None or note.directory != str(self._store.directory):
@@ -127,13 +149,15 @@ class Remover:
         return tr("it is pinned by now") if name in self._pins.read() else ""
 
     def _put_back(self, fd: int, note: Note) -> None:
+        """Give a version its name back; where it cannot be renamed the note stays, and the next run tries again."""
         try:
             safefs.rename_noreplace(note.hidden, note.version, src_dir_fd=fd, dst_dir_fd=fd)
         except FileExistsError:
             # Hidden it would be swept away by the next run.
             aside = f"{note.version}.aside-{os.urandom(4).hex()}"
             safefs.rename_noreplace(note.hidden, aside, src_dir_fd=fd, dst_dir_fd=fd)
-            self._back(fd)
+            self._erase()
+            os.fsync(fd)
             raise PublishError(
                 tr(
                     "{version} has to be kept, but a new one of the same name appeared while it was set aside. "
@@ -142,10 +166,6 @@ class Remover:
                     directory=self._store.directory / aside,
                 )
             ) from None
-        # Where it could not be renamed the note stays, and the next run tries again.
-        self._back(fd)
-
-    def _back(self, fd: int) -> None:
         self._erase()
         os.fsync(fd)
 
@@ -161,22 +181,9 @@ class Remover:
             self._note.unlink(missing_ok=True)
 
     def _forget(self, name: str) -> None:
-        for drop in self._drops:
-            drop(name)
+        for forget in self._forgetters:
+            forget(name)
         self._erase()
-
-
-def _mark_again(fd: int, note: Note) -> None:
-    """Let the sweep know what was set aside, unless something else has its name by now."""
-    with suppress(OSError, UnsafeTreeError), safefs.opened(fd, note.hidden) as version:
-        found = os.fstat(version)
-        if (found.st_dev, found.st_ino) == (os.fstat(fd).st_dev, note.inode):
-            mark(version)
-
-
-def _same(fd: int, name: str, found: os.stat_result) -> bool:
-    now = safefs.lstat(fd, name)
-    return now is not None and os.path.samestat(now, found)
 
 
 def _read(path: Path) -> Note | None:
@@ -189,17 +196,22 @@ def _read(path: Path) -> Note | None:
     return note if all(isinstance(text, str) for text in texts) and OURS.fullmatch(note.hidden) else None
 
 
-_WHAT = {
-    LINK_PREFIX: tr("a link that an interrupted promotion had staged"),
-    INCOMING_PREFIX: tr("an incomplete copy that an interrupted run left"),
-    STAGING_PREFIX: tr("files that an interrupted run had staged"),
-    REMOVED_PREFIX: tr("what was left of a version that was being removed"),
-}
+def _is_same(fd: int, name: str, info: os.stat_result) -> bool:
+    present = safefs.lstat(fd, name)
+    return present is not None and os.path.samestat(present, info)
+
+
+def _mark_again(fd: int, note: Note) -> None:
+    """Let the sweep know what was set aside, unless something else has its name by now."""
+    with suppress(OSError, UnsafeTreeError), safefs.opened(fd, note.hidden) as version:
+        info = os.fstat(version)
+        if (info.st_dev, info.st_ino) == (os.fstat(fd).st_dev, note.inode):
+            trees.mark(version)
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
-    """A hidden name, what it was, and a sentence for each thing in it that could not be removed.
+class Leftover:
+    """A hidden name that was swept, what it was, and a sentence for each thing in it that could not be removed.
 
     One that is not `ours` only has such a name, and was left alone.
     """
@@ -210,31 +222,26 @@ class Swept:
     ours: bool = True
 
 
-def sweep(dir_fd: int, *, spare: Collection[str] = ()) -> list[Swept]:
+def sweep(dir_fd: int, *, spare: Collection[str] = ()) -> list[Leftover]:
     """Remove every hidden name of ours in the versions directory, as far as that goes; never raises for what resists.
 
-    Only under the lock: nobody else is staging then. Names that begin as in `spare` are left alone.
+    Only under the lock: no other run is staging then. Names that begin as in `spare` are left alone.
     """
-    found = [(entry, match[1]) for entry in safefs.entries(dir_fd) if (match := OURS.fullmatch(entry.name))]
-    swept = [(entry, prefix) for entry, prefix in found if prefix not in spare]
-    return sorted((_swept(dir_fd, entry, prefix) for entry, prefix in swept), key=lambda each: each.name)
+    matches = [(entry, match[1]) for entry in safefs.entries(dir_fd) if (match := OURS.fullmatch(entry.name))]
+    leftovers = [_sweep(dir_fd, entry, prefix) for entry, prefix in matches if prefix not in spare]
+    return sorted(leftovers, key=lambda leftover: leftover.name)
 
 
-def _swept(dir_fd: int, entry: os.DirEntry[str], prefix: str) -> Swept:
-    link = prefix == LINK_PREFIX and entry.is_symlink()
-    left = clear(dir_fd, entry.name) if link else clear_marked(dir_fd, entry.name)
-    return Swept(entry.name, _WHAT[prefix], tuple(left or ()), left is not None)
-
-
-def remover(versions: VersionStore, state_dir: Path) -> Remover:
-    """Return what removes versions, with all that is recorded about them."""
-    drops = [
-        ManifestStore(state_dir).discard,
-        ContentsStore(state_dir).discard,
-        PinStore(state_dir).unpin,
-        MarkStore(state_dir).clear,
-    ]
-    return Remover(versions, state_dir, drops)
+def _sweep(dir_fd: int, entry: os.DirEntry[str], prefix: str) -> Leftover:
+    resisting: Sequence[str] | None = ()
+    if prefix == LINK_PREFIX and entry.is_symlink():
+        try:
+            trees.remove(dir_fd, entry.name)
+        except OSError as error:
+            resisting = [f"{entry.name}: {trees.reason(error)}"]
+    else:
+        resisting = trees.clear_marked(dir_fd, entry.name)
+    return Leftover(entry.name, _WHAT[prefix], tuple(resisting or ()), resisting is not None)
 
 
 def warn_of_leftover(reporter: Reporter, path: Path, what: str, resisting: Sequence[str] | None) -> None:
@@ -253,10 +260,7 @@ def warn_of_leftover(reporter: Reporter, path: Path, what: str, resisting: Seque
         )
 
 
-_MOST_NAMED = 3
-
-
 def some(problems: Sequence[str]) -> str:
     """Return the first few of many sentences in one line."""
-    more = len(problems) - _MOST_NAMED
-    return "; ".join(problems[:_MOST_NAMED]) + (tr("; and {more} more", more=more) if more > 0 else "")
+    more = len(problems) - _MOST_LISTED
+    return "; ".join(problems[:_MOST_LISTED]) + (tr("; and {more} more", more=more) if more > 0 else "")

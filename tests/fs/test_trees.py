@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from govma_core.errors import UnsafeTreeError
 from govma_core.fs import safefs
-from govma_core.fs.trees import clear, make_marked
+from govma_core.fs.trees import make_marked, remove
 from govma_core.versions.remove import sweep
 from govma_core.versions.store import VersionStore
 from tests.support.small_store import NEW, OLD, names, small_store, whole
@@ -44,7 +46,8 @@ def test_a_directory_inside_that_becomes_a_link_is_not_followed(store: VersionSt
     try:
         with safefs.opened_root(store.directory) as fd:
             for _ in range(300):
-                clear(fd, OLD)
+                with suppress(OSError, UnsafeTreeError):
+                    remove(fd, OLD)
     finally:
         stop.set()
         thread.join()

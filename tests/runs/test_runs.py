@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
@@ -31,7 +33,7 @@ from govma_core.events import (
 )
 from govma_core.process.proc import ProcessId
 from govma_core.reporting import Reporter
-from govma_core.runs import recovery
+from govma_core.runs import recovery, runner
 from govma_core.runs.lock import Holder, held_lock, lock_holder
 from govma_core.runs.log import EventLog, LogFollower, follow, read_events
 from govma_core.runs.store import RunRecord, RunStore
@@ -158,6 +160,16 @@ def test_damaged_records_are_passed_over(store: RunStore) -> None:
     (store.path(bad.id) / "run.json").write_text('{"id": "cut sho')
     (store.directory / "notes.txt").write_text("not a run")
     assert [record.id for record in store.records()] == [good.id]
+
+
+@pytest.mark.parametrize("name", runner.OPERATIONS)
+def test_each_operation_is_a_function_of_a_context(name: str) -> None:
+    """Guards the runner's table, whose names no type checker reads."""
+    function = pkgutil.resolve_name(runner.OPERATIONS[name])
+    context, *options = inspect.signature(function).parameters.values()
+    assert context.annotation == "Context"
+    assert all(option.kind is option.KEYWORD_ONLY for option in options)
+    assert inspect.signature(function).return_annotation == "Outcome"
 
 
 def test_old_runs_are_pruned_and_running_ones_kept(store: RunStore) -> None:

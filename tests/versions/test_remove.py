@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from govma_core.errors import PublishError
-from govma_core.fs import jsonfile, safefs
+from govma_core.fs import jsonfile, safefs, trees
 from govma_core.fs.trees import clear_opened
-from govma_core.versions import remove
 from govma_core.versions.marks import PinStore
 from govma_core.versions.remove import Removal, Remover, sweep
 from govma_core.versions.store import VersionStore
@@ -155,7 +154,7 @@ def test_a_version_that_is_replaced_by_a_link_is_not_followed(
             replace(name)
             return clear_opened(fd, name, version)
 
-        monkeypatch.setattr(remove, "clear_opened", replaced_and_cleared)
+        monkeypatch.setattr(trees, "clear_opened", replaced_and_cleared)
         assert "Not a directory" in Remover(store, state).remove(OLD).left[0]
         (store.directory / hidden(store)[0]).unlink()
     assert hidden(store) == []
@@ -274,7 +273,7 @@ def test_what_takes_the_hidden_name_meanwhile_is_not_removed(
         return clear_opened(fd, name, version)
 
     if last:
-        monkeypatch.setattr(remove, "clear_opened", exchanged_and_cleared)
+        monkeypatch.setattr(trees, "clear_opened", exchanged_and_cleared)
         assert "not empty" in Remover(store, state).remove(OLD).left[0]
         backup = store.directory / hidden(store)[0]
     else:
