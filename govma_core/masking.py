@@ -1,19 +1,30 @@
-"""Masking: what stands in the CMS's env file is replaced by *** wherever a program prints it or an error quotes it."""
+"""Masking: secrets are taken out of all that a program prints, and of what an error quotes.
+
+What stands in the CMS's env file comes out as ***; what stands in `.env` of the containers as the name of its variable
+(see services/env_secrets).
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import stat
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from govma_core.errors import UnsafeTreeError
+from govma_core.errors import GovmaError, PreflightError, UnsafeTreeError
 from govma_core.fs.permissions import open_file
 
 MASKED = "***"
 
 _SHORTEST = 6
+_TELLING = 4
+"""Characters of a beginning that are looked for where a text was cut."""
+
+_CUT = "…"
+"""Where a text was cut: a line that is too long, the words of an engine."""
+
 SECRET = re.compile(r"pass|pwd|secret|token|key|salt|cred|auth|private|dsn|sign", re.IGNORECASE)
 """Names that speak of a secret."""
 
@@ -21,29 +32,76 @@ _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][\w.]*)\s*[=:]\s*(.*?)\s*")
 _IN_URL = re.compile(r"://[^/:@\s]*:([^@\s]+)@")
 """The password in an address, which programs print alone."""
 _PLAIN = re.compile(r"[^\W\d_]+|\d{1,8}")
-"""A word, or a small number: alone it tells nothing, and logs are full of them."""
+"""A word, or a small number: alone it is no secret, and logs are full of them."""
 _COMMON = frozenset({"127.0.0.1", "0.0.0.0", "utf-8", "utf8mb4", "us-ascii", "text/html", "localhost:3306"})  # noqa: S104
 _MOST = 1 << 20
 
 
 class Mask:
-    """Replaces each of the values by ***."""
+    """Takes secrets out of texts: each is replaced by its label, *** for most of them.
 
-    def __init__(self, values: Iterable[str] = ()) -> None:
+    `values` come out as ***, the keys of `labels` as what they map to; those in `alone` only where they are not a part
+    of a word. `whole` are the labels of texts that are secrets only where nothing else stands beside them.
+    """
+
+    def __init__(
+        self,
+        values: Iterable[str] = (),
+        *,
+        labels: Mapping[str, str] | None = None,
+        alone: Collection[str] = (),
+        whole: Mapping[str, str] | None = None,
+    ) -> None:
+        self._labels = dict.fromkeys(values, MASKED) | dict(labels or {})
+        self._alone, self._whole = frozenset(alone), dict(whole or {})
         # The longest first: one may be a part of another.
-        self._values = sorted(set(values), key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, self._values)))
+        self._values = sorted(self._labels, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(self._piece, self._values)))
+
+    def _piece(self, value: str) -> str:
+        escaped = re.escape(value)
+        return rf"(?<![A-Za-z0-9]){escaped}(?![A-Za-z0-9])" if value in self._alone else escaped
 
     def __call__(self, text: str) -> str:
-        """Return the text without them."""
+        """Return the text without them; also without the beginning of one where the text was cut."""
         # Looked for one by one: many times faster than the pattern, which has something to do once in a long while.
-        return self._pattern.sub(MASKED, text) if any(value in text for value in self._values) else text
+        if any(value in text for value in self._values):
+            text = self._pattern.sub(lambda match: self._labels[match.group()], text)
+        if _CUT not in text or not self._values:
+            return text
+        *pieces, rest = text.split(_CUT)
+        return _CUT.join([*map(self._without_beginning, pieces), rest])
+
+    def _without_beginning(self, text: str) -> str:
+        """Take out the beginning of a value at the end of a text that was cut there."""
+        end = text.rstrip(" \ufffd")
+        beginnings = [(at, value) for value in self._values if (at := _begins(value, end)) >= 0]
+        if not beginnings:
+            return text
+        at, value = min(beginnings)
+        return f"{end[:at]}{self._labels[value]}{text[len(end) :]}"
 
     def also(self, environment: Iterable[str]) -> Mask:
         """Return a mask that also replaces the secrets of an environment (`NAME=value`), by their names."""
         pairs = (entry.partition("=") for entry in environment)
-        secrets = (value for name, _, value in pairs if SECRET.search(name) and len(value) >= _SHORTEST)
-        return Mask([*self._values, *secrets])
+        return self.beside(Mask(value for name, _, value in pairs if SECRET.search(name) and len(value) >= _SHORTEST))
+
+    def beside(self, other: Mask) -> Mask:
+        """Return a mask that takes out as well what another one does; where both know a value the other's label."""
+        anywhere = (self._labels.keys() - self._alone) | (other._labels.keys() - other._alone)
+        return Mask(
+            labels=self._labels | other._labels,
+            alone=(self._alone | other._alone) - anywhere,
+            whole=self._whole | other._whole,
+        )
+
+    def whole(self, text: str) -> str:
+        """Return the label of a text that is a secret and nothing else, however short it is."""
+        return self._whole[text] if text in self._whole else self(text)
+
+    def image(self, name: str) -> str:
+        """Return the name of an image, each of its parts masked as whole() does it."""
+        return self(re.sub(r"[^/:@]+", lambda part: self.whole(part.group()), name))
 
     def lines(self, lines: Sequence[str]) -> Sequence[str]:
         """Return many lines without them."""
@@ -51,7 +109,27 @@ class Mask:
             return lines
         block = "\n".join(lines)
         masked = self(block)
-        return lines if masked is block else masked.split("\n")
+        return lines if masked == block else masked.split("\n")
+
+    @contextmanager
+    def over_errors(self) -> Iterator[None]:
+        """Take secrets out of the sentence of every error of ours that leaves the block."""
+        try:
+            yield
+        except GovmaError as error:
+            error.args = (self(str(error)),)
+            if isinstance(error, PreflightError):
+                error.problems = tuple(map(self, error.problems))
+            raise
+
+
+def _begins(value: str, text: str) -> int:
+    """Tell from where on a text, to its end, is the beginning of a value; -1 when it is not."""
+    start = value[:_TELLING]
+    at = text.find(start, max(0, len(text) - len(value) + 1))
+    while at >= 0 and not value.startswith(text[at:]):
+        at = text.find(start, at + 1)
+    return at
 
 
 def mask_of(env_file: Path, public: Collection[str] = ()) -> Mask:
@@ -64,7 +142,7 @@ def mask_of(env_file: Path, public: Collection[str] = ()) -> Mask:
         text = _text(env_file)
     except OSError:
         return Mask()
-    return Mask(value for secret, value in _values(text) if secret or not any(value in known for known in public))
+    return Mask(value for secret, value in _values(text) if secret or not any(value in path for path in public))
 
 
 def _text(env_file: Path) -> str:
@@ -84,7 +162,7 @@ def _text(env_file: Path) -> str:
 
 def _values(text: str) -> list[tuple[bool, str]]:
     """Return what is to be masked, each with whether its name speaks of a secret."""
-    found = []
+    values = []
     name = ""
     for line in text.splitlines():
         match = _LINE.fullmatch(line)
@@ -97,12 +175,12 @@ def _values(text: str) -> list[tuple[bool, str]]:
         if quoted:
             forms |= {quoted[2], re.sub(r"\\(.)", r"\1", quoted[2])}
         secret = bool(SECRET.search(name))
-        found += [(secret, form) for form in forms if _telling(name, form)]
-        found += [(True, each) for form in forms for each in _IN_URL.findall(form) if len(each) >= _SHORTEST]
-    return found
+        values += [(secret, form) for form in forms if _is_telling(name, form)]
+        values += [(True, each) for form in forms for each in _IN_URL.findall(form) if len(each) >= _SHORTEST]
+    return values
 
 
-def _telling(name: str, value: str) -> bool:
+def _is_telling(name: str, value: str) -> bool:
     if len(value) < _SHORTEST:
         return False
     return bool(SECRET.search(name)) or not (_PLAIN.fullmatch(value) or value in _COMMON)

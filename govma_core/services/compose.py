@@ -1,4 +1,7 @@
-"""Compose as a program: found, asked, and told what to do. What it prints is masked before anybody sees it."""
+"""The compose project of the settings, and compose as a program: it answers questions, and carries out commands.
+
+What it prints is masked before it goes anywhere.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,10 @@ from typing import Any
 import yaml
 
 from govma_core.errors import CommandError, PreflightError
+from govma_core.masking import Mask
 from govma_core.process.shell import running
 from govma_core.reporting import Reporter
-from govma_core.services.env_secrets import NameMask, read_env, set_value
+from govma_core.services.env_secrets import named_mask, read_env, set_value
 from govma_core.settings import Settings
 from govma_core.text.clean import LineSplitter, clean_line
 from govma_core.text.language import tr
@@ -47,12 +51,12 @@ class Project:
     harmless: frozenset[str]
     """Words that may be shown whatever stands in `.env`: the project's name, those of services and networks."""
     inactive: frozenset[str] = frozenset()
-    """Services that the compose files have for profiles of which none is active: nobody misses them."""
+    """Services of profiles that are not active: they are not reported as missing."""
 
     @property
-    def mask(self) -> NameMask:
+    def mask(self) -> Mask:
         """Return the mask of all that is known to be a secret without asking compose."""
-        return NameMask(self.secrets, self.harmless)
+        return named_mask(self.secrets, self.harmless)
 
     def texts(self) -> str:
         """Return the compose files as they are written: what stands in them is no secret of `.env`."""
@@ -65,59 +69,53 @@ def find_project(settings: Settings) -> Project:
     if directory is None:
         raise PreflightError([tr("services.compose_dir is empty: no compose project is looked after.")])
     if not directory.is_dir():
-        raise PreflightError(
-            [
-                tr(
-                    "services.compose_dir ({directory}) is not there. Clone the site's repository to it, "
-                    "or set where it is.",
-                    directory=directory,
-                )
-            ]
+        sentence = tr(
+            "services.compose_dir ({directory}) is not there. Clone the site's repository to it, or set where it is.",
+            directory=directory,
         )
+        raise PreflightError([sentence])
     try:
-        named = [Path(part) for part in set_value(directory / ".env", "COMPOSE_FILE").split(":") if part]
-        files = tuple(directory / part for part in named) or _present(directory)
-        if not files or not files[0].is_file():
-            missing = files[0].name if files else FILES[0]
-            raise PreflightError(
-                [
-                    tr(
-                        "There is no compose file ({missing}) in services.compose_dir ({directory}). Put it there.",
-                        missing=missing,
-                        directory=directory,
-                    )
-                ]
-            )
-        raw = list(_raw(files))
-        secrets = read_env(directory / ".env")
-        for extra in _env_files(raw):
-            for name, values in read_env(directory / extra).items():
-                secrets.setdefault(name, set()).update(values)
+        return _read_project(settings, directory)
     except OSError as error:
-        raise PreflightError(
-            [
-                tr(
-                    "The compose project in {directory} cannot be read: {strerror} ({filename}). Run as root.",
-                    directory=directory,
-                    strerror=error.strerror,
-                    filename=error.filename,
-                )
-            ]
-        ) from None
-    name = _name(settings, directory, raw)
-    words = {name, *(word for part in raw for key in ("services", "networks", "volumes") for word in _keys(part, key))}
-    return Project(directory, name, files, secrets, frozenset(words), frozenset(_inactive(directory, raw)))
+        sentence = tr(
+            "The compose project in {directory} cannot be read: {strerror} ({filename}). Run as root.",
+            directory=directory,
+            strerror=error.strerror,
+            filename=error.filename,
+        )
+        raise PreflightError([sentence]) from None
+
+
+def _read_project(settings: Settings, directory: Path) -> Project:
+    names = [part for part in set_value(directory / ".env", "COMPOSE_FILE").split(":") if part]
+    files = tuple(directory / name for name in names) or _present(directory)
+    if not files or not files[0].is_file():
+        sentence = tr(
+            "There is no compose file ({missing}) in services.compose_dir ({directory}). Put it there.",
+            missing=files[0].name if files else FILES[0],
+            directory=directory,
+        )
+        raise PreflightError([sentence])
+    documents = list(_documents(files))
+    secrets = read_env(directory / ".env")
+    for path in _env_files(documents):
+        for name, values in read_env(directory / path).items():
+            secrets.setdefault(name, set()).update(values)
+    name = _name(settings, directory, documents)
+    tables = (_table(each, key) for each in documents for key in ("services", "networks", "volumes"))
+    words = {name, *(word for table in tables for word in table)}
+    return Project(directory, name, files, secrets, frozenset(words), frozenset(_inactive(directory, documents)))
 
 
 def _present(directory: Path) -> tuple[Path, ...]:
-    main = next((directory / name for name in FILES if (directory / name).is_file()), None)
-    if main is None:
-        return ()
-    more = next((directory / name for name in _OVERRIDES if (directory / name).is_file()), None)
-    return (main, more) if more else (main,)
+    """Return the compose files that compose takes by itself: one, and one that overrides parts of it."""
+    choices = (next((directory / name for name in names if (directory / name).is_file()), None)
+               for names in (FILES, _OVERRIDES))  # fmt: skip
+    main, override = choices
+    return tuple(path for path in (main, override) if path) if main else ()
 
 
-def _raw(files: tuple[Path, ...]) -> Iterator[dict[str, Any]]:
+def _documents(files: tuple[Path, ...]) -> Iterator[dict[str, Any]]:
     """Yield the files as they are, nothing put in for variables; one that is damaged is compose's to complain about."""
     for path in files:
         try:
@@ -128,40 +126,38 @@ def _raw(files: tuple[Path, ...]) -> Iterator[dict[str, Any]]:
             yield data
 
 
-def _keys(data: dict[str, Any], key: str) -> list[str]:
-    found = data.get(key)
-    return [str(name) for name in found] if isinstance(found, dict) else []
+def _table(data: dict[str, Any], key: str) -> dict[str, dict[str, Any]]:
+    table = data.get(key)
+    items = table.items() if isinstance(table, dict) else ()
+    return {str(name): value if isinstance(value, dict) else {} for name, value in items}
 
 
-def _env_files(raw: list[dict[str, Any]]) -> Iterator[str]:
-    for data in raw:
-        services = data.get("services")
-        for service in services.values() if isinstance(services, dict) else ():
-            named = service.get("env_file") if isinstance(service, dict) else None
-            for entry in named if isinstance(named, list) else [named]:
-                path = entry.get("path") if isinstance(entry, dict) else entry
-                if isinstance(path, str) and "$" not in path:
-                    yield path
+def _env_files(documents: list[dict[str, Any]]) -> Iterator[str]:
+    for service in (service for data in documents for service in _table(data, "services").values()):
+        entries = service.get("env_file")
+        for entry in entries if isinstance(entries, list) else [entries]:
+            path = entry.get("path") if isinstance(entry, dict) else entry
+            if isinstance(path, str) and "$" not in path:
+                yield path
 
 
-def _inactive(directory: Path, raw: list[dict[str, Any]]) -> Iterator[str]:
+def _inactive(directory: Path, documents: list[dict[str, Any]]) -> Iterator[str]:
     active = {part.strip() for part in set_value(directory / ".env", "COMPOSE_PROFILES").split(",")}
     profiles: dict[str, set[str]] = {}
-    for data in raw:
-        services = data.get("services")
-        for name, service in services.items() if isinstance(services, dict) else ():
-            named = service.get("profiles") if isinstance(service, dict) else None
-            profiles.setdefault(str(name), set()).update(map(str, named if isinstance(named, list) else ()))
-    for name, wanted in profiles.items():
-        if wanted and not wanted & active and "*" not in active:
+    for data in documents:
+        for name, service in _table(data, "services").items():
+            entries = service.get("profiles")
+            profiles.setdefault(name, set()).update(map(str, entries if isinstance(entries, list) else ()))
+    for name, of_service in profiles.items():
+        if of_service and not of_service & active and "*" not in active:
             yield name
 
 
-def _name(settings: Settings, directory: Path, raw: list[dict[str, Any]]) -> str:
-    """Return the name that compose takes: told, in `.env`, in the file, else the directory's."""
-    named = [str(data["name"]) for data in raw if isinstance(data.get("name"), str) and "$" not in data["name"]]
-    told = settings.services_project or set_value(directory / ".env", "COMPOSE_PROJECT_NAME")
-    name = told or (named[-1] if named else directory.resolve().name)
+def _name(settings: Settings, directory: Path, documents: list[dict[str, Any]]) -> str:
+    """Return the name that compose takes: of the settings, in `.env`, in the file, else the directory's."""
+    configured = settings.services_project or set_value(directory / ".env", "COMPOSE_PROJECT_NAME")
+    in_files = [data["name"] for data in documents if isinstance(data.get("name"), str) and "$" not in data["name"]]
+    name = configured or (in_files[-1] if in_files else directory.resolve().name)
     return re.sub(r"[^-_a-z0-9]", "", name.lower()) or "default"
 
 
@@ -169,11 +165,11 @@ _PLUGIN_DIRS = (
     "/usr/local/lib/docker/cli-plugins", "/usr/local/libexec/docker/cli-plugins",
     "/usr/lib/docker/cli-plugins", "/usr/libexec/docker/cli-plugins",
 )  # fmt: skip
-_KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "SSH_AUTH_SOCK")
-_KEPT_BEGINNINGS = ("DOCKER_", "BUILDKIT_", "HTTP_", "HTTPS_", "NO_PROXY", "http_", "https_", "no_proxy")
+_PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "SSH_AUTH_SOCK")
+_PASSED_ON_BEGINNINGS = ("DOCKER_", "BUILDKIT_", "HTTP_", "HTTPS_", "NO_PROXY", "http_", "https_", "no_proxy")
 _UNSET = re.compile(r"\bThe \W*([A-Za-z_]\w*)\W* variable is not set")
 """How both versions of compose say it."""
-_SHOWN = 6
+_LAST_LINES = 6
 _PATIENCE = 60
 
 
@@ -188,10 +184,10 @@ def program() -> tuple[str, ...]:
     return ()
 
 
-def is_second(found: tuple[str, ...]) -> bool:
+def is_second(command: tuple[str, ...]) -> bool:
     """Tell whether this is version 2, which is no script."""
-    path = shutil.which(found[0])
-    if len(found) > 1 or path is None:
+    path = shutil.which(command[0])
+    if len(command) > 1 or path is None:
         return True
     with open(path, "rb") as file:
         return file.read(2) != b"#!"
@@ -199,21 +195,18 @@ def is_second(found: tuple[str, ...]) -> bool:
 
 def require_program() -> tuple[str, ...]:
     """Return the command line that compose begins with; PreflightError without one."""
-    found = program()
-    if not found:
-        raise PreflightError(
-            [
-                tr(
-                    "There is neither docker-compose nor docker compose on this machine. Install one "
-                    "(Debian: apt-get install docker-compose)."
-                )
-            ]
+    command = program()
+    if not command:
+        sentence = tr(
+            "There is neither docker-compose nor docker compose on this machine. Install one "
+            "(Debian: apt-get install docker-compose)."
         )
-    return found
+        raise PreflightError([sentence])
+    return command
 
 
 class Question:
-    """Compose, asked something in the background; `answer` waits for it."""
+    """A question to compose that it answers in the background; `answer` waits for it."""
 
     def __init__(self, project: Project, *arguments: str) -> None:
         self._project = project
@@ -221,7 +214,7 @@ class Question:
         self.unset: tuple[str, ...] = ()
         """Variables that compose put nothing in for, known once it has answered."""
         self._process = subprocess.Popen(
-            [*require_program(), *_project(project), *arguments],
+            [*require_program(), "-p", project.name, *arguments],
             cwd=project.directory,
             env=environment(),
             stdin=subprocess.DEVNULL,
@@ -230,27 +223,27 @@ class Question:
             start_new_session=True,
         )
 
-    def answer(self, mask: NameMask) -> str:
+    def answer(self, mask: Mask) -> str:
         """Return what it printed; CommandError with its words, masked, when it failed or takes more than a minute."""
-        shown = tr(
-            "compose {arguments} in {directory}", arguments=self._arguments[0], directory=self._project.directory
-        )
+        directory = self._project.directory
+        what = tr("compose {arguments} in {directory}", arguments=self._arguments[0], directory=directory)
         try:
             out, err = self._process.communicate(timeout=_PATIENCE)
         except BaseException as error:
             self.give_up()
             if isinstance(error, subprocess.TimeoutExpired):
-                raise CommandError(
-                    tr("{shown} did not end within {patience} s. Does Docker answer?", shown=shown, patience=_PATIENCE)
-                ) from None
+                sentence = tr(
+                    "{shown} did not end within {patience} s. Does Docker answer?", shown=what, patience=_PATIENCE
+                )
+                raise CommandError(sentence) from None
             raise
         if self._process.returncode:
-            raise CommandError(tr("{shown} failed: {words}", shown=shown, words=_words(err, mask)))
+            raise CommandError(tr("{shown} failed: {words}", shown=what, words=_words(err, mask)))
         self.unset = tuple(dict.fromkeys(_UNSET.findall(err.decode("utf-8", "replace"))))
         return out.decode("utf-8", "surrogateescape")
 
     def give_up(self) -> None:
-        """End it; nobody wants the answer."""
+        """End it; the answer is not needed any more."""
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
@@ -264,17 +257,13 @@ def hashes_in(answer: str) -> dict[str, str]:
 def require_all_set(question: Question) -> None:
     """Raise PreflightError when compose, in its answer, put nothing in for a variable."""
     if question.unset:
-        names = question.unset
-        raise PreflightError(
-            [
-                tr(
-                    "The compose file uses {names}, which .env does not set: they would be empty. Set them in .env "
-                    "(`{first}=` if empty is intended).",
-                    names=", ".join(names),
-                    first=names[0],
-                )
-            ]
+        sentence = tr(
+            "The compose file uses {names}, which .env does not set: they would be empty. Set them in .env "
+            "(`{first}=` if empty is intended).",
+            names=", ".join(question.unset),
+            first=question.unset[0],
         )
+        raise PreflightError([sentence])
 
 
 def execute(project: Project, arguments: Sequence[str], reporter: Reporter, timeout: float) -> None:
@@ -282,49 +271,48 @@ def execute(project: Project, arguments: Sequence[str], reporter: Reporter, time
 
     A request to cancel ends it at once; nothing that it started is left then.
     """
-    line = [*require_program(), *_project(project), *arguments]
-    shown = f"compose {arguments[0]}"
+    words = [*require_program(), "-p", project.name, *arguments]
+    # Where this process is killed, compose ends with it: whoever puts things right then is not in its way.
+    dies_with_us = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+    line = f"exec {shlex.join([*dies_with_us, *words])}"
+    command = f"compose {arguments[0]}"
     splitter, last = LineSplitter(), ""
     until = time.monotonic() + timeout
-    with running(shlex.join(line), project.directory, environment(), {}, reporter.cancellation) as process:
+
+    def report(lines: Sequence[str]) -> str:
+        reporter.output(*lines)
+        return next((text for text in reversed(lines) if text.strip()), last)
+
+    with running(line, project.directory, environment(), {}, reporter.cancellation) as process:
         while (chunk := process.receive()) != b"":
             if time.monotonic() > until:
-                raise CommandError(
-                    tr("{shown} did not end within {timeout:g} s. Look at the log above.", shown=shown, timeout=timeout)
+                sentence = tr(
+                    "{shown} did not end within {timeout:g} s. Look at the log above.", shown=command, timeout=timeout
                 )
+                raise CommandError(sentence)
             if chunk is None:
                 reporter.flush()
-                continue
-            lines = splitter.feed(chunk)
-            if lines:
-                last = next((found for found in reversed(lines) if found.strip()), last)
-                reporter.output(*lines)
-        rest = list(splitter.close())
-        reporter.output(*rest)
-        last = next((found for found in reversed(rest) if found.strip()), last)
+            elif lines := splitter.feed(chunk):
+                last = report(lines)
+        last = report(list(splitter.close()))
         code = process.code
     if code:
+        last_words = reporter.mask(last.strip()) or tr("it said nothing")
         raise CommandError(
-            tr(
-                "{shown} failed with exit code {code}: {strip}",
-                shown=shown,
-                code=code,
-                strip=reporter.mask(last.strip()) or tr("it said nothing"),
-            )
+            tr("{shown} failed with exit code {code}: {strip}", shown=command, code=code, strip=last_words)
         )
 
 
 def environment() -> dict[str, str]:
     """Return compose's environment: nothing of the caller's shell may win over `.env`, whoever asks."""
-    kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_KEPT_BEGINNINGS)}
-    return {"PATH": os.defpath, "LANG": "C.UTF-8"} | kept | {"TERM": "dumb", "COMPOSE_ANSI": "never"}
+    passed_on = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _PASSED_ON or name.startswith(_PASSED_ON_BEGINNINGS)
+    }
+    return {"PATH": os.defpath, "LANG": "C.UTF-8"} | passed_on | {"TERM": "dumb", "COMPOSE_ANSI": "never"}
 
 
-def _project(project: Project) -> list[str]:
-    return ["-p", project.name]
-
-
-def _words(err: bytes, mask: NameMask) -> str:
+def _words(err: bytes, mask: Mask) -> str:
     lines = [clean_line(line.strip()) for line in err.decode("utf-8", "replace").splitlines()]
-    kept = [line for line in lines if line][-_SHOWN:]
-    return mask(" ".join(kept))[:800] or tr("it said nothing.")
+    return mask(" ".join([line for line in lines if line][-_LAST_LINES:]))[:800] or tr("it said nothing.")

@@ -1,4 +1,4 @@
-"""What the compose files want, as `config` of compose tells it with every variable put in (version 1 and 2)."""
+"""The services as the compose files define them, read from the output of `compose config` (version 1 and 2)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from govma_core.errors import CommandError
-from govma_core.services.compose import Project, load_yaml
+from govma_core.services.compose import Project, Question, load_yaml, require_all_set
 from govma_core.services.env_secrets import fingerprint
 from govma_core.text.language import tr
 
@@ -27,7 +27,7 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class ServiceConfig:
     """One service as it should be. `environment` holds fingerprints of values, never values; None means inherited."""
 
     name: str
@@ -58,52 +58,58 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class WantedProject:
+class ComposeConfig:
     """All services; names and values of all that was put in for a variable, or came from an env file."""
 
-    services: Mapping[str, Wanted]
+    services: Mapping[str, ServiceConfig]
     secrets: Mapping[str, set[str]]
 
     def in_order(self, names: set[str]) -> list[str]:
         """Return these services, each behind those that it depends on."""
-        found: list[str] = []
+        ordered: list[str] = []
 
         def add(name: str, above: frozenset[str]) -> None:
-            if name in above or name in found or name not in self.services:
+            if name in above or name in ordered or name not in self.services:
                 return
             for other in sorted(self.services[name].depends_on):
                 add(other, above | {name})
             if name in names:
-                found.append(name)
+                ordered.append(name)
 
         for name in self.services:
             add(name, frozenset())
-        return found
+        return ordered
 
 
-def read_config(project: Project, text: str) -> WantedProject:
+def load_config(project: Project) -> ComposeConfig:
+    """Return what the compose file wants; CommandError with compose's words, masked, when it is not valid.
+
+    PreflightError where a variable is not set: compose would put nothing in its place.
+    """
+    question = Question(project, "config")
+    answer = question.answer(project.mask)
+    require_all_set(question)
+    return read_config(project, answer)
+
+
+def read_config(project: Project, text: str) -> ComposeConfig:
     """Read what `compose config` printed; CommandError when that is not what any known compose prints."""
     try:
-        # Only version 2 tells the project's name, and joins it to others with a dash.
         data = load_yaml(text)
-        return read_data(project, data, second="name" in data)
+        raw_services = dict(data["services"])
+        # What is not written in the compose files was put in for a variable, or came from an env file.
+        plain = project.texts()
+        secrets = {name: set(values) for name, values in project.secrets.items()}
+        for raw in raw_services.values():
+            for name, value in _environment(raw).items():
+                if value and value not in plain:
+                    secrets.setdefault(name, set()).add(value)
+        # Only version 2 prints the project's name, and joins it to others with a dash.
+        reader = _Reader(project, data, second="name" in data)
+        services = {name: reader.service(str(name), raw or {}) for name, raw in raw_services.items()}
+        return ComposeConfig(services, secrets)
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError):
         raise CommandError(tr("compose config printed something that is not understood.")) from None
-
-
-def read_data(project: Project, data: Mapping[str, Any], *, second: bool) -> WantedProject:
-    """Read the same once it is parsed; `second` for version 2. KeyError, TypeError and others when it is not."""
-    services = dict(data["services"])
-    secrets = {name: set(values) for name, values in project.secrets.items()}
-    plain = project.texts()
-    for service in services.values():
-        for name, value in _environment(service).items():
-            # What is not written in the compose files was put in for a variable, or came from an env file.
-            if value and value not in plain:
-                secrets.setdefault(name, set()).add(value)
-    reader = _Reader(project, data, second=second)
-    found = {name: reader.service(str(name), service or {}) for name, service in services.items()}
-    return WantedProject(found, secrets)
 
 
 def _environment(service: Mapping[str, Any]) -> dict[str, str | None]:
@@ -127,12 +133,12 @@ class _Reader:
         self._networks: Mapping[str, Any] = data.get("networks") or {}
         self._volumes: Mapping[str, Any] = data.get("volumes") or {}
 
-    def service(self, name: str, raw: Mapping[str, Any]) -> Wanted:
+    def service(self, name: str, raw: Mapping[str, Any]) -> ServiceConfig:
         build = raw.get("build")
         context = None if build is None else build if isinstance(build, str) else str(build.get("context", "."))
         deploy = raw.get("deploy") or {}
         health, variables = raw.get("healthcheck"), _environment(raw)
-        return Wanted(
+        return ServiceConfig(
             name=name,
             image=str(raw.get("image") or f"{self._project.name}{self._joint}{name}"),
             context=None if context is None else self._relative(context),
@@ -185,16 +191,16 @@ class _Reader:
     def _all_networks(self, raw: Any) -> dict[str, dict[str, Any]]:  # noqa: ANN401
         if not raw:
             return {self._named(self._networks, "default"): {}}
-        named = dict.fromkeys(raw) if isinstance(raw, list) else raw
-        return {self._named(self._networks, str(key)): dict(value or {}) for key, value in named.items()}
+        networks = dict.fromkeys(raw) if isinstance(raw, list) else raw
+        return {self._named(self._networks, str(key)): dict(value or {}) for key, value in networks.items()}
 
 
 def _injected(raw: Mapping[str, Any], key: str, place: str) -> list[str]:
-    found = []
+    targets = []
     for entry in raw.get(key) or ():
         target = str(entry.get("target") or entry["source"]) if isinstance(entry, dict) else str(entry)
-        found.append(target if target.startswith("/") else f"{place}{target}")
-    return found
+        targets.append(target if target.startswith("/") else f"{place}{target}")
+    return targets
 
 
 def _words(raw: Any) -> tuple[str, ...] | None:  # noqa: ANN401

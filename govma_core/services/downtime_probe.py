@@ -89,15 +89,15 @@ class Probe:
                 self._first_bad = now
 
     def _run(self) -> None:
-        began = due = time.monotonic()
+        began = next_moment = time.monotonic()
         while not self._stop.is_set():
             now = time.monotonic()
             if self._asking is None or not self._asking.is_alive() or now - began > self._late:
                 began = now
                 self._asking = threading.Thread(target=self._ask_once, name="probe", daemon=True)
                 self._asking.start()
-            due = max(due + INTERVAL, now)
-            self._stop.wait(max(0.0, due - time.monotonic()))
+            next_moment = max(next_moment + INTERVAL, now)
+            self._stop.wait(max(0.0, next_moment - time.monotonic()))
 
     @contextmanager
     def going(self) -> Iterator[None]:
@@ -130,15 +130,15 @@ def address(ports: dict[str, list[tuple[str, str, str]]], *configured: str) -> s
             return url
     ranked = sorted(
         (_rank(service, inside), address or "127.0.0.1", published, inside)
-        for service, found in ports.items()
-        for address, published, inside in found
+        for service, published_ports in ports.items()
+        for address, published, inside in published_ports
         # Not any port: a database would take the requests for an attack.
         if published and inside in _USUAL
     )
     for _, host, published, inside in ranked:
         if host.startswith("127.") or host in ("localhost", "::1"):
-            shown = f"[{host}]" if ":" in host else host
-            return f"{'https' if inside == '443/tcp' else 'http'}://{shown}:{published}"
+            host_part = f"[{host}]" if ":" in host else host
+            return f"{'https' if inside == '443/tcp' else 'http'}://{host_part}:{published}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Wanted against running, service by service: each difference is one line that tells what it takes."""
+"""Differences between the compose files and the running containers, each with what it takes to remove it."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from govma_core.services.compose_config import Mount, Wanted, WantedProject
+from govma_core.services.compose_config import ComposeConfig, Mount, ServiceConfig
 from govma_core.settings import Settings
 from govma_core.text.language import counted, date_format, marked, tr
 
 if TYPE_CHECKING:
-    from govma_core.services.inspect import Container, Image, Seen
+    from govma_core.services.inspect import Container, Image, ProjectState
 
 
 _HTTP = ("80/tcp", "8080/tcp", "443/tcp")
 
 
-def unserved(wanted: WantedProject, seen: Seen, settings: Settings) -> bool:
+def unserved(config: ComposeConfig, state: ProjectState, settings: Settings) -> bool:
     """Tell whether there is a web server among the services, and no container has the versions."""
-    if not any(inside in _HTTP for service in wanted.services.values() for *_, inside in service.ports):
+    if not any(inside in _HTTP for service in config.services.values() for *_, inside in service.ports):
         return False
     versions = real(str(settings.versions_dir))
-    binds = [real(mount.source) for each in seen.containers for mount in each.mounts if mount.kind == "bind"]
-    # Of a single version it is said elsewhere that it is one.
+    binds = [real(mount.source) for each in state.containers for mount in each.mounts if mount.kind == "bind"]
+    # A mount of a single version is reported by places().
     has = any(versions.is_relative_to(source) or source.is_relative_to(versions) for source in binds)
-    return bool(seen.containers) and not has
+    return bool(state.containers) and not has
 
 
 def places(container: Container, settings: Settings) -> Iterator[str]:
     """Say what is wrong with where the versions and the uploads are mounted in a container."""
     # The name counts beside what it leads to: the link current-version leads elsewhere after each switch.
-    named, versions = settings.versions_dir, real(str(settings.versions_dir))
+    by_name, versions = settings.versions_dir, real(str(settings.versions_dir))
     whole = None
     for mount in container.mounts:
         if mount.kind != "bind":
@@ -42,7 +42,7 @@ def places(container: Container, settings: Settings) -> Iterator[str]:
         source = real(mount.source)
         if source == versions:
             whole = mount
-        elif any(_below(path, place) for path in (source, Path(mount.source)) for place in (versions, named)):
+        elif any(_below(path, place) for path in (source, Path(mount.source)) for place in (versions, by_name)):
             yield (
                 tr(
                     "{target} is one version, not versions_dir: it is served whatever current-version points to. "
@@ -78,7 +78,7 @@ def real(path: str) -> Path:
 
 
 SITE_DOWN, PERHAPS, NONE = "site", "pages", "none"
-"""What does not answer meanwhile, as scripts are told it."""
+"""What does not answer while a difference is removed, as the words of the JSON."""
 
 EVERY = "(all)"
 """Stands for the service where a difference is of no single one."""
@@ -138,24 +138,24 @@ def state_text(state: str) -> str:
 
 
 def differences(
-    wanted: WantedProject,
-    seen: Seen,
+    config: ComposeConfig,
+    state: ProjectState,
     settings: Settings,
     *,
     inactive: Collection[str] = (),
     hashes: Mapping[str, str] | None = None,
 ) -> list[Difference]:
-    """Compare all services; values are not in what is said, nor are paths that could be some.
+    """Compare all services; the sentences hold no values, nor paths that could be some.
 
     Services whose profile is not active (`inactive`) are not missed. `hashes`: compose's own, by service, of settings.
     """
-    found: list[Difference] = []
-    for service in wanted.services.values():
-        there = seen.of(service.name)
+    rows: list[Difference] = []
+    for service in config.services.values():
+        there = state.of(service.name)
         up = f"govma-console services up {service.name}"
         if not there:
             if service.replicas and service.name not in inactive:
-                found.append(Difference(service.name, "absent", tr("there is no container"), up, NONE))
+                rows.append(Difference(service.name, "absent", tr("there is no container"), up, NONE))
             continue
         running = [each for each in there if each.running]
         down = downtime_of(service, settings) if running else NONE
@@ -163,39 +163,41 @@ def differences(
             has = counted(len(there), "container", "containers")
             what = tr("{has}, {wanted} wanted", has=has, wanted=service.replicas)
             fewer = len(there) > service.replicas
-            found.append(Difference(service.name, "replicas", what, up, down if fewer else NONE))
+            rows.append(Difference(service.name, "replicas", what, up, down if fewer else NONE))
         if service.replicas and len(running) < len(there):
             # Those that run come first.
-            found.append(Difference(service.name, "stopped", stopped(there[-1]), up, NONE))
-        said = [pair for container in there for pair in compare(service, container, seen)]
+            rows.append(Difference(service.name, "stopped", stopped(there[-1]), up, NONE))
+        deviations = [pair for container in there for pair in compare(service, container, state)]
         hashed = (hashes or {}).get(service.name)
-        if hashed and not said and any(each.config_hash != hashed for each in there):
-            said = [("settings", tr("another setting is wanted (health check, user, labels, limits or the like)"))]
-        found += [Difference(service.name, kind, what, up, down) for kind, what in dict.fromkeys(said)]
-        found += [
+        if hashed and not deviations and any(each.config_hash != hashed for each in there):
+            deviations = [
+                ("settings", tr("another setting is wanted (health check, user, labels, limits or the like)"))
+            ]
+        rows += [Difference(service.name, kind, what, up, down) for kind, what in dict.fromkeys(deviations)]
+        rows += [
             Difference(service.name, "place", what, tr("fix the compose file, then {up}", up=up), down)
             for what in dict.fromkeys(what for container in there for what in places(container, settings))
         ]
-    for container in seen.containers:
-        if container.service not in wanted.services and container.service not in inactive:
+    for container in state.containers:
+        if container.service not in config.services and container.service not in inactive:
             what = tr(
                 "the container {name} is of a service that the compose file does not have any more", name=container.name
             )
-            found.append(Difference(container.service, "orphan", what, f"docker rm -f {container.name}", NONE))
-    if unserved(wanted, seen, settings):
+            rows.append(Difference(container.service, "orphan", what, f"docker rm -f {container.name}", NONE))
+    if unserved(config, state, settings):
         what = tr("no container has versions_dir mounted: what is deployed is not what they serve")
         takes = tr("mount it in the compose file, then {up}", up="govma-console services up")
-        found.append(Difference(EVERY, "place", what, takes, SITE_DOWN))
-    return found
+        rows.append(Difference(EVERY, "place", what, takes, SITE_DOWN))
+    return rows
 
 
-def faces(service: Wanted, settings: Settings) -> bool:
+def faces(service: ServiceConfig, settings: Settings) -> bool:
     """Tell whether the site is not served without it: it publishes a port, or has the versions mounted."""
     versions = real(str(settings.versions_dir))
     return bool(service.ports) or any(real(mount.source) == versions for mount in service.mounts)
 
 
-def downtime_of(service: Wanted, settings: Settings) -> str:
+def downtime_of(service: ServiceConfig, settings: Settings) -> str:
     """Return what does not answer while a service is exchanged."""
     return SITE_DOWN if faces(service, settings) else PERHAPS
 
@@ -206,66 +208,66 @@ def stopped(container: Container) -> str:
     return tr("it does not run: {state}{code}", state=container.state, code=code)
 
 
-def compare(wanted: Wanted, container: Container, seen: Seen) -> Iterator[tuple[str, str]]:
+def compare(service: ServiceConfig, container: Container, state: ProjectState) -> Iterator[tuple[str, str]]:
     """Yield kind and words of each difference between a service and its container."""
-    tagged = seen.tagged(wanted.image)
-    image = seen.images.get(container.image_id)
+    tagged = state.tagged(service.image)
+    image = state.images.get(container.image_id)
     if not tagged:
-        yield "image", tr("its image is not there") + (tr("; it has to be built") if wanted.builds else "")
+        yield "image", tr("its image is not there") + (tr("; it has to be built") if service.builds else "")
     elif tagged != container.image_id:
-        made = tr(" of {day}", day=_day(image.created)) if image and image.created else ""
+        day_made = tr(" of {day}", day=_day(image.created)) if image and image.created else ""
         yield (
             "image",
             tr(
                 "it runs the image {short}{made}; the image's name means {short2}",
                 short=short(container.image_id),
-                made=made,
+                made=day_made,
                 short2=short(tagged),
             ),
         )
-    yield from _environment(wanted, container, image)
-    yield from _mounts(wanted, container)
-    yield from _networks(wanted, container)
-    if wanted.ports != container.ports:
-        inside = sorted({port for *_, port in wanted.ports ^ container.ports})
+    yield from _environment(service, container, image)
+    yield from _mounts(service, container)
+    yield from _networks(service, container)
+    if service.ports != container.ports:
+        inside = sorted({port for *_, port in service.ports ^ container.ports})
         yield "ports", tr("published differently: {inside}", inside=", ".join(inside))
     if image is not None:
-        if container.command != _or_own(wanted.command, wanted, image.command):
+        if container.command != _or_own(service.command, service, image.command):
             yield "command", tr("another command is wanted")
-        if container.entrypoint != (image.entrypoint if wanted.entrypoint is None else wanted.entrypoint):
+        if container.entrypoint != (image.entrypoint if service.entrypoint is None else service.entrypoint):
             yield "entrypoint", tr("another entrypoint is wanted")
-    if wanted.restart.partition(":")[0] != container.restart:
+    if service.restart.partition(":")[0] != container.restart:
         yield (
             "restart",
-            tr("restart policy {restart}, wanted {restart2}", restart=container.restart, restart2=wanted.restart),
+            tr("restart policy {restart}, wanted {restart2}", restart=container.restart, restart2=service.restart),
         )
 
 
-def _or_own(command: tuple[str, ...] | None, wanted: Wanted, own: tuple[str, ...]) -> tuple[str, ...]:
+def _or_own(command: tuple[str, ...] | None, service: ServiceConfig, own: tuple[str, ...]) -> tuple[str, ...]:
     if command is not None:
         return command
     # Docker drops the image's command when an entrypoint is given.
-    return own if wanted.entrypoint is None else ()
+    return own if service.entrypoint is None else ()
 
 
-def _environment(wanted: Wanted, container: Container, image: Image | None) -> Iterator[tuple[str, str]]:
+def _environment(service: ServiceConfig, container: Container, image: Image | None) -> Iterator[tuple[str, str]]:
     own: Mapping[str, bytes] = image.environment if image else {}
     has = container.environment
     changed = sorted(
-        name for name, value in wanted.environment.items() if value is not None and name in has and has[name] != value
+        name for name, value in service.environment.items() if value is not None and name in has and has[name] != value
     )
-    added = sorted(name for name, value in wanted.environment.items() if value is not None and name not in has)
-    others = [name for name in has if name not in wanted.environment and name.upper() not in _PROXIES]
+    added = sorted(name for name, value in service.environment.items() if value is not None and name not in has)
+    others = [name for name in has if name not in service.environment and name.upper() not in _PROXIES]
     removed = sorted(name for name in others if name not in own and image)
     back = sorted(name for name in others if name in own and has[name] != own[name])
     parts = ((tr("changed"), changed + back), (tr("added"), added), (tr("removed"), removed))
-    said = "; ".join(f"{word} {', '.join(names)}" for word, names in parts if names)
-    if said:
-        yield "environment", tr("environment: {said}", said=said)
+    summary = "; ".join(f"{word} {', '.join(names)}" for word, names in parts if names)
+    if summary:
+        yield "environment", tr("environment: {said}", said=summary)
 
 
-def _mounts(wanted: Wanted, container: Container) -> Iterator[tuple[str, str]]:
-    want = {mount.target: mount for mount in wanted.mounts if mount.kind != "tmpfs"}
+def _mounts(service: ServiceConfig, container: Container) -> Iterator[tuple[str, str]]:
+    want = {mount.target: mount for mount in service.mounts if mount.kind != "tmpfs"}
     have = {mount.target: mount for mount in container.mounts if mount.kind != "tmpfs"}
     for target, mount in want.items():
         now = have.get(target)
@@ -283,7 +285,7 @@ def _mounts(wanted: Wanted, container: Container) -> Iterator[tuple[str, str]]:
                 ),
             )
     for target, mount in have.items():
-        if target not in want and target not in wanted.injected and len(mount.source) != 64:
+        if target not in want and target not in service.injected and len(mount.source) != 64:
             yield "mounts", tr("mount {target}: removed", target=target)
 
 
@@ -293,17 +295,17 @@ def _same(one: Mount, other: Mount) -> bool:
     return one.source == other.source or (one.kind == "bind" and real(one.source) == real(other.source))
 
 
-def _networks(wanted: Wanted, container: Container) -> Iterator[tuple[str, str]]:
-    if wanted.networks is None:
+def _networks(service: ServiceConfig, container: Container) -> Iterator[tuple[str, str]]:
+    if service.networks is None:
         return
-    for name in sorted(wanted.networks.keys() - container.networks.keys()):
+    for name in sorted(service.networks.keys() - container.networks.keys()):
         yield "networks", tr("it is not in the network {name}", name=name)
-    for name in sorted(container.networks.keys() - wanted.networks.keys()):
+    for name in sorted(container.networks.keys() - service.networks.keys()):
         yield "networks", tr("it is in the network {name}, and should not be", name=name)
 
 
 def short(image_id: str) -> str:
-    """Return an image's id as people write it."""
+    """Return an image's id in its short form."""
     return image_id.removeprefix("sha256:")[:12]
 
 

@@ -6,20 +6,17 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from docker import DockerClient
 from docker.errors import NotFound
 
 from govma_core.engine.client import told_as
+from govma_core.masking import Mask
 from govma_core.services.compose import Project
-from govma_core.services.compose_config import Mount, WantedProject
-from govma_core.services.env_secrets import NameMask, fingerprint
+from govma_core.services.compose_config import ComposeConfig, Mount
+from govma_core.services.env_secrets import fingerprint, named_mask
 from govma_core.text.language import tr
-
-if TYPE_CHECKING:
-    pass  # self import
-
 
 PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
@@ -51,8 +48,6 @@ class Container:
     command: tuple[str, ...]
     entrypoint: tuple[str, ...]
     restart: str
-    anonymous: bool
-    """True when it has volumes without a name, which a new container would not have."""
 
     @property
     def running(self) -> bool:
@@ -76,7 +71,7 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ProjectState:
     """All containers of a project by service, their images by id, and the ids of all tags there are."""
 
     containers: tuple[Container, ...]
@@ -88,15 +83,15 @@ class Seen:
 
     def of(self, service: str) -> tuple[Container, ...]:
         """Return the containers of a service, those that run first."""
-        found = [container for container in self.containers if container.service == service]
-        return tuple(sorted(found, key=lambda container: (not container.running, container.name)))
+        containers = [container for container in self.containers if container.service == service]
+        return tuple(sorted(containers, key=lambda container: (not container.running, container.name)))
 
     def tagged(self, image: str) -> str:
         """Return the id of the image that a name stands for now, '' when there is none."""
         return self.tags.get(_plain(image), "")
 
 
-def look(client: DockerClient, project: str) -> Seen:
+def look(client: DockerClient, project: str) -> ProjectState:
     """Look at a project's containers; EngineError when the engine does not tell."""
     with told_as(tr("list its containers")):
         listed = client.api.containers(all=True, filters={"label": f"{PROJECT}={project}"})
@@ -104,17 +99,17 @@ def look(client: DockerClient, project: str) -> Seen:
         for image in client.api.images():
             names = (image["Id"], *(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ()))
             tags |= dict.fromkeys(names, image["Id"])
-    found, values = [], []
+    containers, values = [], []
     for entry in listed:
         if (entry.get("Labels") or {}).get(_ONEOFF, "False").lower() == "true":
             continue
         raw = inspected(client, entry["Id"])
         if raw is not None:
-            found.append(read_container(raw))
+            containers.append(read_container(raw))
             values.append(dict(pair.partition("=")[::2] for pair in raw["Config"].get("Env") or ()))
-    images = {image_id: _image(client, image_id) for image_id in {container.image_id for container in found}}
+    images = {image_id: _image(client, image_id) for image_id in {container.image_id for container in containers}}
     there = {image_id: image for image_id, image in images.items() if image is not None}
-    return Seen(tuple(found), there, tags, tuple(values))
+    return ProjectState(tuple(containers), there, tags, tuple(values))
 
 
 def inspected(client: DockerClient, container: str) -> dict[str, Any] | None:
@@ -127,14 +122,18 @@ def inspected(client: DockerClient, container: str) -> dict[str, Any] | None:
         return raw
 
 
+def ids(client: DockerClient, project: str, service: str) -> set[str]:
+    """Return the containers of a service, by their ids."""
+    with told_as(tr("list its containers")):
+        labels = [f"{PROJECT}={project}", f"{SERVICE}={service}"]
+        return {entry["Id"] for entry in client.api.containers(all=True, filters={"label": labels})}
+
+
 def read_container(raw: Mapping[str, Any]) -> Container:
-    """Read what the engine tells of a container."""
+    """Read the engine's description of a container."""
     config, host, state = raw["Config"], raw["HostConfig"], raw["State"]
     labels = config.get("Labels") or {}
     networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
-    mounts = tuple(_mounts(raw))
-    wanted_volumes = set(config.get("Volumes") or ())
-    named = {str(bind).split(":")[1].rstrip("/") for bind in host.get("Binds") or () if ":" in str(bind)}
     return Container(
         id=raw["Id"],
         name=raw["Name"].removeprefix("/"),
@@ -148,13 +147,12 @@ def read_container(raw: Mapping[str, Any]) -> Container:
         image_id=raw["Image"],
         config_hash=labels.get(_HASH, ""),
         environment=_digests(config.get("Env")),
-        mounts=mounts,
+        mounts=tuple(_mounts(raw)),
         networks={name: endpoint.get("IPAddress") or "" for name, endpoint in networks.items()},
         ports=frozenset(_ports(host.get("PortBindings") or {})),
         command=tuple(config.get("Cmd") or ()),
         entrypoint=tuple(config.get("Entrypoint") or ()),
         restart=(host.get("RestartPolicy") or {}).get("Name") or "no",
-        anonymous=any(_unnamed(mount, named, wanted_volumes) for mount in mounts),
     )
 
 
@@ -163,10 +161,10 @@ def epoch(text: str | None) -> float:
     # Nanoseconds are more than Python reads.
     plain = re.sub(r"(\.\d{6})\d+", r"\1", text or "").replace("Z", "+00:00")
     try:
-        found = datetime.fromisoformat(plain)
+        moment = datetime.fromisoformat(plain)
     except ValueError:
         return 0.0
-    return max(0.0, (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+    return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
 def _plain(image: str) -> str:
@@ -207,12 +205,6 @@ def _mounts(raw: Mapping[str, Any]) -> Iterable[Mount]:
         yield Mount(str(entry["Destination"]).rstrip("/") or "/", source or "", kind, bool(entry.get("RW", True)))
 
 
-def _unnamed(mount: Mount, named: set[str], by_image: set[str]) -> bool:
-    """Tell whether this is a volume that nobody gave a name: only this container knows it."""
-    anonymous_name = len(mount.source) == 64 and set(mount.source) <= set("0123456789abcdef")
-    return mount.kind == "volume" and (anonymous_name or (mount.target in by_image and mount.target not in named))
-
-
 def _ports(bindings: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
     one: Mapping[str, str]
     for inside, published in bindings.items():
@@ -225,27 +217,27 @@ _TELLING = 4
 """Characters: in the midst of another value a shorter one may be anything."""
 
 
-def whole_mask(project: Project, wanted: WantedProject | None, seen: Seen) -> NameMask:
+def whole_mask(project: Project, config: ComposeConfig | None, state: ProjectState) -> Mask:
     """Return the mask of all secrets: also of those that containers still have, and that `.env` had before."""
-    known = wanted.secrets if wanted else project.secrets
-    secrets = {name: set(values) for name, values in known.items()}
-    for environment in seen.environments:
-        for name in known.keys() & environment.keys():
+    current = config.secrets if config else project.secrets
+    secrets = {name: set(values) for name, values in current.items()}
+    for environment in state.environments:
+        for name in current.keys() & environment.keys():
             secrets[name].add(environment[name])
-            for now in known[name]:
-                for part, value in _former_parts(known, now, environment[name]):
+            for now in current[name]:
+                for part, value in _former_parts(current, now, environment[name]):
                     secrets[part].add(value)
     texts = project.texts()
     # A name that compose made may be shown, or one that the compose file has; else it is a variable's.
-    names = {each.name for each in seen.containers if each.name.startswith(project.name) or each.name in texts}
-    return NameMask(secrets, project.harmless | {each.service for each in seen.containers} | names)
+    names = {each.name for each in state.containers if each.name.startswith(project.name) or each.name in texts}
+    return named_mask(secrets, project.harmless | {each.service for each in state.containers} | names)
 
 
-def _former_parts(known: Mapping[str, set[str]], now: str, before: str) -> Iterator[tuple[str, str]]:
+def _former_parts(current: Mapping[str, set[str]], now: str, before: str) -> Iterator[tuple[str, str]]:
     """Yield by name what stood in a value where other values stand in it now: `before` of `mysql://user:before@db`."""
     inside = {
         value: name
-        for name, values in known.items()
+        for name, values in current.items()
         for value in values
         if len(value) >= _TELLING and value != now and value in now
     }

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from govma_core.errors import UnsafeTreeError
 from govma_core.fs import safefs
-from govma_core.services.compose_config import WantedProject
+from govma_core.reporting import Reporter
+from govma_core.services.compose_config import ComposeConfig
 from govma_core.settings import Settings
 from govma_core.text.language import tr
 
@@ -32,7 +33,7 @@ class Store:
     problem: str = ""
     mend: str = ""
     size: int | None = None
-    """Bytes on the disk; None when nobody asked, or it cannot be read."""
+    """Bytes on the disk; None when it was not measured, or cannot be read."""
     whole: bool = True
     """False when there is more: not enough time, too many levels, or something that cannot be read."""
 
@@ -49,12 +50,12 @@ def wanted_owners(settings: Settings) -> dict[str, tuple[int, int]]:
     }
 
 
-def mounted(wanted: WantedProject | None, settings: Settings) -> frozenset[str]:
+def mounted(config: ComposeConfig | None, settings: Settings) -> frozenset[str]:
     """Return the names in services.storage_dir at which, or below which, something is mounted into a container."""
     top = settings.services_storage_dir
-    if wanted is None or top is None:
+    if config is None or top is None:
         return frozenset()
-    mounts = (mount for service in wanted.services.values() for mount in service.mounts if mount.kind == "bind")
+    mounts = (mount for service in config.services.values() for mount in service.mounts if mount.kind == "bind")
     sources = (Path(mount.source) for mount in mounts)
     return frozenset(path.relative_to(top).parts[0] for path in sources if top in path.parents)
 
@@ -72,35 +73,46 @@ def stores(settings: Settings, *, disk: bool = False, used: Collection[str] = ()
         # Without its path, which may be a value of `.env`.
         problem = tr("services.storage_dir is not there")
         return [Store("services.storage_dir", "", "", problem)] if used else []
-    found = []
+    rows = []
     with safefs.opened_root(directory) as fd:
         for name, owner in wanted_owners(settings).items():
-            found.append(_store(settings, fd, name, owner, disk=disk, used=name in used))
-    return found
+            rows.append(_store(settings, fd, name, owner, disk=disk, used=name in used))
+    return rows
+
+
+def warn_of_owners(settings: Settings, config: ComposeConfig, reporter: Reporter) -> None:
+    """Warn of persistent directories that are not as their containers need them."""
+    for store in stores(settings, used=mounted(config, settings)):
+        if store.mend:
+            reporter.warning(tr("{problem}. To fix: {mend}", problem=store.problem, mend=store.mend))
+        elif store.problem:
+            reporter.warning(f"{store.problem}.")
 
 
 def _store(settings: Settings, fd: int, name: str, owner: tuple[int, int], *, disk: bool, used: bool) -> Store:
-    wanted = "{}:{}".format(*owner)
+    wanted_owner = "{}:{}".format(*owner)
     info = safefs.lstat(fd, name)
     if info is None and used:
         problem = tr(
             "{name} is not there, and a container has it mounted: Docker will create it, owned by root", name=name
         )
         uid, gid = owner
-        return Store(name, "", wanted, problem, _mend(settings, f"install -d -o {uid} -g {gid} {name}"))
+        return Store(name, "", wanted_owner, problem, _mend(settings, f"install -d -o {uid} -g {gid} {name}"))
     if info is None:
-        return Store(name, "", wanted)
+        return Store(name, "", wanted_owner)
     has = f"{info.st_uid}:{info.st_gid}"
     if not stat.S_ISDIR(info.st_mode):
-        return Store(name, has, wanted, tr("{name} in services.storage_dir is no directory", name=name))
+        return Store(name, has, wanted_owner, tr("{name} in services.storage_dir is no directory", name=name))
     problem = mend = ""
-    if has != wanted:
-        problem = tr("{name} belongs to {has}, and its container needs {wanted}", name=name, has=has, wanted=wanted)
-        mend = _mend(settings, f"chown {wanted} {name}")
+    if has != wanted_owner:
+        problem = tr(
+            "{name} belongs to {has}, and its container needs {wanted}", name=name, has=has, wanted=wanted_owner
+        )
+        mend = _mend(settings, f"chown {wanted_owner} {name}")
     if not disk:
-        return Store(name, has, wanted, problem, mend)
+        return Store(name, has, wanted_owner, problem, mend)
     size, whole = disk_use(fd, name, DISK_SECONDS)
-    return Store(name, has, wanted, problem, mend, size, whole)
+    return Store(name, has, wanted_owner, problem, mend, size, whole)
 
 
 def _mend(settings: Settings, command: str) -> str:
@@ -114,39 +126,39 @@ def disk_use(dir_fd: int, name: str, seconds: float) -> tuple[int | None, bool]:
     (None, False) when it cannot be opened by this user.
     """
     until = time.monotonic() + seconds
-    seen: set[int] = set()
+    inodes: set[int] = set()
     try:
         with safefs.opened(dir_fd, name) as fd:
             top = os.fstat(fd)
-            total, whole = _walk(fd, top.st_dev, seen, until)
+            total, whole = _walk(fd, top.st_dev, inodes, until)
             return total + top.st_blocks * 512, whole
     except (PermissionError, UnsafeTreeError):
         return None, False
 
 
-def _walk(fd: int, device: int, seen: set[int], until: float, depth: int = 1) -> tuple[int, bool]:
+def _walk(fd: int, device: int, inodes: set[int], until: float, depth: int = 1) -> tuple[int, bool]:
     total, whole, below = 0, True, []
-    with os.scandir(fd) as found:
-        for entry in found:
+    with os.scandir(fd) as entries:
+        for entry in entries:
             if time.monotonic() > until:
                 return total, False
             try:
                 info = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            if info.st_dev != device or info.st_ino in seen:
+            if info.st_dev != device or info.st_ino in inodes:
                 continue
             if stat.S_ISDIR(info.st_mode):
                 below.append(entry.name)
             elif info.st_nlink > 1:
-                seen.add(info.st_ino)
+                inodes.add(info.st_ino)
             total += info.st_blocks * 512
     for name in below:
         if depth == _DEEPEST or time.monotonic() > until:
             return total, False
         try:
             with safefs.opened(fd, name) as inner:
-                more, all_seen = _walk(inner, device, seen, until, depth + 1)
+                more, all_seen = _walk(inner, device, inodes, until, depth + 1)
         except (FileNotFoundError, UnsafeTreeError):
             continue
         except OSError:

@@ -11,17 +11,17 @@ import pytest
 
 from govma_core.errors import UsageError
 from govma_core.services.compose import Project, find_project
-from govma_core.services.compose_config import WantedProject, read_config
+from govma_core.services.compose_config import ComposeConfig, read_config
 from govma_core.services.drift import differences
-from govma_core.services.inspect import Image, Seen, read_container
+from govma_core.services.inspect import Image, ProjectState, read_container
 from govma_core.services.source_drift import Sources, due_in, opened, source_differences
-from govma_core.services.up import _chosen
+from govma_core.services.up import choose
 from govma_core.settings import Settings
 
 _IMAGE = "sha256:1"
 
 
-def _wanted(directory: Path, services: str, env: str = "") -> tuple[Project, WantedProject]:
+def _wanted(directory: Path, services: str, env: str = "") -> tuple[Project, ComposeConfig]:
     text = f"services:\n{services}"
     (directory / "docker-compose.yml").write_text(text)
     (directory / ".env").write_text(env)
@@ -29,7 +29,7 @@ def _wanted(directory: Path, services: str, env: str = "") -> tuple[Project, Wan
     return project, read_config(project, text)
 
 
-def _seen(tags: dict[str, str] | None = None, **services: dict[str, Any]) -> Seen:
+def _seen(tags: dict[str, str] | None = None, **services: dict[str, Any]) -> ProjectState:
     containers = []
     for name, raw in services.items():
         config = {"Labels": {"com.docker.compose.service": name}, "Image": "x", **raw.get("Config", {})}
@@ -37,10 +37,10 @@ def _seen(tags: dict[str, str] | None = None, **services: dict[str, Any]) -> See
         known |= {"HostConfig": raw.get("HostConfig", {}), "Mounts": raw.get("Mounts", ()), "Config": config}
         known["NetworkSettings"] = {"Networks": {raw.get("network", "p_default"): {}}}
         containers.append(read_container(known))
-    return Seen(tuple(containers), {}, {"x:latest": _IMAGE} if tags is None else tags, ())
+    return ProjectState(tuple(containers), {}, {"x:latest": _IMAGE} if tags is None else tags, ())
 
 
-def _kinds(wanted: WantedProject, seen: Seen, settings: Settings, project: Project) -> list[tuple[str, str]]:
+def _kinds(wanted: ComposeConfig, seen: ProjectState, settings: Settings, project: Project) -> list[tuple[str, str]]:
     return [(each.service, each.kind) for each in differences(wanted, seen, settings, inactive=project.inactive)]
 
 
@@ -70,13 +70,13 @@ def test_a_service_whose_profile_is_not_active_is_neither_missed_nor_unknown_nor
     for wanted in (first, second):
         assert ("debug", "absent") not in _kinds(wanted, _seen(web=web), Settings(), project)
         assert ("debug", "orphan") not in _kinds(wanted, _seen(web=web, debug=web), Settings(), project)
-        assert _chosen(project, wanted, None) == ["web"]
-    assert _chosen(project, first, ["debug"]) == ["debug"]
+        assert choose(project, wanted, None) == ["web"]
+    assert choose(project, first, ["debug"]) == ["debug"]
     with pytest.raises(UsageError, match="no service debug"):
-        _chosen(project, second, ["debug"])
+        choose(project, second, ["debug"])
     active, wanted = _wanted(tmp_path, debug, "COMPOSE_PROFILES=other,debug\n")
     assert ("debug", "absent") in _kinds(wanted, _seen(web=web), Settings(), active)
-    assert _chosen(active, wanted, None) == ["web", "debug"]
+    assert choose(active, wanted, None) == ["web", "debug"]
 
 
 def test_what_docker_and_compose_put_into_a_container_themselves_is_no_difference(tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ from govma_core.masking import Mask
 from govma_core.reporting import Reporter
 from govma_core.services.compose import Project, find_project
 from govma_core.services.compose_config import Mount, read_config
-from govma_core.services.env_secrets import NameMask
-from govma_core.services.inspect import Seen, read_container, whole_mask
+from govma_core.services.env_secrets import named_mask
+from govma_core.services.inspect import ProjectState, read_container, whole_mask
 from govma_core.services.logs import Tail, last_lines
-from govma_core.services.view import Found, _mount, _port
+from govma_core.services.view import Facts, _mount, _port
 from govma_core.settings import Settings
 from govma_core.text.clean import MAX_LINE, clean_lines
 
@@ -30,21 +30,21 @@ from govma_core.text.clean import MAX_LINE, clean_lines
 @given(st.text(min_size=8, max_size=30).filter(str.strip), st.text(max_size=20), st.text(max_size=20))
 def test_a_long_value_is_never_left_however_it_is_written(value: str, before: str, after: str) -> None:
     """Guards against a value in quotes, escaped, doubled dollars, or in the middle of a word."""
-    mask = NameMask({"NAME": {value}})
+    mask = named_mask({"NAME": {value}})
     for form in (value, repr(value), json.dumps(value), value.replace("$", "$$")):
         assert value not in mask(f"{before}{form}{after}").replace("${NAME}", "\0")
 
 
 def test_short_values_are_masked_where_they_stand_alone_and_names_of_services_never() -> None:
     """Guards the picture from masks that eat it, and short values that are whole answers."""
-    mask = NameMask({"PIN": {"4711x"}, "PORT": {"80"}, "HOST": {"redis"}, "FLAG": {"true"}}, {"redis"})
+    mask = named_mask({"PIN": {"4711x"}, "PORT": {"80"}, "HOST": {"redis"}, "FLAG": {"true"}}, {"redis"})
     assert mask("4711x a4711xb 80 redis true") == "${PIN} a4711xb 80 redis true"
     assert (mask.whole("80"), mask.whole("redis"), mask.image("a/b:80")) == ("${PORT}", "redis", "a/b:${PORT}")
 
 
 def test_errors_leave_without_values_whatever_their_kind() -> None:
     """Guards the sentences: also those of errors that carry more than a text."""
-    mask = NameMask({"NAME": {"a secret value"}})
+    mask = named_mask({"NAME": {"a secret value"}})
     for error in (PreflightError(["with a secret value"]), GitFailedError("with a secret value", 3)):
         with pytest.raises(type(error), match=r"with \$\{NAME\}") as caught, mask.over_errors():
             raise error
@@ -54,12 +54,12 @@ def test_errors_leave_without_values_whatever_their_kind() -> None:
 @pytest.mark.parametrize(("name", "shown"), [("DB_PASSWORD", "-p${DB_PASSWORD}2"), ("COLOUR", "-phunter2")])
 def test_a_short_secret_is_taken_out_of_words_when_its_name_says_that_it_is_one(name: str, shown: str) -> None:
     """Guards `mysql -phunter2`; and the picture from a short value that tells nothing."""
-    assert NameMask({name: {"hunter"}})("-phunter2") == shown
+    assert named_mask({name: {"hunter"}})("-phunter2") == shown
 
 
 def test_a_value_that_was_cut_leaves_nothing_of_it_to_be_read() -> None:
     """Guards lines that are longer than what is kept of them, and the words of an engine: they are cut unmasked."""
-    mask = NameMask({"NAME": {"a-secret-value"}, "OTHER": {"secret"}})
+    mask = named_mask({"NAME": {"a-secret-value"}, "OTHER": {"secret"}})
     for kept in range(4, 15):
         long = "x" * (MAX_LINE - kept) + "a-secret-value and more\n"
         assert "a-se" not in mask(clean_lines(long.encode())[0])
@@ -70,7 +70,7 @@ def test_a_value_that_was_cut_leaves_nothing_of_it_to_be_read() -> None:
 def test_what_a_reporter_tells_is_masked_by_both_kinds_of_mask() -> None:
     """Guards the log of a restart: values of `.env` by their names, those of the site's env file as everywhere."""
     told: list[Event] = []
-    reporter = Reporter(told.append, mask=NameMask({"NAME": {"value-of-env"}}).beside(Mask(["of-the-site"])))
+    reporter = Reporter(told.append, mask=named_mask({"NAME": {"value-of-env"}}).beside(Mask(["of-the-site"])))
     reporter.hide(["API_TOKEN=of-a-container"])
     reporter.output("value-of-env of-the-site", "of-a-container")
     reporter.info("value-of-env")
@@ -86,10 +86,10 @@ def _project(directory: Path, env: str, text: str) -> Project:
     return find_project(Settings(services_compose_dir=directory))
 
 
-def _seen(name: str, environment: dict[str, str]) -> Seen:
+def _seen(name: str, environment: dict[str, str]) -> ProjectState:
     raw: dict[str, Any] = {"Id": "1", "Name": f"/{name}", "Image": "sha256:1", "State": {"Status": "running"}}
     labels = {"Labels": {"com.docker.compose.service": "web"}}
-    return Seen((read_container(raw | {"Config": labels, "HostConfig": {}}),), {}, {}, (environment,))
+    return ProjectState((read_container(raw | {"Config": labels, "HostConfig": {}}),), {}, {}, (environment,))
 
 
 @pytest.mark.parametrize("before", ["mysql://shop:old pass@db/x", "mysql://old-user:old pass@db/x"])
@@ -114,13 +114,13 @@ def test_the_name_of_a_container_is_shown_unless_it_is_a_value(tmp_path: Path) -
 
 def test_where_something_is_mounted_and_the_port_inside_may_be_values_too(tmp_path: Path) -> None:
     project = _project(tmp_path, "", "services: {web: {image: x, ports: ['8080:80', '8081:${INSIDE}']}}\n")
-    mask = NameMask({"TARGET": {"/data/customer"}, "INSIDE": {"91"}})
-    seen = Seen((), {}, {}, ())
-    found = Found(
-        project=project, mask=mask, wanted=None, hashes={}, seen=seen, engine_answers=True, output={}, differences=[]
+    mask = named_mask({"TARGET": {"/data/customer"}, "INSIDE": {"91"}})
+    state = ProjectState((), {}, {}, ())
+    facts = Facts(
+        project=project, mask=mask, config=None, hashes={}, state=state, engine_answers=True, output={}, differences=[]
     )
     assert _mount(Mount("/data/customer", "data", "volume"), Settings(), mask) == "${TARGET}: volume"
-    assert [_port(("", "8080", inside), None, found) for inside in ("91/tcp", "80/udp")] == [
+    assert [_port(("", "8080", inside), None, facts) for inside in ("91/tcp", "80/udp")] == [
         "8080->${INSIDE}/tcp",
         "8080->80/udp",
     ]
@@ -151,11 +151,11 @@ def test_the_output_of_a_container_is_passed_on_as_it_comes_however_much_is_aske
     """Guards against half of what was asked for, and against holding all of it."""
     engine = _Engine(1000)
     client: Any = engine
-    batches = Tail(client, "x", NameMask({"A": {"secret-value"}}), lines=10**9, follow=False).batches()
+    batches = Tail(client, "x", named_mask({"A": {"secret-value"}}), lines=10**9, follow=False).batches()
     assert (next(batches), engine.given) == (["${A} 0"], 1)
     assert engine.asked == {"stream": True, "follow": False, "tail": 10**9}
     assert sum(len(batch) for batch in batches) == 999
     # Half of it is not passed off as all.
     engine.breaks = True
     with pytest.raises(EngineError, match="could not read the output of a container: gone"):
-        last_lines(client, "x", 3, NameMask({}))
+        last_lines(client, "x", 3, named_mask({}))

@@ -11,32 +11,9 @@ from govma_core.services.compose import find_project
 from govma_core.services.compose_config import read_config
 from govma_core.services.source_drift import Due
 from govma_core.services.storage import disk_use
-from govma_core.services.view import _quickly
 from govma_core.settings import Settings
 from govma_core.text.clean import clean_all
 from tests.support.nesting import nest
-
-
-@pytest.mark.parametrize(
-    "service",
-    [
-        "ports: 80",
-        "ports: [[80]]",
-        "restart: [always]",
-        "networks: [{a: b}]",
-        "command: echo it's",
-        "environment: 7",
-        "volumes: {a: b}",
-        "scale: many",
-        "build: [x]",
-        "&me\n    again: *me",
-    ],
-)
-def test_an_odd_compose_file_is_left_to_compose(tmp_path: Path, service: str) -> None:
-    """Guards the view's short cut: what it does not understand is no traceback, and no guess."""
-    (tmp_path / "docker-compose.yml").write_text(f"services:\n  one:\n    image: x\n    {service}\n")
-    project = find_project(Settings(services_compose_dir=tmp_path))
-    assert _quickly(project, second=False) is None
 
 
 @pytest.mark.parametrize(("lines", "wanted"), [("scale: 0", 0), ("deploy: {replicas: 0}", 0), ("labels: {}", 1)])

@@ -13,14 +13,12 @@ from pathlib import Path
 import pytest
 
 from govma_core.errors import CommandError, ConfigurationError, PreflightError
-from govma_core.services.compose import Question, find_project, is_second, require_program
-from govma_core.services.compose_config import read_config, read_data
+from govma_core.services.compose import find_project
+from govma_core.services.compose_config import load_config, read_config
 from govma_core.services.downtime_probe import Probe, address
 from govma_core.services.drift import faces
 from govma_core.services.env_secrets import read_env
-from govma_core.services.quick import read_quickly
 from govma_core.services.storage import disk_use, mounted, stores
-from govma_core.services.up import config
 from govma_core.settings import Settings, load
 
 
@@ -166,8 +164,8 @@ def test_a_variable_that_nothing_sets_is_a_sentence_before_anything_is_made_with
     """Guards against containers with nothing where a password was meant; compose only warns."""
     text = f"version: '3.7'\nservices:\n  a:\n    image: x\n    environment: {{A: '{use}'}}\n"
     with pytest.raises(PreflightError, match=r"uses NOT_SET.*\.env \(`NOT_SET=` if empty"):
-        config(find_project(project_of(tmp_path, text, "B=1\n")))
-    assert config(find_project(project_of(tmp_path, text, "B=1\nNOT_SET=\n"))).services
+        load_config(find_project(project_of(tmp_path, text, "B=1\n")))
+    assert load_config(find_project(project_of(tmp_path, text, "B=1\nNOT_SET=\n"))).services
 
 
 def test_the_address_that_is_asked_is_one_that_speaks_http_on_this_machine() -> None:
@@ -230,51 +228,3 @@ def test_seconds_without_an_answer_are_counted_and_a_site_that_never_answered_is
         with other.going():
             time.sleep(0.1)
         assert (other.answered, other.silent) == (False, 0)
-
-
-PLAIN = """
-version: "3.7"
-services:
-  apache:
-    build: docker/apache
-    ports: ["127.0.0.1:${PORT}:80", "443:443"]
-    environment: {PASSWORD: "${SECRET}", MODE: prod, COUNT: 3, DOLLAR: "a$$b"}
-    env_file: [one.env]
-    volumes: ["${BASE}:/var/www/versions", "./conf:/conf:ro", "data:/data"]
-    networks: [cms, cache]
-    depends_on: [redis]
-    restart: always
-    healthcheck: {test: [CMD, "true"], interval: 30s}
-  redis:
-    image: "redis:${TAG}"
-    container_name: r
-    command: sh -c "sleep ${PORT}"
-    environment: ["A=1", "B=${SECRET}=x"]
-networks: {cms: {}, cache: }
-volumes: {data: }
-"""
-
-
-def test_what_is_read_quickly_is_what_compose_says(tmp_path: Path) -> None:
-    """Guards the short cut: the same services as by the real compose, or compose is asked."""
-    (tmp_path / "docker/apache").mkdir(parents=True)
-    (tmp_path / "one.env").write_text("# of one\nTOKEN=from-file\nMODE=overridden\n")
-    env = "SECRET=s3cret-value\nPORT=8081\nBASE=/srv/www\nTAG=7\nCOMPOSE_PROJECT_NAME=site\n"
-    project = find_project(project_of(tmp_path, PLAIN, env))
-    quick = read_quickly(project)
-    assert quick is not None
-    by_compose = read_config(project, Question(project, "config").answer(project.mask))
-    ours = read_data(project, quick, second=is_second(require_program()))
-    assert dict(ours.services) == dict(by_compose.services)
-    assert ours.secrets == by_compose.secrets
-    for changed in (
-        PLAIN.replace("restart: always", "privileged: true"),
-        PLAIN.replace("${TAG}", "${TAG:-1}"),
-        PLAIN.replace("${TAG}", "${NOT_SET}"),
-        PLAIN.replace("[cms, cache]", "[cms, other]"),
-        PLAIN.replace("MODE: prod", "MODE: yes"),
-        PLAIN.replace("services:", "services: ["),
-    ):
-        assert read_quickly(find_project(project_of(tmp_path, changed, env))) is None
-    for line in ("X='quoted'", "X=a b", "X=a#b", "export X=1", "X=$PORT", "X=a\\b"):
-        assert read_quickly(find_project(project_of(tmp_path, PLAIN, f"{env}{line}\n"))) is None

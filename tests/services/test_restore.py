@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,136 +15,234 @@ from govma_core.events import Event, LogLine
 from govma_core.reporting import Reporter
 from govma_core.services.compose import find_project
 from govma_core.services.downtime_probe import Probe
-from govma_core.services.replace_container import Change, Journal, exchange
-from govma_core.services.restore import PutBack, put_back
+from govma_core.services.restore import Change, Journal, Restored, put_back, read_journal
 from govma_core.services.up import Restart
 from govma_core.settings import Settings
 
-_TIMEOUT = 0.2
+_SETTINGS = Settings(services_up_timeout=1)
 
 
 class _Engine:
-    """An engine with containers by id; it fails at what `fails` names, and notes what it was asked."""
+    """An engine with containers by id; it fails at what `fails` names, and keeps what it was asked.
 
-    def __init__(self, containers: dict[str, str], fails: set[tuple[str, str]], grace: int | None = 900) -> None:
-        self.containers, self.fails, self.grace = containers, fails, grace
-        self.asked: list[tuple[Any, ...]] = []
+    `kept` are the former containers whose descriptions it has. All containers but `db-…` are of the service web.
+    """
+
+    def __init__(self, containers: dict[str, str], fails: set[tuple[str, str]], kept: tuple[str, ...] = ()) -> None:
+        self.states, self.fails = containers, fails
+        self.names: dict[str, str] = {}
+        self.requests: list[tuple[Any, ...]] = []
+        self.configs: list[dict[str, Any]] = []
         self.api = self
+        for container in kept:
+            text = f"GOVMA_CONSOLE_FORMER={json.dumps(self._description(container))}"
+            self.notes = {f"govma-former-{container}": {"Config": {"Env": ["PATH=/bin", text]}}}
+        self.notes = self.notes if kept else {}
+
+    def containers(self, *, filters: dict[str, Any], **_: Any) -> list[dict[str, str]]:
+        if isinstance(filters["label"], str):
+            return []
+        service = str(filters["label"][1]).rpartition("=")[2]
+        return [{"Id": each} for each in self.states if each.startswith("db-") is (service == "db")]
 
     def inspect_container(self, container: str) -> dict[str, Any]:
+        if container in self.notes:
+            return self.notes[container]
         self._do("inspect", container)
-        status = self.containers[container]
-        state = {"Running": status == "running", "Status": status, "ExitCode": 3}
-        return {"State": state, "RestartCount": 0, "Name": f"/{container}", "Config": {"StopTimeout": self.grace}}
+        return self._description(container)
+
+    def _description(self, container: str) -> dict[str, Any]:
+        status = self.states.get(container, "exited")
+        config = {"Image": "site_web", "Hostname": container, "Env": ["PASSWORD=secret"], "Volumes": {"/data": {}}}
+        endpoints = {
+            "p_cms": {"NetworkID": "1", "Aliases": ["web", container], "IPAMConfig": {"IPv4Address": "10.0.0.7"}},
+            "p_cache": {"NetworkID": "2", "Aliases": ["web", container], "IPAMConfig": None},
+        }
+        return {
+            "Id": container,
+            "Name": f"/{self.names.get(container, container)}",
+            "Image": "sha256:1",
+            "State": {"Running": status == "running", "Status": status, "ExitCode": 3},
+            "RestartCount": 0,
+            "Config": config,
+            "HostConfig": {"NetworkMode": "p_cms", "Binds": ["/srv/www:/var/www:rw"]},
+            "Mounts": [
+                {"Type": "bind", "Source": "/srv/www", "Destination": "/var/www", "RW": True},
+                {"Type": "volume", "Name": "f" * 64, "Destination": "/data", "RW": True},
+            ],
+            "NetworkSettings": {"Networks": endpoints},
+        }
+
+    def inspect_image(self, name: str) -> dict[str, str]:
+        return {"Id": "sha256:1" if name == "site_web" else "sha256:other"}
+
+    def create_container_from_config(self, config: dict[str, Any], name: str) -> dict[str, str]:
+        self._do("create", "site_web" if config["Image"] == "site_web" else "other image", name)
+        self.configs.append(config)
+        self.states["again"] = "created"
+        return {"Id": "again"}
+
+    def connect_container_to_network(self, container: str, network: str, **options: Any) -> None:
+        self._do("connect", container, network, options["aliases"])
 
     def start(self, container: str) -> None:
         self._do("start", container)
         # What ends at once is as an engine tells it: started, and not running.
-        self.containers[container] = "exited" if ("run", container) in self.fails else "running"
+        self.states[container] = "exited" if ("run", container) in self.fails else "running"
 
     def restart(self, container: str) -> None:
         self._do("restart", container)
 
     def stop(self, container: str, timeout: int) -> None:
         self._do("stop", container, timeout)
-        self.containers[container] = "exited"
+        self.states[container] = "exited"
 
-    def remove_container(self, container: str, *, force: bool) -> None:
+    def remove_container(self, container: str, *, force: bool, v: bool = False) -> None:
         self._do("remove", container, force)
-        del self.containers[container]
+        del self.states[container]
 
     def rename(self, container: str, name: str) -> None:
         self._do("rename", container, name)
+        self.names[container] = name
 
     def tag(self, image: str, *_: str) -> None:
         self._do("tag", image)
 
     def _do(self, verb: str, name: str, *more: Any) -> None:
-        self.asked.append((verb, name, *more))
+        self.requests.append((verb, name, *more))
         if (verb, name) in self.fails:
             raise APIError("cannot: tried to")
-        if name == "gone" or (verb != "tag" and name not in self.containers):
+        if name == "gone" or (verb not in ("tag", "create") and name not in self.states):
             raise NotFound("No such container")
 
 
-def _undone(tmp_path: Path, engine: _Engine, *changes: Change, **tags: str) -> tuple[PutBack, list[Event]]:
+def _put_back(tmp_path: Path, engine: _Engine, *changes: Change, **tags: str) -> tuple[Restored, list[Event]]:
     journal = Journal(tmp_path / "services-restart.json", "run", "p", tags=tags, changes=list(changes))
     events: list[Event] = []
     # What stands in for an engine has only what is asked of it here.
     client: Any = engine
-    return put_back(client, journal, Reporter(events.append), _TIMEOUT), events
+    return put_back(client, journal, Reporter(events.append), _SETTINGS), events
 
 
 def _web(**more: Any) -> Change:
-    known: dict[str, Any] = {"name": "p_web_1", "beside": True, "new": "new", "touched": True}
-    return Change("web", former="old", **known | more)
+    fields: dict[str, Any] = {"former": "old", "name": "p_web_1", "touched": True}
+    return Change("web", **fields | more)
 
 
 def test_the_former_container_runs_again_though_the_new_one_does_not_stop(tmp_path: Path) -> None:
     """Guards the order: what serves comes first, what resists is told."""
     engine = _Engine({"old": "exited", "new": "running"}, {("stop", "new"), ("tag", "sha256:1")})
-    done, _ = _undone(tmp_path, engine, _web(), site_web="sha256:1")
-    assert ("start", "old") in engine.asked
-    assert [problem.partition(":")[0] for problem in done.problems] == [
-        "web",
+    result, _ = _put_back(tmp_path, engine, _web(), site_web="sha256:1")
+    assert ("start", "old") in engine.requests
+    # Compose calls what it replaces by another name.
+    assert engine.names["old"] == "p_web_1"
+    assert "new" not in engine.states
+    assert [problem.partition(":")[0] for problem in result.problems] == [
         "The image site_web could not be put back",
+        "web",
     ]
-    assert "does not stop" in done.problems[0]
+    assert "does not stop" in result.problems[1]
 
 
-@pytest.mark.parametrize("left", ["running", "exited", "created"])
-def test_the_only_container_that_is_left_is_kept(tmp_path: Path, left: str) -> None:
-    """Guards a service whose former container was pruned before anybody came to put it back."""
-    engine = _Engine({"new": left}, set())
-    done, _ = _undone(tmp_path, engine, _web())
-    assert engine.containers == {"new": "running"}
-    assert ("rename", "new", "p_web_1") in engine.asked
-    assert not [asked for asked in engine.asked if asked[0] in ("stop", "remove")]
+def test_a_container_that_compose_removed_is_made_again_as_it_was(tmp_path: Path) -> None:
+    """Guards the way back that needs neither compose nor its files: image, environment, volumes, networks, name."""
+    engine = _Engine({"new": "exited"}, set(), kept=("old",))
+    change = _web()
+    result, _ = _put_back(tmp_path, engine, change, site_web="sha256:1")
+    assert result.whole
+    assert engine.states == {"again": "running"}
+    assert engine.names["again"] == change.name
+    verbs = [request[:2] for request in engine.requests]
+    # Whatever fails before leaves the new one as it is.
+    assert verbs.index(("create", "site_web")) < verbs.index(("stop", "new"))
+    config = engine.configs[0]
+    assert (config["Image"], config["Env"], config["Hostname"]) == ("site_web", ["PASSWORD=secret"], "")
+    # A volume without a name goes from container to container.
+    assert config["HostConfig"]["Binds"] == ["/srv/www:/var/www:rw", f"{'f' * 64}:/data:rw"]
+    first = config["NetworkingConfig"]["EndpointsConfig"]["p_cms"]
+    assert (first["Aliases"], first["IPAMConfig"]) == (["web"], {"IPv4Address": "10.0.0.7"})
+    assert ("connect", "again", "p_cache", ["web"]) in engine.requests
+    # For the next attempt it stands for the former one; what it was made of is in no file.
+    written = (tmp_path / "services-restart.json").read_text()
+    assert change.former == "again"
+    assert "again" in written
+    assert "secret" not in written
+
+
+def test_a_container_that_cannot_be_made_again_leaves_the_new_one_as_it_is(tmp_path: Path) -> None:
+    engine = _Engine({"new": "running"}, {("create", "site_web")}, kept=("old",))
+    result, _ = _put_back(tmp_path, engine, _web())
+    assert engine.states == {"new": "running"}
+    assert "could not be brought back" in result.problems[0]
+
+
+@pytest.mark.parametrize("state", ["running", "exited", "created"])
+def test_the_only_container_is_kept(tmp_path: Path, state: str) -> None:
+    """Guards a service whose former container was pruned, with what was known of it, before it could be put back."""
+    engine = _Engine({"new": state}, set())
+    result, _ = _put_back(tmp_path, engine, _web())
+    assert engine.states == {"new": "running"}
+    assert ("rename", "new", "p_web_1") in engine.requests
+    assert not [request for request in engine.requests if request[0] in ("stop", "remove")]
     # Told, and no reason to refuse what is asked for next.
-    assert (len(done.final), done.problems, done.whole) == (1, [], False)
-    assert "is not there any more; the new one is kept" in done.final[0]
+    assert (len(result.final), result.problems, result.whole) == (1, [], False)
+    assert "is not there any more; the new one is kept" in result.final[0]
 
 
-def test_when_no_container_is_left_that_is_said(tmp_path: Path) -> None:
-    done, _ = _undone(tmp_path, _Engine({}, set()), _web())
-    assert "nor is a new one. `govma-console services up web`" in done.final[0]
+def test_when_there_is_no_container_at_all_that_is_said(tmp_path: Path) -> None:
+    result, _ = _put_back(tmp_path, _Engine({}, set()), _web())
+    assert "nor is a new one. `govma-console services up web`" in result.final[0]
+
+
+def test_a_new_container_of_a_service_that_had_none_is_removed(tmp_path: Path) -> None:
+    engine = _Engine({"new": "running"}, set())
+    result, _ = _put_back(tmp_path, engine, _web(former="", name=""))
+    assert (engine.states, result.whole) == ({}, True)
 
 
 def test_what_fails_of_one_service_keeps_nothing_of_the_others_from_being_put_back(tmp_path: Path) -> None:
-    """Guards against an engine that fails once: what is left is undone all the same."""
-    engine = _Engine({"old": "exited", "new": "running", "was": "exited", "now": "running"}, {("inspect", "was")})
-    db = Change("db", former="was", name="p_db_1", beside=True, new="now", touched=True)
-    done, _ = _undone(tmp_path, engine, _web(), db, site_web="sha256:1")
-    assert engine.containers["old"] == "running"
-    assert "new" not in engine.containers
-    assert ("tag", "sha256:1") in engine.asked
-    assert [problem.partition(":")[0] for problem in done.problems] == ["db"]
+    """Guards against an engine that fails once: the rest is undone all the same."""
+    containers = {"old": "exited", "new": "running", "db-old": "exited", "db-new": "running"}
+    engine = _Engine(containers, {("inspect", "db-old")})
+    db = Change("db", former="db-old", name="p_db_1", touched=True)
+    result, _ = _put_back(tmp_path, engine, db, _web(), site_web="sha256:1")
+    assert engine.states["old"] == "running"
+    assert "new" not in engine.states
+    assert ("tag", "sha256:1") in engine.requests
+    assert [problem.partition(":")[0] for problem in result.problems] == ["db"]
 
 
-@pytest.mark.parametrize(("well", "told"), [(True, 1), (False, 0)])
-def test_the_former_container_has_to_run_well_if_it_did_before(tmp_path: Path, well: bool, told: int) -> None:
+@pytest.mark.parametrize(("well", "sentences"), [(True, 1), (False, 0)])
+def test_the_former_container_has_to_run_well_if_it_did_before(tmp_path: Path, well: bool, sentences: int) -> None:
     """Guards the words "are back": and what was broken before is no reason to call the rest so."""
     engine = _Engine({"old": "exited", "new": "running"}, {("run", "old")})
-    done, _ = _undone(tmp_path, engine, _web(well=well))
-    assert ("start", "old") in engine.asked
-    assert len(done.final) == told
-    assert done.whole is not well
+    result, _ = _put_back(tmp_path, engine, _web(well=well))
+    assert ("start", "old") in engine.requests
+    assert len(result.final) == sentences
+    assert result.whole is not well
 
 
 def test_a_container_that_was_told_to_stop_and_still_runs_is_started_anew(tmp_path: Path) -> None:
     """Guards against one that ends after it was looked at: it had been told to, and took its time."""
     engine = _Engine({"old": "running", "new": "created"}, set())
-    done, _ = _undone(tmp_path, engine, _web())
-    assert ("restart", "old") in engine.asked
-    assert done.whole
+    result, _ = _put_back(tmp_path, engine, _web())
+    assert ("restart", "old") in engine.requests
+    assert result.whole
 
 
-@pytest.mark.parametrize(("grace", "waited"), [(900, 900), (0, 0), (None, 10)])
-def test_a_container_is_waited_for_as_long_as_it_may_take_to_stop(grace: int | None, waited: int) -> None:
-    engine = _Engine({"old": "running", "new": "created"}, set(), grace)
+def test_what_the_version_before_wrote_down_is_put_back_too(tmp_path: Path) -> None:
+    """Guards an upgrade after a restart that was killed: it had made the new container beside the former one."""
+    path = tmp_path / "services-restart.json"
+    entry = {"service": "web", "former": "old", "name": "p_web_1", "beside": True, "new": "new", "touched": True}
+    head, tags = "", {"site_web": "sha256:1"}
+    data = {"run": "r", "project": "p", "head": head, "tags": tags, "changes": [entry | {"well": True}], "done": False}
+    path.write_text(json.dumps(data))
+    journal = read_journal(tmp_path)
+    assert journal is not None
+    engine = _Engine({"old": "exited", "new": "running"}, set())
     client: Any = engine
-    exchange(client, _web())
-    assert ("stop", "old", waited) in engine.asked
+    assert put_back(client, journal, Reporter(lambda _: None), _SETTINGS).whole
+    assert engine.states == {"old": "running"}
 
 
 @pytest.mark.parametrize("resists", [True, False])
@@ -154,7 +253,7 @@ def test_that_containers_run_as_before_is_said_when_they_do(tmp_path: Path, resi
     client: Any = _Engine({"old": "running", "new": "created"}, {("remove", "new")} if resists else set())
     events: list[Event] = []
     restart = Restart(Context.for_reading(settings, Reporter(events.append)), client, find_project(settings))
-    restart.journal.changes.append(_web(touched=False))
+    restart.journal.changes.append(_web())
     restart.journal.write()
     with pytest.raises(EngineError), restart.put_back_if_it_fails():
         raise EngineError("not made")
@@ -174,10 +273,10 @@ def test_a_site_that_answered_before_has_to_answer_when_all_is_back(tmp_path: Pa
     restart._probe = Probe("http://127.0.0.1:1")
     restart._probe.answered = answered
     with pytest.raises(RestartError, match=f"web is not good. The former containers {told}"):
-        restart._reverted("web is not good.")
+        restart._revert("web is not good.")
 
 
 def test_an_image_that_is_gone_is_told(tmp_path: Path) -> None:
-    done, events = _undone(tmp_path, _Engine({}, set()), site_web="gone")
+    result, events = _put_back(tmp_path, _Engine({}, set()), site_web="gone")
     assert any(isinstance(event, LogLine) and "site_web" in event.text for event in events)
-    assert done.whole
+    assert result.whole

@@ -270,9 +270,11 @@ def stack(root: Path, engine: Engine) -> Iterator[Stack]:
 def remove(engine: Engine, project: str) -> None:
     """Remove all of a project from the engine."""
     label: dict[str, str | list[str] | bool] = {"label": f"com.docker.compose.project={project}"}
+    former: dict[str, str | list[str] | bool] = {"label": f"govma-console.former={project}"}
     with engine.client() as client:
-        for container in client.containers.list(all=True, filters=label, ignore_removed=True):
-            container.remove(force=True, v=True)
+        for labels in (label, former):
+            for container in client.containers.list(all=True, filters=labels, ignore_removed=True):
+                container.remove(force=True, v=True)
         for network in client.networks.list(filters=label):
             network.remove()
         for name in (f"{project}_apache", f"{project}-apache"):
