@@ -1,22 +1,18 @@
-"""Git commands with a time limit, on a checkout opened with GitPython; what git says becomes a sentence."""
+"""Git commands with a time limit, on a checkout opened with GitPython; errors are sentences with git's own words."""
 
 from __future__ import annotations
 
 import os
-import re
 import signal
-import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import IO
 
 import git
 from gitdb.exc import ODBError
 
 from govma_core.errors import SourceError
-from govma_core.fs import safefs, trees
 from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
 
@@ -46,7 +42,7 @@ class GitFailedError(SourceError):
 
 @contextmanager
 def readable(directory: Path) -> Iterator[None]:
-    """Turn what GitPython raises over a repository that it cannot read into a SourceError."""
+    """Raise SourceError where GitPython cannot read the repository."""
     try:
         yield
     except (git.GitError, ODBError, ValueError) as error:
@@ -81,12 +77,20 @@ class GitCommands:
         self._timeout = timeout
 
     def run(self, *arguments: str, waiting: Waiting = nullcontext) -> str:
-        """Run git and give what it printed; SourceError with git's own words when it fails or takes too long.
+        """Run git and return what it printed; SourceError with git's own words when it fails or takes too long.
 
         `waiting` frames the time it runs: a request to cancel may raise in there, so only for commands that change
         nothing in the checkout.
         """
-        return self._run(arguments, subprocess.PIPE, waiting).decode("utf-8", "surrogateescape")
+        return self._run(arguments, waiting).decode("utf-8", "surrogateescape")
+
+    def output(self, *arguments: str) -> bytes:
+        """Run git and return the bytes that it printed."""
+        return self._run(arguments, nullcontext)
+
+    def entries(self, *arguments: str) -> list[str]:
+        """Run a command that ends each entry with a null byte (-z), and return the entries."""
+        return [entry for entry in self.run(*arguments).split("\0") if entry]
 
     def sha(self, name: str) -> str:
         """Return the commit that a name means, '' for none."""
@@ -107,21 +111,17 @@ class GitCommands:
             raise
         return True
 
-    def run_into(self, file: IO[bytes], *arguments: str) -> None:
-        """Run git with what it prints going to a file."""
-        self._run(arguments, file.fileno(), nullcontext)
-
-    def _run(self, arguments: tuple[str, ...], stdout: int, waiting: Waiting) -> bytes:
+    def _run(self, arguments: tuple[str, ...], waiting: Waiting) -> bytes:
         process = subprocess.Popen(
             ["git", *_NO_PROGRAMS, *_DURABLE, *arguments],
             cwd=self._directory,
             env=_environment(),
             stdin=subprocess.DEVNULL,
-            stdout=stdout,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        shown = f"git {arguments[0]}"
+        command = f"git {arguments[0]}"
         with process:
             try:
                 with waiting():
@@ -133,7 +133,7 @@ class GitCommands:
                         tr(
                             "{shown} in {directory} did not end within {timeout} s (git_timeout). Look whether the "
                             "remote can be reached, then try again.",
-                            shown=shown,
+                            shown=command,
                             directory=self._directory,
                             timeout=self._timeout,
                         )
@@ -143,13 +143,13 @@ class GitCommands:
             raise GitFailedError(
                 tr(
                     "{shown} failed in {directory}: {last_words}",
-                    shown=shown,
+                    shown=command,
                     directory=self._directory,
                     last_words=_last_words(err),
                 ),
                 process.returncode,
             )
-        return out or b""
+        return out
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -164,108 +164,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Git must never ask anything: there is no terminal to answer at."""
+    """Return an environment in which git asks no questions: no operator is there to answer."""
     ours = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_ASKPASS": "true", "SSH_ASKPASS": "true"}
     ssh = {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20"}
     return ssh | os.environ | ours
 
 
-def _last_words(err: bytes | None) -> str:
-    lines = [clean_line(line.strip()) for line in (err or b"").decode("utf-8", "replace").splitlines()]
-    kept = [line for line in lines if line and not line.startswith("hint:")][-6:]
-    return "; ".join(kept) or tr("it said nothing")
-
-
-_FILES = ("config", "config.worktree")
-_FOLDERS = ("modules", "worktrees")
-"""Folders of a git directory in which there are others, each with a configuration of its own."""
-
-_LEFT_OUT = ("logs", "FETCH_HEAD")
-"""What quotes the commands that were given, or the URLs: `pull https://user:token@…`."""
-
-_KEPT = re.compile(
-    r"core\.(?!sshcommand|askpass|gitproxy)\w+|extensions\.\w+|remote\..+\.(url|fetch)|branch\..+\.(remote|merge)",
-    re.DOTALL,
-)
-_WITH_USER = re.compile(r"([a-z][a-z0-9+.-]*://)(?:[^/]*@)?([^?#]*)", re.IGNORECASE)
-
-
-def clean(tree_fd: int, owner: tuple[int, int] | None) -> None:
-    """Leave of the git directory in a tree that is ours alone, if it has one, the configuration that may be seen.
-
-    SourceError when git cannot read it.
-    """
-    if safefs.is_directory(tree_fd, ".git"):
-        with safefs.opened(tree_fd, ".git") as git:
-            _clean(git, owner)
-
-
-def _clean(git: int, owner: tuple[int, int] | None) -> None:
-    for name in _FILES:
-        found = safefs.lstat(git, name)
-        # A link leads to what was not copied: the build reads it with its own rights, if at all.
-        if found is not None and stat.S_ISREG(found.st_mode):
-            _replace(git, name, "".join(_lines(_read(git, name))), owner)
-    for name in _LEFT_OUT:
-        trees.remove(git, name)
-    for folder in _FOLDERS:
-        if safefs.is_directory(git, folder):
-            with safefs.opened(git, folder) as inside:
-                _clean_below(inside, owner)
-
-
-def _clean_below(fd: int, owner: tuple[int, int] | None) -> None:
-    for entry in safefs.entries(fd):
-        if entry.is_dir(follow_symlinks=False):
-            with safefs.opened(fd, entry.name) as child:
-                # The name of a module may be a path.
-                (_clean if safefs.lstat(child, "HEAD") else _clean_below)(child, owner)
-
-
-def _read(git: int, name: str) -> str:
-    file, _ = safefs.open_regular(git, name)
-    try:
-        command = ["git", "config", "--file", "-", "--no-includes", "--list", "-z"]
-        done = subprocess.run(command, stdin=file, capture_output=True, check=False)
-    finally:
-        os.close(file)
-    if done.returncode != 0:
-        raise SourceError(
-            tr("The checkout's .git/{name} cannot be read. `git config --list` there says more.", name=name)
-        )
-    return done.stdout.decode("utf-8", "surrogateescape")
-
-
-def _lines(listed: str) -> Iterator[str]:
-    for entry in listed.split("\0"):
-        key, _, value = entry.partition("\n")
-        if not _KEPT.fullmatch(key):
-            continue
-        section, _, rest = key.partition(".")
-        inner, _, variable = rest.rpartition(".")
-        if "://" in inner:
-            # `git fetch --filter=… URL` makes a section of that name.
-            continue
-        if variable in ("url", "remote"):
-            value = without_user(value)
-        yield f"[{section} {_quoted(inner)}]\n" if inner else f"[{section}]\n"
-        yield f"\t{variable} = {_quoted(value)}\n" if "\n" in entry else f"\t{variable}\n"
-
-
-def without_user(url: str) -> str:
-    """Return a remote's URL without a user, a password or what follows a question mark; a path as it is."""
-    match = _WITH_USER.match(url)
-    return match[1] + match[2] if match else url
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
-
-
-def _replace(git: int, name: str, text: str, owner: tuple[int, int] | None) -> None:
-    os.unlink(name, dir_fd=git)
-    with os.fdopen(os.open(name, safefs.CREATE_FLAGS, 0o644, dir_fd=git), "wb") as file:
-        file.write(text.encode("utf-8", "surrogateescape"))
-        if owner is not None:
-            os.fchown(file.fileno(), *owner)
+def _last_words(err: bytes) -> str:
+    lines = [clean_line(line.strip()) for line in err.decode("utf-8", "replace").splitlines()]
+    words = [line for line in lines if line and not line.startswith("hint:")][-6:]
+    return "; ".join(words) or tr("it said nothing")

@@ -1,17 +1,35 @@
-"""The work dir: emptied, filled with the checkout, lent to the build's user, and taken back."""
+"""The work dir: emptied, filled with the checkout without git's credentials, lent to the build's user, taken back."""
 
 from __future__ import annotations
 
 import os
+import re
+import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from govma_core import git
+from govma_core.errors import SourceError
 from govma_core.fs import jsonfile, safefs, trees
 from govma_core.text.language import tr
 
 _NOTE = "work-dir"
+
+_CONFIGURATIONS = ("config", "config.worktree")
+_GIT_DIRECTORIES = ("modules", "worktrees")
+"""Folders of a git directory in which there are others, each with a configuration of its own."""
+
+_RECORDS = ("logs", "FETCH_HEAD")
+"""What quotes commands or URLs: `pull https://user:token@…`."""
+
+_HARMLESS = re.compile(
+    r"core\.(?!sshcommand|askpass|gitproxy)\w+|extensions\.\w+|remote\..+\.(url|fetch)|branch\..+\.(remote|merge)",
+    re.DOTALL,
+)
+"""Settings of git that the build's user may see."""
+
+_WITH_USER = re.compile(r"([a-z][a-z0-9+.-]*://)(?:[^/]*@)?([^?#]*)", re.IGNORECASE)
 
 
 def preflight(path: Path, state_dir: Path) -> list[str]:
@@ -61,7 +79,7 @@ def _noted(path: Path, state_dir: Path) -> bool:
 
 @contextmanager
 def emptied(path: Path, state_dir: Path) -> Iterator[int]:
-    """Yield the opened work dir, made if need be, empty, ours and closed to everybody else.
+    """Yield the opened work dir, made if need be, empty, ours and closed to all other users.
 
     That it is ours is noted in state_dir: when we are killed in the middle of emptying it, the next run goes on.
     """
@@ -80,13 +98,15 @@ def emptied(path: Path, state_dir: Path) -> Iterator[int]:
 def fill(work_fd: int, source: Path, owner: tuple[int, int] | None, step: Callable[[int], None]) -> trees.CopyResult:
     """Copy the whole checkout, `.git` too but no `node_modules`, into the work dir; entries belong to `owner`.
 
-    Of git's configuration the copy has only what the build's user may see (git_config).
+    Of git's configuration the copy has only what the build's user may see. SourceError when git cannot read that.
     `step` is called once a directory with the number of files copied so far, and may raise.
     """
     copier = trees.TreeCopier(owner, lambda: step(copier.result.files))
     with safefs.opened_root(source) as source_fd:
         copier.copy_into(source_fd, work_fd, skip=frozenset({"node_modules"}))
-    git.clean(work_fd, owner)
+    if safefs.is_directory(work_fd, ".git"):
+        with safefs.opened(work_fd, ".git") as git_fd:
+            _remove_credentials(git_fd, owner)
     return copier.result
 
 
@@ -98,5 +118,79 @@ def lend(work_fd: int, owner: tuple[int, int] | None) -> None:
 
 
 def take_back(work_fd: int) -> None:
-    """Close the work dir to everybody but us: nobody enters it by name any more."""
+    """Close the work dir to all other users: they do not enter it by name any more."""
     safefs.close_to_others(work_fd)
+
+
+def _remove_credentials(git_fd: int, owner: tuple[int, int] | None) -> None:
+    """Leave of a copied git directory what the build's user may see; SourceError when git cannot read it."""
+    for name in _CONFIGURATIONS:
+        info = safefs.lstat(git_fd, name)
+        # A link leads to what was not copied: the build reads it with its own rights, if at all.
+        if info is not None and stat.S_ISREG(info.st_mode):
+            harmless = "".join(_harmless_lines(_list_settings(git_fd, name)))
+            _replace(git_fd, name, harmless, owner)
+    for name in _RECORDS:
+        trees.remove(git_fd, name)
+    for folder in _GIT_DIRECTORIES:
+        if safefs.is_directory(git_fd, folder):
+            with safefs.opened(git_fd, folder) as inside:
+                _remove_credentials_below(inside, owner)
+
+
+def _remove_credentials_below(fd: int, owner: tuple[int, int] | None) -> None:
+    for entry in safefs.entries(fd):
+        if entry.is_dir(follow_symlinks=False):
+            with safefs.opened(fd, entry.name) as child:
+                # The name of a module may be a path.
+                (_remove_credentials if safefs.lstat(child, "HEAD") else _remove_credentials_below)(child, owner)
+
+
+def _list_settings(git_fd: int, name: str) -> str:
+    file, _ = safefs.open_regular(git_fd, name)
+    try:
+        command = ["git", "config", "--file", "-", "--no-includes", "--list", "-z"]
+        result = subprocess.run(command, stdin=file, capture_output=True, check=False)
+    finally:
+        os.close(file)
+    if result.returncode != 0:
+        raise SourceError(
+            tr("The checkout's .git/{name} cannot be read. `git config --list` there says more.", name=name)
+        )
+    return result.stdout.decode("utf-8", "surrogateescape")
+
+
+def _harmless_lines(settings: str) -> Iterator[str]:
+    """Yield the lines of a configuration; of the settings, as `git config --list -z` prints them, the harmless ones."""
+    for entry in settings.split("\0"):
+        key, _, value = entry.partition("\n")
+        if not _HARMLESS.fullmatch(key):
+            continue
+        section, _, rest = key.partition(".")
+        inner, _, variable = rest.rpartition(".")
+        if "://" in inner:
+            # `git fetch --filter=… URL` makes a section of that name.
+            continue
+        if variable in ("url", "remote"):
+            value = without_user(value)
+        yield f"[{section} {_quoted(inner)}]\n" if inner else f"[{section}]\n"
+        yield f"\t{variable} = {_quoted(value)}\n" if "\n" in entry else f"\t{variable}\n"
+
+
+def without_user(url: str) -> str:
+    """Return a remote's URL without a user, a password or what follows a question mark; a path as it is."""
+    match = _WITH_USER.match(url)
+    return match[1] + match[2] if match else url
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _replace(git_fd: int, name: str, text: str, owner: tuple[int, int] | None) -> None:
+    os.unlink(name, dir_fd=git_fd)
+    with os.fdopen(os.open(name, safefs.CREATE_FLAGS, 0o644, dir_fd=git_fd), "wb") as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
+        if owner is not None:
+            os.fchown(file.fileno(), *owner)

@@ -114,12 +114,12 @@ def run(
     builder, gate = make_builder(settings), Gate(context, promote=promote, force=force)
     with reporter.stage("preflight"):
         gate.begin()
-        source.put_right(settings, reporter)
+        source.recover(settings, reporter)
         preflight.check(context, builder, promote=promote, rehearse=rehearse)
         _clear_work_dir(context, builder)
     with closing(Checkout(settings, reporter)) as checkout:
         with reporter.stage("source") as remark:
-            commit = checkout.bring(ref)
+            commit = checkout.update(ref)
             context.about.commit = commit.sha
             context.about.version_before = context.versions.pointer().version or ""
             if commit_shown not in (None, commit.sha):

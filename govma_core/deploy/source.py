@@ -1,17 +1,17 @@
-"""The clean checkout: whether it is clean, bringing it up to date, and what a deploy would bring."""
+"""The clean checkout: whether it is clean, moving it to the commit that is deployed, and what that commit holds."""
 
 from __future__ import annotations
 
+import io
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from govma_core.deploy.checkout_recovery import DEPLOYED, Moves
+from govma_core.deploy.checkout_recovery import DEPLOYED, finish_move, noted_move
 from govma_core.errors import SourceError
 from govma_core.git import GitCommands, GitFailedError, readable
 from govma_core.reporting import Reporter
@@ -21,6 +21,9 @@ from govma_core.text.language import counted, tr
 
 if TYPE_CHECKING:
     import git
+
+_REQUIRED = ("data", "data/system", "data/system/user", "data/html")
+_MOST_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,36 +40,12 @@ class Commit:
         """Return the sha as people write it."""
         return self.sha[:9]
 
-
-def told(found: git.Commit) -> Commit:
-    """Return what is told of a commit that GitPython found."""
-    summary = found.summary
-    text = summary.decode("utf-8", "replace") if isinstance(summary, bytes) else summary
-    return Commit(found.hexsha, clean_line(text), clean_line(found.author.name or ""), float(found.committed_date))
-
-
-_SHOWN = 20
-
-
-def require(git: GitCommands, settings: Settings) -> None:
-    """Raise SourceError with the branches of the remote when ours is none of them; nothing when it cannot tell."""
-    try:
-        found = git.run("ls-remote", "--heads", "--", settings.remote).splitlines()
-    except GitFailedError:
-        return
-    there = sorted(line.partition("\t")[2].removeprefix("refs/heads/") for line in found)
-    if there and settings.branch not in there:
-        raise SourceError(
-            tr(
-                "{remote} has no branch {branch!r} (the setting branch, GOVMA_BRANCH). It has: {there}.",
-                remote=settings.remote,
-                branch=settings.branch,
-                there=", ".join(there[:_SHOWN]),
-            )
-        )
-
-
-_REQUIRED = ("data", "data/system", "data/system/user", "data/html")
+    @classmethod
+    def of(cls, commit: git.Commit) -> Commit:
+        """Return the commit that GitPython has read, in words that a terminal can show."""
+        summary = commit.summary
+        text = summary.decode("utf-8", "replace") if isinstance(summary, bytes) else summary
+        return cls(commit.hexsha, clean_line(text), clean_line(commit.author.name or ""), float(commit.committed_date))
 
 
 class Checkout:
@@ -77,45 +56,46 @@ class Checkout:
         self._reporter = reporter
         self._git = GitCommands(settings.source_dir, settings.git_timeout)
         self._repo = self._git.repo
-        self._moves = Moves(settings, self._git, reporter)
         self._remote_branch = f"refs/remotes/{settings.remote}/{settings.branch}"
 
     def close(self) -> None:
         """End the helper processes of GitPython."""
         self._repo.close()
 
-    def bring(self, ref: str | None) -> Commit:
-        """Fetch, and give the commit to deploy: the branch's, moved straight ahead, or that of another ref."""
-        with self._moves.noted():
-            self.return_to_branch()
-            self.fetch(everything=ref is not None)
-            return self.resolve(ref) if ref is not None else self.fast_forward()
-
-    def put_right(self) -> None:
+    def recover(self) -> None:
         """Put right what a power cut left of a move; SourceError where git cannot. Only under the lock."""
-        self._moves.finish()
+        finish_move(self._settings, self._git, self._reporter)
 
     def require_clean(self) -> None:
         """Raise SourceError with the files in the way: changed, staged, or untracked and not ignored."""
-        found = self._git.run("status", "--porcelain=v1", "-z", "--untracked-files=normal").split("\0")
-        dirty = [entry for entry in found if len(entry) > 3 and entry[2] == " "]
+        entries = self._git.entries("status", "--porcelain=v1", "-z", "--untracked-files=normal")
+        # A renamed file's former name is an entry without a status.
+        dirty = [entry for entry in entries if len(entry) > 3 and entry[2] == " "]
         if dirty:
-            shown = [f"  {entry[:2]} {entry[3:]}" for entry in dirty[:_SHOWN]]
-            more = [tr("  … and {count} more", count=len(dirty) - _SHOWN)] if len(dirty) > _SHOWN else []
+            lines = [f"  {entry[:2]} {entry[3:]}" for entry in dirty[:_MOST_NAMED]]
+            if len(dirty) > _MOST_NAMED:
+                lines.append(tr("  … and {count} more", count=len(dirty) - _MOST_NAMED))
             raise SourceError(
                 tr(
                     "The checkout {source_dir} is not clean. Commit, move or remove what is named here "
                     "(`git status` there says more):\n",
                     source_dir=self._settings.source_dir,
                 )
-                + "\n".join(shown + more)
+                + "\n".join(lines)
             )
+
+    def update(self, ref: str | None) -> Commit:
+        """Fetch, and return the commit to deploy: the branch's, moved straight ahead, or that of another ref."""
+        with noted_move(self._settings, self._git):
+            self.return_to_branch()
+            self.fetch(everything=ref is not None)
+            return self.resolve(ref) if ref is not None else self.fast_forward()
 
     def return_to_branch(self) -> None:
         """Go back to the configured branch, from wherever a killed run (or a person) left the checkout."""
         branch = self._settings.branch
         if not self._git.sha(f"refs/heads/{branch}"):
-            require(self._git, self._settings)
+            self._require_remote_branch()
             raise SourceError(
                 tr(
                     "branch ({branch}) is no branch of the checkout {source_dir}. Set GOVMA_BRANCH, or "
@@ -144,13 +124,13 @@ class Checkout:
         """Fetch the branch, or all branches and tags; the checkout itself is not touched."""
         remote = self._settings.remote
         if everything:
-            what = ["--tags", "--force", remote, f"+refs/heads/*:refs/remotes/{remote}/*"]
+            refs = ["--tags", "--force", remote, f"+refs/heads/*:refs/remotes/{remote}/*"]
         else:
-            what = ["--no-tags", remote, f"+refs/heads/{self._settings.branch}:{self._remote_branch}"]
+            refs = ["--no-tags", remote, f"+refs/heads/{self._settings.branch}:{self._remote_branch}"]
         try:
-            self._git.run("fetch", "--quiet", *what, waiting=self._reporter.cancellation.interruptible)
+            self._git.run("fetch", "--quiet", *refs, waiting=self._reporter.cancellation.interruptible)
         except GitFailedError as error:
-            require(self._git, self._settings)
+            self._require_remote_branch()
             raise SourceError(
                 tr(
                     "{error}. The settings name remote {remote!r} and branch {branch!r}: `git remote -v` in "
@@ -162,16 +142,34 @@ class Checkout:
                 )
             ) from None
 
+    def _require_remote_branch(self) -> None:
+        """Raise SourceError with the branches of the remote when ours is none of them; nothing when it cannot tell."""
+        settings = self._settings
+        try:
+            lines = self._git.run("ls-remote", "--heads", "--", settings.remote).splitlines()
+        except GitFailedError:
+            return
+        branches = sorted(line.partition("\t")[2].removeprefix("refs/heads/") for line in lines)
+        if branches and settings.branch not in branches:
+            raise SourceError(
+                tr(
+                    "{remote} has no branch {branch!r} (the setting branch, GOVMA_BRANCH). It has: {there}.",
+                    remote=settings.remote,
+                    branch=settings.branch,
+                    there=", ".join(branches[:_MOST_NAMED]),
+                )
+            )
+
     def fast_forward(self) -> Commit:
         """Move the branch to where its remote is, if that is straight ahead; SourceError when they diverged."""
         branch, settings = self._settings.branch, self._settings
-        ours, theirs, straight = self._compared()
+        ours, theirs, newer = self._compare_with_remote()
         if ours == theirs:
             return ours
-        if straight == theirs:
+        if newer == theirs:
             self._git.run("merge", "--ff-only", "--quiet", theirs.sha)
-        elif straight == ours:
-            self._warn_of(ours, theirs)
+        elif newer == ours:
+            self._warn_of_unpushed(ours, theirs)
         else:
             raise SourceError(
                 tr(
@@ -185,41 +183,15 @@ class Checkout:
                     short2=theirs.short,
                 )
             )
-        return straight
-
-    def _warn_of(self, ours: Commit, theirs: Commit) -> None:
-        """Name the commits that only the checkout has: somebody may have forgotten to push them, or that they exist."""
-        ahead = self.between(theirs.sha, ours.sha) or []
-        self._reporter.warning(
-            tr(
-                "The checkout has {commits} that {remote} has not; what a deploy makes live has them too: {named}.",
-                commits=counted(len(ahead), "commit", "commits"),
-                remote=self._settings.remote,
-                named=", ".join(f"{commit.short} {commit.subject}" for commit in ahead[:_SHOWN]),
-            )
-        )
-
-    def _compared(self) -> tuple[Commit, Commit, Commit | None]:
-        """Return our branch, the remote's, and the one of them that holds the other (None: they diverged)."""
-        with readable(self._settings.source_dir):
-            ours, theirs = (
-                self._repo.commit(f"refs/heads/{self._settings.branch}"),
-                self._repo.commit(self._remote_branch),
-            )
-            straight = None
-            if self._repo.is_ancestor(ours, theirs):
-                straight = told(theirs)
-            elif self._repo.is_ancestor(theirs, ours):
-                straight = told(ours)
-            return told(ours), told(theirs), straight
+        return newer
 
     def resolve(self, ref: str | None) -> Commit:
         """Return the commit that a branch of the remote, a tag or a sha names; None: what fast_forward() deploys."""
         if ref is None:
-            ours, theirs, straight = self._compared()
-            if straight == ours != theirs:
-                self._warn_of(ours, theirs)
-            return straight or theirs
+            ours, theirs, newer = self._compare_with_remote()
+            if newer == ours != theirs:
+                self._warn_of_unpushed(ours, theirs)
+            return newer or theirs
         names = [f"refs/remotes/{self._settings.remote}/{ref}", f"refs/tags/{ref}"]
         if re.fullmatch(r"[0-9a-fA-F]{4,40}", ref):
             names.append(ref)
@@ -235,17 +207,41 @@ class Checkout:
             )
         )
 
-    def commit(self, sha: str) -> Commit:
-        """Return what is known of a commit of the checkout."""
+    def _compare_with_remote(self) -> tuple[Commit, Commit, Commit | None]:
+        """Return our branch, the remote's, and the one of them that holds the other (None: they diverged)."""
         with readable(self._settings.source_dir):
-            return told(self._repo.commit(sha))
+            ours = self._repo.commit(f"refs/heads/{self._settings.branch}")
+            theirs = self._repo.commit(self._remote_branch)
+            newer = None
+            if self._repo.is_ancestor(ours, theirs):
+                newer = Commit.of(theirs)
+            elif self._repo.is_ancestor(theirs, ours):
+                newer = Commit.of(ours)
+            return Commit.of(ours), Commit.of(theirs), newer
+
+    def _warn_of_unpushed(self, ours: Commit, theirs: Commit) -> None:
+        """Name the commits that only the checkout has: it may not be known that they are not pushed."""
+        unpushed = self.between(theirs.sha, ours.sha) or []
+        self._reporter.warning(
+            tr(
+                "The checkout has {commits} that {remote} has not; what a deploy makes live has them too: {named}.",
+                commits=counted(len(unpushed), "commit", "commits"),
+                remote=self._settings.remote,
+                named=", ".join(f"{commit.short} {commit.subject}" for commit in unpushed[:_MOST_NAMED]),
+            )
+        )
+
+    def commit(self, sha: str) -> Commit:
+        """Return a commit of the checkout."""
+        with readable(self._settings.source_dir):
+            return Commit.of(self._repo.commit(sha))
 
     def between(self, older: str, newer: str, most: int = 500) -> list[Commit] | None:
         """Return the commits in `newer` that are not in `older`, the latest first; None when one is not there."""
         if not self._git.sha(older) or not self._git.sha(newer):
             return None
         with readable(self._settings.source_dir):
-            return [told(found) for found in islice(self._repo.iter_commits(f"{older}..{newer}"), most)]
+            return [Commit.of(commit) for commit in islice(self._repo.iter_commits(f"{older}..{newer}"), most)]
 
     def is_ancestor(self, older: str, newer: str) -> bool:
         """Tell whether all of `older` is in `newer`; False when one of them is not there."""
@@ -256,10 +252,10 @@ class Checkout:
     @contextmanager
     def at(self, commit: Commit) -> Iterator[None]:
         """Have the files of a commit in the checkout for the time of the block, then go back to the branch."""
-        if commit.sha == self._git.run("rev-parse", "HEAD").strip():
+        if commit.sha == self._git.sha("HEAD"):
             yield
             return
-        with self._moves.noted():
+        with noted_move(self._settings, self._git):
             # A name for it, so that a checkout that a killed run leaves here is never at a commit that is on no branch.
             self._git.run("update-ref", DEPLOYED, commit.sha)
             self._git.run("checkout", "--quiet", "--detach", commit.sha, "--")
@@ -287,28 +283,23 @@ class Checkout:
         well, are hashed.
         """
         specs = [f":(top,glob){glob}" for glob in globs]
-        tracked = self._git.run("ls-files", "--stage", "-z", "--", *specs)
-        ignored = self._git.run("ls-files", "--others", "--ignored", "--exclude-standard", "-z", "--", *specs)
-        found = [line for line in tracked.split("\0") if line]
-        for path in filter(None, ignored.split("\0")):
+        inputs = self._git.entries("ls-files", "--stage", "-z", "--", *specs)
+        for path in self._git.entries("ls-files", "--others", "--ignored", "--exclude-standard", "-z", "--", *specs):
             if (self._settings.source_dir / path).is_file():
-                found.append(f"{self._git.run('hash-object', '--no-filters', '--', path).strip()} {path}")
-        return found
+                inputs.append(f"{self._git.run('hash-object', '--no-filters', '--', path).strip()} {path}")
+        return inputs
 
-    def archive(self, commit: Commit, folder: str) -> IO[bytes] | None:
-        """Return a folder of a commit as an open tar file, with the folder's content at its top; None without one."""
+    def archive(self, commit: Commit, folder: str) -> io.BytesIO | None:
+        """Return a folder of a commit as a tar file, with the folder's content at its top; None without one."""
         if not self._git.run("ls-tree", "-d", commit.sha, "--", folder):
             return None
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-        self._git.run_into(file, "archive", "--format=tar", f"{commit.sha}:{folder}")
-        file.seek(0)
-        return file
+        return io.BytesIO(self._git.output("archive", "--format=tar", f"{commit.sha}:{folder}"))
 
 
-def put_right(settings: Settings, reporter: Reporter) -> None:
+def recover(settings: Settings, reporter: Reporter) -> None:
     """Put the checkout right after a power cut; what is wrong with it otherwise is for `preflight` to say."""
     with suppress(SourceError), closing(Checkout(settings, reporter)) as checkout:
-        checkout.put_right()
+        checkout.recover()
 
 
 def preflight(settings: Settings, reporter: Reporter) -> list[str]:

@@ -10,7 +10,6 @@ import pytest
 
 from govma_core.building import work_dir
 from govma_core.errors import UnsafeTreeError
-from govma_core.git import without_user
 from tests.support.rights import as_root
 
 
@@ -77,7 +76,7 @@ def test_the_builds_copy_of_the_checkout_has_no_credentials(tmp_path: Path) -> N
     ],
 )
 def test_of_a_url_the_user_is_left_out(url: str, seen: str) -> None:
-    assert without_user(url) == seen
+    assert work_dir.without_user(url) == seen
 
 
 def test_the_note_is_whole_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

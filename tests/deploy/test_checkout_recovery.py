@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from govma_core.deploy.source import Checkout, put_right
+from govma_core.deploy.checkout_recovery import noted_move
+from govma_core.deploy.source import Checkout, recover
 from govma_core.errors import SourceError
 from govma_core.events import Event, LogLine
 from govma_core.reporting import Reporter, silent
@@ -46,7 +47,7 @@ def moved(sample: SampleSite, settings: Settings) -> str:
     git(sample.developer, "add", LINK)
     sha = sample.commit({NEW: CONTENT, CHANGED: CONTENT}, "Muda")
     before = git(settings.source_dir, "rev-parse", "HEAD")
-    with closing(Checkout(settings, silent())) as checkout, suppress(Cut), checkout._moves.noted():
+    with closing(Checkout(settings, silent())) as checkout, suppress(Cut), noted_move(settings, checkout._git):
         checkout.fetch()
         assert checkout.fast_forward().sha == sha
         raise Cut
@@ -54,10 +55,10 @@ def moved(sample: SampleSite, settings: Settings) -> str:
     return before
 
 
-def healed(settings: Settings) -> list[str]:
-    """Put it right; give what was said."""
+def lines_of_recovery(settings: Settings) -> list[str]:
+    """Recover the checkout, and return the lines of the log."""
     events: list[Event] = []
-    put_right(settings, Reporter(events.append))
+    recover(settings, Reporter(events.append))
     return [event.text for event in events if isinstance(event, LogLine)]
 
 
@@ -80,13 +81,13 @@ def test_files_that_did_not_come_to_the_disk_are_checked_out_again(
         damage(settings.source_dir / path, kind)
     if not index:
         (settings.source_dir / ".git/index").write_bytes(b"")
-    assert healed(settings) == [
+    assert lines_of_recovery(settings) == [
         "The machine stopped while the checkout was moved to another commit. Files restored: 2."
     ]
     assert git(settings.source_dir, "status", "--porcelain") == ""
     assert (settings.source_dir / NEW).read_text() == (settings.source_dir / CHANGED).read_text() == CONTENT
     assert not (settings.state_dir / "checkout-move.json").exists()
-    assert healed(settings) == []
+    assert lines_of_recovery(settings) == []
 
 
 @pytest.mark.parametrize("kind", ["whole", "empty", "cut short"])
@@ -96,12 +97,12 @@ def test_files_of_a_commit_that_the_branch_did_not_come_to_are_taken_back(
     git(settings.source_dir, "update-ref", "refs/heads/main", moved)
     if kind != "whole":
         damage(settings.source_dir / NEW, kind)
-    healed(settings)
+    lines_of_recovery(settings)
     assert git(settings.source_dir, "status", "--porcelain") == ""
     assert not any(os.path.lexists(settings.source_dir / path) for path in (NEW, LINK))
     with closing(Checkout(settings, silent())) as checkout:
         checkout.require_clean()
-        checkout.bring(None)
+        checkout.update(None)
     assert (settings.source_dir / NEW).read_text() == CONTENT
 
 
@@ -109,7 +110,7 @@ def test_what_somebody_wrote_meanwhile_is_kept_and_named(settings: Settings, mov
     (settings.source_dir / CHANGED).write_text("Allow: /")
     (settings.source_dir / "package.json").write_text("")
     (settings.source_dir / "notes.txt").write_text("")
-    assert healed(settings) == []
+    assert lines_of_recovery(settings) == []
     assert (settings.source_dir / CHANGED).read_text() == "Allow: /"
     with (
         closing(Checkout(settings, silent())) as checkout,
@@ -133,7 +134,7 @@ def test_what_is_no_file_any_more_is_neither_waited_for_nor_followed(
         {"fifo": os.mkfifo, "link": lambda path: path.symlink_to(outside / path.name), "directory": Path.mkdir}[kind](
             there
         )
-    healed(settings)
+    lines_of_recovery(settings)
     assert (outside / there.name).read_text() == CONTENT[:1000]
     with (
         closing(Checkout(settings, silent())) as checkout,
@@ -151,14 +152,14 @@ def test_locks_of_before_the_boot_are_removed_and_no_others(settings: Settings) 
     booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     for path in old:
         os.utime(path, (booted - 5, booted - 5))
-    healed(settings)
+    lines_of_recovery(settings)
     assert [path.exists() for path in (*old, young)] == [False, False, False, True]
 
 
 def test_a_move_that_ends_leaves_no_note(sample: SampleSite, settings: Settings) -> None:
     sha = sample.commit({NEW: "new"}, "Muda")
     with closing(Checkout(settings, silent())) as checkout:
-        assert checkout.bring(None).sha == sha
+        assert checkout.update(None).sha == sha
         with checkout.at(checkout.commit(f"{sha}~1")):
             assert (settings.state_dir / "checkout-move.json").exists()
     assert not (settings.state_dir / "checkout-move.json").exists()
