@@ -31,13 +31,13 @@ _MOST_PATHS = 20
 def usage(options: argparse.Namespace) -> int:
     """Measure the versions, and print what each takes, shares and would free."""
     from govma_core.context import Context
-    from govma_core.deploy.free_space import need
+    from govma_core.deploy.free_space import estimate
     from govma_core.disk.usage import account
 
     context = Context.for_reading(effective(options))
     current = context.versions.pointer().version
     sizes = account(context)
-    next_deploy = need(context).size
+    next_deploy = estimate(context).size
     if options.json:
         print_json(_usage_as_json(sizes, current, next_deploy))
     else:

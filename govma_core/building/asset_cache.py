@@ -1,4 +1,4 @@
-"""Outputs of earlier builds, taken again when nothing that went into them has changed.
+"""Keeps the outputs of builds, and reuses them when nothing that went into them has changed.
 
 An entry is a directory `<state_dir>/assets/<key>/`: the outputs as files named by their sha256, and `index.json` with
 the path and mode of each and what the build removed. The key is a hash of the inputs' paths and content, the builder's
@@ -102,10 +102,10 @@ class AssetCache:
         shutil.rmtree(self._directory / key, ignore_errors=True)
 
     def _prune(self) -> None:
-        found = sorted(self._directory.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-        entries = [path for path in found if not path.name.startswith(".")]
+        paths = sorted(self._directory.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        entries = [path for path in paths if not path.name.startswith(".")]
         # Hidden ones are what a killed run was recording.
-        for path in [*entries[self._keep :], *(path for path in found if path not in entries)]:
+        for path in [*entries[self._keep :], *(path for path in paths if path not in entries)]:
             shutil.rmtree(path, ignore_errors=True)
 
 
@@ -118,7 +118,7 @@ def _entry(key: str, index: dict[str, Any]) -> CacheEntry:
 
 
 def _take(data_fd: int, path: str, staged: Path) -> tuple[str, int]:
-    """Copy an output into the entry; give its hash and permission bits."""
+    """Copy an output into the entry; return its hash and permission bits."""
     *parents, name = path.split("/")
     with safefs.opened(data_fd, *parents) as parent:
         source, info = safefs.open_regular(parent, name)

@@ -1,4 +1,4 @@
-"""What every builder shares: the commands as one shell script, its output as a log, its end as a sentence.
+"""The parts that builders share: the commands as one shell script, its output as a log, its end as a sentence.
 
 The script says which command it begins by a line with a random token; the reader takes those lines out again.
 """
@@ -71,8 +71,8 @@ class BuildLog:
         self._script = script
         self._reporter = reporter
         self._splitter = LineSplitter()
-        self._blank_held = False
-        self._said: list[str] = []
+        self._has_pending_blank = False
+        self._lines: list[str] = []
         self._current = 0
 
     @property
@@ -87,39 +87,39 @@ class BuildLog:
         self._pass_on()
 
     def close(self) -> None:
-        """Pass on what is left: nothing more will come."""
+        """Pass on the rest: nothing more will come."""
         for line in self._splitter.close():
             self._line(line)
-        if self._blank_held:
-            self._said.append("")
-            self._blank_held = False
+        if self._has_pending_blank:
+            self._lines.append("")
+            self._has_pending_blank = False
         self._pass_on()
 
     def _line(self, line: str) -> None:
         number = self._script.begins(line)
         if number:
             # The line end before the marker is the script's too: it made, or it closed, the line that is held.
-            self._blank_held = False
+            self._has_pending_blank = False
             self._pass_on()
             self._current = number
             self._reporter.info(f"$ {self._script.commands[number - 1]}")
             return
-        if self._blank_held:
-            self._said.append("")
-        self._blank_held = not line
+        if self._has_pending_blank:
+            self._lines.append("")
+        self._has_pending_blank = not line
         if line:
-            self._said.append(line)
+            self._lines.append(line)
 
     def _pass_on(self) -> None:
-        if self._said:
-            said, self._said = self._said, []
-            self._reporter.output(*said)
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self._reporter.output(*lines)
 
     def follow(self, receive: Callable[[], bytes | None], timeout: int) -> None:
         """Read to the end of the build.
 
         `receive` gives the next bytes, None when there were none for a TICK, and b"" once the build has ended; it
-        alone waits, in `interruptible()`. RunCancelled when somebody asked, BuildError after `timeout` seconds.
+        alone waits, in `interruptible()`. RunCancelled when the run is to stop, BuildError after `timeout` seconds.
         """
         ends = time.monotonic() + timeout
         try:

@@ -1,4 +1,4 @@
-"""What every builder is: something that runs the build commands in the work dir, as somebody without rights."""
+"""The interface of the builders, which run the build commands in the work dir as a user without rights."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import IO, Protocol
 
 from govma_core.building.build_script import BuildJob
 from govma_core.building.docker_builder import DockerBuilder
+from govma_core.building.local_builder import LocalBuilder
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 
 
 class Builder(Protocol):
-    """A way to run the build. Everything is told through the reporter; nothing is kept between calls but settings."""
+    """A way to run the build. The reporter carries all output; nothing but settings is kept between calls."""
 
     def preflight(self) -> list[str]:
         """Return a sentence for each thing that is missing; empty when a build could start."""
@@ -20,7 +21,7 @@ class Builder(Protocol):
         """End and remove what a killed run left running, before anything touches the work dir. Holds no lock itself."""
 
     def prepare(self, context: IO[bytes] | None, reporter: Reporter) -> str:
-        """Make ready to build and give the identity of the environment (part of the asset cache's key).
+        """Make ready to build and return the identity of the environment (part of the asset cache's key).
 
         `context` is a tar of the builder's folder in the deployed commit, None when the commit has none.
         """
@@ -30,10 +31,5 @@ class Builder(Protocol):
 
 
 def make_builder(settings: Settings) -> Builder:
-    """Return the configured builder; only its own libraries are imported."""
-    if settings.builder == "local":
-        from govma_core.building.local_builder import LocalBuilder
-
-        return LocalBuilder(settings)
-
-    return DockerBuilder(settings)
+    """Return the configured builder."""
+    return LocalBuilder(settings) if settings.builder == "local" else DockerBuilder(settings)

@@ -30,7 +30,7 @@ def make_image(client: DockerClient, settings: Settings, context: IO[bytes], rep
     """Make the image `builder_image` from a tar with a Dockerfile at its top, within build_timeout seconds.
 
     It carries no label of ours: containers that people start of it would inherit that, and pass for leftovers.
-    BuildError when it cannot be made; RunCancelled when somebody asked, and the engine drops the work.
+    BuildError when it cannot be made; RunCancelled when the run is to stop, and the engine drops the work.
     """
 
     def start() -> Iterator[Message]:
@@ -106,7 +106,7 @@ def _read_ahead(
         try:
             for message in start():
                 put(message)
-        except Exception as error:  # also what reading a closed stream raises; then nobody listens any more
+        except Exception as error:  # also what reading a closed stream raises; then nothing listens any more
             put(error)
         else:
             put(None)

@@ -1,4 +1,4 @@
-"""The build on this machine, as the build's user; for servers without Docker, and for trying things out."""
+"""Builds on this machine, as the build's user; for servers without Docker, and for trying things out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LocalBuilder:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # Who is not root can only build as himself.
+        # Without root's rights the build runs as our own user.
         self._who = identity(*settings.build_owner)
         self._uid = settings.build_uid if self._who else os.geteuid()
 
@@ -66,10 +66,10 @@ class LocalBuilder:
     def remove_leftovers(self, reporter: Reporter) -> None:
         """End the processes of a killed run's build, and put its node_modules back."""
         settings = self._settings
-        # Where the build's user is who we are, what is at work there may be the operator's own editor.
-        kept = (settings.work_dir, settings.node_modules_dir) if self._who else ()
-        places = [Path(os.path.realpath(place)) for place in kept]
-        for process in descendants.end_all(lambda: descendants.left(self._mark(), self._uid, places)):
+        # Where the build's user is our own, a process that works there may be the operator's editor.
+        names = (settings.work_dir, settings.node_modules_dir) if self._who else ()
+        directories = [Path(os.path.realpath(name)) for name in names]
+        for process in descendants.end_all(lambda: descendants.left(self._mark(), self._uid, directories)):
             reporter.warning(
                 tr(
                     "Ended process {pid} ({name}), which an interrupted build left running.",
@@ -77,7 +77,7 @@ class LocalBuilder:
                     name=process.name,
                 )
             )
-        for process in descendants.attended(self._uid, places):
+        for process in descendants.attended(self._uid, directories):
             reporter.warning(
                 tr(
                     "Process {pid} ({name}) of the build's user is at work in work_dir or node_modules_dir, and has a "
@@ -97,11 +97,11 @@ class LocalBuilder:
                     builder_context=self._settings.builder_context,
                 )
             )
-        done = self._run(_TOOLS)
-        return ", ".join([platform.system(), platform.machine(), *done.stdout.decode("ascii", "replace").splitlines()])
+        tools = self._run(_TOOLS)
+        return ", ".join([platform.system(), platform.machine(), *tools.stdout.decode("ascii", "replace").splitlines()])
 
     def build(self, job: BuildJob, reporter: Reporter) -> None:
-        """Run the job's commands; afterwards none of their processes is left. BuildError names the one that failed."""
+        """Run the job's commands; afterwards none of their processes runs. BuildError names the one that failed."""
         script = BuildScript(job.commands)
         log = BuildLog(script, reporter)
         with (
@@ -152,7 +152,7 @@ class LocalBuilder:
             ) from None
 
     def _environment(self, otherwise: Path) -> dict[str, str]:
-        """Return the whole environment of the build: nothing that this process was given in confidence."""
+        """Return the whole environment of the build, which holds no secret of this process."""
         try:
             home = Path(pwd.getpwuid(self._uid).pw_dir)
         except KeyError:

@@ -1,6 +1,6 @@
-"""What a build changed: a tree's files before and after, told apart by inode, size and change time.
+"""Finds what a build changed: compares a tree's files before and after by inode, size and change time.
 
-The change time cannot be set by whoever runs the build, so a file with its old mtime put back is still seen.
+A build cannot set the change time, so a file with its old mtime put back is still noticed.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ def take(tree_fd: int) -> Snapshot:
 
 
 def changes(before: Snapshot, tree_fd: int, builder: int | None = None) -> Changes:
-    """Compare the tree with how it was. With the uid of the builder, BuildError for a new file of anybody else."""
+    """Compare the tree with how it was. With the uid of the builder, BuildError for a new file of another user."""
     files: list[str] = []
     links: list[str] = []
-    seen: set[str] = set()
+    paths: set[str] = set()
     for path, info in walk(tree_fd):
-        seen.add(path)
+        paths.add(path)
         if before.get(path) != _mark(info):
             if builder is not None and stat.S_ISREG(info.st_mode):
                 refuse_foreign(path, info, {builder})
-            # A second name could be that of any file of the machine: it is judged by whoever takes the tree over.
+            # A second name could be that of any file of the machine: deploy/ownership judges it.
             (links if stat.S_ISLNK(info.st_mode) or info.st_nlink > 1 else files).append(path)
-    return Changes(tuple(sorted(files)), tuple(sorted(before.keys() - seen)), tuple(sorted(links)))
+    return Changes(tuple(sorted(files)), tuple(sorted(before.keys() - paths)), tuple(sorted(links)))
 
 
 def refuse_foreign(path: str, info: os.stat_result, owners: set[int]) -> None:
-    """Raise BuildError for a file that belongs to nobody of `owners`.
+    """Raise BuildError for a file that belongs to none of `owners`.
 
-    Who may write a directory can rename another user's file out of it into the tree, one that only root can read.
+    A user who may write a directory can rename another's file out of it into the tree, one that only root can read.
     """
     if info.st_uid not in owners:
         raise BuildError(
@@ -67,23 +67,23 @@ def refuse_foreign(path: str, info: os.stat_result, owners: set[int]) -> None:
         )
 
 
-def refuse_deep(depth: int, shown: str) -> None:
-    """Raise BuildError for the directory `shown` when it is nested too deep."""
+def refuse_deep(depth: int, folder: str) -> None:
+    """Raise BuildError for a directory that is nested too deep."""
     if depth > DEEPEST:
         raise BuildError(
             tr(
                 "The build left directories more than {deepest} levels deep ({shown}…).",
                 deepest=DEEPEST,
-                shown=shown[:200],
+                shown=folder[:200],
             )
         )
 
 
-def walk(tree_fd: int, shown: str = "", depth: int = 0) -> Iterator[tuple[str, os.stat_result]]:
+def walk(tree_fd: int, folder: str = "", depth: int = 0) -> Iterator[tuple[str, os.stat_result]]:
     """Yield path and lstat of every file and link; BuildError for what cannot be part of a version."""
-    refuse_deep(depth, shown)
+    refuse_deep(depth, folder)
     for entry in safefs.entries(tree_fd):
-        path = f"{shown}/{entry.name}" if shown else entry.name
+        path = f"{folder}/{entry.name}" if folder else entry.name
         if entry.is_dir(follow_symlinks=False):
             with safefs.opened(tree_fd, entry.name) as child:
                 yield from walk(child, path, depth + 1)

@@ -1,4 +1,4 @@
-"""The assets stage of a deploy: taken from the cache when nothing has changed, built otherwise."""
+"""The assets stage of a deploy: assets are reused from the cache when nothing has changed, and built otherwise."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class AssetStage:
     inputs: list[str] | None
 
     def execute(self, work_fd: int, remark: StageRemark, *, rebuild: bool) -> Assets:
-        """Have the assets below `data` of the work dir."""
+        """Put the assets below `data` of the work dir."""
         settings, reporter = self.context.settings, self.context.reporter
         folder = self.checkout.archive(self.commit, settings.builder_context)
         try:
@@ -86,7 +86,7 @@ class AssetStage:
         return entry
 
     def _build(self, work_fd: int) -> tree_snapshot.Changes:
-        """Build, and give what that changed; BuildError for what the build's user cannot have made."""
+        """Build, and return what that changed; BuildError for what the build's user cannot have made."""
         settings = self.context.settings
         with safefs.opened(work_fd, "data") as data:
             before = tree_snapshot.take(data)

@@ -52,11 +52,11 @@ def finish_move(settings: Settings, git: GitCommands, reporter: Reporter) -> Non
     branch, remote = settings.branch, settings.remote
     names = (str(note.get("head")), "HEAD", f"refs/heads/{branch}", f"refs/remotes/{remote}/{branch}", DEPLOYED)
     commits = [sha for sha in map(git.sha, names) if sha]
-    moved = {path for sha in commits for path in git.entries("diff", "--name-only", "--no-renames", "-z", sha, "HEAD")}
+    paths = {path for sha in commits for path in git.entries("diff", "--name-only", "--no-renames", "-z", sha, "HEAD")}
     restored = 0
     for entry in git.entries("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all"):
         status, path = entry[:2], entry[3:]
-        if path in moved and _is_torn(settings.source_dir, path, git, commits):
+        if path in paths and _is_torn(settings.source_dir, path, git, commits):
             if status == "??":
                 git.run("clean", "--force", "--quiet", "--", f":(literal){path}")
             else:

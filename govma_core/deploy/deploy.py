@@ -1,12 +1,13 @@
-"""Deploy: a commit becomes a version, and the version becomes the live one."""
+"""Deploy: a commit becomes a version, and the version becomes the live one. `run` is its stages, from top to bottom."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from govma_core import hooks
@@ -14,17 +15,16 @@ from govma_core.building import work_dir
 from govma_core.building.builder import Builder, make_builder
 from govma_core.context import Context, Outcome
 from govma_core.deploy import env_file, ownership, preflight, source, uploads
-from govma_core.deploy.asset_stage import AssetStage
+from govma_core.deploy.asset_stage import Assets, AssetStage
 from govma_core.deploy.hold_gate import Gate
 from govma_core.deploy.source import Checkout, Commit
-from govma_core.deploy.vendor import Unpacking, merge, sweep_staging, unpacking
-from govma_core.disk import link_new_version
+from govma_core.deploy.vendor import Unpacked, Unpacking, merge, sweep_staging, unpacking
+from govma_core.disk import dedupe, link_new_version, usage
 from govma_core.errors import BuildError, GovmaError, RefusedError, RunCancelled
 from govma_core.fs import safefs
-from govma_core.hooks import variables
 from govma_core.promotion import rehearsal
 from govma_core.promotion.go_live import go_live
-from govma_core.reporting import StageRemark
+from govma_core.prune import prune
 from govma_core.services.source_drift import tell_due
 from govma_core.text.language import tr
 from govma_core.versions.contents import ContentsStore
@@ -33,62 +33,9 @@ from govma_core.versions.publish import publish, require_free
 from govma_core.versions.remove import warn_of_leftover
 from govma_core.versions.store import version_name
 
-
-def after_deploy(context: Context) -> dict[str, Any]:
-    """Prune and dedupe when the settings say so, then bring the account up to date; give what they came to, by name.
-
-    A failure is a warning: the new version is live whatever comes after it.
-    """
-    settings = context.settings
-    found: dict[str, Any] = {}
-    if settings.prune_after_deploy:
-        _attempt(context, "prune", _prune, found)
-    if settings.dedupe == "all":
-        _attempt(context, "dedupe", _dedupe, found)
-    _attempt(context, "accounting", _account, {})
-    return found
-
-
-def _attempt(context: Context, name: str, work: Callable[[Context], dict[str, Any]], found: dict[str, Any]) -> None:
-    try:
-        found[name] = work(context)
-    except RunCancelled:
-        raise
-    except Exception as error:
-        # Also a fault of this program: a live deploy must not be told as a failed one.
-        kind = "" if isinstance(error, GovmaError | OSError) else f"{type(error).__name__}: "
-        context.reporter.warning(
-            tr("The new version is live, but {name} after it failed: {kind}{error}", name=name, kind=kind, error=error)
-        )
-
-
-def _prune(context: Context) -> dict[str, Any]:
-    from govma_core.prune import prune
-
-    with context.reporter.stage("prune") as remark:
-        plan = prune.plan(context)
-        prune.tell(context, plan)
-        removed = prune.carry_out(context, plan)
-        remark.note(removed.sentence())
-        return prune.details(plan, removed)
-
-
-def _dedupe(context: Context) -> dict[str, Any]:
-    from govma_core.disk import dedupe
-
-    return dict(dedupe.run(context).details)
-
-
-def _account(context: Context) -> dict[str, Any]:
-    from govma_core.disk import usage
-
-    usage.refresh(context)
-    return {}
-
-
 BANNER = "successfully deployed"
 
-_PLACES = {"ee": "system", "themes": "html"}
+_VENDOR_FOLDERS = {"ee": "system", "themes": "html"}
 """The top folder of each vendor tarball, and the directory of a version in which it lies."""
 
 
@@ -104,76 +51,37 @@ def run(
 ) -> Outcome:
     """Build the remote's branch (or `ref`: branch, tag, sha) as a new version, and promote it unless told not to.
 
-    `commit_shown` is the sha that somebody confirmed; RefusedError when another one would be built by now. HeldError
-    while deploys, or those of the commit, are held, unless it is forced.
+    `commit_shown` is the sha that the operator confirmed; RefusedError when another one would be built by now.
+    HeldError while deploys, or those of the commit, are held, unless it is forced.
     """
-    settings, reporter = context.settings, context.reporter
     if os.geteuid() != 0:
-        reporter.info(tr("Not running as root: owners of files are left as they are."))
-    context = _in_a_second_of_its_own(context)
-    builder, gate = make_builder(settings), Gate(context, promote=promote, force=force)
-    with reporter.stage("preflight"):
-        gate.begin()
-        source.recover(settings, reporter)
-        preflight.check(context, builder, promote=promote, rehearse=rehearse)
-        _clear_work_dir(context, builder)
-    with closing(Checkout(settings, reporter)) as checkout:
-        with reporter.stage("source") as remark:
-            commit = checkout.update(ref)
-            context.about.commit = commit.sha
-            context.about.version_before = context.versions.pointer().version or ""
-            if commit_shown not in (None, commit.sha):
-                raise RefusedError(
-                    tr(
-                        "{commit_shown} was to be deployed, but {short} ({subject}) has been pushed since. "
-                        "Look at what is pending, and deploy again.",
-                        commit_shown=commit_shown[:9] if commit_shown else "",
-                        short=commit.short,
-                        subject=commit.subject,
-                    )
-                )
-            gate.known(checkout, commit)
-            remark.note(f"{commit.short} {commit.subject}")
+        context.reporter.info(tr("Not running as root: owners of files are left as they are."))
+    context = _start_in_a_free_second(context)
+    builder, gate = make_builder(context.settings), Gate(context, promote=promote, force=force)
+    _prepare(context, builder, gate, promote=promote, rehearse=rehearse)
+    with closing(Checkout(context.settings, context.reporter)) as checkout:
+        commit = _update_checkout(context, checkout, gate, ref, commit_shown)
         tell_due(context, commit.sha)
-        with ExitStack() as stack:
-            with reporter.stage("workdir") as remark:
-                work_fd = stack.enter_context(work_dir.emptied(settings.work_dir, settings.state_dir))
-                tarballs = {"ee": settings.ee_path, "themes": settings.themes_path}
-                earlier = stack.enter_context(link_new_version.earlier_files(context, work_fd, _PLACES))
-                vendor = stack.enter_context(
-                    unpacking(settings.work_dir, work_fd, tarballs, context.web_owner, earlier)
-                )
-                inputs = _fill(context, checkout, commit, work_fd, remark)
-            told = variables(context, commit=commit.sha)
-            hooks.before(context, "pre-build", told | {"GOVMA_WORK_DIR": str(settings.work_dir)})
-            with reporter.stage("assets") as remark:
-                stage = AssetStage(context, builder, checkout, commit, inputs)
-                assets = stage.execute(work_fd, remark, rebuild=rebuild)
-            manifest = _new_manifest(context, commit, ref, assets.builder_id, assets.origin)
-            manifest = _assemble(context, work_fd, vendor, dataclasses.replace(manifest, forced=gate.overridden))
-            _publish(context, work_fd, manifest)
+        with _filled_work_dir(context, checkout, commit) as work:
+            _run_hook_before_build(context, commit)
+            assets = _make_assets(context, AssetStage(context, builder, checkout, commit, work.inputs), work, rebuild)
+            manifest = _assemble(context, work, _new_manifest(context, commit, ref, assets, gate))
+            _publish(context, work, manifest)
     context.about.version = manifest.version
     rehearsal.rehearse(context, manifest.version, skip=not rehearse)
     if not promote:
         return Outcome(
             tr("{version} is published, and not live.", version=manifest.version), manifest.version, "", commit.sha
         )
-    gate.last_moment(manifest.version)
-    done = go_live(
-        context,
-        manifest.version,
-        "deploy",
-        commit.sha,
-        last_moment=lambda: gate.last_moment(manifest.version),
-        behind=gate.passed,
+    version_before = _make_live(context, gate, manifest)
+    context.reporter.info(f"=== {manifest.version} {BANNER} ===")
+    details = _tidy_up(context)
+    return Outcome(
+        tr("{version} is live.", version=manifest.version), manifest.version, version_before, commit.sha, details
     )
-    before = done.previous.version or ""
-    reporter.info(f"=== {manifest.version} {BANNER} ===")
-    details = after_deploy(context)
-    return Outcome(tr("{version} is live.", version=manifest.version), manifest.version, before, commit.sha, details)
 
 
-def _in_a_second_of_its_own(context: Context) -> Context:
+def _start_in_a_free_second(context: Context) -> Context:
     """Begin a second later when a deploy that began in this very second has taken the name that this one would give."""
     path = context.settings.versions_dir / version_name(context.local_start)
     if os.path.lexists(path) and abs(time.time() - context.started) < 1:
@@ -182,129 +90,88 @@ def _in_a_second_of_its_own(context: Context) -> Context:
     return context
 
 
-def _clear_work_dir(context: Context, builder: Builder) -> None:
-    """Remove what a killed deploy left at work in the work dir and beside it; the rest is gone (see runs/recovery)."""
-    # What builds first: it could still be writing.
-    builder.remove_leftovers(context.reporter)
-    for path, resisting in sweep_staging(context.settings.work_dir).items():
-        what = tr("vendor tarballs that an interrupted run was unpacking")
-        warn_of_leftover(context.reporter, path, what, resisting)
+def _prepare(context: Context, builder: Builder, gate: Gate, *, promote: bool, rehearse: bool) -> None:
+    """Refuse what cannot succeed, and remove what a killed deploy left in the work dir and beside it."""
+    with context.reporter.stage("preflight"):
+        gate.require_open()
+        source.recover(context.settings, context.reporter)
+        preflight.check(context, builder, promote=promote, rehearse=rehearse)
+        # What builds first: it could still be writing.
+        builder.remove_leftovers(context.reporter)
+        for path, resisting in sweep_staging(context.settings.work_dir).items():
+            what = tr("vendor tarballs that an interrupted run was unpacking")
+            warn_of_leftover(context.reporter, path, what, resisting)
 
 
-def _fill(context: Context, checkout: Checkout, commit: Commit, work_fd: int, remark: StageRemark) -> list[str] | None:
-    """Copy the commit's files to the work dir; give the inputs of its assets, None while the asset cache is off."""
-    settings = context.settings
-    with checkout.at(commit):
-        checkout.require_layout()
-        copied = work_dir.fill(
-            work_fd,
-            settings.source_dir,
-            context.build_owner,
-            lambda files: context.reporter.progress("workdir", files, 0, "files"),
-        )
-        remark.note(tr("{files} files", files=copied.files))
-        return checkout.inputs(settings.asset_inputs) if settings.asset_inputs else None
-
-
-def _assemble(context: Context, work_fd: int, vendor: Unpacking, manifest: Manifest) -> Manifest:
-    """Put the version together from the built tree: env, ownership, vendor, uploads."""
-    settings, reporter = context.settings, context.reporter
-    with safefs.opened(work_fd, "data") as data:
-        _require_parts(data)
-        with reporter.stage("env"):
-            env_hash = env_file.install(settings.env_file, data)
-        with reporter.stage("ownership") as remark:
-            owned = ownership.hand_over(data, context.web_owner, settings.build_uid)
-            remark.note(tr("{files} files", files=owned.files) if context.web_owner else tr("left as they are"))
-        # What comes from the tarballs was never in the build's hands, and may be linked to the live version's files:
-        # it is not handed over.
-        with reporter.stage("vendor") as remark:
-            unpacked = vendor.result()
-            for top, place in _PLACES.items():
-                with safefs.opened(data, place) as target:
-                    merge(vendor.staged_fd, target, top)
-            remark.note(tr("{sum} files", sum=sum(found.files for found in unpacked.values())))
-        with reporter.stage("uploads"), safefs.opened(data, "html") as html:
-            _uploads(context, html)
-    return dataclasses.replace(
-        manifest,
-        ee_sha256=unpacked["ee"].sha256,
-        themes_sha256=unpacked["themes"].sha256,
-        env_sha256=env_hash,
-    )
-
-
-def _require_parts(data_fd: int) -> None:
-    """Raise BuildError when the build took away what a version cannot be without."""
-    for name in ("html", "system"):
-        if not safefs.is_directory(data_fd, name):
-            raise BuildError(
-                tr("The build left no directory data/{name}. Look at the build's commands and its log.", name=name)
-            )
-
-
-def _uploads(context: Context, html_fd: int) -> None:
-    """Move what the commit brings as uploads to the persistent directories, and put links in their place."""
-    settings = context.settings
-    for name, target in (("uploads", settings.upload_dir), ("images", settings.image_dir)):
-        if target is None or (name == "images" and not target.exists()):
-            context.reporter.info(
+def _update_checkout(
+    context: Context, checkout: Checkout, gate: Gate, ref: str | None, confirmed_sha: str | None
+) -> Commit:
+    """Fetch, and return the commit to deploy; refuse another one than was confirmed, and one that is held."""
+    with context.reporter.stage("source") as remark:
+        commit = checkout.update(ref)
+        context.about.commit = commit.sha
+        context.about.version_before = context.versions.pointer().version or ""
+        if confirmed_sha not in (None, commit.sha):
+            raise RefusedError(
                 tr(
-                    "image_dir ({target}) is not there; {name} stays in the version.",
-                    target=target or tr("unset"),
-                    name=name,
+                    "{commit_shown} was to be deployed, but {short} ({subject}) has been pushed since. "
+                    "Look at what is pending, and deploy again.",
+                    commit_shown=confirmed_sha[:9] if confirmed_sha else "",
+                    short=commit.short,
+                    subject=commit.subject,
                 )
             )
-            continue
-        replaced = settings.state_dir / "replaced" / context.run_id / name
-        uploads.synchronise(
-            html_fd,
-            name,
-            target,
-            policy=settings.uploads_policy,
-            kept_dir=replaced,
-            owner=context.web_owner,
-            reporter=context.reporter,
-        )
-        uploads.replace_by_link(html_fd, name, f"../../../{name}", context.web_owner)
+        gate.require_commit(checkout, commit)
+        remark.note(f"{commit.short} {commit.subject}")
+    return commit
 
 
-def _publish(context: Context, work_fd: int, manifest: Manifest) -> None:
-    settings = context.settings
-    with context.reporter.stage("publish") as remark, safefs.opened_root(settings.versions_dir) as versions:
-        check = context.reporter.cancellation.check
-        require_free(versions, manifest.version)
-        manifests = ManifestStore(settings.state_dir)
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """The opened work dir, the process that unpacks vendor tarballs beside it, and the inputs of its assets.
 
-        def prepare(tree: int) -> None:
-            born = link_new_version.link_to_earlier(context, manifest.version, tree)
-            # The manifest first: a version of ours under its official name always has one.
-            manifests.write(
-                dataclasses.replace(
-                    manifest, finished=time.time(), result="published", files=born.files, bytes=born.bytes
+    `inputs` is None while the asset cache is off.
+    """
+
+    fd: int
+    vendor: Unpacking
+    inputs: list[str] | None
+
+
+@contextmanager
+def _filled_work_dir(context: Context, checkout: Checkout, commit: Commit) -> Iterator[_Work]:
+    """Copy the commit's files to the emptied work dir; vendor tarballs are unpacked meanwhile."""
+    settings, reporter = context.settings, context.reporter
+    with ExitStack() as stack:
+        with reporter.stage("workdir") as remark:
+            work_fd = stack.enter_context(work_dir.emptied(settings.work_dir, settings.state_dir))
+            tarballs = {"ee": settings.ee_path, "themes": settings.themes_path}
+            earlier = stack.enter_context(link_new_version.earlier_files(context, work_fd, _VENDOR_FOLDERS))
+            vendor = stack.enter_context(unpacking(settings.work_dir, work_fd, tarballs, context.web_owner, earlier))
+            with checkout.at(commit):
+                checkout.require_layout()
+                copy = work_dir.fill(
+                    work_fd,
+                    settings.source_dir,
+                    context.build_owner,
+                    lambda files: reporter.progress("workdir", files, 0, "files"),
                 )
-            )
-
-        try:
-            copied = publish(
-                work_fd,
-                "data",
-                versions,
-                manifest.version,
-                context.web_owner,
-                check,
-                prepare,
-            )
-        except BaseException:
-            # An fsync that fails after the rename does not undo it.
-            if safefs.lstat(versions, manifest.version) is None:
-                manifests.discard(manifest.version)
-                ContentsStore(settings.state_dir).discard(manifest.version)
-            raise
-        remark.note(manifest.version + (tr(" (copied: the work dir is on another file system)") if copied else ""))
+                remark.note(tr("{files} files", files=copy.files))
+                inputs = checkout.inputs(settings.asset_inputs) if settings.asset_inputs else None
+        yield _Work(work_fd, vendor, inputs)
 
 
-def _new_manifest(context: Context, commit: Commit, ref: str | None, builder_id: str, assets: str) -> Manifest:
+def _run_hook_before_build(context: Context, commit: Commit) -> None:
+    variables = hooks.variables(context, commit=commit.sha)
+    hooks.before(context, "pre-build", variables | {"GOVMA_WORK_DIR": str(context.settings.work_dir)})
+
+
+def _make_assets(context: Context, stage: AssetStage, work: _Work, rebuild: bool) -> Assets:
+    with context.reporter.stage("assets") as remark:
+        return stage.execute(work.fd, remark, rebuild=rebuild)
+
+
+def _new_manifest(context: Context, commit: Commit, ref: str | None, assets: Assets, gate: Gate) -> Manifest:
     return Manifest(
         version=version_name(context.local_start),
         run=context.run_id,
@@ -317,6 +184,168 @@ def _new_manifest(context: Context, commit: Commit, ref: str | None, builder_id:
         origin=context.origin,
         started=context.started,
         builder=context.settings.builder,
-        builder_id=builder_id,
-        assets=assets,
+        builder_id=assets.builder_id,
+        assets=assets.origin,
+        forced=gate.overridden,
     )
+
+
+def _assemble(context: Context, work: _Work, manifest: Manifest) -> Manifest:
+    """Put the version together from the built tree; return the manifest with what came into it."""
+    with safefs.opened(work.fd, "data") as data:
+        _require_parts(data)
+        env_sha256 = _install_env_file(context, data)
+        _hand_over(context, data)
+        # What comes from the tarballs was never in the build's hands, and may be linked to the live version's files:
+        # it is not handed over.
+        unpacked = _add_vendor(context, work.vendor, data)
+        _move_uploads(context, data)
+    return dataclasses.replace(
+        manifest,
+        ee_sha256=unpacked["ee"].sha256,
+        themes_sha256=unpacked["themes"].sha256,
+        env_sha256=env_sha256,
+    )
+
+
+def _require_parts(data_fd: int) -> None:
+    """Raise BuildError when the build took away what a version cannot be without."""
+    for name in ("html", "system"):
+        if not safefs.is_directory(data_fd, name):
+            raise BuildError(
+                tr("The build left no directory data/{name}. Look at the build's commands and its log.", name=name)
+            )
+
+
+def _install_env_file(context: Context, data_fd: int) -> str:
+    with context.reporter.stage("env"):
+        return env_file.install(context.settings.env_file, data_fd)
+
+
+def _hand_over(context: Context, data_fd: int) -> None:
+    with context.reporter.stage("ownership") as remark:
+        tree = ownership.hand_over(data_fd, context.web_owner, context.settings.build_uid)
+        remark.note(tr("{files} files", files=tree.files) if context.web_owner else tr("left as they are"))
+
+
+def _add_vendor(context: Context, vendor: Unpacking, data_fd: int) -> dict[str, Unpacked]:
+    with context.reporter.stage("vendor") as remark:
+        unpacked = vendor.result()
+        for top, folder in _VENDOR_FOLDERS.items():
+            with safefs.opened(data_fd, folder) as target:
+                merge(vendor.staged_fd, target, top)
+        remark.note(tr("{sum} files", sum=sum(result.files for result in unpacked.values())))
+    return unpacked
+
+
+def _move_uploads(context: Context, data_fd: int) -> None:
+    """Move what the commit brings as uploads to the persistent directories, and put links in their place."""
+    settings = context.settings
+    with context.reporter.stage("uploads"), safefs.opened(data_fd, "html") as html:
+        for name, target in (("uploads", settings.upload_dir), ("images", settings.image_dir)):
+            if target is None or (name == "images" and not target.exists()):
+                context.reporter.info(
+                    tr(
+                        "image_dir ({target}) is not there; {name} stays in the version.",
+                        target=target or tr("unset"),
+                        name=name,
+                    )
+                )
+                continue
+            uploads.synchronise(
+                html,
+                name,
+                target,
+                policy=settings.uploads_policy,
+                kept_dir=settings.state_dir / "replaced" / context.run_id / name,
+                owner=context.web_owner,
+                reporter=context.reporter,
+            )
+            uploads.replace_by_link(html, name, f"../../../{name}", context.web_owner)
+
+
+def _publish(context: Context, work: _Work, manifest: Manifest) -> None:
+    """Give the version its place and its official name, with its manifest."""
+    settings = context.settings
+    with context.reporter.stage("publish") as remark, safefs.opened_root(settings.versions_dir) as versions:
+        require_free(versions, manifest.version)
+        manifests = ManifestStore(settings.state_dir)
+
+        def prepare(tree: int) -> None:
+            links = link_new_version.link_to_earlier(context, manifest.version, tree)
+            # The manifest first: a version of ours under its official name always has one.
+            manifests.write(
+                dataclasses.replace(
+                    manifest, finished=time.time(), result="published", files=links.files, bytes=links.bytes
+                )
+            )
+
+        try:
+            is_copy = publish(
+                work.fd,
+                "data",
+                versions,
+                manifest.version,
+                context.web_owner,
+                context.reporter.cancellation.check,
+                prepare,
+            )
+        except BaseException:
+            # An fsync that fails after the rename does not undo it.
+            if safefs.lstat(versions, manifest.version) is None:
+                manifests.discard(manifest.version)
+                ContentsStore(settings.state_dir).discard(manifest.version)
+            raise
+        remark.note(manifest.version + (tr(" (copied: the work dir is on another file system)") if is_copy else ""))
+
+
+def _make_live(context: Context, gate: Gate, manifest: Manifest) -> str:
+    """Switch to the version unless deploys are held by now; return the version that was live, '' for none."""
+    version = manifest.version
+    gate.require_open_still(version)
+    switch = go_live(
+        context,
+        version,
+        "deploy",
+        manifest.commit,
+        last_moment=lambda: gate.require_open_still(version),
+        behind=gate.end_holds,
+    )
+    return switch.previous.version or ""
+
+
+def _tidy_up(context: Context) -> dict[str, Any]:
+    """Prune and dedupe when the settings say so, then bring the account up to date; return their details, by name.
+
+    A failure is a warning: the new version is live whatever comes after it.
+    """
+    settings = context.settings
+    details: dict[str, Any] = {}
+    if settings.prune_after_deploy:
+        _attempt(context, "prune", lambda: details.update(prune=_prune(context)))
+    if settings.dedupe == "all":
+        _attempt(context, "dedupe", lambda: details.update(dedupe=dict(dedupe.run(context).details)))
+    _attempt(context, "accounting", lambda: usage.refresh(context))
+    return details
+
+
+def _attempt(context: Context, name: str, work: Callable[[], object]) -> None:
+    try:
+        work()
+    except RunCancelled:
+        raise
+    except Exception as error:
+        # Also a fault of this program: a live deploy must not be told as a failed one.
+        kind = "" if isinstance(error, GovmaError | OSError) else f"{type(error).__name__}: "
+        context.reporter.warning(
+            tr("The new version is live, but {name} after it failed: {kind}{error}", name=name, kind=kind, error=error)
+        )
+
+
+def _prune(context: Context) -> dict[str, Any]:
+    with context.reporter.stage("prune") as remark:
+        plan = prune.plan(context)
+        prune.tell(context, plan)
+        removed = prune.carry_out(context, plan)
+        remark.note(removed.sentence())
+        return prune.details(plan, removed)

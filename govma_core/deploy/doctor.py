@@ -1,4 +1,4 @@
-"""The doctor: everything a server needs is looked at, each thing with what is wrong and the command that mends it."""
+"""The doctor looks at everything that a server needs, and says what is wrong and which command mends it."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from govma_core.text.language import tr
 
 
 def examine(context: Context) -> Iterator[Finding]:
-    """Look at one thing after the other. Asks the git remote and Docker; changes nothing."""
+    """Yield a finding for each thing that was looked at. Asks the git remote and Docker; changes nothing."""
     settings = context.settings
     yield _rights()
     yield from _variables()
     yield from _programs(settings)
     yield from requirements.examine(settings)
-    yield from _ways(settings)
+    yield from _exposed_paths(settings)
     yield from _files(settings)
     yield from _source(context)
-    yield from _told("builder", tr("ready"), make_builder(settings).preflight)
+    yield from _from_preflight("builder", tr("ready"), make_builder(settings).preflight)
     if settings.rehearsed:
-        yield from _told("rehearsal", tr("ready"), lambda: rehearsal.preflight(settings))
+        yield from _from_preflight("rehearsal", tr("ready"), lambda: rehearsal.preflight(settings))
     if settings.activated:
-        yield from _told("activation", tr("ready"), lambda: list(web_servers.find(settings).problems))
+        yield from _from_preflight("activation", tr("ready"), lambda: list(web_servers.find(settings).problems))
     yield _pointer(context)
-    yield from _told("room", tr("enough for the next deploy"), lambda: free_space.problems(context))
+    yield from _from_preflight("room", tr("enough for the next deploy"), lambda: free_space.problems(context))
 
 
 def _rights() -> Finding:
@@ -55,8 +55,8 @@ def _variables() -> Iterator[Finding]:
     for name in sorted(os.environ.keys() - set(ours)):
         near = difflib.get_close_matches(name, ours, n=1, cutoff=0.85) if name.startswith(("GOVMA_", "GOV_MA_")) else ()
         if near:
-            said = tr("the variable is set and means nothing here; is {near} meant?", near=near[0])
-            yield Finding(name, "note", said)
+            sentence = tr("the variable is set and means nothing here; is {near} meant?", near=near[0])
+            yield Finding(name, "note", sentence)
 
 
 def _programs(settings: Settings) -> Iterator[Finding]:
@@ -70,29 +70,29 @@ def _programs(settings: Settings) -> Iterator[Finding]:
             yield Finding(name, "note", tr("the command is not installed; only the engine is needed"))
 
 
-def _ways(settings: Settings) -> Iterator[Finding]:
-    found = exposed_paths.ways(settings)
-    of_the_build = exposed_paths.of_the_build(settings, found)
-    for way in found:
-        yield Finding("paths", "wrong" if way in of_the_build else "note", way.said(), way.mend)
-    if not found and os.geteuid() == 0:
+def _exposed_paths(settings: Settings) -> Iterator[Finding]:
+    exposed = exposed_paths.find(settings)
+    writable_by_build = exposed_paths.writable_by_build(settings, exposed)
+    for each in exposed:
+        yield Finding("paths", "wrong" if each in writable_by_build else "note", each.sentence(), each.mend)
+    if not exposed and os.geteuid() == 0:
         yield Finding("paths", "ok", tr("only root can replace what the settings name"))
 
 
 def _files(settings: Settings) -> Iterator[Finding]:
-    yield from _told("env_file", str(settings.env_file), lambda: env_file.preflight(settings.env_file))
+    yield from _from_preflight("env_file", str(settings.env_file), lambda: env_file.preflight(settings.env_file))
     try:
         open_to_all = settings.env_file.stat().st_mode & stat.S_IROTH
     except OSError:
         open_to_all = 0
     if open_to_all:
-        said = tr(
+        problem = tr(
             "{env_file} can be read by every local user, and so can its copy in each version",
             env_file=settings.env_file,
         )
-        yield Finding("env_file", "note", said, ("chmod", "o-r", str(settings.env_file)))
+        yield Finding("env_file", "note", problem, ("chmod", "o-r", str(settings.env_file)))
     for what, path in (("ee_tarball", settings.ee_path), ("themes_tarball", settings.themes_path)):
-        yield from _told(what, str(path), partial(tarball.preflight, path, what))
+        yield from _from_preflight(what, str(path), partial(tarball.preflight, path, what))
 
 
 def _source(context: Context) -> Iterator[Finding]:
@@ -107,8 +107,8 @@ def _source(context: Context) -> Iterator[Finding]:
         )
         return
     if os.geteuid() != 0 and settings.source_dir.stat().st_uid == 0:
-        said = tr("{path} belongs to root, who deploys here: run the doctor as root", path=settings.source_dir)
-        yield Finding("source_dir", "note", said)
+        note = tr("{path} belongs to root, who deploys here: run the doctor as root", path=settings.source_dir)
+        yield Finding("source_dir", "note", note)
         return
     problems = source.preflight(settings, context.reporter)
     if problems:
@@ -147,8 +147,8 @@ def _pointer(context: Context) -> Finding:
     )
 
 
-def _told(what: str, good: str, look: Callable[[], list[str]]) -> Iterator[Finding]:
-    """Yield what a preflight says as findings, or that all is well."""
+def _from_preflight(what: str, good: str, look: Callable[[], list[str]]) -> Iterator[Finding]:
+    """Yield the problems of a preflight as findings, or one that all is well."""
     try:
         problems = look()
     except GovmaError as error:

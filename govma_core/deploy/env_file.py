@@ -1,4 +1,4 @@
-"""The CMS's secret settings go into the tree; their content is never said anywhere, only its hash is given."""
+"""Copies the CMS's secret settings into the tree; their content is shown nowhere, only their hash is recorded."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def preflight(path: Path) -> list[str]:
 
 
 def install(path: Path, data_fd: int) -> str:
-    """Copy the env file to `system/user/config/.env` of the tree, with its permission bits; give its sha256."""
+    """Copy the env file to `system/user/config/.env` of the tree, with its permission bits; return its sha256."""
     file, info = open_file(path)
     with os.fdopen(file, "rb") as source, safefs.made(data_fd, *_FOLDER) as folder:
         trees.remove(folder, _NAME)

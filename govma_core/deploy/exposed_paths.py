@@ -1,4 +1,4 @@
-"""Who but root can exchange what the settings name: whoever can write a directory above it, or the env file itself."""
+"""Paths by which users other than root can replace what the settings name: directories above it, or the env file."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from govma_core.text.language import tr
 
 
 @dataclass(slots=True)
-class Way:
-    """A directory (or the env file) that others than root can write, whose it is, and the settings it leads to."""
+class ExposedPath:
+    """A directory (or the env file) that users other than root can write, and the settings that it leads to."""
 
     path: Path
     info: os.stat_result
@@ -28,8 +28,8 @@ class Way:
             return ("chown", "root", str(self.path))
         return ("chmod", "g-w,o-w", str(self.path))
 
-    def said(self) -> str:
-        """Say who can do what."""
+    def sentence(self) -> str:
+        """Say which user can replace which settings' files."""
         names = ", ".join(self.names)
         if self.info.st_uid != 0:
             return tr(
@@ -43,50 +43,50 @@ class Way:
         )
 
 
-def ways(settings: Settings) -> list[Way]:
-    """Return every such place, the outermost first; none for who is not root: only their own rights are at stake.
+def find(settings: Settings) -> list[ExposedPath]:
+    """Return every exposed path, the outermost first; none unless we are root: only our own rights are at stake.
 
-    What the web server and the build must be able to write is theirs, and none of them.
+    Directories that the web server and the build must be able to write are not among them.
     """
     if os.geteuid() != 0:
         return []
     theirs = {settings.versions_dir, settings.upload_dir, settings.image_dir, settings.node_modules_dir}
-    found: dict[Path, Way] = {}
+    exposed: dict[Path, ExposedPath] = {}
     for name, path in _configured(settings):
         places = list(permissions.above(path))
         if name == "env_file" and path.is_file():
             places.append((path, path.stat()))
         for place, info in places:
             if place not in theirs and not permissions.ours_alone(info):
-                found.setdefault(place, Way(place, info, [])).names.append(name)
-    return sorted(found.values(), key=lambda way: way.path)
+                exposed.setdefault(place, ExposedPath(place, info, [])).names.append(name)
+    return sorted(exposed.values(), key=lambda each: each.path)
 
 
-def of_the_build(settings: Settings, found: Iterable[Way]) -> list[Way]:
+def writable_by_build(settings: Settings, exposed: Iterable[ExposedPath]) -> list[ExposedPath]:
     """Return those that a build on this machine could use; one in a container does not get there."""
     if settings.builder != "local":
         return []
-    return [way for way in found if permissions.can_write(way.info, *settings.build_owner)]
+    return [each for each in exposed if permissions.can_write(each.info, *settings.build_owner)]
 
 
-def refusals(settings: Settings, found: Iterable[Way]) -> list[str]:
-    """Return a sentence for each way that a build on this machine could use."""
+def refusals(settings: Settings, exposed: Iterable[ExposedPath]) -> list[str]:
+    """Return a sentence for each exposed path that a build on this machine could use."""
     return [
         tr(
             "{path} can be written by uid {uid}, as whom the build runs on this machine: it could replace {names}. "
             "Leave it to root ({command}), or build in a container: GOVMA_BUILDER=docker.",
-            path=way.path,
+            path=each.path,
             uid=settings.build_uid,
-            names=", ".join(way.names),
-            command=shlex.join(way.mend),
+            names=", ".join(each.names),
+            command=shlex.join(each.mend),
         )
-        for way in of_the_build(settings, found)
+        for each in writable_by_build(settings, exposed)
     ]
 
 
-def warning(found: Iterable[Way]) -> str:
+def warning(exposed: Iterable[ExposedPath]) -> str:
     """Say all of it in one line, '' when there is nothing."""
-    places = ", ".join(str(way.path) for way in found)
+    places = ", ".join(str(each.path) for each in exposed)
     if not places:
         return ""
     return tr(

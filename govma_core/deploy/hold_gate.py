@@ -1,4 +1,4 @@
-"""What stops a deploy: holds of all deploys, and of the commit that it would make live."""
+"""The holds that stop a deploy: of all deploys, and of the commit that it would make live."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from govma_core.versions.manifest import ManifestStore
 
 
 class Gate:
-    """What a deploy has to pass; its methods are called in their order."""
+    """The holds that a deploy has to pass; its methods are called in their order."""
 
     def __init__(self, context: Context, *, promote: bool, force: bool) -> None:
         self._context = context
@@ -25,12 +25,12 @@ class Gate:
         self.overridden = ""
         """What `force` was needed against, '' when nothing was in the way."""
 
-    def begin(self) -> None:
-        """Refuse at once while all deploys are held."""
+    def require_open(self) -> None:
+        """Raise HeldError while all deploys are held."""
         self._pass(self._holds.read().by_hand)
 
-    def known(self, checkout: Checkout, commit: Commit) -> None:
-        """Refuse when the commit is held that would go live; find out which holds its going live ends."""
+    def require_commit(self, checkout: Checkout, commit: Commit) -> None:
+        """Raise HeldError when the commit is held that would go live; note the holds that its going live ends."""
         holds = self._holds.read()
         self._commit = commit.sha
         self._pass(holds.by_hand)
@@ -47,8 +47,8 @@ class Gate:
                     tr("{sentence} This run makes nothing live, so it continues.", sentence=hold.sentence())
                 )
 
-    def last_moment(self, version: str) -> None:
-        """Refuse when somebody has held all deploys since this one began; what is forced then is recorded, too."""
+    def require_open_still(self, version: str) -> None:
+        """Raise HeldError when all deploys are held since this one began; what is forced then is recorded, too."""
         hold = self._holds.read().by_hand
         if hold is None:
             return
@@ -62,17 +62,17 @@ class Gate:
                 ),
                 error.until,
             )
-        known = self.overridden
+        overridden_before = self.overridden
         self._pass(hold)
-        if self.overridden != known:
+        if self.overridden != overridden_before:
             verdicts.attempt(
                 self._context,
                 lambda: self._record(version),
                 tr("It could not be recorded that {version} was forced", version=version),
             )
 
-    def passed(self) -> None:
-        """End the holds of commits that are behind the one which is live now, and its own."""
+    def end_holds(self) -> None:
+        """End the holds of commits that the live one contains, its own among them."""
         for hold in self._superseded:
             own = hold.commit == self._commit
             verdicts.end_hold(

@@ -1,6 +1,6 @@
-"""A built tree becomes the web server's: every entry changes owner, and what the build should not have left is refused.
+"""Gives a built tree to the web server: every entry changes owner, and what no build may leave is refused.
 
-Nobody else can write it afterwards, whatever modes and access lists the build left.
+No other user can write it afterwards, whatever modes and access lists the build left.
 
 The tree was in the hands of the build's user. Each file is therefore opened before it is judged and given away, so that
 what was looked at is what is changed.
@@ -25,40 +25,40 @@ _BITS = 0o1775
 
 
 @dataclass(slots=True)
-class Owned:
+class Totals:
     """What the tree holds: regular files and their bytes."""
 
     files: int = 0
     bytes: int = 0
 
 
-def hand_over(tree_fd: int, owner: tuple[int, int] | None, build_uid: int) -> Owned:
+def hand_over(tree_fd: int, owner: tuple[int, int] | None, build_uid: int) -> Totals:
     """Give every entry of the tree to `owner` (None: only look), the directory itself included.
 
     A file with more names than one is replaced by a copy of its own if the build's user owns it, and refused otherwise:
     it could be any file of the machine. So could one of another user than the build's, `owner` and us, which is refused
     when it is to be given away. BuildError names what was refused.
     """
-    result = Owned()
-    _hand_over(tree_fd, owner, build_uid, "", 0, result)
-    return result
+    totals = Totals()
+    _hand_over(tree_fd, owner, build_uid, "", 0, totals)
+    return totals
 
 
-def _hand_over(fd: int, owner: tuple[int, int] | None, build_uid: int, shown: str, depth: int, result: Owned) -> None:
-    refuse_deep(depth, shown)
+def _hand_over(fd: int, owner: tuple[int, int] | None, build_uid: int, folder: str, depth: int, totals: Totals) -> None:
+    refuse_deep(depth, folder)
     if owner is not None:
         _give(fd, owner)
     for entry in safefs.entries(fd):
-        path = f"{shown}/{entry.name}" if shown else entry.name
+        path = f"{folder}/{entry.name}" if folder else entry.name
         if entry.is_dir(follow_symlinks=False):
             with safefs.opened(fd, entry.name) as child:
-                _hand_over(child, owner, build_uid, path, depth + 1, result)
+                _hand_over(child, owner, build_uid, path, depth + 1, totals)
         elif entry.is_symlink():
             if owner is not None:
                 _give_link(fd, entry.name, owner, path)
         else:
-            result.bytes += _give_file(fd, entry.name, owner, build_uid, path)
-            result.files += 1
+            totals.bytes += _give_file(fd, entry.name, owner, build_uid, path)
+            totals.files += 1
 
 
 def _give_link(fd: int, name: str, owner: tuple[int, int], path: str) -> None:

@@ -1,4 +1,4 @@
-"""Pending: the commits between what is live and what would be deployed. Changes nothing but what git has fetched."""
+"""Lists the commits between what is live and what would be deployed. Changes nothing but what git has fetched."""
 
 from __future__ import annotations
 

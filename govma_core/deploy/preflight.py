@@ -1,4 +1,4 @@
-"""Everything a deploy needs, looked at before it begins; every problem is said, not the first one."""
+"""Looks at everything that a deploy needs before it begins; reports every problem, not the first one alone."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from govma_core.versions.store import version_name
 def check(context: Context, builder: Builder, *, promote: bool, rehearse: bool) -> None:
     """Raise PreflightError with a sentence for each problem; warn about what does not stand in the way."""
     settings = context.settings
-    open_ways = exposed_paths.ways(settings)
+    exposed = exposed_paths.find(settings)
     problems = [
         *source.preflight(settings, context.reporter),
-        *(found.sentence() for found in requirements.examine(settings) if found.stops),
+        *(finding.sentence() for finding in requirements.examine(settings) if finding.stops),
         *tarball.preflight(settings.ee_path, tr("ee_tarball in vendor_dir")),
         *tarball.preflight(settings.themes_path, tr("themes_tarball in vendor_dir")),
         *env_file.preflight(settings.env_file),
-        *exposed_paths.refusals(settings, open_ways),
+        *exposed_paths.refusals(settings, exposed),
         *builder.preflight(),
         *(rehearsal.preflight(settings) if rehearse else ()),
     ]
@@ -32,19 +32,19 @@ def check(context: Context, builder: Builder, *, promote: bool, rehearse: bool) 
         problems += free_space.problems(context)
     if problems:
         raise PreflightError(problems)
-    if said := exposed_paths.warning(open_ways):
-        context.reporter.warning(said)
+    if warning := exposed_paths.warning(exposed):
+        context.reporter.warning(warning)
 
 
 def _pointer(context: Context, *, promote: bool) -> list[str]:
     try:
         pointer = context.versions.pointer()
         name = version_name(context.local_start)
-        taken = os.path.lexists(context.settings.versions_dir / name)
+        name_exists = os.path.lexists(context.settings.versions_dir / name)
     except PreflightError as error:
         return [str(error)]
     problems = []
-    if taken:
+    if name_exists:
         problems.append(
             tr(
                 "There is already something called {name} in {versions_dir}. Try again.",

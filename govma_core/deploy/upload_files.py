@@ -1,7 +1,7 @@
-"""Putting a file into a directory that others write at the same time: never over something, or only once that is kept.
+"""Puts a file into a directory that others write at the same time: never over another, or only once that is kept.
 
 The file is written under a hidden random name in that directory and takes its own name in one step, once it is on the
-disk: what a power cut left empty under that name would be kept as somebody's.
+disk: a file that a power cut left empty would be kept for a person's.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ _COMPARED = 1 << 18
 
 
 def place_new(src: int, dst: int, names: Sequence[str], owner: tuple[int, int] | None) -> list[str]:
-    """Copy regular files from directory src to directory dst, where nobody has their names; give those not placed.
+    """Copy regular files from directory src to directory dst, where their names are free; return those not placed.
 
-    They are left where something else has the name by now, or where they are no regular files any more.
+    A file is not placed where something else has the name by now, or where it is no regular file any more.
     """
-    left = []
+    remaining = []
     with ExitStack() as stack:
         staged = []
         for name in names:
             try:
                 staged.append((stack.enter_context(_staged(src, dst, name, owner)), name))
             except (UnsafeTreeError, FileNotFoundError, BlockingIOError):
-                left.append(name)
+                remaining.append(name)
         safefs.syncfs(dst)
         for hidden, name in staged:
             try:
                 _link_new(dst, hidden, name)
             except (FileExistsError, FileNotFoundError):
-                left.append(name)
-    return left
+                remaining.append(name)
+    return remaining
 
 
 def _link_new(dst: int, hidden: str, name: str) -> None:
@@ -57,12 +57,12 @@ def _link_new(dst: int, hidden: str, name: str) -> None:
 def place_over(src: int, dst: int, path: tuple[str, ...], owner: tuple[int, int] | None, keeper: Keeper) -> None:
     """Replace the regular file path[-1] of directory dst by that of src, once it is kept as `path`.
 
-    UnsafeTreeError when it is no regular file any more, BlockingIOError when it cannot be kept because somebody holds
-    it for writing; it is left alone then.
+    UnsafeTreeError when it is no regular file any more, BlockingIOError when it cannot be kept because another process
+    holds it for writing; it is left alone then.
     """
     name = path[-1]
     with _staged(src, dst, name, owner) as staged:
-        kept = keeper.keep(dst, path)
+        former = keeper.keep(dst, path)
         safefs.syncfs(dst)
         try:
             if not safefs.rename_exchange(staged, name, src_dir_fd=dst, dst_dir_fd=dst):
@@ -71,9 +71,9 @@ def place_over(src: int, dst: int, path: tuple[str, ...], owner: tuple[int, int]
         except IsADirectoryError:
             raise UnsafeTreeError(tr("{name!r} is not a regular file.", name=name)) from None
         try:
-            came = safefs.lstat(dst, staged)
-            if came is None or _state(came) != _state(kept):
-                # Somebody put another one there, or wrote to it, after it was kept.
+            replaced = safefs.lstat(dst, staged)
+            if replaced is None or _state(replaced) != _state(former):
+                # Another one was put there, or it was written to, after it was kept.
                 keeper.keep(dst, path, staged)
         except BaseException:
             safefs.rename_exchange(staged, name, src_dir_fd=dst, dst_dir_fd=dst)
@@ -85,7 +85,7 @@ def _state(info: os.stat_result) -> tuple[int, int, int, int]:
 
 
 def make_folder(dst: int, name: str, info: os.stat_result, owner: tuple[int, int] | None) -> int:
-    """Create the directory with the mode in `info`, and give it opened; FileExistsError when anything is there.
+    """Create the directory with the mode in `info`, and return it opened; FileExistsError when anything is there.
 
     UnsafeTreeError when what is there a moment later is not what was created.
     """
@@ -103,7 +103,7 @@ def make_folder(dst: int, name: str, info: os.stat_result, owner: tuple[int, int
 def same_content(src: int, dst: int, name: str) -> bool:
     """Tell whether both directories have a regular file `name` with the same bytes; sizes were compared before.
 
-    BlockingIOError when somebody holds one of them for writing.
+    BlockingIOError when another process holds one of them for writing.
     """
     with ExitStack() as stack:
         files = []
@@ -124,8 +124,8 @@ def same_content(src: int, dst: int, name: str) -> bool:
 
 def remove_leftovers(dst: int) -> None:
     """Remove the hidden files that a killed run left in the directory: regular files with a name of ours, only."""
-    with os.scandir(dst) as found:
-        for entry in found:
+    with os.scandir(dst) as entries:
+        for entry in entries:
             if _LEFTOVER.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
                 with suppress(FileNotFoundError):
                     os.unlink(entry.name, dir_fd=dst)
@@ -156,38 +156,38 @@ class Keeper:
         self._root: int | None = None
 
     def keep(self, src: int, path: tuple[str, ...], name: str = "") -> os.stat_result:
-        """Keep the regular file path[-1] (or `name`) of directory src as `path` below the directory; give what it was.
+        """Keep the regular file path[-1] (or `name`) of directory src as `path` below the directory; return its state.
 
         It is linked, or copied. UnsafeTreeError when it is no regular file.
         """
         name = name or path[-1]
         with self._parent(path[:-1]) as parent:
-            kept = path[-1]
-            if safefs.lstat(parent, kept) is not None:
-                kept = f"{kept[:200]}.{secrets.token_hex(8)}"
+            copy = path[-1]
+            if safefs.lstat(parent, copy) is not None:
+                copy = f"{copy[:200]}.{secrets.token_hex(8)}"
             try:
-                os.link(name, kept, src_dir_fd=src, dst_dir_fd=parent, follow_symlinks=False)
+                os.link(name, copy, src_dir_fd=src, dst_dir_fd=parent, follow_symlinks=False)
             except OSError:  # another file system, or one without hard links
-                return self._copy(src, name, parent, kept)
-            found = safefs.lstat(parent, kept)
-            if found is None or not stat.S_ISREG(found.st_mode):
-                trees.remove(parent, kept)
+                return self._copy(src, name, parent, copy)
+            info = safefs.lstat(parent, copy)
+            if info is None or not stat.S_ISREG(info.st_mode):
+                trees.remove(parent, copy)
                 raise UnsafeTreeError(tr("{name!r} is not a regular file.", name=name))
-            return found
+            return info
 
-    def _copy(self, src: int, name: str, parent: int, kept: str) -> os.stat_result:
+    def _copy(self, src: int, name: str, parent: int, copy: str) -> os.stat_result:
         file, info = safefs.open_regular(src, name)
         try:
             owner = (info.st_uid, info.st_gid) if os.geteuid() == 0 else None
-            trees.copy_opened(file, info, parent, kept, owner)
+            trees.copy_opened(file, info, parent, copy, owner)
         finally:
             os.close(file)
-        copy, _ = safefs.open_regular(parent, kept)
+        fd, _ = safefs.open_regular(parent, copy)
         try:
-            os.fsync(copy)
+            os.fsync(fd)
             os.fsync(parent)
         finally:
-            os.close(copy)
+            os.close(fd)
         return info
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""What the repository brings as uploads goes to the persistent directory; what is there already belongs to people.
+"""Copies the uploads of the repository to the persistent directory; what is there already belongs to people.
 
 Both sides are writable by others, the target even while we work. Nothing is followed below the two directories, a new
 file gets its name in one step that never replaces another, and what cannot be done safely is left alone and named.
@@ -26,8 +26,8 @@ DEEPEST = 100
 _AT_ONCE = 256
 """New files of a directory that are put on the disk at once, before they have their names."""
 
-_MOVING = tr("was changed by somebody else at the same moment")
-_HELD = tr("is being written by somebody else")
+_CHANGED = tr("was changed by somebody else at the same moment")
+_BEING_WRITTEN = tr("is being written by somebody else")
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class UploadsResult:
 
     new_files: int = 0
     new_dirs: int = 0
-    kept: int = 0
+    left_alone: int = 0
     replaced: int = 0
 
 
@@ -56,15 +56,15 @@ def synchronise(
     once it is kept at the same path below kept_dir, a directory that is made when it is needed. Links and special
     files are never followed, copied or replaced. UnsafeTreeError when folders are nested deeper than DEEPEST.
     """
-    found = safefs.lstat(tree_fd, name)
-    if found is None:
+    info = safefs.lstat(tree_fd, name)
+    if info is None:
         return UploadsResult()
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(info.st_mode):
         reporter.warning(
             tr(
                 "{name} in the version is {kind}, not a directory; nothing is taken from it.",
                 name=name,
-                kind=_kind(found),
+                kind=_kind(info),
             )
         )
         return UploadsResult()
@@ -102,18 +102,18 @@ class _Synchronisation:
 
     def directory(self, src: int, dst: int, path: tuple[str, ...]) -> None:
         if len(path) > DEEPEST:
-            shown = "/".join(path)[:200]
+            folder = "/".join(path)[:200]
             raise UnsafeTreeError(
                 tr(
                     "Uploads in {shown!r}… are more than {deepest} levels deep. Remove them.",
-                    shown=shown,
+                    shown=folder,
                     deepest=DEEPEST,
                 )
             )
         upload_files.remove_leftovers(dst)
         fresh: list[str] = []
-        with os.scandir(src) as found:
-            for entry in found:
+        with os.scandir(src) as entries:
+            for entry in entries:
                 self._reporter.cancellation.check()
                 inner = (*path, entry.name)
                 if entry.is_dir(follow_symlinks=False):
@@ -148,7 +148,7 @@ class _Synchronisation:
                     return
                 inner_dst, new = there, False
             except UnsafeTreeError:
-                self._keep(path, _MOVING)
+                self._leave_alone(path, _CHANGED)
                 return
             try:
                 self.directory(inner_src, inner_dst, path)
@@ -164,34 +164,34 @@ class _Synchronisation:
         except OSError as error:
             if error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.ENOENT):
                 raise
-            self._keep(
-                path, _MOVING if error.errno == errno.ENOENT else tr("is no directory, but one in the repository")
+            self._leave_alone(
+                path, _CHANGED if error.errno == errno.ENOENT else tr("is no directory, but one in the repository")
             )
             return None
 
     def _place(self, src: int, dst: int, path: tuple[str, ...], names: Sequence[str]) -> None:
-        left = upload_files.place_new(src, dst, names, self._owner)
-        self.result.new_files += len(names) - len(left)
-        for name in left:
+        remaining = upload_files.place_new(src, dst, names, self._owner)
+        self.result.new_files += len(names) - len(remaining)
+        for name in remaining:
             inner = (*path, name)
             info = safefs.lstat(src, name)
             if info is None or not stat.S_ISREG(info.st_mode) or not self._existing(src, dst, inner, info):
-                self._keep(inner, _MOVING)
+                self._leave_alone(inner, _CHANGED)
 
     def _existing(self, src: int, dst: int, path: tuple[str, ...], info: os.stat_result) -> bool:
-        """Deal with a file whose name somebody has in the target; False when nobody has."""
+        """Deal with a file whose name is in the target already; False when the name is free."""
         name = path[-1]
         there = safefs.lstat(dst, name)
         if there is None:
             return False
         if not stat.S_ISREG(there.st_mode):
-            self._keep(path, tr("is {kind}, but a file in the repository", kind=_kind(there)))
+            self._leave_alone(path, tr("is {kind}, but a file in the repository", kind=_kind(there)))
         else:
             try:
                 if not self._equal(src, dst, name, info, there):
                     self._differing(src, dst, path)
             except BlockingIOError:
-                self._keep(path, _HELD)
+                self._leave_alone(path, _BEING_WRITTEN)
         return True
 
     def _equal(self, src: int, dst: int, name: str, info: os.stat_result, there: os.stat_result) -> bool:
@@ -201,12 +201,12 @@ class _Synchronisation:
 
     def _differing(self, src: int, dst: int, path: tuple[str, ...]) -> None:
         if self._keeper is None:
-            self._keep(path, tr("has other content than in the repository"))
+            self._leave_alone(path, tr("has other content than in the repository"))
             return
         try:
             upload_files.place_over(src, dst, path, self._owner, self._keeper)
         except (UnsafeTreeError, FileNotFoundError):
-            self._keep(path, _MOVING)
+            self._leave_alone(path, _CHANGED)
             return
         self.result.replaced += 1
         self._reporter.info(
@@ -217,8 +217,8 @@ class _Synchronisation:
             )
         )
 
-    def _keep(self, path: tuple[str, ...], why: str) -> None:
-        self.result.kept += 1
+    def _leave_alone(self, path: tuple[str, ...], why: str) -> None:
+        self.result.left_alone += 1
         self._reporter.warning(
             tr(
                 "Uploads: {path!r} in {target} {why}; it stays as it is.",

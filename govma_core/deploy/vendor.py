@@ -16,9 +16,10 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tarfile import TarInfo
-from typing import Any, Protocol
+from typing import Any
 
 from govma_core.deploy.tarball import Components, Tarball, open_tarball
+from govma_core.disk.link_new_version import EarlierFiles
 from govma_core.errors import GovmaError, UnsafeTreeError, VendorError
 from govma_core.fs import safefs
 from govma_core.fs.trees import clear_marked, clear_opened, make_marked
@@ -31,16 +32,6 @@ _STAGING = re.compile(rf"\.{_PREFIX}-[0-9a-f]{{16}}")
 
 Owner = tuple[int, int] | None
 """A uid and gid that entries are given to; None leaves them ours."""
-
-
-class EarlierFiles(Protocol):
-    """Files of earlier versions, which can be linked to instead of being written once more."""
-
-    def holds(self, size: int) -> bool:
-        """Tell whether files of this size are looked for."""
-
-    def link(self, path: Components, content: bytes, mode: int, owner: tuple[int, int], dir_fd: int) -> bool:
-        """Make the last name of `path` in dir_fd a link to an equal file; False when there is none."""
 
 
 @dataclass(slots=True)

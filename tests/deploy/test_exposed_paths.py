@@ -62,12 +62,12 @@ def test_what_a_build_on_this_machine_could_exchange_is_refused(site: Site, plac
     assert site.current.name == LEGACY
     assert [found.state for found in findings(site)] == ["wrong"]
     settings = dataclasses.replace(site.settings, builder="docker")
-    assert exposed_paths.refusals(settings, exposed_paths.ways(settings)) == []
+    assert exposed_paths.refusals(settings, exposed_paths.find(settings)) == []
 
 
 def test_a_sticky_directory_of_all_is_no_way(tmp_path: Path, site: Site) -> None:
     tmp_path.chmod(0o1777)
-    assert exposed_paths.ways(site.settings) == []
+    assert exposed_paths.find(site.settings) == []
 
 
 @pytest.mark.parametrize("first", ["{root}/theirs/current", "../theirs/../theirs/current"])

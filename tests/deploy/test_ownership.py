@@ -29,7 +29,7 @@ def tree(tmp_path: Path) -> Path:
     return tree
 
 
-def hand_over(tree: Path, owner: tuple[int, int] | None = WEB) -> ownership.Owned:
+def hand_over(tree: Path, owner: tuple[int, int] | None = WEB) -> ownership.Totals:
     with safefs.opened_root(tree) as fd:
         return ownership.hand_over(fd, owner, BUILD)
 

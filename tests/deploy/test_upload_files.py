@@ -117,7 +117,7 @@ def test_a_file_that_its_owner_holds_for_writing_stays_and_is_named(site: Site, 
     site.both("b", "repository", "people's")
     with leased(site.target / "a"):
         result = site.run(policy)
-    assert result.kept == (2 if policy == "keep" else 1)
+    assert result.left_alone == (2 if policy == "keep" else 1)
     assert site.said("'a'", "is being written", "stays as it is")
     assert (site.target / "a").read_text() == "some size"
 
@@ -148,7 +148,7 @@ def test_two_names_never_become_one_by_a_race(site: Site) -> None:
     found = content(site.target)
     assert set(found.values()) <= {"repository", "people's"}
     assert result.new_files == sum(text == "repository" for text in found.values())
-    assert result.new_files + result.kept == 300
+    assert result.new_files + result.left_alone == 300
 
 
 def test_a_web_server_that_exchanges_folders_for_links_gains_nothing(site: Site) -> None:
@@ -268,5 +268,5 @@ def test_whatever_is_on_the_two_sides(
         assert not any(re.search(r"\.govma", path) for path in after)
         assert picture(site.outside) == outside
         second = site.run(policy)
-        assert second == uploads.UploadsResult(kept=first.kept)
+        assert second == uploads.UploadsResult(left_alone=first.left_alone)
         assert picture(site.target) == after

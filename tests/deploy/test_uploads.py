@@ -74,7 +74,7 @@ def test_a_file_that_people_replaced_is_kept_and_named(site: Site) -> None:
     site.both("logo.png", "repository", "people's")
     site.both("same-size.png", "123", "456")
     result = site.run()
-    assert result == uploads.UploadsResult(kept=2)
+    assert result == uploads.UploadsResult(left_alone=2)
     assert content(site.target) == {"logo.png": "people's", "same-size.png": "456"}
     assert site.said("'logo.png'", "other content", str(site.target))
     assert site.said("'same-size.png'")
@@ -146,7 +146,7 @@ def test_nothing_on_the_target_side_is_followed(site: Site, policy: str) -> None
     for name, to in links.items():
         (site.target / name).symlink_to(site.outside / to)
     result = site.run(policy)
-    assert result == uploads.UploadsResult(kept=5)
+    assert result == uploads.UploadsResult(left_alone=5)
     for name, to in links.items():
         assert (site.target / name).readlink() == site.outside / to
         assert site.said(f"'{name}'", "stays as it is")
@@ -164,7 +164,7 @@ def test_conflicts_of_kind_are_kept_and_named(site: Site, policy: str) -> None:
     os.mkfifo(site.target / "pipe")
     (site.tree / "zz").write_text("arrives")
     result = site.run(policy)
-    assert (result.kept, result.new_files) == (3, 1)
+    assert (result.left_alone, result.new_files) == (3, 1)
     assert content(site.target) == {"folder": "people's file", "file/inside": "people's", "zz": "arrives"}
     for name in ("folder", "file", "pipe"):
         assert site.said(f"'{name}'", "stays as it is")
