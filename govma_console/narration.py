@@ -1,8 +1,9 @@
-"""A run told to a person while it goes: plain lines, and on a terminal a status line that stays the last one."""
+"""The events of a run as text: the lines that follow a run, and on a terminal a status line below them."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TextIO
 
 from govma_console.formats import seconds
@@ -12,45 +13,61 @@ from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
 
 _RED, _YELLOW, _GREEN, _DIM, _BOLD, _PLAIN = (f"\x1b[{code}m" for code in (31, 33, 32, 2, 1, 0))
-
-_OUTCOMES = {"ok": _GREEN, "failed": _RED}
-_LEVELS = {"warning": _YELLOW, "error": _RED, "output": _DIM}
+_COLOURS = {"stage": _BOLD, "good": _GREEN, "bad": _RED, "warning": _YELLOW, "error": _RED, "output": _DIM}
 
 
-def told(event: Event) -> list[tuple[str, str, str]]:
-    """Return the lines that tell an event: each a colour, the text in it, and what follows without."""
+def style_of(event: Event) -> str:
+    """Return how the lines of an event look: `stage`, `good`, `bad`, `warning`, or the level of a log line."""
     match event:
-        case StageStarted(_, stage):
-            return [(_BOLD, f"== {stage}", "")]
-        case StageFinished(_, stage, outcome, took, remark):
-            said = f": {remark}" if remark else ""
-            return [(_OUTCOMES.get(outcome, _YELLOW), f"== {stage} {tr(outcome)}, {seconds(took)}", said)]
+        case StageFinished():
+            return {"ok": "good", "failed": "bad"}.get(event.outcome, "warning")
+        case LogLine():
+            return event.level
+        case RunFinished():
+            return "good" if event.result == "ok" else "bad"
+    return "stage"
+
+
+def stage_result(event: StageFinished, duration: Callable[[float], str]) -> tuple[str, str]:
+    """Return how a stage ended, and its remark as the rest of the line."""
+    remark = f": {event.remark}" if event.remark else ""
+    return f"{event.stage} {tr(event.outcome)}, {duration(event.seconds)}", remark
+
+
+def _lines(event: Event) -> list[tuple[str, str]]:
+    """Return the lines of an event: each the part that has the event's colour, and the rest."""
+    match event:
+        case StageStarted():
+            return [(f"== {event.stage}", "")]
+        case StageFinished():
+            result, remark = stage_result(event, seconds)
+            return [(f"== {result}", remark)]
         case LogLine(_, level, text):
             label = f"{tr(level)}: " if level in ("warning", "error") else ""
-            return [(_LEVELS.get(level, ""), f"   {label}{text}", "")]
+            return [(f"   {label}{text}", "")]
         case RunFinished(_, result, code, message):
-            # Why it failed was said already, as an error; what was interrupted said nothing.
+            # The reason of a failure has been a line of the log already; an interrupted run could log nothing.
             text = (
                 message
                 if result in ("ok", "interrupted")
                 else tr("The run ended: {result} (exit code {code}).", result=tr(result), code=code)
             )
-            return [(_GREEN if result == "ok" else _RED, clean_line(line), "") for line in text.split("\n")]
+            return [(clean_line(line), "") for line in text.split("\n")]
     return []
 
 
 def plain_text(event: Event) -> str:
     """Return an event as lines without colour, each with its line end."""
-    return "".join(f"{text}{rest}\n" for _, text, rest in told(event))
+    return "".join(f"{text}{rest}\n" for text, rest in _lines(event))
 
 
 class Narrator:
-    """Writes events to a stream."""
+    """Writes events to a stream as they come."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._colour = colour_wanted(stream)
-        self._live = stream.isatty()
+        self._has_colour = colour_wanted(stream)
+        self._has_status_line = stream.isatty()
         self._stage: tuple[str, float] | None = None
         self._progress = ""
         self._status = ""
@@ -62,35 +79,33 @@ class Narrator:
                 self._stage, self._progress = (stage, at), ""
             case StageFinished():
                 self._stage = None
-            case Progress(_, _, done, total, unit):
+            case Progress(_, _, count, total, unit):
                 self._progress = (
-                    tr("{done} of {total} {unit}", done=done, total=total, unit=unit) if total else f"{done} {unit}"
+                    tr("{done} of {total} {unit}", done=count, total=total, unit=unit) if total else f"{count} {unit}"
                 )
-        builders = isinstance(event, LogLine) and event.level == "output"
-        for colour, text, rest in told(event):
-            line = self._paint(colour, text) + rest
-            self._line(line if builders else hinted(line))
+        is_output = isinstance(event, LogLine) and event.level == "output"
+        colour = _COLOURS.get(style_of(event), "") if self._has_colour else ""
+        for text, rest in _lines(event):
+            line = f"{colour}{text}{_PLAIN}{rest}" if colour else text + rest
+            self._write_line(line if is_output else hinted(line))
 
     def idle(self) -> None:
         """Bring the status line up to date; called a few times a second while nothing happens."""
-        if self._live and self._stage:
+        if self._has_status_line and self._stage:
             name, began = self._stage
-            self._show(f"   … {name}, {seconds(max(0.0, time.time() - began))} {self._progress}")
+            self._write_status(f"   … {name}, {seconds(max(0.0, time.time() - began))} {self._progress}")
 
     def say(self, text: str) -> None:
         """Write a line of our own."""
         for line in hinted(text).split("\n"):
-            self._line(clean_line(line))
+            self._write_line(clean_line(line))
 
-    def _line(self, text: str) -> None:
-        self._show("")
+    def _write_line(self, text: str) -> None:
+        self._write_status("")
         print(text, file=self._stream, flush=True)
 
-    def _show(self, status: str) -> None:
-        if self._live and status != self._status:
+    def _write_status(self, status: str) -> None:
+        if self._has_status_line and status != self._status:
             self._stream.write(f"\r\x1b[K{status}")
             self._stream.flush()
             self._status = status
-
-    def _paint(self, colour: str, text: str) -> str:
-        return f"{colour}{text}{_PLAIN}" if self._colour and colour else text

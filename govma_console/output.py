@@ -1,4 +1,4 @@
-"""How reports come out: JSON or a table on standard output."""
+"""What commands print: texts, tables and JSON, with advice as it is typed for this settings file."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any, TextIO
 
 from govma_core.text.clean import clean_line
 
-_advised: re.Pattern[str] | None = None
-_with_config = ""
-_LEAST = 12
-"""Characters that are left of a column that is cut."""
+_advice: re.Pattern[str] | None = None
+_typed_command = ""
+_LEAST_COLUMNS = 12
+"""Characters of a column that is cut that stay at least."""
 
 
 def print_json(data: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
@@ -54,33 +54,33 @@ def print_table(
 
 
 def _fit(widths: list[int], columns: int, cut: Sequence[int], drop: Sequence[int]) -> None:
-    """Make the columns fit; -1 is a column that is left out."""
+    """Make the columns fit into the terminal; the width of a column that is left out becomes -1."""
 
     def excess() -> int:
-        kept = [width for width in widths if width >= 0]
-        return sum(kept) + 2 * (len(kept) - 1) - columns
+        present = [width for width in widths if width >= 0]
+        return sum(present) + 2 * (len(present) - 1) - columns
 
-    def could_be_cut() -> int:
-        return sum(max(0, widths[column] - _LEAST) for column in cut)
+    def cuttable() -> int:
+        return sum(max(0, widths[column] - _LEAST_COLUMNS) for column in cut)
 
     for column in drop:
-        if excess() > could_be_cut():
+        if excess() > cuttable():
             widths[column] = -1
     for column in cut:
-        widths[column] -= min(max(0, excess()), max(0, widths[column] - _LEAST))
+        widths[column] -= min(max(0, excess()), max(0, widths[column] - _LEAST_COLUMNS))
 
 
 def hint_with(config: Path | None, commands: Iterable[str]) -> None:
-    """Have the commands that texts advise name this settings file, too: without it they would mean another site."""
-    global _advised, _with_config
+    """Have the commands in texts name this settings file, too: without it they would act on another site."""
+    global _advice, _typed_command
     command = re.compile(rf"\bgovma-console(?=`| (?:--|(?:{'|'.join(commands)})\b))")
-    _advised = None if config is None else command
-    _with_config = f"govma-console --config {shlex.quote(str(config))}"
+    _advice = None if config is None else command
+    _typed_command = f"govma-console --config {shlex.quote(str(config))}"
 
 
 def hinted(text: str) -> str:
-    """Return a text with the commands that it advises as they are to be typed here."""
-    return _advised.sub(lambda found: _with_config, text) if _advised else text
+    """Return a text with the commands in it as they are to be typed for this settings file."""
+    return _advice.sub(lambda match: _typed_command, text) if _advice else text
 
 
 def say(text: str = "", stream: TextIO | None = None) -> None:

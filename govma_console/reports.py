@@ -1,4 +1,4 @@
-"""What commands print as JSON and the HTTP server answers: versions, status, history, runs."""
+"""What the site is at, as commands print it and the HTTP server answers it: versions, status, history, runs."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from govma_core.versions.store import Pointer, Version, VersionStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
-    """All that is known of one version without looking into it."""
+class VersionReport:
+    """All that is recorded about one version."""
 
     version: Version
     current: bool
@@ -33,29 +33,31 @@ class Listed:
     mark: Mark | None
     usage: VersionUsage | None
     unread: bool = False
-    """True when nothing of what was written down may be read."""
+    """True when this user may not read the records."""
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Return its state in a word or two."""
-        without = marked("not readable") if self.unread else marked("no manifest")
-        known = self.mark.kind if self.mark else self.manifest.result if self.manifest else without
-        return known if self.version.complete else "incomplete", *(["pinned"] if self.pin else [])
+        """Return its state in a word or two, which are texts to translate."""
+        no_manifest = marked("not readable") if self.unread else marked("no manifest")
+        result = self.mark.kind if self.mark else self.manifest.result if self.manifest else no_manifest
+        return result if self.version.complete else "incomplete", *(["pinned"] if self.pin else [])
 
     @property
     def state(self) -> str:
-        """Return its state as one text."""
+        """Return its state as one text, in English."""
         return ", ".join(self.words)
 
     def cells(self) -> tuple[str, ...]:
-        """Return it as a row of the table."""
+        """Return it as a row of the table of versions."""
         sizes = (bytes_text(self.usage.size), bytes_text(self.usage.exclusive)) if self.usage else ("-", "-")
-        made = self.manifest
-        known = (made.commit[:9], made.subject, made.author, made.by) if made else ("-", "-", "-", "-")
-        return ("*" if self.current else "", self.version.name, *sizes, *known, ", ".join(map(tr, self.words)))
+        manifest = self.manifest
+        origin = (
+            (manifest.commit[:9], manifest.subject, manifest.author, manifest.by) if manifest else ("-", "-", "-", "-")
+        )
+        return ("*" if self.current else "", self.version.name, *sizes, *origin, ", ".join(map(tr, self.words)))
 
     def plain(self) -> dict[str, Any]:
-        """Return it as JSON holds it; sizes are null while nobody has measured them."""
+        """Return it as JSON; sizes are null until they have been measured."""
         return {
             "name": self.version.name,
             "made": self.version.made.isoformat() if self.version.made else None,
@@ -70,23 +72,23 @@ class Listed:
         }
 
 
-def listed(settings: Settings, store: VersionStore, current: str | None) -> list[Listed]:
-    """Return what is known of all versions, the latest first."""
+def version_reports(settings: Settings, store: VersionStore, current: str | None) -> list[VersionReport]:
+    """Return a report of each version, the latest first; `current` is the name of the live one."""
     manifests, pins = ManifestStore(settings.state_dir), PinStore(settings.state_dir).read()
     marks = MarkStore(settings.state_dir).read()
     sizes = last_measured(settings.state_dir, settings.versions_dir)
     unread = bool(cannot_know(settings.state_dir))
     return [
-        Listed(
-            version=found,
-            current=found.name == current,
-            manifest=manifests.read(found.name),
-            pin=pins.get(found.name),
-            mark=marks.get(found.name),
-            usage=sizes.get(found.name),
+        VersionReport(
+            version=version,
+            current=version.name == current,
+            manifest=manifests.read(version.name),
+            pin=pins.get(version.name),
+            mark=marks.get(version.name),
+            usage=sizes.get(version.name),
             unread=unread,
         )
-        for found in store.versions()
+        for version in store.versions()
     ]
 
 
@@ -97,7 +99,7 @@ def versions(settings: Settings) -> dict[str, Any]:
     return {
         "current": pointer.version,
         "problem": pointer.problem,
-        "versions": [found.plain() for found in listed(settings, store, pointer.version)],
+        "versions": [report.plain() for report in version_reports(settings, store, pointer.version)],
         "others": store.other_names(),
         "unread": cannot_know(settings.state_dir),
     }
@@ -115,12 +117,12 @@ class SiteStatus:
     last: RunRecord | None
     holds: Holds
     mark: Mark | None
-    """What is known against the version that is live."""
+    """The mark of the live version, when it is judged bad."""
     unread: str = ""
-    """Why nothing is told of runs; '' when it is."""
+    """Why this user may not read the runs; '' when it may."""
 
     def plain(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
+        """Return it as JSON."""
         return {
             "current": self.pointer.version,
             "target": self.pointer.target,
@@ -137,7 +139,7 @@ class SiteStatus:
 
 
 def status(settings: Settings) -> SiteStatus:
-    """Look what the site is at."""
+    """Report what is live, what runs and what holds deploys."""
     pointer = VersionStore(settings.versions_dir).pointer()
     promotions = History(settings.state_dir).read()
     runs_ = RunStore(settings.state_dir)
@@ -162,7 +164,7 @@ def status(settings: Settings) -> SiteStatus:
 
 
 def history(settings: Settings, most: int) -> list[Span]:
-    """Return the times in which versions were live, the latest first; RefusedError when this user may not know."""
+    """Return the times in which versions were live, the latest first; RefusedError when this user may not read them."""
     if unread := cannot_know(settings.state_dir):
         raise RefusedError(unread)
     current = VersionStore(settings.versions_dir).pointer().version

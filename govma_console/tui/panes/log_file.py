@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from govma_console.formats import clock, duration
+from govma_console.narration import stage_result, style_of
 from govma_core.events import Event, LogLine, Progress, RunFinished, StageFinished, StageStarted, from_json
 from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
@@ -164,15 +165,14 @@ class LogFile:
 
 def read_line(raw: bytes) -> Line:
     """Return a line of the file as it is shown; whatever it holds, the text is harmless to a terminal."""
-    match from_json(raw):
+    event = from_json(raw)
+    match event:
         case LogLine(at, level, text):
             return Line(_time(at), _LEVELS.get(level, "info"), clean_line(str(text)))
         case StageStarted(at, stage):
-            return Line(_time(at), "stage", clean_line(f"── {stage}"))
-        case StageFinished(at, stage, outcome, seconds, remark):
-            style = {"ok": "good", "failed": "bad"}.get(outcome, "warning")
-            behind = f": {remark}" if remark else ""
-            return Line(_time(at), style, clean_line(f"── {stage} {tr(outcome)}, {_duration(seconds)}{behind}"))
+            text = f"── {stage}"
+        case StageFinished(at):
+            text = f"── {''.join(stage_result(event, _duration))}"
         case RunFinished(at, result, code, message):
             first = str(message).split("\n")[0]
             text = (
@@ -182,9 +182,9 @@ def read_line(raw: bytes) -> Line:
                     "The run ended: {result} (exit code {code}). {first}", result=tr(result), code=code, first=first
                 )
             )
-            return Line(_time(at), "good" if result == "ok" else "bad", clean_line(text))
         case Progress() | None:
             return Line(0.0, "warning", tr("(a damaged line of the log)"))
+    return Line(_time(at), style_of(event), clean_line(text))
 
 
 def _time(at: object) -> float:
