@@ -40,25 +40,25 @@ def test_who_may_not_know_is_told_so_instead_of_a_guess(tmp_path: Path, capsys: 
     command = Command(site.config_file, site.state_dir)
     assert command.run("deploy").code == 0
     assert command.run("pin", LEGACY_VERSION).code == 0
-    given = ["--config", str(site.config_file)]
+    config = ["--config", str(site.config_file)]
     # Python itself may lie where nobody can read: what the commands import is there before.
     for words in (["history"], ["prune", "--dry-run"], ["list"], ["doctor"]):
-        assert main([*given, *words]) in (0, 3)
+        assert main([*config, *words]) in (0, 3)
     capsys.readouterr()
     with nobody():
-        codes = [main([*given, "history"]), main([*given, "prune", "--dry-run", "--keep", "1"])]
-        told = capsys.readouterr()
-        assert (codes, told.out) == ([5, 5], "")
-        assert told.err.count("cannot be read by this user") == 2
-        assert main([*given, "list"]) == 0
-        told = capsys.readouterr()
-        assert told.out.count("not readable") == 2
-        assert "no manifest" not in told.out
-        assert "cannot be read by this user" in told.err
-        assert main([*given, "doctor"]) in (0, 3)
-        said = capsys.readouterr().out
-        assert "chown" not in said
-        assert "run the doctor as root" in said
+        codes = [main([*config, "history"]), main([*config, "prune", "--dry-run", "--keep", "1"])]
+        output = capsys.readouterr()
+        assert (codes, output.out) == ([5, 5], "")
+        assert output.err.count("cannot be read by this user") == 2
+        assert main([*config, "list"]) == 0
+        output = capsys.readouterr()
+        assert output.out.count("not readable") == 2
+        assert "no manifest" not in output.out
+        assert "cannot be read by this user" in output.err
+        assert main([*config, "doctor"]) in (0, 3)
+        report = capsys.readouterr().out
+        assert "chown" not in report
+        assert "run the doctor as root" in report
 
 
 def test_what_is_advised_names_the_settings_file_that_was_given(command: Command, sample: SampleSite) -> None:
@@ -70,7 +70,7 @@ def test_what_is_advised_names_the_settings_file_that_was_given(command: Command
 
 
 @pytest.mark.parametrize(
-    ("said", "typed"),
+    ("advice", "typed"),
     [
         ("`govma-console promote v1` makes it so.", "`govma-console --config '/srv/a b' promote v1` makes it so."),
         ("`govma-console` shows it", "`govma-console --config '/srv/a b'` shows it"),
@@ -82,12 +82,12 @@ def test_what_is_advised_names_the_settings_file_that_was_given(command: Command
         ("/etc/govma-console.toml", "/etc/govma-console.toml"),
     ],
 )
-def test_advice_wherever_it_stands_in_a_text(said: str, typed: str) -> None:
+def test_advice_wherever_it_stands_in_a_text(advice: str, typed: str) -> None:
     names = [command.name for command in COMMANDS]
     hint_with(Path("/srv/a b"), names)
-    assert hinted(said) == typed
+    assert hinted(advice) == typed
     hint_with(None, names)
-    assert hinted(said) == said
+    assert hinted(advice) == advice
 
 
 def test_a_state_dir_in_a_place_that_is_not_there_is_not_made(command: Command, sample: SampleSite) -> None:
@@ -96,17 +96,17 @@ def test_a_state_dir_in_a_place_that_is_not_there_is_not_made(command: Command, 
     wrong = sample.root / "no such place/state"
     sample.config_file.write_text(text.replace(str(sample.state_dir), str(wrong)))
     for arguments in (["deploy"], ["hold"], ["pin", LEGACY_VERSION]):
-        done = command.run(*arguments)
-        assert done.code == 5
-        assert "Make the directory above it, or correct the setting" in done.err
+        result = command.run(*arguments)
+        assert result.code == 5
+        assert "Make the directory above it, or correct the setting" in result.err
     assert not wrong.parent.exists()
 
 
 def test_a_demo_is_not_removed_from_under_a_run(command: Command, sample: SampleSite) -> None:
     sample.state_dir.mkdir(exist_ok=True)
     with held_lock(sample.state_dir, Holder("x", "deploy", "ana", 1.0)):
-        done = command.run("demo", "--remove", str(sample.root))
-        assert (done.code, "started by ana" in done.err) == (4, True), done.err
+        result = command.run("demo", "--remove", str(sample.root))
+        assert (result.code, "started by ana" in result.err) == (4, True), result.err
     assert sample.versions_dir.exists()
     assert command.run("demo", "--remove", str(sample.root)).code == 0
     assert not sample.root.exists()
@@ -116,15 +116,15 @@ def test_a_token_is_all_that_is_on_standard_output(command: Command, sample: Sam
     """Guards `govma-console token ci > ci.token`."""
     with sample.config_file.open("a") as file:
         file.write(f'\ntoken_file = "{sample.root}/tokens"\n')
-    done = command.run("token", "ci")
-    assert done.code == 0, done.err
-    assert len(done.out.split()) == 1
-    assert done.out.endswith("\n")
-    assert "Authorization: Bearer" in done.err
+    result = command.run("token", "ci")
+    assert result.code == 0, result.err
+    assert len(result.out.split()) == 1
+    assert result.out.endswith("\n")
+    assert "Authorization: Bearer" in result.err
 
 
 def test_a_variable_that_is_almost_one_of_ours_is_named(command: Command) -> None:
-    found = command.run("doctor", "--json", GOVMA_STATEDIR="/x", GOVMA_RUN="7", GOV_MA_CACHE_OF_OTHERS="x").json
-    notes = {finding["what"]: finding["said"] for finding in found if finding["what"].startswith("GOV")}
+    findings = command.run("doctor", "--json", GOVMA_STATEDIR="/x", GOVMA_RUN="7", GOV_MA_CACHE_OF_OTHERS="x").json
+    notes = {finding["what"]: finding["said"] for finding in findings if finding["what"].startswith("GOV")}
     assert list(notes) == ["GOVMA_STATEDIR"]
     assert "GOVMA_STATE_DIR" in notes["GOVMA_STATEDIR"]

@@ -19,9 +19,9 @@ from tests.support.waiting import wait_for
 def slow_build(sample: SampleSite) -> None:
     """Make the build wait after each line, until the file `go` is there."""
     text = sample.config_file.read_text()
-    kept = [line for line in text.splitlines() if not line.startswith(("install_command", "build_commands"))]
+    others = [line for line in text.splitlines() if not line.startswith(("install_command", "build_commands"))]
     wait = f"while [ ! -e {sample.root}/go ]; do echo waiting; sleep 0.05; done"
-    sample.config_file.write_text("\n".join([*kept, f"install_command = '{wait}'", "build_commands = []"]))
+    sample.config_file.write_text("\n".join([*others, f"install_command = '{wait}'", "build_commands = []"]))
 
 
 def current(sample: SampleSite) -> str:
@@ -29,11 +29,11 @@ def current(sample: SampleSite) -> str:
 
 
 def test_deploy_gives_the_version_as_data_and_the_log_as_narration(command: Command, sample: SampleSite) -> None:
-    done = command.run("deploy")
-    assert done.code == 0, done.err
-    assert done.out.strip() == current(sample)
-    assert "== source ok" in done.err
-    assert "successfully deployed" in done.err
+    result = command.run("deploy")
+    assert result.code == 0, result.err
+    assert result.out.strip() == current(sample)
+    assert "== source ok" in result.err
+    assert "successfully deployed" in result.err
 
 
 def test_list_status_pending_runs_and_log_agree(command: Command, sample: SampleSite) -> None:
@@ -61,9 +61,9 @@ def test_list_status_pending_runs_and_log_agree(command: Command, sample: Sample
 
 
 def test_pending_of_a_version_without_manifest_says_so(command: Command) -> None:
-    done = command.run("pending")
-    assert done.code == 0
-    assert f"{LEGACY_VERSION} has no recorded commit" in done.out
+    result = command.run("pending")
+    assert result.code == 0
+    assert f"{LEGACY_VERSION} has no recorded commit" in result.out
 
 
 def test_rollback_and_promote(command: Command, sample: SampleSite) -> None:
@@ -76,7 +76,7 @@ def test_rollback_and_promote(command: Command, sample: SampleSite) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "sentence"),
     [
         (["rollback", LEGACY_VERSION], 5, "live already"),
         (["rollback", "1999"], 5, LEGACY_VERSION),
@@ -95,34 +95,34 @@ def test_rollback_and_promote(command: Command, sample: SampleSite) -> None:
     ],
 )
 def test_what_makes_no_sense_is_a_sentence_and_an_exit_code(
-    command: Command, sample: SampleSite, arguments: list[str], code: int, said: str
+    command: Command, sample: SampleSite, arguments: list[str], code: int, sentence: str
 ) -> None:
-    done = command.run(*arguments)
-    assert (done.code, said in done.err) == (code, True), done.err
+    result = command.run(*arguments)
+    assert (result.code, sentence in result.err) == (code, True), result.err
     assert current(sample) == LEGACY_VERSION
 
 
 def test_a_preflight_failure_exits_with_3_and_names_everything(command: Command, sample: SampleSite) -> None:
     sample.env_file.unlink()
     (sample.vendor_dir / "themes.tar.gz").unlink()
-    done = command.run("deploy")
-    assert done.code == 3
-    assert "env_file" in done.err
-    assert "themes_tarball" in done.err
+    result = command.run("deploy")
+    assert result.code == 3
+    assert "env_file" in result.err
+    assert "themes_tarball" in result.err
 
 
 def test_a_wrong_setting_exits_with_3_and_names_the_nearest(command: Command, sample: SampleSite) -> None:
     with sample.config_file.open("a") as file:
         file.write('\nbrnach = "main"\n')
-    done = command.run("list")
-    assert done.code == 3
-    assert "Did you mean branch?" in done.err
+    result = command.run("list")
+    assert result.code == 3
+    assert "Did you mean branch?" in result.err
 
 
 def test_the_environment_wins_and_config_says_where_from(command: Command) -> None:
-    done = command.run("config", "--json", GOV_MA_WORK_DIR="/srv/elsewhere/work")
-    assert done.json["work_dir"] == {"value": "/srv/elsewhere/work", "from": "$GOV_MA_WORK_DIR"}
-    assert done.json["branch"] == {"value": "main", "from": "default"}
+    result = command.run("config", "--json", GOV_MA_WORK_DIR="/srv/elsewhere/work")
+    assert result.json["work_dir"] == {"value": "/srv/elsewhere/work", "from": "$GOV_MA_WORK_DIR"}
+    assert result.json["branch"] == {"value": "main", "from": "default"}
     assert "/srv/elsewhere/work" in command.run("config", GOV_MA_WORK_DIR="/srv/elsewhere/work").out
 
 
@@ -130,8 +130,8 @@ def test_init_writes_a_file_that_holds_the_exports_and_does_not_replace_one(comm
     script, target = tmp_path / "run-deploy.sh", tmp_path / "new.toml"
     script.write_text("export GOV_MA_WORK_DIR=/srv/other/work\n. /home/app/ci/deploy.sh\n")
     assert command.run("init", "--from", str(script), "-o", str(target)).code == 0
-    read = Command(target, tmp_path).run("config", "--json").json
-    assert read["work_dir"] == {"value": "/srv/other/work", "from": str(target)}
+    settings = Command(target, tmp_path).run("config", "--json").json
+    assert settings["work_dir"] == {"value": "/srv/other/work", "from": str(target)}
     assert command.run("init", "-o", str(target)).code == 5
     assert command.run("init", "-o", str(tmp_path / "none/x.toml")).code == 5
     script.write_text("echo hello\n")
@@ -219,9 +219,9 @@ def test_a_killed_runner_is_interrupted_and_the_next_deploy_works(command: Comma
     status = command.run("status", "--json").json
     assert (status["last_run"]["state"], status["holder"]) == ("interrupted", None)
     (sample.root / "go").touch()
-    done = command.run("deploy")
-    assert done.code == 0
-    assert f"Run {record.id} (deploy) had been interrupted" in done.err
+    result = command.run("deploy")
+    assert result.code == 0
+    assert f"Run {record.id} (deploy) had been interrupted" in result.err
 
 
 def test_ctrl_c_while_attached_only_leaves(command: Command, sample: SampleSite) -> None:
@@ -270,18 +270,18 @@ def test_hostile_names_on_disk_reach_no_terminal_and_stop_nothing(command: Comma
     os.symlink(b"gone\xff\x1b]0;title\x07", os.fsencode(sample.versions_dir) + b"/current-version")
     for arguments in (["list"], ["status"], ["list", "--json"], ["status", "--json"], ["config"]):
         for encoding in ("utf-8:strict", "ascii:strict"):
-            done = command.run(*arguments, PYTHONIOENCODING=encoding)
-            assert done.code == 0, done.err
-            assert "\x1b" not in done.out + done.err
+            result = command.run(*arguments, PYTHONIOENCODING=encoding)
+            assert result.code == 0, result.err
+            assert "\x1b" not in result.out + result.err
 
 
 def test_output_into_a_closed_pipe_is_no_error(command: Command) -> None:
     line = " ".join(command.line("config"))
-    closed = subprocess.run(["sh", "-c", f"{line} >&-"], capture_output=True, text=True, check=True)
-    assert "Traceback" not in closed.stderr
-    done = subprocess.run(["sh", "-c", f"{line} | head -n 1"], capture_output=True, text=True, check=True)
-    assert "rror" not in done.stderr
-    assert "Traceback" not in done.stderr
+    without_output = subprocess.run(["sh", "-c", f"{line} >&-"], capture_output=True, text=True, check=True)
+    assert "Traceback" not in without_output.stderr
+    result = subprocess.run(["sh", "-c", f"{line} | head -n 1"], capture_output=True, text=True, check=True)
+    assert "rror" not in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_demo_deploys_takes_up_and_removes(tmp_path: Path) -> None:

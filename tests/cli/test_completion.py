@@ -36,7 +36,7 @@ def test_the_shell_completes_commands_and_versions(tmp_path: Path, typed: str, c
     line = f"govma-console {typed}"
     words = line.split(" ")
     script = SCRIPT.format(bin=Path(sys.executable).parent, line=line, point=len(line), word=len(words) - 1)
-    done = subprocess.run(
+    result = subprocess.run(
         ["bash", "-c", script],
         env=environment(GOVMA_CONFIG=str(releases.config)),
         capture_output=True,
@@ -44,11 +44,11 @@ def test_the_shell_completes_commands_and_versions(tmp_path: Path, typed: str, c
         timeout=60,
         check=False,
     )
-    assert [word.strip() for word in done.stdout.split("\n") if word.strip()] == completed, done.stderr
+    assert [word.strip() for word in result.stdout.split("\n") if word.strip()] == completed, result.stderr
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_every_shell_gets_its_code(shell: str) -> None:
     command = [sys.executable, "-m", "govma_console", "completion", shell]
-    said = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=True).stdout
-    assert "govma-console" in said
+    script = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "govma-console" in script

@@ -18,9 +18,9 @@ OLD = "data-build--2021-09-04-10h00m00s"
 
 def deploy_twice(sample: SampleSite, command: Command) -> str:
     """Deploy, and put a copy beside it as deploy.sh would have made it: each file with an inode of its own."""
-    done = command.run("deploy")
-    assert done.code == 0, done.err
-    name = done.out.strip()
+    result = command.run("deploy")
+    assert result.code == 0, result.err
+    name = result.out.strip()
     shutil.copytree(sample.versions_dir / name, sample.versions_dir / OLD, symlinks=True)
     if os.geteuid() == 0:
         subprocess.run(["chown", "-hR", "33:33", sample.versions_dir / OLD], check=True)
@@ -33,12 +33,12 @@ def du(path: Path) -> int:
 
 def test_usage_and_list_tell_what_du_tells(sample: SampleSite, command: Command) -> None:
     name = deploy_twice(sample, command)
-    found = json.loads(command.run("usage", "--json").out)
-    sizes = {version["name"]: version["size"] for version in found["versions"]}
+    report = json.loads(command.run("usage", "--json").out)
+    sizes = {version["name"]: version["size"] for version in report["versions"]}
     assert sizes[name] == du(sample.versions_dir / name)
-    assert found["real"] + found["others"] == du(sample.versions_dir)
-    assert found["current"] == name
-    assert found["next_deploy"] > max(sizes.values())
+    assert report["real"] + report["others"] == du(sample.versions_dir)
+    assert report["current"] == name
+    assert report["next_deploy"] > max(sizes.values())
     listed = json.loads(command.run("list", "--json").out)["versions"]
     assert {version["name"]: version["size"] for version in listed} == sizes
     table = command.run("usage").out
@@ -47,8 +47,8 @@ def test_usage_and_list_tell_what_du_tells(sample: SampleSite, command: Command)
 
 
 def test_list_says_when_sizes_are_not_known(sample: SampleSite, command: Command) -> None:
-    done = command.run("list")
-    assert "sizes of 1 version are not known yet" in done.err
+    result = command.run("list")
+    assert "sizes of 1 version are not known yet" in result.err
     assert json.loads(command.run("list", "--json").out)["versions"][0]["size"] is None
 
 
@@ -76,14 +76,14 @@ def test_verify_names_what_changed_and_fails(sample: SampleSite, command: Comman
     name = deploy_twice(sample, command)
     assert command.run("verify", name).code == 0
     (sample.versions_dir / name / "html/index.php").write_text("edited")
-    done = command.run("verify")
-    assert done.code == 1
-    assert f"{name}: changed: 1" in done.out
-    assert "  changed        html/index.php" in done.out
-    assert f"{OLD}: no record of what was published" in done.out
-    found = json.loads(command.run("verify", name, "--json").out)
-    assert found["sound"] is False
-    assert found["versions"][0]["changes"] == [{"path": "html/index.php", "kind": "changed"}]
+    result = command.run("verify")
+    assert result.code == 1
+    assert f"{name}: changed: 1" in result.out
+    assert "  changed        html/index.php" in result.out
+    assert f"{OLD}: no record of what was published" in result.out
+    report = json.loads(command.run("verify", name, "--json").out)
+    assert report["sound"] is False
+    assert report["versions"][0]["changes"] == [{"path": "html/index.php", "kind": "changed"}]
 
 
 def test_a_rollback_gives_the_old_version_its_own_config(sample: SampleSite, command: Command) -> None:
@@ -95,9 +95,9 @@ def test_a_rollback_gives_the_old_version_its_own_config(sample: SampleSite, com
     assert command.run("dedupe").code == 0
     config = "system/user/config/config.php"
     assert (sample.versions_dir / OLD / config).samefile(sample.versions_dir / third / config)
-    done = command.run("promote", OLD)
-    assert done.code == 0, done.err
-    assert "got inodes of their own" in done.err
+    result = command.run("promote", OLD)
+    assert result.code == 0, result.err
+    assert "got inodes of their own" in result.err
     with (sample.versions_dir / "current-version" / config).open("r+") as file:
         file.write("CMS")
     for other in (name, third):
@@ -105,15 +105,15 @@ def test_a_rollback_gives_the_old_version_its_own_config(sample: SampleSite, com
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "sentence"),
     [
         (("dedupe", "--dry-run", "--detach"), "leave --detach out"),
         (("dedupe", "--reflink", "perhaps"), "invalid choice"),
         (("verify", "nothing"), "There is no version"),
     ],
 )
-def test_bad_requests_are_told(command: Command, words: tuple[str, ...], told: str) -> None:
-    done = command.run(*words)
-    assert done.code in (2, 5)
-    assert told in done.err
-    assert "Traceback" not in done.err
+def test_bad_requests_are_told(command: Command, words: tuple[str, ...], sentence: str) -> None:
+    result = command.run(*words)
+    assert result.code in (2, 5)
+    assert sentence in result.err
+    assert "Traceback" not in result.err

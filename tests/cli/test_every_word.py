@@ -94,38 +94,40 @@ def _code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("code")
     for package in ("govma_core", "govma_console"):
         shutil.copytree(REPOSITORY / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
-    made = Catalog(locale="pt_BR")
+    catalog = Catalog(locale="pt_BR")
     for message in template():
         if isinstance(message.id, tuple):
-            made.add(message.id, tuple(map(other, message.id)))
+            catalog.add(message.id, tuple(map(other, message.id)))
         elif message.id:
-            made.add(message.id, other(str(message.id)))
+            catalog.add(message.id, other(str(message.id)))
     with (root / "govma_core/locale/pt_BR/LC_MESSAGES/govma-console.mo").open("wb") as file:
-        write_mo(file, made)
+        write_mo(file, catalog)
     return root
 
 
-def told(code: Path, line: list[str]) -> str:
+def printed_by(code: Path, line: list[str]) -> str:
     """Return all that a command prints in that language, without what the build itself printed."""
     variables = environment(PYTHONPATH=str(code), LC_ALL="pt_BR.UTF-8", PYTHONUTF8="1", COLUMNS="300")
-    done = subprocess.run(line, cwd=code, env=variables, capture_output=True, text=True, timeout=120, check=False)
-    assert "Traceback" not in done.stderr, done.stderr
-    said = BUILD.sub("", done.stdout + done.stderr)
+    result = subprocess.run(line, cwd=code, env=variables, capture_output=True, text=True, timeout=120, check=False)
+    assert "Traceback" not in result.stderr, result.stderr
+    output = BUILD.sub("", result.stdout + result.stderr)
     # What argparse shows of the arguments: their names, in capitals.
-    return "\n".join(row for row in said.splitlines() if "[-h]" not in row)
+    return "\n".join(row for row in output.splitlines() if "[-h]" not in row)
 
 
 def test_no_command_prints_a_word_of_english(code: Path, command: Command) -> None:
     """Guards whatever the test by the names of calls cannot see: words in tables, in lists, in formats."""
     values = words(command.run("config", "--json").out)
-    found = {" ".join(line): sorted(words(told(code, command.line(*line))) - SAME - values) for line in COMMANDS_GIVEN}
-    assert {line: left for line, left in found.items() if left} == {}
+    english = {
+        " ".join(line): sorted(words(printed_by(code, command.line(*line))) - SAME - values) for line in COMMANDS_GIVEN
+    }
+    assert {line: rest for line, rest in english.items() if rest} == {}
 
 
 def test_no_help_has_a_word_of_english(code: Path, command: Command) -> None:
     for each in ((), *((name.name,) for name in COMMANDS), ("services", "up"), ("services", "log")):
-        shown = told(code, command.line(*each, "--help"))
+        output = printed_by(code, command.line(*each, "--help"))
         # Examples are typed as they stand; what is in capitals is the name of an argument or a variable.
-        text = "\n".join(row for row in shown.splitlines() if "govma-console " not in row and "COMMAND" not in row)
-        left = {word for word in words(text) - SAME if not word.isupper()}
-        assert left == set(), each
+        text = "\n".join(row for row in output.splitlines() if "govma-console " not in row and "COMMAND" not in row)
+        english = {word for word in words(text) - SAME if not word.isupper()}
+        assert english == set(), each

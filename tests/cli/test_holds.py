@@ -13,15 +13,15 @@ from tests.support.sample import LEGACY_VERSION, SampleSite
 
 
 def test_held_deploys_exit_with_5_until_they_are_released_or_forced(command: Command) -> None:
-    done = command.run("hold", "election", "night", "--until", "2h")
-    assert (done.code, "election night (until " in done.out) == (0, True), done.err
-    assert "earlier hold" not in done.out
+    result = command.run("hold", "election", "night", "--until", "2h")
+    assert (result.code, "election night (until " in result.out) == (0, True), result.err
+    assert "earlier hold" not in result.out
     again = command.run("hold", "election", "night", "--until", "3h")
     assert "replaces an earlier hold: Deploys are held by root" in again.out
-    held = command.run("deploy")
-    assert held.code == 5
-    for said in ("held by root since", "election night", " release` ends the hold", "--force"):
-        assert said in held.err
+    refusal = command.run("deploy")
+    assert refusal.code == 5
+    for sentence in ("held by root since", "election night", " release` ends the hold", "--force"):
+        assert sentence in refusal.err
     assert "held             Deploys are held by root" in command.run("status").out
     assert command.run("status", "--json").json["holds"]["by_hand"]["reason"] == "election night"
     assert command.run("deploy", "--force").code == 0
@@ -34,11 +34,11 @@ def test_held_deploys_exit_with_5_until_they_are_released_or_forced(command: Com
 def test_after_a_rollback_the_list_the_history_and_the_status_tell(command: Command, sample: SampleSite) -> None:
     version = command.run("deploy").out.strip()
     assert command.run("rollback").code == 0
-    listed = {found["name"]: found for found in command.run("list", "--json").json["versions"]}
+    listed = {version["name"]: version for version in command.run("list", "--json").json["versions"]}
     assert (listed[version]["state"], listed[version]["mark"]["reason"]) == ("bad", f"rolled back to {LEGACY_VERSION}")
     assert listed[LEGACY_VERSION]["mark"] is None
-    (held,) = command.run("status", "--json").json["holds"]["commits"]
-    assert (held["commit"], held["version"]) == (listed[version]["manifest"]["commit"], version)
+    (hold,) = command.run("status", "--json").json["holds"]["commits"]
+    assert (hold["commit"], hold["version"]) == (listed[version]["manifest"]["commit"], version)
     assert command.run("deploy").code == 5
     rows = command.run("history").out.splitlines()
     assert [row.split()[0] for row in rows] == ["VERSION", LEGACY_VERSION, version, LEGACY_VERSION]
@@ -51,7 +51,7 @@ def test_after_a_rollback_the_list_the_history_and_the_status_tell(command: Comm
     assert command.run("deploy", "--force").code == 0
     assert command.run("status", "--json").json["holds"]["commits"] == []
     assert command.run("rollback").code == 0
-    assert held["commit"][:9] in command.run("release", held["commit"][:7]).out
+    assert hold["commit"][:9] in command.run("release", hold["commit"][:7]).out
     assert command.run("deploy").code == 0
 
 
@@ -66,9 +66,9 @@ def test_a_rollback_with_keep_mark_marks_nothing(command: Command) -> None:
     "wrong", [["hold", "--until", "2020-01-01"], ["hold", "--until", "soon"], ["history", "-n", "0"]]
 )
 def test_what_makes_no_sense_is_said(command: Command, wrong: list[str]) -> None:
-    done = command.run(*wrong)
-    assert done.code == 2
-    assert "govma-console: " in done.err
+    result = command.run(*wrong)
+    assert result.code == 2
+    assert "govma-console: " in result.err
     assert not (command.state_dir / "holds").exists()
 
 
@@ -87,9 +87,9 @@ def test_only_who_may_write_the_state_holds_and_who_may_read_it_sees_it(command:
         return subprocess.run(line, env=environment(), capture_output=True, text=True, check=False)
 
     for name in ("hold", "release"):
-        done = powerless(name)
-        assert (done.returncode, "cannot be written by this user. Run as root." in done.stderr) == (5, True), (
-            done.stderr
+        result = powerless(name)
+        assert (result.returncode, "cannot be written by this user. Run as root." in result.stderr) == (5, True), (
+            result.stderr
         )
     assert "freeze" in powerless("status").stdout
     assert os.listdir(command.state_dir / "holds") == ["all.json"]

@@ -24,11 +24,11 @@ pytestmark = [
 def small_file_system(path: Path, size: str) -> Iterator[None]:
     """Mount a tmpfs of that size for the time of the block."""
     path.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
+    result = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)], capture_output=True, text=True, check=False
     )
-    if done.returncode != 0:
-        pytest.skip(f"a tmpfs cannot be mounted here: {done.stderr.strip()}")
+    if result.returncode != 0:
+        pytest.skip(f"a tmpfs cannot be mounted here: {result.stderr.strip()}")
     try:
         yield
     finally:
@@ -42,9 +42,9 @@ def set_path(sample: SampleSite, name: str, path: Path) -> None:
 
 def assert_refused_early(sample: SampleSite, target: Path) -> None:
     """What the versions take tells that there is no room; then have no version tell it, to see what comes without."""
-    done = Command(sample.config_file, sample.state_dir).run("deploy")
-    assert done.code == 3, done.err
-    assert f"too little room for a deploy on the file system of work_dir ({target})" in done.err
+    result = Command(sample.config_file, sample.state_dir).run("deploy")
+    assert result.code == 3, result.err
+    assert f"too little room for a deploy on the file system of work_dir ({target})" in result.err
     legacy = sample.versions_dir / LEGACY_VERSION
     for part in ("html", "system"):
         shutil.rmtree(legacy / part)
@@ -68,20 +68,20 @@ def test_no_room(tmp_path: Path, place: str) -> None:
         set_path(sample, place, target)
         if place == "work_dir":
             assert_refused_early(sample, target)
-        done = Command(sample.config_file, sample.state_dir).run("deploy")
+        result = Command(sample.config_file, sample.state_dir).run("deploy")
         versions = target if place == "versions_dir" else sample.versions_dir
         if place == "state_dir":
-            assert done.code == 1, done.err
-            assert f"cannot be written down in state_dir ({target}" in done.err
-            assert "Free some space there" in done.err
+            assert result.code == 1, result.err
+            assert f"cannot be written down in state_dir ({target}" in result.err
+            assert "Free some space there" in result.err
         else:
-            assert done.code == 1, done.err
-            assert f"{place} ({target}" in done.err
-            assert "No space left on device" in done.err
-            assert "Free some space" in done.err
+            assert result.code == 1, result.err
+            assert f"{place} ({target}" in result.err
+            assert "No space left on device" in result.err
+            assert "Free some space" in result.err
             assert os.readlink(versions / "current-version") == LEGACY_VERSION
             assert [n for n in os.listdir(versions) if n.startswith(".govma")] == []
         assert (versions / "current-version" / "html").is_dir()
     sample.config_file.write_text(before)
-    done = Command(sample.config_file, sample.state_dir).run("deploy")
-    assert done.code == 0, done.err
+    result = Command(sample.config_file, sample.state_dir).run("deploy")
+    assert result.code == 0, result.err

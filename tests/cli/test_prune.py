@@ -22,9 +22,9 @@ def command(releases: Releases) -> Command:
 
 
 def test_a_dry_run_prints_the_plan_and_removes_nothing(command: Command, releases: Releases) -> None:
-    done = command.run("prune", "--dry-run", "--keep", "6")
-    assert done.code == 0, done.err
-    header, *rows, total = done.out.splitlines()
+    result = command.run("prune", "--dry-run", "--keep", "6")
+    assert result.code == 0, result.err
+    header, *rows, total = result.out.splitlines()
     assert header.split() == ["VERSION", "PLAN", "WHY", "FREES"]
     assert [(row.split()[0], row.split()[1]) for row in rows] == [
         *[(name, "keep") for name in NAMES[7:1:-1]],
@@ -36,15 +36,15 @@ def test_a_dry_run_prints_the_plan_and_removes_nothing(command: Command, release
     assert releases.there() == NAMES[:8]
     assert RunStore(releases.state).ids() == []
     plan = command.run("prune", "--dry-run", "--keep", "6", "--json").json
-    assert [found["name"] for found in plan["versions"] if not found["keep"]] == [NAMES[1], NAMES[0]]
-    assert plan["frees"] == sum(found["frees"] for found in plan["versions"]) > 0
+    assert [version["name"] for version in plan["versions"] if not version["keep"]] == [NAMES[1], NAMES[0]]
+    assert plan["frees"] == sum(version["frees"] for version in plan["versions"]) > 0
 
 
 def test_prune_is_a_run_that_says_what_it_removes_and_prints_their_names(command: Command, releases: Releases) -> None:
-    done = command.run("prune", "--keep", "6")
-    assert done.code == 0, done.err
-    assert done.out.splitlines() == NAMES[:2]
-    assert f"remove {NAMES[0]}  older than the latest 6 good versions; frees" in done.err
+    result = command.run("prune", "--keep", "6")
+    assert result.code == 0, result.err
+    assert result.out.splitlines() == NAMES[:2]
+    assert f"remove {NAMES[0]}  older than the latest 6 good versions; frees" in result.err
     assert releases.there() == NAMES[2:8]
     (run,) = command.run("runs", "--json").json
     assert (run["operation"], run["state"], run["details"]["removed"]) == ("prune", "ok", NAMES[:2])
@@ -54,15 +54,15 @@ def test_prune_is_a_run_that_says_what_it_removes_and_prints_their_names(command
 
 
 def test_a_prune_may_be_left_to_itself(command: Command, releases: Releases) -> None:
-    done = command.run("prune", "--detach")
-    assert done.code == 0
+    result = command.run("prune", "--detach")
+    assert result.code == 0
     record = wait_for(lambda: next((r for r in command.runs.records() if r.ended), None), "the run's end")
-    assert record.id == done.out.strip()
+    assert record.id == result.out.strip()
     assert releases.there() == NAMES[3:8]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (["--keep", "0"], "at least one good version is kept"),
         (["--keep", "-3"], "at least one good version is kept"),
@@ -73,10 +73,10 @@ def test_a_prune_may_be_left_to_itself(command: Command, releases: Releases) -> 
     ],
 )
 def test_wrong_values_are_usage_errors_before_a_run_is_started(
-    command: Command, releases: Releases, arguments: list[str], said: str
+    command: Command, releases: Releases, arguments: list[str], sentence: str
 ) -> None:
-    done = command.run("prune", *arguments)
-    assert (done.code, said in done.err) == (2, True), done.err
+    result = command.run("prune", *arguments)
+    assert (result.code, sentence in result.err) == (2, True), result.err
     assert RunStore(releases.state).ids() == []
     assert releases.there() == NAMES[:8]
 
@@ -86,8 +86,8 @@ def test_a_prune_is_refused_while_it_is_unknown_what_is_live(
     command: Command, releases: Releases, more: list[str]
 ) -> None:
     (releases.directory / "current-version").unlink()
-    done = command.run("prune", *more)
-    assert (done.code, "Nothing is pruned" in done.err) == (5, True), done.err
+    result = command.run("prune", *more)
+    assert (result.code, "Nothing is pruned" in result.err) == (5, True), result.err
     assert releases.there() == NAMES[:8]
 
 
@@ -111,7 +111,7 @@ def test_a_pinned_version_stays_until_it_is_unpinned(command: Command, releases:
     assert pin.by
     row = next(line for line in command.run("list").out.splitlines() if NAMES[0] in line)
     assert row.endswith("pinned")
-    listed = {found["name"]: found for found in command.run("list", "--json").json["versions"]}
+    listed = {version["name"]: version for version in command.run("list", "--json").json["versions"]}
     assert listed[NAMES[0]]["pin"]["reason"] == "audit of the ballot"
     assert listed[NAMES[1]]["pin"] is None
     assert command.run("prune").code == 0
@@ -129,7 +129,7 @@ def test_a_pin_of_a_version_that_is_gone_can_be_taken_away(command: Command, rel
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "sentence"),
     [
         (["pin", "1999"], 5, "There is no version"),
         (["pin", ""], 2, "No version is named"),
@@ -141,18 +141,18 @@ def test_a_pin_of_a_version_that_is_gone_can_be_taken_away(command: Command, rel
     ],
 )
 def test_what_cannot_be_pinned_is_a_sentence(
-    command: Command, releases: Releases, arguments: list[str], code: int, said: str
+    command: Command, releases: Releases, arguments: list[str], code: int, sentence: str
 ) -> None:
     (releases.directory / "hotfix/html").mkdir(parents=True)
-    done = command.run(*arguments)
-    assert (done.code, said in done.err) == (code, True), done.err
+    result = command.run(*arguments)
+    assert (result.code, sentence in result.err) == (code, True), result.err
     assert PinStore(releases.state).read() == {}
 
 
 @as_root
 def test_who_may_not_write_is_told_to_be_root(command: Command, releases: Releases, tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
+    unreadable = tmp_path / "closed"
+    unreadable.mkdir(mode=0o700)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         drop = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"]
@@ -161,7 +161,7 @@ def test_who_may_not_write_is_told_to_be_root(command: Command, releases: Releas
             capture_output=True,
             text=True,
             check=False,
-            env=os.environ | {"DOCKER_HOST": f"unix://{closed}/docker.sock"},
+            env=os.environ | {"DOCKER_HOST": f"unix://{unreadable}/docker.sock"},
         )
 
     pinned = run("pin", NAMES[0])

@@ -157,8 +157,8 @@ def test_the_build_script_works_as_it_is_and_leaves_only_ignored_files(site: Sam
     assert ended.returncode == 0, ended.stderr
     assert 20 <= len(ended.stdout.splitlines()) <= 60
     assert "100% building" in ended.stdout
-    made = files_below(work / "data").keys() - before.keys()
-    assert {"html/docs/index.html", "html/docs/botao.html", COMPILED.removeprefix("data/")} <= made
+    outputs = files_below(work / "data").keys() - before.keys()
+    assert {"html/docs/index.html", "html/docs/botao.html", COMPILED.removeprefix("data/")} <= outputs
     assert "color: #333333;" in (work / COMPILED).read_text()
     assert "&lt;do órgão&gt;" in (work / "data/html/docs/rodape.html").read_text()
     assert git("status", "--porcelain", cwd=work) == ""
@@ -219,7 +219,7 @@ def test_tarballs_hold_one_top_folder_each_and_the_number_of_files_asked_for(tmp
         with tarfile.open(small.vendor_dir / name) as archive:
             members[top] = archive.getmembers()
         assert {member.name.split("/")[0] for member in members[top]} == {top}
-    assert sum(member.isfile() for found in members.values() for member in found) == 100
+    assert sum(member.isfile() for entries in members.values() for member in entries) == 100
     # a folder that the repository has as well: the tarball must be merged into it, not replace it
     assert "themes/user" in {member.name for member in members["themes"]}
 

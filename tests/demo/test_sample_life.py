@@ -61,9 +61,9 @@ def test_settings_of_the_user_do_not_reach_the_sample(tmp_path: Path, monkeypatc
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "no-such.git"))
     monkeypatch.setenv("GIT_AUTHOR_NAME", "Outra Pessoa")
-    made = create_sample(tmp_path / "site", legacy_version=False)
-    made.commit({"x.txt": "x"}, "Novo")
-    assert git("log", "-1", "--format=%an", cwd=made.remote).strip() == AUTHORS[0].partition(" <")[0]
+    site = create_sample(tmp_path / "site", legacy_version=False)
+    site.commit({"x.txt": "x"}, "Novo")
+    assert git("log", "-1", "--format=%an", cwd=site.remote).strip() == AUTHORS[0].partition(" <")[0]
 
 
 def test_open_gives_what_create_gave(site: SampleSite) -> None:

@@ -37,7 +37,7 @@ class Command:
 
     def run(self, *arguments: str, **variables: str) -> Done:
         """Run it to its end."""
-        done = subprocess.run(
+        result = subprocess.run(
             self.line(*arguments),
             env=environment(**variables),
             capture_output=True,
@@ -45,8 +45,8 @@ class Command:
             timeout=120,
             check=False,
         )
-        assert "Traceback" not in done.stderr, done.stderr
-        return Done(done.returncode, done.stdout, done.stderr)
+        assert "Traceback" not in result.stderr, result.stderr
+        return Done(result.returncode, result.stdout, result.stderr)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start it, in a session of its own as a terminal gives it."""
@@ -82,5 +82,7 @@ class Command:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GOV", "NODE_MODULES", "LISTEN"))}
-    return kept | variables
+    others = {
+        name: value for name, value in os.environ.items() if not name.startswith(("GOV", "NODE_MODULES", "LISTEN"))
+    }
+    return others | variables

@@ -14,7 +14,7 @@ from govma_core.text import language
 
 
 @pytest.mark.parametrize(
-    ("environment", "wanted"),
+    ("environment", "expected"),
     [
         ({}, "en"),
         ({"LANG": "C.UTF-8"}, "en"),
@@ -29,8 +29,8 @@ from govma_core.text import language
         ({"LANG": "pt_BR", "GOVMA_LANGUAGE": "nonsense"}, "pt_BR"),
     ],
 )
-def test_the_environment_chooses(environment: dict[str, str], wanted: str, tmp_path: Path) -> None:
-    assert choose_language(["--config", str(tmp_path / "none")], environment) == wanted
+def test_the_environment_chooses(environment: dict[str, str], expected: str, tmp_path: Path) -> None:
+    assert choose_language(["--config", str(tmp_path / "none")], environment) == expected
 
 
 def test_the_settings_file_goes_before_the_locale_and_after_the_variable(tmp_path: Path) -> None:
@@ -45,14 +45,14 @@ def test_the_settings_file_goes_before_the_locale_and_after_the_variable(tmp_pat
 
 
 def run(*arguments: str, **environment: str) -> str:
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "govma_console", *arguments],
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
         text=True,
         check=False,
     )
-    return done.stdout + done.stderr
+    return result.stdout + result.stderr
 
 
 def test_commands_speak_the_language_that_was_asked_for(tmp_path: Path) -> None:

@@ -71,10 +71,10 @@ def test_there_is_portuguese() -> None:
 def test_every_text_of_the_code_is_translated(language: str) -> None:
     """Guards completeness: run `make translations`, and fill in what is empty."""
     catalog = read(language)
-    wanted = {tuple(texts(message)) for message in template() if message.id}
-    there = {tuple(texts(message)) for message in catalog if message.id}
-    assert sorted(wanted - there) == []
-    assert sorted(there - wanted) == []
+    in_code = {tuple(texts(message)) for message in template() if message.id}
+    in_catalog = {tuple(texts(message)) for message in catalog if message.id}
+    assert sorted(in_code - in_catalog) == []
+    assert sorted(in_catalog - in_code) == []
     assert [message.id for message in catalog if message.id and not all(translations(message))] == []
     assert [message.id for message in catalog if message.fuzzy and message.id] == []
 
@@ -89,22 +89,22 @@ def test_translations_fit_into_the_same_places(language: str) -> None:
         source = texts(message)[-1]
         for text in translations(message):
             blanks = [len(text) - len(text.lstrip()), len(text) - len(text.rstrip())]
-            wanted = [len(source) - len(source.lstrip()), len(source) - len(source.rstrip())]
+            source_blanks = [len(source) - len(source.lstrip()), len(source) - len(source.rstrip())]
             # A label that is filled up to a column is as long as the one it stands for.
-            if not places(text) <= places(source) or (blanks != wanted and len(text) != len(source)):
+            if not places(text) <= places(source) or (blanks != source_blanks and len(text) != len(source)):
                 wrong.append((source, text))
     assert wrong == []
 
 
 @pytest.mark.parametrize("language", TRANSLATIONS)
 def test_the_compiled_catalog_is_that_of_the_text(language: str) -> None:
-    made = io.BytesIO()
-    write_mo(made, read(language))
-    made.seek(0)
+    buffer = io.BytesIO()
+    write_mo(buffer, read(language))
+    buffer.seek(0)
     compiled = DIRECTORY / language / "LC_MESSAGES" / f"{DOMAIN}.mo"
     with compiled.open("rb") as file:
-        there = gettext.GNUTranslations(file)
-    assert vars(there)["_catalog"] == vars(gettext.GNUTranslations(made))["_catalog"]
+        compiled_catalog = gettext.GNUTranslations(file)
+    assert vars(compiled_catalog)["_catalog"] == vars(gettext.GNUTranslations(buffer))["_catalog"]
 
 
 def _is_prose(node: ast.expr) -> bool:
@@ -123,33 +123,33 @@ def _is_translated(node: ast.AST) -> bool:
 
 def untranslated(source: str) -> list[int]:
     """Return the lines with a text that is told to people and stands outside of tr(), or a part of one: "a file"."""
-    found = []
+    lines = []
     tree = ast.parse(source)
     inside = {part for node in ast.walk(tree) if _is_translated(node) for part in ast.walk(node)}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr) and node not in inside:
-            told = [part for part in ast.walk(node) if isinstance(part, ast.Constant) and part not in inside]
-            found += [part.lineno for part in told if JOINED.search(str(part.value))]
+            constants = [part for part in ast.walk(node) if isinstance(part, ast.Constant) and part not in inside]
+            lines += [part.lineno for part in constants if JOINED.search(str(part.value))]
         if isinstance(node, ast.Assign | ast.Return) and node.value is not None:
             branches = [node.value, *(inner for inner in ast.walk(node.value) if isinstance(inner, ast.IfExp))]
             parts = [part for each in branches for part in (getattr(each, "body", each), getattr(each, "orelse", each))]
-            found += [part.lineno for part in parts if isinstance(part, ast.Constant) and NAMED.match(str(part.value))]
+            lines += [part.lineno for part in parts if isinstance(part, ast.Constant) and NAMED.match(str(part.value))]
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
             if SAYING.match(name) and name not in NOT_TOLD | BY_WORD:
-                found += [argument.lineno for argument in node.args if _is_prose(argument)]
-    return sorted(set(found))
+                lines += [argument.lineno for argument in node.args if _is_prose(argument)]
+    return sorted(set(lines))
 
 
 @pytest.mark.parametrize("package", ["govma_core", "govma_console"])
 def test_no_text_stands_in_the_code_untranslated(package: str) -> None:
-    found = {
+    places_in_code = {
         f"{path.relative_to(ROOT)}:{line}"
         for path in (ROOT / package).rglob("*.py")
         if not any(part in str(path) for part in APART)
         for line in untranslated(path.read_text())
     }
-    assert found == set()
+    assert places_in_code == set()
 
 
 def test_a_text_outside_of_tr_is_found() -> None:
