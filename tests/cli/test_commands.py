@@ -6,12 +6,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.command import Command, environment
+from govma_core.runs.lock import Holder, held_lock
+from tests.support.command import Command
 from tests.support.sample import LEGACY_VERSION, SampleSite
 from tests.support.waiting import wait_for
 
@@ -240,30 +240,6 @@ def test_ctrl_c_while_attached_only_leaves(command: Command, sample: SampleSite)
     assert command.run("log", "-f").out.rstrip().endswith("is live.")  # also when it has ended by then
 
 
-def test_another_user_reads_and_is_refused_to_deploy(command: Command, sample: SampleSite) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("changing the user needs root")
-    assert command.run("deploy").code == 0
-    # Imported before the change of user: the interpreter itself may lie where only root can read.
-    script = (
-        "import os, sys, shutil, humanize, govma_core.runs.launch, govma_console.cli.commands\n"
-        "from govma_console.cli import parser\nfrom govma_console.cli.main import main\n"
-        "os.setgroups([]); os.setgid(65534); os.setuid(65534); sys.exit(main(sys.argv[1:]))"
-    )
-
-    def as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-c", script, *command.line(*arguments)[3:]]
-        return subprocess.run(line, env=environment(), capture_output=True, text=True, check=False)
-
-    listed = as_nobody("list")
-    assert listed.returncode == 0, listed.stderr
-    assert current(sample) in listed.stdout
-    assert as_nobody("status").returncode == 0
-    refused = as_nobody("deploy")
-    assert (refused.returncode, "Run as root" in refused.stderr) == (5, True)
-    assert "Traceback" not in refused.stderr
-
-
 def test_hostile_names_on_disk_reach_no_terminal_and_stop_nothing(command: Command, sample: SampleSite) -> None:
     os.mkdir(os.fsencode(sample.versions_dir) + b"/odd\xff\x1b[31m")
     (sample.versions_dir / "current-version").unlink()
@@ -306,3 +282,36 @@ def test_demo_deploys_takes_up_and_removes(tmp_path: Path) -> None:
     assert command.run("demo", str(tmp_path / "mine")).code == 5
     assert command.run("demo", "--remove", str(tmp_path / "mine")).code == 5
     assert (tmp_path / "mine/file").read_text() == "x"
+
+
+def test_a_demo_is_not_removed_from_under_a_run(command: Command, sample: SampleSite) -> None:
+    sample.state_dir.mkdir(exist_ok=True)
+    with held_lock(sample.state_dir, Holder("x", "deploy", "ana", 1.0)):
+        result = command.run("demo", "--remove", str(sample.root))
+        assert (result.code, "started by ana" in result.err) == (4, True), result.err
+    assert sample.versions_dir.exists()
+    assert command.run("demo", "--remove", str(sample.root)).code == 0
+    assert not sample.root.exists()
+
+
+def test_a_token_is_all_that_is_on_standard_output(command: Command, sample: SampleSite) -> None:
+    """Guards `govma-console token ci > ci.token`."""
+    with sample.config_file.open("a") as file:
+        file.write(f'\ntoken_file = "{sample.root}/tokens"\n')
+    result = command.run("token", "ci")
+    assert result.code == 0, result.err
+    assert len(result.out.split()) == 1
+    assert result.out.endswith("\n")
+    assert "Authorization: Bearer" in result.err
+
+
+def test_a_state_dir_in_a_place_that_is_not_there_is_not_made(command: Command, sample: SampleSite) -> None:
+    """Guards the locks, pins and holds from a second place for them, made by a mistyped setting."""
+    text = sample.config_file.read_text()
+    wrong = sample.root / "no such place/state"
+    sample.config_file.write_text(text.replace(str(sample.state_dir), str(wrong)))
+    for arguments in (["deploy"], ["hold"], ["pin", LEGACY_VERSION]):
+        result = command.run(*arguments)
+        assert result.code == 5
+        assert "Make the directory above it, or correct the setting" in result.err
+    assert not wrong.parent.exists()

@@ -13,18 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from govma_console import demo
 from govma_console.demo.create import git
 from govma_console.demo.history import AUTHORS
-from tests.support.sample import LEGACY_VERSION, SUBSITES, SampleSite, create_sample
+from tests.support.sample import LEGACY_VERSION, SUBSITES, SampleSite, create_sample, files_below
 
 COLORS = "resources/sass/_variaveis.scss"
+HOME = "system/user/templates/portal/site.group/index.html"
 COMPILED = "data/system/user/templates/portal/css.group/site.css"
-
-
-def files_below(folder: Path) -> dict[str, bytes]:
-    """Return the content of all files below the folder by relative path, links left out."""
-    paths = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def checkout(site: SampleSite, target: Path) -> Path:
@@ -94,6 +90,21 @@ def test_history_has_several_commits_by_two_people_in_order_of_time(site: Sample
     assert list(times) == sorted(times)
     assert len(set(subjects)) == len(subjects)
     assert git("symbolic-ref", "HEAD", cwd=site.remote).strip() == "refs/heads/main"
+
+
+def test_the_site_of_the_demo_has_a_history_that_builds_and_a_legacy_version(tmp_path: Path) -> None:
+    """Guards what `govma-console demo` makes; the other tests have sites with more files."""
+    own = demo.create_sample(tmp_path / "site")
+    subjects = git("log", "--format=%s", "main", cwd=own.remote).splitlines()
+    assert (len(subjects), subjects[-1]) == (6, "Importa o site para o novo repositório")
+    assert git("status", "--porcelain", cwd=own.developer) == ""
+    shutil.copytree(own.developer, tmp_path / "work")
+    assert build(tmp_path / "work", "install", "docs", "prod").returncode == 0
+    assert "5c1010" in (tmp_path / "work" / COLORS).read_text()
+    live = own.root / "www_versions/current-version"
+    assert "Notícias do Governo" in (live / HOME).read_text()
+    assert (live / "system/ee/eecms").stat().st_mode & 0o100
+    assert (own.root / "persistent-storage/upload-dir/portal/edital 2021-07.txt").is_file()
 
 
 def test_the_same_arguments_give_the_same_commit(site: SampleSite, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.support.sample.content import history
 from tests.support.sample.prose import SUBSITES
 from tests.support.sample.vendor import write_vendor
 
-__all__ = ["LEGACY_VERSION", "SUBSITES", "SampleSite", "create_sample"]
+__all__ = ["LEGACY_VERSION", "SUBSITES", "SampleSite", "create_sample", "files_below"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +122,9 @@ def create_sample(
 def _settings(builder: str, npm: bool) -> str:
     lines = (DATA / "settings.toml").read_text().replace('"local"', f'"{builder}"').splitlines(keepends=True)
     return "".join(line for line in lines if not (npm and line.startswith(("install_command", "build_commands"))))
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    """Return the content of all files below the folder by relative path, links left out."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}

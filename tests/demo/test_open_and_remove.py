@@ -13,15 +13,9 @@ from govma_console.demo import open_sample, remove_sample
 from govma_console.demo.create import GitFailed, git
 from govma_console.demo.history import AUTHORS
 from govma_core.errors import RefusedError
-from tests.support.sample import SampleSite, create_sample
+from tests.support.sample import SampleSite, create_sample, files_below
 
 COMPILED = "data/system/user/templates/portal/css.group/site.css"
-
-
-def files_below(folder: Path) -> dict[str, bytes]:
-    """Return the content of all files below the folder by relative path, links left out."""
-    paths = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def test_commit_writes_removes_and_pushes(own: SampleSite) -> None:

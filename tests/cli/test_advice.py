@@ -1,0 +1,48 @@
+"""Commands and variables that texts advise are those of the site that is meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from govma_console.cli.commands import COMMANDS
+from govma_console.output import hint_with, hinted
+from tests.support.command import Command
+from tests.support.sample import SampleSite
+
+
+def test_what_is_advised_names_the_settings_file_that_was_given(command: Command, sample: SampleSite) -> None:
+    """Guards the site beside this one: without the file, the advice would end its holds."""
+    assert command.run("hold").code == 0
+    advised = f"`govma-console --config {sample.config_file} release`"
+    assert advised in command.run("deploy").err
+    assert command.run("release").code == 0
+
+
+@pytest.mark.parametrize(
+    ("advice", "typed"),
+    [
+        ("`govma-console promote v1` makes it so.", "`govma-console --config '/srv/a b' promote v1` makes it so."),
+        ("`govma-console` shows it", "`govma-console --config '/srv/a b'` shows it"),
+        ("Takes: govma-console services up web;", "Takes: govma-console --config '/srv/a b' services up web;"),
+        ("→ govma-console units --socket", "→ govma-console --config '/srv/a b' units --socket"),
+        ("start `govma-console --headless-server`", "start `govma-console --config '/srv/a b' --headless-server`"),
+        ("a fault of govma-console in an answer", "a fault of govma-console in an answer"),
+        ("govma-console: there are 3", "govma-console: there are 3"),
+        ("/etc/govma-console.toml", "/etc/govma-console.toml"),
+    ],
+)
+def test_advice_wherever_it_stands_in_a_text(advice: str, typed: str) -> None:
+    names = [command.name for command in COMMANDS]
+    hint_with(Path("/srv/a b"), names)
+    assert hinted(advice) == typed
+    hint_with(None, names)
+    assert hinted(advice) == advice
+
+
+def test_a_variable_that_is_almost_one_of_ours_is_named(command: Command) -> None:
+    findings = command.run("doctor", "--json", GOVMA_STATEDIR="/x", GOVMA_RUN="7", GOV_MA_CACHE_OF_OTHERS="x").json
+    notes = {finding["what"]: finding["said"] for finding in findings if finding["what"].startswith("GOV")}
+    assert list(notes) == ["GOVMA_STATEDIR"]
+    assert "GOVMA_STATE_DIR" in notes["GOVMA_STATEDIR"]
