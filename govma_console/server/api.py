@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from govma_console import reports
 from govma_console.server.auth import caller_of, changer, reader, site_of
 from govma_console.server.deploy import DEFAULTS
-from govma_console.server.openapi import document
+from govma_console.server.openapi import load_document
 from govma_console.server.requests import commit_wanted, hold_wanted, run_wanted
 from govma_console.server.responses import Json, Refusal
 from govma_console.server.stream import PLAIN, RunStream, render_server_sent, render_text, require_stream
@@ -152,7 +152,7 @@ async def cancel_run(request: Request) -> Response:
 
 async def openapi(request: Request) -> Response:
     """Return the description of this API."""
-    return Json(document())
+    return Json(load_document())
 
 
 def _run(request: Request) -> RunRecord:
