@@ -1,4 +1,4 @@
-"""`/api/v1`: versions, status, history, disk usage, containers and runs to read, and runs to start and cancel."""
+"""`/api/v1`: versions, status, history, disk usage, containers, holds and runs to read; runs to start and cancel."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from govma_console import reports
-from govma_console.server.auth import caller_of, changer, reader, site_of
+from govma_console.server.auth import authenticate, get_site, require_changer, require_reader
 from govma_console.server.deploy import DEFAULTS
 from govma_console.server.openapi import load_document
-from govma_console.server.requests import commit_wanted, hold_wanted, run_wanted
-from govma_console.server.responses import Json, Refusal
+from govma_console.server.requests import parse_commit, parse_hold_request, parse_run_request
+from govma_console.server.responses import AsciiJson, Refusal
 from govma_console.server.stream import PLAIN, RunStream, render_server_sent, render_text, require_stream
 from govma_core.errors import RefusedError, UsageError
 from govma_core.runs.cancel import cancel
@@ -31,63 +31,63 @@ _MOST_RUNS = 1000
 
 async def versions(request: Request) -> Response:
     """List the versions, the latest first."""
-    reader(request)
-    return Json(await asyncio.to_thread(reports.versions, site_of(request).settings))
+    require_reader(request)
+    return AsciiJson(await asyncio.to_thread(reports.versions, get_site(request).settings))
 
 
 async def status(request: Request) -> Response:
-    """Tell what is live, what runs, what waits, and what the last run came to."""
-    reader(request)
-    found = await asyncio.to_thread(reports.status, site_of(request).settings)
-    return Json(found.plain())
+    """Report what is live, what runs and waits, and the result of the last run."""
+    require_reader(request)
+    report = await asyncio.to_thread(reports.status, get_site(request).settings)
+    return AsciiJson(report.plain())
 
 
 async def history(request: Request) -> Response:
-    """Tell which version was live from when to when, the latest first."""
-    reader(request)
+    """Report which version was live from when to when, the latest first."""
+    require_reader(request)
     most = _number(request, "limit", 50, _MOST_RUNS)
-    found = await asyncio.to_thread(reports.history, site_of(request).settings, most)
-    return Json({"history": [dataclasses.asdict(span) for span in found]})
+    spans = await asyncio.to_thread(reports.history, get_site(request).settings, most)
+    return AsciiJson({"history": [dataclasses.asdict(span) for span in spans]})
 
 
 async def usage(request: Request) -> Response:
-    """Account for the disk."""
-    reader(request)
-    return Response(await site_of(request).measured.get(), media_type="application/json")
+    """Report what versions take on the disk."""
+    require_reader(request)
+    return Response(await get_site(request).usage_command.output(), media_type="application/json")
 
 
 async def services(request: Request) -> Response:
-    """Tell of the containers; what they printed is for those who may change something."""
-    caller = reader(request)
-    site = site_of(request)
-    found = json.loads(await site.containers.get())
+    """Report the containers; their output is for callers who may change something."""
+    caller = require_reader(request)
+    site = get_site(request)
+    report = json.loads(await site.services_command.output())
     if not site.may_change(caller):
-        found["services"] = [service | {"lines": []} for service in found["services"]]
-    return Json(found)
+        report["services"] = [service | {"lines": []} for service in report["services"]]
+    return AsciiJson(report)
 
 
 async def runs(request: Request) -> Response:
-    """List the runs, or start one: of one address, so that a refusal names both methods."""
+    """List the runs, or start one; one route, so that a 405 names both methods."""
     return await (start_run if request.method == "POST" else list_runs)(request)
 
 
 async def list_runs(request: Request) -> Response:
     """List the runs, the latest first."""
-    reader(request)
+    require_reader(request)
     most = _number(request, "limit", 50, _MOST_RUNS)
-    return Json({"runs": await asyncio.to_thread(reports.runs, site_of(request).store, most)})
+    return AsciiJson({"runs": await asyncio.to_thread(reports.runs, get_site(request).store, most)})
 
 
 async def show_run(request: Request) -> Response:
     """Return one run."""
-    reader(request)
-    return Json(reports.run(_run(request)))
+    require_reader(request)
+    return AsciiJson(reports.run(_run(request)))
 
 
 async def run_log(request: Request) -> ASGIApp:
     """Send a run's log as plain text, from a byte on; with `follow=1` until the run ends."""
-    caller = reader(request)
-    site = site_of(request)
+    caller = require_reader(request)
+    site = get_site(request)
     record = _run(request)
     require_stream(site, caller.peer)
     return RunStream(
@@ -102,9 +102,9 @@ async def run_log(request: Request) -> ASGIApp:
 
 
 async def run_events(request: Request) -> ASGIApp:
-    """Send a run's events as server-sent events, behind the one that `Last-Event-ID` names; ends with the run."""
-    caller = reader(request)
-    site = site_of(request)
+    """Send a run's events as server-sent events until it ends, from behind the one that `Last-Event-ID` names."""
+    caller = require_reader(request)
+    site = get_site(request)
     record = _run(request)
     require_stream(site, caller.peer)
     last = request.headers.get("last-event-id", "0")
@@ -118,24 +118,24 @@ async def run_events(request: Request) -> ASGIApp:
 
 
 async def start_run(request: Request) -> Response:
-    """Start a run: 202 and where it is; deploys wait for their turn, everything else is refused while a run goes on."""
-    caller = caller_of(request)
-    operation, arguments = await run_wanted(request)
-    plain_deploy = operation == "deploy" and arguments == DEFAULTS
-    caller = reader(request) if plain_deploy else changer(request)
-    site = site_of(request)
+    """Start a run: 202 and its path; deploys wait for their turn, other operations are refused while a run goes on."""
+    caller = authenticate(request)
+    operation, arguments = await parse_run_request(request)
+    is_plain_deploy = operation == "deploy" and arguments == DEFAULTS
+    caller = require_reader(request) if is_plain_deploy else require_changer(request)
+    site = get_site(request)
     policy = site.settings.queue if operation == "deploy" else "reject"
     admission = site.admit(operation, arguments, caller, policy=policy, key=_key(request, caller.requester().by))
     site.launch(admission)
     record = admission.record
     headers = {"location": f"/api/v1/runs/{record.id}", "x-run-id": record.id}
-    answer = {"run": reports.run(record), "waits_for": admission.behind.id if admission.behind else None}
-    return Json(answer, 202, headers)
+    content = {"run": reports.run(record), "waits_for": admission.behind.id if admission.behind else None}
+    return AsciiJson(content, 202, headers)
 
 
 async def cancel_run(request: Request) -> Response:
-    """Ask a run to stop: 202, it does at its next safe point."""
-    changer(request)
+    """Ask a run to stop, which it does at its next safe point: 202."""
+    require_changer(request)
     record = _run(request)
     if record.ended:
         raise Refusal(
@@ -143,21 +143,21 @@ async def cancel_run(request: Request) -> Response:
             tr("Run {id} has ended already ({state}); there is nothing to cancel.", id=record.id, state=record.state),
         )
     try:
-        await asyncio.to_thread(cancel, site_of(request).store, record.id)
+        await asyncio.to_thread(cancel, get_site(request).store, record.id)
     except RefusedError as error:
         # It has ended since, or does not start at all.
         raise Refusal(409, str(error)) from None
-    return Json(reports.run(record), 202)
+    return AsciiJson(reports.run(record), 202)
 
 
 async def openapi(request: Request) -> Response:
     """Return the description of this API."""
-    return Json(load_document())
+    return AsciiJson(load_document())
 
 
 def _run(request: Request) -> RunRecord:
     try:
-        return site_of(request).store.read(request.path_params["id"])
+        return get_site(request).store.read(request.path_params["id"])
     except UsageError:
         raise Refusal(404, tr("There is no such run.")) from None
 
@@ -177,7 +177,7 @@ def _flag(request: Request, name: str) -> bool:
 
 
 def _key(request: Request, by: str) -> str:
-    """Return what a request is known by when it is sent again: the caller's own key, apart from those of others."""
+    """Return the key that tells a request sent again, apart from the keys of other callers; '' without one."""
     key = request.headers.get("idempotency-key", "")
     if len(key) > 255:
         raise Refusal(422, tr("The Idempotency-Key may have 255 characters at most."))
@@ -185,30 +185,30 @@ def _key(request: Request, by: str) -> str:
 
 
 async def holds(request: Request) -> Response:
-    """Return what is held, or hold all deploys: of one address, so that a refusal names both methods."""
+    """Return the holds, or hold all deploys; one route, so that a 405 names both methods."""
     if request.method == "POST":
         return await hold(request)
-    reader(request)
-    return Json(HoldStore(site_of(request).settings.state_dir).read().plain())
+    require_reader(request)
+    return AsciiJson(HoldStore(get_site(request).settings.state_dir).read().plain())
 
 
 async def hold(request: Request) -> Response:
-    """Hold all deploys, instead of an earlier hold by hand; give the hold."""
-    caller = changer(request)
-    reason, seconds = await hold_wanted(request)
+    """Hold all deploys, instead of an earlier hold by hand; return the hold."""
+    caller = require_changer(request)
+    reason, seconds = await parse_hold_request(request)
     now = time.time()
-    store = HoldStore(site_of(request).settings.state_dir)
-    made = store.hold(reason, caller.requester().by, now, now + seconds if seconds else 0.0)
-    return Json(dataclasses.asdict(made))
+    store = HoldStore(get_site(request).settings.state_dir)
+    new_hold = store.hold(reason, caller.requester().by, now, now + seconds if seconds else 0.0)
+    return AsciiJson(dataclasses.asdict(new_hold))
 
 
 async def release(request: Request) -> Response:
-    """End all holds, or that of the commit in the query; give those that were in force."""
-    changer(request)
-    commit = commit_wanted(request)
-    store = HoldStore(site_of(request).settings.state_dir)
-    ended = store.release_commit(commit) if commit else store.release()
-    return Json({"released": [dataclasses.asdict(found) for found in ended]})
+    """End all holds, or that of the commit in the query; return those that were in force."""
+    require_changer(request)
+    commit = parse_commit(request)
+    store = HoldStore(get_site(request).settings.state_dir)
+    released = store.release_commit(commit) if commit else store.release()
+    return AsciiJson({"released": [dataclasses.asdict(each) for each in released]})
 
 
 ROUTES: list[BaseRoute] = [

@@ -12,11 +12,11 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from govma_console.server import api, webhooks
-from govma_console.server.auth import site_of
+from govma_console.server.auth import get_site
 from govma_console.server.deploy import deploy
 from govma_console.server.metrics import metrics
-from govma_console.server.middleware import Front
-from govma_console.server.responses import Refusal, on_core_error, on_http_error, on_refusal
+from govma_console.server.middleware import RequestGuard
+from govma_console.server.responses import Refusal, handle_core_error, handle_http_error, handle_refusal
 from govma_console.server.state import Site
 from govma_core.errors import GovmaError
 from govma_core.text.language import tr
@@ -25,7 +25,7 @@ from govma_core.versions.store import VersionStore
 Endpoint = Callable[[Request], Awaitable[ASGIApp]]
 
 
-def make_app(site: Site, names: frozenset[str]) -> Front:
+def make_app(site: Site, names: frozenset[str]) -> RequestGuard:
     """Make the ASGI application; `names` are those a request may be addressed to."""
     routes: list[BaseRoute] = [
         Route("/deploy", Only("GET", "POST", endpoint=deploy)),
@@ -38,15 +38,15 @@ def make_app(site: Site, names: frozenset[str]) -> Front:
     app = Starlette(
         routes=routes,
         exception_handlers={
-            Refusal: on_refusal,
-            GovmaError: on_core_error,
-            HTTPException: on_http_error,
+            Refusal: handle_refusal,
+            GovmaError: handle_core_error,
+            HTTPException: handle_http_error,
         },
     )
     # What is not exactly an address of ours is none.
     app.router.redirect_slashes = False
     app.state.site = site
-    return Front(app, site, names)
+    return RequestGuard(app, site, names)
 
 
 class Only:
@@ -71,7 +71,7 @@ async def healthz(request: Request) -> Response:
 
 async def readyz(request: Request) -> Response:
     """Tell whether a deploy could be started now."""
-    site = site_of(request)
+    site = get_site(request)
     if site.draining:
         raise Refusal(503, tr("This server is stopping."), retry=5)
     if VersionStore(site.settings.versions_dir).directory.is_dir():

@@ -1,4 +1,4 @@
-"""Who sent a request, and what that allows."""
+"""The caller of a request, and what it may do."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "
 CHALLENGE = {"www-authenticate": "Bearer"}
 
 
-def site_of(request: Request) -> Site:
+def get_site(request: Request) -> Site:
     """Return the state of the server that got a request."""
     site: Site = request.app.state.site
     return site
 
 
-def caller_of(request: Request) -> Caller:
-    """Return who sent a request; refused when it comes with a token that is nobody's."""
+def authenticate(request: Request) -> Caller:
+    """Return the caller; a request whose token is not in token_file is refused."""
     values = request.headers.getlist("authorization")
-    forwarded = any(name in request.headers for name in _FORWARDED)
+    is_forwarded = any(name in request.headers for name in _FORWARDED)
     if not values:
-        return Caller(request.scope[PEER], forwarded=forwarded)
+        return Caller(request.scope[PEER], is_forwarded=is_forwarded)
     scheme, _, token = values[0].partition(" ")
-    name = site_of(request).tokens.name_of(token.strip()) if scheme.lower() == "bearer" and len(values) == 1 else ""
+    is_bearer = scheme.lower() == "bearer" and len(values) == 1
+    name = get_site(request).tokens.name_of(token.strip()) if is_bearer else ""
     if not name:
         raise Refusal(401, tr("The token of this request is not in token_file."), headers=CHALLENGE)
-    return Caller(request.scope[PEER], name, forwarded)
+    return Caller(request.scope[PEER], name, is_forwarded)
 
 
-def reader(request: Request) -> Caller:
-    """Return who sent a request that reads, or deploys the configured branch; refused when it comes from elsewhere."""
-    caller = caller_of(request)
-    if not site_of(request).may_deploy(caller):
+def require_reader(request: Request) -> Caller:
+    """Return a caller who may read, and deploy the configured branch; callers from elsewhere are refused."""
+    caller = authenticate(request)
+    if not get_site(request).may_deploy(caller):
         raise Refusal(
             401,
             tr("From another machine, or through a proxy, this takes a token (`govma-console token NAME`)."),
@@ -44,10 +45,10 @@ def reader(request: Request) -> Caller:
     return caller
 
 
-def changer(request: Request) -> Caller:
-    """Return who sent a request that changes more than that; refused without a token or the right unix socket."""
-    caller = caller_of(request)
-    if not site_of(request).may_change(caller):
+def require_changer(request: Request) -> Caller:
+    """Return a caller who may change more than that; refused without a token or the right unix socket."""
+    caller = authenticate(request)
+    if not get_site(request).may_change(caller):
         raise Refusal(
             401,
             tr("This takes a token (`govma-console token NAME`), or root or unix_group by the unix socket."),

@@ -1,12 +1,12 @@
-"""`/deploy`, the address of the server that this one takes over from: starts a deploy and streams its log."""
+"""`/deploy`, the path of the server that this one takes over from: starts a deploy and streams its log."""
 
 from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from govma_console.server.auth import reader, site_of
-from govma_console.server.responses import LOCKED, Refusal, of_error
+from govma_console.server.auth import get_site, require_reader
+from govma_console.server.responses import LOCKED, Refusal, refusal_of
 from govma_console.server.state import Site
 from govma_console.server.stream import PLAIN, Client, RunStream, render_text, require_stream
 from govma_core.errors import GovmaError, UsageError
@@ -15,24 +15,24 @@ from govma_core.runs.queue import Admission
 from govma_core.text.language import tr
 
 DEFAULTS = {"ref": None, "rebuild": False, "promote": True}
-"""The arguments of a deploy nobody said more about."""
+"""The arguments of a deploy of the configured branch."""
 
 
 async def deploy(request: Request) -> ASGIApp:
-    """Start a deploy, or share one that waits, and stream it.
+    """Start a deploy, or share one that waits, and stream its log.
 
-    `wait=1` answers only when it has ended, with 500 for a failed one, 423 for one that was held; `on_fail=abort` cuts
-    the stream of a failed one.
+    With `wait=1` the response begins when the run has ended: 500 when it failed, 423 when it was held. With
+    `on_fail=abort` the stream of a failed run is cut.
     """
-    site = site_of(request)
-    caller = reader(request)
-    # It says nothing to us, but one that is refused must be so before there is a run.
+    site = get_site(request)
+    caller = require_reader(request)
+    # Not used, but a body that is refused must be so before there is a run.
     await request.body()
     require_stream(site, caller.peer)
     try:
         admission = site.admit("deploy", DEFAULTS, caller, policy=site.settings.queue)
     except GovmaError as error:
-        refusal = of_error(error)
+        refusal = refusal_of(error)
         raise Refusal(refusal.status, f"deploy failed: {error}", headers=refusal.headers) from None
     site.launch(admission)
     run_id = admission.record.id
@@ -42,29 +42,29 @@ async def deploy(request: Request) -> ASGIApp:
         with site.streams.occupy(caller.peer):
             async with Client(request.receive) as client:
                 end = await site.feed.wait_for_end(run_id, client.wake, client.is_gone)
-        status = 200 if end.result == "ok" else _failed(site, run_id)
-    aborts = options.get("on_fail") == "abort"
+        status = 200 if end.result == "ok" else _failure_status(site, run_id)
+    aborts_on_failure = options.get("on_fail") == "abort"
     return RunStream(
         site=site,
         run_id=run_id,
         render=render_text,
         status=status,
         headers=PLAIN | {"x-run-id": run_id},
-        first=_first(admission).encode("utf-8", "replace"),
-        last=lambda end: _last(run_id, end).encode("utf-8", "replace"),
-        is_complete=lambda end: end.result == "ok" or not aborts,
+        first=_first_line(admission).encode("utf-8", "replace"),
+        last=lambda end: _last_lines(run_id, end).encode("utf-8", "replace"),
+        is_complete=lambda end: end.result == "ok" or not aborts_on_failure,
     )
 
 
-def _failed(site: Site, run_id: str) -> int:
-    """Return the status of a deploy that is not live: which commit it is, and so whether it is held, told its run."""
+def _failure_status(site: Site, run_id: str) -> int:
+    """Return the status of a failed deploy: only the run learned its commit, and so whether that is held."""
     try:
         return LOCKED if "held_until" in site.store.read(run_id).details else 500
     except UsageError:
         return 500
 
 
-def _first(admission: Admission) -> str:
+def _first_line(admission: Admission) -> str:
     record, behind = admission.record, admission.behind
     line = f"run {record.id}: deploy"
     if not admission.fresh:
@@ -76,12 +76,8 @@ def _first(admission: Admission) -> str:
     return line + "\n"
 
 
-def _last(run_id: str, end: RunFinished) -> str:
+def _last_lines(run_id: str, end: RunFinished) -> str:
     # A deploy that went well has printed the banner of deploy.sh as its last line. Scripts look for these words: they
     # are the same in every language.
-    said = "" if end.result == "ok" else f"deploy failed: {_one_line(end.message) or end.result}\n"
-    return f"{said}run {run_id}: {end.result}, exit code {end.exit_code}\n"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    failure = "" if end.result == "ok" else f"deploy failed: {' '.join(end.message.split()) or end.result}\n"
+    return f"{failure}run {run_id}: {end.result}, exit code {end.exit_code}\n"

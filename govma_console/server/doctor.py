@@ -1,4 +1,4 @@
-"""Whether the HTTP server is there as a service and may listen where it is told to, looked at from outside."""
+"""The checks of `doctor` for the HTTP server: whether it is a running service, and whether it may listen."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PATIENCE = 10
 
 
 def examine() -> Iterator[Finding]:
-    """Look whether the unit is installed and going, and whether the server it takes over from still is."""
+    """Check that the unit is installed and active, and the server that it takes over from is not."""
     if not _SYSTEMD.is_dir() or shutil.which("systemctl") is None:
         yield Finding(
             "service",
@@ -30,37 +30,37 @@ def examine() -> Iterator[Finding]:
         )
         return
     if not (DIRECTORY / SERVICE).exists():
-        said = tr("{service} is not installed: nobody can deploy over HTTP", service=SERVICE)
+        message = tr("{service} is not installed: nobody can deploy over HTTP", service=SERVICE)
         install = ("govma-console", "units", "--socket", "--install")
         enable = ("systemctl", "enable", "--now", SOCKET, SERVICE)
-        yield Finding("service", "note", said, install, then=(("systemctl", "daemon-reload"), enable))
-    elif (state := _ask("is-active", SERVICE)) != "active":
-        said = tr("{service} is {state}", service=SERVICE, state=state)
-        yield Finding("service", "wrong", said, ("systemctl", "enable", "--now", SERVICE))
+        yield Finding("service", "note", message, install, then=(("systemctl", "daemon-reload"), enable))
+    elif (state := _systemctl("is-active", SERVICE)) != "active":
+        message = tr("{service} is {state}", service=SERVICE, state=state)
+        yield Finding("service", "wrong", message, ("systemctl", "enable", "--now", SERVICE))
     else:
         yield Finding("service", "ok", tr("{service} is active", service=SERVICE))
-    if _ask("is-enabled", _OLD) == "enabled" or _ask("is-active", _OLD) == "active":
-        said = tr("{old}, which this program takes over from, still has its address", old=_OLD)
-        yield Finding("service", "wrong", said, ("systemctl", "disable", "--now", _OLD))
+    if _systemctl("is-enabled", _OLD) == "enabled" or _systemctl("is-active", _OLD) == "active":
+        message = tr("{old}, which this program takes over from, still has its address", old=_OLD)
+        yield Finding("service", "wrong", message, ("systemctl", "disable", "--now", _OLD))
 
 
 def address(settings: Settings) -> Finding:
-    """Look whether a server would begin to listen with these settings."""
+    """Check that a server would begin to listen with these settings."""
     try:
-        _, found = address_of(settings)
-        said = open_to_others(settings, [str(found[0])])
+        _, (host, *_) = address_of(settings)
+        warning = open_to_others(settings, [str(host)])
     except ConfigurationError as error:
-        # The tokens may be closed to who asks, if that is not root.
+        # Without root the tokens may not be readable.
         return Finding("listen_addr", "wrong" if os.geteuid() == 0 else "note", str(error))
-    return Finding("listen_addr", "note" if said else "ok", said or settings.listen_addr)
+    return Finding("listen_addr", "note" if warning else "ok", warning or settings.listen_addr)
 
 
-def _ask(question: str, unit: str) -> str:
-    """Return systemd's answer in a word."""
+def _systemctl(query: str, unit: str) -> str:
+    """Return the one word that systemctl prints."""
     try:
-        done = subprocess.run(
-            ["systemctl", question, unit], capture_output=True, text=True, timeout=_PATIENCE, check=False
+        completed = subprocess.run(
+            ["systemctl", query, unit], capture_output=True, text=True, timeout=_PATIENCE, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
-    return done.stdout.strip().split("\n")[0] or "unknown"
+    return completed.stdout.strip().split("\n")[0] or "unknown"

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from govma_console import reports
-from govma_console.server.auth import reader, site_of
+from govma_console.server.auth import get_site, require_reader
 from govma_console.server.state import Site
 from govma_core.disk.usage import last_measured
 from govma_core.runs.store import Totals
@@ -24,8 +24,8 @@ Add = Callable[[str, str, str, Iterable[Sample]], None]
 
 async def metrics(request: Request) -> Response:
     """Return the numbers."""
-    reader(request)
-    site = site_of(request)
+    require_reader(request)
+    site = get_site(request)
     return PlainTextResponse(await asyncio.to_thread(_text, site), media_type=_TYPE)
 
 
@@ -35,8 +35,8 @@ def _text(site: Site) -> str:
     def add(name: str, kind: str, doc: str, samples: Iterable[Sample]) -> None:
         parts.append(f"# HELP {name} {doc}\n# TYPE {name} {kind}\n")
         for suffix, labels, value in samples:
-            shown = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
-            parts.append(f"{name}{suffix}{f'{{{shown}}}' if shown else ''} {float(value)!r}\n")
+            pairs = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
+            parts.append(f"{name}{suffix}{f'{{{pairs}}}' if pairs else ''} {float(value)!r}\n")
 
     totals = Totals(site.settings.state_dir)
     add(
@@ -68,23 +68,24 @@ def _text(site: Site) -> str:
 
 def _add_site(site: Site, add: Add) -> None:
     settings = site.settings
-    found = reports.status(settings)
-    current = found.pointer.version or ""
-    commit = found.manifest.commit if found.manifest else ""
+    status = reports.status(settings)
+    current = status.pointer.version or ""
+    commit = status.manifest.commit if status.manifest else ""
     add(
         "govma_current_version_info",
         "gauge",
         "The version that is live; 0 when there is none.",
         [("", {"version": current, "commit": commit}, 1 if current else 0)],
     )
-    holds = found.holds
+    holds = status.holds
     add("govma_hold", "gauge", "Holds on deploys that are in force: by hand (1 or 0), and of commits.",
         [("", {"of": "all"}, bool(holds.by_hand)), ("", {"of": "commits"}, len(holds.commits))])  # fmt: skip
-    if found.since:
-        add("govma_current_version_since_seconds", "gauge", "When it went live.", [("", {}, found.since.at)])
-    if found.last and found.last.finished:
+    if status.since:
+        add("govma_current_version_since_seconds", "gauge", "When it went live.", [("", {}, status.since.at)])
+    last = status.last
+    if last and last.finished:
         add("govma_last_run_finished_seconds", "gauge", "When the last run ended.",
-            [("", {"operation": found.last.operation, "result": found.last.state}, found.last.finished)])  # fmt: skip
+            [("", {"operation": last.operation, "result": last.state}, last.finished)])  # fmt: skip
     with suppress(OSError):
         add("govma_versions_filesystem_free_bytes", "gauge", "Free space where the versions are.",
             [("", {}, shutil.disk_usage(settings.versions_dir).free)])  # fmt: skip

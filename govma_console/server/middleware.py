@@ -1,4 +1,4 @@
-"""What every request passes before it reaches its endpoint: guard, rate, the size of its body, and faults of ours."""
+"""ASGI middleware for every request: the guard against browsers, rates, bounds of the body, and faults of our own."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from govma_console.server.connection import PEER
-from govma_console.server.peer import Peer, refusal
-from govma_console.server.responses import Refusal, answer
+from govma_console.server.peer import Peer, refusal_reason
+from govma_console.server.responses import Refusal, refusal_response
 from govma_console.server.state import Site
 from govma_core.text.language import tr
 
@@ -24,14 +24,14 @@ BODY_SECONDS = 10.0
 _DISCARDED_BYTES = 4 << 20
 _DISCARDED_SECONDS = 5.0
 CLOSE = {"connection": "close"}
-_SHOWN = 100
+_TARGET_CHARACTERS = 100
 _WITHOUT_BODY = ("GET", "HEAD")
 
 log = logging.getLogger("govma.http")
 
 
-class Front:
-    """ASGI middleware around all endpoints."""
+class RequestGuard:
+    """Refuses what may not reach an endpoint; `names` are those that a request may be addressed to."""
 
     def __init__(self, app: ASGIApp, site: Site, names: frozenset[str]) -> None:
         self._app = app
@@ -39,42 +39,42 @@ class Front:
         self.names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        started = False
+        """Respond to a request."""
+        has_response = False
 
-        async def sending(message: Message) -> None:
-            nonlocal started
-            started = True
+        async def send_response(message: Message) -> None:
+            nonlocal has_response
+            has_response = True
             await send(message)
 
         try:
             self._check(scope)
-            await self._app(scope, _bounded(scope, receive), sending)
-        except Refusal as refused:
-            if refused.status == 413:
-                await _discard(scope, receive)
-            await answer(Request(scope), refused)(scope, receive, sending)
+            await self._app(scope, _bound_body(scope, receive), send_response)
+        except Refusal as refusal:
+            if refusal.status == 413:
+                await _discard_body(scope, receive)
+            await refusal_response(Request(scope), refusal)(scope, receive, send_response)
         except ClientDisconnect:
             log.info(tr("%s hung up before the request was whole."), scope[PEER].key)
         except Exception:
             log.error(tr("A fault of govma-console in an answer; please report it.\n%s"), traceback.format_exc())
-            if not started:
-                sorry = Refusal(500, tr("This is a fault of govma-console; its log says more."))
-                await answer(Request(scope), sorry)(scope, receive, sending)
+            if not has_response:
+                fault = Refusal(500, tr("This is a fault of govma-console; its log says more."))
+                await refusal_response(Request(scope), fault)(scope, receive, send_response)
 
     def _check(self, scope: Scope) -> None:
         if scope["http_version"] not in ("1.0", "1.1"):
             raise Refusal(505, tr("HTTP/1.1 and HTTP/1.0 are spoken here."), headers=CLOSE)
         peer: Peer = scope[PEER]
-        # First: whoever is refused is told of in the log, which must not be flooded either.
-        wait = self._site.rate.wait(peer.key)
+        # First: refusals are logged, and the log must not be flooded either.
+        wait = self._site.rate.take(peer.key)
         if wait:
             sentence = tr("More requests than a caller may make in a minute (requests_per_minute).")
             raise Refusal(429, sentence, retry=wait, headers=CLOSE)
-        why = refusal(scope["headers"], scope["http_version"], None if peer.unix else self.names)
-        if why:
-            log.warning(tr("Refused %s %s of %s: %s"), scope["method"], _target(scope), peer.key, why)
-            raise Refusal(403, why, headers=CLOSE if scope["method"] not in _WITHOUT_BODY else None)
+        reason = refusal_reason(scope["headers"], scope["http_version"], None if peer.unix else self.names)
+        if reason:
+            log.warning(tr("Refused %s %s of %s: %s"), scope["method"], _target(scope), peer.key, reason)
+            raise Refusal(403, reason, headers=CLOSE if scope["method"] not in _WITHOUT_BODY else None)
         headers = dict(scope["headers"])
         if headers.get(b"transfer-encoding", b"chunked").strip().lower() != b"chunked":
             # The parser finds no end of such a body, and says so only when the request is on its way already.
@@ -83,64 +83,64 @@ class Front:
         has_body = length.strip() != b"0" or b"transfer-encoding" in headers
         if has_body and scope["method"] in _WITHOUT_BODY:
             raise Refusal(413, tr("A {scope} has no body here.", scope=scope["method"]), headers=CLOSE)
-        if length.isdigit() and int(length) > _most(scope):
-            raise _too_large(scope)
+        if length.isdigit() and int(length) > _body_limit(scope):
+            raise _body_too_large(scope)
 
 
 def _target(scope: Scope) -> str:
     """Return what a request asks for as it was sent: percent signs keep it on one line of the log."""
     query: bytes = scope["query_string"]
     target: bytes = scope["raw_path"] + (b"?" + query if query else b"")
-    return ascii(target[:_SHOWN].decode("latin-1"))[1:-1]
+    return ascii(target[:_TARGET_CHARACTERS].decode("latin-1"))[1:-1]
 
 
-def _bounded(scope: Scope, receive: Receive) -> Receive:
+def _bound_body(scope: Scope, receive: Receive) -> Receive:
     """Return a receive() that refuses a body which is too large or too slow."""
-    left = _most(scope)
-    whole = False
+    room = _body_limit(scope)
+    is_complete = False
     deadline = asyncio.get_running_loop().time() + BODY_SECONDS
 
-    async def receiving() -> Message:
-        nonlocal left, whole
-        if whole:
+    async def receive_part() -> Message:
+        nonlocal room, is_complete
+        if is_complete:
             return await receive()
         try:
             async with asyncio.timeout_at(deadline):
                 message = await receive()
         except TimeoutError:
             raise Refusal(408, tr("The body of the request did not come in time."), headers=CLOSE) from None
-        left -= len(message.get("body", b""))
-        whole = not message.get("more_body", False)
-        if left < 0:
-            if not whole:
-                await _discard(scope, receive)
-            raise _too_large(scope)
+        room -= len(message.get("body", b""))
+        is_complete = not message.get("more_body", False)
+        if room < 0:
+            if not is_complete:
+                await _discard_body(scope, receive)
+            raise _body_too_large(scope)
         return message
 
-    return receiving
+    return receive_part
 
 
-async def _discard(scope: Scope, receive: Receive) -> None:
+async def _discard_body(scope: Scope, receive: Receive) -> None:
     """Read the rest of a body that is refused, within bounds.
 
     Closed with bytes unread, a connection is reset, and the client may never see the answer.
     """
     if b"expect" in dict(scope["headers"]):
-        # This client waits for our word before it sends.
+        # This client waits for our permission before it sends.
         return
-    left = _DISCARDED_BYTES
+    room = _DISCARDED_BYTES
     with suppress(TimeoutError):
         async with asyncio.timeout(_DISCARDED_SECONDS):
-            while left > 0:
+            while room > 0:
                 message = await receive()
-                left -= len(message.get("body", b""))
+                room -= len(message.get("body", b""))
                 if not message.get("more_body", False):
                     return
 
 
-def _most(scope: Scope) -> int:
+def _body_limit(scope: Scope) -> int:
     return HOOK_BODY_BYTES if scope["path"].startswith("/hooks/") else BODY_BYTES
 
 
-def _too_large(scope: Scope) -> Refusal:
-    return Refusal(413, tr("The body may have {most} bytes at most here.", most=_most(scope)), headers=CLOSE)
+def _body_too_large(scope: Scope) -> Refusal:
+    return Refusal(413, tr("The body may have {most} bytes at most here.", most=_body_limit(scope)), headers=CLOSE)

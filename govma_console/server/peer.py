@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection: which local user, as far as the kernel tells."""
+"""The far end of a connection: the names it may address us by, browsers, and its local user as the kernel tells."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def is_loopback(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
-def refusal(headers: Headers, http_version: str, names: Collection[str] | None) -> str:
+def refusal_reason(headers: Headers, http_version: str, names: Collection[str] | None) -> str:
     """Return why a request is refused, an empty text when it is not; `names` None: whoever it is addressed to."""
     values: dict[str, list[str]] = {}
     for name, value in headers:
@@ -144,10 +144,10 @@ def _ask(family: int, source: tuple[bytes, int], destination: tuple[bytes, int])
         + struct.pack("!HH16s16s", source[1], destination[1], source[0], destination[0])
         + struct.pack("=III", 0, *_NO_COOKIE)
     )
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as asking:
-        asking.settimeout(1)
-        asking.send(_HEADER.pack(_HEADER.size + len(request), _BY_FAMILY, _REQUEST, 1, 0) + request)
-        answer = asking.recv(1 << 13)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as netlink:
+        netlink.settimeout(1)
+        netlink.send(_HEADER.pack(_HEADER.size + len(request), _BY_FAMILY, _REQUEST, 1, 0) + request)
+        answer = netlink.recv(1 << 13)
     if _HEADER.unpack_from(answer)[1] != _BY_FAMILY:
         return None
     uid: int
@@ -200,7 +200,7 @@ class Peer:
         return dataclasses.replace(self, uid=owner_of(self.remote, self.local))
 
     def holds(self, connection: socket.socket) -> bool:
-        """Tell whether somebody still has the far end of a connection that brings no more; False if nobody can tell."""
+        """Tell whether a process has the far end of a half-closed connection still open; False when not known."""
         if self.remote is None:
             poll = select.poll()
             poll.register(connection, 0)

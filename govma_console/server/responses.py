@@ -1,4 +1,4 @@
-"""Refusals as answers: a sentence as plain text, below /api as JSON."""
+"""Refusals as responses: a sentence as plain text, below /api as JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOCKED = 423
 
 
 class Refusal(Exception):
-    """A request that is not carried out: the status, a sentence, and after how many seconds to ask again (0: never)."""
+    """Why a request is not carried out: the status, a sentence, and the seconds until the next try (0: none)."""
 
     def __init__(
         self, status: int, sentence: str, *, retry: float = 0.0, headers: Mapping[str, str] | None = None
@@ -32,7 +32,7 @@ class Refusal(Exception):
             self.headers["retry-after"] = str(max(1, round(retry)))
 
 
-def of_error(error: GovmaError) -> Refusal:
+def refusal_of(error: GovmaError) -> Refusal:
     """Return the refusal that stands for an error of the core."""
     match error:
         case QueueFullError():
@@ -50,52 +50,43 @@ def of_error(error: GovmaError) -> Refusal:
             return Refusal(status, str(error), retry=RETRY_SECONDS if status == 503 else 0)
 
 
-def answer(request: Request, refusal: Refusal) -> Response:
-    """Return the answer that tells it."""
+def refusal_response(request: Request, refusal: Refusal) -> Response:
+    """Return the response that tells a refusal."""
     sentence = str(refusal)
-    if request.url.path.startswith("/api/"):
-        return Json({"error": sentence}, refusal.status, refusal.headers)
-    return PlainTextResponse(_utf8(f"{sentence}\n") if sentence else "", refusal.status, refusal.headers)
+    if _is_api(request):
+        return AsciiJson({"error": sentence}, refusal.status, refusal.headers)
+    body = f"{sentence}\n".encode("utf-8", "replace") if sentence else b""
+    return PlainTextResponse(body, refusal.status, refusal.headers)
 
 
-def _utf8(text: str) -> bytes:
-    return text.encode("utf-8", "replace")
-
-
-class Json(JSONResponse):
-    """JSON in ASCII: names on the disk need not be UTF-8, nor may an answer fail for it."""
+class AsciiJson(JSONResponse):
+    """JSON in ASCII: names on the disk need not be UTF-8, and no response may fail for it."""
 
     def render(self, content: object) -> bytes:
         """Return the body."""
         return json.dumps(content, separators=(",", ":")).encode()
 
 
-async def on_refusal(request: Request, error: Exception) -> Response:
-    """Answer for a Refusal that an endpoint raised."""
+async def handle_refusal(request: Request, error: Exception) -> Response:
+    """Respond to a Refusal that an endpoint raised."""
     assert isinstance(error, Refusal)  # noqa: S101 - registered for nothing else
-    return answer(request, error)
+    return refusal_response(request, error)
 
 
-async def on_core_error(request: Request, error: Exception) -> Response:
-    """Answer for an error of the core that an endpoint let through."""
+async def handle_core_error(request: Request, error: Exception) -> Response:
+    """Respond to an error of the core that an endpoint let through."""
     assert isinstance(error, GovmaError)  # noqa: S101 - registered for nothing else
-    return answer(request, of_error(error))
+    return refusal_response(request, refusal_of(error))
 
 
-async def on_http_error(request: Request, error: Exception) -> Response:
-    """Answer for what the router says: there is no such address (an empty body), or not with this method."""
+async def handle_http_error(request: Request, error: Exception) -> Response:
+    """Respond to an error of the router: there is no such path (an empty body), or not with this method."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
     if error.status_code == 404:
-        return (
-            answer(request, Refusal(404, tr("There is nothing here.")))
-            if _is_api(request)
-            else Response(status_code=404)
-        )
+        return refusal_response(request, Refusal(404, tr("There is nothing here.") if _is_api(request) else ""))
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-    return answer(
-        request,
-        Refusal(error.status_code, tr("{method} is not answered here.", method=request.method), headers=headers),
-    )
+    sentence = tr("{method} is not answered here.", method=request.method)
+    return refusal_response(request, Refusal(error.status_code, sentence, headers=headers))
 
 
 def _is_api(request: Request) -> bool:

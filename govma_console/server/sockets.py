@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from govma_console.server.peer import is_loopback
-from govma_console.server.systemd import handed_over
+from govma_console.server.systemd import sockets_from_systemd
 from govma_console.server.tokens import Tokens
 from govma_core.errors import BusyError, ConfigurationError, GovmaError
 from govma_core.settings import Settings
@@ -22,7 +22,7 @@ from govma_core.settings.load import split_address
 from govma_core.text.language import tr
 
 _BACKLOG = 1024
-_PATIENCE = 5.0
+_CONNECT_SECONDS = 5.0
 _KEEP_ALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
@@ -34,22 +34,22 @@ _KEEP_ALIVE = (
 
 @dataclass(slots=True)
 class Listeners:
-    """What is listened on, sentences about what an operator should know of it, and the name that is ours to remove."""
+    """The sockets, warnings about them for the operator, and the unix socket's name that is ours to remove."""
 
     sockets: list[socket.socket]
-    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     unix_name: Path | None = None
     unix_inode: int = 0
 
-    def shown(self) -> list[str]:
-        """Return the addresses as people write them."""
+    def addresses(self) -> list[str]:
+        """Return the addresses as operators write them."""
         names = [each.getsockname() for each in self.sockets]
         return [
             str(self.unix_name or name) if isinstance(name, str) else f"http://{name[0]}:{name[1]}" for name in names
         ]
 
     def remove_name(self) -> None:
-        """Take the name of the unix socket away, unless it is another server's by now."""
+        """Remove the name of the unix socket, unless it is another server's by now."""
         if self.unix_name is not None:
             with suppress(OSError):
                 if self.unix_name.lstat().st_ino == self.unix_inode:
@@ -62,23 +62,23 @@ def open_listeners(settings: Settings) -> Listeners:
     ConfigurationError when an address cannot be used, or would let other machines deploy without a token; BusyError
     when another server answers at unix_socket.
     """
-    found = Listeners(handed_over())
-    if not found.sockets:
-        found.sockets.append(_tcp(settings))
+    listeners = Listeners(sockets_from_systemd())
+    if not listeners.sockets:
+        listeners.sockets.append(_listen_tcp(settings))
         if settings.unix_socket is not None:
-            _add_unix(settings, settings.unix_socket, found)
-    for listener in found.sockets:
+            _add_unix(settings, settings.unix_socket, listeners)
+    for listener in listeners.sockets:
         if listener.family != socket.AF_UNIX:
             for level, option, value in _KEEP_ALIVE:
                 # Connections inherit it.
                 listener.setsockopt(level, option, value)
-    if said := open_to_others(settings, hosts_of(found.sockets)):
-        found.notes.append(said)
-    return found
+    if warning := open_to_others(settings, hosts_of(listeners.sockets)):
+        listeners.warnings.append(warning)
+    return listeners
 
 
 def open_to_others(settings: Settings, hosts: Iterable[str]) -> str:
-    """Say that others can deploy without a token, '' when they cannot; ConfigurationError unless that is wanted."""
+    """Return a warning when other machines can deploy without a token, else ''; ConfigurationError unless allowed."""
     reached = ", ".join(host for host in hosts if not is_loopback(host))
     if not reached or Tokens(settings.token_file).read():
         return ""
@@ -101,7 +101,7 @@ def hosts_of(sockets: list[socket.socket]) -> list[str]:
     return [str(each.getsockname()[0]) for each in sockets if each.family != socket.AF_UNIX]
 
 
-def _tcp(settings: Settings) -> socket.socket:
+def _listen_tcp(settings: Settings) -> socket.socket:
     family, address = address_of(settings)
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -137,21 +137,21 @@ def _unusable(settings: Settings, error: OSError) -> str:
     )
 
 
-def _answers(path: Path) -> bool:
-    """Tell whether somebody listens on a unix socket: the name alone may be what a killed server left."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
-        asking.settimeout(_PATIENCE)
+def _has_server(path: Path) -> bool:
+    """Tell whether a server listens on a unix socket: the name alone may be what a killed one left."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(_CONNECT_SECONDS)
         try:
-            asking.connect(str(path))
+            client.connect(str(path))
         except TimeoutError:
-            # Nobody takes the connection, but somebody holds the other end.
+            # The connection is not accepted, but a process has the other end.
             return True
         except OSError:
             return False
     return True
 
 
-def _add_unix(settings: Settings, path: Path, found: Listeners) -> None:
+def _add_unix(settings: Settings, path: Path, listeners: Listeners) -> None:
     group = -1
     if settings.unix_group:
         try:
@@ -160,13 +160,13 @@ def _add_unix(settings: Settings, path: Path, found: Listeners) -> None:
             raise ConfigurationError(
                 tr("unix_group: there is no group {unix_group!r}.", unix_group=settings.unix_group)
             ) from None
-    # Made beside and renamed: never there with other rights, and the one that a killed server left is replaced.
+    # Made beside and renamed: it is never there with other rights, and replaces what a killed server left.
     staged = path.with_name(f".{path.name}-{os.urandom(4).hex()}")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if path.exists() and not stat.S_ISSOCK(path.lstat().st_mode):
             raise ConfigurationError(tr("unix_socket ({path}) is there and is no socket; move it away.", path=path))
-        if _answers(path):
+        if _has_server(path):
             raise BusyError(
                 tr(
                     "Another server listens on unix_socket ({path}). Stop that one first, or give this one another "
@@ -178,13 +178,13 @@ def _add_unix(settings: Settings, path: Path, found: Listeners) -> None:
         staged.chmod(0o660 if settings.unix_group else 0o600)
         os.chown(staged, -1, group)
         listener.listen(_BACKLOG)
-        found.unix_inode = staged.lstat().st_ino
+        listeners.unix_inode = staged.lstat().st_ino
         staged.replace(path)
     except OSError as error:
         listener.close()
         with suppress(OSError):
             staged.unlink()
-        found.notes.append(
+        listeners.warnings.append(
             tr(
                 "unix_socket ({path}) cannot be made: {strerror}. What changes more than a deploy takes a token.",
                 path=path,
@@ -192,5 +192,5 @@ def _add_unix(settings: Settings, path: Path, found: Listeners) -> None:
             )
         )
         return
-    found.sockets.append(listener)
-    found.unix_name = path
+    listeners.sockets.append(listener)
+    listeners.unix_name = path

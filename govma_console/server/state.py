@@ -1,4 +1,4 @@
-"""What all requests share: the settings, the runs, who may, and how much."""
+"""What all requests share: the settings, the runs, the rights of callers, and the limits."""
 
 from __future__ import annotations
 
@@ -30,93 +30,90 @@ class RateLimit:
     """A bucket of requests for each caller, refilled through the minute; of callers, the latest are remembered."""
 
     def __init__(self, per_minute: int) -> None:
-        self._most = float(per_minute)
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._size = float(per_minute)
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def wait(self, caller: str) -> float:
-        """Take a request of a caller; give 0 when it may be answered, else the seconds until one may."""
+    def take(self, caller: str) -> float:
+        """Take a request out of a caller's bucket; return 0, or the seconds until there is one to take."""
         now = time.monotonic()
-        left, then = self._left.pop(caller, (self._most, now))
-        left = min(self._most, left + (now - then) * self._most / 60)
-        allowed = left >= 1
-        self._left[caller] = (left - 1 if allowed else left, now)
-        if len(self._left) > _CALLERS:
-            self._left.popitem(last=False)
-        return 0.0 if allowed else (1 - left) * 60 / self._most
+        level, then = self._buckets.pop(caller, (self._size, now))
+        level = min(self._size, level + (now - then) * self._size / 60)
+        has_request = level >= 1
+        self._buckets[caller] = (level - 1 if has_request else level, now)
+        if len(self._buckets) > _CALLERS:
+            self._buckets.popitem(last=False)
+        return 0.0 if has_request else (1 - level) * 60 / self._size
 
 
 class Slots:
-    """A number of places for what goes on at the same time; one who is not root gets half of them at most."""
+    """A number of places for what goes on at the same time; a caller that is not root gets half of them at most."""
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.in_use = 0
-        self._by: Counter[str] = Counter()
+        self._by_caller: Counter[str] = Counter()
 
     def has_room(self, peer: Peer) -> bool:
         """Tell whether there is a place for this caller."""
-        return self.in_use < self.most and (peer.superuser or self._by[peer.key] < (self.most + 1) // 2)
+        return self.in_use < self.most and (peer.superuser or self._by_caller[peer.key] < (self.most + 1) // 2)
 
     @contextmanager
     def occupy(self, peer: Peer) -> Iterator[None]:
         """Take a place for the block."""
         self.in_use += 1
-        self._by[peer.key] += 1
+        self._by_caller[peer.key] += 1
         try:
             yield
         finally:
             self.in_use -= 1
-            self._by[peer.key] -= 1
+            self._by_caller[peer.key] -= 1
             # Addresses of other machines would add up.
-            self._by += Counter()
+            self._by_caller += Counter()
 
 
-class Measured:
-    """One of our commands, run on demand. `arguments` are those that choose its settings, `what` it looks at."""
+class SharedCommand:
+    """One of our commands, run on demand; requests that come meanwhile share its output.
 
-    def __init__(self, arguments: tuple[str, ...], command: str, what: str) -> None:
-        self._what = what
+    `arguments` choose its settings; `subject` is what it looks at, for the refusal when it fails.
+    """
+
+    def __init__(self, arguments: tuple[str, ...], command: str, subject: str) -> None:
+        self._subject = subject
         self._command = (sys.executable, "-P", "-m", "govma_console.cli", *arguments, command, "--json")
-        self._going: asyncio.Task[bytes] | None = None
+        self._task: asyncio.Task[bytes] | None = None
 
-    async def get(self) -> bytes:
-        """Return what it prints; whoever asks while it runs gets that."""
-        if self._going is None or self._going.done():
-            self._going = asyncio.get_running_loop().create_task(self._measure())
-        return await asyncio.shield(self._going)
+    async def output(self) -> bytes:
+        """Return the JSON that it prints."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
+        return await asyncio.shield(self._task)
 
-    async def _measure(self) -> bytes:
+    async def _run(self) -> bytes:
         # It forks, which a process with threads should not; and its memory is not ours to keep.
         process = await asyncio.create_subprocess_exec(*self._command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, cwd="/")
-        out, err = await process.communicate()
+        output, errors = await process.communicate()
         if process.returncode:
-            raise Refusal(
-                503,
-                tr(
-                    "{what} could not be looked at: {strip}",
-                    what=self._what,
-                    strip=err.decode("utf-8", "replace")[-500:].strip(),
-                ),
-            )
-        return out
+            reason = errors.decode("utf-8", "replace")[-500:].strip()
+            raise Refusal(503, tr("{what} could not be looked at: {strip}", what=self._subject, strip=reason))
+        return output
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request: the far end, and the name of the token that came with it."""
+    """The sender of a request: the far end, and the name of the token that came with it."""
 
     peer: Peer
     token: str = ""
-    forwarded: bool = False
-    """True when a proxy says that it asks for somebody else, who may be anywhere."""
+    is_forwarded: bool = False
+    """Whether a proxy sends it for another caller, who may be anywhere."""
 
     def requester(self) -> Requester:
         """Return the caller as a run's record names it."""
         uid = self.peer.uid
-        who = user_name(uid) if uid is not None else self.peer.remote[0] if self.peer.remote else "?"
+        name = user_name(uid) if uid is not None else self.peer.remote[0] if self.peer.remote else "?"
         line = "unix socket" if self.peer.remote is None else f"{self.peer.remote[0]}:{self.peer.remote[1]}"
         origin = f"http, {line}" + (f", uid {uid}" if uid is not None else "")
-        return Requester(self.token or who, f"{origin}, token {self.token}" if self.token else origin)
+        return Requester(self.token or name, f"{origin}, token {self.token}" if self.token else origin)
 
 
 class Site:
@@ -126,14 +123,14 @@ class Site:
         self.store = prepared_store(settings)
         self.feed = RunFeed(self.store)
         self.streams = Slots(settings.max_streams)
-        self.measured = Measured(config_arguments, "usage", tr("The disk"))
-        self.containers = Measured(config_arguments, "services", tr("The containers"))
+        self.usage_command = SharedCommand(config_arguments, "usage", tr("The disk"))
+        self.services_command = SharedCommand(config_arguments, "services", tr("The containers"))
         self.draining = False
-        self.own: list[StartedRun] = []
+        self.own_runs: list[StartedRun] = []
         self._launches: set[asyncio.Task[None]] = set()
-        self.use(settings)
+        self.apply(settings)
 
-    def use(self, settings: Settings) -> None:
+    def apply(self, settings: Settings) -> None:
         """Take settings, the first ones or those of a reload; state_dir stays what it was."""
         self.settings = settings
         self.tokens = Tokens(settings.token_file)
@@ -141,16 +138,16 @@ class Site:
         self.streams.most = settings.max_streams
 
     def may_change(self, caller: Caller) -> bool:
-        """Tell whether this caller may do everything: by a token; as root or one of unix_group by the unix socket."""
+        """Tell whether a caller may do everything: by a token; as root or one of unix_group by the unix socket."""
         peer = caller.peer
         if caller.token or not peer.unix:
             return bool(caller.token)
         return peer.superuser or peer.in_group(self.settings.unix_group)
 
     def may_deploy(self, caller: Caller) -> bool:
-        """Tell whether this caller may deploy the configured branch, and read: everybody on this machine may."""
-        local = caller.peer.loopback and not caller.forwarded
-        return local or self.may_change(caller) or self.settings.allow_unauthenticated_remote
+        """Tell whether a caller may read and deploy the configured branch, as every user of this machine may."""
+        is_local = caller.peer.loopback and not caller.is_forwarded
+        return is_local or self.may_change(caller) or self.settings.allow_unauthenticated_remote
 
     def admit(
         self, operation: str, arguments: dict[str, Any], caller: Caller, *, policy: str, key: str = ""
@@ -183,16 +180,16 @@ class Site:
 
     async def _launch(self, admission: Admission) -> None:
         try:
-            started = await asyncio.to_thread(launch, self.store, admission.record)
+            run = await asyncio.to_thread(launch, self.store, admission.record)
         except GovmaError:
             return
-        self.own = [*self.going(), started]
+        self.own_runs = [*self.running(), run]
 
-    def going(self) -> list[StartedRun]:
+    def running(self) -> list[StartedRun]:
         """Return the runs of this server that have not ended."""
-        self.own = [run for run in self.own if not run.gone()]
-        return self.own
+        self.own_runs = [run for run in self.own_runs if not run.gone()]
+        return self.own_runs
 
-    async def launched(self) -> None:
+    async def wait_for_launches(self) -> None:
         """Wait until every run that was admitted has its process."""
         await asyncio.gather(*self._launches, return_exceptions=True)

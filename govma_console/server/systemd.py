@@ -14,23 +14,23 @@ IDLE = tr("Waiting for requests")
 
 
 class Notifier:
-    """Sends the service manager what it wants to know; does nothing when none started us."""
+    """Tells the service manager the state of this process; does nothing when none started it."""
 
     def __init__(self) -> None:
         address = os.environ.pop("NOTIFY_SOCKET", "")
         self._status = ""
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         interval = os.environ.pop("WATCHDOG_USEC", "")
-        asked = os.environ.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        self.watchdog_seconds = int(interval) / 1e6 if asked and interval.isdigit() else 0.0
-        """Seconds within which watchdog() must be called, 0 when nobody waits for it."""
+        is_addressed = os.environ.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self.watchdog_seconds = int(interval) / 1e6 if is_addressed and interval.isdigit() else 0.0
+        """Seconds within which watchdog() must be called, 0 without a watchdog."""
 
     def ready(self, note: str = "") -> None:
         """Tell that requests are answered; a note stands in the status' place until the next one."""
         self._send("READY=1", f"STATUS={note or self._status}")
 
     def status(self, text: str) -> None:
-        """Tell in a line what goes on."""
+        """Set the line that systemctl shows."""
         self._status = text
         self._send(f"STATUS={text}")
 
@@ -39,7 +39,7 @@ class Notifier:
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self, status: str) -> None:
-        """Tell that the end has begun."""
+        """Tell that the service stops."""
         self._send("STOPPING=1", f"STATUS={status}")
 
     def watchdog(self) -> None:
@@ -47,7 +47,7 @@ class Notifier:
         self._send("WATCHDOG=1")
 
     def extend(self, seconds: float) -> None:
-        """Ask for that much time, from now on, for what goes on."""
+        """Ask for so many seconds more, from now on."""
         self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
     def _send(self, *lines: str) -> None:
@@ -63,8 +63,8 @@ class Notifier:
             return
 
 
-def handed_over() -> list[socket.socket]:
-    """Return the listening sockets that systemd opened for us; a child process never takes them for its own."""
+def sockets_from_systemd() -> list[socket.socket]:
+    """Return the listening sockets that systemd opened for us; child processes do not inherit them."""
     pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
     os.environ.pop("LISTEN_FDNAMES", None)
     if pid != str(os.getpid()) or not count.isdigit():

@@ -1,4 +1,4 @@
-"""The units for systemd: what they say, and where they are put."""
+"""The units for systemd: their text, and writing them where systemd looks for them."""
 
 from __future__ import annotations
 
@@ -101,20 +101,20 @@ def _listen_stream(settings: Settings) -> str:
 
 
 def install(units: dict[str, str], directory: Path = DIRECTORY) -> list[Path]:
-    """Write units where systemd looks for them, and give their paths; those that say the same are left alone."""
-    written = []
+    """Write units where systemd looks for them, and return the paths of those that changed."""
+    changed = []
     for name, text in units.items():
         path = directory / name
         try:
             if not path.is_file() or path.read_text() != text:
                 path.write_text(text)
                 path.chmod(0o644)
-                written.append(path)
+                changed.append(path)
         except PermissionError:
             raise RefusedError(tr("{path} cannot be written by this user. Run as root.", path=path)) from None
         except OSError as error:
             raise GovmaError(tr("{path} cannot be written: {strerror}.", path=path, strerror=error.strerror)) from None
-    return written
+    return changed
 
 
 def _escaped(command: Iterable[str]) -> str:

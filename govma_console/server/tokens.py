@@ -1,4 +1,4 @@
-"""The tokens of those who may change everything: a file with a name and a hash a line, readable by its owner only."""
+"""The tokens of callers who may change everything: a file with a name and a hash a line, readable by its owner only."""
 
 from __future__ import annotations
 
@@ -22,18 +22,15 @@ class Tokens:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._seen: tuple[int, int, int] | None = None
+        self._identity: tuple[int, int, int] | None = None
         self._hashes: dict[str, str] = {}
 
     def name_of(self, token: str) -> str:
-        """Return whose token this is, '' when it is nobody's; ConfigurationError when the file is no good."""
-        given = _hashed(token)
-        found = ""
-        for name, known in self.read().items():
-            # All of them, whichever matches: the time taken tells nothing.
-            if hmac.compare_digest(known, given):
-                found = name
-        return found
+        """Return the name of a token, '' for one that is not in the file; ConfigurationError as read() raises it."""
+        digest = _hash(token)
+        # All of them are compared, whichever matches: the time that it takes tells nothing.
+        matches = [name for name, each in self.read().items() if hmac.compare_digest(each, digest)]
+        return matches[-1] if matches else ""
 
     def read(self) -> dict[str, str]:
         """Return the hashes by name; ConfigurationError when others may read the file, or a line is no token."""
@@ -42,13 +39,13 @@ class Tokens:
         try:
             with self._path.open("rb") as file:
                 status = os.fstat(file.fileno())
-                seen = (status.st_ino, status.st_mtime_ns, status.st_mode)
-                if seen == self._seen:
+                identity = (status.st_ino, status.st_mtime_ns, status.st_mode)
+                if identity == self._identity:
                     return self._hashes
                 check_private(self._path, status)
                 text = file.read(1 << 20).decode("utf-8", "replace")
         except FileNotFoundError:
-            self._seen, self._hashes = None, {}
+            self._identity, self._hashes = None, {}
             return {}
         except OSError as error:
             raise ConfigurationError(
@@ -69,19 +66,19 @@ class Tokens:
                     )
                 )
             hashes[match[1]] = match[2]
-        self._seen, self._hashes = seen, hashes
+        self._identity, self._hashes = identity, hashes
         return hashes
 
     def add(self, name: str) -> str:
-        """Make a token under a name, and give it: only its hash is kept. UsageError when the name cannot be used."""
+        """Make a token and return it: only its hash is stored. UsageError for a name that cannot be used."""
         if self._path is None:
             raise ConfigurationError(tr("token_file is empty: name the file that holds the tokens."))
         if not _LINE.fullmatch(f"{name} sha256:{'0' * 64}"):
             raise UsageError(tr("{name!r} cannot name a token: take letters, digits and . _ @ -", name=name))
         token = secrets.token_urlsafe(32)
         with jsonfile.locked(self._path.parent):
-            known = self.read()
-            if name in known:
+            hashes = self.read()
+            if name in hashes:
                 raise UsageError(
                     tr(
                         "There is a token {name!r} in {path} already; take its line out to replace it.",
@@ -89,7 +86,7 @@ class Tokens:
                         path=self._path,
                     )
                 )
-            lines = [f"{each} sha256:{hashed}" for each, hashed in (known | {name: _hashed(token)}).items()]
+            lines = [f"{each} sha256:{digest}" for each, digest in (hashes | {name: _hash(token)}).items()]
             jsonfile.replace_bytes(self._path, ("\n".join(lines) + "\n").encode(), mode=0o600)
         return token
 
@@ -110,5 +107,5 @@ def check_private(path: Path, status: os.stat_result) -> None:
         )
 
 
-def _hashed(token: str) -> str:
+def _hash(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,4 +1,4 @@
-"""`/hooks/…`: pushes that a git server tells of, each authentic or refused, each carried out once.
+"""`/hooks/…`: pushes as git servers report them, each authentic or refused, each deployed once.
 
 Signatures are over the raw body: GitHub "Validating webhook deliveries" (`X-Hub-Signature-256`), Gitea "Webhooks"
 (`X-Gitea-Signature`); GitLab sends the secret itself (`X-Gitlab-Token`, GitLab "Webhooks").
@@ -17,10 +17,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from govma_console.server.auth import site_of
+from govma_console.server.auth import get_site
 from govma_console.server.connection import PEER
 from govma_console.server.deploy import DEFAULTS
-from govma_console.server.responses import Json, Refusal
+from govma_console.server.responses import AsciiJson, Refusal
 from govma_console.server.state import Caller
 from govma_console.server.tokens import check_private
 from govma_core.errors import ConfigurationError
@@ -29,7 +29,7 @@ from govma_core.text.language import tr
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """How one kind of git server proves who it is, and names a push; one that does not sign sends the secret."""
+    """How one kind of git server proves its identity and names a push; one that does not sign sends the secret."""
 
     signature: str
     prefix: str
@@ -38,12 +38,12 @@ class Sender:
     signs: bool = True
 
     def authentic(self, request: Request, body: bytes, secret: bytes) -> bool:
-        """Tell whether whoever sent this knows the secret; takes as long for a wrong signature as for a right one."""
-        given = request.headers.getlist(self.signature)
-        if len(given) != 1:
+        """Tell whether the sender knows the secret; takes as long for a wrong signature as for a right one."""
+        signatures = request.headers.getlist(self.signature)
+        if len(signatures) != 1:
             return False
-        wanted = self.prefix.encode() + hmac.new(secret, body, hashlib.sha256).hexdigest().encode()
-        return hmac.compare_digest(given[0].encode("latin-1"), wanted if self.signs else secret)
+        expected = self.prefix.encode() + hmac.new(secret, body, hashlib.sha256).hexdigest().encode()
+        return hmac.compare_digest(signatures[0].encode("latin-1"), expected if self.signs else secret)
 
 
 SENDERS = {
@@ -54,11 +54,11 @@ SENDERS = {
 
 
 async def hook(request: Request) -> Response:
-    """Take a delivery: 202 with the run of a push to the branch that is deployed, 200 for what needs no run."""
+    """Take a delivery: 202 with the run for a push to the branch that is deployed, 200 for what needs no run."""
     sender = SENDERS.get(request.path_params["sender"])
     if sender is None:
         raise Refusal(404, "")
-    site = site_of(request)
+    site = get_site(request)
     secret = read_secret(site.settings.hook_secret_file)
     if not secret:
         raise Refusal(404, "")
@@ -66,22 +66,22 @@ async def hook(request: Request) -> Response:
     if not sender.authentic(request, body, secret):
         raise Refusal(401, tr("The signature of this delivery is missing or wrong."))
     if request.headers.get(sender.event) != sender.push:
-        return Json({"ignored": tr("not a push")})
+        return AsciiJson({"ignored": tr("not a push")})
     branch = f"refs/heads/{site.settings.branch}"
-    if _pushed(body) != branch:
-        return Json({"ignored": tr("not a push to {branch}", branch=branch)})
+    if _ref_of(body) != branch:
+        return AsciiJson({"ignored": tr("not a push to {branch}", branch=branch)})
     caller = Caller(request.scope[PEER], token=f"{request.path_params['sender']} hook")
-    # Ids of deliveries are not signed: it is by its content that one is known again.
+    # Ids of deliveries are not signed: a delivery that comes again is recognised by its content.
     key = hashlib.sha256(request.path_params["sender"].encode() + b"\0" + body).hexdigest()
     admission = site.admit("deploy", DEFAULTS, caller, policy=_policy(site.settings.queue), key=key)
     site.launch(admission)
-    return Json(
+    return AsciiJson(
         {"run": admission.record.id, "new": admission.fresh}, 202, {"location": f"/api/v1/runs/{admission.record.id}"}
     )
 
 
 def read_secret(path: Path | None) -> bytes:
-    """Return the secret shared with the git server, if there is one; ConfigurationError when others can read it."""
+    """Return the secret shared with the git server, b'' without one; ConfigurationError when others can read it."""
     if path is None:
         return b""
     try:
@@ -96,7 +96,7 @@ def read_secret(path: Path | None) -> bytes:
         ) from None
 
 
-def _pushed(body: bytes) -> str:
+def _ref_of(body: bytes) -> str:
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
@@ -108,7 +108,7 @@ def _pushed(body: bytes) -> str:
 
 
 def _policy(queue: str) -> str:
-    # The git server does not come again later: its pushes wait where others are sent away.
+    # The git server does not try again later: its pushes wait where other callers are refused.
     return "each" if queue == "each" else "coalesce"
 
 

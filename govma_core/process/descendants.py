@@ -29,7 +29,7 @@ class Descendants:
     """The processes below this one that were not there when the object was made."""
 
     def __init__(self) -> None:
-        self._before = {process.identity for process in _below(os.getpid())}
+        self._before = {process.identity for process in descendants_of(os.getpid())}
 
     def end(self) -> list[Process]:
         """Kill and reap them all, and what they start meanwhile; give those that still ran.
@@ -37,7 +37,9 @@ class Descendants:
         Children that `subprocess` waits for must have been waited for: their exit status is taken here. CommandError
         when one cannot be ended.
         """
-        return end_all(lambda: [process for process in _below(os.getpid()) if process.identity not in self._before])
+        return end_all(
+            lambda: [process for process in descendants_of(os.getpid()) if process.identity not in self._before]
+        )
 
 
 @contextmanager
@@ -163,7 +165,8 @@ def _all() -> list[Process]:
     return processes
 
 
-def _below(pid: int) -> list[Process]:
+def descendants_of(pid: int) -> list[Process]:
+    """Return the processes that a process started, those that these started, and so on."""
     children: dict[int, list[Process]] = {}
     for process in _all():
         children.setdefault(process.parent, []).append(process)

@@ -14,9 +14,9 @@ _PAGE = "pages in a browser on this machine must not deploy"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A request, and when the answers differ: what the original and what we are seen to do, and why that is meant.
+    """A request, and where the responses differ: what the original does, what ours does, and why that is meant.
 
-    What is seen is told as `STATUS… DEPLOYS FRAMING CONNECTION`; `answers` is how many are waited for.
+    Behaviour is written as `STATUS… DEPLOYS FRAMING CONNECTION`; `answers` is how many responses are waited for.
     """
 
     name: str
@@ -50,8 +50,8 @@ CASES = (
     Case("POST with chunks", ask("POST /deploy HTTP/1.1", "Transfer-Encoding: chunked", body="3\r\na=1\r\n0\r\n\r\n")),
     Case("HEAD", ask("HEAD /deploy HTTP/1.1"), "200, 1 deploy, until close, open", "405, no deploy, open", _NO_METHOD),
     *(
-        Case(method, ask(f"{method} /deploy HTTP/1.1", "Content-Length: 0"), _DEPLOYS, seen, _NO_METHOD)
-        for method, seen in (
+        Case(method, ask(f"{method} /deploy HTTP/1.1", "Content-Length: 0"), _DEPLOYS, ours, _NO_METHOD)
+        for method, ours in (
             *dict.fromkeys(("PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"), "405, no deploy, open").items(),
             *dict.fromkeys(("get", "DEPLOY"), _BAD).items(),
         )

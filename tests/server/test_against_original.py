@@ -79,7 +79,7 @@ def _answer(stream: IO[bytes], method: str) -> tuple[str, str]:
     return str(response.status), framing if response.status == 200 else ""
 
 
-def _seen(server: Listens, case: Case) -> tuple[list[str], str, str]:
+def _behaviour(server: Listens, case: Case) -> tuple[list[str], str, str]:
     """Return statuses, framing, and whether the connection can be used again."""
     method = case.request.split()[0].decode("latin-1")
     with socket.create_connection((server.host, server.port), timeout=60) as connection:
@@ -94,8 +94,8 @@ def _seen(server: Listens, case: Case) -> tuple[list[str], str, str]:
     return [status for status, _ in answers], framings, "open" if again == "404" else "closed"
 
 
-def _told(seen: tuple[list[str], str, str], deploys: int) -> str:
-    statuses, framing, connection = seen
+def _summary(behaviour: tuple[list[str], str, str], deploys: int) -> str:
+    statuses, framing, connection = behaviour
     many = "no deploy" if deploys == 0 else f"{deploys} deploy{'s' if deploys > 1 else ''}"
     return ", ".join(filter(None, ["/".join(statuses), many, framing, connection]))
 
@@ -103,14 +103,14 @@ def _told(seen: tuple[list[str], str, str], deploys: int) -> str:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_request_is_answered_as_by_the_original_unless_a_difference_is_meant(servers: Pair, case: Case) -> None:
     before = servers.deploys()
-    ours, original = _seen(servers.ours, case), _seen(servers.original, case)
+    ours, original = _behaviour(servers.ours, case), _behaviour(servers.original, case)
     after = servers.deploys()
-    found = _told(original, after[1] - before[1]), _told(ours, after[0] - before[0])
+    summaries = _summary(original, after[1] - before[1]), _summary(ours, after[0] - before[0])
     if case.why:
-        assert found == (case.original, case.ours)
+        assert summaries == (case.original, case.ours)
         assert case.original != case.ours
     else:
-        assert found[0] == found[1]
+        assert summaries[0] == summaries[1]
 
 
 @pytest.mark.parametrize("half_closed", [False, True], ids=["open", "half closed"])

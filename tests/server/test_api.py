@@ -23,14 +23,14 @@ def test_a_deploy_is_taken_at_once_and_found_where_the_answer_says(server: Serve
     run_id = answer.headers["x-run-id"]
     assert answer.headers["location"] == f"/api/v1/runs/{run_id}"
     ended(server.runs, run_id)
-    found = server.get(answer.headers["location"]).json
-    assert (found["id"], found["state"], found["exit_code"], found["operation"]) == (run_id, "ok", 0, "deploy")
-    assert not {"settings", "key"} & found.keys()
-    assert server.get("/api/v1/runs?limit=1").json["runs"] == [found]
-    assert server.get("/api/v1/status").json["last_run"] == found
-    assert server.get("/api/v1/status").json["current"] == found["version"]
+    run = server.get(answer.headers["location"]).json
+    assert (run["id"], run["state"], run["exit_code"], run["operation"]) == (run_id, "ok", 0, "deploy")
+    assert not {"settings", "key"} & run.keys()
+    assert server.get("/api/v1/runs?limit=1").json["runs"] == [run]
+    assert server.get("/api/v1/status").json["last_run"] == run
+    assert server.get("/api/v1/status").json["current"] == run["version"]
     versions = server.get("/api/v1/versions").json
-    assert versions["current"] == found["version"] == versions["versions"][0]["name"]
+    assert versions["current"] == run["version"] == versions["versions"][0]["name"]
 
 
 def test_the_disk_is_measured_for_whoever_asks(server: Server) -> None:
@@ -43,12 +43,12 @@ def test_health_readiness_and_the_description_are_there(server: Server, site: Sa
     assert server.get("/healthz").text == "ok\n"
     assert server.get("/readyz").text == "ready\n"
     assert server.get("/api/v1/openapi.json").json["openapi"].startswith("3.1")
-    moved = site.versions_dir.rename(site.root / "moved")
+    renamed = site.versions_dir.rename(site.root / "moved")
     try:
         answer = server.get("/readyz")
         assert (answer.status, "versions_dir" in answer.text) == (503, True)
     finally:
-        moved.rename(site.versions_dir)
+        renamed.rename(site.versions_dir)
 
 
 def test_rollback_promote_dedupe_and_prune_do_what_they_say(server: Server, token: str) -> None:

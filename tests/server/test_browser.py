@@ -114,16 +114,16 @@ def test_nothing_that_a_page_tries_starts_a_deploy(
                     wait_for(lambda: refusals(server).keys() >= NAMES, "every request of the page", patience=30)
                     break
         assert NAMES - refusals(server).keys() == set()
-        assert {re.findall(r"\(([^()]+)\)", said)[-1] for said in refusals(server).values()} == reasons
+        assert {re.findall(r"\(([^()]+)\)", reason)[-1] for reason in refusals(server).values()} == reasons
         assert_a_program_deploys(server)
 
 
 def test_an_address_that_is_typed_shows_why_it_does_nothing(tmp_path: Path) -> None:
     with Server(create_sample(tmp_path / "site"), allowed_hosts=["deploy.example.org"]) as server:
-        for host, said in (
+        for host, sentence in (
             ("127.0.0.1", "(Sec-Fetch-Site); use curl"),
             ("deploy.example.org", "(User-Agent); use curl"),
             ("rebound.example", "does not answer as 'rebound.example:"),
         ):
-            assert said in page_shown(tmp_path, f"http://{host}:{server.port}/deploy"), host
+            assert sentence in page_shown(tmp_path, f"http://{host}:{server.port}/deploy"), host
         assert_a_program_deploys(server)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from govma_console.server.peer import allowed_names, is_loopback, refusal
+from govma_console.server.peer import allowed_names, is_loopback, refusal_reason
 
 LOOPBACK = allowed_names(["127.0.0.1"], [])
 HOST = ("Host", "127.0.0.1:50024")
@@ -14,7 +14,7 @@ CURL = (HOST, ("User-Agent", "curl/7.88.1"), ("Accept", "*/*"))
 def refused(*headers: tuple[str, str], http_version: str = "1.1", names: frozenset[str] | None = LOOPBACK) -> str:
     """Return why a request with these headers is refused, an empty text when it is not."""
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
-    return refusal(raw, http_version, names)
+    return refusal_reason(raw, http_version, names)
 
 
 @pytest.mark.parametrize(

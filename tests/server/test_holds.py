@@ -36,8 +36,8 @@ def test_while_all_deploys_are_held_each_way_to_ask_for_one_gets_423_and_no_run(
 ) -> None:
     (site.root / "hook-secret").write_bytes(b"secret")
     (site.root / "hook-secret").chmod(0o600)
-    made = post(server, "hold", token, reason="election night", **{"for": "2h"}).json
-    assert (made["by"], made["reason"], round(made["until"] - made["at"])) == ("ci", "election night", 7200)
+    hold = post(server, "hold", token, reason="election night", **{"for": "2h"}).json
+    assert (hold["by"], hold["reason"], round(hold["until"] - hold["at"])) == ("ci", "election night", 7200)
     before = server.runs.ids()
     answers = [
         server.get("/deploy"),
@@ -58,12 +58,12 @@ def test_while_all_deploys_are_held_each_way_to_ask_for_one_gets_423_and_no_run(
     assert server.runs.ids() == before
     assert order(server, "deploy", force=True).status == 401
     assert server.runs.ids() == before
-    assert server.get("/api/v1/status").json["holds"] == {"by_hand": made, "commits": []}
+    assert server.get("/api/v1/status").json["holds"] == {"by_hand": hold, "commits": []}
     assert numbers(server)["govma_hold", (("of", "all"),)] == 1
     forced = order(server, "deploy", bearer(token), force=True)
     record = ended(server.runs, forced.json["run"]["id"])
     assert (record.state, record.arguments["force"]) == ("ok", True)
-    assert post(server, "release", token).json == {"released": [made]}
+    assert post(server, "release", token).json == {"released": [hold]}
     assert post(server, "release", token).json == {"released": []}
     assert ended(server.runs, order(server, "deploy").json["run"]["id"]).state == "ok"
 
@@ -100,8 +100,8 @@ def test_a_commit_that_was_rolled_back_from_is_found_held_in_the_run(
         (bad.version, "deploy", "root"),
     ]
     assert (live[0]["until"], live[1]["until"]) == (None, live[0]["since"])
-    marked = {found["name"]: found["mark"] for found in server.get("/api/v1/versions").json["versions"]}
-    assert marked[bad.version]["kind"] == "bad"
+    marks = {each["name"]: each["mark"] for each in server.get("/api/v1/versions").json["versions"]}
+    assert marks[bad.version]["kind"] == "bad"
     assert post(server, f"release?commit={bad.commit}", token).json["released"] == [hold]
     assert server.get("/deploy?wait=1").status == 200
 

@@ -225,7 +225,7 @@ def test_a_secret_that_others_can_read_is_not_used_and_the_answer_says_why(serve
 @pytest.mark.usefixtures("nothing_runs")
 def test_without_a_secret_there_are_no_hooks(server: Server, site: SampleSite) -> None:
     secret = site.root / "hook-secret"
-    kept = secret.read_bytes()
+    content_before = secret.read_bytes()
     for content in (b"", b" \n"):
         secret.write_bytes(content)
         answer = deliver(server, "github", push(), signature("github", push(), b""))
@@ -238,5 +238,5 @@ def test_without_a_secret_there_are_no_hooks(server: Server, site: SampleSite) -
         assert (broken.status, "hook_secret_file" in broken.text) == (503, True)
         secret.rmdir()
     finally:
-        secret.write_bytes(kept)
+        secret.write_bytes(content_before)
         secret.chmod(0o600)

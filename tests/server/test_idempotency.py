@@ -52,9 +52,9 @@ def test_the_same_key_many_times_at_once_makes_one_run(server: Server) -> None:
         return run_of(order(server, "deploy", key("at once")))
 
     with ThreadPoolExecutor(16) as pool:
-        found = set(pool.map(one, range(16)))
-    assert len(found) == 1
-    assert set(server.runs.ids()) - before == found
+        run_ids = set(pool.map(one, range(16)))
+    assert len(run_ids) == 1
+    assert set(server.runs.ids()) - before == run_ids
 
 
 def test_the_same_key_for_something_else_is_refused(server: Server, token: str) -> None:

@@ -159,12 +159,12 @@ def test_a_head_without_end_is_cut_off_and_takes_no_memory(server: Server) -> No
 
 
 def _lasts(server: Server, start: bytes, drip: bytes = b"") -> tuple[float, bytes]:
-    """Return how long a connection lasts that sends this, and then a byte now and again; and what it was told.
+    """Return how long a connection lasts that sends this, and then a byte now and again; and the response.
 
     It is the server that ends it, or pytest's time limit.
     """
     began = time.monotonic()
-    told = b""
+    response = b""
     with socket.create_connection((server.host, server.port), 0.5) as connection, suppress(ConnectionError):
         connection.sendall(start)
         while True:
@@ -175,8 +175,8 @@ def _lasts(server: Server, start: bytes, drip: bytes = b"") -> tuple[float, byte
                 continue
             if not part:
                 break
-            told += part
-    return time.monotonic() - began, told
+            response += part
+    return time.monotonic() - began, response
 
 
 def test_who_is_too_slow_is_cut_off_after_ten_seconds_and_others_are_served_meanwhile(server: Server) -> None:
@@ -194,6 +194,6 @@ def test_who_is_too_slow_is_cut_off_after_ten_seconds_and_others_are_served_mean
         lasted = [each.result() for each in waiting]
     # How much longer it takes than that is the machine's.
     assert all(seconds > 9.5 for seconds, _ in lasted), lasted
-    assert [told for _, told in lasted[: len(silent)]] == [b""] * len(silent)
-    assert [told[:13] for _, told in lasted[len(silent) :]] == [b"HTTP/1.1 408 "] * len(slow)
+    assert [response for _, response in lasted[: len(silent)]] == [b""] * len(silent)
+    assert [response[:13] for _, response in lasted[len(silent) :]] == [b"HTTP/1.1 408 "] * len(slow)
     assert server.descriptors() <= before + 1

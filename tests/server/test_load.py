@@ -61,9 +61,9 @@ def test_under_load_every_answer_is_a_good_one(tmp_path: Path) -> None:
     build = HeldBuild(tmp_path, 10)
     with Server(build.site, requests_per_minute=1_000_000) as server:
         line = ["wrk", "--threads", "2", "--connections", "50", "--duration", "2s", f"{server.url}/healthz"]
-        said = subprocess.run(line, capture_output=True, text=True, check=True).stdout
-        requests = re.search(r"(\d+) requests in", said)
+        output = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+        requests = re.search(r"(\d+) requests in", output)
         assert requests is not None
         assert int(requests[1]) > 0
-        assert "Non-2xx" not in said
-        assert "Socket errors" not in said
+        assert "Non-2xx" not in output
+        assert "Socket errors" not in output

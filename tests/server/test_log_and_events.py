@@ -60,8 +60,8 @@ def _id(event: bytes) -> str:
 
 
 def _data(event: bytes) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(event.split(b"\ndata: ")[1])
-    return found
+    data: dict[str, Any] = json.loads(event.split(b"\ndata: ")[1])
+    return data
 
 
 def test_a_log_taken_up_again_after_a_cut_is_the_rest_exactly(server: Server, run: Watched) -> None:

@@ -20,14 +20,14 @@ def test_a_slow_journal_gets_every_record_with_its_fields(
 ) -> None:
     """Guards bursts: the kernel holds a few datagrams only, and a record on standard error has no RUN_ID."""
     monkeypatch.setattr(server_logging, "_SOCKET", str(tmp_path / "socket"))
-    taken: list[bytes] = []
+    received: list[bytes] = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(str(tmp_path / "socket"))
 
         def take() -> None:
-            while len(taken) < MANY:
-                taken.append(receiver.recv(1 << 16))
-                if not len(taken) % 30:
+            while len(received) < MANY:
+                received.append(receiver.recv(1 << 16))
+                if not len(received) % 30:
                     time.sleep(0.01)
 
         reader = threading.Thread(target=take)
@@ -39,7 +39,7 @@ def test_a_slow_journal_gets_every_record_with_its_fields(
             handler.emit(record)
         reader.join(30)
         handler.close()
-    assert taken == [
+    assert received == [
         f"MESSAGE=line {number}\nPRIORITY=4\nSYSLOG_IDENTIFIER=test\nRUN_ID=the-run\n".encode()
         for number in range(MANY)
     ]

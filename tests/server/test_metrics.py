@@ -20,19 +20,19 @@ def numbers(server: Server) -> Numbers:
     """Return every sample by its name and labels; each must be there once, in a family with a type and a text."""
     answer = server.get("/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    found: Numbers = {}
+    samples: Numbers = {}
     for family in text_string_to_metric_families(answer.text):
         assert family.type != "unknown", family.name
         assert family.documentation, family.name
         for sample in family.samples:
             at = sample.name, tuple(sorted(sample.labels.items()))
-            assert at not in found, at
-            found[at] = sample.value
-    return found
+            assert at not in samples, at
+            samples[at] = sample.value
+    return samples
 
 
-def _one(found: Numbers, name: str, **labels: str) -> float:
-    return found[name, tuple(sorted(labels.items()))]
+def _one(samples: Numbers, name: str, **labels: str) -> float:
+    return samples[name, tuple(sorted(labels.items()))]
 
 
 def test_the_numbers_are_those_of_the_runs(tmp_path: Path) -> None:
@@ -64,8 +64,8 @@ def test_the_numbers_are_those_of_the_runs(tmp_path: Path) -> None:
         records = list(server.runs.records())
         results = Counter((record.operation, record.state) for record in records)
         assert results["deploy", "ok"] == 4
-        told = {labels: value for (name, labels), value in after.items() if name == "govma_runs_total"}
-        assert told == {(("operation", op), ("result", result)): n for (op, result), n in results.items()}
+        totals = {labels: value for (name, labels), value in after.items() if name == "govma_runs_total"}
+        assert totals == {(("operation", op), ("result", result)): n for (op, result), n in results.items()}
         publish = {"operation": "deploy", "stage": "publish"}
         assert _one(after, "govma_stage_duration_seconds_count", **publish) == 4
         assert 0 < _one(after, "govma_stage_duration_seconds_sum", **publish) < 60
@@ -84,9 +84,9 @@ def test_the_numbers_are_those_of_the_runs(tmp_path: Path) -> None:
 
 def test_a_site_without_any_version_or_run_has_numbers_too(tmp_path: Path) -> None:
     with Server(create_sample(tmp_path / "site", legacy_version=False)) as server:
-        found = numbers(server)
-    assert _one(found, "govma_current_version_info", version="", commit="") == 0
-    assert not [name for name, _ in found if name.startswith(("govma_runs_total", "govma_current_version_since"))]
+        samples = numbers(server)
+    assert _one(samples, "govma_current_version_info", version="", commit="") == 0
+    assert not [name for name, _ in samples if name.startswith(("govma_runs_total", "govma_current_version_since"))]
 
 
 def test_counters_go_on_when_records_of_old_runs_are_removed_and_the_server_starts_again(tmp_path: Path) -> None:
@@ -95,6 +95,6 @@ def test_counters_go_on_when_records_of_old_runs_are_removed_and_the_server_star
     for _ in range(2):
         with server:
             ended(server.runs, order(server, "deploy").json["run"]["id"])
-            found = numbers(server)
-    assert _one(found, "govma_runs_total", operation="deploy", result="ok") == 2
+            samples = numbers(server)
+    assert _one(samples, "govma_runs_total", operation="deploy", result="ok") == 2
     assert len(server.runs.ids()) == 1

@@ -26,11 +26,11 @@ _BUILD = (
 )
 
 
-class Held:
+class HeldSite:
     """A site whose builds wait until they are let go, and a server on it."""
 
-    def __init__(self, site: SampleSite, folder: Path) -> None:
-        self.site, self._hold = site, folder / "hold"
+    def __init__(self, sample: SampleSite, folder: Path) -> None:
+        self.sample, self._hold = sample, folder / "hold"
         folder.mkdir(mode=0o777)
         folder.chmod(0o777)
         self._hold.touch()
@@ -40,7 +40,7 @@ class Held:
             "build_commands": [],
             "asset_inputs": [],
         }
-        self.command = Command(site.config_file, site.state_dir)
+        self.command = Command(sample.config_file, sample.state_dir)
 
     def release(self) -> None:
         self._hold.unlink(missing_ok=True)
@@ -56,12 +56,12 @@ class Held:
 
 
 @pytest.fixture
-def held(tmp_path: Path) -> Iterator[Held]:
+def site(tmp_path: Path) -> Iterator[HeldSite]:
     tmp_path.chmod(0o755)
-    site = create_sample(tmp_path / "site")
-    found = Held(site, tmp_path / "gate")
-    yield found
-    found.release()
+    sample = create_sample(tmp_path / "site")
+    site = HeldSite(sample, tmp_path / "gate")
+    yield site
+    site.release()
 
 
 def ask(server: Server) -> socket.socket:
@@ -84,47 +84,47 @@ def rest_of(client: socket.socket) -> bytes:
     return b"".join(iter(lambda: client.recv(65536), b""))
 
 
-def test_who_hangs_up_while_it_waits_changes_nothing_for_others(held: Held) -> None:
-    with Server(held.site, **held.settings) as server:
+def test_who_hangs_up_while_it_waits_changes_nothing_for_others(site: HeldSite) -> None:
+    with Server(site.sample, **site.settings) as server:
         first, second, third = ask(server), ask(server), ask(server)
         going = run_of(first)
         waiting = {run_of(second), run_of(third)}
         assert len(waiting) == 1
         for client in (first, second):
             client.close()
-        held.release()
-        assert [run.state for run in held.ended(going, *waiting)] == ["ok", "ok"]
+        site.release()
+        assert [run.state for run in site.ended(going, *waiting)] == ["ok", "ok"]
         with third:
             assert b"successfully deployed" in rest_of(third)
 
 
-def test_a_killed_server_leaves_the_run_to_itself_and_the_next_one_knows_it(held: Held) -> None:
-    server = Server(held.site, **held.settings)
+def test_a_killed_server_leaves_the_run_to_itself_and_the_next_one_knows_it(site: HeldSite) -> None:
+    server = Server(site.sample, **site.settings)
     server.start()
     client = ask(server)
     going = run_of(client)
-    held.command.wait_for_stage("assets")
+    site.command.wait_for_stage("assets")
     server.process.send_signal(signal.SIGKILL)
     server.process.wait()
     client.close()
-    with Server(held.site, **held.settings) as again:
+    with Server(site.sample, **site.settings) as again:
         status = again.get("/api/v1/status").json
         assert status["holder"]["run"] == going
         with ask(again) as other:
             behind = run_of(other)
         assert behind != going
-        held.release()
-        assert [run.state for run in held.ended(going, behind)] == ["ok", "ok"]
+        site.release()
+        assert [run.state for run in site.ended(going, behind)] == ["ok", "ok"]
 
 
-def test_a_killed_run_is_interrupted_and_the_one_that_waits_goes_on(held: Held) -> None:
-    with Server(held.site, **held.settings) as server, ask(server) as first, ask(server) as second:
+def test_a_killed_run_is_interrupted_and_the_one_that_waits_goes_on(site: HeldSite) -> None:
+    with Server(site.sample, **site.settings) as server, ask(server) as first, ask(server) as second:
         going, waiting = run_of(first), run_of(second)
-        record = held.command.wait_for_stage("assets")
+        record = site.command.wait_for_stage("assets")
         assert record.id == going
         os.kill(record.pid, signal.SIGKILL)
-        held.release()
-        after, interrupted = held.ended(waiting, going)
+        site.release()
+        after, interrupted = site.ended(waiting, going)
         assert interrupted.state == "interrupted"
         # Whether it failed depends on when the killed one's build was ended: before or after it removed its directory.
         assert after.state in ("ok", "failed")
@@ -132,27 +132,27 @@ def test_a_killed_run_is_interrupted_and_the_one_that_waits_goes_on(held: Held) 
         assert b"deploy failed: The run was interrupted" in rest_of(first)
 
 
-def test_console_and_server_never_build_at_the_same_time(held: Held) -> None:
-    with Server(held.site, **held.settings) as server, ask(server) as client:
+def test_console_and_server_never_build_at_the_same_time(site: HeldSite) -> None:
+    with Server(site.sample, **site.settings) as server, ask(server) as client:
         going = run_of(client)
-        held.command.wait_for_stage("assets")
-        done = held.command.run("deploy")
-        assert done.code == 4
-        assert going in done.err
-        held.release()
-        held.ended(going)
-    assert held.command.run("deploy").code == 0
+        site.command.wait_for_stage("assets")
+        deploy = site.command.run("deploy")
+        assert deploy.code == 4
+        assert going in deploy.err
+        site.release()
+        site.ended(going)
+    assert site.command.run("deploy").code == 0
 
 
-def test_a_deploy_by_hand_is_waited_for(held: Held) -> None:
-    with Server(held.site, **held.settings) as server:
-        by_hand = held.command.start("deploy")
-        record = held.command.wait_for_stage("assets")
+def test_a_deploy_by_hand_is_waited_for(site: HeldSite) -> None:
+    with Server(site.sample, **site.settings) as server:
+        by_hand = site.command.start("deploy")
+        record = site.command.wait_for_stage("assets")
         answers: list[Answer] = []
         asking = threading.Thread(target=lambda: answers.append(server.get("/deploy")))
         asking.start()
         wait_for(lambda: any(run.state == "waiting" for run in server.runs.active()), "the run that waits")
-        held.release()
+        site.release()
         asking.join()
         by_hand.communicate()
     first_line = answers[0].text.splitlines()[0]
@@ -161,11 +161,11 @@ def test_a_deploy_by_hand_is_waited_for(held: Held) -> None:
     assert by_hand.returncode == 0
 
 
-def test_many_at_once_in_every_way_never_meet(held: Held) -> None:
-    held.release()
-    with Server(held.site, **held.settings | {"queue": "each", "max_waiting": 50}) as server:
+def test_many_at_once_in_every_way_never_meet(site: HeldSite) -> None:
+    site.release()
+    with Server(site.sample, **site.settings | {"queue": "each", "max_waiting": 50}) as server:
         clients = [ask(server) for _ in range(8)]
-        by_hand = [held.command.start("deploy", "--json") for _ in range(3)]
+        by_hand = [site.command.start("deploy", "--json") for _ in range(3)]
         ids = [run_of(client) for client in clients]
         # Half of them hang up.
         for client in clients[::2]:
@@ -176,7 +176,7 @@ def test_many_at_once_in_every_way_never_meet(held: Held) -> None:
             codes.append(process.returncode)
             if process.returncode == 0:
                 ids.append(json.loads(out)["id"])
-        runs = held.ended(*ids)
+        runs = site.ended(*ids)
         for client in clients[1::2]:
             client.close()
     assert len(set(ids)) == len(ids)

@@ -44,12 +44,12 @@ def test_without_a_token_it_does_not_listen_where_others_reach_it(tmp_path: Path
     configure(site, unix_socket="", token_file=str(site.root / "tokens"))
     for address in ("0.0.0.0:0", ":0", "[::]:0"):
         configure(site, listen_addr=address)
-        done = Command(site.config_file, site.state_dir).run("--headless-server")
-        assert done.code == ExitCode.CONFIGURATION, done.err
-        assert "there is no token: anybody" in done.err
-        found = Command(site.config_file, site.state_dir).run("doctor", "--json").json
-        (said,) = [each["said"] for each in found if (each["what"], each["state"]) == ("listen_addr", "wrong")]
-        assert "there is no token: anybody" in said
+        ended_server = Command(site.config_file, site.state_dir).run("--headless-server")
+        assert ended_server.code == ExitCode.CONFIGURATION, ended_server.err
+        assert "there is no token: anybody" in ended_server.err
+        findings = Command(site.config_file, site.state_dir).run("doctor", "--json").json
+        (sentence,) = [each["said"] for each in findings if (each["what"], each["state"]) == ("listen_addr", "wrong")]
+        assert "there is no token: anybody" in sentence
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0"])

@@ -56,10 +56,10 @@ def _one_after_the_other(server: Server) -> None:
 def curl(unix: Path, *arguments: str, uid: int, gid: int, groups: tuple[int, ...] = ()) -> tuple[int, str]:
     """Ask by the unix socket as another user; give curl's exit code and the status."""
     line = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--unix-socket", str(unix), *arguments]
-    done = subprocess.run(
+    completed = subprocess.run(
         line, user=uid, group=gid, extra_groups=groups, stdout=subprocess.PIPE, text=True, check=False
     )
-    return done.returncode, done.stdout
+    return completed.returncode, completed.stdout
 
 
 @pytest.mark.parametrize(("operation", "arguments"), CHANGES)

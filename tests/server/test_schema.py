@@ -39,17 +39,17 @@ def examined(server: Server, directory: Path, *arguments: str) -> str:
     # The same key for another request is refused, which no description can say; it has tests of its own.
     (directory / "schemathesis.toml").write_text(_ACCEPTED)
     line = [*_RUN, f"{server.url}/api/v1/openapi.json", *bounds, "-H", "Idempotency-Key: ", *arguments]
-    done = subprocess.run(
+    completed = subprocess.run(
         line, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{_OPERATIONS} selected / {_OPERATIONS} total" in done.stdout
-    return done.stdout
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    assert f"{_OPERATIONS} selected / {_OPERATIONS} total" in completed.stdout
+    return completed.stdout
 
 
 def test_with_a_token_every_operation_answers_as_described(server: Server, tmp_path: Path) -> None:
-    said = examined(server, tmp_path, "-H", ": ".join(bearer(make_token(server))))
-    assert "Stateful" in said
+    report = examined(server, tmp_path, "-H", ": ".join(bearer(make_token(server))))
+    assert "Stateful" in report
     # Which others meet a run that goes on and are sent away is a matter of time.
     operations = {record.operation for record in server.runs.records()}
     assert operations > {"deploy"}

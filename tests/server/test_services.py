@@ -23,9 +23,9 @@ def test_the_containers_are_told_without_values_and_their_output_only_to_those_w
         everybody = server.get("/api/v1/services")
         token = server.get("/api/v1/services", dict([bearer(make_token(server))]))
         assert (everybody.status, token.status) == (200, 200)
-        told = json.loads(everybody.body)
-        assert [each["name"] for each in told["services"]] == ["apache", "redis"]
-        assert [each["lines"] for each in told["services"]] == [[], []]
+        report = json.loads(everybody.body)
+        assert [each["name"] for each in report["services"]] == ["apache", "redis"]
+        assert [each["lines"] for each in report["services"]] == [[], []]
         assert json.loads(token.body)["services"][0]["lines"] == ["started with ${DB_PASSWORD} ${REDIS_TOKEN}"]
         assert site.leaked(everybody.body.decode(), token.body.decode(), server.said()) == []
 

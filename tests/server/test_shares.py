@@ -96,17 +96,17 @@ def test_without_the_kernels_watches_logs_are_followed_more_slowly(
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(run_feed, "Inotify", none_left)
-    made = make_site(tmp_path / "site")
+    sample = make_site(tmp_path / "site")
     with caplog.at_level(logging.WARNING):
-        site = Site(made.settings)
+        site = Site(sample.settings)
     assert "fs.inotify.max_user_instances" in caplog.text
-    command = Command(made.sample.config_file, made.settings.state_dir)
+    command = Command(sample.sample.config_file, sample.settings.state_dir)
 
     async def followed(run_id: str) -> bytes:
         helper = asyncio.create_task(site.feed.watch())
-        found = b"".join([stream.render_text(piece) async for piece in site.feed.follow(run_id)])
+        log = b"".join([stream.render_text(piece) async for piece in site.feed.follow(run_id)])
         helper.cancel()
-        return found
+        return log
 
     process = command.start("deploy")
     try:

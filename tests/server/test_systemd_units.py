@@ -21,8 +21,8 @@ from govma_core.settings import Settings
 )
 def test_the_socket_unit_listens_where_the_server_would(listen_addr: str, streams: list[str]) -> None:
     text = make_units(Settings(listen_addr=listen_addr, unix_socket=None), None, with_socket=True)[SOCKET]
-    (found,) = [line.removeprefix("ListenStream=") for line in text.splitlines() if line.startswith("ListenStream=")]
-    assert found in streams
+    (stream,) = [line.removeprefix("ListenStream=") for line in text.splitlines() if line.startswith("ListenStream=")]
+    assert stream in streams
 
 
 def test_an_address_that_is_none_makes_no_unit() -> None:

@@ -41,48 +41,48 @@ def command(server: Server) -> Command:
 
 def test_a_deploy_that_went_well_is_shown_and_exits_with_0(site: SampleSite) -> None:
     with Server(site) as server:
-        done = command(server).run("trigger", server.url)
-    assert done.code == 0, done.err
-    assert "successfully deployed" in done.out
-    assert done.out.splitlines()[-1].endswith("ok, exit code 0")
+        trigger = command(server).run("trigger", server.url)
+    assert trigger.code == 0, trigger.err
+    assert "successfully deployed" in trigger.out
+    assert trigger.out.splitlines()[-1].endswith("ok, exit code 0")
 
 
 def test_a_failed_deploy_exits_as_the_run_did(site: SampleSite) -> None:
     (site.source_dir / "left by somebody").touch()
     with Server(site) as server:
-        done = command(server).run("trigger", server.url)
+        trigger = command(server).run("trigger", server.url)
         (run,) = server.runs.records()
-    assert done.code == run.exit_code == 3
-    assert "deploy failed: " in done.out
+    assert trigger.code == run.exit_code == 3
+    assert "deploy failed: " in trigger.out
 
 
 def test_without_a_url_the_settings_say_where_the_server_is(site: SampleSite) -> None:
     with Server(site) as server:
-        done = command(server).run("trigger", LISTEN_ADDR=f"127.0.0.1:{server.port}")
-    assert done.code == 0
+        trigger = command(server).run("trigger", LISTEN_ADDR=f"127.0.0.1:{server.port}")
+    assert trigger.code == 0
 
 
 def test_nobody_there_is_a_sentence(site: SampleSite) -> None:
-    done = Command(site.config_file, site.state_dir).run("trigger", "http://127.0.0.1:1")
-    assert done.code == 1
-    assert "No server answers at 127.0.0.1:1" in done.err
+    trigger = Command(site.config_file, site.state_dir).run("trigger", "http://127.0.0.1:1")
+    assert trigger.code == 1
+    assert "No server answers at 127.0.0.1:1" in trigger.err
 
 
 def test_a_url_that_is_none_is_a_sentence(site: SampleSite) -> None:
-    done = Command(site.config_file, site.state_dir).run("trigger", "https://[")
-    assert done.code == 2
-    assert "is not the address of a server" in done.err
+    trigger = Command(site.config_file, site.state_dir).run("trigger", "https://[")
+    assert trigger.code == 2
+    assert "is not the address of a server" in trigger.err
 
 
 def test_a_busy_server_that_sends_away_gives_exit_code_4(site: SampleSite, gate: Path) -> None:
     with Server(site, queue="reject", **waiting_at(gate)) as server:
         first = command(server).start("trigger", server.url)
         command(server).wait_for_stage("assets")
-        done = command(server).run("trigger", server.url)
+        trigger = command(server).run("trigger", server.url)
         gate.unlink()
         first.communicate()
-    assert done.code == 4
-    assert "has not ended" in done.err
+    assert trigger.code == 4
+    assert "has not ended" in trigger.err
     assert first.returncode == 0
 
 
@@ -92,13 +92,13 @@ def test_ctrl_c_leaves_the_run_to_itself(site: SampleSite, gate: Path) -> None:
         run = command(server).wait_for_stage("assets")
         assert process.stdout is not None
         # It shows the log: it is past its start.
-        seen = b""
-        while b"before" not in seen:
-            seen += os.read(process.stdout.fileno(), 4096)
+        log = b""
+        while b"before" not in log:
+            log += os.read(process.stdout.fileno(), 4096)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate()
+        _, message = process.communicate()
         assert process.returncode == 130
-        assert f"attach {run.id}" in said.decode()
+        assert f"attach {run.id}" in message.decode()
         gate.unlink()
         wait_for(lambda: server.runs.read(run.id).state == "ok", "the run's end")
 

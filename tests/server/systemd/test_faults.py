@@ -55,17 +55,17 @@ def test_after_kill_9_the_run_is_interrupted_and_the_next_deploy_works(service: 
     service.machine.out("kill", "-KILL", former)
     wait_for_another_server(service, former)
     assert answer.result().code != 0
-    (shown,) = service.runs()
-    assert (shown["id"], shown["state"]) == (record["id"], "interrupted")
+    (run,) = service.runs()
+    assert (run["id"], run["state"]) == (record["id"], "interrupted")
     assert service.machine.run("pgrep", "-u", "1000").out == ""
     assert '"interrupted"' in service.curl(f"/api/v1/runs/{record['id']}").out
     service.wait_for_property("StatusText", "Waiting for requests")
     assert service.version() == before
     # Nobody holds the lock: the next deploy begins at once, and puts things in order.
     service.open_gate()
-    done = service.deploy().result()
-    assert "successfully deployed" in done.out
-    assert f"Run {record['id']} (deploy) had been interrupted during assets." in done.out
+    next_deploy = service.deploy().result()
+    assert "successfully deployed" in next_deploy.out
+    assert f"Run {record['id']} (deploy) had been interrupted during assets." in next_deploy.out
     assert service.version() != before
     assert not service.machine.exists(f"{STATE}/holder.json")
 

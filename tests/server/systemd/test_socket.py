@@ -61,10 +61,10 @@ def test_a_caller_who_comes_during_a_restart_is_answered_by_the_next_server(serv
 
 def listeners(service: Service, pid: str) -> str:
     """Say whether a process still has listening sockets."""
-    held = service.machine.run("sh", "-c", f"readlink /proc/{pid}/fd/*").out.split()
+    descriptors = service.machine.run("sh", "-c", f"readlink /proc/{pid}/fd/*").out.split()
     table = service.machine.out("cat", "/proc/net/tcp").splitlines()[1:]
     listening = {f"socket:[{line.split()[9]}]" for line in table if line.split()[3] == "0A"}
-    return "open" if listening & set(held) else "closed"
+    return "open" if listening & set(descriptors) else "closed"
 
 
 def queued(service: Service) -> bool:
@@ -77,8 +77,8 @@ def test_restarts_lose_no_caller(service: Service) -> None:
     """Guards the moments of the hand-over: connections that were accepted but not answered yet, above all."""
     begin(service, requests_per_minute=1_000_000)
     service.systemctl("start", NAME)
-    asked = [("/readyz", "ready")] * 3 + [("/deploy", "ok, exit code 0")] * 2
-    callers = [service.machine.start("sh", "-c", CALLS, "sh", f"{URL}{path}", end) for path, end in asked]
+    requests = [("/readyz", "ready")] * 3 + [("/deploy", "ok, exit code 0")] * 2
+    callers = [service.machine.start("sh", "-c", CALLS, "sh", f"{URL}{path}", end) for path, end in requests]
     try:
         for _ in range(4):
             service.systemctl("reset-failed", NAME)

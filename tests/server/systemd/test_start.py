@@ -61,12 +61,12 @@ def test_the_journal_knows_priorities_and_the_run_of_each_line(service: Service)
     entries = service.machine.journal(f"RUN_ID={run_id}")
     assert {entry["_SYSTEMD_UNIT"] for entry in entries} == {NAME}
     assert {entry["SYSLOG_IDENTIFIER"] for entry in entries} == {"govma-console"}
-    said = {entry["MESSAGE"]: entry["PRIORITY"] for entry in entries}
-    stages = [text.removeprefix("stage ") for text in said if text.startswith("stage ")]
+    priorities = {entry["MESSAGE"]: entry["PRIORITY"] for entry in entries}
+    stages = [text.removeprefix("stage ") for text in priorities if text.startswith("stage ")]
     assert stages == ["preflight", "source", "workdir", "assets"]
-    assert said["stage assets"] == INFORMATIONAL
+    assert priorities["stage assets"] == INFORMATIONAL
     assert entries[0]["MESSAGE"].startswith("deploy, asked for by root")
-    assert [priority for text, priority in said.items() if text.startswith("failed: ")] == [ERROR]
+    assert [priority for text, priority in priorities.items() if text.startswith("failed: ")] == [ERROR]
 
 
 def test_the_state_directory_is_made_by_the_service_manager(service: Service) -> None:
@@ -90,7 +90,7 @@ def test_wrong_settings_end_the_service_for_good_and_the_journal_says_why(servic
     assert service.show("NRestarts") == "0"
     invocation = service.show("InvocationID")
     entries = service.machine.journal(f"_SYSTEMD_INVOCATION_ID={invocation}")
-    (said,) = [entry for entry in entries if "queue" in entry["MESSAGE"]]
-    assert said["PRIORITY"] == ERROR
+    (entry,) = [entry for entry in entries if "queue" in entry["MESSAGE"]]
+    assert entry["PRIORITY"] == ERROR
     service.configure(queue="each")
     service.systemctl("start", NAME)
