@@ -41,8 +41,8 @@ async def deploy(request: Request) -> ASGIApp:
     if options.get("wait") == "1":
         with site.streams.occupy(caller.peer):
             async with Client(request.receive) as client:
-                end = await site.feed.wait_for_end(run_id, client.wake, client.is_gone)
-        status = 200 if end.result == "ok" else _failure_status(site, run_id)
+                end = await _wait_for_end(site, run_id, client)
+        status = 200 if end is not None and end.result == "ok" else _failure_status(site, run_id)
     aborts_on_failure = options.get("on_fail") == "abort"
     return RunStream(
         site=site,
@@ -54,6 +54,14 @@ async def deploy(request: Request) -> ASGIApp:
         last=lambda end: _last_lines(run_id, end).encode("utf-8", "replace"),
         is_complete=lambda end: end.result == "ok" or not aborts_on_failure,
     )
+
+
+async def _wait_for_end(site: Site, run_id: str, client: Client) -> RunFinished | None:
+    """Wait until the run has ended; None when the client hung up, or the run's record was removed."""
+    end = None
+    async for piece in site.feed.follow(run_id, wake=client.wake, is_gone=client.is_gone):
+        end = piece.finished
+    return end
 
 
 def _failure_status(site: Site, run_id: str) -> int:

@@ -10,8 +10,7 @@ from contextlib import contextmanager, suppress
 from asyncinotify import Event, Inotify, Mask, Watch
 
 from govma_core.errors import UsageError
-from govma_core.events import RunFinished
-from govma_core.runs.log import LogFollower, Piece, finished_event
+from govma_core.runs.log import LogFollower, Piece
 from govma_core.runs.store import RunStore
 from govma_core.text.language import tr
 
@@ -85,16 +84,6 @@ class RunFeed:
                     return
                 else:
                     await _wait(wake, _POLL_SECONDS)
-
-    async def wait_for_end(self, run_id: str, wake: asyncio.Event, is_gone: Callable[[], bool]) -> RunFinished:
-        """Wait until a run has ended, or `is_gone`: then return the state it is in now."""
-        with self._waking(run_id, wake):
-            while True:
-                wake.clear()
-                record = self.store.read(run_id)
-                if record.ended or is_gone():
-                    return finished_event(record)
-                await _wait(wake, _POLL_SECONDS)
 
     def _wake_followers(self, inotify: Inotify) -> None:
         for event in inotify:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from govma_core.events import Event, LogLine, RunFinished, from_json, output_json, to_json
-from govma_core.runs.store import RunRecord, RunStore
+from govma_core.runs.store import RunStore
 from govma_core.text.language import tr
 
 EVENTS = "events.jsonl"
@@ -174,8 +174,9 @@ class LogFollower:
         self._patience = self._patience or time.monotonic() + _LAST_EVENT_SECONDS
         if not is_gone and record.process.alive() and time.monotonic() < self._patience:
             return None
-        line = to_json(finished_event(record)) + "\n"
-        return Piece(line.encode("utf-8", "replace"), self.offset)
+        code = 1 if record.exit_code is None else record.exit_code
+        end = RunFinished(record.finished or time.time(), record.state, code, record.message)
+        return Piece(f"{to_json(end)}\n".encode("utf-8", "replace"), self.offset)
 
 
 def follow(
@@ -203,9 +204,3 @@ def follow(
             yield event, end
             if isinstance(event, RunFinished):
                 return
-
-
-def finished_event(record: RunRecord) -> RunFinished:
-    """Return a record's end as the run's last event."""
-    code = 1 if record.exit_code is None else record.exit_code
-    return RunFinished(record.finished or time.time(), record.state, code, record.message)

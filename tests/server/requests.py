@@ -149,7 +149,13 @@ CASES = (
         _BAD,
         "what does not come whole does not deploy",
     ),
-    Case("nonsense behind it", _GET + b"NONSENSE\r\n\r\n"),
+    Case(
+        "nonsense behind it",
+        _GET + b"NONSENSE\r\n\r\n",
+        "200, 1 deploy, chunked, closed",
+        "400, 1 deploy, closed",
+        "a client that sends no request behind a request is told so at once; the run goes on",
+    ),
     Case(
         "empty lines behind it",
         _GET + b"\r\n\r\n",
