@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import pytest
 
-from tests.server.requests import CASES, Case, ask
+from tests.server.original_requests import CASES, Case, ask
 from tests.support.calls import Listens
 from tests.support.dispatcher import Dispatcher, NoCompilerError
 from tests.support.rights import passable

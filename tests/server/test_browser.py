@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.browser import Elsewhere, browsing, page_shown
+from tests.server.browser import Elsewhere, browsing, page_shown
 from tests.support.sample import create_sample
 from tests.support.server import Server
 from tests.support.waiting import wait_for

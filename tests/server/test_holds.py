@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from govma_core.versions.holds import HoldStore
-from tests.server.test_hooks import deliver, push, signature
 from tests.server.test_metrics import numbers
+from tests.server.test_webhooks import deliver, push, signature
 from tests.support.asking import ask, bearer, order
 from tests.support.command import Command
 from tests.support.gates import Gate, at_gate, ended, idle

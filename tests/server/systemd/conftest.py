@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.server.systemd.service import Service, fresh_service, make_site
 from tests.support.engine import Engine
 from tests.support.machine import Machine, machine_of
-from tests.support.service import Service, fresh_service, make_site
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tests.server.systemd.service import CONFIG, NAME, STATE, WAITING, Service
 from tests.support.machine import COMMAND
-from tests.support.service import CONFIG, NAME, STATE, WAITING, Service
 from tests.support.waiting import wait_for
 
 QUICKLY = "RestartSec=100ms"

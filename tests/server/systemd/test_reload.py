@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.support.service import NAME, WAITING, Service
+from tests.server.systemd.service import NAME, WAITING, Service
 from tests.support.waiting import wait_for
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.service import NAME, SOCKET, URL, WAITING, Service
+from tests.server.systemd.service import NAME, SOCKET, URL, WAITING, Service
 from tests.support.waiting import wait_for
 
 UNIX = "/run/govma-console.sock"

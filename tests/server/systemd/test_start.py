@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.service import NAME, SITE, SOCKET, STATE, WAITING, Service
+from tests.server.systemd.service import NAME, SITE, SOCKET, STATE, WAITING, Service
 from tests.support.waiting import wait_for
 
 INFORMATIONAL, ERROR = "6", "3"

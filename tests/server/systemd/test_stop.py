@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future
 
+from tests.server.systemd.service import NAME, STATE, WAITING, Service
 from tests.support.machine import Ended
-from tests.support.service import NAME, STATE, WAITING, Service
 from tests.support.waiting import wait_for
 
 IMPATIENT = "TimeoutStopSec=1"
