@@ -35,9 +35,9 @@ def build(data: Path) -> tree_snapshot.Changes:
 
 
 def record(cache: AssetCache, data: Path, key: str = KEY) -> None:
-    found = build(data)
+    changes = build(data)
     with safefs.opened_root(data) as fd:
-        cache.record(key, found, fd, "run-1")
+        cache.record(key, changes, fd, "run-1")
 
 
 def content(data: Path) -> dict[str, tuple[str, int]]:

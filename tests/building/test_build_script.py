@@ -18,8 +18,8 @@ from govma_core.reporting import Reporter, silent
 
 def run(*commands: str, preamble: str = "") -> tuple[BuildScript, bytes, int]:
     script = BuildScript(commands)
-    done = subprocess.run(["sh", "-c", script.text(preamble)], stdout=subprocess.PIPE, check=False)
-    return script, done.stdout, done.returncode
+    process = subprocess.run(["sh", "-c", script.text(preamble)], stdout=subprocess.PIPE, check=False)
+    return script, process.stdout, process.returncode
 
 
 def read(script: BuildScript, *chunks: bytes) -> tuple[BuildLog, list[tuple[str, str]]]:
@@ -86,10 +86,10 @@ def test_a_marker_that_is_guessed_is_output() -> None:
 
 def test_a_long_command_is_cut_and_cleaned_in_sentences() -> None:
     script = BuildScript(["echo \x1b[31m" + "x" * 500 + "\nsecond line"])
-    shown = script.shown(1)
-    assert len(shown) < 160
-    assert "\x1b" not in shown
-    assert "\n" not in shown
+    text = script.shown(1)
+    assert len(text) < 160
+    assert "\x1b" not in text
+    assert "\n" not in text
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,8 @@ def test_before_the_first_command_it_is_the_shell_that_failed() -> None:
         log.judge(2)
 
 
-def chunks(*given: bytes | None) -> Iterator[bytes | None]:
-    yield from given
+def chunks(*pieces: bytes | None) -> Iterator[bytes | None]:
+    yield from pieces
     while True:
         yield None
 

@@ -125,30 +125,34 @@ def test_running_out_of_memory_is_told_as_that(place: Place) -> None:
 
 def test_the_limits_reach_the_container(place: Place, containers: Callable[[], list[Container]]) -> None:
     place.set(build_memory="64m", build_cpus=0.5)
-    seen = {}
+    host_config = {}
 
     def look() -> None:
-        seen.update(containers()[0].attrs["HostConfig"])
+        host_config.update(containers()[0].attrs["HostConfig"])
         (place.work / "go").touch()
 
     thread = place.when("ready", look)
     place.build("echo ready; until [ -e go ]; do sleep 0.1; done")
     thread.join()
-    assert (seen["Memory"], seen["MemorySwap"], seen["NanoCpus"]) == (64 << 20, 64 << 20, 500_000_000)
-    assert seen["PidsLimit"] == 4096
-    assert seen["LogConfig"]["Type"] == "none"
+    assert (host_config["Memory"], host_config["MemorySwap"], host_config["NanoCpus"]) == (
+        64 << 20,
+        64 << 20,
+        500_000_000,
+    )
+    assert host_config["PidsLimit"] == 4096
+    assert host_config["LogConfig"]["Type"] == "none"
 
 
 def test_what_a_killed_run_left_is_removed_and_named(place: Place, containers: Callable[[], list[Container]]) -> None:
     with place.detached("echo ready; sleep 1000") as process:
         wait_until(lambda: process.stdout and process.stdout.readline() == "ready\n", "the build's line")
-    (left,) = containers()
-    assert left.status == "running"
+    (leftover,) = containers()
+    assert leftover.status == "running"
     place.builder.remove_leftovers(place.reporter)
     assert containers() == []
     (line,) = place.lines("warning")
-    assert str(left.name) in line
-    assert left.labels["govma-console.run"] in line
+    assert str(leftover.name) in line
+    assert leftover.labels["govma-console.run"] in line
 
 
 def test_containers_of_other_sites_are_left_alone(place: Place, containers: Callable[[], list[Container]]) -> None:

@@ -70,13 +70,13 @@ def test_a_daemon_of_a_failing_build_is_ended_too(place: Place) -> None:
 
 def test_no_process_of_a_build_sees_another_one_killed(tmp_path: Path) -> None:
     """It could put a new one in its place, and so for ever."""
-    seen = tmp_path / "seen"
+    notice = tmp_path / "seen"
     watch = (
         "import os, select, sys; fd = os.pidfd_open(int(sys.argv[1])); print(flush=True); select.select([fd], [], [])"
     )
     with descendants.contained() as below:
         sleeping = [subprocess.Popen(["sleep", "1000"]) for _ in range(50)]
-        line = [sys.executable, "-c", f"{watch}; open(sys.argv[2], 'w')", str(sleeping[0].pid), str(seen)]
+        line = [sys.executable, "-c", f"{watch}; open(sys.argv[2], 'w')", str(sleeping[0].pid), str(notice)]
         watching = subprocess.Popen(line, stdout=subprocess.PIPE)
         assert watching.stdout is not None
         watching.stdout.readline()
@@ -84,7 +84,7 @@ def test_no_process_of_a_build_sees_another_one_killed(tmp_path: Path) -> None:
         watching.stdout.close()
     for process in (*sleeping, watching):
         process.wait()
-    assert not seen.exists()
+    assert not notice.exists()
 
 
 def test_what_cannot_be_ended_in_time_is_not_left_stopped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Moves of the checkout that a power cut interrupts: the next run finds it clean, and nothing of anybody's is lost."""
+"""Moves of the checkout that a power cut interrupts: the next run finds it clean, and nothing of a person's is lost."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Cut(Exception):
 
 @pytest.fixture
 def sample(tmp_path: Path) -> SampleSite:
-    made = create_sample(tmp_path / "site")
-    made.state_dir.mkdir(exist_ok=True)
-    return made
+    site = create_sample(tmp_path / "site")
+    site.state_dir.mkdir(exist_ok=True)
+    return site
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def settings(sample: SampleSite) -> Settings:
 
 
 @pytest.fixture
-def moved(sample: SampleSite, settings: Settings) -> str:
+def earlier_commit(sample: SampleSite, settings: Settings) -> str:
     """Have a move that was cut right after git was done; give the commit before it."""
     (sample.developer / LINK).symlink_to("new.bin")
     git(sample.developer, "add", LINK)
@@ -75,7 +75,7 @@ def damage(path: Path, kind: str) -> None:
 @pytest.mark.parametrize("index", [True, False])
 @pytest.mark.parametrize("kind", ["empty", "cut short", "zeros", "gone"])
 def test_files_that_did_not_come_to_the_disk_are_checked_out_again(
-    settings: Settings, moved: str, kind: str, index: bool
+    settings: Settings, earlier_commit: str, kind: str, index: bool
 ) -> None:
     for path in (NEW, CHANGED):
         damage(settings.source_dir / path, kind)
@@ -92,9 +92,9 @@ def test_files_that_did_not_come_to_the_disk_are_checked_out_again(
 
 @pytest.mark.parametrize("kind", ["whole", "empty", "cut short"])
 def test_files_of_a_commit_that_the_branch_did_not_come_to_are_taken_back(
-    settings: Settings, moved: str, kind: str
+    settings: Settings, earlier_commit: str, kind: str
 ) -> None:
-    git(settings.source_dir, "update-ref", "refs/heads/main", moved)
+    git(settings.source_dir, "update-ref", "refs/heads/main", earlier_commit)
     if kind != "whole":
         damage(settings.source_dir / NEW, kind)
     lines_of_recovery(settings)
@@ -106,7 +106,7 @@ def test_files_of_a_commit_that_the_branch_did_not_come_to_are_taken_back(
     assert (settings.source_dir / NEW).read_text() == CONTENT
 
 
-def test_what_somebody_wrote_meanwhile_is_kept_and_named(settings: Settings, moved: str) -> None:
+def test_what_a_person_wrote_meanwhile_is_kept_and_named(settings: Settings, earlier_commit: str) -> None:
     (settings.source_dir / CHANGED).write_text("Allow: /")
     (settings.source_dir / "package.json").write_text("")
     (settings.source_dir / "notes.txt").write_text("")
@@ -121,7 +121,7 @@ def test_what_somebody_wrote_meanwhile_is_kept_and_named(settings: Settings, mov
 
 @pytest.mark.parametrize("kind", ["fifo", "link", "folder is a link", "directory"])
 def test_what_is_no_file_any_more_is_neither_waited_for_nor_followed(
-    settings: Settings, moved: str, tmp_path: Path, kind: str
+    settings: Settings, earlier_commit: str, tmp_path: Path, kind: str
 ) -> None:
     outside, there = tmp_path / "outside", settings.source_dir / CHANGED
     outside.mkdir()

@@ -83,11 +83,11 @@ def test_promote_and_rollback(site: Site) -> None:
 def test_a_rollback_that_makes_no_sense_is_refused_with_the_list(site: Site, kind: str) -> None:
     version = site.deploy().version
     (site.settings.versions_dir / "data-build--2020-01-01-00h00m00s").mkdir()
-    wanted: str | None = {"current": version, "missing": "1999", "incomplete": "2020-01-01"}.get(kind)
+    target: str | None = {"current": version, "missing": "1999", "incomplete": "2020-01-01"}.get(kind)
     if kind == "no record":
         (site.settings.state_dir / "history.jsonl").unlink()
     with pytest.raises(RefusedError) as raised:
-        site.rollback(wanted)
+        site.rollback(target)
     assert LEGACY in str(raised.value)
     assert site.current.name == version
 
@@ -180,8 +180,8 @@ def test_an_overwritten_upload_is_kept_below_the_state_dir(site: Site) -> None:
     site.flags["uploads_policy"] = "overwrite"
     site.deploy()
     assert (site.settings.upload_dir / "portal/logo.svg").read_bytes() != before
-    (kept,) = (site.settings.state_dir / "replaced").rglob("logo.svg")
-    assert kept.read_bytes() == before
+    (replaced,) = (site.settings.state_dir / "replaced").rglob("logo.svg")
+    assert replaced.read_bytes() == before
 
 
 def test_without_an_image_dir_images_stay_in_the_version(site: Site) -> None:

@@ -49,7 +49,7 @@ def no_source(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("breakage", "said"),
+    ("breakage", "words"),
     [
         (remove_env, "env_file"),
         (env_is_a_directory, "env_file"),
@@ -60,13 +60,13 @@ def no_source(site: Site) -> None:
     ],
 )
 def test_a_failed_precondition_names_setting_path_and_remedy(
-    site: Site, breakage: Callable[[Site], None], said: str
+    site: Site, breakage: Callable[[Site], None], words: str
 ) -> None:
     breakage(site)
     with pytest.raises(PreflightError) as raised:
         site.deploy()
     (problem,) = raised.value.problems
-    assert said in problem
+    assert words in problem
     assert str(site.sample.root) in problem
     assert raised.value.exit_code == 3
     assert site.current.name == LEGACY
@@ -160,13 +160,13 @@ def test_a_file_of_roots_that_the_build_moves_into_the_tree_is_not_published(
     with pytest.raises(BuildError, match=r"html/secret\.css"):
         site.deploy()
     assert site.current.name == LEGACY
-    moved = site.sample.work_dir / "data/html/secret.css"
-    assert (moved.stat().st_uid, moved.read_text()) == (0, "root's")
+    foreign = site.sample.work_dir / "data/html/secret.css"
+    assert (foreign.stat().st_uid, foreign.read_text()) == (0, "root's")
     assert not [
         path for path in site.settings.state_dir.rglob("*") if path.is_file() and b"root's" in path.read_bytes()
     ]
     # The next deploy empties the work dir.
-    moved.rename(secret)
+    foreign.rename(secret)
     site.flags.clear()
     assert site.deploy().version == site.current.name
 
@@ -251,7 +251,7 @@ def test_who_stands_in_the_work_dir_does_not_keep_it_from_being_emptied(
     listed, refused = safefs.entries, []
 
     def entries(fd: int) -> list[os.DirEntry[str]]:
-        found = listed(fd)
+        names = listed(fd)
         os.seteuid(1000)
         try:
             os.close(os.open("more", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
@@ -259,7 +259,7 @@ def test_who_stands_in_the_work_dir_does_not_keep_it_from_being_emptied(
             refused.append(fd)
         finally:
             os.seteuid(0)
-        return found
+        return names
 
     monkeypatch.setattr(safefs, "entries", entries)
     with work_dir.emptied(tmp_path / "work", tmp_path / "state"):

@@ -21,14 +21,14 @@ pytestmark = [as_root, pytest.mark.root]
 
 
 def findings(site: Site) -> list[Finding]:
-    return [found for found in examine(site.context()) if found.what == "paths"]
+    return [finding for finding in examine(site.context()) if finding.what == "paths"]
 
 
 def test_where_only_root_can_write_there_is_nothing_to_tell(site: Site) -> None:
     site.deploy()
     assert "can replace what the settings name" not in site.log("warning")
-    (found,) = findings(site)
-    assert found.state == "ok"
+    (finding,) = findings(site)
+    assert finding.state == "ok"
 
 
 def test_a_home_of_somebody_is_told_and_deployed_from(site: Site) -> None:
@@ -60,7 +60,7 @@ def test_what_a_build_on_this_machine_could_exchange_is_refused(site: Site, plac
     assert problem.startswith(f"{path} can be written by uid {BUILD}")
     assert "GOVMA_BUILDER=docker" in problem
     assert site.current.name == LEGACY
-    assert [found.state for found in findings(site)] == ["wrong"]
+    assert [finding.state for finding in findings(site)] == ["wrong"]
     settings = dataclasses.replace(site.settings, builder="docker")
     assert exposed_paths.refusals(settings, exposed_paths.find(settings)) == []
 

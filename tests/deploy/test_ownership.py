@@ -46,8 +46,8 @@ def test_everything_changes_owner_links_themselves_included(tree: Path, tmp_path
     outside.write_text("secret")
     (tree / "out").symlink_to(outside)
     lent(tree)
-    found = hand_over(tree)
-    assert (found.files, found.bytes) == (1, 5)
+    totals = hand_over(tree)
+    assert (totals.files, totals.bytes) == (1, 5)
     assert {(p.lstat().st_uid, p.lstat().st_gid) for p in [tree, *tree.rglob("*")]} == {WEB}
     assert os.readlink(tree / "html/sub/link") == "../index.php"
     assert (outside.stat().st_uid, outside.read_text()) == (0, "secret")
@@ -81,15 +81,15 @@ def test_a_second_name_of_a_foreign_file_is_refused_and_the_file_is_untouched(tr
 def test_a_foreign_file_that_was_moved_into_the_tree_is_refused(tree: Path) -> None:
     lent(tree)
     before = mark(tree)
-    moved = tree / "html/sub/readme.txt"
-    moved.write_text("root's")
+    foreign = tree / "html/sub/readme.txt"
+    foreign.write_text("root's")
     with pytest.raises(BuildError, match=r"html/sub/readme.txt.*uid 0"):
         changes(before, tree, BUILD)
     # Ours may be there by then, from the cache of assets or a hook; somebody else's may not.
-    os.chown(moved, 54321, 54321)
+    os.chown(foreign, 54321, 54321)
     with pytest.raises(BuildError, match=r"html/sub/readme.txt.*uid 54321"):
         hand_over(tree)
-    assert moved.stat().st_uid == 54321
+    assert foreign.stat().st_uid == 54321
 
 
 def access_list(*entries: tuple[int, int, int]) -> bytes:

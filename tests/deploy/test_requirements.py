@@ -68,11 +68,11 @@ def test_what_stops_a_deploy_is_what_the_doctor_finds_wrong(site: Site, breakage
         site.deploy()
     (problem,) = raised.value.problems
     assert str(path) in problem
-    (found,) = [found for found in examine(site.context()) if found.stops]
-    assert (found.state, found.sentence()) == ("wrong", problem)
-    assert found.command in problem
-    if found.said.endswith("is not there"):
-        assert found.command.startswith("install -d ")
+    (finding,) = [finding for finding in examine(site.context()) if finding.stops]
+    assert (finding.state, finding.sentence()) == ("wrong", problem)
+    assert finding.command in problem
+    if finding.said.endswith("is not there"):
+        assert finding.command.startswith("install -d ")
 
 
 @as_root
@@ -81,8 +81,8 @@ def test_another_owner_is_wrong_and_stops_no_deploy(site: Site) -> None:
     """Guards the way from deploy.sh, whose directories belonged to whom they belonged."""
     os.chown(site.settings.versions_dir, 0, 0)
     site.deploy()
-    (found,) = [found for found in requirements.examine(site.settings) if found.state == "wrong"]
-    assert (found.what, found.stops) == ("versions_dir", False)
+    (finding,) = [finding for finding in requirements.examine(site.settings) if finding.state == "wrong"]
+    assert (finding.what, finding.stops) == ("versions_dir", False)
 
 
 @as_root
@@ -91,7 +91,7 @@ def test_what_nobody_has_to_have_is_a_note(site: Site) -> None:
     settings = dataclasses.replace(
         site.settings, image_dir=site.sample.root / "none", node_modules_dir=site.sample.root / "made-by-the-deploy"
     )
-    notes = {found.what: found for found in requirements.examine(settings) if found.state == "note"}
+    notes = {finding.what: finding for finding in requirements.examine(settings) if finding.state == "note"}
     assert not notes["image_dir"].stops
     assert not notes["node_modules_dir"].stops
     # Once it is there, versions hold a link to it, which a web server without that mount cannot follow.

@@ -21,8 +21,8 @@ from tests.support.sample import SampleSite, create_sample
 
 def git(directory: Path, *arguments: str) -> str:
     identity = ["-c", "user.name=Test", "-c", "user.email=test@example.invalid"]
-    done = subprocess.run(["git", *identity, *arguments], cwd=directory, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+    process = subprocess.run(["git", *identity, *arguments], cwd=directory, check=True, capture_output=True, text=True)
+    return process.stdout.strip()
 
 
 @pytest.fixture
@@ -37,9 +37,9 @@ def events() -> list[Event]:
 
 @pytest.fixture
 def checkout(sample: SampleSite, events: list[Event]) -> Iterator[Checkout]:
-    opened = Checkout(load({}, file=sample.config_file).settings, Reporter(events.append))
-    yield opened
-    opened.close()
+    checkout = Checkout(load({}, file=sample.config_file).settings, Reporter(events.append))
+    yield checkout
+    checkout.close()
 
 
 def state(directory: Path) -> tuple[str, str, str]:
@@ -105,11 +105,11 @@ def test_a_remote_that_is_gone_is_a_sentence(sample: SampleSite, checkout: Check
 
 def test_a_branch_that_is_not_on_the_remote_is_a_sentence(sample: SampleSite) -> None:
     settings = load({}, file=sample.config_file, flags={"branch": "nowhere"}).settings
-    opened = Checkout(settings, silent())
-    for step in (opened.fetch, opened.return_to_branch):
+    checkout = Checkout(settings, silent())
+    for step in (checkout.fetch, checkout.return_to_branch):
         with pytest.raises(SourceError, match=r"origin has no branch 'nowhere' .* It has: main\."):
             step()
-    opened.close()
+    checkout.close()
 
 
 def test_a_remote_that_hangs_is_given_up_and_leaves_no_process(sample: SampleSite) -> None:
@@ -119,11 +119,11 @@ def test_a_remote_that_hangs_is_given_up_and_leaves_no_process(sample: SampleSit
     hang.chmod(0o755)
     git(sample.source_dir, "config", "remote.origin.uploadpack", str(hang))
     settings = load({}, file=sample.config_file, flags={"git_timeout": 1}).settings
-    opened = Checkout(settings, silent())
+    checkout = Checkout(settings, silent())
     began = time.monotonic()
     with pytest.raises(SourceError, match=r"did not end within 1 s \(git_timeout\)"):
-        opened.fetch()
-    opened.close()
+        checkout.fetch()
+    checkout.close()
     assert time.monotonic() - began < 30
     status = Path(f"/proc/{pid_file.read_text().strip()}/stat")
     deadline = time.monotonic() + 10
@@ -179,9 +179,9 @@ def test_commits_between_two(sample: SampleSite, checkout: Checkout) -> None:
     old = git(sample.source_dir, "rev-parse", "HEAD")
     first, second = sample.commit({"a": "1"}, "Um"), sample.commit({"a": "2"}, "Dois")
     checkout.fetch()
-    found = checkout.between(old, second)
-    assert found is not None
-    assert [commit.sha for commit in found] == [second, first]
+    commits = checkout.between(old, second)
+    assert commits is not None
+    assert [commit.sha for commit in commits] == [second, first]
     assert checkout.between(second, old) == []
     assert checkout.between("0" * 40, second) is None
 
@@ -203,10 +203,10 @@ def test_inputs_change_with_content_and_with_ignored_files(sample: SampleSite, c
 def test_what_is_no_checkout_is_said(tmp_path: Path, sample: SampleSite) -> None:
     plain = tmp_path / "plain"
     plain.mkdir()
-    for path, said in ((plain, "not a git checkout"), (tmp_path / "none", "is not there")):
+    for path, words in ((plain, "not a git checkout"), (tmp_path / "none", "is not there")):
         settings = load({}, file=sample.config_file, flags={"source_dir": str(path)}).settings
         (problem,) = source.preflight(settings, silent())
-        assert said in problem
+        assert words in problem
         assert str(path) in problem
 
 
@@ -214,10 +214,10 @@ def test_what_is_no_checkout_is_said(tmp_path: Path, sample: SampleSite) -> None
 @pytest.mark.root
 def test_a_checkout_of_another_user_is_not_trusted(sample: SampleSite) -> None:
     subprocess.run(["chown", "-R", "1000:1000", str(sample.source_dir)], check=True)
-    opened = Checkout(load({}, file=sample.config_file).settings, silent())
+    checkout = Checkout(load({}, file=sample.config_file).settings, silent())
     with pytest.raises(SourceError, match="ownership"):
-        opened.require_clean()
-    opened.close()
+        checkout.require_clean()
+    checkout.close()
 
 
 def test_what_would_be_deployed_is_the_same_for_pending_and_deploy(sample: SampleSite, checkout: Checkout) -> None:
@@ -251,9 +251,9 @@ def test_hooks_of_the_checkout_are_not_run(sample: SampleSite, checkout: Checkou
 def test_variables_of_a_git_hook_lead_nowhere(sample: SampleSite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_INDEX_FILE", str(sample.root / "other-index"))
     monkeypatch.setenv("GIT_DIR", str(sample.remote))
-    opened = Checkout(load({}, file=sample.config_file).settings, silent())
-    opened.require_clean()
-    opened.close()
+    checkout = Checkout(load({}, file=sample.config_file).settings, silent())
+    checkout.require_clean()
+    checkout.close()
 
 
 def test_a_killed_deploy_of_a_commit_on_no_branch_does_not_stop_the_next(

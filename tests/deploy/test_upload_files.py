@@ -67,11 +67,11 @@ class _Meanwhile(upload_files.Keeper):
         self._put: Callable[[], None] | None = put
 
     def keep(self, src: int, path: tuple[str, ...], name: str = "") -> os.stat_result:
-        found = super().keep(src, path, name)
+        info = super().keep(src, path, name)
         put, self._put = self._put, None
         if put is not None:
             put()
-        return found
+        return info
 
 
 @pytest.mark.parametrize("kind", ["file", "written", "link", "folder"])
@@ -95,19 +95,19 @@ def test_what_somebody_puts_there_once_it_was_kept_is_not_lost(site: Site, kind:
 
     # Another file system: what is kept there is a copy.
     with tempfile.TemporaryDirectory(dir="/dev/shm" if elsewhere else None) as tmp, ExitStack() as stack:
-        kept = Path(tmp, "kept") if elsewhere else site.kept
-        keeper = _Meanwhile(kept, stack, put)
+        replaced = Path(tmp, "kept") if elsewhere else site.kept
+        keeper = _Meanwhile(replaced, stack, put)
         src = stack.enter_context(safefs.opened_root(site.tree))
         dst = stack.enter_context(safefs.opened_root(site.target))
         if kind in ("file", "written"):
             upload_files.place_over(src, dst, ("a",), None, keeper)
             assert there.read_text() == "repository"
-            assert set(content(kept).values()) >= {"people's newer"}
+            assert set(content(replaced).values()) >= {"people's newer"}
         else:
             with pytest.raises(UnsafeTreeError):
                 upload_files.place_over(src, dst, ("a",), None, keeper)
             assert there.is_symlink() if kind == "link" else there.is_dir()
-            assert set(content(kept).values()) == {"people's"}
+            assert set(content(replaced).values()) == {"people's"}
     assert os.listdir(site.target) == ["a"]
 
 
@@ -145,9 +145,9 @@ def test_two_names_never_become_one_by_a_race(site: Site) -> None:
     result = site.run()
     worker.join()
     assert lost == []
-    found = content(site.target)
-    assert set(found.values()) <= {"repository", "people's"}
-    assert result.new_files == sum(text == "repository" for text in found.values())
+    files = content(site.target)
+    assert set(files.values()) <= {"repository", "people's"}
+    assert result.new_files == sum(text == "repository" for text in files.values())
     assert result.new_files + result.left_alone == 300
 
 
@@ -196,7 +196,7 @@ def test_a_private_folder_moved_over_a_new_one_is_not_given_away(site: Site) -> 
 
     worker = threading.Thread(target=attack)
     worker.start()
-    seen = 0
+    lookups = 0
     try:
         with safefs.opened_root(site.target) as target:
             for _ in range(3000):
@@ -204,13 +204,13 @@ def test_a_private_folder_moved_over_a_new_one_is_not_given_away(site: Site) -> 
                     os.close(upload_files.make_folder(target, "new", site.tree.stat(), WEB))
                 with suppress(FileNotFoundError):
                     os.rename(new, aside)
-                    seen += (aside / "secret").exists()
+                    lookups += (aside / "secret").exists()
                     assert not (aside / "secret").exists() or aside.stat().st_uid == 0
                     os.rename(aside, private) if (aside / "secret").exists() else os.rmdir(aside)
     finally:
         stop.set()
         worker.join()
-    assert seen > 0
+    assert lookups > 0
 
 
 names = st.sampled_from(["a", "b", "c"])
@@ -226,8 +226,8 @@ entry = st.one_of(
 layout = st.dictionaries(st.lists(names, min_size=1, max_size=3).map(tuple), entry, max_size=8)
 
 
-def build(root: Path, wanted: dict[tuple[str, ...], tuple[str, str]]) -> None:
-    for path, (kind, what) in wanted.items():
+def build(root: Path, files: dict[tuple[str, ...], tuple[str, str]]) -> None:
+    for path, (kind, what) in files.items():
         at = root.joinpath(*path)
         try:
             os.makedirs(at.parent, exist_ok=True)
@@ -256,14 +256,14 @@ def test_whatever_is_on_the_two_sides(
         before, outside = picture(site.target), picture(site.outside)
         first = site.run(policy)
         after = picture(site.target)
-        kept = content(site.kept) if site.kept.exists() else {}
+        replaced = content(site.kept) if site.kept.exists() else {}
         for path, was in before.items():
             if after[path] != was:
                 assert policy == "overwrite"
-                assert kept[path] == was[3]
+                assert replaced[path] == was[3]
         added = [path for path in after if path not in before]
         assert len(added) == first.new_files + first.new_dirs
-        assert len(kept) == first.replaced
+        assert len(replaced) == first.replaced
         assert all(stat.S_IFMT(after[path][1]) in (stat.S_IFREG, stat.S_IFDIR) for path in added)
         assert not any(re.search(r"\.govma", path) for path in after)
         assert picture(site.outside) == outside

@@ -38,11 +38,11 @@ def test_new_files_and_folders_come_with_mode_and_times(site: Site) -> None:
     before = site.target.stat()
     result = site.run()
     assert result == uploads.UploadsResult(new_files=1, new_dirs=3)
-    found = site.target / "subsite/pics"
-    assert (found / "a.png").read_text() == "png"
-    assert stat.S_IMODE((found / "a.png").stat().st_mode) == 0o640
-    assert stat.S_IMODE(found.stat().st_mode) == 0o750
-    times = {path.stat().st_mtime_ns for path in (found, found / "a.png", found.parent)}
+    copy = site.target / "subsite/pics"
+    assert (copy / "a.png").read_text() == "png"
+    assert stat.S_IMODE((copy / "a.png").stat().st_mode) == 0o640
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o750
+    times = {path.stat().st_mtime_ns for path in (copy, copy / "a.png", copy.parent)}
     assert times == {1_500_000_000_123_456_789}
     assert site.target.stat().st_mode == before.st_mode
     assert site.run() == uploads.UploadsResult()
@@ -112,15 +112,15 @@ def test_overwrite_copies_to_another_file_system(site: Site) -> None:
     shm = Path("/dev/shm")
     if not shm.is_dir() or shm.stat().st_dev == site.target.stat().st_dev:
         pytest.skip("needs a second file system at /dev/shm")
-    with tempfile.TemporaryDirectory(dir=shm) as kept:
+    with tempfile.TemporaryDirectory(dir=shm) as shared_memory:
         site.both("a/logo.png", "repository", "people's")
         (site.target / "a/logo.png").chmod(0o640)
         if os.geteuid() == 0:
             os.chown(site.target / "a/logo.png", 1234, 33)
         before = (site.target / "a/logo.png").stat()
-        site.run("overwrite", kept=Path(kept, "x/y"))
-        after = Path(kept, "x/y/a/logo.png").stat()
-        assert content(Path(kept, "x/y")) == {"a/logo.png": "people's"}
+        site.run("overwrite", kept=Path(shared_memory, "x/y"))
+        after = Path(shared_memory, "x/y/a/logo.png").stat()
+        assert content(Path(shared_memory, "x/y")) == {"a/logo.png": "people's"}
         assert (after.st_mode, after.st_uid, after.st_gid, after.st_mtime_ns) == (
             before.st_mode,
             before.st_uid,

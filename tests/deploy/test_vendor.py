@@ -177,7 +177,7 @@ def test_any_tree_comes_out_as_it_went_in(files: list[tuple[list[str], bytes, in
         out = Path(tmp, "out")
         out.mkdir()
         unpack(Path(tmp, "t.tar.gz"), out)
-        assert {name: found for name, found in tree(out).items() if not name.endswith("/")} == expected
+        assert {name: entry for name, entry in tree(out).items() if not name.endswith("/")} == expected
 
 
 # -- looking at the file before a deploy

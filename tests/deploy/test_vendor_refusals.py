@@ -209,5 +209,5 @@ def test_changed_bytes_are_refused_or_harmless(changes: list[tuple[int, int]], m
             unpack(path, place)
         assert os.listdir(place.parent) == ["place"]
         assert set(os.listdir(place)) <= {"ee"}
-        for found in place.rglob("*"):
-            assert stat.S_IFMT(found.lstat().st_mode) in (stat.S_IFREG, stat.S_IFDIR)
+        for entry in place.rglob("*"):
+            assert stat.S_IFMT(entry.lstat().st_mode) in (stat.S_IFREG, stat.S_IFDIR)

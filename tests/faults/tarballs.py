@@ -54,7 +54,7 @@ def _unpacked(folder: Path, name: str, path: Path) -> list[str]:
     with suppress(VendorError):
         unpack(path, place, (33, 33))
         return [f"{name} was unpacked"]
-    beside = sorted(found.name for found in place.parent.iterdir())
+    beside = sorted(entry.name for entry in place.parent.iterdir())
     return [] if beside == ["place"] else [f"{name} wrote beside: {beside}"]
 
 

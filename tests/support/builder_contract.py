@@ -41,10 +41,10 @@ class BuilderContract:
 
     def test_files_are_made_by_the_build_user_and_readable(self, place: Place) -> None:
         place.build("touch made; mkdir directory")
-        made, directory = (place.work / "made").stat(), (place.work / "directory").stat()
+        file, directory = (place.work / "made").stat(), (place.work / "directory").stat()
         expected = place.settings.build_owner if os.geteuid() == 0 else (os.geteuid(), os.getegid())
-        assert (made.st_uid, made.st_gid) == expected
-        assert (made.st_mode & 0o777, directory.st_mode & 0o777) == (0o644, 0o755)
+        assert (file.st_uid, file.st_gid) == expected
+        assert (file.st_mode & 0o777, directory.st_mode & 0o777) == (0o644, 0o755)
 
     @pytest.mark.parametrize("failing", [1, 2, 3])
     def test_a_failing_command_is_named_and_is_the_last(self, place: Place, failing: int) -> None:

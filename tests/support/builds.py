@@ -91,11 +91,11 @@ class Place:
 
     def when(self, line: str, action: Callable[[], None]) -> threading.Thread:
         """Do something in another thread once this line was printed; the thread is to be joined."""
-        seen = threading.Event()
-        self.on_line = lambda text: seen.set() if text == line else None
+        has_line = threading.Event()
+        self.on_line = lambda text: has_line.set() if text == line else None
 
         def act() -> None:
-            if seen.wait(PATIENCE):
+            if has_line.wait(PATIENCE):
                 action()
 
         thread = threading.Thread(target=act)

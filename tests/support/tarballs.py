@@ -61,13 +61,13 @@ def gnu_tar(tmp: Path, path: Path, *options: str, what: str = "ee") -> Path:
 
 
 def tree(root: Path) -> Tree:
-    found: Tree = {}
+    entries: Tree = {}
     for directory, _, files in os.walk(root):
         for name in files:
             path = os.path.join(directory, name)
             info = os.lstat(path)
             with open(path, "rb") as file:
-                found[os.path.relpath(path, root)] = stat.S_IMODE(info.st_mode), int(info.st_mtime), file.read()
-        found[os.path.relpath(directory, root) + "/"] = stat.S_IMODE(os.lstat(directory).st_mode), 0, b""
-    del found["./"]
-    return found
+                entries[os.path.relpath(path, root)] = stat.S_IMODE(info.st_mode), int(info.st_mtime), file.read()
+        entries[os.path.relpath(directory, root) + "/"] = stat.S_IMODE(os.lstat(directory).st_mode), 0, b""
+    del entries["./"]
+    return entries

@@ -69,8 +69,8 @@ def guarded_site(tmp_path: Path) -> Iterator[Site]:
     assert os.listdir(site.outside) == ["canary"]
     canary = site.outside / "canary"
     assert (canary.read_text(), canary.stat().st_nlink) == ("alive", 1)
-    left = [path for path in site.target.rglob(".govma-*") if not path.is_dir()]
-    assert left == []
+    leftovers = [path for path in site.target.rglob(".govma-*") if not path.is_dir()]
+    assert leftovers == []
 
 
 def content(root: Path) -> dict[str, str]:
@@ -80,11 +80,11 @@ def content(root: Path) -> dict[str, str]:
 
 
 def picture(root: Path) -> dict[str, tuple[int, int, int, str]]:
-    found = {}
+    entries = {}
     for directory, folders, files in os.walk(root):
         for name in [*folders, *files]:
             path = Path(directory, name)
             info = path.lstat()
             text = path.read_text() if stat.S_ISREG(info.st_mode) else ""
-            found[str(path.relative_to(root))] = info.st_ino, info.st_mode, info.st_uid, text
-    return found
+            entries[str(path.relative_to(root))] = info.st_ino, info.st_mode, info.st_uid, text
+    return entries
