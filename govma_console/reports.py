@@ -7,89 +7,31 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from govma_core.disk.usage import VersionUsage, last_measured
+from govma_console.version_row import VersionRow, build_rows
+from govma_core.disk.usage import last_measured
 from govma_core.errors import RefusedError
 from govma_core.fs.permissions import cannot_know
 from govma_core.runs.lock import Holder, lock_holder
 from govma_core.runs.store import RunRecord, RunStore
 from govma_core.settings import Settings
-from govma_core.text.clean import bytes_text
-from govma_core.text.language import marked, tr
 from govma_core.versions.history import History, Promotion, Span, spans
 from govma_core.versions.holds import Holds, HoldStore
 from govma_core.versions.manifest import Manifest, ManifestStore
-from govma_core.versions.marks import Mark, MarkStore, Pin, PinStore
-from govma_core.versions.store import Pointer, Version, VersionStore
+from govma_core.versions.marks import Mark, MarkStore, PinStore
+from govma_core.versions.store import Pointer, VersionStore
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VersionReport:
-    """All that is recorded about one version."""
-
-    version: Version
-    current: bool
-    manifest: Manifest | None
-    pin: Pin | None
-    mark: Mark | None
-    usage: VersionUsage | None
-    unread: bool = False
-    """True when this user may not read the records."""
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """Return its state in a word or two, which are texts to translate."""
-        no_manifest = marked("not readable") if self.unread else marked("no manifest")
-        result = self.mark.kind if self.mark else self.manifest.result if self.manifest else no_manifest
-        return result if self.version.complete else "incomplete", *(["pinned"] if self.pin else [])
-
-    @property
-    def state(self) -> str:
-        """Return its state as one text, in English."""
-        return ", ".join(self.words)
-
-    def cells(self) -> tuple[str, ...]:
-        """Return it as a row of the table of versions."""
-        sizes = (bytes_text(self.usage.size), bytes_text(self.usage.exclusive)) if self.usage else ("-", "-")
-        manifest = self.manifest
-        origin = (
-            (manifest.commit[:9], manifest.subject, manifest.author, manifest.by) if manifest else ("-", "-", "-", "-")
-        )
-        return ("*" if self.current else "", self.version.name, *sizes, *origin, ", ".join(map(tr, self.words)))
-
-    def plain(self) -> dict[str, Any]:
-        """Return it as JSON; sizes are null until they have been measured."""
-        return {
-            "name": self.version.name,
-            "made": self.version.made.isoformat() if self.version.made else None,
-            "current": self.current,
-            "complete": self.version.complete,
-            "state": self.state,
-            "size": self.usage.size if self.usage else None,
-            "exclusive": self.usage.exclusive if self.usage else None,
-            "pin": dataclasses.asdict(self.pin) if self.pin else None,
-            "mark": dataclasses.asdict(self.mark) if self.mark else None,
-            "manifest": dataclasses.asdict(self.manifest) if self.manifest else None,
-        }
-
-
-def version_reports(settings: Settings, store: VersionStore, current: str | None) -> list[VersionReport]:
-    """Return a report of each version, the latest first; `current` is the name of the live one."""
-    manifests, pins = ManifestStore(settings.state_dir), PinStore(settings.state_dir).read()
-    marks = MarkStore(settings.state_dir).read()
-    sizes = last_measured(settings.state_dir, settings.versions_dir)
-    unread = bool(cannot_know(settings.state_dir))
-    return [
-        VersionReport(
-            version=version,
-            current=version.name == current,
-            manifest=manifests.read(version.name),
-            pin=pins.get(version.name),
-            mark=marks.get(version.name),
-            usage=sizes.get(version.name),
-            unread=unread,
-        )
-        for version in store.versions()
-    ]
+def version_rows(settings: Settings, store: VersionStore, live: str | None) -> list[VersionRow]:
+    """Return the row of each version, the latest first; `live` is the name of the live one."""
+    return build_rows(
+        store.versions(),
+        live,
+        manifest_of=ManifestStore(settings.state_dir).read,
+        pins=PinStore(settings.state_dir).read(),
+        marks=MarkStore(settings.state_dir).read(),
+        usage=last_measured(settings.state_dir, settings.versions_dir),
+        unread=bool(cannot_know(settings.state_dir)),
+    )
 
 
 def versions(settings: Settings) -> dict[str, Any]:
@@ -99,7 +41,7 @@ def versions(settings: Settings) -> dict[str, Any]:
     return {
         "current": pointer.version,
         "problem": pointer.problem,
-        "versions": [report.plain() for report in version_reports(settings, store, pointer.version)],
+        "versions": [row.plain() for row in version_rows(settings, store, pointer.version)],
         "others": store.other_names(),
         "unread": cannot_know(settings.state_dir),
     }

@@ -30,7 +30,7 @@ def print_versions(settings: Settings) -> None:
     """Print the table of versions; what needs the operator's attention goes to standard error."""
     store = VersionStore(settings.versions_dir)
     pointer = store.pointer()
-    versions = reports.version_reports(settings, store, pointer.version)
+    versions = reports.version_rows(settings, store, pointer.version)
     header = (
         "",
         tr("VERSION"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from govma_console.tui.site_state import Snapshot, VersionRow
+from govma_console.tui.site_state import Snapshot
+from govma_console.version_row import VersionRow
 from govma_core.runs.store import RunRecord
 from govma_core.text.language import tr
 
@@ -53,9 +54,9 @@ def can_promote(now: Situation) -> str:
     row = now.selected
     if row is None:
         return tr("No version is selected.")
-    if row.current:
+    if row.is_live:
         return tr("{name} is live already; select another version.", name=row.name)
-    if not row.complete:
+    if not row.version.complete:
         return tr("{name} is incomplete (no html/ or no system/ in it).", name=row.name)
     return can_start(now)
 
@@ -66,7 +67,7 @@ def can_check(now: Situation) -> str:
         return tr("No version is selected.")
     if not now.snapshot.rehearsed:
         return tr("There is nothing to test a version in: set the table [rehearsal] of the settings.")
-    if not now.selected.complete:
+    if not now.selected.version.complete:
         return tr("{name} is incomplete (no html/ or no system/ in it).", name=now.selected.name)
     return can_start(now)
 

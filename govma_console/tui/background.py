@@ -16,10 +16,14 @@ from textual.dom import DOMNode
 from textual.message import Message
 from textual.screen import Screen
 
-from govma_console.tui import plans
-from govma_console.tui.plans import DiskUse, Sizes, SwitchPlan
-from govma_console.tui.site_state import Snapshot, SnapshotReader, VersionRow, Watcher
+from govma_console.tui import disk_use
+from govma_console.tui.disk_use import DiskUse
+from govma_console.tui.plans import SwitchPlan, plan_switch
+from govma_console.tui.site_state import Snapshot, SnapshotReader
 from govma_console.tui.terminal import flush_seconds
+from govma_console.tui.watcher import Watcher
+from govma_console.version_row import VersionRow
+from govma_core.disk.usage import VersionUsage
 from govma_core.errors import GovmaError
 from govma_core.runs.launch import StartedRun, local_requester, start
 from govma_core.runs.store import RunRecord, RunStore
@@ -27,6 +31,8 @@ from govma_core.settings import Settings
 from govma_core.text.language import tr
 
 T = TypeVar("T")
+ORIGIN = "console"
+"""Where the records of runs say that they were started from."""
 
 
 def in_thread(node: DOMNode, work: Callable[[], T], deliver_to: Callable[[T | None, str], None]) -> threading.Thread:
@@ -112,15 +118,15 @@ class Background:
         self._comparing: set[tuple[str | None, str]] = set()
 
     @property
-    def sizes(self) -> Mapping[str, Sizes]:
-        """Return the sizes of the versions, as far as they are known."""
+    def sizes(self) -> Mapping[str, VersionUsage]:
+        """Return what each version takes on the disk, by name, as far as that is known."""
         return self.use.versions if self.use else {}
 
     def begin(self, screen: Screen[None]) -> None:
         """Post to this screen from now on, and watch for changes on the disk."""
         self._screen = screen
         settings, state = self.settings, self.settings.state_dir
-        self.use = plans.last_known(settings)
+        self.use = disk_use.last_known(settings)
         if self.first is None:
             self.refresh()
         notes = (state / name for name in ("pins", "marks", "holds"))
@@ -155,7 +161,7 @@ class Background:
             self._read_again = True
             return
         self._reading = True
-        in_thread(self._screen, lambda: (self._reader.read(), plans.room(self.settings)), self._take_reading)
+        in_thread(self._screen, lambda: (self._reader.read(), disk_use.room(self.settings)), self._take_reading)
 
     def _refresh_from_thread(self) -> None:
         if self._screen.is_attached:
@@ -187,7 +193,7 @@ class Background:
         if self._measuring or state == self._measured_state or snapshot.active is not None:
             return
         self._measuring, self._measured_state = True, state
-        in_thread(self._screen, lambda: plans.measured(self.settings), self._take_use)
+        in_thread(self._screen, lambda: disk_use.measure(self.settings), self._take_use)
 
     def _take_use(self, use: DiskUse | None, problem: str) -> None:
         self._measuring = False
@@ -215,13 +221,18 @@ class Background:
                 self._comparisons[pair] = plan
                 self._screen.post_message(SwitchCompared())
 
-        in_thread(self._screen, lambda: plans.plan_switch(self.settings, snapshot, row), take)
+        in_thread(self._screen, lambda: plan_switch(self.settings, snapshot, row), take)
+
+    @property
+    def operator(self) -> str:
+        """Return the name of the operator at this terminal, as records hold it."""
+        return local_requester(ORIGIN).by
 
     def start(self, operation: str, arguments: dict[str, Any]) -> None:
         """Start a run: RunStarted follows."""
 
         def work() -> None:
-            self.started = start(self.settings, operation, arguments, local_requester(plans.ORIGIN))
+            self.started = start(self.settings, operation, arguments, local_requester(ORIGIN))
 
         def tell(_: object, problem: str) -> None:
             self._screen.post_message(RunStarted(operation, problem))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
@@ -10,12 +11,15 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from govma_console.tui import actions, plans
+from govma_console.tui import actions
 from govma_console.tui.background import RunStarted, in_thread
 from govma_console.tui.main_view import MainView
 from govma_console.tui.panes.footer import ActionBar
 from govma_core.runs.cancel import cancel
+from govma_core.runs.launch import prepared_store
 from govma_core.text.language import tr
+from govma_core.versions.holds import HoldStore
+from govma_core.versions.marks import PinStore
 
 Answer = dict[str, Any] | None
 """What a dialog was answered with; None when it was left."""
@@ -61,7 +65,7 @@ class MainScreen(MainView):
         from govma_console.tui.dialogs.deploy import SwitchDialog
 
         row = self.situation.selected
-        target = None if row is None or row.current else row
+        target = None if row is None or row.is_live else row
         self._ask("rollback", SwitchDialog(self.background.settings, self.snapshot, "rollback", target))
 
     def action_promote(self) -> None:
@@ -134,14 +138,14 @@ class MainScreen(MainView):
         row, settings = self.situation.selected, self.background.settings
         if row is None:
             return
-        is_pinned = row.pinned is not None
+        pins, is_pinned = PinStore(settings.state_dir), row.pin is not None
         sentence = tr("{version} is {value}pinned.", version=row.name, value=tr("no longer ") * is_pinned)
 
         def change(answer: dict[str, Any]) -> None:
             if is_pinned:
-                plans.unpin(settings, row.name)
+                pins.unpin(row.name)
             else:
-                plans.pin(settings, row.name, answer["reason"])
+                pins.pin(row.name, self.background.operator, answer["reason"], time.time())
 
         self._change(PinDialog(row), change, sentence)
 
@@ -150,7 +154,8 @@ class MainScreen(MainView):
         from govma_console.tui.dialogs.holds import HoldDialog
 
         def change(answer: dict[str, Any]) -> None:
-            plans.hold(self.background.settings, answer["reason"], answer["until"])
+            holds = HoldStore(self.background.settings.state_dir)
+            holds.hold(answer["reason"], self.background.operator, time.time(), answer["until"])
 
         self._change(HoldDialog(self.snapshot.holds), change, tr("Deploys are held."))
 
@@ -159,12 +164,16 @@ class MainScreen(MainView):
         from govma_console.tui.dialogs.holds import ReleaseDialog
 
         def change(answer: dict[str, Any]) -> None:
-            plans.release(self.background.settings)
+            HoldStore(self.background.settings.state_dir).release()
 
         self._change(ReleaseDialog(self.snapshot.holds), change, tr("Deploys are no longer held."))
 
     def _change(self, dialog: ModalScreen[Answer], change: Callable[[dict[str, Any]], object], sentence: str) -> None:
         """Open a dialog, change something small with its answer, and say the sentence, or why that failed."""
+
+        def write(answer: dict[str, Any]) -> None:
+            prepared_store(self.background.settings)
+            change(answer)
 
         def tell(_: object, problem: str) -> None:
             self.notify(problem or sentence, severity="error" if problem else "information", markup=False)
@@ -172,7 +181,7 @@ class MainScreen(MainView):
 
         def begin(answer: Answer) -> None:
             if answer is not None:
-                in_thread(self, partial(change, answer), tell)
+                in_thread(self, partial(write, answer), tell)
 
         self.app.push_screen(dialog, begin)
 

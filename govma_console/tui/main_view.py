@@ -121,8 +121,7 @@ class MainView(Screen[None]):
         """Show a state of the site, and measure what it has come to."""
         is_first = not self.snapshot.at
         before = self.snapshot.active
-        self.snapshot = snapshot
-        self.table.show(snapshot.versions, self.background.sizes)
+        self._show_versions(snapshot)
         self.log_pane.follow(snapshot)
         if is_first and snapshot.active is not None:
             self.go_to_pane("log", only_narrow=True)
@@ -132,10 +131,14 @@ class MainView(Screen[None]):
         self.show_detail()
         self.background.measure(snapshot)
 
+    def _show_versions(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot.with_usage(self.background.sizes)
+        self.table.show(self.snapshot.versions)
+
     def on_disk_measured(self, message: DiskMeasured) -> None:
         """Show the sizes, and measure again what changed meanwhile."""
         if self.has_parts:
-            self.table.show(self.snapshot.versions, self.background.sizes)
+            self._show_versions(self.snapshot)
             self.bring_up_to_date()
             self.show_detail()
             self.background.measure(self.snapshot)
@@ -149,7 +152,7 @@ class MainView(Screen[None]):
         """Draw again what depends on the state: header, plot, footer, titles."""
         self.show_header()
         if self.query_one(Plot).display:
-            self.query_one(Plot).show(self.snapshot.versions, self.background.sizes)
+            self.query_one(Plot).show(self.snapshot.versions)
         self.refresh_actions()
 
     def show_header(self) -> None:
@@ -176,12 +179,11 @@ class MainView(Screen[None]):
         plan = None
         if self._comparing is not None:
             self._comparing.stop()
-        if row is not None and not row.current:
+        if row is not None and not row.is_live:
             plan = self.background.comparison(self.snapshot, row)
             if plan is None:
                 self._comparing = self.set_timer(_RESTING_SECONDS, partial(self.background.compare, self.snapshot, row))
-        sizes = self.background.sizes.get(row.name) if row else None
-        self.query_one(Detail).show(self.snapshot, row, sizes, plan)
+        self.query_one(Detail).show(self.snapshot, row, plan)
 
     def on_version_table_selected(self) -> None:
         """Another version is selected."""

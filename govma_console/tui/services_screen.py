@@ -17,7 +17,7 @@ from textual.widgets.option_list import Option
 
 from govma_console import formats
 from govma_console.tui.dialogs.base import Dialog, Result, Toggle
-from govma_console.tui.plans import Query
+from govma_console.tui.query import Query
 from govma_core.errors import GovmaError
 from govma_core.services.drift import NONE, downtime_text, nothing_differs, state_text
 from govma_core.settings import Settings

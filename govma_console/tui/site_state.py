@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from govma_console.version_row import VersionRow, build_rows
+from govma_core.disk.usage import VersionUsage
 from govma_core.errors import GovmaError
 from govma_core.fs.permissions import cannot_know
 from govma_core.runs.lock import Holder, lock_holder
@@ -22,54 +23,13 @@ from govma_core.text.language import counted, tr
 from govma_core.versions.history import History, Promotion, Result, Span, spans
 from govma_core.versions.holds import NO_HOLDS, Holds, HoldStore
 from govma_core.versions.manifest import Manifest, ManifestStore
-from govma_core.versions.marks import Mark, MarkStore, PinStore
-from govma_core.versions.store import Pointer, VersionStore, local_epoch
+from govma_core.versions.marks import MarkStore, PinStore
+from govma_core.versions.store import Pointer, VersionStore
 
 T = TypeVar("T")
+Stamp = tuple[int, int]
+"""When a file was written (nanoseconds), and its inode: another stamp, another content."""
 _MOST_RUNS = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VersionRow:
-    """One version as the table shows it. `made` is seconds since the epoch, 0 when the name tells no time."""
-
-    name: str
-    made: float
-    complete: bool
-    current: bool
-    was_live: bool
-    pinned: str | None
-    manifest: Manifest | None
-    mark: Mark | None = None
-    unread: bool = False
-    """True when nothing of what was written down may be read."""
-    twin: bool = False
-    """True when any two versions were made in the same minute: all are told to the second then."""
-
-    @property
-    def subject(self) -> str:
-        """Return what the commit says of itself, or why that is not known."""
-        if self.manifest:
-            return self.manifest.subject
-        return tr("(not readable by this user)") if self.unread else tr("(made by another tool)")
-
-    @property
-    def state(self) -> str:
-        """Return the state in a word; what is known against a version is said of a pinned one, too."""
-        result = self.manifest.result if self.manifest else ""
-        result = self.mark.kind if self.mark else result
-        against = "incomplete" if not self.complete else "" if result in ("", "published") else result
-        if against:
-            return f"{against} ★" if self.pinned is not None else against
-        if self.pinned is not None:
-            return "pinned"
-        return "good" if self.manifest else "unknown"
-
-    @property
-    def shown_state(self) -> str:
-        """Return the state in the operator's language."""
-        word, space, star = self.state.partition(" ")
-        return f"{tr(word)}{space}{star}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +59,7 @@ class Snapshot:
     @property
     def current(self) -> VersionRow | None:
         """Return the version that is live."""
-        return next((row for row in self.versions if row.current), None)
+        return next((row for row in self.versions if row.is_live), None)
 
     @property
     def active(self) -> RunRecord | None:
@@ -116,6 +76,16 @@ class Snapshot:
         """Return a version by its name."""
         return next((row for row in self.versions if row.name == name), None)
 
+    def was_live(self, name: str) -> bool:
+        """Tell whether a version is live or was, as far as is recorded."""
+        promoted = {name for promotion in self.promotions for name in (promotion.version, promotion.previous)}
+        return name in promoted or name == self.pointer.version
+
+    def with_usage(self, usage: Mapping[str, VersionUsage]) -> Snapshot:
+        """Return it with what each version takes on the disk, by name."""
+        rows = tuple(dataclasses.replace(row, usage=usage.get(row.name)) for row in self.versions)
+        return dataclasses.replace(self, versions=rows)
+
     def run(self, run_id: str | None) -> RunRecord | None:
         """Return a run by its id."""
         return next((run for run in self.runs if run.id == run_id), None)
@@ -129,69 +99,58 @@ class SnapshotReader:
     """Reads snapshots; what has not changed on the disk since the last one is not read again. Not thread-safe."""
 
     settings: Settings
-    _runs: dict[str, tuple[tuple[int, int], RunRecord]] = field(default_factory=dict)
-    _manifests: dict[str, tuple[tuple[int, int], Manifest | None]] = field(default_factory=dict)
+    _runs: dict[str, tuple[Stamp, RunRecord]] = field(default_factory=dict)
+    _manifests: dict[str, tuple[Stamp, Manifest | None]] = field(default_factory=dict)
+    _problems: list[str] = field(default_factory=list)
 
     def read(self) -> Snapshot:
-        """Return the present state; what cannot be read is left out, and said in `problems`."""
-        settings = self.settings
-        problems: list[str] = []
+        """Return the present state, without sizes; what cannot be read is left out, and said in `problems`."""
+        settings, state_dir = self.settings, self.settings.state_dir
+        self._problems = []
         store = VersionStore(settings.versions_dir)
-        try:
-            pointer, versions = store.pointer(), store.versions()
-        except (GovmaError, OSError) as error:
-            problems.append(_sentence(error))
-            pointer, versions = Pointer(None, None), []
+        pointer = self._try(store.pointer, EMPTY.pointer)
         if pointer.problem:
-            problems.append(pointer.problem)
-        nothing: list[Promotion | Result] = []
-        entries = _guarded(lambda: History(settings.state_dir).entries(), nothing, problems)
-        promotions = tuple(entry for entry in entries if isinstance(entry, Promotion))
-        holds = _guarded(lambda: HoldStore(settings.state_dir).read(), NO_HOLDS, problems)
-        unmarked: dict[str, Mark] = {}
-        marks = _guarded(lambda: MarkStore(settings.state_dir).read(), unmarked, problems)
-        unpinned: dict[str, str] = {}
-        pins = _guarded(lambda: _pins(settings), unpinned, problems)
-        unread = cannot_know(settings.state_dir)
-        if unread:
-            problems.append(unread)
-        minutes = {local_epoch(version.made) // 60 for version in versions}
-        was_live = {name for promotion in promotions for name in (promotion.version, promotion.previous)}
-        rows = tuple(
-            VersionRow(
-                name=version.name,
-                made=local_epoch(version.made),
-                complete=version.complete,
-                current=version.name == pointer.version,
-                was_live=version.name in was_live or version.name == pointer.version,
-                pinned=pins.get(version.name),
-                manifest=_guarded(partial(self._manifest, version.name), None, problems),
-                mark=marks.get(version.name),
-                unread=bool(unread),
-                twin=len(minutes) < len(versions),
-            )
-            for version in versions
+            self._problems.append(pointer.problem)
+        unread = cannot_know(state_dir)
+        versions = build_rows(
+            self._try(store.versions, []),
+            pointer.version,
+            manifest_of=lambda name: self._try(lambda: self._manifest(name), None),
+            pins=self._try(PinStore(state_dir).read, {}),
+            marks=self._try(MarkStore(state_dir).read, {}),
+            usage={},
+            unread=bool(unread),
         )
-        there = {row.name for row in rows}
-        self._manifests = {name: known for name, known in self._manifests.items() if name in there}
-        holder = _guarded(lambda: lock_holder(settings.state_dir), None, problems)
-        runs: tuple[RunRecord, ...] = _guarded(self._all_runs, (), problems)
+        names = {row.name for row in versions}
+        self._manifests = {name: entry for name, entry in self._manifests.items() if name in names}
+        entries: list[Promotion | Result] = self._try(History(state_dir).entries, [])
+        holds = self._try(HoldStore(state_dir).read, NO_HOLDS)
+        if unread:
+            self._problems.append(unread)
         return Snapshot(
             at=time.time(),
             host=socket.gethostname(),
             pointer=pointer,
-            versions=rows,
-            promotions=promotions,
-            holder=holder,
-            runs=runs,
+            versions=tuple(versions),
+            promotions=tuple(entry for entry in entries if isinstance(entry, Promotion)),
+            holder=self._try(lambda: lock_holder(state_dir), None),
+            runs=self._try(self._all_runs, ()),
             hold=_banner(holds),
             read_only=read_only(settings),
-            problems=tuple(dict.fromkeys(map(clean_line, problems))),
+            problems=tuple(dict.fromkeys(map(clean_line, self._problems))),
             holds=holds,
             spans=tuple(spans(entries, pointer.version)),
             unread=bool(unread),
             rehearsed=settings.rehearsed,
         )
+
+    def _try(self, look: Callable[[], T], otherwise: T) -> T:
+        """Return what `look` gives; an error becomes a sentence among the problems, and `otherwise` is given."""
+        try:
+            return look()
+        except (GovmaError, OSError) as error:
+            self._problems.append(_sentence(error))
+            return otherwise
 
     def _manifest(self, name: str) -> Manifest | None:
         stamp = _stamp(self.settings.state_dir / "versions" / f"{name}.json")
@@ -231,15 +190,6 @@ def _banner(holds: Holds) -> str:
     return clean_line(f"{first.sentence()}{more}")
 
 
-def _guarded(look: Callable[[], T], otherwise: T, problems: list[str]) -> T:
-    """Return what `read` gives; an error becomes a sentence among the problems, and `otherwise` is given."""
-    try:
-        return look()
-    except (GovmaError, OSError) as error:
-        problems.append(_sentence(error))
-        return otherwise
-
-
 def read_only(settings: Settings) -> str:
     """Say why nothing can be changed by this user; '' when it can."""
     state = settings.state_dir
@@ -254,7 +204,7 @@ def read_only(settings: Settings) -> str:
     return ""
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _stamp(path: Path) -> Stamp | None:
     try:
         info = path.stat()
     except (FileNotFoundError, NotADirectoryError, PermissionError):
@@ -267,94 +217,3 @@ def _sentence(error: Exception) -> str:
         file_name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         return f"{file_name}{error.strerror or error}."
     return str(error)
-
-
-# Milliseconds: how long it must be still before a change is told, and how long it is waited for that at most.
-_STEP = 150
-_DEBOUNCE = 500
-_LOOK_AGAIN = 700
-_LOOK_FOR_MISSING = 1.0
-
-
-class Watcher(threading.Thread):
-    """Calls `changed` (in this thread) after something in one of the directories was made, removed or renamed.
-
-    Changes are gathered for a fraction of a second. A directory that is missing or was replaced is found within a
-    second.
-    """
-
-    def __init__(self, directories: Sequence[Path], changed: Callable[[], None]) -> None:
-        super().__init__(name="watch", daemon=True)
-        self._directories = directories
-        self._changed = changed
-        self._stopping = threading.Event()
-
-    def stop(self) -> None:
-        """End the thread soon; it need not be waited for."""
-        self._stopping.set()
-
-    def run(self) -> None:
-        """Watch until stop() is called."""
-        before: dict[Path, int] | None = None
-        while not self._stopping.is_set():
-            there = self._there()
-            if before is not None and there != before:
-                self._changed()
-            before = there
-            if not there:
-                self._stopping.wait(_LOOK_FOR_MISSING)
-                continue
-            try:
-                self._watch(there)
-            except Exception:
-                self._poll(there)
-
-    def _watch(self, there: dict[Path, int]) -> None:
-        # Imported here: it costs as much as a tenth of the start of the app.
-        from watchfiles import watch
-
-        # What happened before the watch began is not told by it: its first answer is taken for a change in any case.
-        begun = False
-        for changes in watch(
-            *there,
-            watch_filter=None,
-            debounce=_DEBOUNCE,
-            step=_STEP,
-            rust_timeout=_LOOK_AGAIN,
-            yield_on_timeout=True,
-            stop_event=self._stopping,
-            recursive=False,
-            raise_interrupt=False,
-            ignore_permission_denied=True,
-        ):
-            if changes or not begun:
-                begun = True
-                self._changed()
-            if self._there() != there:
-                return
-
-    def _poll(self, there: dict[Path, int]) -> None:
-        def times() -> list[int]:
-            return [path.stat().st_mtime_ns for path in there if path.exists()]
-
-        before = times()
-        while not self._stopping.wait(1.0) and self._there() == there:
-            now = times()
-            if now != before:
-                before = now
-                self._changed()
-
-    def _there(self) -> dict[Path, int]:
-        directories = {}
-        for path in self._directories:
-            try:
-                if path.is_dir() and os.access(path, os.R_OK):
-                    directories[path] = path.stat().st_ino
-            except OSError:
-                continue
-        return directories
-
-
-def _pins(settings: Settings) -> dict[str, str]:
-    """Return the pinned versions, and what is known of each pin."""
-    return {name: pin.sentence() for name, pin in PinStore(settings.state_dir).read().items()}

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 from textual.screen import Screen
 
 from govma_console.tui.background import Background
-from govma_console.tui.plans import CommitLine, DiskUse, Sizes, SwitchPlan
-from govma_console.tui.site_state import Snapshot, VersionRow
+from govma_console.tui.disk_use import DiskUse
+from govma_console.tui.plans import CommitLine, SwitchPlan
+from govma_console.tui.site_state import Snapshot
+from govma_console.version_row import VersionRow
+from govma_core.disk.usage import VersionUsage
 from govma_core.events import Event, LogLine, Progress, StageFinished, StageStarted, to_json
 from govma_core.runs.store import RunRecord
 from govma_core.settings import load
 from govma_core.versions.history import Promotion, spans
 from govma_core.versions.holds import NO_HOLDS, Hold, Holds
 from govma_core.versions.manifest import Manifest
-from govma_core.versions.marks import Mark
-from govma_core.versions.store import Pointer
+from govma_core.versions.marks import Mark, Pin
+from govma_core.versions.store import Pointer, Version
 from tests.support.histories import PEOPLE, SUBJECTS
 
 NOW = 1_700_000_000.0
@@ -32,7 +36,7 @@ class StillBackground(Background):
         self.use = DiskUse(
             38 << 30,
             100 << 30,
-            {name: Sizes(61 << 20, (9 + 7 * at) << 20, (52 - 7 * at) << 20) for at, name in enumerate(_NAMES)},
+            {name: _usage(name, at) for at, name in enumerate(_NAMES)},
             290 << 20,
             305 << 20,
         )
@@ -115,6 +119,11 @@ def normalized(svg: str) -> str:
     return re.sub(r"terminal-\d+", "terminal", svg)
 
 
+def _usage(name: str, at: int) -> VersionUsage:
+    exclusive = (9 + 7 * at) << 20
+    return VersionUsage(name, 60 << 20, 61 << 20, exclusive, (61 << 20) - exclusive, 5283)
+
+
 def _row(name: str, at: int) -> VersionRow:
     manifest = Manifest(
         version=name,
@@ -134,16 +143,13 @@ def _row(name: str, at: int) -> VersionRow:
         bytes=60 << 20,
         result="published",
     )
-    pinned = "pinned by ana: before the election" if at == 3 else None
-    known = manifest if at != 4 else None
+    # Local time is UTC in pictures.
+    made = datetime.fromtimestamp(NOW - 86_400 * (at + 1) + 37_000, UTC).replace(tzinfo=None)
     mark = Mark(name, "bad", f"rolled back to {_NAMES[1]}", "ana", NOW - 7200) if at == 0 else None
     return VersionRow(
-        name=name,
-        made=NOW - 86_400 * (at + 1) + 37_000,
-        complete=at != 2,
-        current=at == 1,
-        was_live=at < 3,
-        pinned=pinned,
-        manifest=known,
+        version=Version(name, made, complete=at != 2),
+        is_live=at == 1,
+        pin=Pin(name, "ana", "before the election") if at == 3 else None,
+        manifest=manifest if at != 4 else None,
         mark=mark,
     )

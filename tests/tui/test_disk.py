@@ -124,7 +124,7 @@ def test_a_pin_is_set_with_its_reason_and_taken_away(past: Site) -> None:
         await app.type("release of the year")
         await app.press("enter")
         await app.sees("pinned")
-        await app.until(lambda: app.main.snapshot.version(name).pinned, "the pin")  # type: ignore[union-attr]
+        await app.until(lambda: app.main.snapshot.version(name).pin, "the pin")  # type: ignore[union-attr]
         assert store.read()[name or ""].reason == "release of the year"
         await app.press("i")
         await app.sees("Without the pin, prune may remove it.")

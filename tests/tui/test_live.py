@@ -167,7 +167,7 @@ def test_wrong_settings_open_a_screen_that_says_what_and_where() -> None:
 
 def test_a_fault_of_ours_ends_with_a_sentence_and_a_file(past: Site) -> None:
     async def scenario(app: Driven) -> None:
-        app.main.table._sizes = 7  # type: ignore[assignment]
+        app.main.table._needs = 7  # type: ignore[assignment]
         app.main.table.refresh()
         await app.until(lambda: app.app.fault, "the fault")
 

@@ -160,7 +160,7 @@ def test_the_free_space_is_kept_up_to_date_while_nothing_is_measured(
 ) -> None:
     async def scenario(app: Driven) -> None:
         await app.until(lambda: app.main.background.use and app.main.background.use.real, "the account")
-        monkeypatch.setattr("govma_console.tui.plans.room", lambda settings: (1_000_000, 100_000_000_000))
+        monkeypatch.setattr("govma_console.tui.disk_use.room", lambda settings: (1_000_000, 100_000_000_000))
         app.main._refresh_ages()
         await app.sees("100% used, 1.0M free")
 
@@ -233,7 +233,7 @@ def test_versions_of_one_minute_are_told_apart_by_their_seconds(past: Site) -> N
     other = f"{day}-{time[:6]}{(int(time[6:8]) + 1) % 60:02}s"
     shutil.copytree(live, live.with_name(other), symlinks=True)
     rows = {row.name: row for row in SnapshotReader(past.settings).read().versions}
-    shown = {name: COLUMNS[0].text(row, None) for name, row in rows.items()}
+    shown = {name: COLUMNS[0].text(row) for name, row in rows.items()}
     assert shown[live.name].endswith(f":{time[6:8]}")
     assert len(set(shown.values())) == len(rows)
     assert {text.count(":") for text in shown.values()} == {2}

@@ -11,7 +11,8 @@ from govma_console.tui import plans
 from govma_console.tui.dialogs.base import Dialog, Result, Toggle
 from govma_console.tui.panes.detail import commits
 from govma_console.tui.plans import DeployPlan, SwitchPlan
-from govma_console.tui.site_state import Snapshot, VersionRow
+from govma_console.tui.site_state import Snapshot
+from govma_console.version_row import VersionRow
 from govma_core.errors import RefusedError
 from govma_core.runs.store import RunRecord
 from govma_core.settings import Settings
@@ -199,7 +200,7 @@ class SwitchDialog(Dialog):
                     (tr("{hold} A promotion is possible anyway.", hold=self._snapshot.hold), "$text-warning")
                 )
             )
-        if not target.complete:
+        if not target.version.complete:
             lines.append(Content.assemble((tr("It is incomplete, and cannot be made live."), "bold $text-error")))
         lines.append(Content(""))
         if plan.undone is None or plan.added is None:
@@ -213,7 +214,7 @@ class SwitchDialog(Dialog):
         else:
             lines += commits(tr("Undoes"), plan.undone, _MOST)
             lines += commits(tr("Brings"), plan.added, _MOST)
-        self.say(Content("\n").join(lines), ready=target.complete and not target.current)
+        self.say(Content("\n").join(lines), ready=target.version.complete and not target.is_live)
 
     @staticmethod
     def _about(row: VersionRow | None) -> Content:

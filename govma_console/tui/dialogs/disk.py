@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from textual.containers import Horizontal
@@ -10,11 +11,11 @@ from textual.widget import Widget
 from textual.widgets import Button, Input, Label
 
 from govma_console import formats
-from govma_console.tui import plans
 from govma_console.tui.dialogs.base import Dialog, Result
-from govma_console.tui.plans import PrunePlan, Query
-from govma_console.tui.site_state import VersionRow
+from govma_console.tui.query import Query
+from govma_console.version_row import VersionRow
 from govma_core.settings import Settings
+from govma_core.text.clean import clean_line
 from govma_core.text.language import counted, tr
 
 
@@ -110,6 +111,44 @@ class DedupeDialog(_Asking):
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class PruneLine:
+    """What becomes of one version, why, and what removing it frees."""
+
+    name: str
+    keep: bool
+    why: str
+    frees: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrunePlan:
+    """What a prune would do, the newest version first."""
+
+    lines: tuple[PruneLine, ...]
+    frees: int
+    warnings: tuple[str, ...]
+
+    @property
+    def removed(self) -> list[str]:
+        """Return the versions that would go."""
+        return [line.name for line in self.lines if not line.keep]
+
+    @classmethod
+    def read(cls, answer: dict[str, Any]) -> PrunePlan:
+        """Read the answer to the question `prune`."""
+        lines = [
+            PruneLine(
+                clean_line(version["name"]),
+                version["keep"],
+                clean_line("; ".join(version["reasons"])),
+                version["frees"],
+            )
+            for version in answer["versions"]
+        ]
+        return cls(tuple(lines), answer["frees"], tuple(map(clean_line, answer["warnings"])))
+
+
 class PruneDialog(_Asking):
     """Prune: each version, what becomes of it and why; removing asks for a word to be typed."""
 
@@ -155,7 +194,7 @@ class PruneDialog(_Asking):
 
     def answered(self, answer: dict[str, Any]) -> None:
         """Show the plan."""
-        plan = self._plan = plans.prune_plan(answer)
+        plan = self._plan = PrunePlan.read(answer)
         if plan.removed:
             removed = counted(len(plan.removed), "version", "versions")
             lines = [
@@ -225,24 +264,27 @@ class PinDialog(Dialog):
     def __init__(self, row: VersionRow) -> None:
         super().__init__()
         self._row = row
-        self.heading = self.verb = tr("Pin") if row.pinned is None else tr("Unpin")
+        self.heading = self.verb = tr("Pin") if row.pin is None else tr("Unpin")
 
     def options(self) -> list[Widget]:
         """Return the field for the reason."""
         return (
             []
-            if self._row.pinned is not None
+            if self._row.pin is not None
             else [Input(placeholder=tr("why (may be empty)"), id="reason", compact=True)]
         )
 
     def opened(self) -> None:
         """Say what it does."""
-        name, pin = self._row.name, self._row.pinned
+        name, pin = self._row.name, self._row.pin
         if pin is None:
             self.say(tr("prune will keep {name} until it is unpinned.", name=name), ready=True)
             self.query_one("#reason").focus()
         else:
-            self.say(tr("{name} is {known}. Without the pin, prune may remove it.", name=name, known=pin), ready=True)
+            self.say(
+                tr("{name} is {known}. Without the pin, prune may remove it.", name=name, known=pin.sentence()),
+                ready=True,
+            )
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Take Enter for the button."""
@@ -251,4 +293,4 @@ class PinDialog(Dialog):
 
     def result(self) -> Result:
         """Return the reason."""
-        return {"reason": "" if self._row.pinned is not None else self.query_one("#reason", Input).value.strip()}
+        return {"reason": "" if self._row.pin is not None else self.query_one("#reason", Input).value.strip()}

@@ -11,8 +11,10 @@ from textual.content import Content
 from textual.widgets import Static
 
 from govma_console import formats
-from govma_console.tui.plans import CommitLine, Sizes, SwitchPlan
-from govma_console.tui.site_state import EMPTY, Snapshot, VersionRow
+from govma_console.tui.plans import CommitLine, SwitchPlan
+from govma_console.tui.site_state import EMPTY, Snapshot
+from govma_console.version_row import VersionRow
+from govma_core.disk.usage import VersionUsage
 from govma_core.text.clean import clean_line
 from govma_core.text.language import counted, tr
 from govma_core.versions.history import Span
@@ -29,11 +31,11 @@ class Detail(VerticalScroll, can_focus=True):
         """Make the text."""
         yield Static("", id="detail-text")
 
-    def show(self, snapshot: Snapshot, row: VersionRow | None, sizes: Sizes | None, plan: SwitchPlan | None) -> None:
+    def show(self, snapshot: Snapshot, row: VersionRow | None, plan: SwitchPlan | None) -> None:
         """Show a version; `plan` is None while it is being found out."""
-        self._shown = snapshot, row, sizes, plan
+        self._shown = snapshot, row, plan
         width = max(30, (self.scrollable_content_region.width or self.app.size.width) - 1)
-        content = _empty() if row is None else _content(snapshot, row, sizes, plan, width)
+        content = _empty() if row is None else _content(snapshot, row, plan, width)
         if content.markup != self._drawn:
             self._drawn = content.markup
             self.query_one("#detail-text", Static).update(content)
@@ -43,15 +45,15 @@ class Detail(VerticalScroll, can_focus=True):
         self.show(*self._shown)
 
     _drawn = ""
-    _shown: tuple[Snapshot, VersionRow | None, Sizes | None, SwitchPlan | None] = (EMPTY, None, None, None)
+    _shown: tuple[Snapshot, VersionRow | None, SwitchPlan | None] = (EMPTY, None, None)
 
 
 def _empty() -> Content:
     return Content.assemble((tr("No version is selected."), "$muted"))
 
 
-def _content(snapshot: Snapshot, row: VersionRow, sizes: Sizes | None, plan: SwitchPlan | None, width: int) -> Content:
-    lines = [Content.assemble((row.name, "bold"), (tr("  ● live") if row.current else "", "bold $text-success"))]
+def _content(snapshot: Snapshot, row: VersionRow, plan: SwitchPlan | None, width: int) -> Content:
+    lines = [Content.assemble((row.name, "bold"), (tr("  ● live") if row.is_live else "", "bold $text-success"))]
     manifest = row.manifest
     if manifest:
         fields = [(tr("Commit"), f"{manifest.commit[:12]} {manifest.subject}")]
@@ -59,8 +61,8 @@ def _content(snapshot: Snapshot, row: VersionRow, sizes: Sizes | None, plan: Swi
     else:
         other = tr("another tool (no manifest): its commit is not known")
         fields = [(tr("Made by"), _unread() if row.unread else other)]
-    fields.append((tr("State"), "; ".join(remark for remark in (_judged(row), row.pinned) if remark)))
-    fields.append((tr("Size"), _unread() if row.unread and sizes is None else _sizes(sizes)))
+    fields.append((tr("State"), "; ".join([_judged(row), *([row.pin.sentence()] if row.pin else [])])))
+    fields.append((tr("Size"), _unread() if row.unread and row.usage is None else _sizes(row.usage)))
     fields += [(tr("Live"), text) for text in _lived(snapshot, row)]
     lines += [part for name, text in fields for part in _field(name, text, width)]
     # What a rollback would undo stands before what is only good to know.
@@ -116,18 +118,18 @@ def _field(name: str, text: str, width: int) -> list[Content]:
     return [Content.assemble((f"{name:9} ", "$muted"), first), *(Content(" " * _INDENT + part) for part in more)]
 
 
-def _sizes(sizes: Sizes | None) -> str:
-    if sizes is None:
+def _sizes(usage: VersionUsage | None) -> str:
+    if usage is None:
         return tr("not measured yet")
     cells = 10
-    own = round(cells * sizes.exclusive / sizes.size) if sizes.size else 0
+    own = round(cells * usage.exclusive / usage.size) if usage.size else 0
     bar = "█" * own + "░" * (cells - own)
     return tr(
         "{size}  {bar}  {exclusive} exclusive, {shared} shared",
-        size=formats.size(sizes.size),
+        size=formats.size(usage.size),
         bar=bar,
-        exclusive=formats.size(sizes.exclusive),
-        shared=formats.size(sizes.shared),
+        exclusive=formats.size(usage.exclusive),
+        shared=formats.size(usage.shared),
     )
 
 
@@ -135,7 +137,7 @@ def _judged(row: VersionRow) -> str:
     """Return the state, with why and since when a version has its mark."""
     mark = row.mark
     if mark is None:
-        return row.shown_state
+        return row.translated_state
     who = ", ".join(part for part in (mark.by, formats.moment(mark.at)) if part)
     return f"{tr(mark.kind)}{f': {clean_line(mark.reason)}' if mark.reason else ''}{f' ({who})' if who else ''}"
 
@@ -146,10 +148,10 @@ def _unread() -> str:
 
 def _lived(snapshot: Snapshot, row: VersionRow) -> list[str]:
     if row.unread:
-        return [tr("now; since when is not readable by this user") if row.current else _unread()]
+        return [tr("now; since when is not readable by this user") if row.is_live else _unread()]
     times = [span for span in snapshot.spans if span.version == row.name]
     if not times:
-        return [tr("was live, when is not recorded") if row.was_live else tr("never")]
+        return [tr("was live, when is not recorded") if snapshot.was_live(row.name) else tr("never")]
     return [_span(span) for span in times[-3:][::-1]] + (
         [tr("and {count} times before", count=len(times) - 3)] if len(times) > 3 else []
     )
@@ -178,7 +180,7 @@ def _span(span: Span) -> str:
 
 
 def _between(row: VersionRow, plan: SwitchPlan | None) -> list[Content]:
-    if row.current:
+    if row.is_live:
         return []
     if plan is None:
         return [Content.assemble((tr("Comparing with the live version …"), "$muted"))]

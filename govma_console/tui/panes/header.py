@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from govma_console import formats
-from govma_console.tui.plans import DiskUse
+from govma_console.tui.disk_use import DiskUse
 from govma_console.tui.site_state import EMPTY, Snapshot
 from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
@@ -85,7 +85,7 @@ class SiteHeader(Widget):
         if lived is None and now.promotions and now.current:
             # The history ends with another one: what its time would tell is when it was made.
             return (("$text-warning", tr("set by hand")),)
-        since = lived.at if lived else (now.current.made if now.current else 0.0)
+        since = lived.at if lived else (now.current.epoch if now.current else 0.0)
         return (("", formats.ago(since, time.time())),) if since else ()
 
     def _disk(self) -> tuple[Part, ...]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from textual.content import Content
 from textual.widget import Widget
 
 from govma_console import formats
-from govma_console.tui.plans import Sizes
-from govma_console.tui.site_state import VersionRow
+from govma_console.version_row import VersionRow
 from govma_core.text.language import tr
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
@@ -21,12 +20,10 @@ class Plot(Widget, can_focus=True):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._rows: tuple[VersionRow, ...] = ()
-        self._sizes: Mapping[str, Sizes] = {}
 
-    def show(self, rows: tuple[VersionRow, ...], sizes: Mapping[str, Sizes]) -> None:
+    def show(self, rows: tuple[VersionRow, ...]) -> None:
         """Show these versions (any order)."""
         self._rows = tuple(sorted(rows, key=lambda row: row.name))
-        self._sizes = sizes
         self.refresh()
 
     def render(self) -> Content:
@@ -34,7 +31,7 @@ class Plot(Widget, can_focus=True):
         width, height = self.size
         rows = self._rows[-max(1, width - 8) :]
         each = max(1, (height - 2) // 2)
-        disk = [float(self._sizes[row.name].exclusive) if row.name in self._sizes else None for row in rows]
+        disk = [float(row.usage.exclusive) if row.usage else None for row in rows]
         took = [
             row.manifest.finished - row.manifest.started if row.manifest and row.manifest.finished else None
             for row in rows

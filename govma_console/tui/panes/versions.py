@@ -20,8 +20,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from govma_console import formats
-from govma_console.tui.plans import Sizes
-from govma_console.tui.site_state import VersionRow
+from govma_console.version_row import VersionRow
 from govma_core.text.language import tr
 
 GAP = 1
@@ -39,26 +38,26 @@ class Column:
     title: str
     width: int
     keep: int
-    text: Callable[[VersionRow, Sizes | None], str]
-    order: Callable[[VersionRow, Sizes | None], Any]
+    text: Callable[[VersionRow], str]
+    order: Callable[[VersionRow], Any]
     right: bool = False
     short: Callable[[VersionRow], str] | None = None
 
 
-def _manifest_text(name: str) -> Callable[[VersionRow, Sizes | None], str]:
-    return lambda row, sizes: getattr(row.manifest, name) if row.manifest else ""
+def _manifest_text(name: str) -> Callable[[VersionRow], str]:
+    return lambda row: getattr(row.manifest, name) if row.manifest else ""
 
 
-def _text_order(name: str) -> Callable[[VersionRow, Sizes | None], Any]:
-    return lambda row, sizes: getattr(row.manifest, name).casefold() if row.manifest else ""
+def _text_order(name: str) -> Callable[[VersionRow], Any]:
+    return lambda row: getattr(row.manifest, name).casefold() if row.manifest else ""
 
 
-def _size_text(name: str) -> Callable[[VersionRow, Sizes | None], str]:
-    return lambda row, sizes: formats.size(getattr(sizes, name)) if sizes else "…"
+def _size_text(name: str) -> Callable[[VersionRow], str]:
+    return lambda row: formats.size(getattr(row.usage, name)) if row.usage else "…"
 
 
-def _size_order(name: str) -> Callable[[VersionRow, Sizes | None], Any]:
-    return lambda row, sizes: getattr(sizes, name) if sizes else -1
+def _size_order(name: str) -> Callable[[VersionRow], Any]:
+    return lambda row: getattr(row.usage, name) if row.usage else -1
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -67,16 +66,16 @@ COLUMNS: tuple[Column, ...] = (
         tr("Version"),
         16,
         9,
-        lambda row, sizes: formats.moment(row.made, seconds=row.twin) or row.name,
-        lambda row, sizes: row.name,
-        short=lambda row: formats.moment(row.made, seconds=row.twin, year=not row.twin) or row.name,
+        lambda row: formats.moment(row.epoch, seconds=row.needs_seconds) or row.name,
+        lambda row: row.name,
+        short=lambda row: formats.moment(row.epoch, seconds=row.needs_seconds, year=not row.needs_seconds) or row.name,
     ),
     Column(
         "commit",
         tr("Commit"),
         9,
         6,
-        lambda row, sizes: row.manifest.commit[:9] if row.manifest else "-",
+        lambda row: row.manifest.commit[:9] if row.manifest else "-",
         _text_order("commit"),
     ),
     Column(
@@ -84,7 +83,7 @@ COLUMNS: tuple[Column, ...] = (
         tr("Subject"),
         0,
         9,
-        lambda row, sizes: row.subject,
+        lambda row: row.subject,
         _text_order("subject"),
     ),
     Column("author", tr("Author"), 12, 2, _manifest_text("author"), _text_order("author")),
@@ -93,8 +92,8 @@ COLUMNS: tuple[Column, ...] = (
         tr("Age"),
         max(4, cell_len(tr("now"))),
         5,
-        lambda row, sizes: formats.age(row.made),
-        lambda row, sizes: -row.made,
+        lambda row: formats.age(row.epoch),
+        lambda row: -row.epoch,
         right=True,
     ),
     Column(
@@ -115,7 +114,7 @@ COLUMNS: tuple[Column, ...] = (
         _size_order("exclusive"),
         right=True,
     ),
-    Column("state", tr("State"), 10, 8, lambda row, sizes: row.shown_state, lambda row, sizes: row.state),
+    Column("state", tr("State"), 10, 8, lambda row: row.translated_state, lambda row: row.state),
     Column("by", tr("By"), 10, 1, _manifest_text("by"), _text_order("by")),
 )
 
@@ -124,8 +123,10 @@ def needs(rows: Iterable[VersionRow], sort_key: str) -> dict[str, int]:
     """Return the width that columns need for what they say now: whole words, whole times, the title with its mark."""
     there = list(rows)
     needed = {
-        "state": max((cell_len(text) for text in {row.shown_state for row in there}), default=0),
-        "made": max((cell_len(formats.moment(row.made, seconds=True)) for row in there[:1] if row.twin), default=0),
+        "state": max((cell_len(text) for text in {row.translated_state for row in there}), default=0),
+        "made": max(
+            (cell_len(formats.moment(row.epoch, seconds=True)) for row in there[:1] if row.needs_seconds), default=0
+        ),
     }
     title = next(column.title for column in COLUMNS if column.key == sort_key)
     return needed | {sort_key: max(needed.get(sort_key, 0), cell_len(title) + 2)}
@@ -155,7 +156,7 @@ def fit(
 def matches(row: VersionRow, words: str) -> bool:
     """Tell whether a filter's words are all found somewhere in a row, whatever their case and accents."""
     manifest = row.manifest
-    texts = [row.name, row.state, row.shown_state, *(("live", tr("live")) if row.current else ())]
+    texts = [row.name, row.state, row.translated_state, *(("live", tr("live")) if row.is_live else ())]
     if manifest:
         texts += [manifest.commit, manifest.subject, manifest.author, manifest.by, manifest.ref]
     text = _plain("\n".join(texts))
@@ -209,15 +210,14 @@ class VersionTable(ScrollView, can_focus=True):
         self.rows: list[VersionRow] = []
         self.total = 0
         self._all: tuple[VersionRow, ...] = ()
-        self._sizes: Mapping[str, Sizes] = {}
         self._ages: tuple[str, ...] = ()
         self._needs: dict[str, int] = {}
 
-    def show(self, rows: tuple[VersionRow, ...], sizes: Mapping[str, Sizes]) -> None:
+    def show(self, rows: tuple[VersionRow, ...]) -> None:
         """Show these versions; the cursor stays where it is if its version is still there."""
-        if (rows, sizes) == (self._all, self._sizes):
+        if rows == self._all:
             return
-        self._all, self._sizes, self.total = rows, sizes, len(rows)
+        self._all, self.total = rows, len(rows)
         self._arrange()
 
     def filter(self, words: str) -> None:
@@ -243,7 +243,7 @@ class VersionTable(ScrollView, can_focus=True):
 
     def refresh_ages(self) -> None:
         """Draw again when an age reads otherwise than before."""
-        ages = tuple(formats.age(row.made) for row in self.rows)
+        ages = tuple(formats.age(row.epoch) for row in self.rows)
         if ages != self._ages:
             self._ages = ages
             self.refresh()
@@ -258,12 +258,12 @@ class VersionTable(ScrollView, can_focus=True):
         column = next(one for one in COLUMNS if one.key == self.sort_key)
         rows = [row for row in self._all if matches(row, self.wanted)] if self.wanted else list(self._all)
         rows.sort(key=lambda row: row.name, reverse=True)
-        rows.sort(key=lambda row: column.order(row, self._sizes.get(row.name)), reverse=self.descending)
+        rows.sort(key=lambda row: column.order(row), reverse=self.descending)
         self.rows, self._needs = rows, needs(rows, self.sort_key)
         self.virtual_size = Size(0, len(rows) + 1)
         if not any(row.name == self.cursor for row in rows):
             # Its version is gone or filtered out: the one that now stands in its place.
-            fallback = next((row.name for row in rows if row.current), None) if self.cursor is None else None
+            fallback = next((row.name for row in rows if row.is_live), None) if self.cursor is None else None
             self._put_cursor(fallback or (rows[min(before, len(rows) - 1)].name if rows else None))
         self.refresh()
 
@@ -351,18 +351,17 @@ class VersionTable(ScrollView, can_focus=True):
 
     def _row(self, row: VersionRow, width: int) -> Strip:
         chosen = row.name == self.cursor
-        base = self._style("cursor") if chosen else self._style("current" if row.current else "row")
-        sizes = self._sizes.get(row.name)
+        base = self._style("cursor") if chosen else self._style("current" if row.is_live else "row")
         marker = base if chosen else self._style("marker")
-        segments = [Segment(_CURSOR if chosen else " ", base), Segment("● " if row.current else "  ", marker)]
+        segments = [Segment(_CURSOR if chosen else " ", base), Segment("● " if row.is_live else "  ", marker)]
         for column, room in fit(self._room(), self._needs):
             style = base
             if not chosen:
                 if column.key == "state":
                     style = self._style(_STATES.get(row.state.partition(" ")[0], "dim"))
                 elif column.key in ("age", "author", "by", "commit") or (column.key == "subject" and not row.manifest):
-                    style = self._style("dim") if not row.current else base
-            text = column.text(row, sizes)
+                    style = self._style("dim") if not row.is_live else base
+            text = column.text(row)
             if column.short and cell_len(text) > room:
                 text = column.short(row)
             segments += [Segment(_cell(text, room, column.right), style), Segment(" " * GAP, base)]
