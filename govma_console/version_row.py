@@ -39,7 +39,7 @@ class VersionRow:
     @property
     def epoch(self) -> float:
         """Return when it was made, in seconds since the epoch; 0 when its name tells no time."""
-        return local_epoch(self.version.made)
+        return local_epoch(self.version.local_time)
 
     @property
     def state_words(self) -> tuple[str, ...]:
@@ -85,7 +85,7 @@ class VersionRow:
         """Return it as JSON holds it; sizes are null while they are not measured."""
         return {
             "name": self.name,
-            "made": self.version.made.isoformat() if self.version.made else None,
+            "made": self.version.local_time.isoformat() if self.version.local_time else None,
             "current": self.is_live,
             "complete": self.version.complete,
             "state": ", ".join(self.state_words),
@@ -108,7 +108,7 @@ def build_rows(
     unread: bool,
 ) -> list[VersionRow]:
     """Put together what is known of versions, in their order; the mappings are by name."""
-    minutes = {local_epoch(version.made) // 60 for version in versions}
+    minutes = {local_epoch(version.local_time) // 60 for version in versions}
     return [
         VersionRow(
             version=version,

@@ -19,7 +19,7 @@ Moment = Literal["pre-build", "pre-promote", "post-promote", "on-failure"]
 
 def before(context: Context, moment: Moment, environment: Mapping[str, str]) -> None:
     """Run the hook of this moment, if there is one; HookError stops the run when it fails or cannot be run."""
-    path = _found(context, moment)
+    path = _program(context, moment)
     if path is None:
         return
     with context.reporter.stage(moment):
@@ -40,7 +40,7 @@ def before(context: Context, moment: Moment, environment: Mapping[str, str]) -> 
 def after(context: Context, moment: Moment, environment: Mapping[str, str]) -> None:
     """Run the hook of this moment, if there is one; what goes wrong with it is a warning and changes nothing."""
     try:
-        path = _found(context, moment)
+        path = _program(context, moment)
         if path is None:
             return
         with context.reporter.stage(moment) as remark:
@@ -54,7 +54,7 @@ def after(context: Context, moment: Moment, environment: Mapping[str, str]) -> N
         context.reporter.warning(str(error))
 
 
-def _found(context: Context, moment: Moment) -> Path | None:
+def _program(context: Context, moment: Moment) -> Path | None:
     """Return the hook's path; HookError when another user could have written it, or it cannot be executed."""
     directory = context.settings.hooks_dir
     if directory is None:
@@ -69,8 +69,8 @@ def _found(context: Context, moment: Moment) -> Path | None:
     try:
         # A link that leads nowhere is no missing hook.
         info = path.stat()
-        for place, found in ((directory, directory.stat()), (path, info)):
-            if found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        for place, status in ((directory, directory.stat()), (path, info)):
+            if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 raise HookError(
                     tr(
                         "The hook {path} is not run: users other than root can write {place}. To fix: chown root "

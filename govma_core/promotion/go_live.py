@@ -61,14 +61,14 @@ def go_live(
             verdicts.judge(context, verdict, version),
         ):
             with context.reporter.stage("promote"):
-                done = make_live(context, version, how, last_moment)
-            served = _serve(activation, version, done.at)
-        before = done.previous.version
+                switched = make_live(context, version, how, last_moment)
+            served = _serve(activation, version, switched.at)
+        before = switched.previous.version
         reason = "" if how == "rollback" else _reason_to_revert(context, served)
         if reason and before and before != version and _is_whole(context, before):
             hold = tr("{version} was not good: {reason}", version=version, reason=reason)
-            raise _revert(context, Verdict(version, commit, mark=reason, hold=hold), before, done.at)
-        if served.asked:
+            raise _revert(context, Verdict(version, commit, mark=reason, hold=hold), before, switched.at)
+        if served.has_result:
             verdicts.note_result(context, _result(served))
         hooks.after(context, "post-promote", environment | {"GOVMA_SERVED": "yes" if served.good else "no"})
         if not served.good:
@@ -87,7 +87,7 @@ def go_live(
         settle(context, behind)
         raise failure from error
     settle(context, behind)
-    return done
+    return switched
 
 
 def _broken_off(context: Context, error: Exception, version: str, live: str | None, commit: str) -> UnprovedError:
@@ -103,7 +103,7 @@ def _broken_off(context: Context, error: Exception, version: str, live: str | No
 
 
 def settle(context: Context, behind: Callable[[], None]) -> None:
-    """Bring holds and marks up to date behind a switch; a version that is live must not be told as one that is not."""
+    """Bring holds and marks up to date behind a switch; a failure in that does not make the promotion a failed one."""
     try:
         behind()
     except Exception as error:
@@ -122,29 +122,29 @@ def make_live(context: Context, name: str, how: How, last_moment: Callable[[], N
         last_moment()
         context.reporter.cancellation.close()
 
-    done = switch(context.versions, name, context.web_owner, no_return)
-    if done.previous.problem and done.previous.target is not None:
-        context.reporter.warning(tr("Before: {problem}", problem=done.previous.problem))
+    switched = switch(context.versions, name, context.web_owner, no_return)
+    if switched.previous.problem and switched.previous.target is not None:
+        context.reporter.warning(tr("Before: {problem}", problem=switched.previous.problem))
     context.reporter.info(
         tr(
             "current-version -> {name} (was {version}); {freshened} css/js files freshened; "
             "{seconds:.0f} ms, and {sync_seconds:.0f} ms to put everything on the disk",
             name=name,
-            version=done.previous.version or tr("nothing"),
-            freshened=done.fresh.files,
-            seconds=done.seconds * 1000,
-            sync_seconds=done.sync_seconds * 1000,
+            version=switched.previous.version or tr("nothing"),
+            freshened=switched.fresh.files,
+            seconds=switched.seconds * 1000,
+            sync_seconds=switched.sync_seconds * 1000,
         )
     )
-    if done.fresh.left:
+    if switched.fresh.stale:
         context.reporter.warning(
             tr(
                 "{count} css/js files kept their time ({why}): browsers may keep using their cached copies.",
-                count=done.fresh.left,
-                why=done.fresh.why,
+                count=switched.fresh.stale,
+                why=switched.fresh.why,
             )
         )
-    promotion = Promotion(time.time(), name, done.previous.version or "", how, context.by, context.run_id)
+    promotion = Promotion(time.time(), name, switched.previous.version or "", how, context.by, context.run_id)
     try:
         History(context.settings.state_dir).append(promotion)
     except OSError as error:
@@ -152,7 +152,7 @@ def make_live(context: Context, name: str, how: How, last_moment: Callable[[], N
         context.reporter.warning(
             tr("The promotion could not be written to the history: {strerror}.", strerror=error.strerror)
         )
-    return done
+    return switched
 
 
 def thaw_version(context: Context, name: str) -> Thawed:
@@ -211,9 +211,9 @@ def _revert(context: Context, verdict: Verdict, before: str, since: float) -> Ca
             with context.reporter.stage("revert"):
                 until = make_live(context, before, "revert").at
             served = _serve(activation, before, until, check=False)
-            verdicts.note_result(context, tr("live again: {said}", said=served.said))
+            verdicts.note_result(context, tr("live again: {said}", said=served.summary))
     except Exception as error:
-        # Whatever it was: which version is live, and why it should not be, has to be told.
+        # Whatever it was: the error has to say which version is live, and why it should not be.
         if context.versions.pointer().version != before:
             message = tr(
                 "{version} is live, {reason}, and switching back failed: {error}",
@@ -265,12 +265,12 @@ def prove_again(context: Context, version: str, commit: str, behind: Callable[[]
     with prepared(context, version, None, environment, compare=False) as activation:
         served = _serve(activation, version, time.monotonic())
     last = verdicts.last_promotion(context)
-    if served.asked and last is not None and last.version == version:
+    if served.has_result and last is not None and last.version == version:
         verdicts.note_result(context, _result(served), last.run)
     settle(context, behind)
     if not served.good:
         raise UnprovedError(_not_good(version, served), version, version, commit)
-    return served.said
+    return served.summary
 
 
 def _not_good(version: str, served: Served) -> str:
@@ -278,7 +278,7 @@ def _not_good(version: str, served: Served) -> str:
 
 
 def _result(served: Served) -> str:
-    return served.said if served.good else "; ".join(part for part in (_unproved(served), _failing(served)) if part)
+    return served.summary if served.good else "; ".join(part for part in (_unproved(served), _failing(served)) if part)
 
 
 def _unproved(served: Served) -> str:

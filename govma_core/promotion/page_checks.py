@@ -20,7 +20,7 @@ from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
 
 NOT_READY = (502, 503, 504)
-"""Statuses by which a gateway, or a site that is just starting, says that nobody is there yet."""
+"""Statuses by which a gateway, or a site that is just starting, says that it is not ready yet."""
 
 _MOST = 4 << 20
 """Bytes of a page that are looked at."""
@@ -96,11 +96,11 @@ def ask(address: Address, path: str, *, host: str = "", timeout: float = 10.0) -
         raise NoAnswerError(_late(timeout))
     if response.length and len(body) < _MOST:
         raise NoAnswerError(tr("the answer was cut after {count} bytes", count=len(body)))
-    found: dict[str, str] = {}
+    received: dict[str, str] = {}
     for key, value in response.getheaders():
         key = key.lower()
-        found[key] = f"{found[key]}, {value}" if key in found else value
-    return Answer(response.status, found, body)
+        received[key] = f"{received[key]}, {value}" if key in received else value
+    return Answer(response.status, received, body)
 
 
 def _connection(address: Address, host: str, timeout: float) -> http.client.HTTPConnection:
@@ -132,9 +132,9 @@ def _late(timeout: float) -> str:
 
 def _end(connection: http.client.HTTPConnection, reached: list[socket.socket], late: threading.Event) -> None:
     late.set()
-    for found in (*reached, connection.sock):
+    for connected in (*reached, connection.sock):
         with suppress(OSError, AttributeError):
-            found.shutdown(socket.SHUT_RDWR)
+            connected.shutdown(socket.SHUT_RDWR)
 
 
 def _reason(error: Exception) -> str:
@@ -157,7 +157,7 @@ _TAG = re.compile(r"<[^>]*>")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A check that failed, and how; `ready` is False while nothing or a gateway answers that nobody is there yet."""
+    """A check that failed, and how; `ready` is False while nothing answers, or a gateway for a site not ready yet."""
 
     address: Address
     check: PageCheck
@@ -188,12 +188,12 @@ def look(address: Address, check: PageCheck, mask: Callable[[str], str]) -> Find
 def failing(
     addresses: Sequence[Address], checks: Sequence[PageCheck], reporter: Reporter, ends: float = 0.0
 ) -> list[Finding]:
-    """Ask everybody for all pages, each once more when it fails; give what is not as it must be.
+    """Ask all addresses for all pages, each once more when it fails; give what is not as it must be.
 
-    Where nobody is there yet it is asked again until `ends` (time.monotonic()). RunCancelled as soon as somebody asks
-    for it.
+    A site that is not ready yet is asked again until `ends` (time.monotonic()). RunCancelled as soon as a cancellation
+    is requested.
     """
-    found = []
+    findings = []
     for address in addresses:
         for check in checks:
             with reporter.cancellation.interruptible():
@@ -202,27 +202,27 @@ def failing(
                     time.sleep(_PAUSE)
                     finding = look(address, check, reporter.mask)
             if finding:
-                found.append(finding)
-    return found
+                findings.append(finding)
+    return findings
 
 
 def failing_already(
     addresses: Sequence[Address], checks: Sequence[PageCheck], reporter: Reporter
 ) -> frozenset[tuple[Address, PageCheck]]:
-    """Ask everybody for all pages at once, as patiently as `failing` does, and give what fails."""
-    wanted = [(address, check) for address in addresses for check in checks]
-    if not wanted:
+    """Ask all addresses for all pages at once, as patiently as `failing` does, and give what fails."""
+    pairs = [(address, check) for address in addresses for check in checks]
+    if not pairs:
         return frozenset()
-    with ThreadPoolExecutor(min(len(wanted), _AT_ONCE)) as pool:
-        found = pool.map(lambda pair: _twice(pair[0], pair[1], reporter), wanted)
-        return frozenset(finding.about for finding in found if finding)
+    with ThreadPoolExecutor(min(len(pairs), _AT_ONCE)) as pool:
+        findings = pool.map(lambda pair: _twice(pair[0], pair[1], reporter), pairs)
+        return frozenset(finding.about for finding in findings if finding)
 
 
 def _twice(address: Address, check: PageCheck, reporter: Reporter) -> Finding | None:
     return look(address, check, reporter.mask) and look(address, check, reporter.mask)
 
 
-def told(findings: Iterable[Finding]) -> str:
+def sentence_of(findings: Iterable[Finding]) -> str:
     """Return findings in one sentence."""
     return "; ".join(finding.sentence() for finding in findings)
 
@@ -252,22 +252,22 @@ def _problem(check: PageCheck, answer: Answer, mask: Callable[[str], str]) -> st
     return _header_problem(check.header, answer, mask)
 
 
-def _header_problem(wanted: str, answer: Answer, mask: Callable[[str], str]) -> str:
-    name, _, value = (part.strip() for part in wanted.partition(":"))
+def _header_problem(expected: str, answer: Answer, mask: Callable[[str], str]) -> str:
+    name, _, value = (part.strip() for part in expected.partition(":"))
     if not name:
         return ""
-    found = answer.headers.get(name.lower())
-    if found is None:
+    value_sent = answer.headers.get(name.lower())
+    if value_sent is None:
         return tr("has no header {name}", name=name)
     return (
-        tr("has {name}: {short}, not {value!r}", name=name, short=_short(found, mask), value=value)
-        if value not in found
+        tr("has {name}: {short}, not {value!r}", name=name, short=_short(value_sent, mask), value=value)
+        if value not in value_sent
         else ""
     )
 
 
 def _short(text: str, mask: Callable[[str], str]) -> str:
-    """Return the beginning of what a page said. A secret that was cut in two would not be known for one any more."""
+    """Return the beginning of what a page said. A secret that was cut in two could not be masked."""
     # A page of four million `<` would keep the search for tags busy for hours.
     text = text[:_CONSIDERED]
     text = mask(clean_line(" ".join(_TAG.sub("", text).split())))

@@ -1,4 +1,4 @@
-"""Proof of what is served: asked again and again, by several at once, until every answer comes from the new version."""
+"""Proof of what is served: the site is asked, several times at once, until every answer comes from the new version."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ _ROUNDS = 2
 _PAUSE = 0.05
 _PATIENCE = 5.0
 _PATIENCE_BEFORE = 2.0
-"""Seconds for one answer after and before the switch: a site that hangs must not keep anybody from rolling back."""
+"""Seconds for one answer after and before the switch: a site that hangs must not keep an operator from rolling back."""
 _LONGEST = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A page, and how its answer tells a version: `read` gives (version, worker), the worker '' when it is not told."""
+    """A page, and how its answer tells a version: `parse` returns (version, worker); the worker may be ''."""
 
     path: str
-    read: Callable[[str], tuple[str, str]]
+    parse: Callable[[str], tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What the asking came to: seconds since the switch, workers that told the new version, what was wrong ('').
+    """The result: seconds since the switch, workers that answered with the new version, what was wrong ('').
 
     `changed`: no answer of the last round came from the version that was live before, right or wrong.
     """
@@ -53,8 +53,8 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """What one answer told: version and worker, or what was wrong."""
+class _Answer:
+    """The version and worker of one answer, or what was wrong with it."""
 
     version: str = ""
     worker: str = ""
@@ -62,13 +62,13 @@ class _Told:
 
 
 def probe_question(path: str) -> Question:
-    """Ask a probe (see govma_core.promotion.proof)."""
+    """Ask a probe, the page that `placed` puts into a version."""
 
-    def read(text: str) -> tuple[str, str]:
+    def parse(text: str) -> tuple[str, str]:
         version, _, worker = text.strip().partition(" ")
         return version, worker
 
-    return Question(path, read)
+    return Question(path, parse)
 
 
 def page_question(path: str, *versions: str) -> Question:
@@ -80,11 +80,11 @@ def warm(addresses: Sequence[Address], question: Question, version: str, reporte
     """Ask before the switch, so that the caches hold what they would hold for a page that was visited.
 
     True when all answers were of `version`, the one that is live: then wrong ones after the switch say something.
-    RunCancelled as soon as somebody asks for it.
+    RunCancelled as soon as a cancellation is requested.
     """
     with ThreadPoolExecutor(_AT_ONCE * max(1, len(addresses))) as pool, reporter.cancellation.interruptible():
-        told = _round(pool, addresses, question, _PATIENCE_BEFORE)
-    return all(found.version == version for found in told)
+        answers = _round(pool, addresses, question, _PATIENCE_BEFORE)
+    return all(answer.version == version for answer in answers)
 
 
 def prove(
@@ -106,14 +106,14 @@ def prove(
     workers: set[str] = set()
     with ThreadPoolExecutor(_AT_ONCE * len(addresses)) as pool:
         while True:
-            told = _round(pool, addresses, question)
-            wrong = [found for found in told if found.version != version]
+            answers = _round(pool, addresses, question)
+            wrong = [answer for answer in answers if answer.version != version]
             if wrong:
                 right, workers = 0, set()
             else:
                 first = first if right else time.monotonic() - since
                 right += 1
-                workers |= {found.worker for found in told if found.worker}
+                workers |= {answer.worker for answer in answers if answer.worker}
             if right >= _ROUNDS:
                 return Proof(first, len(workers))
             if time.monotonic() >= ends:
@@ -124,12 +124,12 @@ def prove(
                     tr(
                         "{count} of {count2} answers were not of {version} after {timeout:g} s (such as: {said})",
                         count=len(wrong),
-                        count2=len(told),
+                        count2=len(answers),
                         version=version,
                         timeout=timeout,
                         said=reporter.mask(clean_line(such))[:_LONGEST],
                     ),
-                    bool(before) and all(found.version != before for found in told),
+                    bool(before) and all(answer.version != before for answer in answers),
                 )
             with reporter.cancellation.interruptible():
                 time.sleep(_PAUSE)
@@ -137,18 +137,18 @@ def prove(
 
 def _round(
     pool: ThreadPoolExecutor, addresses: Sequence[Address], question: Question, patience: float = _PATIENCE
-) -> list[_Told]:
-    """Ask all addresses at once; give what each answer told."""
+) -> list[_Answer]:
+    """Ask all addresses at once; return the answers."""
 
-    def once(address: Address) -> _Told:
+    def once(address: Address) -> _Answer:
         try:
             answer = ask(address, question.path, timeout=patience)
         except NoAnswerError as error:
-            return _Told(problem=_whose(address, str(error)))
+            return _Answer(problem=_whose(address, str(error)))
         if answer.status != 200:
-            return _Told(problem=_whose(address, tr("status {status}", status=answer.status)))
-        version, worker = question.read(answer.text)
-        return _Told(version, worker)
+            return _Answer(problem=_whose(address, tr("status {status}", status=answer.status)))
+        version, worker = question.parse(answer.text)
+        return _Answer(version, worker)
 
     return list(pool.map(once, [address for address in addresses for _ in range(_AT_ONCE)]))
 
@@ -197,8 +197,8 @@ def sweep(versions_fd: int, versions: Sequence[str]) -> None:
     """Remove what a killed run left in these versions. Only under the lock."""
     for version in versions:
         with suppress(OSError, UnsafeTreeError), safefs.opened(versions_fd, version, "html") as html:
-            found = [entry.name for entry in safefs.entries(html) if OURS.fullmatch(entry.name)]
-            _remove(versions_fd, version, found)
+            probes = [entry.name for entry in safefs.entries(html) if OURS.fullmatch(entry.name)]
+            _remove(versions_fd, version, probes)
 
 
 def _write(html: int, name: str, content: bytes) -> None:

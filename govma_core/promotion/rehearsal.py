@@ -42,8 +42,10 @@ def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
                 verdicts.mark_failed(context, version, str(error))
             raise RehearsalError(str(error), version, live, commit) from None
         except (NotTriedError, EngineError, CommandError) as error:
-            said = tr("{version} was not made live, as it could not be tested. {error}", version=version, error=error)
-            raise NotTriedError(said, version, live, commit) from None
+            message = tr(
+                "{version} was not made live, as it could not be tested. {error}", version=version, error=error
+            )
+            raise NotTriedError(message, version, live, commit) from None
         verdicts.unmark_failed(context, version)
 
 
@@ -80,8 +82,8 @@ def _by_command(context: Context, version: str) -> str:
     settings = context.settings
     path = settings.versions_dir / version
     script = f"set -- {shlex.quote(str(path))}\n{settings.rehearsal_command}\n"
-    told = variables(context, version)
-    code = execute(script, "rehearsal.command", told, context.reporter, settings.rehearsal_timeout)
+    environment = variables(context, version)
+    code = execute(script, "rehearsal.command", environment, context.reporter, settings.rehearsal_timeout)
     if code in _NOT_RUN or code > _SIGNALLED:
         # It says nothing about the version: a program is missing, or was killed.
         raise NotTriedError(tr("rehearsal.command could not do its work (exit code {code}).", code=code))

@@ -38,24 +38,24 @@ def like(client: DockerClient, settings: Settings) -> tuple[str, str, dict[str, 
     to none of the names under which its services find one another.
     NotTriedError when there is not exactly one such container, or one like it could not run beside it.
     """
-    wanted = settings.rehearsal_like
-    found = running(client, wanted, settings.versions_dir)
-    if not found:
+    service = settings.rehearsal_like
+    containers = running(client, service, settings.versions_dir)
+    if not containers:
         raise NotTriedError(
             tr(
                 "No running container with {versions_dir} mounted is called {wanted!r}, nor is its "
                 "service (rehearsal.like). Start it, or try the version in an image: rehearsal.image.",
                 versions_dir=settings.versions_dir,
-                wanted=wanted,
+                wanted=service,
             )
         )
-    container = found[0]
-    if len({(other.attrs["Image"], str(other.attrs["Config"].get("Cmd"))) for other in found}) > 1:
-        names = ", ".join(sorted(str(other.name) for other in found))
+    container = containers[0]
+    if len({(other.attrs["Image"], str(other.attrs["Config"].get("Cmd"))) for other in containers}) > 1:
+        names = ", ".join(sorted(str(other.name) for other in containers))
         raise NotTriedError(
             tr(
                 "{wanted!r} (rehearsal.like) is {names}, which are not alike. Name one of them.",
-                wanted=wanted,
+                wanted=service,
                 names=names,
             )
         )
@@ -102,18 +102,18 @@ def _options(container: Container, inside: Inside, settings: Settings) -> dict[s
         "dns": host.get("Dns") or None,
         "tmpfs": host.get("Tmpfs") or None,
         "mem_limit": host.get("Memory") or None,
-        "mounts": [_mount(found, settings) for found in container.attrs["Mounts"] if found != versions],
+        "mounts": [_mount(mount, settings) for mount in container.attrs["Mounts"] if mount != versions],
     }
 
 
-def _mount(found: dict[str, Any], settings: Settings) -> Mount:
+def _mount(mount: dict[str, Any], settings: Settings) -> Mount:
     """Return what is mounted in a container once more, read-only; what need not last is empty and may be written."""
-    at = found["Destination"]
-    if found["Type"] == "tmpfs" or any(PurePosixPath(at).is_relative_to(path) for path in settings.rehearsal_scratch):
+    at = mount["Destination"]
+    if mount["Type"] == "tmpfs" or any(PurePosixPath(at).is_relative_to(path) for path in settings.rehearsal_scratch):
         return Mount(at, None, type="tmpfs")
-    if found["Type"] == "volume":
-        return Mount(at, found["Name"], type="volume", read_only=True, no_copy=True)
-    return Mount(at, found["Source"], type=found["Type"], read_only=True)
+    if mount["Type"] == "volume":
+        return Mount(at, mount["Name"], type="volume", read_only=True, no_copy=True)
+    return Mount(at, mount["Source"], type=mount["Type"], read_only=True)
 
 
 def neighbours(mount: str, settings: Settings) -> list[Mount]:
@@ -140,7 +140,7 @@ def rehearse(settings: Settings, stage: Stage, run_id: str, reporter: Reporter) 
 
     The container's own log goes into the run's then. Whatever happens, the container is gone afterwards.
     """
-    wanted = settings.rehearsal_checks or page_checks.DEFAULT
+    checks = settings.rehearsal_checks or page_checks.DEFAULT
     with (
         connected(otherwise=_OTHERWISE) as client,
         _container(client, settings, stage, run_id, reporter) as container,
@@ -148,17 +148,17 @@ def rehearse(settings: Settings, stage: Stage, run_id: str, reporter: Reporter) 
         _require_itself(container, stage)
         ends = time.monotonic() + settings.rehearsal_timeout
         try:
-            ready = _answering(container, wanted[0], settings, reporter, ends)
-            findings = page_checks.failing([ready], wanted, reporter, ends)
+            ready = _answering(container, checks[0], settings, reporter, ends)
+            findings = page_checks.failing([ready], checks, reporter, ends)
             if findings:
-                raise RehearsalError(tr("The new version is not good: {told}.", told=page_checks.told(findings)))
+                raise RehearsalError(tr("The new version is not good: {told}.", told=page_checks.sentence_of(findings)))
         except RehearsalError:
             _tell_log(container, reporter)
             raise
     return (
-        tr("{count} pages answer as they must", count=len(wanted))
-        if len(wanted) > 1
-        else tr("{path} answers as it must", path=wanted[0].path)
+        tr("{count} pages answer as they must", count=len(checks))
+        if len(checks) > 1
+        else tr("{path} answers as it must", path=checks[0].path)
     )
 
 
@@ -230,7 +230,7 @@ def _container(
 def _require_itself(container: Container, stage: Stage) -> None:
     """See that the container shows the version that was staged: its path is in a tree that others can write.
 
-    Root looks for whoever is not; an engine of another machine has none of this one's directories.
+    Only root can look; and an engine of another machine has none of this one's directories.
     """
     if os.geteuid() != 0 or not socket_path():
         return
@@ -238,7 +238,7 @@ def _require_itself(container: Container, stage: Stage) -> None:
         if _running(container) and not stage.shown_by(container.attrs["State"]["Pid"], container.labels[_MOUNT_LABEL]):
             raise _exchanged()
     except OSError as error:
-        # One that has ended is told by who waits for its answer; the engine may be late to notice.
+        # A container that has ended is reported by _answering; the engine may be late to notice.
         if _running(container) and Path(f"/proc/{container.attrs['State']['Pid']}").exists():
             raise NotTriedError(
                 tr(
@@ -269,20 +269,20 @@ def _answering(container: Container, first: PageCheck, settings: Settings, repor
                     state=container.attrs["State"]["ExitCode"],
                 )
             )
-        found = _address(container, settings.rehearsal_port)
+        address = _address(container, settings.rehearsal_port)
         with reporter.cancellation.interruptible():
-            finding = page_checks.look(found, first, reporter.mask) if found else None
-        if found and (finding is None or finding.ready):
-            return found
+            finding = page_checks.look(address, first, reporter.mask) if address else None
+        if address and (finding is None or finding.ready):
+            return address
         if time.monotonic() >= ends:
             if finding is None:
                 raise NotTriedError(tr("The container for testing the version got no address."))
-            said = finding.sentence()
+            sentence = finding.sentence()
             raise RehearsalError(
                 tr(
                     "The new version did not answer within {rehearsal_timeout} s (rehearsal.timeout): {said}.",
                     rehearsal_timeout=settings.rehearsal_timeout,
-                    said=said,
+                    said=sentence,
                 )
             )
         with reporter.cancellation.interruptible():

@@ -34,19 +34,19 @@ class BoundedCopier(trees.TreeCopier):
 
     def __init__(self, owner: tuple[int, int] | None, step: Callable[[], None], budget: Budget) -> None:
         super().__init__(owner, step)
-        self.left = replace(budget)
+        self.budget = replace(budget)
 
     def special(self, where: str) -> None:
         """Pass over it: the CMS makes it anew when it wants it."""
 
-    def copy_directory(self, src_dir: int, dst_dir: int, name: str, shown: str, new_name: str | None = None) -> None:
+    def copy_directory(self, src_dir: int, dst_dir: int, name: str, where: str, new_name: str | None = None) -> None:
         """Copy one directory; UnsafeTreeError when it is nested too deep."""
         if self._depth == _DEEPEST:
             raise UnsafeTreeError(tr("it is more than {deepest} levels deep", deepest=_DEEPEST))
         self._take(name)
         self._depth += 1
         try:
-            super().copy_directory(src_dir, dst_dir, name, shown, new_name)
+            super().copy_directory(src_dir, dst_dir, name, where, new_name)
         finally:
             self._depth -= 1
 
@@ -60,9 +60,9 @@ class BoundedCopier(trees.TreeCopier):
         self._take(name, size)
 
     def _take(self, name: str, size: int = 0) -> None:
-        self.left.entries -= 1
-        self.left.bytes -= size
-        if self.left.entries < 0 or self.left.bytes < 0:
+        self.budget.entries -= 1
+        self.budget.bytes -= size
+        if self.budget.entries < 0 or self.budget.bytes < 0:
             most = Budget()
             raise UnsafeTreeError(
                 tr(
@@ -75,7 +75,7 @@ class BoundedCopier(trees.TreeCopier):
 
 
 def copied(tree: int, copies: int, path: str, name: str, copier: Callable[[], BoundedCopier]) -> Budget | None:
-    """Copy a directory of the version, with everything in it; give what is left then, None when there is none."""
+    """Copy a directory of the version with all that is in it; return what remains of the budget, None without one."""
     *folders, last = path.strip("/").split("/")
     with ExitStack() as stack:
         try:
@@ -92,7 +92,7 @@ def _copy(folder: int, last: str, copies: int, name: str, path: str, copier: Cal
         copying = copier()
         try:
             copying.copy_directory(folder, copies, last, path, name)
-            return copying.left
+            return copying.budget
         except FileNotFoundError:
             trees.remove(copies, name)
         except (UnsafeTreeError, OSError) as error:
@@ -112,7 +112,7 @@ _FOLDER = "rehearsal"
 class Stage:
     """What a container has to have mounted: path of this machine, path below its versions directory, may it write.
 
-    `tree` is the opened version and `versions` the opened directory it is in: by its path somebody else can put
+    `tree` is the opened version and `versions` the opened directory it is in: by its path another user can put
     something in its place.
     """
 
@@ -123,16 +123,16 @@ class Stage:
 
     def in_place(self) -> bool:
         """Tell whether the version still has its name."""
-        found = safefs.lstat(self.versions, self.version)
-        return found is not None and os.path.samestat(found, os.fstat(self.tree))
+        present = safefs.lstat(self.versions, self.version)
+        return present is not None and os.path.samestat(present, os.fstat(self.tree))
 
     def shown_by(self, process: int, mount: str) -> bool:
         """Tell whether a process sees the version itself in its versions directory `mount`; OSError when it is gone."""
         with (
             safefs.opened_root(Path(f"/proc/{process}/root")) as root,
-            safefs.opened_inside(root, f"{mount}/{self.version}") as found,
+            safefs.opened_inside(root, f"{mount}/{self.version}") as shown_version,
         ):
-            return os.path.samestat(os.fstat(found), os.fstat(self.tree))
+            return os.path.samestat(os.fstat(shown_version), os.fstat(self.tree))
 
 
 @contextmanager
@@ -168,9 +168,9 @@ def staged(
             with safefs.opened(versions, version) as tree, safefs.opened(fd, "copies") as copies:
                 for number, path in enumerate(writable):
                     copier = partial(BoundedCopier, owner, reporter.cancellation.check, budget)
-                    left = copied(tree, copies, path, str(number), copier)
-                    if left is not None:
-                        budget = left
+                    remaining = copied(tree, copies, path, str(number), copier)
+                    if remaining is not None:
+                        budget = remaining
                         mounts.append((root / "copies" / str(number), f"{version}/{path}", True))
                 yield Stage(tuple(mounts), version, versions, tree)
         finally:

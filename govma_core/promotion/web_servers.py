@@ -1,4 +1,4 @@
-"""Who serves the site: the containers that have to be reloaded, and the addresses at which it is asked."""
+"""The web servers: the containers that have to be reloaded, and the addresses at which the site is asked."""
 
 from __future__ import annotations
 
@@ -43,40 +43,40 @@ class Targets:
 
 
 @dataclass(slots=True)
-class _Found:
+class _Search:
     containers: list[Server] = field(default_factory=list)
     addresses: list[Address] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
 def find(settings: Settings) -> Targets:
-    """Look for what the settings name; what is missing is told, not raised: being able to roll back matters more."""
+    """Look for what the settings name; what is missing is reported, not raised: a rollback has to go on."""
     host = settings.activation_host
     url = (Address.of_url(settings.activation_url, host),) if settings.activation_url else ()
     if not settings.activation_containers:
         return Targets(addresses=url)
     from govma_core.engine.client import connected
 
-    found = _Found()
+    search = _Search()
     try:
         with connected(_QUICK, otherwise="") as client:
             for name in settings.activation_containers:
                 try:
-                    _look(client, name, settings, found, asked=not url)
+                    _look(client, name, settings, search, each_by_itself=not url)
                 except EngineError as error:
-                    found.problems.append(str(error))
+                    search.problems.append(str(error))
     except EngineError as error:
-        found.problems.append(str(error))
-    return Targets(tuple(found.containers), url or tuple(found.addresses), tuple(found.problems))
+        search.problems.append(str(error))
+    return Targets(tuple(search.containers), url or tuple(search.addresses), tuple(search.problems))
 
 
-def _look(client: DockerClient, name: str, settings: Settings, found: _Found, *, asked: bool) -> None:
-    """Add the containers of a name to what was found; `asked` tells whether each of them has to be asked itself."""
+def _look(client: DockerClient, name: str, settings: Settings, search: _Search, *, each_by_itself: bool) -> None:
+    """Add the containers of a name to the search; `each_by_itself`: each of them has to be asked at its own address."""
     from govma_core.engine.containers import addresses, running, workers
 
     containers = running(client, name, settings.versions_dir)
     if not containers:
-        found.problems.append(
+        search.problems.append(
             tr(
                 "No running container is {name!r} (activation.containers), or the service of one that "
                 "has {versions_dir} mounted.",
@@ -85,13 +85,13 @@ def _look(client: DockerClient, name: str, settings: Settings, found: _Found, *,
             )
         )
     for container in containers:
-        found.containers.append(Server(str(container.id), str(container.name), frozenset(workers(container))))
+        search.containers.append(Server(str(container.id), str(container.name), frozenset(workers(container))))
         at = next(iter(addresses(container)), None)
         if at is not None:
             label = str(container.name)
-            found.addresses.append(Address(at, settings.activation_port, host=settings.activation_host, label=label))
-        elif asked:
-            found.problems.append(
+            search.addresses.append(Address(at, settings.activation_port, host=settings.activation_host, label=label))
+        elif each_by_itself:
+            search.problems.append(
                 tr("{name} has no address of its own to be asked at: set activation.url.", name=container.name)
             )
 
@@ -118,15 +118,15 @@ def _reload(client: DockerClient, server: Server, settings: Settings, reporter: 
 
     command, limit = settings.activation_reload, settings.activation_timeout
     what = tr("`{command}` in {name}", command=command, name=server.name)
-    said: deque[str] = deque(maxlen=_MOST_LINES)
+    output: deque[str] = deque(maxlen=_MOST_LINES)
     splitter = LineSplitter()
     with told_as(tr("run {what}", what=what)):
-        made = exec.prepare(client, server.id, ["sh", "-c", command])
+        execution = exec.prepare(client, server.id, ["sh", "-c", command])
 
     def listen() -> None:
         try:
-            for _, piece in exec.output(client, made):
-                said.extend(splitter.feed(piece))
+            for _, piece in exec.output(client, execution):
+                output.extend(splitter.feed(piece))
         except (*FAILURES, ValueError, AttributeError):
             # Closed under our hands, or gone: how it ended is asked below.
             return
@@ -136,12 +136,12 @@ def _reload(client: DockerClient, server: Server, settings: Settings, reporter: 
     with streaming(client):
         listening.start()
         listening.join(limit)
-    said.extend(splitter.close())
-    reporter.output(*said)
+    output.extend(splitter.close())
+    reporter.output(*output)
     ends = time.monotonic() + 1
     while True:
         with told_as(tr("look how {what} ended", what=what)):
-            code = exec.exit_code(client, made)
+            code = exec.exit_code(client, execution)
         if code is not None or time.monotonic() > ends or listening.is_alive():
             break
         time.sleep(TICK / 5)
@@ -157,13 +157,13 @@ def left_over(targets: Targets) -> int:
     from govma_core.engine.client import connected, told_as
     from govma_core.engine.containers import workers
 
-    left = 0
+    count = 0
     try:
         with connected(_QUICK, otherwise="") as client:
             for server in targets.containers:
                 with told_as(tr("look at {name}", name=server.name)):
                     container: Container = client.containers.get(server.id)
-                left += len(server.workers & workers(container))
+                count += len(server.workers & workers(container))
     except EngineError:
         return 0
-    return left
+    return count

@@ -1,4 +1,4 @@
-"""Which versions something on this machine uses: processes by what /proc shows of them, and mounts.
+"""Which versions are in use on this machine: by processes, as /proc shows them, and by mounts.
 
 What belongs to other users is seen by root only.
 """
@@ -25,7 +25,7 @@ _OCTAL = re.compile(rb"\\([0-7]{3})")
 _LINKS = (("cwd", tr("working directory")), ("root", tr("root directory")), ("exe", "program"))
 _PASSED = {errno.ENOENT, errno.ESRCH, errno.EINVAL, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
 """What /proc gives for a process that has just ended, one that is not ours to read, and a path beyond 4,096 bytes.
-Anything else (no descriptor left) must not look like a version that nobody uses."""
+Anything else (no descriptor left) must not look like a version that is not in use."""
 
 
 def versions_in(text: bytes) -> Iterator[tuple[str, bytes]]:
@@ -35,13 +35,13 @@ def versions_in(text: bytes) -> Iterator[tuple[str, bytes]]:
             yield match[1].decode(), text[: match.end(1)]
 
 
-class Ours:
-    """The versions that are asked about: device and inode of the directory of each."""
+class Identities:
+    """Device and inode of the directory of each version that is asked about."""
 
     def __init__(self, versions_dir: Path, names: Collection[str]) -> None:
         self._directory = os.fsencode(versions_dir)
-        found = {name: self.identity(name) for name in names}
-        self._known = {name: identity for name, identity in found.items() if identity is not None}
+        present = {name: self.identity(name) for name in names}
+        self._known = {name: identity for name, identity in present.items() if identity is not None}
 
     def identity(self, name: str, below: bytes = b"") -> tuple[int, int] | None:
         """Return device and inode of what is there `below` a version ('' or with a leading slash), None for nothing."""
@@ -51,29 +51,29 @@ class Ours:
             return None
         return info.st_dev, info.st_ino
 
-    def seen_in(self, text: bytes) -> Iterator[tuple[str, tuple[int, int], bytes]]:
+    def in_text(self, text: bytes) -> Iterator[tuple[str, tuple[int, int], bytes]]:
         """Yield name and identity of each of these versions that a text names, with the text up to there."""
         for name, place in versions_in(text):
             if name in self._known:
                 yield name, self._known[name], place
 
 
-class Shown:
-    """What one process shows: its directory in /proc, and the place where its paths begin ('' when they are ours)."""
+class ProcessPaths:
+    """What one process shows: its directory in /proc, and the place where its paths begin ('' for this machine's)."""
 
-    def __init__(self, directory: str, root: str, ours: Ours) -> None:
+    def __init__(self, directory: str, root: str, identities: Identities) -> None:
         self._directory = directory
         self._root = os.fsencode(root)
-        self._ours = ours
+        self._identities = identities
 
     def used(self) -> dict[str, str]:
         """Return the versions that the process is in or has something open of, each with what that is."""
-        found: dict[str, str] = {}
+        uses: dict[str, str] = {}
         for what, path in self._paths():
-            for name, identity, place in self._ours.seen_in(path):
-                if name not in found and stands_at(identity, place, self._root):
-                    found[name] = what
-        return found
+            for name, identity, place in self._identities.in_text(path):
+                if name not in uses and stands_at(identity, place, self._root):
+                    uses[name] = what
+        return uses
 
     def mounted(self) -> dict[str, str]:
         """Return the versions that a mount shows or lies in, each with the mount point.
@@ -81,22 +81,24 @@ class Shown:
         The kernel tells of each mount which directory of its file system it shows (proc_pid_mountinfo(5)): also when it
         was mounted by way of a link, such as `current-version`, that leads elsewhere by now.
         """
-        found: dict[str, str] = {}
+        mount_points: dict[str, str] = {}
         for line in content(f"{self._directory}/mountinfo").splitlines():
             if _PREFIX not in line:
                 continue
-            shown, point, options = (_unescaped(part) for part in line.split(b" ", 5)[3:])
+            source, point, options = (_unescaped(part) for part in line.split(b" ", 5)[3:])
             names = [
-                name for name, identity, place in self._ours.seen_in(point) if stands_at(identity, place, self._root)
+                name
+                for name, identity, place in self._identities.in_text(point)
+                if stands_at(identity, place, self._root)
             ]
-            for name, _, place in self._ours.seen_in(shown):
-                there = self._ours.identity(name, shown[len(place) :])
+            for name, _, place in self._identities.in_text(source):
+                there = self._identities.identity(name, source[len(place) :])
                 if there is None or stands_at(there, point, self._root):
                     names.append(name)
             # The layers of an overlay: nothing tells where they are for us.
-            names += [name for name, _, _ in self._ours.seen_in(options)]
-            found |= dict.fromkeys(names, os.fsdecode(point))
-        return found
+            names += [name for name, _, _ in self._identities.in_text(options)]
+            mount_points |= dict.fromkeys(names, os.fsdecode(point))
+        return mount_points
 
     def _paths(self) -> Iterator[tuple[str, bytes]]:
         for name, what in _LINKS:
@@ -167,7 +169,7 @@ def in_use(versions_dir: Path, names: Collection[str], proc: str = "/proc") -> U
     this program, which only look. Processes that end meanwhile are passed over.
     """
     uses: Uses = {}
-    ours = Ours(versions_dir, names)
+    identities = Identities(versions_dir, names)
     own = {process.pid for process in lineage(os.getpid())}
     home = link(f"{proc}/self/ns/mnt")
     spaces = {b""}
@@ -175,7 +177,7 @@ def in_use(versions_dir: Path, names: Collection[str], proc: str = "/proc") -> U
     for pid in (os.getpid(), *(int(name) for name in os.listdir(proc) if name.isdigit())):
         directory = f"{proc}/{pid}"
         space = link(f"{directory}/ns/mnt")
-        shown = Shown(directory, "" if space == home else f"{directory}/root", ours)
+        process = ProcessPaths(directory, "" if space == home else f"{directory}/root", identities)
         if space not in spaces:
             spaces.add(space)
             where = "" if space == home else tr(" in the namespace of {called}", called=_called(directory))
@@ -183,24 +185,24 @@ def in_use(versions_dir: Path, names: Collection[str], proc: str = "/proc") -> U
                 uses,
                 {
                     name: tr("a mount at {point}{where}", point=point, where=where)
-                    for name, point in shown.mounted().items()
+                    for name, point in process.mounted().items()
                 },
             )
         if pid not in own and not _is_console(directory):
-            _note(uses, {name: f"{_called(directory)}: {what}" for name, what in shown.used().items()})
+            _note(uses, {name: f"{_called(directory)}: {what}" for name, what in process.used().items()})
     return uses
 
 
 def on_paths(versions_dir: Path, names: Collection[str], paths: Iterable[str]) -> set[str]:
     """Return which of these versions a path of this machine leads to or into."""
-    ours = Ours(versions_dir, names)
-    seen = [found for path in paths for found in ours.seen_in(os.fsencode(path))]
-    return {name for name, identity, place in seen if stands_at(identity, place)}
+    identities = Identities(versions_dir, names)
+    hits = [hit for path in paths for hit in identities.in_text(os.fsencode(path))]
+    return {name for name, identity, place in hits if stands_at(identity, place)}
 
 
 def linked(versions_dir: Path, names: Collection[str]) -> dict[str, list[str]]:
     """Return by version the links of people's own beside the versions that lead to it or into it."""
-    found: dict[str, list[str]] = {}
+    links_by_version: dict[str, list[str]] = {}
     with os.scandir(versions_dir) as entries:
         links = sorted(entry.name for entry in entries if entry.is_symlink())
     for name in links:
@@ -208,17 +210,17 @@ def linked(versions_dir: Path, names: Collection[str]) -> dict[str, list[str]]:
             continue
         with suppress(FileNotFoundError):
             for part in set(Path(os.path.normpath(os.readlink(versions_dir / name))).parts) & set(names):
-                found.setdefault(part, []).append(clean_line(name))
-    return found
+                links_by_version.setdefault(part, []).append(clean_line(name))
+    return links_by_version
 
 
-def _note(uses: Uses, seen: dict[str, str]) -> None:
-    for name, who in seen.items():
+def _note(uses: Uses, new_uses: dict[str, str]) -> None:
+    for name, who in new_uses.items():
         uses.setdefault(name, []).append(who)
 
 
 def _called(directory: str) -> str:
-    # Whoever owns the process chose its name.
+    # The owner of the process chose its name.
     name = clean_line(content(f"{directory}/comm").decode("utf-8", "replace").strip())
     return tr("{name} (pid {rpartition})", name=name or tr("a process"), rpartition=directory.rpartition("/")[2])
 

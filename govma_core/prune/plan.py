@@ -14,7 +14,7 @@ from govma_core.disk.usage import Usage, account
 from govma_core.engine.containers import container_mounts
 from govma_core.errors import EngineError, GovmaError, UsageError
 from govma_core.prune.in_use import Uses, in_use, linked, on_paths
-from govma_core.prune.retention import Decision, Facts, Known, Policy, decide
+from govma_core.prune.retention import Candidate, Decision, Facts, Policy, decide
 from govma_core.text.durations import age_seconds
 from govma_core.text.language import tr
 from govma_core.versions.history import History, live_before
@@ -47,7 +47,7 @@ class PrunePlan:
         return sum(decision.frees for decision in self.decisions)
 
     def limited(self, confirmed: Collection[str]) -> PrunePlan:
-        """Return the plan that removes only what somebody confirmed: versions that came into it since are kept."""
+        """Return the plan that removes only what was confirmed: versions that came into it since are kept."""
         decisions = [
             decision
             if decision.keep or decision.name in confirmed
@@ -60,8 +60,13 @@ class PrunePlan:
         """Return the plan as JSON holds it."""
         return {
             "versions": [
-                {"name": found.name, "keep": found.keep, "reasons": list(found.reasons), "frees": found.frees}
-                for found in self.decisions
+                {
+                    "name": decision.name,
+                    "keep": decision.keep,
+                    "reasons": list(decision.reasons),
+                    "frees": decision.frees,
+                }
+                for decision in self.decisions
             ],
             "frees": self.frees,
             "warnings": list(self.warnings),
@@ -70,17 +75,17 @@ class PrunePlan:
 
 def policy(context: Context, keep: int | None, older_than: str | None) -> Policy:
     """Return the policy that the settings and these arguments make; UsageError when an argument makes no sense."""
-    wanted = context.settings.keep_versions if keep is None else keep
-    if wanted < 1:
-        raise UsageError(tr("keep {wanted}: at least one good version is kept; name 1 or more.", wanted=wanted))
+    count = context.settings.keep_versions if keep is None else keep
+    if count < 1:
+        raise UsageError(tr("keep {wanted}: at least one good version is kept; name 1 or more.", wanted=count))
     age = context.settings.keep_younger if older_than is None else older_than.strip()
     try:
-        return Policy(wanted, age_seconds(age) if age else 0, context.started, age)
+        return Policy(count, age_seconds(age) if age else 0, context.started, age)
     except ValueError as error:
         raise UsageError(tr("older than: {error}.", error=error)) from None
 
 
-def make_plan(context: Context, wanted: Policy) -> PrunePlan:
+def make_plan(context: Context, policy: Policy) -> PrunePlan:
     """Look at everything that speaks for keeping a version, and decide; RefusedError when it is unknown what is live.
 
     Changes nothing. What could not be asked, and what could not be priced, is said among the warnings.
@@ -91,24 +96,24 @@ def make_plan(context: Context, wanted: Policy) -> PrunePlan:
     @cache
     def usage() -> Usage | None:
         try:
-            found = account(context)
+            usage = account(context)
         except (GovmaError, OSError) as error:
             warnings.append(tr("How much would be freed is not known: {error}", error=error))
             return None
-        if found.unread:
+        if usage.unread:
             warnings.append(
                 tr(
                     "{unread} directories cannot be read by this user; what is in them is not counted.",
-                    unread=found.unread,
+                    unread=usage.unread,
                 )
             )
-        return found
+        return usage
 
     def price(removed: Collection[str]) -> int:
-        found = usage() if removed else None
-        return found.freed_by(removed) if found else 0
+        sizes = usage() if removed else None
+        return sizes.freed_by(removed) if sizes else 0
 
-    decisions = decide(facts, wanted, price)
+    decisions = decide(facts, policy, price)
     return PrunePlan(tuple(decisions), tuple(warnings), price)
 
 
@@ -124,7 +129,7 @@ def _facts(context: Context, warnings: list[str]) -> Facts:
     names = [version.name for version in versions]
     manifests, marks = ManifestStore(state), MarkStore(state).read()
     return Facts(
-        versions=[_known(version, manifests.read(version.name), marks.get(version.name)) for version in versions],
+        versions=[_candidate(version, manifests.read(version.name), marks.get(version.name)) for version in versions],
         current=pointer.version,
         problem=pointer.problem,
         before=_before(live_before(History(state).read(), pointer.version), versions, marks),
@@ -134,25 +139,25 @@ def _facts(context: Context, warnings: list[str]) -> Facts:
     )
 
 
-def _known(version: Version, manifest: Manifest | None, mark: Mark | None) -> Known:
+def _candidate(version: Version, manifest: Manifest | None, mark: Mark | None) -> Candidate:
     # A name tells local time, which a change of the clock or of the time zone makes ambiguous.
     started = manifest.started if manifest else 0.0
-    made = started if isfinite(started) and started > 0 else local_epoch(version.made)
+    created = started if isfinite(started) and started > 0 else local_epoch(version.local_time)
     if mark is not None:
-        return Known(version.name, made, version.complete, mark.kind, mark.sentence())
-    return Known(version.name, made, version.complete, manifest.result if manifest else "")
+        return Candidate(version.name, created, version.complete, mark.kind, mark.sentence())
+    return Candidate(version.name, created, version.complete, manifest.result if manifest else "")
 
 
 def _before(trail: list[str], versions: list[Version], marks: Collection[str]) -> list[str]:
     """Return what was live before and is still there, back to the first whole one without a mark: a rollback's aim."""
     there = {version.name: version.complete for version in versions}
-    found: list[str] = []
+    kept_back: list[str] = []
     for name in trail:
         if name in there:
-            found.append(name)
+            kept_back.append(name)
             if there[name] and name not in marks:
                 break
-    return found
+    return kept_back
 
 
 def _uses(context: Context, names: list[str], warnings: list[str]) -> Uses:

@@ -26,7 +26,7 @@ class Removed:
 
     names: list[str] = field(default_factory=list)
     spared: dict[str, str] = field(default_factory=dict)
-    left: dict[str, list[str]] = field(default_factory=dict)
+    resisting: dict[str, list[str]] = field(default_factory=dict)
     account: int = 0
     freed: int = 0
 
@@ -37,12 +37,14 @@ class Removed:
         count = counted(len(self.names), "version", "versions")
         spared = tr(" Left alone after all: {spared}.", spared=", ".join(self.spared)) if self.spared else ""
         # Others write meanwhile: only what makes sense is said.
-        seen = tr("; the file system has {freed} more free", freed=bytes_text(self.freed)) if self.freed > 0 else ""
+        more_free = (
+            tr("; the file system has {freed} more free", freed=bytes_text(self.freed)) if self.freed > 0 else ""
+        )
         return tr(
             "Removed: {versions}; {account} freed{seen}.{spared}",
             versions=count,
             account=bytes_text(self.account),
-            seen=seen,
+            seen=more_free,
             spared=spared,
         )
 
@@ -53,34 +55,34 @@ def run(
     """Remove all but: what is live, was live before, pinned, in use, the last good ones, and what is young.
 
     `keep` (how many good ones) and `older_than` (an age such as `30d`) stand in for the settings keep_versions and
-    keep_younger. With `only` nothing but these is removed: what somebody confirmed. RefusedError when it is not known
+    keep_younger. With `only` nothing but these is removed: what was confirmed. RefusedError when it is not known
     which version is live.
     """
     reporter = context.reporter
     with reporter.stage("preflight"):
-        wanted = policy(context, keep, older_than)
+        retention = policy(context, keep, older_than)
         directory = context.settings.versions_dir
-        if directory.is_dir() and (closed := cannot_write("versions_dir", directory)):
-            raise PreflightError([closed])
+        if directory.is_dir() and (refusal := cannot_write("versions_dir", directory)):
+            raise PreflightError([refusal])
     with reporter.stage("plan") as remark:
-        found = make_plan(context, wanted)
+        prune_plan = make_plan(context, retention)
         if only is not None:
-            found = found.limited(only)
-        tell(context, found)
+            prune_plan = prune_plan.limited(only)
+        tell(context, prune_plan)
         remark.note(
             tr(
                 "{count} of {count2} to remove, {frees}",
-                count=len(found.removals),
-                count2=len(found.decisions),
-                frees=bytes_text(found.frees),
+                count=len(prune_plan.removals),
+                count2=len(prune_plan.decisions),
+                frees=bytes_text(prune_plan.frees),
             )
         )
     with reporter.stage("remove") as remark:
-        if not found.removals:
+        if not prune_plan.removals:
             remark.skip(tr("nothing to remove"))
-        removed = carry_out(context, found)
+        removed = carry_out(context, prune_plan)
     usage.refresh(context)
-    return Outcome(removed.sentence(), details=details(found, removed))
+    return Outcome(removed.sentence(), details=details(prune_plan, removed))
 
 
 def plan(context: Context, *, keep: int | None = None, older_than: str | None = None) -> PrunePlan:
@@ -91,17 +93,17 @@ def plan(context: Context, *, keep: int | None = None, older_than: str | None = 
 def estimate(context: Context) -> int:
     """Return the bytes that a prune with the settings would free; 0 when that is in any doubt."""
     try:
-        found = plan(context)
+        prune_plan = plan(context)
     except (GovmaError, OSError):
         return 0
-    return 0 if found.warnings else found.frees
+    return 0 if prune_plan.warnings else prune_plan.frees
 
 
-def tell(context: Context, found: PrunePlan) -> None:
+def tell(context: Context, prune_plan: PrunePlan) -> None:
     """Say what becomes of each version, and why."""
-    for warning in found.warnings:
+    for warning in prune_plan.warnings:
         context.reporter.warning(warning)
-    for decision in found.decisions:
+    for decision in prune_plan.decisions:
         price = (
             ""
             if decision.keep
@@ -111,47 +113,51 @@ def tell(context: Context, found: PrunePlan) -> None:
         context.reporter.info(f"{verdict} {decision.name}  {decision.why}{price}")
 
 
-def carry_out(context: Context, found: PrunePlan) -> Removed:
+def carry_out(context: Context, prune_plan: PrunePlan) -> Removed:
     """Remove what the plan says, the oldest first; a request to cancel is honoured between two versions.
 
     GovmaError when none could be removed.
     """
-    done = Removed()
-    if not found.removals:
-        return done
+    removed = Removed()
+    if not prune_plan.removals:
+        return removed
     with safefs.opened_root(context.settings.versions_dir) as fd:
         before = safefs.free_bytes(fd)
         try:
-            for count, decision in enumerate(found.removals):
-                context.reporter.progress("remove", count, len(found.removals), "versions")
-                _note(context, done, decision, _remove(context, decision.name))
+            for count, decision in enumerate(prune_plan.removals):
+                context.reporter.progress("remove", count, len(prune_plan.removals), "versions")
+                _note(context, removed, decision, _remove(context, decision.name))
         except RunCancelled:
             context.reporter.info(
-                tr("Cancelled; {count} of {count2} were removed.", count=len(done.names), count2=len(found.removals))
+                tr(
+                    "Cancelled; {count} of {count2} were removed.",
+                    count=len(removed.names),
+                    count2=len(prune_plan.removals),
+                )
             )
             raise
-        done.account = found.price(done.names)
-        done.freed = safefs.free_bytes(fd) - before
-    if not done.names:
-        (first, why), *_ = done.spared.items()
+        removed.account = prune_plan.price(removed.names)
+        removed.freed = safefs.free_bytes(fd) - before
+    if not removed.names:
+        (first, why), *_ = removed.spared.items()
         raise GovmaError(
             tr(
                 "None of {count} versions could be removed. {first}: {why}.",
-                count=len(done.spared),
+                count=len(removed.spared),
                 first=first,
                 why=why,
             )
         )
-    context.reporter.info(tr("{sentence} ({account} bytes)", sentence=done.sentence(), account=done.account))
-    return done
+    context.reporter.info(tr("{sentence} ({account} bytes)", sentence=removed.sentence(), account=removed.account))
+    return removed
 
 
-def details(found: PrunePlan, removed: Removed) -> dict[str, Any]:
+def details(prune_plan: PrunePlan, removed: Removed) -> dict[str, Any]:
     """Return the plan and what came of it as JSON holds it."""
-    return found.as_dict() | {
+    return prune_plan.as_dict() | {
         "removed": removed.names,
         "spared": removed.spared,
-        "left": removed.left,
+        "left": removed.resisting,
         "account": removed.account,
         "freed": removed.freed,
     }
@@ -164,23 +170,23 @@ def _remove(context: Context, name: str) -> Removal:
     return remover(context.versions, context.settings.state_dir).remove(name)
 
 
-def _note(context: Context, done: Removed, decision: Decision, removal: Removal) -> None:
+def _note(context: Context, removed: Removed, decision: Decision, removal: Removal) -> None:
     name = removal.version
     if removal.spared:
-        done.spared[name] = removal.spared
+        removed.spared[name] = removal.spared
         context.reporter.warning(tr("{name} is left alone: {spared}.", name=name, spared=removal.spared))
         return
-    done.names.append(name)
+    removed.names.append(name)
     context.reporter.info(
         tr("removed {name}  {why}; {frees}", name=name, why=decision.why, frees=bytes_text(decision.frees))
     )
-    if removal.left:
-        done.left[name] = list(removal.left[:20])
+    if removal.resisting:
+        removed.resisting[name] = list(removal.resisting[:20])
         context.reporter.warning(
             tr(
                 "Part of {name} could not be removed; it stays under a hidden name, and the next run tries "
                 "again: {left}.",
                 name=name,
-                left=some(removal.left),
+                left=some(removal.resisting),
             )
         )

@@ -1,4 +1,4 @@
-"""Which versions are kept, and why: a pure function from what is known to a plan."""
+"""Which versions are kept, and why: a pure function from the facts to a plan."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _MOST_USERS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Candidate:
     """A version: when it was made (epoch seconds), whether it is whole, the result in its manifest ('' without one)."""
 
     name: str
-    made: float
+    created: float
     complete: bool = True
     result: str = ""
     why: str = ""
@@ -38,7 +38,7 @@ class Facts:
     live before it, the latest first. `used` and `linked` give by version who uses it and which links lead to it.
     """
 
-    versions: Sequence[Known]
+    versions: Sequence[Candidate]
     current: str | None
     problem: str = ""
     before: Sequence[str] = ()
@@ -85,27 +85,27 @@ def decide(facts: Facts, policy: Policy, freed_by: Callable[[Collection[str]], i
                 "{problem} Nothing is pruned while it is not certain which version is live.", problem=facts.problem
             ).lstrip()
         )
-    order = sorted(facts.versions, key=lambda known: (known.made, known.name), reverse=True)
-    good = [known.name for known in order if known.good and known.made <= policy.now]
+    order = sorted(facts.versions, key=lambda candidate: (candidate.created, candidate.name), reverse=True)
+    good = [candidate.name for candidate in order if candidate.good and candidate.created <= policy.now]
     ranks = {name: rank for rank, name in enumerate(good, 1)}
     before = facts.before or _assumed_before(facts.current, good)
-    reasons = {known.name: _for_keeping(known, facts, before, ranks, policy) for known in order}
-    prices = _prices([known.name for known in reversed(order) if not reasons[known.name]], freed_by)
+    reasons = {candidate.name: _for_keeping(candidate, facts, before, ranks, policy) for candidate in order}
+    prices = _prices([candidate.name for candidate in reversed(order) if not reasons[candidate.name]], freed_by)
     return [
         Decision(
-            known.name,
-            bool(reasons[known.name]),
-            reasons[known.name] or (_for_removing(known, policy),),
-            prices.get(known.name, 0),
+            candidate.name,
+            bool(reasons[candidate.name]),
+            reasons[candidate.name] or (_for_removing(candidate, policy),),
+            prices.get(candidate.name, 0),
         )
-        for known in order
+        for candidate in order
     ]
 
 
 def _for_keeping(
-    known: Known, facts: Facts, before: Sequence[str], ranks: Mapping[str, int], policy: Policy
+    candidate: Candidate, facts: Facts, before: Sequence[str], ranks: Mapping[str, int], policy: Policy
 ) -> tuple[str, ...]:
-    name, reasons = known.name, []
+    name, reasons = candidate.name, []
     if name == facts.current:
         reasons.append(tr("live"))
     if name in before:
@@ -118,20 +118,20 @@ def _for_keeping(
         reasons.append(tr("in use by {some}", some=_some(facts.used[name])))
     if name in facts.linked:
         reasons.append(tr("a link leads to it: {some}", some=_some(facts.linked[name])))
-    if known.made > policy.now:
+    if candidate.created > policy.now:
         reasons.append(tr("its time lies in the future"))
-    elif policy.now - known.made < policy.younger:
+    elif policy.now - candidate.created < policy.younger:
         reasons.append(tr("younger than {age}", age=policy.age or f"{policy.younger} s"))
     if ranks.get(name, policy.keep + 1) <= policy.keep:
         reasons.append(tr("good, {ranks} of the last {keep}", ranks=ranks[name], keep=policy.keep))
     return tuple(reasons)
 
 
-def _for_removing(known: Known, policy: Policy) -> str:
-    if not known.complete:
+def _for_removing(candidate: Candidate, policy: Policy) -> str:
+    if not candidate.complete:
         return tr("incomplete: html/ or system/ is missing")
-    if not known.good:
-        return tr("not good: {why}", why=known.why or known.result)
+    if not candidate.good:
+        return tr("not good: {why}", why=candidate.why or candidate.result)
     latest = counted(policy.keep, "good version", "good versions")
     if policy.younger and policy.age:
         return tr("older than the latest {versions} and than {age}", versions=latest, age=policy.age)

@@ -166,8 +166,8 @@ def prepared_store(settings: Settings) -> RunStore:
     directory: Path = settings.state_dir
     try:
         store = RunStore(directory)
-        if directory.is_dir() and (closed := cannot_write("state_dir", directory)):
-            raise RefusedError(closed)
+        if directory.is_dir() and (refusal := cannot_write("state_dir", directory)):
+            raise RefusedError(refusal)
         # Not what is above it: a name that was mistyped must not become a second place with locks and pins of its own.
         for path in (directory, store.directory):
             if not path.is_dir():
@@ -185,8 +185,8 @@ def prepared_store(settings: Settings) -> RunStore:
                 else tr("Make the directory above it, or correct the setting."),
             )
         ) from None
-    if closed := cannot_write("state_dir", store.directory):
-        raise RefusedError(closed)
+    if refusal := cannot_write("state_dir", store.directory):
+        raise RefusedError(refusal)
     return store
 
 

@@ -1,6 +1,6 @@
 """One run at a time: a kernel lock that dies with its holder, and a note beside it that says who that is.
 
-Only the file's owner may open the lock: whoever can open it could hold it. Everybody may read the note.
+Only the file's owner may open the lock: a user who can open it could hold it. All users may read the note.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Holder:
 
 @contextmanager
 def held_lock(state_dir: Path, holder: Holder) -> Iterator[None]:
-    """Hold the lock of this state directory; BusyError at once when somebody else does.
+    """Hold the lock of this state directory; BusyError at once when another process does.
 
     The note is written where there is room for it: without one the lock still holds.
     """
@@ -91,23 +91,23 @@ def lock_holder(state_dir: Path) -> Holder | None:
 
 
 _POLL = 0.05
-"""Seconds between two looks at who is before us."""
+"""Seconds between two looks at the runs before this one."""
 
 
 @contextmanager
 def turn(store: RunStore, record: RunRecord, reporter: Reporter) -> Iterator[None]:
     """Hold the lock for a queued run, once it is free and no older queued run waits for it; RunCancelled on request."""
     holder = Holder(record.id, record.operation, record.by, record.created)
-    told = ""
-    with ExitStack() as held:
+    announced = ""
+    with ExitStack() as lock:
         while True:
             before = _before(store, record)
             if before is None or before.state == "running":
                 # Only the attempt tells: a run may be at an end that its record does not show yet.
                 with suppress(BusyError):
-                    held.enter_context(held_lock(store.state_dir, holder))
+                    lock.enter_context(held_lock(store.state_dir, holder))
                     break
-            if before is not None and before.id != told:
+            if before is not None and before.id != announced:
                 reporter.info(
                     tr(
                         "Waiting for {operation} {id}, asked for by {by}.",
@@ -116,7 +116,7 @@ def turn(store: RunStore, record: RunRecord, reporter: Reporter) -> Iterator[Non
                         by=before.by,
                     )
                 )
-                told = before.id
+                announced = before.id
             with reporter.cancellation.interruptible():
                 time.sleep(_POLL)
         yield

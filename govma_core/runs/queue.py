@@ -47,14 +47,14 @@ def admit(
     own, `reject` raises BusyError when another one has not ended. A request whose `key` is that of an earlier one gets
     that one's run; UsageError when it asks for something else. QueueFullError when `most_waiting` runs wait already.
     """
-    wanted = to_plain(settings)
+    plain_settings = to_plain(settings)
     with _admissions(store.state_dir):
         if key:
-            known = store.with_key(key)
-            if known is not None:
-                if (known.operation, known.arguments) != (operation, arguments):
-                    raise UsageError(tr("The key of this request was used for another one, run {id}.", id=known.id))
-                return Admission(known, fresh=False)
+            earlier = store.with_key(key)
+            if earlier is not None:
+                if (earlier.operation, earlier.arguments) != (operation, arguments):
+                    raise UsageError(tr("The key of this request was used for another one, run {id}.", id=earlier.id))
+                return Admission(earlier, fresh=False)
         active = store.active()
         going = min(active, key=lambda record: (record.state != "running", record.id), default=None)
         waiting = [record for record in active if record is not going]
@@ -71,7 +71,7 @@ def admit(
         if policy == "coalesce":
             for record in waiting:
                 # With other settings, such as another branch, it would be another deploy.
-                same = (record.operation, record.arguments, record.settings) == (operation, arguments, wanted)
+                same = (record.operation, record.arguments, record.settings) == (operation, arguments, plain_settings)
                 if same and record.queued and record.state != "running":
                     if key:
                         store.share(record.id, key)

@@ -223,7 +223,7 @@ class Runner:
         try:
             self._begin()
         except OSError as error:
-            # Before anything is done: where this cannot be written, nobody could follow what is.
+            # Before anything is done: where this cannot be written, no front end could follow what is.
             if record.operation not in SAVING:
                 raise
             self._reporter.warning(

@@ -28,7 +28,7 @@ State = Literal["starting", "waiting", "running", "ok", "failed", "refused", "bu
 class RunRecord:
     """A run as its record tells it. Times are seconds since the epoch, 0 while not there yet.
 
-    `queued`: it waits for its turn where another run would be told that somebody else's is going. `key`: what a caller
+    `queued`: it waits for its turn where another run would be refused as long as one is going. `key`: what a caller
     named this request by, so that asking again gives the same run.
     """
 
@@ -88,7 +88,7 @@ _PROCESS = "process"
 """A link whose text tells the process that was started for a run."""
 
 LAST = ".last"
-"""Room for a run's last word, taken at its start."""
+"""A file that reserves the room for a run's final record, made at its start."""
 _LAST_SIZE = 1 << 14
 
 
@@ -154,7 +154,7 @@ class RunStore:
         )
 
     def _reserve(self, run_id: str) -> None:
-        """Make what a run must have to be told of, and take the room that its end will need to be written down."""
+        """Make the files that a run must have, and reserve the room that its end will need to be written down."""
         for name, mode, size in (("events.jsonl", 0o640, 0), (LAST, 0o644, _LAST_SIZE)):
             fd = os.open(self.path(run_id) / name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
             try:
@@ -248,7 +248,7 @@ class RunStore:
         """
         ids = self.ids()
         self._ended.intersection_update(ids)
-        found = []
+        active = []
         for run_id in reversed(ids):
             if run_id in self._ended:
                 continue
@@ -258,25 +258,25 @@ class RunStore:
             if record.ended:
                 self._ended.add(run_id)
             else:
-                found.append(record)
-        return found
+                active.append(record)
+        return active
 
     def going(self) -> RunRecord | None:
         """Return the run that is at work, or the one that will be next."""
         return min(self.active(), key=lambda record: (record.state != "running", record.id), default=None)
 
-    def find(self, wanted: str | None) -> RunRecord:
+    def find(self, part: str | None) -> RunRecord:
         """Return a run by its id or the unique beginning (or end) of one, the latest without; UsageError otherwise."""
-        if wanted is None:
+        if part is None:
             record = self.latest()
             if record is None:
                 raise UsageError(tr("There was no run yet."))
             return record
-        ids = [name for name in self.ids() if name.startswith(wanted) or name.endswith(wanted)]
-        if len(ids) > 1 and wanted not in ids:
-            shown = "\n".join(f"  {name}" for name in ids[:20])
-            raise UsageError(tr("{wanted!r} does not name one run; it could be:\n{shown}", wanted=wanted, shown=shown))
-        return self.read(ids[0] if len(ids) == 1 else wanted)
+        ids = [name for name in self.ids() if name.startswith(part) or name.endswith(part)]
+        if len(ids) > 1 and part not in ids:
+            listing = "\n".join(f"  {name}" for name in ids[:20])
+            raise UsageError(tr("{wanted!r} does not name one run; it could be:\n{shown}", wanted=part, shown=listing))
+        return self.read(ids[0] if len(ids) == 1 else part)
 
     def share(self, run_id: str, key: str) -> None:
         """Note that another request, known by this key, shares a run. The record is its runner's to write."""
@@ -284,9 +284,9 @@ class RunStore:
             file.write(f"{key}\n")
 
     def with_key(self, key: str) -> RunRecord | None:
-        """Return the run that serves the request of this key; one that was interrupted serves nobody."""
-        known = (record for record in self.records() if key in (record.key, *self._shared(record.id)))
-        return next((record for record in known if record.state != "interrupted"), None)
+        """Return the run that serves the request of this key; one that was interrupted serves none."""
+        sharing = (record for record in self.records() if key in (record.key, *self._shared(record.id)))
+        return next((record for record in sharing if record.state != "interrupted"), None)
 
     def _shared(self, run_id: str) -> list[str]:
         try:

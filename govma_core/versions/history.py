@@ -55,8 +55,8 @@ class History:
 
     def entries(self) -> list[Promotion | Result]:
         """Return all lines; damaged ones are passed over."""
-        found = (_entry(line) for line in jsonfile.lines(self._path))
-        return [entry for entry in found if entry is not None]
+        entries = (_entry(line) for line in jsonfile.lines(self._path))
+        return [entry for entry in entries if entry is not None]
 
 
 def _entry(line: dict[str, Any]) -> Promotion | Result | None:
@@ -75,7 +75,7 @@ def _entry(line: dict[str, Any]) -> Promotion | Result | None:
 class Span:
     """A time in which a version was live, from what before it ('' for nothing), and how it came to be.
 
-    `since` and `until` are epoch seconds, 0 where nobody wrote it down; `until` is None while it is live. `how` is ''
+    `since` and `until` are epoch seconds, 0 where not written down; `until` is None while it is live. `how` is ''
     for a link that was set by hand or by deploy.sh: by whom is not known then. `result` is '' where none was noted.
     """
 
@@ -92,38 +92,38 @@ class Span:
 def spans(entries: Iterable[Promotion | Result], current: str | None) -> list[Span]:
     """Return the times in which versions were live, oldest first; `current` is where the link leads (None: nowhere).
 
-    Where a promotion left another version than the one before had put there, somebody switched the link by hand
+    Where a promotion left another version than the one before had put there, the link was switched by hand
     between the two: when is not known.
     """
-    found: list[Span] = []
+    spans: list[Span] = []
     for entry in entries:
         if isinstance(entry, Result):
-            _note(found, entry)
+            _note(spans, entry)
             continue
-        _end(found, entry.previous, entry.at)
-        if entry.how == "revert" and found and found[-1].run == entry.run and not found[-1].result:
-            found[-1] = dataclasses.replace(found[-1], result="reverted")
-        found.append(Span(entry.version, entry.at, None, entry.by, entry.how, entry.run, previous=entry.previous))
-    _end(found, current or "", None)
-    return found
+        _end(spans, entry.previous, entry.at)
+        if entry.how == "revert" and spans and spans[-1].run == entry.run and not spans[-1].result:
+            spans[-1] = dataclasses.replace(spans[-1], result="reverted")
+        spans.append(Span(entry.version, entry.at, None, entry.by, entry.how, entry.run, previous=entry.previous))
+    _end(spans, current or "", None)
+    return spans
 
 
-def _end(found: list[Span], left: str, at: float | None) -> None:
+def _end(spans: list[Span], version: str, at: float | None) -> None:
     """End the last span at the moment in which `left` was left (None: it is still live)."""
-    last = found[-1] if found else None
-    if last is not None and last.version == left:
-        found[-1] = dataclasses.replace(last, until=at)
+    last = spans[-1] if spans else None
+    if last is not None and last.version == version:
+        spans[-1] = dataclasses.replace(last, until=at)
         return
     if last is not None:
-        found[-1] = dataclasses.replace(last, until=0.0)
-    if left:
-        found.append(Span(left, 0.0, at, previous=last.version if last else ""))
+        spans[-1] = dataclasses.replace(last, until=0.0)
+    if version:
+        spans.append(Span(version, 0.0, at, previous=last.version if last else ""))
 
 
-def _note(found: list[Span], result: Result) -> None:
-    for at in reversed(range(len(found))):
-        if found[at].run == result.of:
-            found[at] = dataclasses.replace(found[at], result=result.result)
+def _note(spans: list[Span], result: Result) -> None:
+    for at in reversed(range(len(spans))):
+        if spans[at].run == result.of:
+            spans[at] = dataclasses.replace(spans[at], result=result.result)
             return
 
 
@@ -131,7 +131,7 @@ def live_before(promotions: Iterable[Promotion], current: str | None) -> list[st
     """Return the versions that were live before the current one, the latest first: where rollbacks lead, in turn.
 
     A rollback, or a revert, takes back what it left, so a second rollback goes further back and never returns to what
-    the first one left. A link that somebody switched by hand counts as one more promotion.
+    the first one left. A link that was switched by hand counts as one more promotion.
     """
     trail: list[str] = []
     for promotion in promotions:

@@ -67,9 +67,9 @@ class ManifestStore:
 
 
 def _from(data: dict[str, Any]) -> Manifest | None:
-    known = {name: value for name, value in data.items() if name in _NAMES}
-    right = all(isinstance(value, str if name in _TEXTS else int | float) for name, value in known.items())
+    fields = {name: value for name, value in data.items() if name in _NAMES}
+    right = all(isinstance(value, str if name in _TEXTS else int | float) for name, value in fields.items())
     try:
-        return Manifest(**known) if right else None
+        return Manifest(**fields) if right else None
     except TypeError:
         return None

@@ -30,7 +30,7 @@ class SmallFiles:
         """Write the file of a name, replacing an earlier one; on the disk when this returns."""
         if not self._directory.is_dir():
             self._directory.mkdir(exist_ok=True)
-            # Whatever the caller's umask: what is said here is for everybody to read.
+            # Whatever the caller's umask: all users may read what is said here.
             self._directory.chmod(0o755)
         jsonfile.replace(self._directory / f"{name}{_SUFFIX}", data)
 

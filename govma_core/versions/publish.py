@@ -41,7 +41,7 @@ def publish(
             if error.errno != errno.EXDEV:
                 raise
     incoming = safefs.random_name(INCOMING_PREFIX)
-    # In a directory that stays ours: nobody enters what is not whole, and the next run knows it again.
+    # In a directory that stays ours: no other user enters what is not whole, and the next run knows it again.
     place = make_marked(versions_dir, incoming)
     try:
         trees.TreeCopier(owner, step).copy_directory(tree_dir, place, tree, tree)

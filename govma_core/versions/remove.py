@@ -34,11 +34,11 @@ _MOST_LISTED = 3
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What became of a version: `spared` says why it was left alone ('' when it was removed), `left` what resisted."""
+    """What became of a version: `spared` says why it was left alone ('' when it was not), `resisting` what remains."""
 
     version: str
     spared: str = ""
-    left: tuple[str, ...] = ()
+    resisting: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,7 @@ class Leftover:
 
     name: str
     what: str
-    left: tuple[str, ...] = ()
+    resisting: tuple[str, ...] = ()
     ours: bool = True
 
 

@@ -66,10 +66,10 @@ _REQUIRED = ("html", "system")
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A directory that can be made live: `made` is what its name tells (None for an odd name)."""
+    """A directory that can be made live: `local_time` is what its name tells (None for an odd name)."""
 
     name: str
-    made: datetime | None
+    local_time: datetime | None
     complete: bool
 
 
@@ -87,7 +87,7 @@ class Pointer:
     blocks: bool = False
     """True when a promotion cannot replace it by a rename (a directory or file stands there)."""
     foreign: bool = False
-    """True when somebody made it lead out of the versions directory."""
+    """True when it leads out of the versions directory."""
 
 
 class VersionStore:
@@ -99,8 +99,8 @@ class VersionStore:
     def versions(self) -> list[Version]:
         """List the versions by name, newest first; other names in the directory are left out."""
         with self._opened() as fd:
-            found = [self._look(fd, entry.name) for entry in safefs.entries(fd) if self._is_version(entry)]
-        return sorted(found, key=lambda version: version.name, reverse=True)
+            versions = [self._look(fd, entry.name) for entry in safefs.entries(fd) if self._is_version(entry)]
+        return sorted(versions, key=lambda version: version.name, reverse=True)
 
     def other_names(self) -> list[str]:
         """List what else lies in the directory, hidden names aside."""
@@ -116,32 +116,32 @@ class VersionStore:
         with self._opened() as fd:
             return self._read_pointer(fd)
 
-    def find(self, wanted: str) -> Version:
+    def find(self, part: str) -> Version:
         """Return the version with this name, or the only one whose name begins so (`data-build--` may be left out).
 
         A directory with an odd name is found by its whole name. UsageError lists the candidates when there are
         several, RefusedError all versions when there is none.
         """
-        if not wanted:
+        if not part:
             raise UsageError(tr("No version is named. There are:\n{listing}", listing=self.listing()))
         matches = [
-            v for v in self.versions() if v.name.startswith(wanted) or v.name.removeprefix(PREFIX).startswith(wanted)
+            v for v in self.versions() if v.name.startswith(part) or v.name.removeprefix(PREFIX).startswith(part)
         ]
-        exact = [v for v in matches if v.name == wanted]
+        exact = [v for v in matches if v.name == part]
         if len(exact or matches) == 1:
             return (exact or matches)[0]
         with self._opened() as fd:
-            if _plain(wanted) and wanted != POINTER and safefs.is_directory(fd, wanted):
-                return self._look(fd, wanted)
+            if _plain(part) and part != POINTER and safefs.is_directory(fd, part):
+                return self._look(fd, part)
         if matches:
             names = _listing([v.name for v in matches])
             raise UsageError(
-                tr("{wanted!r} does not name one version; it could be:\n{names}", wanted=wanted, names=names)
+                tr("{wanted!r} does not name one version; it could be:\n{names}", wanted=part, names=names)
             )
         raise RefusedError(
             tr(
                 "There is no version {wanted!r} in {directory}. There are:\n{listing}",
-                wanted=wanted,
+                wanted=part,
                 directory=self.directory,
                 listing=self.listing(),
             )

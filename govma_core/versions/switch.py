@@ -25,7 +25,7 @@ class Fresh:
     """How many css and js files have the present time, how many could not get it, and why the first could not."""
 
     files: int = 0
-    left: int = 0
+    stale: int = 0
     why: str = ""
 
 
@@ -111,7 +111,7 @@ def _freshen(fd: int, now: int, fresh: Fresh, depth: int = 1) -> None:
                 # The web server's user can hold a file (F_SETLEASE), and must not hold up a rollback by that.
                 with _counted(fresh, entry.name):
                     fresh.files += _touch(fd, entry.name, now)
-    # What is nested without end must not keep anybody from rolling back.
+    # What is nested without end must not keep an operator from rolling back.
     for name in below if depth < _DEEPEST else ():
         with _counted(fresh, name):
             child = safefs.open_directory(fd, name)
@@ -129,7 +129,7 @@ def _counted(fresh: Fresh, name: str) -> Iterator[None]:
     except _GONE:
         pass
     except OSError as error:
-        fresh.left += 1
+        fresh.stale += 1
         fresh.why = fresh.why or f"{clean_line(name)}: {error.strerror}"
 
 
@@ -137,7 +137,7 @@ def _touch(fd: int, name: str, now: int) -> int:
     """Set a file's time, and return 1; 0 when it is not of the directory's owner and has names elsewhere, too."""
     file, info = safefs.open_regular(fd, name)
     try:
-        # Whoever may write here can link to files of others that he may write, in other directories.
+        # A user who may write here can link to files of others that he may write, in other directories.
         if info.st_nlink > 1 and info.st_uid != os.fstat(fd).st_uid:
             return 0
         os.utime(file, ns=(now, now))
@@ -147,7 +147,7 @@ def _touch(fd: int, name: str, now: int) -> int:
 
 
 def sweep_links(dir_fd: int) -> None:
-    """Remove staged links that a killed promotion left. Only under the lock: nobody else is staging then."""
+    """Remove staged links that a killed promotion left. Only under the lock: no other run is staging then."""
     for entry in safefs.entries(dir_fd):
         if OURS.fullmatch(entry.name) and entry.is_symlink():
             os.unlink(entry.name, dir_fd=dir_fd)

@@ -30,28 +30,28 @@ def test_a_broken_commit_never_goes_live_and_the_next_one_does(
         with sample.config_file.open("a") as file:
             file.write(f'\n[rehearsal]\nlike = "{apache.service}"\nchecks = [{{path = "/", contains = "Notícias"}}]\n')
             file.write(f'[activation]\ncontainers = ["{apache.service}"]\nchecks = [{{path = "/"}}]\n')
-        done = command.run("deploy")
-        assert done.code == 0, done.err
-        assert "/ answers as it must" in done.err
-        assert "served after" in done.err
-        good = done.out.strip()
+        result = command.run("deploy")
+        assert result.code == 0, result.err
+        assert "/ answers as it must" in result.err
+        assert "served after" in result.err
+        good = result.out.strip()
         sample.commit({"data/html/index.php": BROKEN}, "Quebra tudo")
-        done = command.run("deploy")
-        assert done.code == 1
-        assert "answered 500, not 200" in done.err
-        assert "Failed opening required" in done.err
+        result = command.run("deploy")
+        assert result.code == 1
+        assert "answered 500, not 200" in result.err
+        assert "Failed opening required" in result.err
         assert command.run("status", "--json").json["current"] == good
         assert "Notícias" in ask(apache.address, "/").text
         record = json.loads(command.run("runs", "--json").out)[0]
         bad = record["version"]
         assert (sample.versions_dir / bad).is_dir()
         assert command.run("check", bad).code == 1
-        done = command.run("promote", bad)
-        assert done.code == 1
+        result = command.run("promote", bad)
+        assert result.code == 1
         sample.commit({"data/html/index.php": index + "// 2\n"}, "Conserta")
-        done = command.run("deploy")
-        assert done.code == 0, done.err
-        assert command.run("check", done.out.strip()).code == 0
+        result = command.run("deploy")
+        assert result.code == 0, result.err
+        assert command.run("check", result.out.strip()).code == 0
     assert containers_of(docker_engine, sample.versions_dir) == []
 
 
@@ -70,11 +70,11 @@ def test_what_a_killed_rehearsal_left_is_removed_by_the_next(
     wait_for(lambda: containers_of(docker_engine, sample.versions_dir), "the container")
     command.kill_runner(record)
     process.communicate(timeout=30)
-    left = containers_of(docker_engine, sample.versions_dir)
-    assert left == [f"govma-rehearsal-{record.id}"]
+    containers = containers_of(docker_engine, sample.versions_dir)
+    assert containers == [f"govma-rehearsal-{record.id}"]
     sample.commit({"data/html/slow.php": "<?php echo 1;\n"}, "Depressa")
-    done = command.run("deploy")
-    assert done.code == 0, done.err
-    assert f"Removed the container {left[0]}, which run {record.id} left behind." in done.err
+    result = command.run("deploy")
+    assert result.code == 0, result.err
+    assert f"Removed the container {containers[0]}, which run {record.id} left behind." in result.err
     assert containers_of(docker_engine, sample.versions_dir) == []
     assert list((sample.state_dir / "rehearsal").iterdir()) == []

@@ -199,7 +199,7 @@ def test_a_hold_that_comes_during_a_deploy_keeps_it_from_going_live(
 def test_a_hold_that_comes_during_the_last_hook_keeps_it_from_going_live(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def hook(context: Any, moment: str, told: Any) -> None:
+    def hook(context: Any, moment: str, environment: Any) -> None:
         if moment == "pre-promote":
             holds(site).hold("stop", "rui", time.time())
 
@@ -229,18 +229,18 @@ def test_prune_keeps_the_aim_of_a_rollback_behind_marked_ones(site: Site, two: t
     first, _ = two
     MarkStore(site.settings.state_dir).write(Mark(first, "bad", "", "ana", 1.0, "r"))
     plan = prune.plan(site.context(), keep=1)
-    assert "was live before" in {found.name: found.why for found in plan.decisions if found.keep}[LEGACY]
+    assert "was live before" in {decision.name: decision.why for decision in plan.decisions if decision.keep}[LEGACY]
     assert rollback.previous(site.context(), site.current.name).name == LEGACY
 
 
 def test_the_history_of_all_that(site: Site, two: tuple[str, str]) -> None:
     first, second = two
     site.rollback()
-    found = spans(History(site.settings.state_dir).entries(), site.current.name)
-    assert [(span.version, span.how) for span in found] == [
+    history = spans(History(site.settings.state_dir).entries(), site.current.name)
+    assert [(span.version, span.how) for span in history] == [
         (LEGACY, ""),
         (first, "deploy"),
         (second, "deploy"),
         (first, "rollback"),
     ]
-    assert json.dumps(found[-1].until) == "null"
+    assert json.dumps(history[-1].until) == "null"

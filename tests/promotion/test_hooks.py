@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -31,6 +36,39 @@ class Hooks:
         return path
 
 
+@dataclass
+class Heard:
+    """A small HTTP server of 127.0.0.1: where it answers, and the bodies that came."""
+
+    url: str = ""
+    bodies: list[bytes] = field(default_factory=list)
+
+
+@contextmanager
+def hearing() -> Iterator[Heard]:
+    """Listen until the block ends."""
+    heard = Heard()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        heard.url = f"http://127.0.0.1:{server.server_address[1]}/"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield heard
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @pytest.fixture
 def hooks(tmp_path: Path) -> Hooks:
     return Hooks(tmp_path / "hooks")
@@ -38,10 +76,10 @@ def hooks(tmp_path: Path) -> Hooks:
 
 @pytest.fixture
 def releases(tmp_path: Path, hooks: Hooks) -> Releases:
-    made = Releases(tmp_path / "site", {"hooks_dir": str(hooks.directory), "hook_timeout": 2})
-    made.add(FIRST, SECOND, result="published")
-    made.live(FIRST)
-    return made
+    releases = Releases(tmp_path / "site", {"hooks_dir": str(hooks.directory), "hook_timeout": 2})
+    releases.add(FIRST, SECOND, result="published")
+    releases.live(FIRST)
+    return releases
 
 
 def test_what_a_hook_is_told_and_says(releases: Releases, hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,14 +88,14 @@ def test_what_a_hook_is_told_and_says(releases: Releases, hooks: Hooks, monkeypa
     hooks.write("pre-promote", "env | grep -v ^SHLVL | sort")
     hooks.write("post-promote", 'echo "after $GOVMA_HOOK, served $GOVMA_SERVED"')
     promote.run(releases.context(), version=SECOND)
-    told = dict(line.split("=", 1) for line in releases.log("output").splitlines() if "=" in line)
-    assert told["GOVMA_HOOK"] == "pre-promote"
-    assert told["GOVMA_VERSION"] == SECOND
-    assert told["GOVMA_VERSION_PATH"] == str(releases.directory / SECOND)
-    assert told["GOVMA_PREVIOUS"] == FIRST
-    assert told["GOVMA_BY"] == "ana"
-    assert told["GOVMA_COMMIT"] == "c"
-    assert "SECRET_OF_OURS" not in told
+    variables = dict(line.split("=", 1) for line in releases.log("output").splitlines() if "=" in line)
+    assert variables["GOVMA_HOOK"] == "pre-promote"
+    assert variables["GOVMA_VERSION"] == SECOND
+    assert variables["GOVMA_VERSION_PATH"] == str(releases.directory / SECOND)
+    assert variables["GOVMA_PREVIOUS"] == FIRST
+    assert variables["GOVMA_BY"] == "ana"
+    assert variables["GOVMA_COMMIT"] == "c"
+    assert "SECRET_OF_OURS" not in variables
     assert "after post-promote, served yes" in releases.log("output")
     assert list(releases.stages()) == ["preflight", "pre-promote", "promote", "post-promote"]
 
@@ -117,8 +155,8 @@ def test_a_directory_of_hooks_that_cannot_be_looked_at_is_no_missing_hook(releas
 def test_nothing_that_a_hook_starts_stays(releases: Releases, hooks: Hooks) -> None:
     hooks.write("post-promote", f"(setsid sh -c 'sleep 30; touch {releases.root}/late' &) ; echo $$")
     promote.run(releases.context(), version=SECOND)
-    left = [entry for entry in Path("/proc").glob("[0-9]*/cmdline") if str(releases.root).encode() in _read(entry)]
-    assert left == []
+    processes = [entry for entry in Path("/proc").glob("[0-9]*/cmdline") if str(releases.root).encode() in _read(entry)]
+    assert processes == []
 
 
 def _read(path: Path) -> bytes:
@@ -137,30 +175,28 @@ def test_before_the_build_and_after_a_failure(site: Site, hooks: Hooks) -> None:
         "on-failure", 'echo "sorry: $GOVMA_STAGE $GOVMA_EXIT_CODE $GOVMA_ERROR"; echo "of $GOVMA_COMMIT."; exit 9'
     )
     command = Command(site.sample.config_file, site.sample.state_dir)
-    done = command.run("deploy")
-    assert done.code == 1
-    assert "building " in done.err
-    assert "sorry: pre-build 1 The hook" in done.err
-    assert "on-failure ended with exit code 9; nothing is undone" in done.err
+    result = command.run("deploy")
+    assert result.code == 1
+    assert "building " in result.err
+    assert "sorry: pre-build 1 The hook" in result.err
+    assert "on-failure ended with exit code 9; nothing is undone" in result.err
     record = json.loads(command.run("runs", "--json").out)[0]
     assert record["state"] == "failed"
     assert "pre-build ended with exit code 4" in record["message"]
     assert (record["version"], record["version_before"]) == ("", site.current.name)
-    assert f"of {record['commit']}." in done.err
+    assert f"of {record['commit']}." in result.err
     assert len(record["commit"]) == 40
     hooks.write("pre-promote", "exit 5")
     (hooks.directory / "pre-build").unlink()
     hooks.write("on-failure", 'echo "was $GOVMA_VERSION, before $GOVMA_PREVIOUS"')
-    done = command.run("deploy")
+    result = command.run("deploy")
     record = json.loads(command.run("runs", "--json").out)[0]
     assert record["version"].startswith("data-build--")
-    assert f"was {record['version']}, before {site.current.name}" in done.err
+    assert f"was {record['version']}, before {site.current.name}" in result.err
 
 
 def test_the_example_posts_what_happened(site: Site, hooks: Hooks, tmp_path: Path) -> None:
     """Guards the example of the documentation against a real HTTP server."""
-    from tests.support.heard import hearing
-
     example = Path(__file__).parents[2] / "docs/hooks/post-json"
     for moment in ("post-promote", "on-failure"):
         path = hooks.write(moment, "")
@@ -172,5 +208,5 @@ def test_the_example_posts_what_happened(site: Site, hooks: Hooks, tmp_path: Pat
         releases.live(FIRST)
         promote.run(releases.context(), version=SECOND)
     (body,) = heard.bodies
-    told = json.loads(body)
-    assert (told["moment"], told["version"], told["previous"]) == ("post-promote", SECOND, FIRST)
+    variables = json.loads(body)
+    assert (variables["moment"], variables["version"], variables["previous"]) == ("post-promote", SECOND, FIRST)

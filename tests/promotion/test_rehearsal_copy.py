@@ -23,11 +23,11 @@ CACHE, CONFIG = "system/user/cache", "system/user/config"
 
 @pytest.fixture
 def releases(tmp_path: Path) -> Releases:
-    made = Releases(tmp_path / "site")
-    made.add(VERSION)
+    releases = Releases(tmp_path / "site")
+    releases.add(VERSION)
     for name in (CACHE, CONFIG):
-        (made.directory / VERSION / name).mkdir()
-    return made
+        (releases.directory / VERSION / name).mkdir()
+    return releases
 
 
 def copies(releases: Releases) -> Path:
@@ -139,5 +139,5 @@ def test_links_of_a_container_lead_where_they_lead_in_it(tmp_path: Path) -> None
     (root / "out").symlink_to("../../../../../srv/versions")
     with safefs.opened_root(root) as fd:
         for path in ("/srv/versions", "absolute/versions", "out", "../../srv/versions"):
-            with safefs.opened_inside(fd, path) as found:
-                assert os.path.samestat(os.fstat(found), (root / "srv/versions").stat())
+            with safefs.opened_inside(fd, path) as present:
+                assert os.path.samestat(os.fstat(present), (root / "srv/versions").stat())

@@ -29,10 +29,10 @@ NOBODY_THERE = {"activation_url": "http://127.0.0.1:1", "activation_timeout": 1}
 
 @pytest.fixture
 def releases(tmp_path: Path) -> Releases:
-    made = Releases(tmp_path / "site")
-    made.add(OLD, NEW, result="published")
-    made.live(NEW)
-    return made
+    releases = Releases(tmp_path / "site")
+    releases.add(OLD, NEW, result="published")
+    releases.live(NEW)
+    return releases
 
 
 def marks(releases: Releases) -> dict[str, str]:
@@ -135,9 +135,9 @@ def test_a_version_that_is_good_after_all_is_not_marked_as_failed_any_more(relea
     promote.check(releases.context(), version=OLD)
     assert marks(releases) == {}
     mark(releases, OLD, "bad")
-    for found in (RehearsalError, None):
-        up.unlink() if found else up.touch()
-        with pytest.raises(found) if found else nullcontext():
+    for error in (RehearsalError, None):
+        up.unlink() if error else up.touch()
+        with pytest.raises(error) if error else nullcontext():
             promote.check(releases.context(), version=OLD)
         assert marks(releases) == {OLD: "bad"}
 
@@ -214,8 +214,8 @@ def test_checks_say_nothing_of_a_version_that_is_not_proved_to_have_answered(
     releases: Releases, monkeypatch: pytest.MonkeyPatch, certain: bool
 ) -> None:
     """Guards `on_unproved = "warn"`: the version before may have answered them, or nobody."""
-    found = Served("x", unproved="nobody answered", failing="/ did not answer", certain=certain)
-    monkeypatch.setattr(Activation, "serve", lambda *arguments, **options: found)
+    served = Served("x", unproved="nobody answered", failing="/ did not answer", certain=certain)
+    monkeypatch.setattr(Activation, "serve", lambda *arguments, **options: served)
     with pytest.raises(UnprovedError, match="nobody answered; it does not answer as it must: / did not answer"):
         promote.run(releases.context(), version=OLD)
     assert (releases.store.pointer().version, marks(releases), held(releases)) == (OLD, {}, [])
@@ -290,12 +290,12 @@ def test_what_fails_behind_the_way_back_does_not_hide_that_it_was_gone(
 
 
 def test_a_way_back_is_told_which_commit_it_leads_to(releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = releases.root / "told"
-    releases.flags["activation_command"] = f"echo $GOVMA_VERSION $GOVMA_COMMIT >> {told}; exit 1"
+    report = releases.root / "told"
+    releases.flags["activation_command"] = f"echo $GOVMA_VERSION $GOVMA_COMMIT >> {report}; exit 1"
     releases.flags["activation_on_unproved"] = "revert"
     with pytest.raises(UnprovedError):
         promote.run(releases.context(), version=OLD)
     monkeypatch.setattr(go_live, "_reason_to_revert", lambda *arguments: "not good")
     with pytest.raises(RevertedError):
         promote.run(releases.context(), version=NEW)
-    assert told.read_text().splitlines() == [f"{OLD} c", f"{NEW} c", f"{OLD} c"]
+    assert report.read_text().splitlines() == [f"{OLD} c", f"{NEW} c", f"{OLD} c"]

@@ -125,8 +125,8 @@ def test_a_process_in_another_mount_namespace_shows_another_path(versions: Path,
     (tmp_path / "inside").mkdir()
     script = f'mount --bind "{versions}" "{tmp_path}/inside" && cd "{tmp_path}/inside/{OLD}/html" && echo $$ && cat'
     with process("unshare", "-m", "sh", "-c", script) as pid:
-        shown = os.readlink(f"/proc/{pid}/cwd")
-        assert shown == f"{tmp_path}/inside/{OLD}/html"
+        directory = os.readlink(f"/proc/{pid}/cwd")
+        assert directory == f"{tmp_path}/inside/{OLD}/html"
         assert any(who.startswith("sh ") and "working directory" in who for who in users(versions)[OLD])
         assert NEW not in users(versions)
 
@@ -198,15 +198,15 @@ def test_a_running_container_uses_what_it_has_mounted(
         name=f"govma-in-use-{os.getpid()}",
         volumes={f"{versions}/{OLD}/html": {"bind": "/site", "mode": "ro"}, "/etc": {"bind": "/x", "mode": "ro"}},
     ) as container:
-        (mine,) = [found for found in container_mounts() if found.name == container.name]
+        (mine,) = [each for each in container_mounts() if each.name == container.name]
         assert on_paths(versions, [OLD, NEW], mine.sources) == {OLD}
         # Seen without the engine, too.
         assert any("a mount at /site in the namespace of" in who for who in users(versions)[OLD])
         container.pause()
-        assert container.name in [found.name for found in container_mounts()]
+        assert container.name in [each.name for each in container_mounts()]
         container.unpause()
         container.kill()
-        assert container.name not in [found.name for found in container_mounts()]
+        assert container.name not in [each.name for each in container_mounts()]
 
 
 @as_root

@@ -25,11 +25,11 @@ from tests.support.sleeper import sleeping
 
 
 def snapshot(directory: Path) -> dict[str, tuple[int, int]]:
-    found = {}
+    inodes = {}
     for path in directory.rglob("*"):
         info = path.lstat()
-        found[str(path)] = (info.st_ino, info.st_mtime_ns)
-    return found
+        inodes[str(path)] = (info.st_ino, info.st_mtime_ns)
+    return inodes
 
 
 def test_the_last_good_ones_stay_and_each_line_says_why(releases: Releases) -> None:
@@ -72,30 +72,30 @@ def test_the_plan_changes_nothing_and_is_what_is_done_then(releases: Releases) -
 
 def test_nothing_is_removed_that_was_not_confirmed(releases: Releases) -> None:
     context = releases.context()
-    wanted = prune.plan(context, keep=1).removals
-    assert len(wanted) > 1
-    confirmed = wanted[0].name
+    removals = prune.plan(context, keep=1).removals
+    assert len(removals) > 1
+    confirmed = removals[0].name
     outcome = prune.run(context, keep=1, only=[confirmed, "another"])
     assert outcome.details["removed"] == [confirmed]
-    kept = {found["name"]: found["reasons"] for found in outcome.details["versions"] if found["keep"]}
-    assert all(kept[other.name] == ["it was not in the confirmed plan"] for other in wanted[1:])
+    reasons = {version["name"]: version["reasons"] for version in outcome.details["versions"] if version["keep"]}
+    assert all(reasons[other.name] == ["it was not in the confirmed plan"] for other in removals[1:])
 
 
 def test_keeping_by_age_counts_from_now(releases: Releases) -> None:
     releases.flags["keep_younger"] = "3d"
     releases.flags["keep_versions"] = 1
     day = 86_400
-    made = [name_at(releases.clock - age * day) for age in (10, 4, 2.9, 1)]
-    releases.add(*made)
-    releases.live(made[-1])
+    names = [name_at(releases.clock - age * day) for age in (10, 4, 2.9, 1)]
+    releases.add(*names)
+    releases.live(names[-1])
     prune.run(releases.context())
     # The one before the live one is assumed to have been live: nothing is recorded here.
-    assert releases.there() == made[2:]
-    releases.add(made[1])
+    assert releases.there() == names[2:]
+    releases.add(names[1])
     prune.run(releases.context(), older_than="5d")
-    assert releases.there() == made[1:]
+    assert releases.there() == names[1:]
     prune.run(releases.context(), older_than="12h")
-    assert releases.there() == made[2:]
+    assert releases.there() == names[2:]
 
 
 def test_rollback_keeps_its_aim_and_pins_are_kept(releases: Releases) -> None:
@@ -136,7 +136,7 @@ def test_what_is_not_a_version_is_never_touched_nor_in_the_plan(releases: Releas
     odd = sorted(set(os.listdir(directory)) - set(NAMES))
     outcome = prune.run(releases.context(), keep=1)
     assert sorted(set(os.listdir(directory)) - set(NAMES)) == odd
-    assert {found["name"] for found in outcome.details["versions"]} == set(NAMES[:8])
+    assert {version["name"] for version in outcome.details["versions"]} == set(NAMES[:8])
     assert (outside / "file").exists()
 
 
@@ -284,9 +284,9 @@ def own_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
             file.truncate(64 << 20)
         subprocess.run(["mkfs.ext4", "-q", image], check=True)
         mount = ["mount", "-o", "loop", str(image), str(place)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    mounting = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounting.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounting.stderr.strip()}")
     try:
         yield place
     finally:
@@ -306,7 +306,7 @@ def test_what_it_says_to_free_is_what_the_file_system_gains(own_disk: Path) -> N
     (releases.directory / NAMES[0] / "html/big").write_bytes(b"x" * 3_000_000)
     os.link(releases.directory / NAMES[0] / "html/big", releases.directory / NAMES[4] / "html/big")
     outcome = prune.run(releases.context(), keep=3)
-    frees = {found["name"]: found["frees"] for found in outcome.details["versions"]}
+    frees = {version["name"]: version["frees"] for version in outcome.details["versions"]}
     assert outcome.details["removed"] == NAMES[:5]
     assert outcome.details["freed"] == outcome.details["account"] == sum(frees.values()) > 3_000_000
     assert frees[NAMES[4]] > 3_000_000 > frees[NAMES[0]]

@@ -93,7 +93,7 @@ def test_the_next_deploy_sweeps_what_a_killed_prune_left(site: Site) -> None:
     assert "what was left of a version that was being removed" in site.log()
     assert (theirs / "html").is_dir()
     assert f"{theirs} is named like a leftover" in site.log("warning")
-    assert version in [found.name for found in site.store.versions()]
+    assert version in [each.name for each in site.store.versions()]
 
 
 def test_leftovers_are_not_swept_while_the_link_leads_to_nothing(releases: Releases) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from govma_core.errors import RefusedError
-from govma_core.prune.retention import Decision, Facts, Known, Policy, decide
+from govma_core.prune.retention import Candidate, Decision, Facts, Policy, decide
 from govma_core.versions.marks import Pin
 
 NOW = 1_000_000_000.0
@@ -24,21 +24,21 @@ def price(names: Collection[str]) -> int:
     return 10 * len(names) + 7 * sum(after in names for name, after in itertools.pairwise(NAMES) if name in names)
 
 
-def known(day: int, **more: object) -> Known:
+def known(day: int, **more: object) -> Candidate:
     """Return a version of the 9 last days; day 9 is today."""
-    return dataclasses.replace(Known(NAMES[day - 1], NOW - (9 - day) * DAY), **more)  # type: ignore[arg-type]
+    return dataclasses.replace(Candidate(NAMES[day - 1], NOW - (9 - day) * DAY), **more)  # type: ignore[arg-type]
 
 
-def facts(*versions: Known, **more: object) -> Facts:
+def facts(*versions: Candidate, **more: object) -> Facts:
     return Facts(versions=versions, **({"current": versions[-1].name} | more))  # type: ignore[arg-type]
 
 
-def plan(found: Facts, keep: int = 2, younger: float = 0) -> dict[str, Decision]:
-    return {d.name: d for d in decide(found, Policy(keep, int(younger), NOW, f"{younger:.0f}s"), price)}
+def plan(state: Facts, keep: int = 2, younger: float = 0) -> dict[str, Decision]:
+    return {d.name: d for d in decide(state, Policy(keep, int(younger), NOW, f"{younger:.0f}s"), price)}
 
 
-def kept(found: Facts, keep: int = 2, younger: float = 0) -> list[int]:
-    return sorted(NAMES.index(d.name) + 1 for d in plan(found, keep, younger).values() if d.keep)
+def kept(state: Facts, keep: int = 2, younger: float = 0) -> list[int]:
+    return sorted(NAMES.index(d.name) + 1 for d in plan(state, keep, younger).values() if d.keep)
 
 
 EACH = [known(day) for day in range(1, 10)]
@@ -49,10 +49,10 @@ def test_the_last_good_ones_are_kept_and_the_live_one_is_among_them() -> None:
 
 
 def test_what_is_live_and_what_was_before_it_is_kept_however_old() -> None:
-    found = facts(*EACH, current=NAMES[2], before=[NAMES[0]])
-    assert kept(found) == [1, 3, 8, 9]
-    assert plan(found)[NAMES[2]].why == "live"
-    assert plan(found)[NAMES[0]].why == "was live before"
+    state = facts(*EACH, current=NAMES[2], before=[NAMES[0]])
+    assert kept(state) == [1, 3, 8, 9]
+    assert plan(state)[NAMES[2]].why == "live"
+    assert plan(state)[NAMES[0]].why == "was live before"
 
 
 def test_without_a_record_the_next_older_good_one_counts_as_live_before() -> None:
@@ -62,39 +62,39 @@ def test_without_a_record_the_next_older_good_one_counts_as_live_before() -> Non
 
 
 def test_a_pin_a_user_and_a_link_each_keep_a_version_and_are_named() -> None:
-    found = facts(
+    state = facts(
         *EACH,
         before=[NAMES[7]],
         pinned={NAMES[0]: Pin(NAMES[0], "ana", "election night")},
         used={NAMES[1]: ["php (pid 1): open file", "a", "b", "c"]},
         linked={NAMES[2]: ["staging"]},
     )
-    assert kept(found) == [1, 2, 3, 8, 9]
-    decisions = plan(found)
+    assert kept(state) == [1, 2, 3, 8, 9]
+    decisions = plan(state)
     assert decisions[NAMES[0]].why == "pinned by ana: election night"
     assert decisions[NAMES[1]].why == "in use by php (pid 1): open file, a and 2 more"
     assert decisions[NAMES[2]].why == "a link leads to it: staging"
 
 
 def test_younger_than_is_to_the_second() -> None:
-    found = facts(*EACH, before=[NAMES[7]])
-    assert kept(found, keep=1, younger=3 * DAY) == [7, 8, 9]
-    assert kept(found, keep=1, younger=3 * DAY + 1) == [6, 7, 8, 9]
+    state = facts(*EACH, before=[NAMES[7]])
+    assert kept(state, keep=1, younger=3 * DAY) == [7, 8, 9]
+    assert kept(state, keep=1, younger=3 * DAY + 1) == [6, 7, 8, 9]
 
 
 @pytest.mark.parametrize("bad", [{"complete": False}, {"result": "failed"}, {"result": "rehearsal-failed"}])
 def test_what_is_not_good_takes_no_place_among_the_good_ones(bad: dict[str, object]) -> None:
     versions = [*EACH[:6], known(7, **bad), known(8, **bad), known(9)]
-    found = facts(*versions, before=[NAMES[5]])
-    assert kept(found, keep=3) == [5, 6, 9]
-    assert ("incomplete" if "complete" in bad else str(bad["result"])) in plan(found)[NAMES[6]].why
+    state = facts(*versions, before=[NAMES[5]])
+    assert kept(state, keep=3) == [5, 6, 9]
+    assert ("incomplete" if "complete" in bad else str(bad["result"])) in plan(state)[NAMES[6]].why
 
 
 def test_a_version_of_the_future_is_kept_and_takes_no_good_ones_place() -> None:
-    ahead = Known("data-build--2031-01-01-00h00m00s", NOW + DAY)
-    found = facts(*EACH, ahead, current=NAMES[8], before=[NAMES[7]])
+    ahead = Candidate("data-build--2031-01-01-00h00m00s", NOW + DAY)
+    state = facts(*EACH, ahead, current=NAMES[8], before=[NAMES[7]])
     assert kept(facts(*EACH, before=[NAMES[7]]), keep=3) == [7, 8, 9]
-    decisions = plan(found, keep=3)
+    decisions = plan(state, keep=3)
     assert decisions[ahead.name].why == "its time lies in the future"
     assert decisions[NAMES[6]].keep
     assert not decisions[NAMES[5]].keep
@@ -102,10 +102,10 @@ def test_a_version_of_the_future_is_kept_and_takes_no_good_ones_place() -> None:
 
 def test_an_order_of_names_that_the_end_of_summer_time_upset_is_that_of_the_clock() -> None:
     """Guards the order: of two versions made while the clock was put back the later one has the earlier name."""
-    first = Known("data-build--2001-09-08-02h30m00s", NOW - 3000)
-    second = Known("data-build--2001-09-08-02h10m00s", NOW - 600)
-    found = facts(first, second, current=second.name)
-    assert [d.name for d in decide(found, Policy(1, 0, NOW), price)] == [second.name, first.name]
+    first = Candidate("data-build--2001-09-08-02h30m00s", NOW - 3000)
+    second = Candidate("data-build--2001-09-08-02h10m00s", NOW - 600)
+    state = facts(first, second, current=second.name)
+    assert [d.name for d in decide(state, Policy(1, 0, NOW), price)] == [second.name, first.name]
 
 
 def test_each_is_charged_with_what_it_adds_to_those_before_it() -> None:
@@ -150,7 +150,7 @@ def test_what_must_stay_stays_and_the_prices_sum_up(
         )
         for day in range(1, 10)
     ]
-    found = Facts(
+    state = Facts(
         versions=versions,
         current=current,
         before=before,
@@ -158,7 +158,7 @@ def test_what_must_stay_stays_and_the_prices_sum_up(
         used={key: ["php"] for key in used},
         linked={key: ["link"] for key in linked},
     )
-    decisions = plan(found, keep, younger * DAY)
+    decisions = plan(state, keep, younger * DAY)
     good = [name for name in NAMES if name not in incomplete | failed]
     young = NAMES[max(0, 9 - younger) :]
     must = {current, *before, *pinned, *used, *linked, *good[-keep:], *young} - {"hotfix"}
@@ -167,6 +167,6 @@ def test_what_must_stay_stays_and_the_prices_sum_up(
     assert must <= stays
     assert len(stays - must) <= (0 if before else 1), "only the assumed one before may come on top"
     assert all(decision.reasons for decision in decisions.values())
-    gone = [name for name in NAMES if name not in stays]
-    assert sum(decision.frees for decision in decisions.values()) == price(gone)
+    removals = [name for name in NAMES if name not in stays]
+    assert sum(decision.frees for decision in decisions.values()) == price(removals)
     assert all(decisions[name].frees == 0 for name in stays)

@@ -105,9 +105,12 @@ def test_a_queued_run_behind_one_that_was_started_by_hand_is_shared(queue: Queue
 
 
 def test_each_gives_every_request_a_run_of_its_own_up_to_the_limit(queue: Queue) -> None:
-    made = [queue.ask(policy="each", most=3) for _ in range(4)]
-    assert len({each.record.id for each in made}) == 4
-    assert [each.behind.id if each.behind else None for each in made] == [None, *(each.record.id for each in made[:3])]
+    admissions = [queue.ask(policy="each", most=3) for _ in range(4)]
+    assert len({each.record.id for each in admissions}) == 4
+    assert [each.behind.id if each.behind else None for each in admissions] == [
+        None,
+        *(each.record.id for each in admissions[:3]),
+    ]
     with pytest.raises(QueueFullError, match="3 runs wait already"):
         queue.ask(policy="each", most=3)
 
@@ -138,17 +141,17 @@ def test_a_state_dir_that_is_gone_is_a_sentence(queue: Queue) -> None:
 
 
 def test_requests_at_the_same_moment_are_admitted_one_after_the_other(queue: Queue) -> None:
-    made: list[Admission] = []
+    admissions: list[Admission] = []
 
     def ask() -> None:
-        made.append(queue.ask())
+        admissions.append(queue.ask())
 
     threads = [threading.Thread(target=ask) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({each.record.id for each in made}) == 2
+    assert len({each.record.id for each in admissions}) == 2
 
 
 class Waiter(threading.Thread):
@@ -195,8 +198,8 @@ def test_turns_come_in_the_order_of_the_requests(queue: Queue, order: list[str])
         assert order == [record.id for record in records[: number + 1]]
         waiter.done.set()
         waiter.join()
-    said = [event.text for event in waiters[1].events if isinstance(event, LogLine)]
-    assert said == [f"Waiting for deploy {records[0].id}, asked for by ana."]
+    lines = [event.text for event in waiters[1].events if isinstance(event, LogLine)]
+    assert lines == [f"Waiting for deploy {records[0].id}, asked for by ana."]
 
 
 def test_a_run_that_waits_can_be_cancelled(queue: Queue, order: list[str]) -> None:

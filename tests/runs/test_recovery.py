@@ -32,13 +32,13 @@ def test_what_killed_processes_staged_is_removed_and_what_others_stage_is_not(se
     store = launch.prepared_store(settings)
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         pass
-    left = settings.state_dir / f".totals.json-{process.pid}-0123456789abcdef"
+    leftover = settings.state_dir / f".totals.json-{process.pid}-0123456789abcdef"
     ours = jsonfile.staged_beside(settings.state_dir / "totals.json")
     mine = settings.state_dir / ".totals.json-notes"
-    for path in (left, ours, mine):
+    for path in (leftover, ours, mine):
         path.touch()
     recovery.settle_records(store)
-    assert [path.exists() for path in (left, ours, mine)] == [False, True, True]
+    assert [path.exists() for path in (leftover, ours, mine)] == [False, True, True]
 
 
 def test_runs_kept_elsewhere_come_back_when_there_is_room(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,16 +79,16 @@ def test_the_room_for_a_last_word_is_gone_when_the_interruption_is_on_the_disk(
     store = launch.prepared_store(settings)
     run = store.create("deploy", {}, "ana", "test")
     store.write(dataclasses.replace(run, state="running", pid=1, pid_started=1, boot="gone"))
-    seen: list[list[str]] = []
+    listings: list[list[str]] = []
     write = store.write
 
     def noted(record: RunRecord) -> None:
-        seen.append(sorted(os.listdir(store.path(run.id))))
+        listings.append(sorted(os.listdir(store.path(run.id))))
         write(record)
 
     monkeypatch.setattr(store, "write", noted)
-    assert [found.id for found in recovery.settle_records(store)] == [run.id]
-    assert seen == [["events.jsonl", "run.json"]]
+    assert [interrupted.id for interrupted in recovery.settle_records(store)] == [run.id]
+    assert listings == [["events.jsonl", "run.json"]]
 
 
 def test_right_after_a_run_that_has_told_its_end_the_next_one_begins(site: Site) -> None:
@@ -99,11 +99,11 @@ def test_right_after_a_run_that_has_told_its_end_the_next_one_begins(site: Site)
         fcntl.flock(counting, fcntl.LOCK_EX)
         first = launch.start(settings, "rollback", {}, local_requester("test"))
         wait_for(lambda: store.read(first.record.id).ended, "the end of the first")
-        asked = pool.submit(launch.start, settings, "rollback", {}, local_requester("test"))
+        second_start = pool.submit(launch.start, settings, "rollback", {}, local_requester("test"))
         # Refused, it would be by then; waiting, it waits for what follows.
-        concurrent.futures.wait([asked], timeout=0.5)
+        concurrent.futures.wait([second_start], timeout=0.5)
         fcntl.flock(counting, fcntl.LOCK_UN)
-        second = asked.result()
+        second = second_start.result()
     for run in (first, second):
         wait_for(run.gone, "a runner's end")
     # There is no version to go back to: neither was refused for the other's sake.

@@ -121,7 +121,7 @@ def test_a_run_whose_process_is_gone_is_interrupted_and_settled_once(store: RunS
     assert store.read(record.id).state == "interrupted"
     assert "during assets" in store.read(record.id).message
     assert store.read(alive.id).state == "running"
-    assert [found.id for found in recovery.settle_records(store)] == [record.id]
+    assert [interrupted.id for interrupted in recovery.settle_records(store)] == [record.id]
     assert recovery.settle_records(store) == []
     assert json.loads((store.path(record.id) / "run.json").read_text())["state"] == "interrupted"
 
@@ -239,11 +239,11 @@ def test_output_beyond_the_limit_is_counted_and_everything_else_is_kept(tmp_path
     log.write(StageFinished(2.0, "assets", "ok", 1.0))
     log.close()
     events = [event for event, _ in read_events(tmp_path / "events.jsonl")]
-    kept = sum(isinstance(event, LogLine) and event.level == "output" for event in events)
-    assert 0 < kept < 1000
+    count = sum(isinstance(event, LogLine) and event.level == "output" for event in events)
+    assert 0 < count < 1000
     assert (tmp_path / "events.jsonl").stat().st_size < 11_000
     assert isinstance(events[-2], LogLine)
-    assert events[-2].text.startswith(f"{1000 - kept} more lines of output were not kept")
+    assert events[-2].text.startswith(f"{1000 - count} more lines of output were not kept")
     assert isinstance(events[-1], StageFinished)
 
 
@@ -251,16 +251,16 @@ def test_followers_get_a_burst_of_output_whole_when_the_program_pauses(tmp_path:
     path = tmp_path / "events.jsonl"
     log = EventLog(path, 1 << 20)
     build = BuildLog(BuildScript(["true"]), Reporter(log.write, flush=log.flush))
-    seen = []
+    levels = []
     chunks = iter([b"".join(b"line %d\n" % number for number in range(500)), None, b"last\n", b""])
 
     def receive() -> bytes | None:
         # Called again when the lines before have been taken: what is in the file by now is what followers see.
-        seen.append(sum(1 for _ in read_events(path)))
+        levels.append(sum(1 for _ in read_events(path)))
         return next(chunks)
 
     build.follow(receive, timeout=60)
-    assert seen == [0, 500, 500, 501]
+    assert levels == [0, 500, 500, 501]
 
 
 def test_a_disk_without_room_does_not_stop_the_writer() -> None:

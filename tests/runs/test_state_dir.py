@@ -86,8 +86,8 @@ def test_the_last_word_needs_no_room(settings: Settings, monkeypatch: pytest.Mon
     monkeypatch.setattr(store, "write", full)
     large = {"plan": "x" * 100_000}
     store.write_last(dataclasses.replace(record, state="ok", exit_code=0, finished=time.time(), details=large))
-    found = store.read(record.id)
-    assert (found.state, found.exit_code, found.details) == ("ok", 0, {})
+    process = store.read(record.id)
+    assert (process.state, process.exit_code, process.details) == ("ok", 0, {})
     assert sorted(os.listdir(store.path(record.id))) == ["events.jsonl", "run.json"]
 
 
@@ -126,7 +126,7 @@ def test_a_build_of_another_site_is_not_ended() -> None:
     environment = {**os.environ, "GOVMA_BUILD_FOR": "/srv/one/www_versions"}
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=environment) as process:
         uid = os.geteuid()
-        assert [found.pid for found in descendants.left("GOVMA_BUILD_FOR=/srv/one/www_versions", uid, [])] == [
+        assert [process.pid for process in descendants.left("GOVMA_BUILD_FOR=/srv/one/www_versions", uid, [])] == [
             process.pid
         ]
         assert descendants.left("GOVMA_BUILD_FOR=/srv/one/www_version", uid, []) == []

@@ -90,8 +90,8 @@ class Releases:
                 self.record(name, result)
 
     def record(self, name: str, result: str = "published") -> None:
-        made = version_time(name)
-        assert made is not None
+        created = version_time(name)
+        assert created is not None
         manifest = Manifest(
             version=name,
             run="r",
@@ -102,7 +102,7 @@ class Releases:
             ref="main",
             by="ana",
             origin="test",
-            started=made.timestamp(),
+            started=created.timestamp(),
             result=result,
         )
         self.manifests.write(manifest)
@@ -144,10 +144,10 @@ class Releases:
 
 def eight_releases(root: Path) -> Releases:
     """Make eight releases, the last one live."""
-    found = Releases(root)
-    found.add(*NAMES[:8])
-    found.live(NAMES[7])
-    return found
+    releases = Releases(root)
+    releases.add(*NAMES[:8])
+    releases.live(NAMES[7])
+    return releases
 
 
 def name_at(seconds: float) -> str:

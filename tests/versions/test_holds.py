@@ -40,9 +40,9 @@ def test_what_is_released_while_somebody_reads_is_no_damaged_hold(
     real = Path.iterdir
 
     def listed_and_released(path: Path) -> list[Path]:
-        found = list(real(path))
+        hold = list(real(path))
         (tmp_path / "holds/all.json").unlink()
-        return found
+        return hold
 
     monkeypatch.setattr(Path, "iterdir", listed_and_released)
     assert not holds.read()

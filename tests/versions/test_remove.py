@@ -24,12 +24,12 @@ from tests.support.small_store import NEW, OLD, hidden, names, switch_by_hand, w
 def during(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
     """Do something in the moment after the version was set aside, before it is looked at again."""
     real = safefs.rename_noreplace
-    done: list[bool] = []
+    removal: list[bool] = []
 
     def rename(src: str, dst: str, **fds: int) -> None:
         real(src, dst, **fds)
-        if not done:
-            done.append(True)
+        if not removal:
+            removal.append(True)
             action()
 
     monkeypatch.setattr(safefs, "rename_noreplace", rename)
@@ -37,8 +37,8 @@ def during(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> Non
 
 def test_a_version_is_removed_with_its_records_and_nothing_else(store: VersionStore, state: Path) -> None:
     dropped: list[str] = []
-    done = Remover(store, state, [dropped.append]).remove(OLD)
-    assert done == Removal(OLD)
+    removal = Remover(store, state, [dropped.append]).remove(OLD)
+    assert removal == Removal(OLD)
     assert names(store) == ["current-version", NEW]
     assert whole(store.directory / NEW)
     assert dropped == [OLD]
@@ -155,7 +155,7 @@ def test_a_version_that_is_replaced_by_a_link_is_not_followed(
             return clear_opened(fd, name, version)
 
         monkeypatch.setattr(trees, "clear_opened", replaced_and_cleared)
-        assert "Not a directory" in Remover(store, state).remove(OLD).left[0]
+        assert "Not a directory" in Remover(store, state).remove(OLD).resisting[0]
         (store.directory / hidden(store)[0]).unlink()
     assert hidden(store) == []
     assert whole(outside)
@@ -177,23 +177,23 @@ def test_what_is_immutable_is_named_the_rest_removed_and_the_next_sweep_finishes
     if subprocess.run(["chattr", "+i", file], check=False, capture_output=True).returncode:
         pytest.skip("this file system has no immutable files")
     try:
-        done = Remover(store, state).remove(OLD)
-        assert done.spared == ""
-        assert [line.partition(":")[0] for line in done.left] == ["html/a/one"]
-        assert "lsattr" in done.left[0]
-        (leftover,) = hidden(store)
-        files = [path for path in (store.directory / leftover).rglob("*") if not path.is_dir()]
-        file = store.directory / leftover / "html/a/one"
+        removal = Remover(store, state).remove(OLD)
+        assert removal.spared == ""
+        assert [line.partition(":")[0] for line in removal.resisting] == ["html/a/one"]
+        assert "lsattr" in removal.resisting[0]
+        (name,) = hidden(store)
+        files = [path for path in (store.directory / name).rglob("*") if not path.is_dir()]
+        file = store.directory / name / "html/a/one"
         assert files == [file]
         assert OLD not in names(store)
         # It blocks nobody, and is named each time.
         with safefs.opened_root(store.directory) as fd:
-            (found,) = sweep(fd)
-            assert found.left
+            (leftover,) = sweep(fd)
+            assert leftover.resisting
             assert Remover(store, state).take_up() == ""
             subprocess.run(["chattr", "-i", file], check=True)
-            (found,) = sweep(fd)
-        assert found.left == ()
+            (leftover,) = sweep(fd)
+        assert leftover.resisting == ()
         assert hidden(store) == []
     finally:
         subprocess.run(["chattr", "-R", "-i", store.directory], check=False, capture_output=True)
@@ -224,8 +224,8 @@ def test_what_is_mounted_inside_is_never_entered(store: VersionStore, state: Pat
     subprocess.run(["mount", *mount, point], check=True)
     (point / "more").write_text("x")
     try:
-        done = Remover(store, state).remove(OLD)
-        assert list(done.left) == ["html/a: something is mounted there"]
+        removal = Remover(store, state).remove(OLD)
+        assert list(removal.resisting) == ["html/a: something is mounted there"]
         (leftover,) = hidden(store)
         point = store.directory / leftover / "html/a"
         assert (point / "more").read_text() == "x"
@@ -274,7 +274,7 @@ def test_what_takes_the_hidden_name_meanwhile_is_not_removed(
 
     if last:
         monkeypatch.setattr(trees, "clear_opened", exchanged_and_cleared)
-        assert "not empty" in Remover(store, state).remove(OLD).left[0]
+        assert "not empty" in Remover(store, state).remove(OLD).resisting[0]
         backup = store.directory / hidden(store)[0]
     else:
         during(monkeypatch, exchange)

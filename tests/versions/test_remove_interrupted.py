@@ -17,8 +17,8 @@ from tests.support.small_store import OLD, hidden, switch_by_hand, whole
 def killed_after_setting_aside(store: VersionStore, state: Path, *, clearing: bool) -> str:
     name = ".govma-removed-0123456789abcdef"
     (store.directory / OLD).rename(store.directory / name)
-    found = (store.directory / name).stat()
-    note = remove.Note(str(store.directory), OLD, name, clearing, found.st_ino)
+    info = (store.directory / name).stat()
+    note = remove.Note(str(store.directory), OLD, name, clearing, info.st_ino)
     jsonfile.replace(state / "removal.json", {field: getattr(note, field) for field in note.__slots__})
     return name
 
@@ -52,8 +52,8 @@ def test_a_version_that_went_live_while_nobody_looked_is_put_back_unless_it_was_
 ) -> None:
     killed_after_setting_aside(store, state, clearing=clearing)
     switch_by_hand(store)
-    said = Remover(store, state).take_up()
-    assert ("is back" in said) is not clearing
+    sentence = Remover(store, state).take_up()
+    assert ("is back" in sentence) is not clearing
     assert (store.directory / OLD).is_dir() is not clearing
     if not clearing:
         assert whole(store.directory / OLD)

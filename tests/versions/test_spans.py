@@ -16,19 +16,19 @@ def went(at: float, how: How, version: str, previous: str, run: str = "") -> Pro
     return Promotion(at, version, previous, how, "ana", run or f"r{at:.0f}")
 
 
-def times(found: list[Span]) -> list[tuple[str, float, float | None, str]]:
-    return [(span.version, span.since, span.until, span.how) for span in found]
+def times(history: list[Span]) -> list[tuple[str, float, float | None, str]]:
+    return [(span.version, span.since, span.until, span.how) for span in history]
 
 
 def test_each_version_was_live_until_the_next_one_and_the_last_one_still_is() -> None:
-    found = spans([went(1, "deploy", "A", ""), went(2, "deploy", "B", "A"), went(3, "rollback", "A", "B")], "A")
-    assert times(found) == [("A", 1, 2, "deploy"), ("B", 2, 3, "deploy"), ("A", 3, None, "rollback")]
-    assert (found[1].by, found[1].previous, found[1].run) == ("ana", "A", "r2")
+    history = spans([went(1, "deploy", "A", ""), went(2, "deploy", "B", "A"), went(3, "rollback", "A", "B")], "A")
+    assert times(history) == [("A", 1, 2, "deploy"), ("B", 2, 3, "deploy"), ("A", 3, None, "rollback")]
+    assert (history[1].by, history[1].previous, history[1].run) == ("ana", "A", "r2")
 
 
 def test_a_link_set_by_hand_is_a_time_of_which_only_one_end_is_known() -> None:
-    found = spans([went(1, "deploy", "A", "old"), went(5, "deploy", "C", "B")], "D")
-    assert times(found) == [
+    history = spans([went(1, "deploy", "A", "old"), went(5, "deploy", "C", "B")], "D")
+    assert times(history) == [
         ("old", 0, 1, ""),
         ("A", 1, 0, "deploy"),
         ("B", 0, 5, ""),

@@ -88,18 +88,18 @@ def test_an_odd_directory_is_found_by_its_whole_name_only(store: VersionStore) -
 
 def test_a_switch_is_a_relative_link_and_leaves_no_other_name(store: VersionStore) -> None:
     before = names(store)
-    done = switch(store, NEW, None)
+    result = switch(store, NEW, None)
     assert os.readlink(store.directory / "current-version") == NEW
-    assert done.previous.version == OLD
+    assert result.previous.version == OLD
     assert names(store) == before
 
 
 def test_css_and_js_are_fresh_before_the_switch_and_nothing_else_is_touched(store: VersionStore) -> None:
     templates = store.directory / NEW / "system/user/templates/portal"
-    seen: list[float] = []
+    samples: list[float] = []
     began = time.time()
-    switch(store, NEW, None, lambda: seen.append((templates / "site.css").stat().st_mtime))
-    assert seen[0] >= began - 1
+    switch(store, NEW, None, lambda: samples.append((templates / "site.css").stat().st_mtime))
+    assert samples[0] >= began - 1
     assert (templates / "site.js").stat().st_mtime >= began - 1
     assert (templates / "site.html").stat().st_mtime == 1
     assert (store.directory / OLD / "system/user/templates/portal/site.css").stat().st_mtime == 1
@@ -250,7 +250,7 @@ def test_an_interrupted_copy_is_swept_and_hand_made_hidden_names_are_kept(store:
     (store.directory / ".govma-incoming-0123456789abcdef").chmod(0o1700)
     make_version(store.directory, ".mine")
     with safefs.opened_root(store.directory) as fd:
-        assert [found.name for found in sweep(fd)] == [".govma-incoming-0123456789abcdef"]
+        assert [leftover.name for leftover in sweep(fd)] == [".govma-incoming-0123456789abcdef"]
     assert ".mine" in names(store)
 
 
@@ -284,9 +284,9 @@ def test_a_file_that_is_held_does_not_hold_up_the_switch(store: VersionStore) ->
     leases.ignore_breaks()
     with (user / "held.css").open("r+") as file:
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-        done = switch(store, NEW, None)
+        result = switch(store, NEW, None)
     assert store.pointer().version == NEW
-    assert (done.fresh.left, "held.css" in done.fresh.why) == (1, True)
+    assert (result.fresh.stale, "held.css" in result.fresh.why) == (1, True)
     assert (user / "free.css").stat().st_mtime > 1
 
 
@@ -303,8 +303,8 @@ def test_a_version_is_on_the_disk_before_it_has_its_name(
     store: VersionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_version(tmp_path / "work", "data")
-    seen: list[bool] = []
+    samples: list[bool] = []
     name = "data-build--2023-01-01-00h00m00s"
-    monkeypatch.setattr(safefs, "syncfs", lambda fd: seen.append((store.directory / name).exists()))
+    monkeypatch.setattr(safefs, "syncfs", lambda fd: samples.append((store.directory / name).exists()))
     publish_tree(tmp_path / "work", store, name)
-    assert seen == [False]
+    assert samples == [False]

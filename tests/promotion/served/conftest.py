@@ -18,7 +18,7 @@ def site(tmp_path: Path) -> PhpSite:
     """Return a site of two versions, the first one live, whose rehearsal and activation are not set yet."""
     if os.geteuid() != 0:
         pytest.skip("files are given to the web server's user, which takes root")
-    made = PhpSite(tmp_path / "site")
-    made.add(FIRST, SECOND)
-    made.live(FIRST)
-    return made
+    site = PhpSite(tmp_path / "site")
+    site.add(FIRST, SECOND)
+    site.live(FIRST)
+    return site

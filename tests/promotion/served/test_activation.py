@@ -24,10 +24,10 @@ from tests.support.waiting import wait_for
 @pytest.fixture
 def apache(docker_engine: Engine, apache_image: str, site: PhpSite) -> Iterator[Apache]:
     """Yield an Apache whose workers have all served the version that is live, so that their caches hold it."""
-    with serving(docker_engine, apache_image, site.directory, site.uploads) as found:
+    with serving(docker_engine, apache_image, site.directory, site.uploads) as server:
         for _ in range(30):
-            assert found.get().text == site.page(FIRST)
-        yield found
+            assert server.get().text == site.page(FIRST)
+        yield server
 
 
 def activated(site: PhpSite, apache: Apache, **more: Any) -> None:
@@ -92,7 +92,7 @@ def test_what_is_not_proved_is_said_loudly_or_reverted(site: PhpSite, apache: Ap
     with pytest.raises(RevertedError, match=rf"{FIRST} was live for \d+ s and is not any more: .*{SECOND} is live"):
         promote.run(site.context(), version=FIRST)
     assert site.store.pointer().version == SECOND
-    assert [found.how for found in History(site.state).read()] == ["promote", "promote", "revert"]
+    assert [promotion.how for promotion in History(site.state).read()] == ["promote", "promote", "revert"]
 
 
 def test_the_one_that_is_live_can_be_proved_once_more(site: PhpSite, apache: Apache) -> None:
@@ -134,9 +134,9 @@ def test_what_failed_before_is_no_reason_to_switch_back(site: PhpSite, apache: A
 
 def test_nobody_to_tell_keeps_nobody_from_rolling_back(site: PhpSite, docker_engine: Engine) -> None:
     site.flags["activation_containers"] = ["nobody-at-all"]
-    (found,) = [found for found in examine(site.context()) if found.what == "activation"]
-    assert found.state == "wrong"
-    assert "No running container is 'nobody-at-all'" in found.said
+    (finding,) = [finding for finding in examine(site.context()) if finding.what == "activation"]
+    assert finding.state == "wrong"
+    assert "No running container is 'nobody-at-all'" in finding.said
     with pytest.raises(UnprovedError, match="No running container is 'nobody-at-all'"):
         promote.run(site.context(), version=SECOND)
     assert site.store.pointer().version == SECOND
@@ -166,12 +166,12 @@ def test_a_page_of_the_site_may_be_the_proof_and_a_command_the_reload(site: PhpS
 
 
 def test_a_probe_that_a_killed_run_left_is_swept(site: PhpSite) -> None:
-    left = site.directory / SECOND / "html" / f"govma-probe-{'0' * 32}.php"
-    left.write_text("<?php")
+    probe = site.directory / SECOND / "html" / f"govma-probe-{'0' * 32}.php"
+    probe.write_text("<?php")
     mine = site.directory / SECOND / "html/govma-probe-mine.php"
     mine.write_text("<?php")
     recovery.clear_versions(site.context())
-    assert not left.exists()
+    assert not probe.exists()
     assert mine.exists()
 
 

@@ -26,9 +26,9 @@ from tests.support.php_site import PhpSite
 
 @pytest.fixture
 def apache(docker_engine: Engine, apache_image: str, site: PhpSite) -> Iterator[Apache]:
-    with serving(docker_engine, apache_image, site.directory, site.uploads) as found:
-        site.flags |= {"activation_containers": [found.service], "activation_timeout": 2}
-        yield found
+    with serving(docker_engine, apache_image, site.directory, site.uploads) as server:
+        site.flags |= {"activation_containers": [server.service], "activation_timeout": 2}
+        yield server
 
 
 def test_a_disk_that_fails_in_the_switch_is_told_as_it_is(
@@ -121,9 +121,9 @@ def test_only_what_serves_this_site_is_reloaded(
         try:
             aside.start()
             other.start()
-            found = web_servers.find(site.settings)
-            assert [served.name for served in found.containers] == [apache.container.name]
-            assert found.problems == ()
+            targets = web_servers.find(site.settings)
+            assert [served.name for served in targets.containers] == [apache.container.name]
+            assert targets.problems == ()
             promote.run(site.context(), version=SECOND)
         finally:
             aside.remove(force=True)

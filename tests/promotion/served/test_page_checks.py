@@ -105,9 +105,9 @@ def test_nobody_there() -> None:
 def test_what_a_page_must_be(body: bytes, check: dict[str, str], said: str) -> None:
     make: Callable[..., PageCheck] = PageCheck
     with saying(HEAD % len(body), body) as address:
-        found = look(address, make(path="/", **check), Mask())
-    assert (found.problem if found else "").find(said) >= 0
-    assert bool(found) == bool(said)
+        finding = look(address, make(path="/", **check), Mask())
+    assert (finding.problem if finding else "").find(said) >= 0
+    assert bool(finding) == bool(said)
 
 
 @pytest.mark.parametrize("trouble", [[3.2, HEAD % 2 + b"ok"], [b""]])
@@ -123,12 +123,12 @@ def test_what_is_slow_or_stumbled_once_before_the_switch_did_not_fail_before(tro
 )
 def test_who_is_not_ready_is_asked_until_he_is(status: int, patient: bool, asked: int, fails: bool) -> None:
     """Guards a version whose pages get ready one after the other; what is wrong is found at once."""
-    seen: list[str] = []
+    requests: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            seen.append(self.path)
-            self.send_response(status if len(seen) < 5 else 200)
+            requests.append(self.path)
+            self.send_response(status if len(requests) < 5 else 200)
             self.end_headers()
             self.wfile.write(b"x")
 
@@ -140,7 +140,7 @@ def test_who_is_not_ready_is_asked_until_he_is(status: int, patient: bool, asked
         thread.start()
         address = Address("127.0.0.1", server.server_address[1])
         ends = time.monotonic() + 60 if patient else 0.0
-        found = failing([address], [PageCheck(path="/")], Reporter(lambda event: None), ends)
+        finding = failing([address], [PageCheck(path="/")], Reporter(lambda event: None), ends)
         server.shutdown()
         thread.join()
-    assert (len(seen), bool(found)) == (asked, fails)
+    assert (len(requests), bool(finding)) == (asked, fails)

@@ -51,7 +51,7 @@ def test_a_good_version_passes_and_is_left_as_it_was(docker_engine: Engine, apac
 
 
 @pytest.mark.parametrize(
-    ("index", "checks", "said"),
+    ("index", "checks", "message"),
     [
         ("<?php nosuch();", (), "answered 500, not 200"),
         ("<?php ini_set('display_errors', '1'); nosuch();", (), "with a PHP error: Fatal error: Uncaught Error"),
@@ -68,12 +68,17 @@ def test_a_good_version_passes_and_is_left_as_it_was(docker_engine: Engine, apac
     ],
 )  # fmt: skip
 def test_what_is_broken_never_goes_live(
-    docker_engine: Engine, apache_image: str, site: PhpSite, index: str, checks: tuple[dict[str, Any], ...], said: str
+    docker_engine: Engine,
+    apache_image: str,
+    site: PhpSite,
+    index: str,
+    checks: tuple[dict[str, Any], ...],
+    message: str,
 ) -> None:
     """Guards the table of the rehearsal's purpose: fatal errors, a 500, a missing template, wrong texts and headers."""
     site.broken(SECOND, index)
     tried(site, apache_image, *checks)
-    with pytest.raises(RehearsalError, match=said):
+    with pytest.raises(RehearsalError, match=message):
         promote.run(site.context(), version=SECOND)
     assert site.store.pointer().version == FIRST
     assert "The container said" in site.log()
@@ -94,11 +99,11 @@ def test_it_is_tried_like_the_container_that_serves(docker_engine: Engine, apach
                     "rehearsal_like": apache.service,
                     "rehearsal_checks": [{"path": "/", "contains": "db-7 false"}],
                 }
-                found: list[dict[str, Any]] = []
+                inspected: list[dict[str, Any]] = []
 
                 def look() -> None:
                     names = wait_for(lambda: containers_of(docker_engine, site.directory), "the container")
-                    found.append(client.containers.get(names[0]).attrs)
+                    inspected.append(client.containers.get(names[0]).attrs)
 
                 watcher = threading.Thread(target=look)
                 watcher.start()
@@ -106,7 +111,7 @@ def test_it_is_tried_like_the_container_that_serves(docker_engine: Engine, apach
                 watcher.join()
         finally:
             network.remove()
-    (attrs,) = found
+    (attrs,) = inspected
     assert attrs["Config"]["Labels"]["govma-console.site"] == str(site.directory)
     assert not any(attrs["Config"]["Labels"].get(f"com.docker.compose.{name}") for name in ("service", "project"))
     assert list(attrs["NetworkSettings"]["Networks"]) == [network.name]
@@ -171,8 +176,8 @@ def test_what_is_put_in_the_place_of_the_version_is_not_tried(
 def test_what_a_killed_rehearsal_left_goes_though_this_one_is_skipped(
     docker_engine: Engine, busybox_image: str, site: PhpSite, monkeypatch: pytest.MonkeyPatch, configured: bool
 ) -> None:
-    left = site.state / "rehearsal/copies/0"
-    left.mkdir(parents=True)
+    copy = site.state / "rehearsal/copies/0"
+    copy.mkdir(parents=True)
     if configured:
         tried(site, busybox_image)
     with docker_engine.client() as client:
@@ -183,8 +188,8 @@ def test_what_a_killed_rehearsal_left_goes_though_this_one_is_skipped(
         assert "Leftovers of an earlier rehearsal could not be removed: Docker" in site.log("warning")
     promote.run(site.context(), version=FIRST, rehearse=False)
     assert containers_of(docker_engine, site.directory) == []
-    assert not left.parent.exists()
-    assert left.parents[1].exists() == configured
+    assert not copy.parent.exists()
+    assert copy.parents[1].exists() == configured
 
 
 @pytest.mark.parametrize("rehearse", [True, False])
