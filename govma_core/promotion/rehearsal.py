@@ -6,10 +6,11 @@ import shlex
 
 from govma_core.context import Context, commit_of
 from govma_core.engine.client import absent
+from govma_core.engine.throwaway import remove_leftovers
 from govma_core.errors import CommandError, EngineError, GovmaError, NotTriedError, RehearsalError
 from govma_core.hooks import variables
 from govma_core.process.shell import execute
-from govma_core.promotion import rehearsal_copy, verdicts
+from govma_core.promotion import rehearsal_container, rehearsal_copy, verdicts
 from govma_core.settings import Settings
 from govma_core.text.language import tr
 from govma_core.versions.store import POINTER
@@ -34,7 +35,7 @@ def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
         live, commit = context.versions.pointer().version, commit_of(context, version)
         try:
             remark.note(
-                _by_command(context, version) if context.settings.rehearsal_command else _apart(context, version)
+                _by_command(context, version) if context.settings.rehearsal_command else _in_container(context, version)
             )
         except RehearsalError as error:
             # What is live is judged by who makes another one live, not by a look at it.
@@ -53,9 +54,7 @@ def preflight(settings: Settings) -> list[str]:
     """Return a sentence when there is nothing to try a version in, though the settings want it."""
     if settings.rehearsal_command or not (settings.rehearsal_image or settings.rehearsal_like):
         return []
-    from govma_core.promotion.rehearsal_container import preflight as for_a_container
-
-    return for_a_container(settings)
+    return rehearsal_container.preflight(settings)
 
 
 def clear_leftovers(context: Context) -> None:
@@ -68,8 +67,6 @@ def clear_leftovers(context: Context) -> None:
         return
     try:
         if not absent():
-            from govma_core.engine.throwaway import remove_leftovers
-
             remove_leftovers(settings.versions_dir, context.reporter)
         rehearsal_copy.sweep(settings.state_dir)
         if not (settings.rehearsal_image or settings.rehearsal_like or absent()):
@@ -94,9 +91,7 @@ def _by_command(context: Context, version: str) -> str:
     return tr("rehearsal.command accepted it")
 
 
-def _apart(context: Context, version: str) -> str:
-    from govma_core.promotion.rehearsal_container import rehearse as in_a_container
-
+def _in_container(context: Context, version: str) -> str:
     settings, reporter = context.settings, context.reporter
     with rehearsal_copy.staged(
         settings.state_dir,
@@ -107,4 +102,4 @@ def _apart(context: Context, version: str) -> str:
         owner=context.web_owner,
         reporter=reporter,
     ) as stage:
-        return in_a_container(settings, stage, context.run_id, reporter)
+        return rehearsal_container.rehearse(settings, stage, context.run_id, reporter)

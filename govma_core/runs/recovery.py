@@ -22,7 +22,7 @@ from contextlib import suppress
 from govma_core.context import Context
 from govma_core.errors import GovmaError
 from govma_core.fs import jsonfile, safefs, trees
-from govma_core.promotion import proof, verdicts
+from govma_core.promotion import proof, rehearsal_copy, verdicts
 from govma_core.runs.store import LAST, START_GRACE, RunRecord, RunStore, Totals
 from govma_core.text.language import tr
 from govma_core.versions.history import History, Promotion, Result
@@ -72,10 +72,11 @@ def clear_behind(context: Context) -> None:
 
 
 def _clear_rehearsals(context: Context) -> None:
-    # Imported here: with it comes the engine's library, which takes a tenth of a second.
-    from govma_core.promotion import rehearsal
+    if rehearsal_copy.used(context.settings.state_dir):
+        # Imported here: with it comes the engine's library, which takes a tenth of a second.
+        from govma_core.promotion import rehearsal
 
-    rehearsal.clear_leftovers(context)
+        rehearsal.clear_leftovers(context)
 
 
 def settle_records(store: RunStore) -> list[RunRecord]:
