@@ -1,4 +1,4 @@
-"""Order among the records of runs: what killed processes and power cuts left is gone before a new run begins."""
+"""Recovery: what killed processes and power cuts left is gone before a new run begins."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from govma_core.fs import jsonfile
-from govma_core.runs import launch, recovery
+from govma_core.runs import launch, recovery, runner
 from govma_core.runs.launch import local_requester
-from govma_core.runs.store import START_GRACE, RunRecord
+from govma_core.runs.store import START_GRACE, RunRecord, RunStore
 from govma_core.settings import Settings
+from tests.support.releases import Releases, eight_releases
 from tests.support.sites import Site
 from tests.support.waiting import wait_for
 
@@ -108,3 +109,20 @@ def test_right_after_a_run_that_has_told_its_end_the_next_one_begins(site: Site)
         wait_for(run.gone, "a runner's end")
     # There is no version to go back to: neither was refused for the other's sake.
     assert store.read(second.record.id).state == store.read(first.record.id).state != "busy"
+
+
+@pytest.mark.parametrize("operation", runner.OPERATIONS)
+def test_a_switch_does_not_wait_for_the_clearing_of_the_versions(tmp_path: Path, operation: str) -> None:
+    releases = eight_releases(tmp_path / "site")
+    leftover = releases.directory / ".govma-staging-0123456789abcdef"
+    leftover.mkdir()
+    context = dataclasses.replace(releases.context(), operation=operation)
+    recovery.recover(context, RunStore(releases.state))
+    assert leftover.exists() == (operation not in ("deploy", "prune", "dedupe"))
+
+
+def test_a_versions_directory_that_is_not_there_is_the_operations_to_refuse(tmp_path: Path) -> None:
+    releases = Releases(tmp_path / "site")
+    releases.directory.rmdir()
+    recovery.recover(dataclasses.replace(releases.context(), operation="deploy"), RunStore(releases.state))
+    assert releases.log() == ""
