@@ -36,7 +36,7 @@ class ServiceConfig:
     """The folder that its image is built from, relative to the project; None for an image that is not built here."""
     environment: Mapping[str, bytes | None]
     mounts: tuple[Mount, ...]
-    networks: Mapping[str, Mapping[str, Any]] | None
+    networks: frozenset[str] | None
     """By the names they have in Docker; None when it shares another one's."""
     ports: frozenset[tuple[str, str, str]]
     """Address ('' for all), published port ('' for any) and `port/protocol` inside."""
@@ -44,9 +44,6 @@ class ServiceConfig:
     entrypoint: tuple[str, ...] | None
     restart: str
     depends_on: frozenset[str]
-    checked: bool
-    """True when the compose file has a health check for it."""
-    fixed_name: bool
     replicas: int
     injected: frozenset[str]
     """Where its configs and secrets appear, which are mounts of the container and none of the file."""
@@ -137,7 +134,7 @@ class _Reader:
         build = raw.get("build")
         context = None if build is None else build if isinstance(build, str) else str(build.get("context", "."))
         deploy = raw.get("deploy") or {}
-        health, variables = raw.get("healthcheck"), _environment(raw)
+        variables = _environment(raw)
         return ServiceConfig(
             name=name,
             image=str(raw.get("image") or f"{self._project.name}{self._joint}{name}"),
@@ -150,8 +147,6 @@ class _Reader:
             entrypoint=_words(raw.get("entrypoint")),
             restart=str(raw.get("restart") or "no"),
             depends_on=frozenset(map(str, raw.get("depends_on") or ())),
-            checked=isinstance(health, dict) and not health.get("disable"),
-            fixed_name=bool(raw.get("container_name")),
             replicas=int(next(each for each in (raw.get("scale"), deploy.get("replicas"), 1) if each is not None)),
             injected=frozenset((*_injected(raw, "configs", "/"), *_injected(raw, "secrets", "/run/secrets/"))),
         )
@@ -188,11 +183,8 @@ class _Reader:
             return str(external["name"])
         return key if external or not key else f"{self._project.name}_{key}"
 
-    def _all_networks(self, raw: Any) -> dict[str, dict[str, Any]]:  # noqa: ANN401
-        if not raw:
-            return {self._named(self._networks, "default"): {}}
-        networks = dict.fromkeys(raw) if isinstance(raw, list) else raw
-        return {self._named(self._networks, str(key)): dict(value or {}) for key, value in networks.items()}
+    def _all_networks(self, raw: Any) -> frozenset[str]:  # noqa: ANN401
+        return frozenset(self._named(self._networks, str(key)) for key in raw or ("default",))
 
 
 def _injected(raw: Mapping[str, Any], key: str, place: str) -> list[str]:

@@ -298,9 +298,9 @@ def _same(one: Mount, other: Mount) -> bool:
 def _networks(service: ServiceConfig, container: Container) -> Iterator[tuple[str, str]]:
     if service.networks is None:
         return
-    for name in sorted(service.networks.keys() - container.networks.keys()):
+    for name in sorted(service.networks - container.networks):
         yield "networks", tr("it is not in the network {name}", name=name)
-    for name in sorted(container.networks.keys() - service.networks.keys()):
+    for name in sorted(container.networks - service.networks):
         yield "networks", tr("it is in the network {name}, and should not be", name=name)
 
 

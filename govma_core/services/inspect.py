@@ -42,8 +42,7 @@ class Container:
     config_hash: str
     environment: Mapping[str, bytes]
     mounts: tuple[Mount, ...]
-    networks: Mapping[str, str]
-    """The networks it is in, and its address in each ('' while it does not run)."""
+    networks: frozenset[str]
     ports: frozenset[tuple[str, str, str]]
     command: tuple[str, ...]
     entrypoint: tuple[str, ...]
@@ -148,7 +147,7 @@ def read_container(raw: Mapping[str, Any]) -> Container:
         config_hash=labels.get(_HASH, ""),
         environment=_digests(config.get("Env")),
         mounts=tuple(_mounts(raw)),
-        networks={name: endpoint.get("IPAddress") or "" for name, endpoint in networks.items()},
+        networks=frozenset(networks),
         ports=frozenset(_ports(host.get("PortBindings") or {})),
         command=tuple(config.get("Cmd") or ()),
         entrypoint=tuple(config.get("Entrypoint") or ()),

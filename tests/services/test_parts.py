@@ -105,7 +105,7 @@ def test_both_versions_of_compose_are_understood_alike(tmp_path: Path) -> None:
     web = first.services["web"]
     assert web.image == "site_web"
     assert second.services["web"].image == "site-web"
-    for name in ("context", "environment", "networks", "ports", "mounts", "depends_on", "checked", "command"):
+    for name in ("context", "environment", "networks", "ports", "mounts", "depends_on", "command"):
         assert getattr(web, name) == getattr(second.services["web"], name), name
     assert first.services["cache"] == second.services["cache"]
     assert web.context == "docker/apache"
