@@ -48,19 +48,20 @@ def _view(folder: Path, engine: Engine) -> list[Row]:
     )
     try:
         subprocess.run(["docker-compose", "-p", project, "up", "-d"], cwd=folder, check=True, capture_output=True)
-        names = run(["docker", "ps", "--format", "{{.Names}}"]).split()
+        of_project = f"label=com.docker.compose.project={project}"
+        names = run(["docker", "ps", "--filter", of_project, "--format", "{{.Names}}"]).split()
 
         def peer() -> None:
             run(["docker", "ps"])
             for name in names:
                 run(["docker", "inspect", name])
 
-        shown = json.loads(run(console(config, "services", "--json")))
-        if len(shown["services"]) != _CONTAINERS or shown["differences"]:
-            raise RuntimeError(f"not what was brought up: {shown}")
+        report = json.loads(run(console(config, "services", "--json")))
+        if len(report["services"]) != _CONTAINERS or report["differences"]:
+            raise RuntimeError(f"not what was brought up: {report}")
         # In turns: what else the machine does meets both alike.
         pairs = [(median(1, lambda: run(console(config, "services"))), median(1, peer)) for _ in range(_TIMES)]
-        ours, theirs = (statistics.median(taken) for taken in zip(*pairs, strict=True))
+        ours, theirs = (statistics.median(seconds) for seconds in zip(*pairs, strict=True))
         at_once = median(_TIMES, lambda: (run(["docker", "ps"]), run(["docker", "inspect", *names])))
     finally:
         remove(engine, project)
@@ -75,7 +76,7 @@ def _restarts(folder: Path, engine: Engine) -> list[Row]:
         for number in range(_ROUNDS):
             ours.append(_ours(site, f"ours{number}"))
             theirs.append(_theirs(site, f"theirs{number}"))
-        leaks = len(site.leaked(*site.told, site.written()))
+        leaks = len(site.leaked(*site.printed, site.written()))
     mine, peer = statistics.median(ours), statistics.median(theirs)
     spread = " to ".join(f"{value:.2f}" for value in (min(theirs), max(theirs)))
     return [
@@ -93,9 +94,9 @@ def _restarts(folder: Path, engine: Engine) -> list[Row]:
 def _ours(site: Stack, page: str) -> float:
     (site.directory / "docker/apache/Dockerfile").write_text(dockerfile(page))
     with _probed(site) as probe:
-        done = site.run("services", "up", "--yes")
-    if done.code or site.page() != page:
-        raise RuntimeError(done.err)
+        result = site.run("services", "up", "--yes")
+    if result.code or site.page() != page:
+        raise RuntimeError(result.err)
     return probe.silent
 
 

@@ -14,14 +14,15 @@ from govma_core.services.compose import Project, find_project
 from govma_core.services.compose_config import ComposeConfig, read_config
 from govma_core.services.drift import differences
 from govma_core.services.inspect import Image, ProjectState, read_container
-from govma_core.services.source_drift import Sources, due_in, opened, source_differences
+from govma_core.services.source_drift import Due, Sources, due_in, opened, source_differences
 from govma_core.services.up import choose
 from govma_core.settings import Settings
+from govma_core.text.clean import clean_all
 
 _IMAGE = "sha256:1"
 
 
-def _wanted(directory: Path, services: str, env: str = "") -> tuple[Project, ComposeConfig]:
+def _project_of(directory: Path, services: str, env: str = "") -> tuple[Project, ComposeConfig]:
     text = f"services:\n{services}"
     (directory / "docker-compose.yml").write_text(text)
     (directory / ".env").write_text(env)
@@ -29,19 +30,24 @@ def _wanted(directory: Path, services: str, env: str = "") -> tuple[Project, Com
     return project, read_config(project, text)
 
 
-def _seen(tags: dict[str, str] | None = None, **services: dict[str, Any]) -> ProjectState:
+def _state(tags: dict[str, str] | None = None, **services: dict[str, Any]) -> ProjectState:
     containers = []
     for name, raw in services.items():
         config = {"Labels": {"com.docker.compose.service": name}, "Image": "x", **raw.get("Config", {})}
-        known: dict[str, Any] = {"Id": name, "Name": f"/p_{name}_1", "Image": _IMAGE, "State": {"Status": "running"}}
-        known |= {"HostConfig": raw.get("HostConfig", {}), "Mounts": raw.get("Mounts", ()), "Config": config}
-        known["NetworkSettings"] = {"Networks": {raw.get("network", "p_default"): {}}}
-        containers.append(read_container(known))
+        raw_container: dict[str, Any] = {
+            "Id": name,
+            "Name": f"/p_{name}_1",
+            "Image": _IMAGE,
+            "State": {"Status": "running"},
+        }
+        raw_container |= {"HostConfig": raw.get("HostConfig", {}), "Mounts": raw.get("Mounts", ()), "Config": config}
+        raw_container["NetworkSettings"] = {"Networks": {raw.get("network", "p_default"): {}}}
+        containers.append(read_container(raw_container))
     return ProjectState(tuple(containers), {}, {"x:latest": _IMAGE} if tags is None else tags, ())
 
 
-def _kinds(wanted: ComposeConfig, seen: ProjectState, settings: Settings, project: Project) -> list[tuple[str, str]]:
-    return [(each.service, each.kind) for each in differences(wanted, seen, settings, inactive=project.inactive)]
+def _kinds(config: ComposeConfig, state: ProjectState, settings: Settings, project: Project) -> list[tuple[str, str]]:
+    return [(each.service, each.kind) for each in differences(config, state, settings, inactive=project.inactive)]
 
 
 @pytest.mark.parametrize(
@@ -58,56 +64,56 @@ def _kinds(wanted: ComposeConfig, seen: ProjectState, settings: Settings, projec
 )
 def test_an_image_is_found_by_whatever_name_the_compose_file_has_for_it(name: str, listed: str) -> None:
     """Guards against "its image is not there" for ever."""
-    assert _seen({listed: _IMAGE}).tagged(name) == _IMAGE
+    assert _state({listed: _IMAGE}).tagged(name) == _IMAGE
 
 
 def test_a_service_whose_profile_is_not_active_is_neither_missed_nor_unknown_nor_started(tmp_path: Path) -> None:
     """Guards the ways of both versions of compose: the first tells of such a service, the second does not."""
     debug = "  web: {image: x, networks: [n]}\n  debug: {image: x, profiles: [debug]}\n"
-    project, first = _wanted(tmp_path, debug)
+    project, first = _project_of(tmp_path, debug)
     second = read_config(project, "services:\n  web: {image: x}\n")
     web = {"network": f"{project.name}_default"}
-    for wanted in (first, second):
-        assert ("debug", "absent") not in _kinds(wanted, _seen(web=web), Settings(), project)
-        assert ("debug", "orphan") not in _kinds(wanted, _seen(web=web, debug=web), Settings(), project)
-        assert choose(project, wanted, None) == ["web"]
+    for config in (first, second):
+        assert ("debug", "absent") not in _kinds(config, _state(web=web), Settings(), project)
+        assert ("debug", "orphan") not in _kinds(config, _state(web=web, debug=web), Settings(), project)
+        assert choose(project, config, None) == ["web"]
     assert choose(project, first, ["debug"]) == ["debug"]
     with pytest.raises(UsageError, match="no service debug"):
         choose(project, second, ["debug"])
-    active, wanted = _wanted(tmp_path, debug, "COMPOSE_PROFILES=other,debug\n")
-    assert ("debug", "absent") in _kinds(wanted, _seen(web=web), Settings(), active)
-    assert choose(active, wanted, None) == ["web", "debug"]
+    active, config = _project_of(tmp_path, debug, "COMPOSE_PROFILES=other,debug\n")
+    assert ("debug", "absent") in _kinds(config, _state(web=web), Settings(), active)
+    assert choose(active, config, None) == ["web", "debug"]
 
 
 def test_what_docker_and_compose_put_into_a_container_themselves_is_no_difference(tmp_path: Path) -> None:
     """Guards against drift for ever: proxies of the client's settings, and where configs and secrets appear."""
     inside = "configs: [one, {source: two, target: /etc/two}], secrets: [{source: key, target: pass}]"
-    project, wanted = _wanted(tmp_path, f"  web: {{image: x, {inside}}}\n")
+    project, config = _project_of(tmp_path, f"  web: {{image: x, {inside}}}\n")
     targets = ("/one", "/etc/two", "/run/secrets/pass")
     web = {
         "network": f"{project.name}_default",
         "Config": {"Env": ["http_proxy=http://proxy:3128", "NO_PROXY=localhost"]},
         "Mounts": [{"Type": "bind", "Source": "/srv/x", "Destination": target} for target in targets],
     }
-    assert _kinds(wanted, _seen(web=web), Settings(), project) == []
+    assert _kinds(config, _state(web=web), Settings(), project) == []
     web["Mounts"] = [{"Type": "bind", "Source": "/srv/x", "Destination": "/run/secrets/other"}]
-    assert _kinds(wanted, _seen(web=web), Settings(), project) == [("web", "mounts")]
+    assert _kinds(config, _state(web=web), Settings(), project) == [("web", "mounts")]
 
 
 def test_settings_that_are_not_compared_one_by_one_and_numbers_of_containers_are_compared_too(tmp_path: Path) -> None:
     """Guards "all is as it should be" from what `services up` would recreate."""
-    project, wanted = _wanted(
+    project, config = _project_of(
         tmp_path, "  web: {image: x}\n  many: {image: x, scale: 2}\n  idle: {image: x, scale: 0}\n"
     )
     labelled = {"com.docker.compose.service": "web", "com.docker.compose.config-hash": "one"}
     network = {"network": f"{project.name}_default"}
-    seen = _seen(web=network | {"Config": {"Labels": labelled}}, many=network, idle=network)
-    for hashes, told in (({}, []), ({"web": "one"}, []), ({"web": "two"}, [("web", "settings")])):
-        found = differences(wanted, seen, Settings(), hashes=hashes)
+    state = _state(web=network | {"Config": {"Labels": labelled}}, many=network, idle=network)
+    for hashes, expected in (({}, []), ({"web": "one"}, []), ({"web": "two"}, [("web", "settings")])):
+        rows = differences(config, state, Settings(), hashes=hashes)
         replicas = [("many", "replicas"), ("idle", "replicas")]
-        assert [(each.service, each.kind) for each in found] == told + replicas
-    assert [each.downtime for each in found] == ["pages", "none", "pages"]
-    assert "1 container, 2 wanted" in found[1].what
+        assert [(each.service, each.kind) for each in rows] == expected + replicas
+    assert [each.downtime for each in rows] == ["pages", "none", "pages"]
+    assert "1 container, 2 wanted" in rows[1].what
 
 
 def test_a_web_server_without_the_versions_is_named_and_one_that_has_them_by_their_parent_is_not(
@@ -115,15 +121,15 @@ def test_a_web_server_without_the_versions_is_named_and_one_that_has_them_by_the
 ) -> None:
     """Guards against a site that goes on serving what was put into its image."""
     settings = Settings(versions_dir=tmp_path / "www/versions", upload_dir=tmp_path / "none", image_dir=None)
-    project, wanted = _wanted(tmp_path, "  web: {image: x, ports: ['8000:80']}\n")
+    project, config = _project_of(tmp_path, "  web: {image: x, ports: ['8000:80']}\n")
     bindings = {"PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "8000"}]}}
     web: dict[str, Any] = {"network": f"{project.name}_default", "HostConfig": bindings}
-    found = differences(wanted, _seen(web=web), settings)
-    assert [(each.service, each.kind, each.downtime) for each in found] == [("(all)", "place", "site")]
-    assert "no container has versions_dir mounted" in found[0].what
+    rows = differences(config, _state(web=web), settings)
+    assert [(each.service, each.kind, each.downtime) for each in rows] == [("(all)", "place", "site")]
+    assert "no container has versions_dir mounted" in rows[0].what
     for source in ("www", "www/versions", "www/versions/one"):
         web["Mounts"] = [{"Type": "bind", "Source": str(tmp_path / source), "Destination": "/var/www"}]
-        assert not any("no container has" in each.what for each in differences(wanted, _seen(web=web), settings))
+        assert not any("no container has" in each.what for each in differences(config, _state(web=web), settings))
 
 
 def _git(directory: Path, *arguments: str) -> str:
@@ -144,16 +150,16 @@ def test_an_image_built_from_elsewhere_hides_no_difference_of_others(tmp_path: P
     directory = tmp_path / "prod-env"
     directory.mkdir()
     _git(directory, "init", "-q")
-    project, wanted = _wanted(
+    project, config = _project_of(
         directory, f"  far: {{image: x, build: '{context}'}}\n  web: {{image: x, build: docker}}\n"
     )
     head = _committed(directory, "docker/Dockerfile", "FROM scratch\n")
     settings = Settings(services_compose_dir=directory, state_dir=tmp_path / "state")
     images = {_IMAGE: Image(_IMAGE, 0.0, {}, (), ())}
-    seen = dataclasses.replace(_seen(web={"network": f"{project.name}_default"}), images=images)
-    found = source_differences(settings, Sources(head, ("docker/x",), ()), wanted, seen)
-    assert [each.kind for each in found] == ["sources", "edited"]
-    assert found[0].service == "web"
+    state = dataclasses.replace(_state(web={"network": f"{project.name}_default"}), images=images)
+    rows = source_differences(settings, Sources(head, ("docker/x",), ()), config, state)
+    assert [each.kind for each in rows] == ["sources", "edited"]
+    assert rows[0].service == "web"
 
 
 def test_what_is_due_is_told_as_well_when_prod_env_has_commits_of_its_own(tmp_path: Path) -> None:
@@ -162,8 +168,15 @@ def test_what_is_due_is_told_as_well_when_prod_env_has_commits_of_its_own(tmp_pa
     live = _committed(tmp_path, "docker/Dockerfile", "FROM one\n")
     pending = _committed(tmp_path, "docker/Dockerfile", "FROM two\n")
     with opened(tmp_path, Settings()) as source:
-        found = due_in(source, "0" * 40, pending, live, Settings())
-        assert found is not None
-        assert (found.base, found.files) == (live, ("docker/Dockerfile",))
+        rows = due_in(source, "0" * 40, pending, live, Settings())
+        assert rows is not None
+        assert (rows.base, rows.files) == (live, ("docker/Dockerfile",))
         assert due_in(source, "0" * 40, live, live, Settings()) is None
         assert due_in(source, "0" * 40, pending, "", Settings()) is None
+
+
+def test_what_a_terminal_would_obey_is_in_nothing_that_is_shown() -> None:
+    """Guards the operator's terminal from names of files, images and containers."""
+    odd = "a\x1b[2Jb\x9b"
+    assert clean_all({"a": [odd, (odd, 1, None)], "b": {"c": odd}}) == {"a": ["ab", ["ab", 1, None]], "b": {"c": "ab"}}
+    assert "\x1b" not in Due("a", "b", (f"docker/{odd}/Dockerfile",)).sentence()

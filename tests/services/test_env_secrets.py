@@ -51,33 +51,33 @@ def test_errors_leave_without_values_whatever_their_kind() -> None:
         assert "a secret value" not in repr(caught.value)
 
 
-@pytest.mark.parametrize(("name", "shown"), [("DB_PASSWORD", "-p${DB_PASSWORD}2"), ("COLOUR", "-phunter2")])
-def test_a_short_secret_is_taken_out_of_words_when_its_name_says_that_it_is_one(name: str, shown: str) -> None:
+@pytest.mark.parametrize(("name", "masked"), [("DB_PASSWORD", "-p${DB_PASSWORD}2"), ("COLOUR", "-phunter2")])
+def test_a_short_secret_is_taken_out_of_words_when_its_name_says_that_it_is_one(name: str, masked: str) -> None:
     """Guards `mysql -phunter2`; and the picture from a short value that tells nothing."""
-    assert named_mask({name: {"hunter"}})("-phunter2") == shown
+    assert named_mask({name: {"hunter"}})("-phunter2") == masked
 
 
 def test_a_value_that_was_cut_leaves_nothing_of_it_to_be_read() -> None:
     """Guards lines that are longer than what is kept of them, and the words of an engine: they are cut unmasked."""
     mask = named_mask({"NAME": {"a-secret-value"}, "OTHER": {"secret"}})
-    for kept in range(4, 15):
-        long = "x" * (MAX_LINE - kept) + "a-secret-value and more\n"
+    for length in range(4, 15):
+        long = "x" * (MAX_LINE - length) + "a-secret-value and more\n"
         assert "a-se" not in mask(clean_lines(long.encode())[0])
-        assert "a-se" not in mask(f"Docker could not: {reason(APIError('y' * (400 - kept) + 'a-secret-value' * 9))}.")
+        assert "a-se" not in mask(f"Docker could not: {reason(APIError('y' * (400 - length) + 'a-secret-value' * 9))}.")
     assert mask("nothing of it … (3 more)") == "nothing of it … (3 more)"
 
 
 def test_what_a_reporter_tells_is_masked_by_both_kinds_of_mask() -> None:
     """Guards the log of a restart: values of `.env` by their names, those of the site's env file as everywhere."""
-    told: list[Event] = []
-    reporter = Reporter(told.append, mask=named_mask({"NAME": {"value-of-env"}}).beside(Mask(["of-the-site"])))
+    events: list[Event] = []
+    reporter = Reporter(events.append, mask=named_mask({"NAME": {"value-of-env"}}).beside(Mask(["of-the-site"])))
     reporter.hide(["API_TOKEN=of-a-container"])
     reporter.output("value-of-env of-the-site", "of-a-container")
     reporter.info("value-of-env")
     with reporter.stage("x") as remark:
         remark.note("value-of-env")
-    assert [event.text for event in told if isinstance(event, LogLine)] == ["${NAME} ***", "***", "${NAME}"]
-    assert [event.remark for event in told if isinstance(event, StageFinished)] == ["${NAME}"]
+    assert [event.text for event in events if isinstance(event, LogLine)] == ["${NAME} ***", "***", "${NAME}"]
+    assert [event.remark for event in events if isinstance(event, StageFinished)] == ["${NAME}"]
 
 
 def _project(directory: Path, env: str, text: str) -> Project:
@@ -86,7 +86,7 @@ def _project(directory: Path, env: str, text: str) -> Project:
     return find_project(Settings(services_compose_dir=directory))
 
 
-def _seen(name: str, environment: dict[str, str]) -> ProjectState:
+def _state(name: str, environment: dict[str, str]) -> ProjectState:
     raw: dict[str, Any] = {"Id": "1", "Name": f"/{name}", "Image": "sha256:1", "State": {"Status": "running"}}
     labels = {"Labels": {"com.docker.compose.service": "web"}}
     return ProjectState((read_container(raw | {"Config": labels, "HostConfig": {}}),), {}, {}, (environment,))
@@ -97,10 +97,10 @@ def test_a_password_of_before_is_masked_though_it_stood_in_another_value_only(tm
     """Guards the logs of a container that runs on with what `.env` had before."""
     env = "DB_USER=shop\nDB_PASSWORD=new-pass\n"
     project = _project(tmp_path, env, "services: {}\n")
-    wanted = read_config(
+    config = read_config(
         project, "services:\n  web:\n    image: x\n    environment: [URL=mysql://shop:new-pass@db/x]\n"
     )
-    mask = whole_mask(project, wanted, _seen("p_web_1", {"URL": before, "OTHER": "shown"}))
+    mask = whole_mask(project, config, _state("p_web_1", {"URL": before, "OTHER": "shown"}))
     assert mask("login with old pass failed, shown") == "login with ${DB_PASSWORD} failed, shown"
 
 
@@ -108,8 +108,8 @@ def test_the_name_of_a_container_is_shown_unless_it_is_a_value(tmp_path: Path) -
     """Guards `container_name: ${NAME}`, and the picture from a mask of names that compose makes."""
     text = "name: site\nservices: {web: {image: x, container_name: 'fixed-web'}}\n"
     project = _project(tmp_path, "NAME=customer-web\nHOST=site_web_1\nFIXED=fixed-web\n", text)
-    for name, shown in (("customer-web", "${NAME}"), ("site_web_1", "site_web_1"), ("fixed-web", "fixed-web")):
-        assert whole_mask(project, None, _seen(name, {})).whole(name) == shown
+    for name, masked in (("customer-web", "${NAME}"), ("site_web_1", "site_web_1"), ("fixed-web", "fixed-web")):
+        assert whole_mask(project, None, _state(name, {})).whole(name) == masked
 
 
 def test_where_something_is_mounted_and_the_port_inside_may_be_values_too(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from govma_core.services.drift import faces
 from govma_core.services.env_secrets import read_env
 from govma_core.services.storage import disk_use, mounted, stores
 from govma_core.settings import Settings, load
+from tests.support.nesting import nest
 
 
 def test_every_reading_of_an_env_file_is_known(tmp_path: Path) -> None:
@@ -28,13 +29,13 @@ def test_every_reading_of_an_env_file_is_known(tmp_path: Path) -> None:
     path.write_text(
         '# PASSWORD=old one\nexport A=\'one # two\' #\nB="x\\ny"\nC=a$$b #c\n\nD="first\nsecond"\nE=\nnot a line!\n'
     )
-    found = read_env(path)
-    assert set(found) == {"A", "B", "C", "D", "E"}
-    assert "one # two" in found["A"]
-    assert {"x\\ny", "x\ny"} <= found["B"]
-    assert {"a$$b", "a$b"} <= found["C"]
-    assert {"first", "second"} <= found["D"]
-    assert found["E"] == set()
+    readings = read_env(path)
+    assert set(readings) == {"A", "B", "C", "D", "E"}
+    assert "one # two" in readings["A"]
+    assert {"x\\ny", "x\ny"} <= readings["B"]
+    assert {"a$$b", "a$b"} <= readings["C"]
+    assert {"first", "second"} <= readings["D"]
+    assert readings["E"] == set()
     assert read_env(tmp_path / "none") == {}
 
 
@@ -130,16 +131,16 @@ def test_owners_of_persistent_directories_are_checked_with_the_command_that_mend
     os.link(tmp_path / "mysql/data", tmp_path / "mysql/again")
     (tmp_path / "pythia").symlink_to(tmp_path)
     settings = Settings(services_storage_dir=tmp_path)
-    found = {store.name: store for store in stores(settings, disk=True, used={"nginx"})}
-    assert [name for name, store in found.items() if store.problem] == ["nginx", "redis", "pythia"]
+    by_name = {store.name: store for store in stores(settings, disk=True, used={"nginx"})}
+    assert [name for name, store in by_name.items() if store.problem] == ["nginx", "redis", "pythia"]
     # Not there, and a container has it mounted.
-    assert os.system(found["nginx"].mend) == 0
+    assert os.system(by_name["nginx"].mend) == 0
     assert ((tmp_path / "nginx").stat().st_uid, (tmp_path / "nginx").stat().st_gid) == (101, 101)
-    assert "is no directory" in found["pythia"].problem
-    assert found["nginx"].owner == ""
-    assert os.system(found["redis"].mend) == 0
+    assert "is no directory" in by_name["pythia"].problem
+    assert by_name["nginx"].owner == ""
+    assert os.system(by_name["redis"].mend) == 0
     assert (tmp_path / "redis").stat().st_uid == 1001
-    size = found["mysql"].size
+    size = by_name["mysql"].size
     assert size is not None
     assert 100_000 < size < 150_000
     fd = os.open(tmp_path, os.O_RDONLY)
@@ -151,8 +152,8 @@ def test_a_storage_dir_that_is_not_there_is_a_problem_when_a_container_has_it_mo
     settings = Settings(services_storage_dir=tmp_path / "storage")
     volumes = f"[{tmp_path}/storage/mysql/data:/a, {tmp_path}/other:/b, {tmp_path}/storage:/c]"
     text = f"services:\n  db:\n    image: x\n    volumes: {volumes}\n"
-    wanted = read_config(find_project(project_of(tmp_path / "p", text)), text)
-    assert mounted(wanted, settings) == {"mysql"}
+    config = read_config(find_project(project_of(tmp_path / "p", text)), text)
+    assert mounted(config, settings) == {"mysql"}
     assert [store.problem for store in stores(settings, used={"mysql"})] == ["services.storage_dir is not there"]
     assert stores(settings) == []
 
@@ -228,3 +229,21 @@ def test_seconds_without_an_answer_are_counted_and_a_site_that_never_answered_is
         with other.going():
             time.sleep(0.1)
         assert (other.answered, other.silent) == (False, 0)
+
+
+@pytest.mark.parametrize(("lines", "replicas"), [("scale: 0", 0), ("deploy: {replicas: 0}", 0), ("labels: {}", 1)])
+def test_none_is_a_number_of_containers_like_others(tmp_path: Path, lines: str, replicas: int) -> None:
+    (tmp_path / "docker-compose.yml").write_text("services: {}\n")
+    project = find_project(Settings(services_compose_dir=tmp_path))
+    config = read_config(project, f"services:\n  one:\n    image: x\n    {lines}\n")
+    assert config.services["one"].replicas == replicas
+
+
+def test_a_tree_deeper_than_anybody_makes_is_not_followed_to_its_end(tmp_path: Path) -> None:
+    """Guards the view: a container can make directories as deep as it likes."""
+    nest(tmp_path, 150)
+    fd = os.open(tmp_path, os.O_RDONLY)
+    size, whole = disk_use(fd, "d", 20)
+    os.close(fd)
+    assert size is not None
+    assert not whole

@@ -28,16 +28,18 @@ class _Engine:
     `kept` are the former containers whose descriptions it has. All containers but `db-…` are of the service web.
     """
 
-    def __init__(self, containers: dict[str, str], fails: set[tuple[str, str]], kept: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, containers: dict[str, str], fails: set[tuple[str, str]], described: tuple[str, ...] = ()
+    ) -> None:
         self.states, self.fails = containers, fails
         self.names: dict[str, str] = {}
         self.requests: list[tuple[Any, ...]] = []
         self.configs: list[dict[str, Any]] = []
         self.api = self
-        for container in kept:
+        for container in described:
             text = f"GOVMA_CONSOLE_FORMER={json.dumps(self._description(container))}"
             self.notes = {f"govma-former-{container}": {"Config": {"Env": ["PATH=/bin", text]}}}
-        self.notes = self.notes if kept else {}
+        self.notes = self.notes if described else {}
 
     def containers(self, *, filters: dict[str, Any], **_: Any) -> list[dict[str, str]]:
         if isinstance(filters["label"], str):
@@ -146,7 +148,7 @@ def test_the_former_container_runs_again_though_the_new_one_does_not_stop(tmp_pa
 
 def test_a_container_that_compose_removed_is_made_again_as_it_was(tmp_path: Path) -> None:
     """Guards the way back that needs neither compose nor its files: image, environment, volumes, networks, name."""
-    engine = _Engine({"new": "exited"}, set(), kept=("old",))
+    engine = _Engine({"new": "exited"}, set(), described=("old",))
     change = _web()
     result, _ = _put_back(tmp_path, engine, change, site_web="sha256:1")
     assert result.whole
@@ -163,14 +165,14 @@ def test_a_container_that_compose_removed_is_made_again_as_it_was(tmp_path: Path
     assert (first["Aliases"], first["IPAMConfig"]) == (["web"], {"IPv4Address": "10.0.0.7"})
     assert ("connect", "again", "p_cache", ["web"]) in engine.requests
     # For the next attempt it stands for the former one; what it was made of is in no file.
-    written = (tmp_path / "services-restart.json").read_text()
+    text = (tmp_path / "services-restart.json").read_text()
     assert change.former == "again"
-    assert "again" in written
-    assert "secret" not in written
+    assert "again" in text
+    assert "secret" not in text
 
 
 def test_a_container_that_cannot_be_made_again_leaves_the_new_one_as_it_is(tmp_path: Path) -> None:
-    engine = _Engine({"new": "running"}, {("create", "site_web")}, kept=("old",))
+    engine = _Engine({"new": "running"}, {("create", "site_web")}, described=("old",))
     result, _ = _put_back(tmp_path, engine, _web())
     assert engine.states == {"new": "running"}
     assert "could not be brought back" in result.problems[0]
@@ -261,18 +263,20 @@ def test_that_containers_run_as_before_is_said_when_they_do(tmp_path: Path, resi
 
 
 @pytest.mark.parametrize(
-    ("answered", "told"),
+    ("site_answered", "words"),
     [(True, "are back, but the site does not answer as it did"), (False, "are back; the site did not")],
 )
-def test_a_site_that_answered_before_has_to_answer_when_all_is_back(tmp_path: Path, answered: bool, told: str) -> None:
+def test_a_site_that_answered_before_has_to_answer_when_all_is_back(
+    tmp_path: Path, site_answered: bool, words: str
+) -> None:
     """Guards the words "are back": containers can run well, and nobody gets an answer."""
     (tmp_path / "docker-compose.yml").write_text("services: {}\n")
     settings = Settings(services_compose_dir=tmp_path, state_dir=tmp_path / "state", services_up_timeout=1)
     client: Any = _Engine({}, set())
     restart = Restart(Context.for_reading(settings), client, find_project(settings))
     restart._probe = Probe("http://127.0.0.1:1")
-    restart._probe.answered = answered
-    with pytest.raises(RestartError, match=f"web is not good. The former containers {told}"):
+    restart._probe.answered = site_answered
+    with pytest.raises(RestartError, match=f"web is not good. The former containers {words}"):
         restart._revert("web is not good.")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from govma_core.errors import CommandError, GovmaError, RefusedError, UsageError
+from govma_core.services import up
 from tests.support.stack import Stack, dockerfile
 from tests.support.waiting import wait_for
 
@@ -20,18 +21,18 @@ BROKEN = "RUN echo no such thing; exit 7"
 def test_what_runs_is_shown_and_differs_in_nothing(site: Stack) -> None:
     """Guards against drift that is none: a project just brought up by compose itself."""
     wait_for(lambda: site.view().services[0].health == "healthy", "health")
-    found = site.view(lines=3, disk=True)
-    assert [(each.name, each.state) for each in found.services] == [("apache", "running"), ("redis", "running")]
-    assert (found.differences, found.problems) == ((), ())
-    apache = found.services[0]
+    state = site.view(lines=3, disk=True)
+    assert [(each.name, each.state) for each in state.services] == [("apache", "running"), ("redis", "running")]
+    assert (state.differences, state.problems) == ((), ())
+    apache = state.services[0]
     assert apache.ports == ("127.0.0.1:${HTTP_PORT}->80/tcp",)
     assert "/var/www/versions: versions_dir" in apache.mounts
     assert "/var/www/uploads: upload_dir" in apache.mounts
     assert apache.lines == ("started with ${DB_PASSWORD} ${REDIS_TOKEN}",)
-    assert next(store.size for store in found.storage if store.name == "upload-dir")
-    done = site.run("services")
-    assert done.code == 0
-    assert "as it should be" in done.out
+    assert next(store.size for store in state.storage if store.name == "upload-dir")
+    result = site.run("services")
+    assert result.code == 0
+    assert "as it should be" in result.out
     assert site.run("services", "log", "apache").out == "started with ${DB_PASSWORD} ${REDIS_TOKEN}\n"
 
 
@@ -50,27 +51,27 @@ def test_every_kind_of_drift_is_named_by_service_and_never_by_value(site: Stack)
         assert site.differences() == {"(all)": ["edited"], "redis": ["settings"]}
         compose.write_text(text)
         site.write_env(DB_PASSWORD="quite another secret", HTTP_PORT="54321", GOV_MA_UPLOAD_DIR=str(other))
-        found = site.view()
-        told = {(each.service, each.kind): each.what for each in found.differences}
-        assert told["apache", "environment"] == (
+        state = site.view()
+        sentences = {(each.service, each.kind): each.what for each in state.differences}
+        assert sentences["apache", "environment"] == (
             # HTTP_PORT and the directories are no part of the environment; all of `.env` would be.
             "environment: changed DB_PASSWORD; added NEW_NAME; removed MODE"
         )
-        assert told["apache", "ports"] == "published differently: 80/tcp"
-        assert told["apache", "mounts"] == "mount /var/www/uploads: from another place"
-        assert told["apache", "command"] == "another command is wanted"
-        assert told["apache", "restart"] == "restart policy always, wanted unless-stopped"
-        networks = [each.what for each in found.differences if (each.service, each.kind) == ("redis", "networks")]
+        assert sentences["apache", "ports"] == "published differently: 80/tcp"
+        assert sentences["apache", "mounts"] == "mount /var/www/uploads: from another place"
+        assert sentences["apache", "command"] == "another command is wanted"
+        assert sentences["apache", "restart"] == "restart policy always, wanted unless-stopped"
+        networks = [each.what for each in state.differences if (each.service, each.kind) == ("redis", "networks")]
         assert [what.partition("network ")[0] for what in networks] == ["it is not in the ", "it is in the "]
-        downtime = {each.service: each.downtime for each in found.differences if each.kind in ("ports", "networks")}
+        downtime = {each.service: each.downtime for each in state.differences if each.kind in ("ports", "networks")}
         assert downtime == {"apache": "site", "redis": "pages"}
-        assert "redis: it is not in" in (said := site.run("services").out)
-        assert "the site does not answer meanwhile" in said
+        assert "redis: it is not in" in (output := site.run("services").out)
+        assert "the site does not answer meanwhile" in output
         compose.write_text(original.partition("  redis:")[0] + "networks:\n  cms:\n  cache:\n")
         assert site.differences()["redis"] == ["orphan"]
-        assert site.leaked(*site.told) == []
+        assert site.leaked(*site.printed) == []
         former = {name: site.values[name] for name in ("DB_PASSWORD",)} | {"was": before["DB_PASSWORD"]}
-        assert [name for name, value in former.items() if any(value in text for text in site.told)] == []
+        assert [name for name, value in former.items() if any(value in text for text in site.printed)] == []
     finally:
         compose.write_text(original)
         site.write_env(**before)
@@ -81,12 +82,12 @@ def test_every_kind_of_drift_is_named_by_service_and_never_by_value(site: Stack)
         client.images.get(image).tag(image, "kept")
         client.images.get("govma-test/busybox:latest").tag(image, "latest")
         try:
-            found = site.view()
+            state = site.view()
         finally:
             client.images.get(f"{image}:kept").tag(image, "latest")
             client.images.remove(f"{image}:kept")
             client.containers.get(site.container("redis")).start()
-    assert {(each.service, each.kind) for each in found.differences} >= {("redis", "stopped"), ("apache", "image")}
+    assert {(each.service, each.kind) for each in state.differences} >= {("redis", "stopped"), ("apache", "image")}
     assert site.differences() == {}
 
 
@@ -115,18 +116,18 @@ def test_a_restart_builds_while_the_site_runs_and_exchanges_only_what_changed(si
     ]
     refused = site.run("services", "up", "--sync")
     assert (refused.code, site.container()) == (5, apache)
-    done = site.run("services", "up", "--sync", "--yes", "--json")
-    assert done.code == 0, done.err
+    result = site.run("services", "up", "--sync", "--yes", "--json")
+    assert result.code == 0, result.err
     assert site.page() == "two"
     assert site.git("rev-parse", "HEAD") == commit
     assert site.container("redis") == redis
-    details = done.json["details"]
+    details = result.json["details"]
     assert details["services"] == ["apache"]
     assert 0.02 < details["seconds_without_answer"] < 20
-    said = re.search(r"the site did not answer for ([\d.]+) s", done.json["message"])
-    assert said is not None
+    sentence = re.search(r"the site did not answer for ([\d.]+) s", result.json["message"])
+    assert sentence is not None
     # Both are rounded, each for itself.
-    assert float(said[1]) == pytest.approx(details["seconds_without_answer"], abs=0.0056)
+    assert float(sentence[1]) == pytest.approx(details["seconds_without_answer"], abs=0.0056)
     assert site.answers()
     # Compose itself finds nothing left to do.
     site.compose("up", "-d", "--build")
@@ -134,12 +135,21 @@ def test_a_restart_builds_while_the_site_runs_and_exchanges_only_what_changed(si
     with site.engine.client() as client:
         assert client.containers.get(site.container()).name == f"{site.image()}{site.image()[len(site.project)]}1"
         networks = client.containers.get(site.container()).attrs["NetworkSettings"]["Networks"]
-    assert {name: "apache" in found["Aliases"] for name, found in networks.items()} == {
+    assert {name: "apache" in endpoint["Aliases"] for name, endpoint in networks.items()} == {
         f"{site.project}_cms": True,
         f"{site.project}_cache": True,
     }
     assert site.up().message.startswith("Nothing to do")
-    assert site.leaked(*site.told, site.written()) == []
+    assert site.leaked(*site.printed, site.written()) == []
+
+
+def test_what_compose_leaves_alone_was_no_restart(site: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards version 2 of compose: where there is an env file it prints another hash than its containers have."""
+    containers = site.containers("redis")
+    monkeypatch.setattr(up, "hashes_in", lambda _: {"redis": "another"})
+    assert site.up("redis").message.startswith("Nothing to do")
+    assert site.site.stages()["restart redis"].remark == "nothing differs"
+    assert site.containers("redis") == containers
 
 
 def test_when_a_build_fails_nothing_is_touched(site: Stack) -> None:
@@ -174,7 +184,7 @@ def test_local_changes_in_the_way_of_a_sync_are_refused_and_others_kept(site: St
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "words"),
     [
         (None, "There is no compose file"),
         ("services: [", "compose config in"),
@@ -183,23 +193,23 @@ def test_local_changes_in_the_way_of_a_sync_are_refused_and_others_kept(site: St
         ("version: '3.7'\nservices:\n  apache:\n    image: x${NOT_SET}\n  redis:\n    image: y\n", "uses NOT_SET"),
     ],
 )
-def test_a_compose_file_that_is_missing_or_wrong_is_a_sentence(site: Stack, text: str | None, told: str) -> None:
+def test_a_compose_file_that_is_missing_or_wrong_is_a_sentence(site: Stack, text: str | None, words: str) -> None:
     """Guards the words for bad input: the view still shows what runs, a restart touches nothing."""
     path = site.directory / "docker-compose.yml"
     original = path.read_text()
     apache = site.container()
     try:
         path.unlink() if text is None else path.write_text(text)
-        found = site.view()
-        assert any(told in problem for problem in found.problems)
+        state = site.view()
+        assert any(words in problem for problem in state.problems)
         if text is not None:
-            assert [each.name for each in found.services] == ["apache", "redis"]
-        with pytest.raises(GovmaError, match=told):
+            assert [each.name for each in state.services] == ["apache", "redis"]
+        with pytest.raises(GovmaError, match=words):
             site.up()
     finally:
         path.write_text(original)
     assert site.container() == apache
-    assert site.leaked(*site.told, site.written()) == []
+    assert site.leaked(*site.printed, site.written()) == []
 
 
 def test_without_engine_project_or_compose_the_view_says_so_and_exits_well(site: Stack, tmp_path: Path) -> None:
@@ -230,7 +240,7 @@ def test_a_deploy_says_that_the_containers_have_to_be_rebuilt(site: Stack) -> No
     )
     assert sentence in pending.out
     assert site.run("pending", "--json").json["containers"].startswith(sentence)
-    done = site.run("deploy")
-    assert done.code == 0, done.err
-    assert sentence in done.err
+    result = site.run("deploy")
+    assert result.code == 0, result.err
+    assert sentence in result.err
     assert site.container() == apache

@@ -77,12 +77,12 @@ def dockerfile(page: str, *more: str) -> str:
 
 @dataclass
 class Stack:
-    """The site, its prod-env, and all that was ever printed (`told`)."""
+    """The site, its prod-env, and all that was ever printed (`printed`)."""
 
     site: Site
     engine: Engine
     values: dict[str, str]
-    told: list[str] = field(default_factory=list)
+    printed: list[str] = field(default_factory=list)
 
     @property
     def directory(self) -> Path:
@@ -106,9 +106,11 @@ class Stack:
 
     def compose(self, *arguments: str) -> str:
         line = ["docker-compose", "-p", self.project, *arguments]
-        done = subprocess.run(line, cwd=self.directory, capture_output=True, text=True, check=False, env=environment())
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        result = subprocess.run(
+            line, cwd=self.directory, capture_output=True, text=True, check=False, env=environment()
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
 
     def git(self, *arguments: str) -> str:
         line = ["git", *arguments]
@@ -116,32 +118,32 @@ class Stack:
 
     def run(self, *arguments: str) -> Any:
         """Run our command; what it prints is kept to be looked through."""
-        done = self.command.run(*arguments)
-        self.told += [done.out, done.err]
-        return done
+        result = self.command.run(*arguments)
+        self.printed += [result.out, result.err]
+        return result
 
     def up(self, *names: str, sync: bool = False) -> Outcome:
-        """Restart containers in this process; what was told is in `told`, and in site.log()."""
+        """Restart containers in this process; what was said is in `printed`, and in site.log()."""
         try:
             return up.run(self.site.context(), services=list(names) or None, sync=sync)
         finally:
-            self.told.append(self.site.log())
+            self.printed.append(self.site.log())
 
     def view(self, **options: Any) -> View:
-        found = view(self.site.context(), **options)
-        self.told.append(json.dumps(found.plain()))
-        return found
+        state = view(self.site.context(), **options)
+        self.printed.append(json.dumps(state.plain()))
+        return state
 
     def differences(self) -> dict[str, list[str]]:
         """Return the kinds of differences by service."""
         kinds: dict[str, list[str]] = {}
-        for found in self.view().differences:
-            kinds.setdefault(found.service, []).append(found.kind)
+        for row in self.view().differences:
+            kinds.setdefault(row.service, []).append(row.kind)
         return kinds
 
     def states(self) -> dict[str, str]:
         """Return the state of each service."""
-        return {found.name: found.state for found in self.view().services}
+        return {row.name: row.state for row in self.view().services}
 
     def change(self, page: str, *more: str) -> str:
         """Commit another web server, and take it for the commit that is live; give it."""
@@ -169,14 +171,14 @@ class Stack:
 
     def container(self, service: str = "apache") -> str:
         """Return the id of the only container of a service."""
-        found = self.containers(service)
-        assert len(found) == 1, found
-        return found[0]
+        ids = self.containers(service)
+        assert len(ids) == 1, ids
+        return ids[0]
 
     def containers(self, service: str) -> list[str]:
         labels = [f"com.docker.compose.project={self.project}", f"com.docker.compose.service={service}"]
         with self.engine.client() as client:
-            return [str(found.id) for found in client.containers.list(all=True, filters={"label": labels})]
+            return [str(container.id) for container in client.containers.list(all=True, filters={"label": labels})]
 
     def image(self) -> str:
         """Return the name of the web server's image, which the versions of compose put together in different ways."""
@@ -199,27 +201,27 @@ class Stack:
         extra = dict(line.split("=") for line in (self.directory / "extra.env").read_text().splitlines())
         values = self.values | extra
         return [
-            f"{name} in {text[max(0, found.start() - 60) : found.end()]!r}"
+            f"{name} in {text[max(0, match.start() - 60) : match.end()]!r}"
             for name, value in values.items()
             for text in texts
-            if (found := re.search(rf"(?<![0-9.]){re.escape(value)}", text))
+            if (match := re.search(rf"(?<![0-9.]){re.escape(value)}", text))
             and not (value.startswith("/") and '"versions_dir":' in text)
         ]
 
     def written(self) -> str:
         """Return everything that is in state_dir."""
-        found = []
+        texts = []
         for path in self.site.settings.state_dir.rglob("*"):
             if path.is_file():
-                found.append(path.read_bytes().decode("utf-8", "replace"))
-        return "\n".join(found)
+                texts.append(path.read_bytes().decode("utf-8", "replace"))
+        return "\n".join(texts)
 
 
 def _manifest(version: str, commit: str) -> Any:
     from govma_core.versions.manifest import Manifest
 
-    known: dict[str, Any] = dict.fromkeys(("run", "subject", "author", "ref", "by", "origin"), "x")
-    return Manifest(version=version, commit=commit, committed=1.0, started=1.0, result="published", **known)
+    fields: dict[str, Any] = dict.fromkeys(("run", "subject", "author", "ref", "by", "origin"), "x")
+    return Manifest(version=version, commit=commit, committed=1.0, started=1.0, result="published", **fields)
 
 
 @contextmanager
@@ -242,8 +244,8 @@ def stack(root: Path, engine: Engine) -> Iterator[Stack]:
         # Not as a table: others add settings of the top behind it.
         file.write(f'\nservices.compose_dir = "{sample.root}/prod-env"\nservices.project = "{project}"\n')
         file.write(f'services.storage_dir = "{sample.root}/persistent-storage"\nservices.up_timeout = 6\n')
-    for made in (sample.upload_dir, sample.image_dir):
-        made.mkdir(parents=True, exist_ok=True)
+    for directory in (sample.upload_dir, sample.image_dir):
+        directory.mkdir(parents=True, exist_ok=True)
     values = {
         "HTTP_PORT": str(_free_port()),
         "DB_PASSWORD": f"pä$$-{secrets.token_hex(8)}'q\"#x",
@@ -253,16 +255,16 @@ def stack(root: Path, engine: Engine) -> Iterator[Stack]:
         "GOV_MA_UPLOAD_DIR": str(sample.upload_dir),
         "GOV_MA_IMAGE_DIR": str(sample.image_dir),
     }
-    found = Stack(site, engine, values)
-    found.write_env()
-    (found.directory / "extra.env").write_text(
+    site_stack = Stack(site, engine, values)
+    site_stack.write_env()
+    (site_stack.directory / "extra.env").write_text(
         f"REDIS_TOKEN={values['REDIS_TOKEN']}\nEXTRA_KEY={secrets.token_hex(9)}\n"
     )
     (site.current / "html/index.html").write_text("the site\n")
-    found.deployed()
+    site_stack.deployed()
     try:
-        found.compose("up", "-d", "--build")
-        yield found
+        site_stack.compose("up", "-d", "--build")
+        yield site_stack
     finally:
         remove(engine, project)
 

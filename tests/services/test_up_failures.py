@@ -23,8 +23,8 @@ def _shape(site: Stack) -> dict[str, object]:
             name: sorted(alias for alias in endpoint["Aliases"] if alias != raw["Id"][:12])
             for name, endpoint in raw["NetworkSettings"]["Networks"].items()
         }
-        kept = client.containers.list(all=True, filters={"label": f"govma-console.former={site.project}"})
-    assert kept == []
+        descriptions = client.containers.list(all=True, filters={"label": f"govma-console.former={site.project}"})
+    assert descriptions == []
     config = {name: value for name, value in raw["Config"].items() if name != "Hostname"}
     host = {name: value for name, value in raw["HostConfig"].items() if value}
     return {"name": raw["Name"], "image": raw["Image"], "networks": networks, "config": config, "host": host}
@@ -49,9 +49,9 @@ def test_when_the_new_container_does_not_get_healthy_the_former_one_is_back(site
     last_words = site.site.settings.state_dir / "services-said.txt"
     mode = last_words.stat().st_mode & 0o777
     assert (set(last_words.read_text().splitlines()), mode) == ({"last 2 words"}, 0o600)
-    assert f"What it said last is in {last_words}" in site.told[-1]
-    assert "last 2 words" not in site.told[-1]
-    assert site.leaked(*site.told, site.written()) == []
+    assert f"What it said last is in {last_words}" in site.printed[-1]
+    assert "last 2 words" not in site.printed[-1]
+    assert site.leaked(*site.printed, site.written()) == []
 
 
 def test_what_a_killed_restart_left_is_put_back_by_the_next_one(site: Stack) -> None:
@@ -72,7 +72,7 @@ def test_what_a_killed_restart_left_is_put_back_by_the_next_one(site: Stack) -> 
     path.write_text(original)
     assert any("was interrupted" in problem for problem in site.view().problems)
     site.up()
-    assert "the former container" in site.told[-1]
+    assert "the former container" in site.printed[-1]
     assert (site.page(), _shape(site)["name"], site.answers()) == (page, former["name"], True)
     assert site.view().problems == ()
 
@@ -118,6 +118,33 @@ def test_a_broken_compose_file_has_no_part_in_bringing_back_what_was_before(site
         site.compose("up", "-d", "-t", "0", "apache")
 
 
+def _volumes(site: Stack, service: str) -> dict[str, str]:
+    """Return the volume of each running container of a service, by the container's name."""
+    with site.engine.client() as client:
+        containers = [client.containers.get(each) for each in site.containers(service)]
+    return {str(each.name): each.attrs["Mounts"][0]["Name"] for each in containers if each.status == "running"}
+
+
+def test_all_containers_of_a_service_are_brought_back_with_what_only_they_have(site: Stack) -> None:
+    """Guards several containers of one service, and volumes without a name."""
+    compose = site.directory / "docker-compose.yml"
+    original = compose.read_text()
+    many = f"  many:\n    image: {BUSYBOX_TAG}\n    command: [sleep, '600']\n    scale: 2\n    volumes: [/data]\n"
+    many += "    stop_grace_period: 1s\n"
+    try:
+        compose.write_text(original.replace("networks:\n  cms:\n", f"{many}networks:\n  cms:\n"))
+        site.up("many")
+        former = _volumes(site, "many")
+        assert len(former) == 2
+        compose.write_text(compose.read_text().replace("[sleep, '600']", "['false']"))
+        with pytest.raises(RestartError, match=r"exit code 1.*The former containers are back"):
+            site.up("many")
+        assert _volumes(site, "many") == former
+    finally:
+        compose.write_text(original)
+        site.compose("up", "-d", "-t", "0", "--remove-orphans")
+
+
 def test_a_service_that_ends_and_one_of_which_none_is_wanted_are_as_compose_has_them(site: Stack) -> None:
     """Guards against a restart that fails for a job that did its work, or starts what is turned off."""
     compose = site.directory / "docker-compose.yml"
@@ -126,8 +153,8 @@ def test_a_service_that_ends_and_one_of_which_none_is_wanted_are_as_compose_has_
     once = f"  once:\n    image: {BUSYBOX_TAG}\n    command: ['true']\n"
     try:
         compose.write_text(original.replace("networks:\n  cms:\n", f"{idle}{once}networks:\n  cms:\n"))
-        done = site.up()
-        assert done.details["services"] == ["once"]
+        result = site.up()
+        assert result.details["services"] == ["once"]
         wait_for(lambda: site.states()["once"] == "exited", "its end")
         site.up("once")
         assert site.site.stages()["restart once"].remark == "it did its work and ended"
@@ -173,6 +200,6 @@ def test_notes_that_cannot_be_written_take_nothing_back(site: Stack) -> None:
         site.up(sync=True)
     finally:
         notes.rmdir()
-    assert "could not be written down" in site.told[-1]
+    assert "could not be written down" in site.printed[-1]
     assert site.page() == "noted"
     assert site.answers()
