@@ -135,11 +135,11 @@ def _print_dry_run(options: argparse.Namespace) -> int:
         tr(
             "{linked} of {seen} files would be linked, {freed} freed.",
             linked=tally.linked,
-            seen=tally.seen,
+            seen=tally.files,
             freed=bytes_text(tally.freed),
         )
     )
-    for reason, files in tally.left.items():
+    for reason, files in tally.left_alone.items():
         warn(
             tr(
                 "Left alone, {reason}: {count}, such as {names}",

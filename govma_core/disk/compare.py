@@ -1,4 +1,4 @@
-"""One file of a tree, opened to be compared: what it must have in common with another to share its inode."""
+"""What dedupe, linking and verify compare: open directories, open files under a lease, and what was left alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import resource
 import stat
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,17 +15,18 @@ from typing import Any, Literal
 from govma_core.fs import leases
 from govma_core.fs.safefs import DIRECTORY_FLAGS
 
+_ENOUGH = 16384
+"""Descriptors, more of which would gain nothing."""
 _RESERVE = 128
 """Descriptors left to everything else in the process."""
 
 
-def raise_descriptor_limit(wanted: int = 16384) -> int:
-    """Raise this process's limit of open files as far as it may go, at most to `wanted`; give what it is then."""
+def raise_descriptor_limit() -> int:
+    """Raise this process's limit of open files as far as it may go and makes sense; return what it is then."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY or hard > wanted:
-        hard = max(soft, wanted)
+    enough = _ENOUGH if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH)
     with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, enough), hard))
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
@@ -45,10 +46,9 @@ class Directories:
         if not path:
             return self._roots[root]
         key = (root, path)
-        found = self._open.get(key)
-        if found is not None:
+        if key in self._open:
             self._open.move_to_end(key)
-            return found
+            return self._open[key]
         parent, _, name = path.rpartition("/")
         above = self._nearest(root, parent)
         try:
@@ -57,9 +57,7 @@ class Directories:
             # A directory above may have been replaced since it was opened: what counts is where the path leads now.
             self._forget(root, parent)
             fd = os.open(name, DIRECTORY_FLAGS, dir_fd=self._nearest(root, parent))
-        self._open[key] = fd
-        if len(self._open) > self._most:
-            os.close(self._open.popitem(last=False)[1])
+        self._keep(key, fd)
         return fd
 
     def _nearest(self, root: int, path: str) -> int:
@@ -71,10 +69,14 @@ class Directories:
         fd = self._open[root, path] if path else self._roots[root]
         for name in reversed(missing):
             path = f"{path}/{name}" if path else name
-            self._open[root, path] = fd = os.open(name, DIRECTORY_FLAGS, dir_fd=fd)
-            if len(self._open) > self._most:
-                os.close(self._open.popitem(last=False)[1])
+            fd = os.open(name, DIRECTORY_FLAGS, dir_fd=fd)
+            self._keep((root, path), fd)
         return fd
+
+    def _keep(self, key: tuple[int, str], fd: int) -> None:
+        self._open[key] = fd
+        if len(self._open) > self._most:
+            os.close(self._open.popitem(last=False)[1])
 
     def _forget(self, root: int, path: str) -> None:
         while path:
@@ -103,12 +105,12 @@ Reason = Literal[
     "without blocks of its own",
 ]
 
-_NAMED = 20
+_NAMES_KEPT = 20
 """Names that are kept of each reason."""
 
 
 @dataclass(slots=True)
-class Left:
+class LeftAlone:
     """Files that were left alone for one reason: how many, and the names of the first."""
 
     count: int = 0
@@ -117,87 +119,73 @@ class Left:
 
 @dataclass(slots=True)
 class Tally:
-    """Counters of one pass. `seen` counts names of files; bytes are those on the disk (st_blocks).
+    """Counters of one pass: names of files, names that were linked, bytes freed (st_blocks), files left alone.
 
-    `partly` are inodes of which only some names were removed, by device and number: names removed, links that were
-    seen, bytes. Where several processes removed the rest each, the sum of them tells that the inode is gone.
+    `partly` are inodes of which only some names were removed, by device and number: names removed, link count, bytes.
+    Where several processes removed the rest each, the sum of them tells that the inode is gone.
     """
 
-    seen: int = 0
+    files: int = 0
     linked: int = 0
     freed: int = 0
-    left: dict[str, Left] = field(default_factory=dict)
+    left_alone: dict[Reason, LeftAlone] = field(default_factory=dict)
     partly: dict[tuple[int, int], tuple[int, int, int]] = field(default_factory=dict)
 
-    def removed(self, info: os.stat_result, names: int) -> None:
+    def count_removed(self, info: os.stat_result, names: int) -> None:
         """Count the names of an inode that are being removed; `info` is from before."""
         size = info.st_blocks * 512
         if names >= info.st_nlink:
             self.freed += size
         elif names:
-            self._remove_partly((info.st_dev, info.st_ino), names, info.st_nlink, size)
+            self._count_partly((info.st_dev, info.st_ino), names, info.st_nlink, size)
 
-    def _remove_partly(self, inode: tuple[int, int], names: int, links: int, size: int) -> None:
-        before, seen, _ = self.partly.get(inode, (0, 0, 0))
-        names, links = before + names, max(seen, links)
+    def _count_partly(self, inode: tuple[int, int], names: int, links: int, size: int) -> None:
+        names_before, links_before, _ = self.partly.pop(inode, (0, 0, 0))
+        names, links = names_before + names, max(links_before, links)
         if names >= links:
-            del self.partly[inode]
             self.freed += size
         else:
             self.partly[inode] = names, links, size
 
-    def leave(self, reason: Reason, name: str) -> None:
+    def leave_alone(self, reason: Reason, name: str) -> None:
         """Count a file that was left alone."""
-        found = self.left.setdefault(reason, Left())
-        found.count += 1
-        if len(found.names) < _NAMED:
-            found.names.append(name)
+        self._add_left_alone(reason, 1, [name])
 
     def add(self, other: Tally) -> None:
         """Add what another pass came to."""
-        self.seen += other.seen
+        self.files += other.files
         self.linked += other.linked
         self.freed += other.freed
-        for reason, left in other.left.items():
-            found = self.left.setdefault(reason, Left())
-            found.count += left.count
-            found.names = (found.names + left.names)[:_NAMED]
+        for reason, files in other.left_alone.items():
+            self._add_left_alone(reason, files.count, files.names)
         for inode, (names, links, size) in other.partly.items():
-            self._remove_partly(inode, names, links, size)
+            self._count_partly(inode, names, links, size)
+
+    def _add_left_alone(self, reason: Reason, count: int, names: Sequence[str]) -> None:
+        files = self.left_alone.setdefault(reason, LeftAlone())
+        files.count += count
+        files.names += names[: max(0, _NAMES_KEPT - len(files.names))]
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
-        left = {reason: {"count": found.count, "names": found.names} for reason, found in self.left.items()}
-        return {"seen": self.seen, "linked": self.linked, "freed": self.freed, "left": left}
-
-    def whole(self) -> dict[str, Any]:
-        """Return it with what another tally needs to know when it is added there."""
-        return self.plain() | {"partly": [[*inode, *rest] for inode, rest in self.partly.items()]}
-
-
-def from_plain(plain: Mapping[str, Any]) -> Tally:
-    """Return the tally that plain() took apart."""
-    left = {reason: Left(found["count"], found["names"]) for reason, found in plain["left"].items()}
-    partly = {(device, number): (names, links, size) for device, number, names, links, size in plain.get("partly", ())}
-    return Tally(plain["seen"], plain["linked"], plain["freed"], left, partly)
+        left_alone = {reason: {"count": files.count, "names": files.names} for reason, files in self.left_alone.items()}
+        return {"seen": self.files, "linked": self.linked, "freed": self.freed, "left": left_alone}
 
 
 Place = tuple[int, str, str]
 """Where a name is: number of the root, path of its directory below that, the name."""
 
 
-def shown(versions: Sequence[str], place: Place) -> str:
+def place_text(versions: Sequence[str], place: Place) -> str:
     """Return a place as reports show it: version, path, name."""
     root, path, name = place
     return "/".join(part for part in (versions[root], path, name) if part)
 
 
-HELD = 256 * 1024
+IN_MEMORY = 256 * 1024
 """Bytes of content that are held in memory; larger files are compared block by block."""
 _BLOCK = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
 GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE})
 """What opening a name says that vanished, or became another kind of thing, meanwhile."""
 
@@ -267,7 +255,7 @@ class OpenFile:
 
     def equals(self, other: OpenFile) -> bool:
         """Compare content and extended attributes; the traits are the same already."""
-        small = self.info.st_size <= HELD
+        small = self.info.st_size <= IN_MEMORY
         return self.equals_open(other.fd, other.content() if small else None) and self.xattrs() == other.xattrs()
 
     def equals_open(self, fd: int, content: bytes | None) -> bool:
@@ -283,7 +271,7 @@ class OpenFile:
         return True
 
     def content(self) -> bytes:
-        """Return what is in it, held from now on; for files up to HELD only."""
+        """Return what is in it, held from now on; for files up to IN_MEMORY only."""
         if self._content is None:
             self._content = os.pread(self.fd, self.info.st_size + 1, 0)
         return self._content

@@ -52,28 +52,28 @@ def run(context: Context, *, anywhere: bool = False, reflink: str | None = None)
     with reporter.stage("preflight"):
         _require_known_link(context)
     with reporter.stage("dedupe") as remark:
-        done = _dedupe(context, anywhere=anywhere, apply=True, reflink=reflink or context.settings.reflink)
-        remark.note(done.sentence())
-    for reason, left in done.tally.left.items():
-        more = tr(", … ({count} in all)", count=left.count) if left.count > len(left.names) else ""
+        result = _dedupe(context, anywhere=anywhere, apply=True, reflink=reflink or context.settings.reflink)
+        remark.note(result.sentence())
+    for reason, files in result.tally.left_alone.items():
+        more = tr(", … ({count} in all)", count=files.count) if files.count > len(files.names) else ""
         reporter.warning(
-            tr("Left alone, {reason}: {names}{more}", reason=tr(reason), names=", ".join(left.names), more=more)
+            tr("Left alone, {reason}: {names}{more}", reason=tr(reason), names=", ".join(files.names), more=more)
         )
     released = (
-        tr("; the file system has {released} more free", released=bytes_text(done.released))
-        if done.released > 0
+        tr("; the file system has {released} more free", released=bytes_text(result.released))
+        if result.released > 0
         else ""
     )
     reporter.info(
         tr(
             "{seen} files seen. {sentence}{released}.",
-            seen=done.tally.seen,
-            sentence=done.sentence(),
+            seen=result.tally.files,
+            sentence=result.sentence(),
             released=released,
         )
     )
     usage.refresh(context)
-    return Outcome(f"{done.sentence()}.", details=done.details())
+    return Outcome(f"{result.sentence()}.", details=result.details())
 
 
 def dry_run(context: Context, *, anywhere: bool = False) -> Deduped:
@@ -86,33 +86,33 @@ def _dedupe(context: Context, *, anywhere: bool, apply: bool, reflink: str) -> D
     began = time.monotonic()
     names = [version.name for version in reversed(context.versions.versions())]
     pointer = _require_known_link(context)
-    known = last_measured(settings.state_dir, settings.versions_dir)
-    total = sum(version.files for version in known.values()) if known.keys() >= set(names) else 0
+    sizes = last_measured(settings.state_dir, settings.versions_dir)
+    total = sum(version.files for version in sizes.values()) if sizes.keys() >= set(names) else 0
     raise_descriptor_limit()
     with ExitStack() as stack:
         versions = stack.enter_context(safefs.opened_root(settings.versions_dir))
         if pointer.version is not None and pointer.version not in names:
-            # Live under an odd name: its inodes are to be known, too.
+            # Live under an odd name: its inodes must stay, too.
             names.append(pointer.version)
-        names, roots, unread = _opened(stack, versions, names)
+        names, roots, unread = _open_versions(stack, versions, names)
         current = names.index(pointer.version) if pointer.version in names else None
-        apart = _shared_in_place(context, roots[current]) if current is not None else frozenset()
+        not_linked = _warn_of_shared(context, roots[current]) if current is not None else frozenset()
         # What is linked to is on the disk first; and the free space counts what was still to be written.
         before = safefs.free_bytes(versions) if apply else 0
         with ExitStack() as inner:
             place = inner.enter_context(staging(versions))() if apply else None
-            extents = place is not None and _extents(context, place, reflink)
-            trees = duplicates.Trees(names, roots, current, globs(settings.keep_single), place, apart, extents)
+            extents = place is not None and _use_extents(context, place, reflink)
+            trees = duplicates.Trees(names, roots, current, globs(settings.keep_single), place, not_linked, extents)
             tally = duplicates.dedupe(
                 trees,
                 lambda so_far: reporter.progress(
-                    "dedupe", so_far.seen, total, tr("files, {freed} freed", freed=bytes_text(so_far.freed))
+                    "dedupe", so_far.files, total, tr("files, {freed} freed", freed=bytes_text(so_far.freed))
                 ),
                 reporter.cancellation.check,
                 anywhere=anywhere,
             )
         for name in unread:
-            tally.leave("unreadable", name)
+            tally.leave_alone("unreadable", name)
         released = safefs.free_bytes(versions) - before if apply else 0
     return Deduped(tally, time.monotonic() - began, released)
 
@@ -125,8 +125,8 @@ def _require_known_link(context: Context) -> Pointer:
     return pointer
 
 
-def _opened(stack: ExitStack, versions: int, names: list[str]) -> tuple[list[str], list[int], list[str]]:
-    """Open the versions; give the names of those that could be, their descriptors, and the names of the others."""
+def _open_versions(stack: ExitStack, versions: int, names: list[str]) -> tuple[list[str], list[int], list[str]]:
+    """Open the versions; return the names of those that could be, their descriptors, and the names of the others."""
     roots: dict[str, int] = {}
     for name in names:
         with suppress(PermissionError, FileNotFoundError):
@@ -134,7 +134,7 @@ def _opened(stack: ExitStack, versions: int, names: list[str]) -> tuple[list[str
     return list(roots), list(roots.values()), [name for name in names if name not in roots]
 
 
-def _extents(context: Context, staging_fd: int, reflink: str) -> bool:
+def _use_extents(context: Context, staging_fd: int, reflink: str) -> bool:
     if reflink == "never":
         return False
     can = can_share_extents(staging_fd)
@@ -151,8 +151,8 @@ def _extents(context: Context, staging_fd: int, reflink: str) -> bool:
     return can
 
 
-def _shared_in_place(context: Context, version_fd: int) -> frozenset[int]:
-    """Warn of what the live version should not share; give the inodes."""
+def _warn_of_shared(context: Context, version_fd: int) -> frozenset[int]:
+    """Warn of what the live version should not share; return the inodes."""
     shared = shared_files(version_fd, context.settings.keep_single)
     if shared:
         context.reporter.warning(

@@ -12,7 +12,7 @@ import resource
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 from govma_core.disk.compare import (
     Directories,
@@ -21,16 +21,15 @@ from govma_core.disk.compare import (
     OpenFile,
     Reason,
     Tally,
-    from_plain,
     is_regular,
-    shown,
+    place_text,
     traits,
 )
 from govma_core.disk.hard_links import Counting, HardLinks, MasterUnusableError, Sharing
 from govma_core.disk.reflinks import Extents
 from govma_core.disk.side_by_side import Level, differing, subtrees, walk
 from govma_core.fs import leases, safefs
-from govma_core.process.workers import Tell, run_workers
+from govma_core.process.workers import run_workers
 
 _MOST_CLASSES = 1000
 """Different contents of one path that are held open at once, where so many descriptors may be had."""
@@ -61,7 +60,7 @@ class Joiner:
                 step()
 
     def finish(self) -> Tally:
-        """Do what was put off, and give what all came to."""
+        """Do what was put off, and return what all came to."""
         self._sharing.finish(self.tally)
         return self.tally
 
@@ -71,48 +70,50 @@ class Joiner:
             for inode in bucket:
                 try:
                     file = OpenFile(self._directories, inode)
-                except LeftAloneError as left:
-                    self._leave(left.reason, inode)
+                except LeftAloneError as error:
+                    self._leave_alone(error.reason, inode)
                     continue
-                spare = self._placed(inode, file, masters)
+                spare = self._place(inode, file, masters)
                 if spare is not None:
                     spare.close()
         finally:
             for master in masters:
                 master.close()
 
-    def _placed(self, inode: Inode, file: OpenFile, masters: list[OpenFile]) -> OpenFile | None:
-        """Have the inode share with the master it equals, or be a master; give the file that is done with."""
+    def _place(self, inode: Inode, file: OpenFile, masters: list[OpenFile]) -> OpenFile | None:
+        """Have the inode share with the master it equals, or be a master; return the file to close."""
         try:
             number = next((number for number, master in enumerate(masters) if master.equals(file)), None)
             if number is not None:
-                return file if inode.fixed else self._shared(inode, file, masters, number)
-        except LeftAloneError as left:
-            self._leave(left.reason, inode)
+                return file if inode.fixed else self._share(inode, file, masters, number)
+        except LeftAloneError as error:
+            self._leave_alone(error.reason, inode)
             return file
         if len(masters) >= self._most:
-            self._leave("too many different contents", inode)
+            self._leave_alone("too many different contents", inode)
             return file
         masters.append(file)
         return None
 
-    def _shared(self, inode: Inode, file: OpenFile, masters: list[OpenFile], number: int) -> OpenFile:
+    def _share(self, inode: Inode, file: OpenFile, masters: list[OpenFile], number: int) -> OpenFile:
         master = masters[number]
         try:
             self._sharing.share(inode, file, master, self.tally)
         except MasterUnusableError as error:
             if error.reason is not None:
-                self.tally.leave(error.reason, shown(self._names, master.place))
+                self.tally.leave_alone(error.reason, place_text(self._names, master.place))
             # What could not be linked takes the master's place for those that follow.
             masters[number] = file
             return master
         return file
 
-    def _leave(self, reason: Reason, inode: Inode) -> None:
-        self.tally.leave(reason, shown(self._names, inode.places[0]))
+    def _leave_alone(self, reason: Reason, inode: Inode) -> None:
+        self.tally.leave_alone(reason, place_text(self._names, inode.places[0]))
 
 
 _PIECES = 64
+_OF_ALL_FILES: tuple[Reason, ...] = ("special", "sparse", "unreadable")
+"""What every pass tells again of the same files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ class Trees:
     current: int | None
     single: re.Pattern[str]
     staging: int | None
-    apart: frozenset[int] = frozenset()
+    not_linked: frozenset[int] = frozenset()
     """Inodes of single files in the live version that have other names, too: nothing at all is linked to them."""
     extents: bool = False
     """Share extents instead of inodes; nothing is linked then, and nothing needs to stay single."""
@@ -153,36 +154,35 @@ def dedupe(
     elsewhere = frozenset(pieces)
     so_far: dict[int, Tally] = {}
 
-    def told(number: int, message: dict[str, Any]) -> None:
-        so_far[number] = from_plain(message)
+    def show(number: int, tally: Tally) -> None:
+        so_far[number] = tally
         progress(_sum(so_far.values()))
 
-    def same_path(taken: Iterator[str], tell: Tell) -> dict[str, Any]:
+    def join_same_path(share: Iterator[str], report: Callable[[Tally], None]) -> Tally:
         with _Pass(trees, link_limit) as work:
-            for piece in taken:
+            for piece in share:
                 for level in work.walk(piece, elsewhere):
                     work.join_level(level)
-                    tell(work.joiner.tally.plain())
-            return work.joiner.finish().whole()
+                    report(work.joiner.tally)
+            return work.joiner.finish()
 
-    def any_path(taken: Iterator[str], tell: Tell) -> dict[str, Any]:
+    def join_any_path(share: Iterator[str], report: Callable[[Tally], None]) -> Tally:
         with _Pass(trees, link_limit) as work:
-            work.join_anywhere(lambda: tell({"seen": 0, "linked": 0, "freed": 0, "left": {}}))
-            done = work.joiner.finish()
+            work.join_anywhere(lambda: report(Tally()))
+            tally = work.joiner.finish()
             # Names were counted, and these were named, in the pass before.
-            done.seen = 0
-            for reason in ("special", "sparse", "unreadable"):
-                done.left.pop(reason, None)
-            return done.whole()
+            tally.files = 0
+            for reason in _OF_ALL_FILES:
+                tally.left_alone.pop(reason, None)
+            return tally
 
-    done = run_workers(pieces, workers, same_path, told, check)
-    result = _sum(map(from_plain, done))
+    result = _sum(run_workers(pieces, workers, join_same_path, show, check))
     if anywhere:
-        (found,) = map(from_plain, run_workers([""], 1, any_path, lambda number, message: progress(result), check))
+        (elsewhere_tally,) = run_workers([""], 1, join_any_path, lambda number, tally: progress(result), check)
         if trees.staging is None:
             # Nothing was changed by the first pass: the second one has counted the same once more.
             result.linked = result.freed = 0
-        result.add(found)
+        result.add(elsewhere_tally)
     return result
 
 
@@ -226,29 +226,27 @@ class _Pass:
                 if number is not None:
                     roots.setdefault(number, []).append(root)
             roots.pop(single.get(name, -1), None)
-            if len(roots) > 1 and not self._trees.apart.isdisjoint(roots):
-                roots = {number: having for number, having in roots.items() if number not in self._trees.apart}
+            if len(roots) > 1 and not self._trees.not_linked.isdisjoint(roots):
+                roots = {number: having for number, having in roots.items() if number not in self._trees.not_linked}
             if len(roots) > 1:
-                found = (self._inode(level.path, name, having) for having in roots.values())
-                self.joiner.join(inode for inode in found if inode is not None)
+                inodes = (self._inode(level.path, name, having) for having in roots.values())
+                self.joiner.join(inode for inode in inodes if inode is not None)
 
     def join_anywhere(self, step: Callable[[], None]) -> None:
         """Join what is equal, whatever its path; `step` is called often. Takes memory for each name."""
         inodes: dict[int, Inode] = {}
-        single: set[int] = set(self._trees.apart)
+        single: set[int] = set(self._trees.not_linked)
         for level in self.walk("", frozenset()):
             step()
             single.update(self._single(level).values())
             for root, listing in enumerate(level.files):
                 for name, number in listing.items():
-                    known = inodes.get(number)
-                    if known is None:
-                        made = self._inode(level.path, name, [root])
-                        if made is not None:
-                            inodes[number] = made
-                    else:
-                        known.places.append((root, level.path, name))
-                        known.fixed = known.fixed or root == self._trees.current
+                    inode = inodes.get(number)
+                    if inode is not None:
+                        inode.places.append((root, level.path, name))
+                        inode.fixed = inode.fixed or root == self._trees.current
+                    elif (inode := self._inode(level.path, name, [root])) is not None:
+                        inodes[number] = inode
         self.joiner.join((inode for number, inode in inodes.items() if number not in single), step)
 
     def _single(self, level: Level) -> dict[str, int]:
@@ -265,7 +263,9 @@ class _Pass:
         except (FileNotFoundError, NotADirectoryError):
             return None
         if info.st_dev != self._devices[roots[0]]:
-            self.joiner.tally.leave("on another file system", shown(self._trees.names, (roots[0], path, name)))
+            self.joiner.tally.leave_alone(
+                "on another file system", place_text(self._trees.names, (roots[0], path, name))
+            )
             return None
         return Inode(info, [(root, path, name) for root in roots], fixed=self._trees.current in roots)
 

@@ -19,7 +19,7 @@ from govma_core.disk.compare import (
     Reason,
     Tally,
     content_state,
-    shown,
+    place_text,
 )
 from govma_core.fs import safefs
 
@@ -32,13 +32,13 @@ class MasterUnusableError(Exception):
         self.reason = reason
 
 
-_KEPT = 4096
-"""Duplicates that are kept before they are removed together."""
+_KEPT_AT_ONCE = 4096
+"""Replaced duplicates that are kept before they are removed together."""
 
 _REMOVERS = 4
 
 
-class _Taken(NamedTuple):
+class _Replaced(NamedTuple):
     """A duplicate that was taken out: its name in the private directory, where it was, and what it was."""
 
     staged: str
@@ -87,7 +87,7 @@ class HardLinks:
         self._staging = staging
         self._limit = link_limit
         self._names = map(str, itertools.count())
-        self._taken: list[_Taken] = []
+        self._replaced: list[_Replaced] = []
         self._removing: list[Future[None]] = []
         self._pool = ThreadPoolExecutor(_REMOVERS)
 
@@ -96,7 +96,7 @@ class HardLinks:
         for place in inode.places:
             self._replace(place, file, master)
             tally.linked += 1
-        if len(self._taken) >= _KEPT:
+        if len(self._replaced) >= _KEPT_AT_ONCE:
             self._clear(tally)
 
     def finish(self, tally: Tally) -> None:
@@ -106,17 +106,17 @@ class HardLinks:
 
     def _clear(self, tally: Tally) -> None:
         """Have removed what was taken out, but put back what was written to since."""
-        self._taken.sort(key=_inode_of)
+        self._replaced.sort(key=_inode_of)
         names = []
-        for _, found in itertools.groupby(self._taken, key=_inode_of):
+        for _, names_of_inode in itertools.groupby(self._replaced, key=_inode_of):
             removed = 0
-            for taken in found:
-                now = os.stat(taken.staged, dir_fd=self._staging, follow_symlinks=False)
-                if content_state(now) == content_state(taken.info) or not self._put_back(taken, tally):
-                    names.append(taken.staged)
+            for replaced in names_of_inode:
+                now = os.stat(replaced.staged, dir_fd=self._staging, follow_symlinks=False)
+                if content_state(now) == content_state(replaced.info) or not self._put_back(replaced, tally):
+                    names.append(replaced.staged)
                     removed += 1
-            tally.removed(now, removed)
-        self._taken.clear()
+            tally.count_removed(now, removed)
+        self._replaced.clear()
         self._remove(names)
 
     def _remove(self, names: list[str]) -> None:
@@ -135,17 +135,17 @@ class HardLinks:
         for name in names:
             os.unlink(name, dir_fd=self._staging)
 
-    def _put_back(self, taken: _Taken, tally: Tally) -> bool:
-        root, path, name = taken.place
+    def _put_back(self, replaced: _Replaced, tally: Tally) -> bool:
+        root, path, name = replaced.place
         try:
             directory = self._directories.fd(root, path)
-            if os.stat(name, dir_fd=directory, follow_symlinks=False).st_ino != taken.master:
+            if os.stat(name, dir_fd=directory, follow_symlinks=False).st_ino != replaced.master:
                 return False
-            os.rename(taken.staged, name, src_dir_fd=self._staging, dst_dir_fd=directory)
+            os.rename(replaced.staged, name, src_dir_fd=self._staging, dst_dir_fd=directory)
         except (FileNotFoundError, NotADirectoryError):
             return False
         tally.linked -= 1
-        tally.leave("being written", shown(self._versions, taken.place))
+        tally.leave_alone("being written", place_text(self._versions, replaced.place))
         return True
 
     def _replace(self, place: Place, file: OpenFile, master: OpenFile) -> None:
@@ -166,9 +166,9 @@ class HardLinks:
             with suppress(FileNotFoundError, IsADirectoryError):
                 os.unlink(staged, dir_fd=self._staging)
             if isinstance(error, OSError):
-                raise _left_alone(error) from error
+                raise _meaning(error) from error
             raise
-        self._taken.append(_Taken(staged, place, file.info, master.info.st_ino))
+        self._replaced.append(_Replaced(staged, place, file.info, master.info.st_ino))
 
     def _link(self, master: OpenFile, staged: str) -> None:
         if self._limit is not None and os.fstat(master.fd).st_nlink >= self._limit:
@@ -181,7 +181,7 @@ class HardLinks:
                 raise MasterUnusableError from None
             if error.errno in (errno.EPERM, errno.EACCES):
                 raise MasterUnusableError("immutable") from None
-            raise _left_alone(error) from error
+            raise _meaning(error) from error
 
     def _exchange(self, staged: str, directory: int, name: str, file: OpenFile, master: OpenFile) -> None:
         if not safefs.rename_exchange(staged, name, src_dir_fd=self._staging, dst_dir_fd=directory):
@@ -194,8 +194,8 @@ class HardLinks:
                 raise LeftAloneError("changed meanwhile")
             os.rename(f"{staged}m", name, src_dir_fd=self._staging, dst_dir_fd=directory)
             return
-        taken = os.stat(staged, dir_fd=self._staging, follow_symlinks=False)
-        if file.still(taken):
+        taken_out = os.stat(staged, dir_fd=self._staging, follow_symlinks=False)
+        if file.still(taken_out):
             return
         # Put it back; and when a third file was put there in between, that one is the newest and stays.
         safefs.rename_exchange(staged, name, src_dir_fd=self._staging, dst_dir_fd=directory)
@@ -204,11 +204,11 @@ class HardLinks:
         raise LeftAloneError("changed meanwhile")
 
 
-def _inode_of(taken: _Taken) -> int:
-    return taken.info.st_ino
+def _inode_of(replaced: _Replaced) -> int:
+    return replaced.info.st_ino
 
 
-def _left_alone(error: OSError) -> Exception:
+def _meaning(error: OSError) -> Exception:
     """Return what an error about one file means; the error itself when it is about more."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return LeftAloneError("changed meanwhile")

@@ -1,8 +1,11 @@
-"""A new version takes little more than what is new in it: equal files of earlier versions are linked to."""
+"""A new version takes little more than what is new in it: its files that equal those of earlier versions are linked.
+
+A deploy does this twice: while the vendor tarballs are unpacked, against the live version (`earlier_files`), and once
+the tree is finished, against the live version and the latest others (`link_to_earlier`).
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 import stat
@@ -10,15 +13,23 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from govma_core.context import Context
-from govma_core.disk.compare import HELD, Directories, Inode, LeftAloneError, OpenFile, is_regular, traits, xattrs_of
+from govma_core.disk.compare import (
+    IN_MEMORY,
+    Directories,
+    Inode,
+    LeftAloneError,
+    OpenFile,
+    is_regular,
+    traits,
+    xattrs_of,
+)
 from govma_core.disk.reflinks import can_share_extents, share_content
 from govma_core.disk.side_by_side import subtrees
 from govma_core.disk.unshare import shared_files
 from govma_core.fs import leases, safefs
-from govma_core.process.workers import Tell, run_workers
+from govma_core.process.workers import run_workers
 from govma_core.text.clean import bytes_text
 from govma_core.text.globs import globs
 from govma_core.text.language import marked, tr
@@ -26,11 +37,17 @@ from govma_core.versions.contents import ContentsStore, Sealed, pack, seal, seal
 from govma_core.versions.store import staging
 
 _PIECES = 48
+_MOST_OTHERS = 10
+"""Earlier versions, the live one aside, in which an equal file is looked for."""
+_LINKED = marked("{linked} of {count} files linked to identical ones of earlier versions: {saved} saved, {took:.2f} s")
+_SHARED = marked(
+    "{linked} of {count} files share blocks with identical ones of earlier versions: {saved} saved, {took:.2f} s"
+)
 
 
 @dataclass(slots=True)
-class Born:
-    """What came of it: files linked, and the bytes that they do not take a second time.
+class Links:
+    """What linking a tree came to: files linked, and the bytes that they do not take a second time.
 
     Of all regular files the number and the bytes; and what is in the tree, as parts of a record (see contents.pack).
     """
@@ -41,6 +58,62 @@ class Born:
     bytes: int = 0
     parts: list[str] = field(default_factory=list)
 
+    def add(self, other: Links) -> None:
+        """Add what another process linked."""
+        self.linked += other.linked
+        self.saved += other.saved
+        self.files += other.files
+        self.bytes += other.bytes
+        self.parts += other.parts
+
+
+def link_to_earlier(context: Context, name: str, tree_fd: int) -> Links:
+    """Link the finished tree of the version `name` to the live version and those before, unless dedupe is off.
+
+    What is in it is written to the contents record.
+    """
+    began = time.monotonic()
+    settings = context.settings
+    with ExitStack() as stack:
+        others: list[int] = []
+        not_linked: frozenset[int] = frozenset()
+        if settings.dedupe != "off":
+            versions = stack.enter_context(safefs.opened_root(settings.versions_dir))
+            others = [stack.enter_context(safefs.opened(versions, other)) for other in _names_of_others(context)]
+            if others:
+                not_linked = frozenset(shared_files(others[0], settings.keep_single).values())
+        single = globs(settings.keep_single)
+        check = context.reporter.cancellation.check
+        extents = bool(others) and _shares_extents(context)
+        links = link_tree(tree_fd, others, single, check, not_linked=not_linked, extents=extents)
+    ContentsStore(settings.state_dir).write(name, links.parts)
+    if others:
+        context.reporter.info(
+            tr(
+                _SHARED if extents else _LINKED,
+                linked=links.linked,
+                count=links.files,
+                saved=bytes_text(links.saved),
+                took=time.monotonic() - began,
+            )
+        )
+    return links
+
+
+def _names_of_others(context: Context) -> list[str]:
+    """Return the versions to link to: the live one first, then the latest."""
+    live = context.versions.pointer().version
+    names = [version.name for version in context.versions.versions() if version.name != live]
+    return ([live] if live else []) + names[:_MOST_OTHERS]
+
+
+def _shares_extents(context: Context) -> bool:
+    """Tell whether blocks are to be shared instead of inodes: the settings want it, and the file system can."""
+    if context.settings.reflink == "never":
+        return False
+    with safefs.opened_root(context.settings.versions_dir) as versions, staging(versions) as place:
+        return can_share_extents(place())
+
 
 def link_tree(
     tree: int,
@@ -48,104 +121,105 @@ def link_tree(
     single: re.Pattern[str],
     check: Callable[[], None] = lambda: None,
     *,
-    apart: frozenset[int] = frozenset(),
+    not_linked: frozenset[int] = frozenset(),
     extents: bool = False,
     workers: int = 2,
-) -> Born:
+) -> Links:
     """Link the files of `tree` to those of `others` (open versions: the live one first, then the latest ones).
 
-    What fits `single` is never linked, nothing is linked to the inodes `apart`; without
-    `others` only the files are taken down. `check` is called now and then, and may raise. With `extents` blocks are
-    shared instead of inodes. OSError for what concerns more than one file.
+    What fits `single` is never linked, and nothing is linked to the inodes `not_linked`; without `others` only the
+    record of the files is made. `check` is called now and then, and may raise. With `extents` blocks are shared instead
+    of inodes. OSError for what concerns more than one file.
     """
     with closing(Directories([tree])) as directories:
         pieces = subtrees(directories, 1, _PIECES)
     elsewhere = frozenset(pieces)
 
-    def work(taken: Iterator[str], tell: Tell) -> dict[str, Any]:
+    def work(share: Iterator[str], report: Callable[[None], None]) -> Links:
         leases.ignore_breaks()
         with closing(Directories([tree, *others])) as directories:
-            birth = _Birth(directories, len(others), single, apart, extents=extents)
-            for piece in taken:
-                for path in birth.walk(piece, elsewhere):
-                    tell({"at": path})
-            birth.born.parts.append(pack(birth.sealed))
-            return dataclasses.asdict(birth.born)
+            linker = _Linker(directories, len(others), single, not_linked, extents=extents)
+            for piece in share:
+                linker.link_piece(piece, elsewhere)
+            linker.links.parts.append(pack(linker.sealed))
+            return linker.links
 
-    done = Born()
-    for found in run_workers(pieces, workers, work, lambda number, told: None, check):
-        done.linked += found["linked"]
-        done.saved += found["saved"]
-        done.files += found["files"]
-        done.bytes += found["bytes"]
-        done.parts += found["parts"]
-    return done
+    links = Links()
+    for result in run_workers(pieces, workers, work, step=check):
+        links.add(result)
+    return links
 
 
-class _Birth:
+class _Linker:
+    """One worker's way through the new tree, which is root 0 of the directories; the others follow."""
+
     def __init__(
-        self, directories: Directories, others: int, single: re.Pattern[str], apart: frozenset[int], *, extents: bool
+        self,
+        directories: Directories,
+        others: int,
+        single: re.Pattern[str],
+        not_linked: frozenset[int],
+        *,
+        extents: bool,
     ) -> None:
-        self._apart = apart
-        self._extents = extents
         self._directories = directories
         self._others = range(1, others + 1)
-        self._single = single.fullmatch
+        self._is_single = single.fullmatch
+        self._not_linked = not_linked
+        self._extents = extents
         self.sealed: dict[str, Sealed] = {}
-        self.born = Born()
+        self.links = Links()
 
-    def walk(self, start: str, elsewhere: frozenset[str]) -> Iterator[str]:
-        """Work through a piece; gives each directory that is done."""
+    def link_piece(self, start: str, elsewhere: frozenset[str]) -> None:
+        """Link what is in the directory `start` and below, but not in those `elsewhere`."""
         pending = [start]
         while pending:
             path = pending.pop()
-            inside = f"{path}/" if path else ""
+            above = f"{path}/" if path else ""
             for entry in safefs.entries(self._directories.fd(0, path)):
-                shown = inside + entry.name
+                full_path = above + entry.name
                 if entry.is_file(follow_symlinks=False):
-                    self._file(path, entry.name, shown)
+                    self._add_file(path, entry.name, full_path)
                 elif entry.is_symlink():
-                    self.sealed[shown] = seal_link(self._directories.fd(0, path), entry.name)
-                elif shown not in elsewhere:
-                    pending.append(shown)
-            yield path
+                    self.sealed[full_path] = seal_link(self._directories.fd(0, path), entry.name)
+                elif full_path not in elsewhere:
+                    pending.append(full_path)
 
-    def _file(self, path: str, name: str, shown: str) -> None:
+    def _add_file(self, path: str, name: str, full_path: str) -> None:
         fd, info = safefs.open_regular(self._directories.fd(0, path), name)
         try:
-            content = os.pread(fd, info.st_size + 1, 0) if info.st_size <= HELD else None
-            self.sealed[shown] = seal(fd, info, content)
-            self.born.files += 1
-            self.born.bytes += info.st_size
+            content = os.pread(fd, info.st_size + 1, 0) if info.st_size <= IN_MEMORY else None
+            self.sealed[full_path] = seal(fd, info, content)
+            self.links.files += 1
+            self.links.bytes += info.st_size
             if info.st_nlink > 1:
                 # A link already: what came from a tarball, or two names in the new tree.
-                self.born.linked += 1
-                self.born.saved += info.st_blocks * 512
-            elif info.st_size and not self._single(shown):
+                self._count(info)
+            elif info.st_size and not self._is_single(full_path):
                 self._link(path, name, info, fd, content)
         finally:
             os.close(fd)
 
+    def _count(self, info: os.stat_result) -> None:
+        self.links.linked += 1
+        self.links.saved += info.st_blocks * 512
+
     def _link(self, path: str, name: str, info: os.stat_result, fd: int, content: bytes | None) -> None:
-        tried: set[int] = set(self._apart)
+        """Link the file to the first equal one of the other versions."""
+        unequal: set[int] = set(self._not_linked)
         for root in self._others:
             try:
-                found = os.stat(name, dir_fd=self._directories.fd(root, path), follow_symlinks=False)
-                if found.st_ino in tried or not is_regular(found) or traits(found) != traits(info):
+                other = os.stat(name, dir_fd=self._directories.fd(root, path), follow_symlinks=False)
+                if other.st_ino in unequal or not is_regular(other) or traits(other) != traits(info):
                     continue
-                tried.add(found.st_ino)
-                master = OpenFile(self._directories, Inode(found, [(root, path, name)], fixed=True))
+                unequal.add(other.st_ino)
+                master = OpenFile(self._directories, Inode(other, [(root, path, name)], fixed=True))
             except (OSError, LeftAloneError):
                 continue
             try:
                 if master.equals_open(fd, content) and master.xattrs() == xattrs_of(fd) and master.quiet():
-                    if self._extents:
-                        shared = share_content(fd, master.fd, info.st_size)
-                    else:
-                        self._replace(path, name, master)
-                        shared = True
-                    self.born.linked += shared
-                    self.born.saved += info.st_blocks * 512 * shared
+                    if self._share(path, name, fd, info, master):
+                        self._count(info)
                     return
             except (OSError, LeftAloneError):
                 # The link count at its limit, an immutable master: the new file stays, and is the next one's master.
@@ -153,7 +227,9 @@ class _Birth:
             finally:
                 master.close()
 
-    def _replace(self, path: str, name: str, master: OpenFile) -> None:
+    def _share(self, path: str, name: str, fd: int, info: os.stat_result, master: OpenFile) -> bool:
+        if self._extents:
+            return share_content(fd, master.fd, info.st_size)
         directory = self._directories.fd(0, path)
         staged = safefs.random_name("birth")
         os.link(f"/proc/self/fd/{master.fd}", staged, dst_dir_fd=directory, follow_symlinks=True)
@@ -163,51 +239,7 @@ class _Birth:
             # Still there when it failed, and when both were names of one inode already.
             with suppress(FileNotFoundError):
                 os.unlink(staged, dir_fd=directory)
-
-
-class EarlierFiles:
-    """The files of an open version below `prefix`; those that fit `single`, and inodes `apart`, are not linked to."""
-
-    def __init__(self, version_fd: int, prefix: str, single: re.Pattern[str], apart: frozenset[int]) -> None:
-        self._apart = apart
-        self._version = version_fd
-        self._prefix = prefix
-        self._single = single.fullmatch
-        self._directories: Directories | None = None
-
-    def holds(self, size: int) -> bool:
-        """Tell whether files of this size are looked for."""
-        return 0 < size <= HELD
-
-    def link(self, path: tuple[str, ...], content: bytes, mode: int, owner: tuple[int, int], dir_fd: int) -> bool:
-        """Make the last name of `path` in dir_fd a link to the version's file of that path; False when none is equal.
-
-        Equal means content, mode, owner, and no extended attributes. FileExistsError when the name is taken.
-        """
-        inside = "/".join((self._prefix, *path[:-1]))
-        if self._single(f"{inside}/{path[-1]}"):
-            return False
-        if self._directories is None:
-            # Made by the process that uses it.
-            leases.ignore_breaks()
-            self._directories = Directories([self._version])
-        with suppress(OSError, LeftAloneError):
-            found = os.stat(path[-1], dir_fd=self._directories.fd(0, inside), follow_symlinks=False)
-            wanted = (len(content), stat.S_IFREG | mode, *owner)
-            if found.st_ino in self._apart or (found.st_size, found.st_mode, found.st_uid, found.st_gid) != wanted:
-                return False
-            master = OpenFile(self._directories, Inode(found, [(0, inside, path[-1])], fixed=True))
-            try:
-                if master.content() == content and not master.xattrs() and master.quiet():
-                    os.link(f"/proc/self/fd/{master.fd}", path[-1], dst_dir_fd=dir_fd, follow_symlinks=True)
-                    return True
-            finally:
-                master.close()
-        return False
-
-
-_MOST = 10
-"""Earlier versions, the live one aside, in which an equal file is looked for."""
+        return True
 
 
 @contextmanager
@@ -217,59 +249,55 @@ def earlier_files(context: Context, work_fd: int, places: Mapping[str, str]) -> 
     `places` are directories of a version. Empty when nothing is to be linked, or another file system is between.
     """
     live = context.versions.pointer().version
-    if context.settings.dedupe == "off" or live is None or shares_extents(context):
+    if context.settings.dedupe == "off" or live is None or _shares_extents(context):
         yield {}
         return
     single = globs(context.settings.keep_single)
     with safefs.opened_root(context.settings.versions_dir) as versions, safefs.opened(versions, live) as version:
         near = os.fstat(version).st_dev == os.fstat(work_fd).st_dev
-        apart = frozenset(shared_files(version, context.settings.keep_single).values())
-        yield {top: EarlierFiles(version, place, single, apart) for top, place in places.items()} if near else {}
+        not_linked = frozenset(shared_files(version, context.settings.keep_single).values())
+        yield {top: EarlierFiles(version, place, single, not_linked) for top, place in places.items()} if near else {}
 
 
-def link_to_earlier(context: Context, name: str, tree_fd: int) -> Born:
-    """Link the finished tree of the version `name` to the live version and those before, unless dedupe is off.
+class EarlierFiles:
+    """The files of an open version below `prefix`; those that fit `single`, and inodes `not_linked`, are left out."""
 
-    What is in it is written to the contents record.
-    """
-    began = time.monotonic()
-    with ExitStack() as stack:
-        others: list[int] = []
-        apart: set[int] = set()
-        if context.settings.dedupe != "off":
-            versions = stack.enter_context(safefs.opened_root(context.settings.versions_dir))
-            others = [stack.enter_context(safefs.opened(versions, other)) for other in _others(context)]
-            if others:
-                apart.update(shared_files(others[0], context.settings.keep_single).values())
-        single = globs(context.settings.keep_single)
-        check = context.reporter.cancellation.check
-        extents = bool(others) and shares_extents(context)
-        born = link_tree(tree_fd, others, single, check, apart=frozenset(apart), extents=extents)
-    ContentsStore(context.settings.state_dir).write(name, born.parts)
-    if others:
-        said = _SHARED if extents else _LINKED
-        context.reporter.info(
-            tr(said, linked=born.linked, count=born.files, saved=bytes_text(born.saved), took=time.monotonic() - began)
-        )
-    return born
+    def __init__(self, version_fd: int, prefix: str, single: re.Pattern[str], not_linked: frozenset[int]) -> None:
+        self._version = version_fd
+        self._prefix = prefix
+        self._is_single = single.fullmatch
+        self._not_linked = not_linked
+        self._directories: Directories | None = None
 
+    def holds(self, size: int) -> bool:
+        """Tell whether files of this size are looked for."""
+        return 0 < size <= IN_MEMORY
 
-_LINKED = marked("{linked} of {count} files linked to identical ones of earlier versions: {saved} saved, {took:.2f} s")
-_SHARED = marked(
-    "{linked} of {count} files share blocks with identical ones of earlier versions: {saved} saved, {took:.2f} s"
-)
+    def link(self, path: tuple[str, ...], content: bytes, mode: int, owner: tuple[int, int], dir_fd: int) -> bool:
+        """Make the last name of `path` in dir_fd a link to the version's file of that path; False when none is equal.
 
-
-def shares_extents(context: Context) -> bool:
-    """Tell whether blocks are to be shared instead of inodes: the settings want it, and the file system can."""
-    if context.settings.reflink == "never":
+        Equal means content, mode, owner, and no extended attributes. FileExistsError when the name is taken.
+        """
+        *above, name = path
+        directory = "/".join((self._prefix, *above))
+        if self._is_single(f"{directory}/{name}"):
+            return False
+        if self._directories is None:
+            # Made by the process that uses it.
+            leases.ignore_breaks()
+            self._directories = Directories([self._version])
+        with suppress(OSError, LeftAloneError):
+            info = os.stat(name, dir_fd=self._directories.fd(0, directory), follow_symlinks=False)
+            traits_needed = (len(content), stat.S_IFREG | mode, *owner)
+            if (info.st_size, info.st_mode, info.st_uid, info.st_gid) != traits_needed:
+                return False
+            if info.st_ino in self._not_linked:
+                return False
+            master = OpenFile(self._directories, Inode(info, [(0, directory, name)], fixed=True))
+            try:
+                if master.content() == content and not master.xattrs() and master.quiet():
+                    os.link(f"/proc/self/fd/{master.fd}", name, dst_dir_fd=dir_fd, follow_symlinks=True)
+                    return True
+            finally:
+                master.close()
         return False
-    with safefs.opened_root(context.settings.versions_dir) as versions, staging(versions) as place:
-        return can_share_extents(place())
-
-
-def _others(context: Context) -> list[str]:
-    """Return the versions to link to: the live one first, then the latest."""
-    live = context.versions.pointer().version
-    names = [version.name for version in context.versions.versions() if version.name != live]
-    return ([live] if live else []) + names[:_MOST]

@@ -77,7 +77,7 @@ def can_share_extents(directory: int) -> bool:
 
 
 def _dedupe(src: int, dst: int, offset: int, length: int) -> int:
-    """Share one range; give the bytes that are shared now. LeftAloneError when they differ."""
+    """Share one range; return the bytes that are shared now. LeftAloneError when they differ."""
     request = bytearray(_RANGE.pack(offset, length, 1, 0, 0) + _TARGET.pack(dst, offset, 0, 0, 0))
     fcntl.ioctl(src, _FIDEDUPERANGE, request)
     _, _, shared, status, _ = _TARGET.unpack_from(request, _RANGE.size)
@@ -97,7 +97,7 @@ def _dedupe(src: int, dst: int, offset: int, length: int) -> int:
 
 def _blocks(fd: int) -> Sequence[tuple[int, int, int]]:
     """Return (logical, physical, length) of each extent; nothing when one is not on the disk as blocks of its own."""
-    found: list[tuple[int, int, int]] = []
+    extents: list[tuple[int, int, int]] = []
     start = 0
     while True:
         request = bytearray(_MAP.pack(start, (1 << 64) - 1 - start, _FIEMAP_FLAG_SYNC, 0, _EXTENTS, 0))
@@ -108,12 +108,12 @@ def _blocks(fd: int) -> Sequence[tuple[int, int, int]]:
             return []
         mapped = _MAP.unpack_from(request)[3]
         if not mapped:
-            return found
+            return extents
         for number in range(mapped):
             logical, physical, length, _, _, flags, *_ = _EXTENT.unpack_from(request, _MAP.size + number * _EXTENT.size)
             if flags & _FIEMAP_EXTENT_UNPLACED:
                 return []
-            found.append((logical, physical, length))
+            extents.append((logical, physical, length))
             start = logical + length
             if flags & _FIEMAP_EXTENT_LAST:
-                return found
+                return extents

@@ -36,21 +36,21 @@ def walk(
             listing: Listing = {}
             files.append(listing)
             try:
-                found = os.scandir(directories.fd(root, path))
+                entries = os.scandir(directories.fd(root, path))
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError:
-                tally.leave("unreadable", f"{version}/{path}")
+                tally.leave_alone("unreadable", f"{version}/{path}")
                 continue
-            with found:
-                for entry in found:
+            with entries:
+                for entry in entries:
                     if entry.is_file(follow_symlinks=False):
                         listing[entry.name] = entry.inode()
                     elif entry.is_dir(follow_symlinks=False):
                         below.add(entry.name)
                     elif not entry.is_symlink():
-                        tally.leave("special", f"{version}/{path}/{entry.name}")
-            tally.seen += len(listing)
+                        tally.leave_alone("special", f"{version}/{path}/{entry.name}")
+            tally.files += len(listing)
         yield Level(path, files)
         children = (f"{path}/{name}" if path else name for name in sorted(below, reverse=True))
         pending += [child for child in children if child not in elsewhere]
@@ -61,19 +61,19 @@ def differing(files: Sequence[Listing]) -> set[str]:
     filled = [listing for listing in files if listing]
     if not filled:
         return set()
-    seen = dict(filled[0])
-    found: set[str] = set()
+    first_inodes = dict(filled[0])
+    names: set[str] = set()
     for listing in filled[1:]:
         # Set differences of items run in C: where all is linked already, this is all there is to do.
-        for name, inode in listing.items() - seen.items():
-            if seen.setdefault(name, inode) != inode:
-                found.add(name)
-    return found
+        for name, inode in listing.items() - first_inodes.items():
+            if first_inodes.setdefault(name, inode) != inode:
+                names.add(name)
+    return names
 
 
-def subtrees(directories: Directories, roots: int, wanted: int, deepest: int = 4) -> list[str]:
-    """Return relative paths that cut the trees into about `wanted` pieces to be shared among workers ('' is one)."""
-    found = [""]
+def subtrees(directories: Directories, roots: int, count: int, deepest: int = 4) -> list[str]:
+    """Return relative paths that cut the trees into about `count` pieces to be shared among workers ('' is one)."""
+    paths = [""]
     level = [""]
     for _ in range(deepest):
         below: set[str] = set()
@@ -89,10 +89,10 @@ def subtrees(directories: Directories, roots: int, wanted: int, deepest: int = 4
                         for entry in entries
                         if entry.is_dir(follow_symlinks=False)
                     )
-        if not below or len(found) + len(below) > MOST_PIECES:
+        if not below or len(paths) + len(below) > MOST_PIECES:
             break
         level = sorted(below)
-        found += level
-        if len(found) >= wanted:
+        paths += level
+        if len(paths) >= count:
             break
-    return found
+    return paths

@@ -1,4 +1,4 @@
-"""Thawing: files that are written in place get an inode of their own, so that a write stays in its version."""
+"""Files that are written in place get an inode of their own, so that a write stays in its version."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _OPEN = 64
 
 
 @dataclass(slots=True)
-class Thawed:
-    """What came of it: files that have an inode of their own now, and those that still share, each with the reason."""
+class Unshared:
+    """Files that have an inode of their own now, and the paths that still share one, each with the reason."""
 
     files: int = 0
-    left: dict[str, str] = field(default_factory=dict)
+    still_shared: dict[str, str] = field(default_factory=dict)
 
 
 def shared_files(version_fd: int, patterns: Sequence[str]) -> dict[str, int]:
@@ -34,13 +34,13 @@ def shared_files(version_fd: int, patterns: Sequence[str]) -> dict[str, int]:
         return {f"{path}/{name}" if path else name: inode for path, name, inode in _shared(directories, patterns)}
 
 
-def thaw(version_fd: int, patterns: Sequence[str], staging: Callable[[], int]) -> Thawed:
+def unshare(version_fd: int, patterns: Sequence[str], staging: Callable[[], int]) -> Unshared:
     """Give every file that fits an inode of its own: the same content, owner, mode, times and attributes.
 
-    `staging` gives a private directory on the same file system, and is asked only when there is something to do. What
-    cannot be copied (no room, immutable) is left as it is and named.
+    `staging` returns a private directory on the same file system, and is called only when there is something to do.
+    What cannot be copied (no room, immutable) stays as it is and is named.
     """
-    done = Thawed()
+    result = Unshared()
     with closing(Directories([version_fd], _OPEN)) as directories:
         shared = list(_shared(directories, patterns))
         if shared:
@@ -48,25 +48,25 @@ def thaw(version_fd: int, patterns: Sequence[str], staging: Callable[[], int]) -
         for path, name, _ in shared:
             try:
                 _give_own_inode(directories.fd(0, path), name, staging())
-                done.files += 1
+                result.files += 1
             except (FileNotFoundError, UnsafeTreeError, LeftAloneError):
                 # Gone, or another thing by now: no file that is shared.
                 continue
             except OSError as error:
-                done.left[f"{path}/{name}" if path else name] = error.strerror or str(error)
-    return done
+                result.still_shared[f"{path}/{name}" if path else name] = error.strerror or str(error)
+    return result
 
 
 def _shared(directories: Directories, patterns: Sequence[str]) -> Iterator[tuple[str, str, int]]:
     fits = globs(patterns).fullmatch
     pending = list(starts(patterns).items())
-    seen: dict[str, int] = {}
-    told: set[tuple[str, str]] = set()
+    levels_walked: dict[str, int] = {}
+    yielded: set[tuple[str, str]] = set()
     while pending:
         path, levels = pending.pop()
-        if seen.get(path, 0) >= levels:
+        if levels_walked.get(path, 0) >= levels:
             continue
-        seen[path] = levels
+        levels_walked[path] = levels
         inside = f"{path}/" if path else ""
         try:
             entries = os.scandir(directories.fd(0, path))
@@ -85,8 +85,8 @@ def _shared(directories: Directories, patterns: Sequence[str]) -> Iterator[tuple
                     shared = entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_nlink > 1
                 except FileNotFoundError:
                     continue
-                if shared and fits(inside + entry.name) and (path, entry.name) not in told:
-                    told.add((path, entry.name))
+                if shared and fits(inside + entry.name) and (path, entry.name) not in yielded:
+                    yielded.add((path, entry.name))
                     yield path, entry.name, entry.inode()
 
 
@@ -103,8 +103,8 @@ def _give_own_inode(dir_fd: int, name: str, staging: int) -> None:
                 os.rename(staged, name, src_dir_fd=staging, dst_dir_fd=dir_fd)
                 return
             after = os.fstat(src)
-            taken = os.stat(staged, dir_fd=staging, follow_symlinks=False)
-            unchanged = content_state(before) == content_state(after) == content_state(taken)
+            taken_out = os.stat(staged, dir_fd=staging, follow_symlinks=False)
+            unchanged = content_state(before) == content_state(after) == content_state(taken_out)
             if unchanged and (lease is None or leases.held(src)):
                 return
             # Somebody wrote to it, or put another file there, while it was copied: theirs is what counts.

@@ -11,15 +11,13 @@ import os
 import stat
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import astuple, dataclass
-from itertools import starmap
-from typing import Any
+from dataclasses import dataclass
 
 from govma_core.disk.compare import GONE, Directories
 from govma_core.fs import safefs
-from govma_core.process.workers import MOST_PIECES, Tell, run_workers
+from govma_core.process.workers import MOST_PIECES, run_workers
 
 _OPEN_DIRECTORIES = 64
 """Directories that are held open at once."""
@@ -55,6 +53,15 @@ class LinkedInode:
 
 
 @dataclass(frozen=True, slots=True)
+class _Share:
+    """What one process walked: trees, and the inodes with several names by device and number (see _Walk)."""
+
+    trees: list[TreeUsage]
+    linked: Mapping[int, dict[int, LinkedInode]]
+    listings_differ: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Walked:
     """What a walk came to: the versions, what lies beside them, and every inode with several names."""
 
@@ -70,11 +77,11 @@ def walk_versions(versions_fd: int, names: Sequence[str], step: Callable[[], Non
     among so many processes, but everything is done in this one where a fork would not be safe or gain nothing.
     """
     for ask_every_name in (False, True):
-        results = _walk_shares(versions_fd, names, step, workers, ask_every_name)
+        shares = _walk_shares(versions_fd, names, step, workers, ask_every_name)
         whole = _Walk(versions_fd, step, ask_every_name)
-        for result in results:
-            whole.add(result["linked"], result["listings_differ"])
-        trees = {tree.name: tree for result in results for tree in starmap(TreeUsage, result["trees"])}
+        for share in shares:
+            whole.add(share)
+        trees = {tree.name: tree for share in shares for tree in share.trees}
         rest = whole.rest(trees.keys())
         if not whole.listings_differ:
             break
@@ -84,23 +91,17 @@ def walk_versions(versions_fd: int, names: Sequence[str], step: Callable[[], Non
 
 def _walk_shares(
     versions_fd: int, names: Sequence[str], step: Callable[[], None], workers: int, ask_every_name: bool
-) -> list[dict[str, Any]]:
+) -> list[_Share]:
     # A fork of a process with several threads can be stuck for ever on what another thread held.
     alone = workers < 2 or not 1 < len(names) <= MOST_PIECES or threading.active_count() > 1
     bits = {name: 1 << place for place, name in enumerate(names)}
 
-    def work(share: Iterable[str], tell: Tell) -> dict[str, Any]:
+    def work(share: Iterable[str], report: Callable[[None], None]) -> _Share:
         walk = _Walk(versions_fd, step if alone else lambda: None, ask_every_name)
         trees = [tree for name in share if (tree := walk.version(name, bits[name]))]
-        return {
-            "trees": [astuple(tree) for tree in trees],
-            "linked": list(walk.rows()),
-            "listings_differ": walk.listings_differ,
-        }
+        return _Share(trees, walk.linked, walk.listings_differ)
 
-    if alone:
-        return [work(names, lambda message: None)]
-    return run_workers(names, workers, work, lambda number, message: None, step)
+    return [work(names, lambda _: None)] if alone else run_workers(names, workers, work, step=step)
 
 
 class _Walk:
@@ -133,19 +134,14 @@ class _Walk:
         self._descend(tree, [name for name in self._read(tree, self._versions) if name not in versions])
         return tree
 
-    def rows(self) -> Iterator[tuple[int, ...]]:
-        """Yield the inodes with several names in a form that can be handed to another process."""
-        for device, inodes in self.linked.items():
-            for number, inode in inodes.items():
-                yield device, number, *astuple(inode)
-
-    def add(self, rows: Iterable[Sequence[int]], listings_differ: bool) -> None:
-        """Take in what another walk came to."""
-        self.listings_differ |= listings_differ
-        for device, number, blocks, size, links, names, holders in rows:
-            inode = self.linked[device].setdefault(number, LinkedInode(blocks, size, links))
-            inode.names += names
-            inode.holders |= holders
+    def add(self, share: _Share) -> None:
+        """Take in what another process met."""
+        self.listings_differ |= share.listings_differ
+        for device, inodes in share.linked.items():
+            for number, met in inodes.items():
+                inode = self.linked[device].setdefault(number, LinkedInode(met.blocks, met.size, met.links))
+                inode.names += met.names
+                inode.holders |= met.holders
 
     def _descend(self, tree: TreeUsage, pending: list[str]) -> None:
         """Count the directories at these paths and everything below them."""
@@ -173,7 +169,7 @@ class _Walk:
         self._step()
         directory = os.fstat(fd)
         device = directory.st_dev
-        known: dict[int, LinkedInode] = {} if self._ask_every_name else self.linked[device]
+        by_number: dict[int, LinkedInode] = {} if self._ask_every_name else self.linked[device]
         bit, names = tree.bit, 1 if tree.bit else 0
         blocks, size, files = directory.st_blocks, directory.st_size, 0
         below: list[str] = []
@@ -187,8 +183,8 @@ class _Walk:
                         below.append(entry.name)
                         continue
                     number = entry.inode()
-                    if number in known:
-                        inode = known[number]
+                    if number in by_number:
+                        inode = by_number[number]
                     else:
                         try:
                             info = entry.stat(follow_symlinks=False)

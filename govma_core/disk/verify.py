@@ -1,4 +1,4 @@
-"""Verify: what is different in a version from what was published, and what is shared that should not be."""
+"""Verify: what differs in a version from what was published, and what is shared that should not be."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from govma_core.text.globs import globs
 from govma_core.versions.contents import ContentsStore, Sealed, seal, seal_link
 
 Kind = Literal["changed", "mode", "owner", "missing", "added", "held"]
-"""What is different; `held` could not be read, because its owner holds it to himself for writing (F_SETLEASE)."""
+"""What differs; `held` could not be read, because a process holds it to itself for writing (F_SETLEASE)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +39,23 @@ class Verifier:
 
     def changes(self, version_fd: int, files: Mapping[str, Sealed]) -> list[Change]:
         """Return every difference, by path. OSError when something cannot be read."""
-        found: list[Change] = []
-        there: set[str] = set()
+        changes: list[Change] = []
+        present: set[str] = set()
         with closing(Directories([version_fd])) as directories:
             for path, sealed in self._walk(directories):
-                there.add(path)
+                present.add(path)
                 kind = _difference(files.get(path), sealed)
                 if kind is not None:
-                    found.append(Change(path, kind))
-        found += [Change(path, "missing") for path in files.keys() - there]
-        return sorted(found, key=lambda change: change.path)
+                    changes.append(Change(path, kind))
+        changes += [Change(path, "missing") for path in files.keys() - present]
+        return sorted(changes, key=lambda change: change.path)
 
     def _walk(self, directories: Directories) -> Iterator[tuple[str, Sealed | None]]:
         """Yield each file as it is now, None for one that is held."""
         pending = [""]
         while pending:
             path = pending.pop()
-            inside = f"{path}/" if path else ""
+            above = f"{path}/" if path else ""
             self._step()
             try:
                 entries = safefs.entries(directories.fd(0, path))
@@ -64,20 +64,20 @@ class Verifier:
                     continue
                 raise
             for entry in entries:
-                shown = inside + entry.name
+                full_path = above + entry.name
                 try:
                     if entry.is_dir(follow_symlinks=False):
-                        pending.append(shown)
+                        pending.append(full_path)
                     elif entry.is_symlink():
-                        yield shown, seal_link(directories.fd(0, path), entry.name)
+                        yield full_path, seal_link(directories.fd(0, path), entry.name)
                     else:
-                        yield shown, self._sealed(directories.fd(0, path), entry.name)
+                        yield full_path, self._sealed(directories.fd(0, path), entry.name)
                 except BlockingIOError:
-                    yield shown, None
+                    yield full_path, None
                 except OSError as error:
                     if error.errno not in (*GONE, errno.EINVAL):
                         raise
-                    # Gone, or another thing, while we look: it is told as missing, or was never ours.
+                    # Gone, or another thing meanwhile: it is reported as missing, or was never ours.
                     continue
 
     def _sealed(self, dir_fd: int, name: str) -> Sealed:
@@ -112,9 +112,9 @@ def _difference(before: Sealed | None, now: Sealed | None) -> Kind | None:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What is different in a version.
+    """What differs in a version.
 
-    `changes` are files that nobody should have changed, `written` those that the CMS is known to write (the setting
+    `changes` are files that should be as published, `written` those that the CMS is known to write (the setting
     keep_single); both are None when there is no record of the version. `shared` are files of the live version that are
     written in place and share their inode with another version.
     """
@@ -134,13 +134,13 @@ def verify(context: Context, *, version: str | None = None) -> Iterator[Verified
     """Verify the named version, or all of them, the newest first."""
     settings = context.settings
     contents = ContentsStore(settings.state_dir)
-    found = [context.versions.find(version)] if version is not None else context.versions.versions()
+    chosen = [context.versions.find(version)] if version is not None else context.versions.versions()
     live = context.versions.pointer().version
-    written = globs(settings.keep_single).fullmatch
+    is_written_by_cms = globs(settings.keep_single).fullmatch
     # Inodes that versions share are read once.
     verifier = Verifier(context.reporter.cancellation.check)
     with safefs.opened_root(settings.versions_dir) as versions:
-        for name in (each.name for each in found):
+        for name in (each.name for each in chosen):
             with safefs.opened(versions, name) as fd:
                 shared = list(shared_files(fd, settings.keep_single)) if name == live else []
                 files = contents.read(name)
@@ -150,7 +150,7 @@ def verify(context: Context, *, version: str | None = None) -> Iterator[Verified
                 changes = verifier.changes(fd, files)
             yield Verified(
                 name,
-                [change for change in changes if not written(change.path)],
-                [change for change in changes if written(change.path)],
+                [change for change in changes if not is_written_by_cms(change.path)],
+                [change for change in changes if is_written_by_cms(change.path)],
                 shared,
             )

@@ -1,22 +1,32 @@
-"""A piece of work in a forked process, which answers through a pipe and never outlives its parent."""
+"""Work in forked processes, which answer through pipes and never outlive their parent."""
 
 from __future__ import annotations
 
 import ctypes
-import json
 import os
+import pickle
 import selectors
 import signal
 import struct
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal, TypeVar
 
-from govma_core.errors import GovmaError, UnsafeTreeError
+from govma_core.errors import GovmaError
 from govma_core.text.language import tr
 
+MOST_PIECES = 1000
+"""Pieces whose numbers fit into a pipe of one page, which is all that some users get."""
+
 _PR_SET_PDEATHSIG = 1
+_NUMBER = struct.Struct("=I")
+_LENGTH = struct.Struct("=Q")
+_SECONDS = 0.2
+"""The least time between two reports of a worker."""
+
+Progress = TypeVar("Progress")
+Result = TypeVar("Result")
 
 
 class Forked:
@@ -31,7 +41,7 @@ class Forked:
         self.pipe, answer = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
-            _be_child(parent, answer, work)
+            _run_child(parent, answer, work)
         os.close(answer)
 
     def read_all(self) -> bytes:
@@ -42,12 +52,6 @@ class Forked:
         self._wait()
         return answer
 
-    def close(self) -> bool:
-        """Wait for a child whose answer was read to its end; False when it failed or was killed."""
-        os.close(self.pipe)
-        self.pipe = -1
-        return self._wait() == 0
-
     def end(self) -> None:
         """End the child if it still works."""
         if self._pid:
@@ -57,19 +61,12 @@ class Forked:
                 self.pipe = -1
             self._wait()
 
-    def _wait(self) -> int:
+    def _wait(self) -> None:
         pid, self._pid = self._pid, 0
-        return os.waitpid(pid, 0)[1]
+        os.waitpid(pid, 0)
 
 
-def write_all(fd: int, content: bytes) -> None:
-    """Write everything, however much a pipe takes at once."""
-    rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
-
-
-def _be_child(parent: int, answer: int, work: Callable[[int], None]) -> None:
+def _run_child(parent: int, answer: int, work: Callable[[int], None]) -> None:
     """Work, and end; never returns."""
     code = 1
     try:
@@ -85,106 +82,116 @@ def _be_child(parent: int, answer: int, work: Callable[[int], None]) -> None:
         os._exit(code)
 
 
-_NUMBER = struct.Struct("=I")
-MOST_PIECES = 1000
-"""Pieces whose numbers fit into a pipe of one page, which is all that some users get."""
-_SECONDS = 0.2
-
-Tell = Callable[[dict[str, Any]], None]
-Work = Callable[[Iterator[str], Tell], dict[str, Any]]
+def write_all(fd: int, content: bytes) -> None:
+    """Write everything, however much a pipe takes at once."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
 
 
 def run_workers(
     pieces: Sequence[str],
     workers: int,
-    work: Work,
-    told: Callable[[int, dict[str, Any]], None],
+    work: Callable[[Iterator[str], Callable[[Progress], None]], Result],
+    show: Callable[[int, Progress], None] = lambda number, progress: None,
     step: Callable[[], None] = lambda: None,
-) -> list[dict[str, Any]]:
-    """Run `work(pieces, tell)` in each of `workers` processes; give what each came to.
+) -> list[Result]:
+    """Run `work(pieces, report)` in each of `workers` processes, and return the results.
 
-    `work` takes pieces from the iterator as long as there are any. What it tells now and then (it may as often as it
-    likes) goes to `told` here, with the worker's number; that may raise, which ends the processes. `step` is called
-    while nothing is told, and may raise, too. An OSError or UnsafeTreeError in a worker is raised here; GovmaError when
-    one was killed.
+    `work` takes pieces from the iterator as long as there are any. What it reports (as often as it likes, a few times a
+    second gets through) goes to `show` here, with the worker's number. `show` and `step`, which is called several times
+    a second, may raise, which ends the processes. An exception of a worker is raised here; GovmaError when one was
+    killed. Progress and results are pickled.
     """
     if len(pieces) > MOST_PIECES:
         raise ValueError(tr("{count} pieces are more than a pipe holds", count=len(pieces)))
-    # A read from a pipe is whole or not at all: whoever reads the next number has the piece.
-    taking, giving = os.pipe()
-    write_all(giving, b"".join(_NUMBER.pack(number) for number in range(len(pieces))))
-    os.close(giving)
+    # A read from a pipe is whole or not at all: the process that reads the next number has the piece.
+    queue, filling = os.pipe()
+    write_all(filling, b"".join(map(_NUMBER.pack, range(len(pieces)))))
+    os.close(filling)
     children: list[Forked] = []
     try:
         for _ in range(workers):
-            children.append(Forked(lambda answer: _work(answer, taking, pieces, work)))
-        return _collect(children, told, step)
+            children.append(Forked(lambda answer: _work(answer, queue, pieces, work)))
+        return _collect(children, show, step)
     finally:
-        os.close(taking)
+        os.close(queue)
         for child in children:
             child.end()
 
 
-def _work(answer: int, taking: int, pieces: Sequence[str], work: Work) -> None:
+def _work(
+    answer: int,
+    queue: int,
+    pieces: Sequence[str],
+    work: Callable[[Iterator[str], Callable[[Any], None]], Any],
+) -> None:
     last = 0.0
 
-    def send(message: dict[str, Any]) -> None:
-        write_all(answer, json.dumps(message).encode() + b"\n")
+    def send(kind: Literal["progress", "result", "error"], value: object) -> None:
+        content = pickle.dumps((kind, value))
+        write_all(answer, _LENGTH.pack(len(content)) + content)
 
-    def tell(message: dict[str, Any]) -> None:
+    def report(progress: object) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= _SECONDS:
             last = now
-            send({"told": message})
+            send("progress", progress)
 
-    def taken() -> Iterator[str]:
-        while record := os.read(taking, _NUMBER.size):
+    def take() -> Iterator[str]:
+        while record := os.read(queue, _NUMBER.size):
             yield pieces[_NUMBER.unpack(record)[0]]
 
     try:
-        send({"done": work(taken(), tell)})
-    except OSError as error:
-        name = os.fsdecode(error.filename) if error.filename is not None else None
-        send({"system": [error.errno, error.strerror, name]})
-    except UnsafeTreeError as error:
-        send({"unsafe": str(error)})
-    except Exception as error:  # a fault of this program: told as what it is, with the traceback where it belongs
-        send({"fault": f"{type(error).__name__}: {error}"})
+        send("result", work(take(), report))
+    except (OSError, GovmaError) as error:
+        send("error", error)
+    except Exception as error:
+        # A fault of this program: its traceback belongs to this process.
+        send("error", RuntimeError(f"{type(error).__name__}: {error}"))
         raise
 
 
-def _collect(
-    children: Sequence[Forked], told: Callable[[int, dict[str, Any]], None], step: Callable[[], None]
-) -> list[dict[str, Any]]:
-    results: dict[int, dict[str, Any]] = {}
-    held = [b""] * len(children)
+def _collect(children: Sequence[Forked], show: Callable[[int, Any], None], step: Callable[[], None]) -> list[Any]:
+    results: dict[int, Any] = {}
     with selectors.DefaultSelector() as selector:
         for number, child in enumerate(children):
             selector.register(child.pipe, selectors.EVENT_READ, number)
         while selector.get_map():
             step()
             for key, _ in selector.select(_SECONDS):
-                number = key.data
-                block = os.read(key.fd, 1 << 16)
-                if not block:
+                message = _receive(key.fd)
+                if message is None:
                     selector.unregister(key.fd)
                     continue
-                *lines, held[number] = (held[number] + block).split(b"\n")
-                for line in lines:
-                    message = json.loads(line)
-                    if "system" in message:
-                        raise OSError(*message["system"])
-                    if "unsafe" in message:
-                        raise UnsafeTreeError(message["unsafe"])
-                    if "fault" in message:
-                        raise RuntimeError(message["fault"])
-                    if "done" in message:
-                        results[number] = message["done"]
-                    else:
-                        told(number, message["told"])
+                kind, value = message
+                if kind == "error":
+                    raise value
+                if kind == "result":
+                    results[key.data] = value
+                else:
+                    show(key.data, value)
     if len(results) < len(children):
         raise GovmaError(
             tr("A process of the run was killed. Is there enough memory? Start it again: it does the rest.")
         )
     return [results[number] for number in range(len(children))]
+
+
+def _receive(pipe: int) -> tuple[str, Any] | None:
+    """Return the next message of a worker, None when there is no whole one any more."""
+    head = _read_exactly(pipe, _LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(head)
+    content = _read_exactly(pipe, length)
+    return pickle.loads(content) if len(content) == length else None  # noqa: S301  # of our own process
+
+
+def _read_exactly(fd: int, size: int) -> bytes:
+    blocks = []
+    while size and (block := os.read(fd, size)):
+        blocks.append(block)
+        size -= len(block)
+    return b"".join(blocks)

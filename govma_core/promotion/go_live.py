@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from govma_core import hooks
 from govma_core.context import Context, commit_of
-from govma_core.disk.unshare import Thawed, thaw
+from govma_core.disk.unshare import Unshared, unshare
 from govma_core.errors import CandidateError, RefusedError, RevertedError, RunCancelled, UnprovedError
 from govma_core.fs import safefs
 from govma_core.promotion import verdicts
@@ -155,7 +155,7 @@ def make_live(context: Context, name: str, how: How, last_moment: Callable[[], N
     return switched
 
 
-def thaw_version(context: Context, name: str) -> Thawed:
+def thaw_version(context: Context, name: str) -> Unshared:
     """Give the files of the version that are written in place inodes of their own; what resists is a warning.
 
     A version without room for its copies still can go live: being able to go back matters more.
@@ -165,24 +165,24 @@ def thaw_version(context: Context, name: str) -> Thawed:
         safefs.opened(fd, name) as version,
         staging(fd) as place,
     ):
-        thawed = thaw(version, context.settings.keep_single, place)
-    if thawed.files:
+        unshared = unshare(version, context.settings.keep_single, place)
+    if unshared.files:
         context.reporter.info(
-            tr("{files} files that are written in place got inodes of their own.", files=thawed.files)
+            tr("{files} files that are written in place got inodes of their own.", files=unshared.files)
         )
-    for path, why in list(thawed.left.items())[:1]:
+    for path, why in list(unshared.still_shared.items())[:1]:
         context.reporter.warning(
             tr(
                 "{count} files of {name} that are written in place still share their inode with another version "
                 "({path}: {why}). What the CMS writes to them changes that version, too. Fix the cause, then run "
                 "`govma-console promote {name}` again.",
-                count=len(thawed.left),
+                count=len(unshared.still_shared),
                 name=name,
                 path=path,
                 why=why,
             )
         )
-    return thawed
+    return unshared
 
 
 def _serve(activation: Activation, version: str, since: float, *, check: bool = True) -> Served:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from govma_core.disk.link_new_version import Born, link_tree
+from govma_core.disk.link_new_version import Links, link_tree
 from govma_core.fs import safefs
 from govma_core.text.globs import globs
 from govma_core.versions.contents import Sealed
@@ -25,7 +25,7 @@ def tree(root: Path, files: dict[str, bytes]) -> Path:
     return root
 
 
-def born(new: Path, *others: Path) -> Born:
+def born(new: Path, *others: Path) -> Links:
     fds = [os.open(path, safefs.DIRECTORY_FLAGS) for path in (new, *others)]
     try:
         return link_tree(fds[0], fds[1:], SINGLE)
@@ -34,7 +34,7 @@ def born(new: Path, *others: Path) -> Born:
             os.close(fd)
 
 
-def sealed(done: Born) -> dict[str, Sealed]:
+def sealed(done: Links) -> dict[str, Sealed]:
     """Return what is in the tree, as the record would have it."""
     return {path: Sealed(*entry) for part in done.parts for path, entry in json.loads(f"{{{part}}}").items()}
 

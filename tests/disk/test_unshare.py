@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from govma_core.disk.unshare import Thawed, shared_files, thaw
+from govma_core.disk.unshare import Unshared, shared_files, unshare
 from govma_core.fs import safefs, trees
 from tests.support.rights import as_root
 
@@ -28,11 +28,11 @@ def versions(tmp_path: Path) -> tuple[Path, Path]:
     return old, new
 
 
-def thawed(version: Path, staging: Path, patterns: Sequence[str] = PATTERNS) -> Thawed:
+def thawed(version: Path, staging: Path, patterns: Sequence[str] = PATTERNS) -> Unshared:
     staging.mkdir(exist_ok=True)
     fd, place = (os.open(path, safefs.DIRECTORY_FLAGS) for path in (version, staging))
     try:
-        return thaw(fd, patterns, lambda: place)
+        return unshare(fd, patterns, lambda: place)
     finally:
         os.close(fd)
         os.close(place)
@@ -47,7 +47,7 @@ def test_only_what_fits_gets_its_own_inode(tmp_path: Path) -> None:
     fd = os.open(new, safefs.DIRECTORY_FLAGS)
     assert sorted(shared_files(fd, PATTERNS)) == [".env", "config/config.php", "config/deep/er.php", "html/.htaccess"]
     done = thawed(new, tmp_path / "staging")
-    assert (done.files, done.left) == (4, {})
+    assert (done.files, done.still_shared) == (4, {})
     assert shared_files(fd, PATTERNS) == {}
     os.close(fd)
     for path in ("index.php", "html/a/.htaccess"):
@@ -65,7 +65,7 @@ def test_nothing_to_do_asks_for_no_staging(tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
     (tmp_path / "config/config.php").write_text("x")
     fd = os.open(tmp_path, safefs.DIRECTORY_FLAGS)
-    assert thaw(fd, PATTERNS, lambda: pytest.fail("staging was asked for")) == Thawed()
+    assert unshare(fd, PATTERNS, lambda: pytest.fail("staging was asked for")) == Unshared()
     os.close(fd)
 
 
@@ -80,7 +80,7 @@ def test_what_is_immutable_is_named_and_the_rest_is_thawed(tmp_path: Path) -> No
     finally:
         os.system(f"chattr -i {target}")
     assert done.files == 3
-    assert list(done.left) == ["config/config.php"]
+    assert list(done.still_shared) == ["config/config.php"]
 
 
 @pytest.mark.parametrize("saved_by", ["in place", "rename"])
@@ -106,14 +106,14 @@ def test_what_is_written_while_it_is_copied_is_kept(
             (tmp_path / "saved").rename(target)
 
     monkeypatch.setattr(
-        "govma_core.disk.unshare.safetree", types.SimpleNamespace(copy_content=copy_then_write), raising=True
+        "govma_core.disk.unshare.trees", types.SimpleNamespace(copy_content=copy_then_write), raising=True
     )
     done = thawed(new, tmp_path / "staging", ("config/config.php",))
     for writer in writers:
         writer.join()
-    assert done.left in ({}, {"config/config.php": "somebody has it open for writing"})
+    assert done.still_shared in ({}, {"config/config.php": "somebody has it open for writing"})
     assert target.read_text() == "saved by the CMS"
-    assert target.stat().st_nlink == 1 + len(done.left)
+    assert target.stat().st_nlink == 1 + len(done.still_shared)
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from govma_core.process.workers import Forked
 from govma_core.versions.store import PREFIX
 
 OWNER = 33
+_WRITTEN = b"written"
 _WORDS = [first + second for first in ("ac", "ca", "de", "fi", "ho", "me", "pa") for second in ("dd", "lt", "mo", "ry")]
 
 # Where the files lie: the share of all files and of all directories, depth below it, kinds of files.
@@ -59,7 +60,7 @@ def make_corpus(versions_dir: Path, shape: Shape, only: Collection[str] | None =
     shares = [wanted[start::processes] for start in range(processes)]
     helpers = [Forked(partial(_write_versions, versions_dir, shape, share)) for share in shares[1:]]
     _write_versions(versions_dir, shape, shares[0])
-    if not all([helper.close() for helper in helpers]):
+    if any([helper.read_all() != _WRITTEN for helper in helpers]):
         raise RuntimeError(f"the corpus in {versions_dir} could not be written")
     link = versions_dir / "current-version"
     link.unlink(missing_ok=True)
@@ -67,10 +68,12 @@ def make_corpus(versions_dir: Path, shape: Shape, only: Collection[str] | None =
     return wanted
 
 
-def _write_versions(versions_dir: Path, shape: Shape, names: list[str], _answer: int = -1) -> None:
+def _write_versions(versions_dir: Path, shape: Shape, names: list[str], answer: int = -1) -> None:
     for number, (name, files) in enumerate(zip(shape.names, _history(shape), strict=False)):
         if name in names:
             _write_version(versions_dir / name, files, 1_700_000_000 + number * 86_400)
+    if answer >= 0:
+        os.write(answer, _WRITTEN)
 
 
 def _history(shape: Shape) -> Iterator[dict[str, bytes]]:

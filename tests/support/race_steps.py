@@ -15,7 +15,7 @@ from govma_core.deploy import env_file, ownership, uploads
 from govma_core.deploy.vendor import merge, unpacking
 from govma_core.disk import dedupe, link_new_version
 from govma_core.disk.link_new_version import link_tree
-from govma_core.disk.unshare import thaw
+from govma_core.disk.unshare import unshare
 from govma_core.disk.usage import measure
 from govma_core.disk.verify import Verifier
 from govma_core.fs import safefs, trees
@@ -123,7 +123,7 @@ def _thaw(version: int, versions: int, world: World) -> None:
     name = safefs.random_name("govma-staging")
     place = safefs.make_directory(versions, name, 0o700)
     try:
-        thaw(version, _SINGLE, lambda: place)
+        unshare(version, _SINGLE, lambda: place)
     finally:
         os.close(place)
         trees.remove(versions, name)
