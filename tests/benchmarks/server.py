@@ -106,13 +106,13 @@ def _delays(server: Listens) -> list[float]:
     each.close()
     offset = time.time() - time.monotonic()
     # Lines are never cut by the ends of chunks, neither here nor there.
-    found = [
+    delays = [
         _moment(each, match.end() - 1) + offset - float(match[1])
         for match in re.finditer(rb"written at ([\d.]+)\.\n", each.data)
     ]
-    if len(found) != _SLOW_LINES:
-        raise RuntimeError(f"{len(found)} of {_SLOW_LINES} lines came")
-    return found
+    if len(delays) != _SLOW_LINES:
+        raise RuntimeError(f"{len(delays)} of {_SLOW_LINES} lines came")
+    return delays
 
 
 def _percentile(values: list[float], part: float) -> float:
@@ -149,12 +149,12 @@ def _until_first_byte(server: Listens) -> float:
 
 def _start(folder: Path) -> list[Row]:
     server = Server(site_that_runs(folder, "true"))
-    taken = []
+    durations = []
     for _ in range(_STARTS):
         began = time.monotonic()
         server.start()
         server.get("/healthz")
-        taken.append(time.monotonic() - began)
+        durations.append(time.monotonic() - began)
         fresh = server.memory()
         server.stop()
     with server:
@@ -163,6 +163,6 @@ def _start(folder: Path) -> list[Row]:
         wait_for(lambda: not server.runs.active(), "the run's end")
         used = server.memory()
     return [
-        Row(f"ready after start, median of {_STARTS}", "", "", statistics.median(taken), 0.5, " s"),
+        Row(f"ready after start, median of {_STARTS}", "", "", statistics.median(durations), 0.5, " s"),
         Row("resident memory, idle after three deploys", f"{fresh:.1f} MiB before", "", used, 45, _MIB),
     ]

@@ -10,7 +10,7 @@ from tests.support.crowds import HeldBuild, besiege, call_at_once, follow_togeth
 from tests.support.server import Server
 
 _CALLERS, _CALLERS_LINES = 200, 2_000
-_FOLLOWERS, _FOLLOWERS_LINES = 500, 10_000
+_FOLLOWERS, _FOLLOWERS_LINES = 100, 10_000
 _HALF_OPEN, _STALLED, _STALLED_LINES = 300, 50, 60_000
 _MIB = " MiB"
 
