@@ -1,1 +1,1 @@
-"""The HTTP server: starts runs for local callers, git servers and whoever holds a token, and streams their logs."""
+"""The HTTP server: starts runs for local callers, git servers and callers with a token, and streams their logs."""

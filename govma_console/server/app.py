@@ -1,4 +1,4 @@
-"""The addresses of the server, and what answers at each."""
+"""The routes of the server, and its probes for health and readiness."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from govma_core.versions.store import VersionStore
 
 
 def make_app(site: Site, names: frozenset[str]) -> RequestGuard:
-    """Make the ASGI application; `names` are those a request may be addressed to."""
+    """Make the ASGI application; `names` are those that a request may be addressed to."""
     routes: list[BaseRoute] = [
         _without_head(Route("/deploy", deploy, methods=["GET", "POST"])),
         Route("/healthz", healthz),
@@ -38,7 +38,7 @@ def make_app(site: Site, names: frozenset[str]) -> RequestGuard:
             HTTPException: handle_http_error,
         },
     )
-    # What is not exactly an address of ours is none.
+    # Only exact paths are routes.
     app.router.redirect_slashes = False
     app.state.site = site
     return RequestGuard(app, site, names)
@@ -52,12 +52,12 @@ def _without_head(route: Route) -> Route:
 
 
 async def healthz(request: Request) -> Response:
-    """Tell that this process answers."""
+    """Respond: the process is alive."""
     return PlainTextResponse("ok\n")
 
 
 async def readyz(request: Request) -> Response:
-    """Tell whether a deploy could be started now."""
+    """Tell whether a deploy can be started now."""
     site = get_site(request)
     if site.draining:
         raise Refusal(503, tr("This server is stopping."), retry=5)

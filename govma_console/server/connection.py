@@ -44,7 +44,7 @@ class Connection(HttpToolsProtocol):
             transport.abort()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Go on with a response when the caller only has no more to say, as `nc -N`; one that is gone looks alike."""
+        """Continue the response to a half-closed caller, as `nc -N` is; one that is gone looks the same at first."""
         if self.cycle is None or self.cycle.response_complete:
             return False
         self.cycle.keep_alive = False
@@ -102,7 +102,7 @@ class Connection(HttpToolsProtocol):
         self._deadline = None if seconds is None else self.loop.call_later(seconds, self.transport.abort)
 
     def _check_hold(self) -> None:
-        """Abort when nobody has the far end any more; the kernel does not tell when a half-closed caller goes."""
+        """Abort when no process has the far end any more; of a half-closed caller the kernel does not tell that."""
         if self.transport.is_closing():
             return
         if self._peer.holds(self.transport.get_extra_info("socket")):

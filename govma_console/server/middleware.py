@@ -18,7 +18,7 @@ from govma_core.text.language import tr
 
 BODY_BYTES = 1 << 16
 HOOK_BODY_BYTES = 1 << 20
-"""A push of many commits takes more than a request of ours."""
+"""A push of many commits takes more than a request of the API."""
 BODY_SECONDS = 10.0
 """Seconds in which the whole body of a request must be there."""
 _DISCARDED_BYTES = 4 << 20

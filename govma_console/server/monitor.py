@@ -1,4 +1,4 @@
-"""Telling the service manager and the journal of every run, whoever started it."""
+"""Reports every run to the service manager and the journal, also runs that the command line started."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Monitor:
         self._last = max(site.store.ids(), default="")
 
     async def run(self) -> None:
-        """Follow every run that begins from now on, and those that go on; until cancelled."""
+        """Follow the runs that have not ended, and every one that begins from now on; until cancelled."""
         run_ids = [record.id for record in self._site.store.active()]
         while True:
             try:
@@ -37,7 +37,7 @@ class Monitor:
                 self._notifier.status(IDLE)
                 run_ids = [run_id for run_id in reversed(self._site.store.ids()) if run_id > self._last]
             except OSError as error:
-                # No descriptors left, a directory that is gone: what runs goes on, and is told of when it can be.
+                # No descriptors left, a directory that is gone: runs continue, and are reported when that is possible.
                 log.error(tr("Runs cannot be followed: %s."), error.strerror)
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue

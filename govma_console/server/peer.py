@@ -21,7 +21,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - not listened on here
-_NOBODY = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 - names that are refused
+_NO_NAMES = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 - names that are refused
 
 
 def allowed_names(bind_hosts: Iterable[str], more: Iterable[str]) -> frozenset[str]:
@@ -31,7 +31,7 @@ def allowed_names(bind_hosts: Iterable[str], more: Iterable[str]) -> frozenset[s
         names.add(f"[{host}]" if ":" in host else host.lower())
         if is_loopback(host) or host in _EVERYWHERE:
             names |= _LOOPBACK
-    return frozenset(names - _NOBODY)
+    return frozenset(names - _NO_NAMES)
 
 
 def is_loopback(host: str) -> bool:
@@ -47,7 +47,7 @@ def is_loopback(host: str) -> bool:
 
 
 def refusal_reason(headers: Headers, http_version: str, names: Collection[str] | None) -> str:
-    """Return why a request is refused, an empty text when it is not; `names` None: whoever it is addressed to."""
+    """Return why a request is refused, '' when it is not; with `names` None it may be addressed to any name."""
     values: dict[str, list[str]] = {}
     for name, value in headers:
         values.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1").strip())
@@ -115,10 +115,10 @@ _OWNER_OFFSET = 64
 
 
 def owner_of(remote: Address, local: Address) -> int | None:
-    """Return the uid that owns the socket from which `remote` is connected to `local`; None when it cannot be told."""
-    for family, ours, theirs in _families(remote[0], local[0]):
+    """Return the uid that owns the socket from which `remote` is connected to `local`; None when not known."""
+    for family, source, destination in _families(remote[0], local[0]):
         with suppress(OSError, struct.error):
-            uid = _ask(family, (ours, remote[1]), (theirs, local[1]))
+            uid = _query_owner(family, (source, remote[1]), (destination, local[1]))
             if uid is not None:
                 return uid
     return None
@@ -138,7 +138,7 @@ def _plain(host: str) -> IPv4Address | IPv6Address:
     return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
 
 
-def _ask(family: int, source: tuple[bytes, int], destination: tuple[bytes, int]) -> int | None:
+def _query_owner(family: int, source: tuple[bytes, int], destination: tuple[bytes, int]) -> int | None:
     request = (
         struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, _ANY_STATE)
         + struct.pack("!HH16s16s", source[1], destination[1], source[0], destination[0])
@@ -194,7 +194,7 @@ class Peer:
         return f"uid {self.uid}" if self.uid is not None or self.remote is None else self.remote[0]
 
     def identified(self) -> Peer:
-        """Return it with the local user behind a connection from this machine, if that can be told."""
+        """Return the peer with its local user, where it is on this machine and the kernel knows it."""
         if self.uid is not None or self.remote is None or self.local is None or not self.loopback:
             return self
         return dataclasses.replace(self, uid=owner_of(self.remote, self.local))

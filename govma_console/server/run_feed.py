@@ -78,7 +78,7 @@ class RunFeed:
                     yield piece
                     if piece.finished:
                         return
-                    # Whoever catches up with a long log lets others have their turn.
+                    # A follower that catches up with a long log leaves others their turn.
                     await asyncio.sleep(0)
                 elif not to_end and not follower.has_ended:
                     return
@@ -125,7 +125,7 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
 
 
 def _open_inotify(store: RunStore) -> Inotify | None:
-    """Begin to listen for new runs; None when the kernel has no more of that to give."""
+    """Watch for new runs; None when the kernel has no more watches."""
     inotify = None
     try:
         inotify = Inotify(sync_timeout=0)

@@ -1,4 +1,4 @@
-"""Sending a run's events to one client, as its plain log or as server-sent events, for as long as both go on."""
+"""Responses that stream a run's events to a client, as its plain log or as server-sent events."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class EventLog:
             self._buffer.clear()
 
     def close(self) -> None:
-        """Write what is left, and close."""
+        """Write what the buffer holds, and close."""
         self.flush()
         os.close(self._fd)
 
@@ -134,7 +134,7 @@ def read_events(path: Path, offset: int = 0) -> Iterator[tuple[Event, int]]:
 
 
 class LogFollower:
-    """Reads a run's events piece by piece from a byte offset on, as they are appended, up to the run's end.
+    """Reads a run's events from a byte offset on, piece by piece as they are appended, up to the run's end.
 
     `is_gone` is what the caller knows of the runner's process, for when its end could not even be written down.
     """
@@ -158,7 +158,7 @@ class LogFollower:
         return piece if piece.lines else None
 
     def read_end(self) -> Piece | None:
-        """Return what is left of a run whose record has ended; None while it goes on.
+        """Return the rest of a run whose record has ended; None while it has not.
 
         A RunFinished is made up for a run that did not write one (interrupted), so that followers always see one.
         UsageError when the record was removed.
@@ -170,7 +170,7 @@ class LogFollower:
         piece = self.read()
         if piece is not None or not self.has_ended:
             return piece
-        # The record is written before the last event: made up as well, that would be told twice.
+        # The record is written before the last event, which followers must not get twice.
         self._patience = self._patience or time.monotonic() + _LAST_EVENT_SECONDS
         if not is_gone and record.process.alive() and time.monotonic() < self._patience:
             return None
