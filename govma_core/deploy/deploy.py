@@ -345,7 +345,7 @@ def _attempt(context: Context, name: str, work: Callable[[], object]) -> None:
 def _prune(context: Context) -> dict[str, Any]:
     with context.reporter.stage("prune") as remark:
         plan = prune.plan(context)
-        prune.tell(context, plan)
+        prune.report_plan(context, plan)
         removed = prune.carry_out(context, plan)
         remark.note(removed.sentence())
         return prune.details(plan, removed)

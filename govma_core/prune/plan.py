@@ -1,9 +1,9 @@
-"""What a prune would do: everything that is known of the versions brought together, and priced."""
+"""The plan of a prune: collect what is known about each version, decide, and price the removals."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import isfinite
@@ -13,7 +13,7 @@ from govma_core.context import Context
 from govma_core.disk.usage import Usage, account
 from govma_core.engine.containers import container_mounts
 from govma_core.errors import EngineError, GovmaError, UsageError
-from govma_core.prune.in_use import Uses, in_use, linked, on_paths
+from govma_core.prune.in_use import Uses, in_use, links_to_versions, versions_on_paths
 from govma_core.prune.retention import Candidate, Decision, Facts, Policy, decide
 from govma_core.text.durations import age_seconds
 from govma_core.text.language import tr
@@ -22,23 +22,21 @@ from govma_core.versions.manifest import Manifest, ManifestStore
 from govma_core.versions.marks import Mark, MarkStore, PinStore
 from govma_core.versions.store import Version, local_epoch
 
-Price = Callable[[Collection[str]], int]
-
 
 @dataclass(frozen=True, slots=True)
 class PrunePlan:
-    """What becomes of each version (the newest first), and what an operator should know besides.
+    """A decision for each version (the newest first), and warnings for the operator.
 
     `price` gives the bytes that removing any set of the versions frees.
     """
 
     decisions: tuple[Decision, ...]
     warnings: tuple[str, ...]
-    price: Price
+    price: Callable[[Collection[str]], int]
 
     @property
     def removals(self) -> tuple[Decision, ...]:
-        """Return those that are removed, in the order of their removal: the oldest first."""
+        """Return the decisions to remove, in the order of removal: the oldest first."""
         return tuple(decision for decision in reversed(self.decisions) if not decision.keep)
 
     @property
@@ -46,8 +44,8 @@ class PrunePlan:
         """Return the bytes that all removals free together."""
         return sum(decision.frees for decision in self.decisions)
 
-    def limited(self, confirmed: Collection[str]) -> PrunePlan:
-        """Return the plan that removes only what was confirmed: versions that came into it since are kept."""
+    def limit_to(self, confirmed: Collection[str]) -> PrunePlan:
+        """Return the plan without the removals that the operator did not confirm."""
         decisions = [
             decision
             if decision.keep or decision.name in confirmed
@@ -60,21 +58,15 @@ class PrunePlan:
         """Return the plan as JSON holds it."""
         return {
             "versions": [
-                {
-                    "name": decision.name,
-                    "keep": decision.keep,
-                    "reasons": list(decision.reasons),
-                    "frees": decision.frees,
-                }
-                for decision in self.decisions
+                dataclasses.asdict(decision) | {"reasons": list(decision.reasons)} for decision in self.decisions
             ],
             "frees": self.frees,
             "warnings": list(self.warnings),
         }
 
 
-def policy(context: Context, keep: int | None, older_than: str | None) -> Policy:
-    """Return the policy that the settings and these arguments make; UsageError when an argument makes no sense."""
+def make_policy(context: Context, keep: int | None, older_than: str | None) -> Policy:
+    """Return the policy of the settings, or of these arguments in their place; UsageError for one that is invalid."""
     count = context.settings.keep_versions if keep is None else keep
     if count < 1:
         raise UsageError(tr("keep {wanted}: at least one good version is kept; name 1 or more.", wanted=count))
@@ -86,56 +78,58 @@ def policy(context: Context, keep: int | None, older_than: str | None) -> Policy
 
 
 def make_plan(context: Context, policy: Policy) -> PrunePlan:
-    """Look at everything that speaks for keeping a version, and decide; RefusedError when it is unknown what is live.
+    """Collect what speaks for keeping each version, and decide; RefusedError when it is unknown which one is live.
 
-    Changes nothing. What could not be asked, and what could not be priced, is said among the warnings.
+    Changes nothing. An engine that does not answer, and sizes that cannot be measured, become warnings.
     """
     warnings: list[str] = []
-    facts = _facts(context, warnings)
+    facts = _collect(context, warnings)
 
     @cache
     def usage() -> Usage | None:
+        """Return the account of all versions, which takes seconds: only when there is something to price."""
         try:
-            usage = account(context)
+            sizes = account(context)
         except (GovmaError, OSError) as error:
             warnings.append(tr("How much would be freed is not known: {error}", error=error))
             return None
-        if usage.unread:
+        if sizes.unread:
             warnings.append(
                 tr(
                     "{unread} directories cannot be read by this user; what is in them is not counted.",
-                    unread=usage.unread,
+                    unread=sizes.unread,
                 )
             )
-        return usage
+        return sizes
 
-    def price(removed: Collection[str]) -> int:
-        sizes = usage() if removed else None
-        return sizes.freed_by(removed) if sizes else 0
+    def price(names: Collection[str]) -> int:
+        sizes = usage() if names else None
+        return sizes.freed_by(names) if sizes else 0
 
     decisions = decide(facts, policy, price)
     return PrunePlan(tuple(decisions), tuple(warnings), price)
 
 
-def users_now(context: Context, name: str) -> list[str]:
-    """Return who uses a version at this moment, links that lead to it included."""
+def current_users(context: Context, name: str) -> list[str]:
+    """Return what uses a version at this moment: processes, mounts, and links that lead to it."""
     directory = context.settings.versions_dir
-    return [*in_use(directory, [name]).get(name, []), *linked(directory, [name]).get(name, [])]
+    return [*in_use(directory, [name]).get(name, []), *links_to_versions(directory, [name]).get(name, [])]
 
 
-def _facts(context: Context, warnings: list[str]) -> Facts:
+def _collect(context: Context, warnings: list[str]) -> Facts:
     state, directory = context.settings.state_dir, context.settings.versions_dir
     versions, pointer = context.versions.versions(), context.versions.pointer()
     names = [version.name for version in versions]
     manifests, marks = ManifestStore(state), MarkStore(state).read()
+    trail = live_before(History(state).read(), pointer.version)
     return Facts(
-        versions=[_candidate(version, manifests.read(version.name), marks.get(version.name)) for version in versions],
+        candidates=[_candidate(version, manifests.read(version.name), marks.get(version.name)) for version in versions],
         current=pointer.version,
         problem=pointer.problem,
-        before=_before(live_before(History(state).read(), pointer.version), versions, marks),
-        pinned=PinStore(state).read(),
-        used=_uses(context, names, warnings),
-        linked=linked(directory, names),
+        before=_rollback_trail(trail, versions, marks),
+        pins=PinStore(state).read(),
+        users=_users(context, names, warnings),
+        links=links_to_versions(directory, names),
     )
 
 
@@ -148,19 +142,15 @@ def _candidate(version: Version, manifest: Manifest | None, mark: Mark | None) -
     return Candidate(version.name, created, version.complete, manifest.result if manifest else "")
 
 
-def _before(trail: list[str], versions: list[Version], marks: Collection[str]) -> list[str]:
-    """Return what was live before and is still there, back to the first whole one without a mark: a rollback's aim."""
-    there = {version.name: version.complete for version in versions}
-    kept_back: list[str] = []
-    for name in trail:
-        if name in there:
-            kept_back.append(name)
-            if there[name] and name not in marks:
-                break
-    return kept_back
+def _rollback_trail(trail: Sequence[str], versions: Sequence[Version], marks: Collection[str]) -> list[str]:
+    """Cut the trail of former live versions, as far as they exist, behind the first one that a rollback can lead to."""
+    complete = {version.name: version.complete for version in versions}
+    existing = [name for name in trail if name in complete]
+    targets = (place for place, name in enumerate(existing, 1) if complete[name] and name not in marks)
+    return existing[: next(targets, None)]
 
 
-def _uses(context: Context, names: list[str], warnings: list[str]) -> Uses:
+def _users(context: Context, names: list[str], warnings: list[str]) -> Uses:
     directory = context.settings.versions_dir
     uses = in_use(directory, names)
     try:
@@ -174,6 +164,6 @@ def _uses(context: Context, names: list[str], warnings: list[str]) -> Uses:
         )
         return uses
     for container in containers:
-        for name in on_paths(directory, names, container.sources):
+        for name in versions_on_paths(directory, names, container.sources):
             uses.setdefault(name, []).append(tr("the container {name}", name=container.name))
     return uses

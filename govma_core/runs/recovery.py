@@ -224,6 +224,6 @@ def clear_versions(context: Context) -> None:
         proof.sweep(fd, [version.name for version in context.versions.versions()])
         for leftover in sweep(fd, spare=spare):
             path = context.settings.versions_dir / leftover.name
-            warn_of_leftover(context.reporter, path, leftover.what, leftover.resisting if leftover.ours else None)
-            if leftover.ours and not leftover.resisting:
+            warn_of_leftover(context.reporter, path, leftover.what, leftover.unremovable if leftover.is_ours else None)
+            if leftover.is_ours and not leftover.unremovable:
                 context.reporter.info(tr("Removed {name}, {what}.", name=leftover.name, what=leftover.what))

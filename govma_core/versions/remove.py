@@ -1,8 +1,8 @@
 """Removing versions, and what killed runs left beside them.
 
-A version is set aside under a hidden name first, looked at once more, then cleared. A note in the state directory says
-which version that is while it goes on, so that the next run can finish the work of one that was killed, or take it
-back. Every other hidden name of ours is swept.
+A version is renamed to a hidden name first, checked once more, then cleared. A note in the state directory says which
+version that is while it goes on, so that the next run can finish the removal of a run that was killed, or take it back.
+All other hidden names of ours are leftovers of killed runs, and swept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.marks import MarkStore, PinStore
 from govma_core.versions.store import INCOMING_PREFIX, LINK_PREFIX, OURS, REMOVED_PREFIX, STAGING_PREFIX, VersionStore
 
-_WHAT = {
+_DESCRIPTIONS = {
     LINK_PREFIX: tr("a link that an interrupted promotion had staged"),
     INCOMING_PREFIX: tr("an incomplete copy that an interrupted run left"),
     STAGING_PREFIX: tr("files that an interrupted run had staged"),
@@ -34,18 +34,21 @@ _MOST_LISTED = 3
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What became of a version: `spared` says why it was left alone ('' when it was not), `resisting` what remains."""
+    """What became of a version: `spared` says why it was left alone ('' when it was removed).
+
+    `unremovable` has a sentence for each file or directory of it that is still there.
+    """
 
     version: str
     spared: str = ""
-    resisting: tuple[str, ...] = ()
+    unremovable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A version of a directory, set aside under a hidden name; `clearing` once nothing spoke against removing it.
+    """A version of a versions directory under its hidden name; `clearing` once nothing spoke against removing it.
 
-    By `inode` the next run knows it again; the number of the device may be another after a start of the machine.
+    The next run recognises it by `inode` alone: the device may have another number after a restart of the machine.
     """
 
     directory: str
@@ -56,7 +59,7 @@ class Note:
 
 
 def remover(versions: VersionStore, state_dir: Path) -> Remover:
-    """Return what removes versions, with all that is recorded about them."""
+    """Return a remover that deletes all records of a version with it."""
     records = [
         ManifestStore(state_dir).discard,
         ContentsStore(state_dir).discard,
@@ -67,7 +70,7 @@ def remover(versions: VersionStore, state_dir: Path) -> Remover:
 
 
 class Remover:
-    """Removes versions. Only under the lock. `forgetters` remove what is recorded of a version, each by its name."""
+    """Removes versions; only under the lock. Each of `forgetters` deletes one record of the version of a name."""
 
     def __init__(
         self, store: VersionStore, state_dir: Path, forgetters: Sequence[Callable[[str], object]] = ()
@@ -78,14 +81,14 @@ class Remover:
         self._forgetters = forgetters
 
     def remove(self, name: str) -> Removal:
-        """Remove a version, unless something speaks against it by now.
+        """Remove a version, unless it has become live or pinned, or is no directory any more.
 
         PublishError when a version that must stay could not get its name back.
         """
         with ExitStack() as stack:
             fd = stack.enter_context(safefs.opened_root(self._store.directory))
             try:
-                # Open from here on: whatever has its name later, this is what is cleared.
+                # Open from here on: this directory is cleared, whatever has its name later.
                 version = stack.enter_context(safefs.opened(fd, name))
             except (FileNotFoundError, UnsafeTreeError):
                 return Removal(name, tr("it is gone, or no directory any more"))
@@ -101,26 +104,26 @@ class Remover:
                 self._erase()
                 return Removal(name, tr("it cannot be renamed: {reason}", reason=trees.reason(error)))
             os.fsync(fd)
-            is_same = _is_same(fd, note.hidden, info)
-            objection = self._objection(name) if is_same else tr("something else took its place")
+            is_there = _is_at(fd, note.hidden, info)
+            objection = self._objection(name) if is_there else tr("something else took its place")
             if objection:
                 self._put_back(fd, note)
                 return Removal(name, objection)
             self._write(dataclasses.replace(note, clearing=True))
-            # Where we may not, clearing it tells that better.
+            # Where that is not permitted, the sentences about what cannot be cleared say why.
             with suppress(OSError):
                 trees.mark(version)
-            resisting = trees.clear_opened(fd, note.hidden, version)
+            unremovable = trees.clear_opened(fd, note.hidden, version)
             os.fsync(fd)
         self._forget(name)
-        return Removal(name, "", tuple(resisting))
+        return Removal(name, "", tuple(unremovable))
 
     def take_up(self) -> str:
-        """Finish, or take back, what a killed run had begun; give a sentence about it, '' when there was nothing.
+        """Finish, or take back, the removal that a killed run had begun; return a sentence about it, '' without one.
 
-        The records are removed here, what is left of the tree by the sweeping of hidden names, which comes after.
+        Only the records are deleted here; the rest of the tree is removed by `sweep`, which comes after this.
         """
-        note = _read(self._note)
+        note = _read_note(self._note)
         if note is None or note.directory != str(self._store.directory):
             return ""
         with safefs.opened_root(self._store.directory) as fd:
@@ -140,7 +143,7 @@ class Remover:
         return tr("The removal of {version}, which was interrupted, is finished.", version=note.version)
 
     def _objection(self, name: str) -> str:
-        """Say what speaks against removing the version; asked before it is set aside and, for sure, after that."""
+        """Return what speaks against removing the version; asked before it is renamed, and again after that."""
         pointer = self._store.pointer()
         if pointer.target is not None and PurePath(os.path.normpath(pointer.target)).name == name:
             return tr("current-version leads to it by now")
@@ -153,7 +156,7 @@ class Remover:
         try:
             safefs.rename_noreplace(note.hidden, note.version, src_dir_fd=fd, dst_dir_fd=fd)
         except FileExistsError:
-            # Hidden it would be swept away by the next run.
+            # Under a hidden name the next run would remove it.
             aside = f"{note.version}.aside-{os.urandom(4).hex()}"
             safefs.rename_noreplace(note.hidden, aside, src_dir_fd=fd, dst_dir_fd=fd)
             self._erase()
@@ -173,7 +176,7 @@ class Remover:
         try:
             jsonfile.replace(self._note, dataclasses.asdict(note))
         except OSError:
-            # Versions must be removable on a full disk above all; an older note must not tell of this one.
+            # Versions must be removable on a full disk above all; but no older note may stay and name another version.
             self._erase()
 
     def _erase(self) -> None:
@@ -186,7 +189,7 @@ class Remover:
         self._erase()
 
 
-def _read(path: Path) -> Note | None:
+def _read_note(path: Path) -> Note | None:
     data = jsonfile.read(path) or {}
     try:
         note = Note(**data)
@@ -196,13 +199,13 @@ def _read(path: Path) -> Note | None:
     return note if all(isinstance(text, str) for text in texts) and OURS.fullmatch(note.hidden) else None
 
 
-def _is_same(fd: int, name: str, info: os.stat_result) -> bool:
+def _is_at(fd: int, name: str, info: os.stat_result) -> bool:
     present = safefs.lstat(fd, name)
     return present is not None and os.path.samestat(present, info)
 
 
 def _mark_again(fd: int, note: Note) -> None:
-    """Let the sweep know what was set aside, unless something else has its name by now."""
+    """Mark the hidden version for the sweep, unless something else has its name by now."""
     with suppress(OSError, UnsafeTreeError), safefs.opened(fd, note.hidden) as version:
         info = os.fstat(version)
         if (info.st_dev, info.st_ino) == (os.fstat(fd).st_dev, note.inode):
@@ -211,21 +214,21 @@ def _mark_again(fd: int, note: Note) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A hidden name that was swept, what it was, and a sentence for each thing in it that could not be removed.
+    """A hidden name that was swept, what it stood for, and a sentence for each thing in it that could not be removed.
 
-    One that is not `ours` only has such a name, and was left alone.
+    One that is not ours (`is_ours`) only has such a name, and was left alone.
     """
 
     name: str
     what: str
-    resisting: tuple[str, ...] = ()
-    ours: bool = True
+    unremovable: tuple[str, ...] = ()
+    is_ours: bool = True
 
 
 def sweep(dir_fd: int, *, spare: Collection[str] = ()) -> list[Leftover]:
-    """Remove every hidden name of ours in the versions directory, as far as that goes; never raises for what resists.
+    """Remove the hidden names of ours in the versions directory, as far as possible; does not raise for the rest.
 
-    Only under the lock: no other run is staging then. Names that begin as in `spare` are left alone.
+    Only under the lock: no other run is staging then. Names with a prefix in `spare` are left alone.
     """
     matches = [(entry, match[1]) for entry in safefs.entries(dir_fd) if (match := OURS.fullmatch(entry.name))]
     leftovers = [_sweep(dir_fd, entry, prefix) for entry, prefix in matches if prefix not in spare]
@@ -233,20 +236,20 @@ def sweep(dir_fd: int, *, spare: Collection[str] = ()) -> list[Leftover]:
 
 
 def _sweep(dir_fd: int, entry: os.DirEntry[str], prefix: str) -> Leftover:
-    resisting: Sequence[str] | None = ()
+    unremovable: Sequence[str] | None = ()
     if prefix == LINK_PREFIX and entry.is_symlink():
         try:
             trees.remove(dir_fd, entry.name)
         except OSError as error:
-            resisting = [f"{entry.name}: {trees.reason(error)}"]
+            unremovable = [f"{entry.name}: {trees.reason(error)}"]
     else:
-        resisting = trees.clear_marked(dir_fd, entry.name)
-    return Leftover(entry.name, _WHAT[prefix], tuple(resisting or ()), resisting is not None)
+        unremovable = trees.clear_marked(dir_fd, entry.name)
+    return Leftover(entry.name, _DESCRIPTIONS[prefix], tuple(unremovable or ()), unremovable is not None)
 
 
-def warn_of_leftover(reporter: Reporter, path: Path, what: str, resisting: Sequence[str] | None) -> None:
-    """Warn of a killed run's leftover that is still there: `resisting` is None where it may be none of ours."""
-    if resisting is None:
+def warn_of_leftover(reporter: Reporter, path: Path, what: str, unremovable: Sequence[str] | None) -> None:
+    """Warn of a killed run's leftover that is still there: `unremovable` is None where it may not be ours."""
+    if unremovable is None:
         reporter.warning(
             tr(
                 "{path} is named like a leftover of a killed run, but it is not certain that it is one; "
@@ -254,13 +257,18 @@ def warn_of_leftover(reporter: Reporter, path: Path, what: str, resisting: Seque
                 path=path,
             )
         )
-    elif resisting:
+    elif unremovable:
         reporter.warning(
-            tr("{name} ({what}) cannot be removed whole: {left}.", name=path.name, what=what, left=some(resisting))
+            tr(
+                "{name} ({what}) cannot be removed whole: {left}.",
+                name=path.name,
+                what=what,
+                left=first_few(unremovable),
+            )
         )
 
 
-def some(problems: Sequence[str]) -> str:
+def first_few(problems: Sequence[str]) -> str:
     """Return the first few of many sentences in one line."""
     more = len(problems) - _MOST_LISTED
     return "; ".join(problems[:_MOST_LISTED]) + (tr("; and {more} more", more=more) if more > 0 else "")

@@ -1,4 +1,4 @@
-"""Who uses a version: real processes, mounts of other namespaces, real containers, and those that don't count."""
+"""What uses a version: processes, mounts of other namespaces, containers and links; and what does not count."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import pytest
 
 from govma_core.engine.containers import container_mounts
 from govma_core.errors import EngineError
-from govma_core.prune.in_use import in_use, linked, on_paths, versions_in
+from govma_core.prune.in_use import in_use, links_to_versions, versions_in, versions_on_paths
 from tests.support.engine import Engine
 from tests.support.rights import as_root
 from tests.support.sleeper import sleeping
 
-# Names that no other test has: a process with such a name on another file system is a use, in doubt.
+# Names that no other test has: a process in a version of such a name on another file system counts as a use, in doubt.
 OLD, NEW = "data-build--2019-05-06-07h08m09s", "data-build--2019-06-07-08h09m10s"
 WAIT = "import os, sys; print(os.getpid(), flush=True); sys.stdin.read()"
 
@@ -38,7 +38,7 @@ def users(versions: Path) -> dict[str, list[str]]:
 
 @contextmanager
 def process(*command: str, cwd: Path | str = "/") -> Iterator[int]:
-    """Run something that prints its pid once it stands where it should, and waits for the end of its input."""
+    """Run a command that prints its pid once it is in its directory, and waits for the end of its input."""
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=cwd) as running:
         assert running.stdout is not None
         line = running.stdout.readline()
@@ -53,7 +53,7 @@ def python(code: str = "", *arguments: str | Path) -> list[str]:
     return [sys.executable, "-c", f"{code}\n{WAIT}", *map(str, arguments)]
 
 
-def test_nobody_uses_anything_at_first(versions: Path) -> None:
+def test_without_a_process_in_them_versions_are_unused(versions: Path) -> None:
     assert users(versions) == {}
 
 
@@ -65,24 +65,24 @@ def test_a_working_directory_is_a_use(versions: Path) -> None:
     assert users(versions) == {}
 
 
-OPENED = "import sys; kept = open(sys.argv[1])"
+OPEN = "import sys; file = open(sys.argv[1])"
 MAPPED = (
     "import ctypes, os, sys; fd = os.open(sys.argv[1], os.O_RDONLY)\n"
     # Python's own mmap would keep the descriptor.
     "ctypes.CDLL(None).mmap(None, ctypes.c_size_t(5000), 1, 2, fd, ctypes.c_long(0)); os.close(fd)"
 )
-REMOVED = OPENED + "; import os; os.unlink(sys.argv[1])"
+REMOVED = OPEN + "; import os; os.unlink(sys.argv[1])"
 
 
-@pytest.mark.parametrize(("code", "what"), [(OPENED, "open file"), (REMOVED, "open file"), (MAPPED, "mapped file")])
+@pytest.mark.parametrize(("code", "what"), [(OPEN, "open file"), (REMOVED, "open file"), (MAPPED, "mapped file")])
 def test_a_file_that_is_open_or_mapped_is_a_use(versions: Path, code: str, what: str) -> None:
     with process(*python(code, versions / OLD / "html/index.php")):
         (who,) = users(versions)[OLD]
         assert who.endswith(what)
 
 
-def test_a_mapped_file_of_ours_only_is_not_a_use(versions: Path) -> None:
-    """Guards a prune that an operator starts from inside a version: neither we nor our parents count."""
+def test_a_use_by_this_process_or_its_parents_does_not_count(versions: Path) -> None:
+    """Guards a prune that an operator starts from inside a version."""
     with (versions / OLD / "html/index.php").open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ):
         assert users(versions) == {}
         code = (
@@ -93,40 +93,39 @@ def test_a_mapped_file_of_ours_only_is_not_a_use(versions: Path) -> None:
         assert subprocess.run(child, cwd=Path.cwd(), check=False).returncode == 0
 
 
-def test_a_console_that_only_looks_is_not_a_use(versions: Path) -> None:
+def test_another_process_of_this_program_is_not_a_use(versions: Path) -> None:
     file = versions / OLD / "html/index.php"
-    with process(sys.executable, "-c", f"{OPENED}\n{WAIT}", str(file), "govma-console"):
-        # Its name stands among the arguments, where that of a program started with -m or by a script stands.
+    with process(sys.executable, "-c", f"{OPEN}\n{WAIT}", str(file), "govma-console"):
+        # The program's name is among the arguments, as when it is started with -m or by a script.
         assert users(versions) == {}
 
 
 @pytest.mark.parametrize("place", [f"{OLD}.bak", ".govma-removed-0123456789abcdef", "."])
-def test_what_stands_beside_the_versions_uses_none(versions: Path, place: str) -> None:
+def test_a_process_beside_the_versions_uses_none(versions: Path, place: str) -> None:
     with process(*python(), cwd=versions / place):
         assert users(versions) == {}
 
 
-def test_a_version_of_another_site_with_the_same_name_is_told_apart(versions: Path, tmp_path: Path) -> None:
+def test_a_version_of_the_same_name_in_another_site_is_not_in_use(versions: Path, tmp_path: Path) -> None:
     other = tmp_path / "other" / OLD / "html"
     other.mkdir(parents=True)
     with process(*python(), cwd=other):
         assert users(versions) == {}
 
 
-def test_processes_that_come_and_go_do_not_disturb(versions: Path) -> None:
-    # Not started by threads of ours: a child has all our open files for a moment.
+def test_processes_that_end_during_the_scan_are_passed_over(versions: Path) -> None:
+    # Not started by threads of this process: a child has all its open files for a moment.
     with process("sh", "-c", f'cd "{versions / NEW}" && echo $$ && while :; do /bin/true; done'):
         for _ in range(40):
             assert OLD not in users(versions)
 
 
 @as_root
-def test_a_process_in_another_mount_namespace_shows_another_path(versions: Path, tmp_path: Path) -> None:
+def test_a_process_in_another_mount_namespace_is_a_use(versions: Path, tmp_path: Path) -> None:
     (tmp_path / "inside").mkdir()
     script = f'mount --bind "{versions}" "{tmp_path}/inside" && cd "{tmp_path}/inside/{OLD}/html" && echo $$ && cat'
     with process("unshare", "-m", "sh", "-c", script) as pid:
-        directory = os.readlink(f"/proc/{pid}/cwd")
-        assert directory == f"{tmp_path}/inside/{OLD}/html"
+        assert os.readlink(f"/proc/{pid}/cwd") == f"{tmp_path}/inside/{OLD}/html"
         assert any(who.startswith("sh ") and "working directory" in who for who in users(versions)[OLD])
         assert NEW not in users(versions)
 
@@ -158,7 +157,7 @@ def test_a_mount_inside_a_version_is_a_use(versions: Path) -> None:
         subprocess.run(["umount", point], check=True)
 
 
-def test_links_of_people_that_lead_to_a_version_are_found_and_ours_are_not(versions: Path) -> None:
+def test_links_of_the_operator_to_a_version_are_listed_and_ours_are_not(versions: Path) -> None:
     for name, target in {
         "current-version": OLD,
         ".govma-link-0123456789abcdef": OLD,
@@ -168,7 +167,7 @@ def test_links_of_people_that_lead_to_a_version_are_found_and_ours_are_not(versi
         "odd": f"{OLD}.bak",
     }.items():
         (versions / name).symlink_to(target)
-    assert linked(versions, [OLD, NEW]) == {NEW: ["absolute", "staging"]}
+    assert links_to_versions(versions, [OLD, NEW]) == {NEW: ["absolute", "staging"]}
 
 
 @pytest.mark.parametrize(
@@ -198,20 +197,20 @@ def test_a_running_container_uses_what_it_has_mounted(
         name=f"govma-in-use-{os.getpid()}",
         volumes={f"{versions}/{OLD}/html": {"bind": "/site", "mode": "ro"}, "/etc": {"bind": "/x", "mode": "ro"}},
     ) as container:
-        (mine,) = [each for each in container_mounts() if each.name == container.name]
-        assert on_paths(versions, [OLD, NEW], mine.sources) == {OLD}
+        (mounts,) = [mounts for mounts in container_mounts() if mounts.name == container.name]
+        assert versions_on_paths(versions, [OLD, NEW], mounts.sources) == {OLD}
         # Seen without the engine, too.
         assert any("a mount at /site in the namespace of" in who for who in users(versions)[OLD])
         container.pause()
-        assert container.name in [each.name for each in container_mounts()]
+        assert container.name in [mounts.name for mounts in container_mounts()]
         container.unpause()
         container.kill()
-        assert container.name not in [each.name for each in container_mounts()]
+        assert container.name not in [mounts.name for mounts in container_mounts()]
 
 
 @as_root
 @pytest.mark.usefixtures("docker_engine")
-def test_a_process_in_a_container_is_seen_by_the_path_it_has_there(
+def test_a_process_in_a_container_is_a_use_by_its_path_inside(
     versions: Path, docker_engine: Engine, busybox_image: str
 ) -> None:
     with sleeping(
@@ -228,7 +227,7 @@ def test_a_process_in_a_container_is_seen_by_the_path_it_has_there(
         assert in_use(other, [OLD]) == {}
 
 
-def test_no_engine_is_not_asked_and_one_that_does_not_answer_is_said(
+def test_a_missing_engine_has_no_mounts_and_one_that_does_not_answer_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")

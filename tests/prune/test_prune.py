@@ -1,4 +1,4 @@
-"""Prune on real trees: what it removes and frees, what it leaves whole, and what a kill or a cancel leaves."""
+"""Prune on real trees: what it removes and frees, what it leaves whole, and how a cancelled or failed one ends."""
 
 from __future__ import annotations
 
@@ -25,11 +25,8 @@ from tests.support.sleeper import sleeping
 
 
 def snapshot(directory: Path) -> dict[str, tuple[int, int]]:
-    inodes = {}
-    for path in directory.rglob("*"):
-        info = path.lstat()
-        inodes[str(path)] = (info.st_ino, info.st_mtime_ns)
-    return inodes
+    stats = {str(path): path.lstat() for path in directory.rglob("*")}
+    return {path: (info.st_ino, info.st_mtime_ns) for path, info in stats.items()}
 
 
 def test_the_last_good_ones_stay_and_each_line_says_why(releases: Releases) -> None:
@@ -60,7 +57,7 @@ def test_again_there_is_nothing_to_remove(releases: Releases) -> None:
     assert snapshot(releases.directory) == before
 
 
-def test_the_plan_changes_nothing_and_is_what_is_done_then(releases: Releases) -> None:
+def test_the_plan_changes_nothing_and_is_what_a_prune_does(releases: Releases) -> None:
     before = snapshot(releases.directory)
     planned = prune.plan(releases.context(), keep=2)
     assert snapshot(releases.directory) == before
@@ -70,7 +67,7 @@ def test_the_plan_changes_nothing_and_is_what_is_done_then(releases: Releases) -
     assert outcome.details["account"] == planned.frees
 
 
-def test_nothing_is_removed_that_was_not_confirmed(releases: Releases) -> None:
+def test_only_the_confirmed_versions_are_removed(releases: Releases) -> None:
     context = releases.context()
     removals = prune.plan(context, keep=1).removals
     assert len(removals) > 1
@@ -89,7 +86,7 @@ def test_keeping_by_age_counts_from_now(releases: Releases) -> None:
     releases.add(*names)
     releases.live(names[-1])
     prune.run(releases.context())
-    # The one before the live one is assumed to have been live: nothing is recorded here.
+    # Without a history the version before the live one counts as live before.
     assert releases.there() == names[2:]
     releases.add(names[1])
     prune.run(releases.context(), older_than="5d")
@@ -98,7 +95,7 @@ def test_keeping_by_age_counts_from_now(releases: Releases) -> None:
     assert releases.there() == names[2:]
 
 
-def test_rollback_keeps_its_aim_and_pins_are_kept(releases: Releases) -> None:
+def test_the_target_of_a_rollback_and_a_pinned_version_are_kept(releases: Releases) -> None:
     history = History(releases.state)
     history.append(Promotion(1.0, NAMES[1], "", "deploy", "ana", "r1"))
     history.append(Promotion(2.0, NAMES[7], NAMES[1], "deploy", "ana", "r2"))
@@ -109,14 +106,14 @@ def test_rollback_keeps_its_aim_and_pins_are_kept(releases: Releases) -> None:
     assert "pinned by rui: audit" in releases.log()
 
 
-def test_failed_and_incomplete_ones_go_and_take_no_place(releases: Releases) -> None:
+def test_failed_and_incomplete_versions_are_removed_and_do_not_count(releases: Releases) -> None:
     releases.record(NAMES[5], "failed")
     (releases.directory / NAMES[6] / "html").rename(releases.directory / NAMES[6] / "htm")
     prune.run(releases.context(), keep=2)
     assert releases.there() == [NAMES[4], NAMES[7]]
 
 
-def test_what_is_not_a_version_is_never_touched_nor_in_the_plan(releases: Releases, tmp_path: Path) -> None:
+def test_entries_that_are_no_version_are_not_touched_nor_in_the_plan(releases: Releases, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "file").write_text("x")
@@ -167,7 +164,7 @@ def test_a_directory_of_an_odd_name_may_be_live(releases: Releases) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"keep": 0}, {"keep": -1}, {"older_than": "soon"}, {"older_than": "30"}])
-def test_wrong_arguments_are_said_before_anything_is_done(releases: Releases, wrong: dict[str, Any]) -> None:
+def test_invalid_arguments_are_refused_before_anything_is_removed(releases: Releases, wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         prune.run(releases.context(), **wrong)
     assert releases.there() == NAMES[:8]
@@ -180,18 +177,18 @@ def sleeping_in(directory: Path) -> subprocess.Popen[bytes]:
     return process
 
 
-def test_a_version_in_use_is_kept_also_when_the_use_begins_after_the_plan(
+def test_a_version_in_use_is_kept_even_when_the_use_begins_after_the_plan(
     releases: Releases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     processes = [sleeping_in(releases.directory / NAMES[0] / "html")]
-    real = plan.make_plan
+    make_plan = plan.make_plan
 
-    def planned(*args: Any) -> plan.PrunePlan:
-        plan = real(*args)
+    def make_plan_and_use_a_version(*args: Any) -> plan.PrunePlan:
+        prune_plan = make_plan(*args)
         processes.append(sleeping_in(releases.directory / NAMES[1] / "html"))
-        return plan
+        return prune_plan
 
-    monkeypatch.setattr(prune, "make_plan", planned)
+    monkeypatch.setattr(prune, "make_plan", make_plan_and_use_a_version)
     try:
         outcome = prune.run(releases.context())
     finally:
@@ -205,7 +202,7 @@ def test_a_version_in_use_is_kept_also_when_the_use_begins_after_the_plan(
     assert list(outcome.details["spared"]) == [NAMES[1]]
 
 
-def test_a_link_that_somebody_made_keeps_its_version(releases: Releases) -> None:
+def test_a_version_to_which_a_link_of_the_operator_leads_is_kept(releases: Releases) -> None:
     (releases.directory / "staging").symlink_to(NAMES[0])
     prune.run(releases.context(), keep=1)
     assert NAMES[0] in releases.there()
@@ -225,7 +222,7 @@ def test_an_engine_that_does_not_answer_is_a_warning(
 
 @as_root
 @pytest.mark.usefixtures("docker_engine")
-def test_a_running_container_keeps_what_it_has_mounted(
+def test_a_version_that_a_running_container_has_mounted_is_kept(
     releases: Releases, docker_engine: Engine, busybox_image: str
 ) -> None:
     with sleeping(
@@ -244,7 +241,7 @@ def test_a_running_container_keeps_what_it_has_mounted(
     assert f"the container govma-keeps-{os.getpid()}" in line
 
 
-def test_a_request_to_stop_is_honoured_between_two_versions(releases: Releases) -> None:
+def test_a_cancellation_is_honoured_between_two_versions(releases: Releases) -> None:
     context = releases.context()
     cancellation = releases.cancellation
 
@@ -262,10 +259,10 @@ def test_a_request_to_stop_is_honoured_between_two_versions(releases: Releases) 
     assert releases.hidden() == []
 
 
-def test_when_none_can_be_removed_the_run_fails_and_says_why(
+def test_a_prune_that_can_remove_no_version_fails_and_says_why(
     releases: Releases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prune, "users_now", lambda context, name: ["php (pid 1): open file"])
+    monkeypatch.setattr(prune, "current_users", lambda context, name: ["php (pid 1): open file"])
     with pytest.raises(GovmaError, match=r"None of 3 versions could be removed.*in use by php"):
         prune.run(releases.context())
     assert releases.there() == NAMES[:8]
@@ -273,7 +270,7 @@ def test_when_none_can_be_removed_the_run_fails_and_says_why(
 
 @pytest.fixture(params=["tmpfs", "ext4"])
 def own_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """Yield a file system that nobody else writes to."""
+    """Yield the directory of a file system to which no other process writes."""
     place = tmp_path / "disk"
     place.mkdir()
     if request.param == "tmpfs":
@@ -284,9 +281,9 @@ def own_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
             file.truncate(64 << 20)
         subprocess.run(["mkfs.ext4", "-q", image], check=True)
         mount = ["mount", "-o", "loop", str(image), str(place)]
-    mounting = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if mounting.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounting.stderr.strip()}")
+    result = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if result.returncode:
+        pytest.skip(f"no file system can be mounted here: {result.stderr.strip()}")
     try:
         yield place
     finally:
@@ -294,13 +291,13 @@ def own_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 
 @as_root
-def test_what_it_says_to_free_is_what_the_file_system_gains(own_disk: Path) -> None:
+def test_the_account_of_freed_bytes_is_what_the_file_system_gains(own_disk: Path) -> None:
     """Guards the account: shared inodes become free only when the last of a set goes."""
     releases = Releases(own_disk / "site")
     releases.add(*NAMES[:8])
     releases.live(NAMES[7])
     releases.forget_shared()
-    # Shared among those that go, and with nothing that stays.
+    # Hard links among the versions that are removed, and with none that stays.
     for name in NAMES[1:4]:
         os.link(releases.directory / NAMES[0] / "system/user/0", releases.directory / name / "html/first")
     (releases.directory / NAMES[0] / "html/big").write_bytes(b"x" * 3_000_000)
@@ -313,7 +310,9 @@ def test_what_it_says_to_free_is_what_the_file_system_gains(own_disk: Path) -> N
     assert all(releases.whole(name) for name in NAMES[5:8])
 
 
-def test_what_cannot_be_priced_is_removed_all_the_same(releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_versions_that_cannot_be_priced_are_removed_all_the_same(
+    releases: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*args: Any, **more: Any) -> None:
         raise OSError(5, "Input/output error")
 

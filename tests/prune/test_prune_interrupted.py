@@ -1,4 +1,4 @@
-"""A prune that is killed, and one that follows a deploy: what the next run finds, and what stays a success."""
+"""A killed prune, which the next run finishes; and a prune after a deploy, whose failure is no failed deploy."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from tests.support.sites import STAGES, Site
 from tests.support.waiting import wait_for
 
 
-def kill_when_something_is_set_aside(releases: Releases, run: int) -> None:
+def kill_when_a_version_is_renamed(releases: Releases, run: int) -> None:
     deadline = time.monotonic() + 60
     while not releases.hidden():
-        # Without a pause: it lasts some milliseconds only.
+        # Without a pause: the hidden name exists for some milliseconds only.
         assert time.monotonic() < deadline
     os.kill(run, signal.SIGKILL)
 
 
-def kill_after_the_first(releases: Releases, run: int) -> None:
+def kill_after_the_first_removal(releases: Releases, run: int) -> None:
     wait_for(lambda: NAMES[0] not in os.listdir(releases.directory) and not releases.hidden(), "the first to be gone")
     os.kill(run, signal.SIGKILL)
 
 
-def kill_some_time(releases: Releases, run: int) -> None:
+def kill_at_a_random_time(releases: Releases, run: int) -> None:
     time.sleep(random.uniform(0.0, 0.3))
     os.kill(run, signal.SIGKILL)
 
@@ -55,7 +55,7 @@ PRUNING = (
 
 @pytest.mark.parametrize(
     "kill",
-    [kill_when_something_is_set_aside, kill_after_the_first, *[kill_some_time] * 6],
+    [kill_when_a_version_is_renamed, kill_after_the_first_removal, *[kill_at_a_random_time] * 6],
     ids=lambda kill: kill.__name__,
 )
 def test_a_prune_that_is_killed_is_finished_by_the_next_one(
@@ -65,7 +65,7 @@ def test_a_prune_that_is_killed_is_finished_by_the_next_one(
         releases.record(name)
         for number in range(300):
             (releases.directory / name / "html/assets" / f"more{number}").write_bytes(b"x" * 100)
-    # Known by this word, as a real runner: what it had forked may live a moment longer, and use versions.
+    # The last word is that of a real runner: processes that it forked may outlive it for a moment, and are no use.
     line = [sys.executable, "-c", PRUNING, str(releases.config), "govma_core.runs.runner"]
     with subprocess.Popen(line, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -84,20 +84,20 @@ def test_a_prune_that_is_killed_is_finished_by_the_next_one(
 def test_the_next_deploy_sweeps_what_a_killed_prune_left(site: Site) -> None:
     version = site.deploy().version
     leftover = site.settings.versions_dir / ".govma-removed-0123456789abcdef"
-    theirs = site.settings.versions_dir / ".govma-staging-0123456789abcdef"
-    for path in (leftover, theirs):
+    unmarked = site.settings.versions_dir / ".govma-staging-0123456789abcdef"
+    for path in (leftover, unmarked):
         (path / "html").mkdir(parents=True)
     leftover.chmod(0o1700)
     site.deploy()
     assert not leftover.exists()
     assert "what was left of a version that was being removed" in site.log()
-    assert (theirs / "html").is_dir()
-    assert f"{theirs} is named like a leftover" in site.log("warning")
-    assert version in [each.name for each in site.store.versions()]
+    assert (unmarked / "html").is_dir()
+    assert f"{unmarked} is named like a leftover" in site.log("warning")
+    assert version in [existing.name for existing in site.store.versions()]
 
 
 def test_leftovers_are_not_swept_while_the_link_leads_to_nothing(releases: Releases) -> None:
-    """Guards a live version that was set aside without a note: a full disk, a kill, and a switch by hand in between."""
+    """Guards a live version under a hidden name without a note: after a full disk, a kill and a switch by hand."""
     aside = releases.directory / ".govma-removed-0123456789abcdef"
     (releases.directory / NAMES[7]).rename(aside)
     recovery.clear_versions(releases.context())

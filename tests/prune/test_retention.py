@@ -1,4 +1,4 @@
-"""The plan: what is kept, what is removed, why, and what it frees; a function of facts, tried on many."""
+"""Retention: which versions are kept or removed, why, and what each removal frees."""
 
 from __future__ import annotations
 
@@ -20,101 +20,101 @@ NAMES = [f"data-build--2001-09-{day:02}-01h46m40s" for day in range(1, 10)]
 
 
 def price(names: Collection[str]) -> int:
-    """Price as a set: each costs 10 alone, and 7 more when its neighbour goes too."""
+    """Price a set of versions: each frees 10 alone, and 7 more when the next newer one is removed too."""
     return 10 * len(names) + 7 * sum(after in names for name, after in itertools.pairwise(NAMES) if name in names)
 
 
-def known(day: int, **more: object) -> Candidate:
+def version(day: int, **more: object) -> Candidate:
     """Return a version of the 9 last days; day 9 is today."""
     return dataclasses.replace(Candidate(NAMES[day - 1], NOW - (9 - day) * DAY), **more)  # type: ignore[arg-type]
 
 
 def facts(*versions: Candidate, **more: object) -> Facts:
-    return Facts(versions=versions, **({"current": versions[-1].name} | more))  # type: ignore[arg-type]
+    return Facts(candidates=versions, **({"current": versions[-1].name} | more))  # type: ignore[arg-type]
 
 
-def plan(state: Facts, keep: int = 2, younger: float = 0) -> dict[str, Decision]:
-    return {d.name: d for d in decide(state, Policy(keep, int(younger), NOW, f"{younger:.0f}s"), price)}
+def plan(site: Facts, keep: int = 2, younger: float = 0) -> dict[str, Decision]:
+    return {d.name: d for d in decide(site, Policy(keep, int(younger), NOW, f"{younger:.0f}s"), price)}
 
 
-def kept(state: Facts, keep: int = 2, younger: float = 0) -> list[int]:
-    return sorted(NAMES.index(d.name) + 1 for d in plan(state, keep, younger).values() if d.keep)
+def days_to_keep(site: Facts, keep: int = 2, younger: float = 0) -> list[int]:
+    return sorted(NAMES.index(d.name) + 1 for d in plan(site, keep, younger).values() if d.keep)
 
 
-EACH = [known(day) for day in range(1, 10)]
+EACH = [version(day) for day in range(1, 10)]
 
 
 def test_the_last_good_ones_are_kept_and_the_live_one_is_among_them() -> None:
-    assert kept(facts(*EACH, before=[NAMES[7]]), keep=3) == [7, 8, 9]
+    assert days_to_keep(facts(*EACH, before=[NAMES[7]]), keep=3) == [7, 8, 9]
 
 
-def test_what_is_live_and_what_was_before_it_is_kept_however_old() -> None:
-    state = facts(*EACH, current=NAMES[2], before=[NAMES[0]])
-    assert kept(state) == [1, 3, 8, 9]
-    assert plan(state)[NAMES[2]].why == "live"
-    assert plan(state)[NAMES[0]].why == "was live before"
+def test_the_live_version_and_the_one_before_it_are_kept_at_any_age() -> None:
+    site = facts(*EACH, current=NAMES[2], before=[NAMES[0]])
+    assert days_to_keep(site) == [1, 3, 8, 9]
+    assert plan(site)[NAMES[2]].why == "live"
+    assert plan(site)[NAMES[0]].why == "was live before"
 
 
 def test_without_a_record_the_next_older_good_one_counts_as_live_before() -> None:
-    broken = [known(1), dataclasses.replace(known(2), complete=False), known(3), *EACH[3:]]
-    assert kept(facts(*broken, current=NAMES[2]), keep=1) == [1, 3, 9]
+    broken = [version(1), dataclasses.replace(version(2), complete=False), version(3), *EACH[3:]]
+    assert days_to_keep(facts(*broken, current=NAMES[2]), keep=1) == [1, 3, 9]
     assert "no record" in plan(facts(*broken, current=NAMES[2]))[NAMES[0]].why
 
 
 def test_a_pin_a_user_and_a_link_each_keep_a_version_and_are_named() -> None:
-    state = facts(
+    site = facts(
         *EACH,
         before=[NAMES[7]],
-        pinned={NAMES[0]: Pin(NAMES[0], "ana", "election night")},
-        used={NAMES[1]: ["php (pid 1): open file", "a", "b", "c"]},
-        linked={NAMES[2]: ["staging"]},
+        pins={NAMES[0]: Pin(NAMES[0], "ana", "election night")},
+        users={NAMES[1]: ["php (pid 1): open file", "a", "b", "c"]},
+        links={NAMES[2]: ["staging"]},
     )
-    assert kept(state) == [1, 2, 3, 8, 9]
-    decisions = plan(state)
+    assert days_to_keep(site) == [1, 2, 3, 8, 9]
+    decisions = plan(site)
     assert decisions[NAMES[0]].why == "pinned by ana: election night"
     assert decisions[NAMES[1]].why == "in use by php (pid 1): open file, a and 2 more"
     assert decisions[NAMES[2]].why == "a link leads to it: staging"
 
 
-def test_younger_than_is_to_the_second() -> None:
-    state = facts(*EACH, before=[NAMES[7]])
-    assert kept(state, keep=1, younger=3 * DAY) == [7, 8, 9]
-    assert kept(state, keep=1, younger=3 * DAY + 1) == [6, 7, 8, 9]
+def test_the_age_counts_to_the_second() -> None:
+    site = facts(*EACH, before=[NAMES[7]])
+    assert days_to_keep(site, keep=1, younger=3 * DAY) == [7, 8, 9]
+    assert days_to_keep(site, keep=1, younger=3 * DAY + 1) == [6, 7, 8, 9]
 
 
 @pytest.mark.parametrize("bad", [{"complete": False}, {"result": "failed"}, {"result": "rehearsal-failed"}])
-def test_what_is_not_good_takes_no_place_among_the_good_ones(bad: dict[str, object]) -> None:
-    versions = [*EACH[:6], known(7, **bad), known(8, **bad), known(9)]
-    state = facts(*versions, before=[NAMES[5]])
-    assert kept(state, keep=3) == [5, 6, 9]
-    assert ("incomplete" if "complete" in bad else str(bad["result"])) in plan(state)[NAMES[6]].why
+def test_a_version_that_is_not_good_does_not_count_among_the_last_good_ones(bad: dict[str, object]) -> None:
+    versions = [*EACH[:6], version(7, **bad), version(8, **bad), version(9)]
+    site = facts(*versions, before=[NAMES[5]])
+    assert days_to_keep(site, keep=3) == [5, 6, 9]
+    assert ("incomplete" if "complete" in bad else str(bad["result"])) in plan(site)[NAMES[6]].why
 
 
-def test_a_version_of_the_future_is_kept_and_takes_no_good_ones_place() -> None:
-    ahead = Candidate("data-build--2031-01-01-00h00m00s", NOW + DAY)
-    state = facts(*EACH, ahead, current=NAMES[8], before=[NAMES[7]])
-    assert kept(facts(*EACH, before=[NAMES[7]]), keep=3) == [7, 8, 9]
-    decisions = plan(state, keep=3)
-    assert decisions[ahead.name].why == "its time lies in the future"
+def test_a_version_of_the_future_is_kept_and_does_not_count_among_the_last_good_ones() -> None:
+    future = Candidate("data-build--2031-01-01-00h00m00s", NOW + DAY)
+    site = facts(*EACH, future, current=NAMES[8], before=[NAMES[7]])
+    assert days_to_keep(facts(*EACH, before=[NAMES[7]]), keep=3) == [7, 8, 9]
+    decisions = plan(site, keep=3)
+    assert decisions[future.name].why == "its time lies in the future"
     assert decisions[NAMES[6]].keep
     assert not decisions[NAMES[5]].keep
 
 
-def test_an_order_of_names_that_the_end_of_summer_time_upset_is_that_of_the_clock() -> None:
-    """Guards the order: of two versions made while the clock was put back the later one has the earlier name."""
+def test_versions_are_ordered_by_time_where_the_clock_was_put_back() -> None:
+    """Guards the end of summer time: of two versions of that night the later one has the earlier name."""
     first = Candidate("data-build--2001-09-08-02h30m00s", NOW - 3000)
     second = Candidate("data-build--2001-09-08-02h10m00s", NOW - 600)
-    state = facts(first, second, current=second.name)
-    assert [d.name for d in decide(state, Policy(1, 0, NOW), price)] == [second.name, first.name]
+    site = facts(first, second, current=second.name)
+    assert [d.name for d in decide(site, Policy(1, 0, NOW), price)] == [second.name, first.name]
 
 
-def test_each_is_charged_with_what_it_adds_to_those_before_it() -> None:
+def test_each_removal_is_charged_with_what_it_adds_to_the_older_ones() -> None:
     decisions = plan(facts(*EACH, before=[NAMES[7]]), keep=5)
     assert [decisions[name].frees for name in NAMES[:4]] == [10, 17, 17, 17]
     assert sum(d.frees for d in decisions.values()) == price(NAMES[:4])
 
 
-def test_nothing_is_planned_while_it_is_unknown_what_is_live() -> None:
+def test_no_plan_is_made_while_it_is_unknown_which_version_is_live() -> None:
     with pytest.raises(RefusedError, match=r"current-version is missing.*Nothing is pruned"):
         plan(facts(*EACH, current=None, problem="current-version is missing: nothing is live."))
 
@@ -133,7 +133,7 @@ SOME = st.sets(st.sampled_from(NAMES))
     keep=st.integers(1, 12),
     younger=st.integers(0, 10),
 )
-def test_what_must_stay_stays_and_the_prices_sum_up(
+def test_no_version_with_a_reason_is_removed_and_the_prices_sum_up(
     current: str,
     before: list[str],
     pinned: set[str],
@@ -146,27 +146,27 @@ def test_what_must_stay_stays_and_the_prices_sum_up(
 ) -> None:
     versions = [
         dataclasses.replace(
-            known(day), complete=NAMES[day - 1] not in incomplete, result="failed" if NAMES[day - 1] in failed else ""
+            version(day), complete=NAMES[day - 1] not in incomplete, result="failed" if NAMES[day - 1] in failed else ""
         )
         for day in range(1, 10)
     ]
-    state = Facts(
-        versions=versions,
+    site = Facts(
+        candidates=versions,
         current=current,
         before=before,
-        pinned={name: Pin(name) for name in pinned},
-        used={key: ["php"] for key in used},
-        linked={key: ["link"] for key in linked},
+        pins={name: Pin(name) for name in pinned},
+        users={name: ["php"] for name in used},
+        links={name: ["link"] for name in linked},
     )
-    decisions = plan(state, keep, younger * DAY)
+    decisions = plan(site, keep, younger * DAY)
     good = [name for name in NAMES if name not in incomplete | failed]
     young = NAMES[max(0, 9 - younger) :]
-    must = {current, *before, *pinned, *used, *linked, *good[-keep:], *young} - {"hotfix"}
-    stays = {name for name, decision in decisions.items() if decision.keep}
+    required = {current, *before, *pinned, *used, *linked, *good[-keep:], *young} - {"hotfix"}
+    remaining = {name for name, decision in decisions.items() if decision.keep}
     assert list(decisions) == NAMES[::-1]
-    assert must <= stays
-    assert len(stays - must) <= (0 if before else 1), "only the assumed one before may come on top"
+    assert required <= remaining
+    assert len(remaining - required) <= (0 if before else 1), "only the assumed one before may come on top"
     assert all(decision.reasons for decision in decisions.values())
-    removals = [name for name in NAMES if name not in stays]
+    removals = [name for name in NAMES if name not in remaining]
     assert sum(decision.frees for decision in decisions.values()) == price(removals)
-    assert all(decisions[name].frees == 0 for name in stays)
+    assert all(decisions[name].frees == 0 for name in remaining)

@@ -155,7 +155,7 @@ def test_a_version_that_is_replaced_by_a_link_is_not_followed(
             return clear_opened(fd, name, version)
 
         monkeypatch.setattr(trees, "clear_opened", replaced_and_cleared)
-        assert "Not a directory" in Remover(store, state).remove(OLD).resisting[0]
+        assert "Not a directory" in Remover(store, state).remove(OLD).unremovable[0]
         (store.directory / hidden(store)[0]).unlink()
     assert hidden(store) == []
     assert whole(outside)
@@ -179,8 +179,8 @@ def test_what_is_immutable_is_named_the_rest_removed_and_the_next_sweep_finishes
     try:
         removal = Remover(store, state).remove(OLD)
         assert removal.spared == ""
-        assert [line.partition(":")[0] for line in removal.resisting] == ["html/a/one"]
-        assert "lsattr" in removal.resisting[0]
+        assert [line.partition(":")[0] for line in removal.unremovable] == ["html/a/one"]
+        assert "lsattr" in removal.unremovable[0]
         (name,) = hidden(store)
         files = [path for path in (store.directory / name).rglob("*") if not path.is_dir()]
         file = store.directory / name / "html/a/one"
@@ -189,11 +189,11 @@ def test_what_is_immutable_is_named_the_rest_removed_and_the_next_sweep_finishes
         # It blocks nobody, and is named each time.
         with safefs.opened_root(store.directory) as fd:
             (leftover,) = sweep(fd)
-            assert leftover.resisting
+            assert leftover.unremovable
             assert Remover(store, state).take_up() == ""
             subprocess.run(["chattr", "-i", file], check=True)
             (leftover,) = sweep(fd)
-        assert leftover.resisting == ()
+        assert leftover.unremovable == ()
         assert hidden(store) == []
     finally:
         subprocess.run(["chattr", "-R", "-i", store.directory], check=False, capture_output=True)
@@ -225,7 +225,7 @@ def test_what_is_mounted_inside_is_never_entered(store: VersionStore, state: Pat
     (point / "more").write_text("x")
     try:
         removal = Remover(store, state).remove(OLD)
-        assert list(removal.resisting) == ["html/a: something is mounted there"]
+        assert list(removal.unremovable) == ["html/a: something is mounted there"]
         (leftover,) = hidden(store)
         point = store.directory / leftover / "html/a"
         assert (point / "more").read_text() == "x"
@@ -274,7 +274,7 @@ def test_what_takes_the_hidden_name_meanwhile_is_not_removed(
 
     if last:
         monkeypatch.setattr(trees, "clear_opened", exchanged_and_cleared)
-        assert "not empty" in Remover(store, state).remove(OLD).resisting[0]
+        assert "not empty" in Remover(store, state).remove(OLD).unremovable[0]
         backup = store.directory / hidden(store)[0]
     else:
         during(monkeypatch, exchange)
