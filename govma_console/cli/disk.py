@@ -8,10 +8,10 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from govma_console.cli.command import DETACH, OPTIONAL_VERSION, argument, command, flag
-from govma_console.cli.follow import follow_or_detach, show_message
+from govma_console.cli.follow import follow_or_detach, is_dry_run, show_message
 from govma_console.config_option import effective, narrating_context
 from govma_console.output import print_json, print_table, say, warn
-from govma_core.errors import ExitCode, UsageError
+from govma_core.errors import ExitCode
 from govma_core.text.clean import bytes_text
 from govma_core.text.language import tr
 
@@ -115,12 +115,10 @@ def _print_usage(sizes: Usage, current: str | None, next_deploy: int) -> None:
 )
 def dedupe(options: argparse.Namespace) -> int:
     """Start a dedupe; with --dry-run print what it would link and free."""
-    if not options.dry_run:
-        arguments = {"anywhere": options.anywhere, "reflink": options.reflink}
-        return follow_or_detach(options, "dedupe", arguments, show_message)
-    if options.detach:
-        raise UsageError(tr("--dry-run starts no run that could be left behind: leave --detach out."))
-    return _print_dry_run(options)
+    if is_dry_run(options):
+        return _print_dry_run(options)
+    arguments = {"anywhere": options.anywhere, "reflink": options.reflink}
+    return follow_or_detach(options, "dedupe", arguments, show_message)
 
 
 def _print_dry_run(options: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from govma_console import reports
 from govma_console.config_option import effective
 from govma_console.narration import Narrator
 from govma_console.output import print_json, say, warn
-from govma_core.errors import ExitCode, RefusedError
+from govma_core.errors import ExitCode, RefusedError, UsageError
 from govma_core.runs.store import RunRecord, RunStore
 from govma_core.settings import Settings
 from govma_core.text.language import tr
@@ -35,6 +35,13 @@ def follow_or_detach(
     record, exit_code = follow_started(settings, started_run)
     print_json(reports.run(record)) if options.json else show(record)
     return exit_code
+
+
+def is_dry_run(options: argparse.Namespace) -> bool:
+    """Tell whether the command starts no run, but prints what one would do; UsageError together with --detach."""
+    if options.dry_run and options.detach:
+        raise UsageError(tr("--dry-run starts no run that could be left behind: leave --detach out."))
+    return bool(options.dry_run)
 
 
 def show_message(record: RunRecord) -> None:

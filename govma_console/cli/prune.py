@@ -7,7 +7,7 @@ import dataclasses
 import time
 
 from govma_console.cli.command import DETACH, VERSION, argument, command, flag
-from govma_console.cli.follow import follow_or_detach
+from govma_console.cli.follow import follow_or_detach, is_dry_run
 from govma_console.config_option import effective, narrating_context
 from govma_console.output import print_json, print_table, say, warn
 from govma_core.errors import ExitCode, RefusedError, UsageError
@@ -43,12 +43,10 @@ def prune(options: argparse.Namespace) -> int:
             age_seconds(options.older_than)
         except ValueError as error:
             raise UsageError(tr("--older-than: {error}.", error=error)) from None
-    if not options.dry_run:
-        arguments = {"keep": options.keep, "older_than": options.older_than}
-        return follow_or_detach(options, "prune", arguments, _print_removed)
-    if options.detach:
-        raise UsageError(tr("--dry-run starts no run that could be left behind: leave --detach out."))
-    return _print_plan(options)
+    if is_dry_run(options):
+        return _print_plan(options)
+    arguments = {"keep": options.keep, "older_than": options.older_than}
+    return follow_or_detach(options, "prune", arguments, _print_removed)
 
 
 def _print_removed(record: RunRecord) -> None:
