@@ -13,7 +13,7 @@ from pathlib import Path
 
 from govma_console.demo.history import AUTHORS, BRANCH, Commit, demo_history, fast_import_stream
 from govma_console.demo.sample_site import SampleSite, remove_sample, write_marker
-from govma_core.errors import RefusedError
+from govma_core.errors import RefusedError, SourceError
 from govma_core.settings import Settings, load
 from govma_core.text.language import tr
 
@@ -27,10 +27,6 @@ _STARTED = (2021, 9, 3, 0, 3, 29, 0, 0, -1)
 _WEB_SERVER, _NODE = 33, 1000
 # Housekeeping in the background would race with a removal of the site.
 _NO_GC = ("-c", "gc.auto=0")
-
-
-class GitFailed(Exception):
-    """A git command of the sample site failed; carries the command and its errors."""
 
 
 def create_sample(
@@ -99,17 +95,15 @@ def _clone(remote: Path, target: Path, *options: str) -> None:
 
 
 def git(*arguments: str | Path, cwd: Path, stdin: bytes = b"") -> str:
-    """Run git in the folder, without the user's own configuration, and return its output; GitFailed when it fails."""
+    """Run git in the folder, without the user's own configuration, and return its output; its errors are printed."""
     # A GIT_DIR that a hook has set, or the user's signing key, must not reach the sample site.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environment |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C.UTF-8"}
     command = ["git", *_NO_GC, *map(str, arguments)]
     try:
-        process = subprocess.run(command, cwd=cwd, env=environment, input=stdin, capture_output=True, check=True)
-    except FileNotFoundError as error:
-        raise GitFailed("the git program was not found; install git") from error
-    except subprocess.CalledProcessError as error:
-        raise GitFailed(f"{' '.join(command)} in {cwd}: {error.stderr.decode(errors='replace')}") from error
+        process = subprocess.run(command, cwd=cwd, env=environment, input=stdin, stdout=subprocess.PIPE, check=True)
+    except FileNotFoundError:
+        raise SourceError(tr("There is no git on this machine. Install it: apt-get install git.")) from None
     return process.stdout.decode()
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from govma_console.demo import open_sample, remove_sample
-from govma_console.demo.create import GitFailed, git
+from govma_console.demo.create import git
 from govma_console.demo.history import AUTHORS
-from govma_core.errors import RefusedError
+from govma_core.errors import RefusedError, SourceError
 from tests.support.sample import SampleSite, create_sample, files_below
 
 COMPILED = "data/system/user/templates/portal/css.group/site.css"
@@ -131,6 +131,6 @@ def test_remove_refuses_what_create_did_not_make(
 
 def test_a_failed_creation_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(GitFailed, match="install git"):
+    with pytest.raises(SourceError, match="no git on this machine"):
         create_sample(tmp_path / "site")
     assert os.listdir(tmp_path) == []

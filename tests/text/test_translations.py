@@ -25,7 +25,7 @@ SAYING = re.compile(
 )
 """Calls whose arguments people read."""
 
-NOT_TOLD = {"RuntimeError", "AssertionError", "TypeError", "KeyError", "AttributeError", "GitFailed"}
+NOT_TOLD = {"RuntimeError", "AssertionError", "TypeError", "KeyError", "AttributeError"}
 """Errors of the program, which nobody but its developers sees."""
 
 BY_WORD = {"LeftAloneError", "MasterUnusableError"}
