@@ -78,8 +78,6 @@ class LogPane(Vertical):
 
     def show(self, feed: Feed | None, runs: Iterable[RunRecord]) -> None:
         """Show the log of another run."""
-        if self.feed is not None and self.feed is not feed:
-            self.feed.file.close()
         self.feed, self._count = feed, 0
         self.usual = usual_seconds(runs, feed.record) if feed else None
         self.view.show(feed.file if feed else None)
@@ -180,8 +178,6 @@ class LogPane(Vertical):
         self._snapshot = snapshot
         active = snapshot.active
         if active is None or self.active is None or self.active.record.id != active.id:
-            if self.active is not None and self.active is not self.feed:
-                self.active.file.close()
             self.active = self._begin_to_follow(active) if active else None
         for feed in (self.active, self.feed):
             record = snapshot.run(feed.record.id) if feed else None

@@ -20,7 +20,7 @@ def text_lines(file: LogFile, first: int, last: int, *, timestamps: bool) -> Ite
         for number, line in batch:
             if number > last:
                 return
-            yield line.written(timestamps=timestamps)
+            yield line.plain(timestamps=timestamps)
 
 
 def default_directory() -> str:

@@ -5,28 +5,26 @@ Only the offset of every BLOCK-th line is kept; lines are read, parsed and clean
 
 from __future__ import annotations
 
-import os
 import time
 from array import array
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from govma_console.formats import clock, duration
 from govma_console.narration import stage_result, style_of
 from govma_core.events import Event, LogLine, Progress, RunFinished, StageFinished, StageStarted, from_json
+from govma_core.runs.log import Piece, read_piece
 from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
 
 BLOCK = 64
 """Lines from one kept offset to the next."""
 
-_CHUNK = 1 << 17
-_CACHED = 48
-"""Blocks of parsed lines that are kept."""
-
+_CACHED_BLOCKS = 48
 _SHOWN = frozenset((b"log", b"sta", b"run"))
+"""How the kinds of the events begin that are lines of the log: all but progress."""
 _LEVELS = {"info": "info", "warning": "warning", "error": "error", "output": "output"}
 
 
@@ -38,49 +36,42 @@ class Line:
     style: str
     text: str
 
-    def written(self, *, timestamps: bool) -> str:
+    def plain(self, *, timestamps: bool) -> str:
         """Return the line as it is saved and copied."""
         return f"{clock(self.at)} {self.text}" if timestamps and self.at else self.text
 
 
 class LogFile:
-    """One events file. `mark` is told every event that is not a log line, in order, while the file is indexed."""
+    """One events file. `take` is called with every event that is not a log line, in order, as the file is indexed."""
 
-    def __init__(self, path: Path, mark: Callable[[Event], None] = lambda event: None) -> None:
+    def __init__(self, path: Path, take: Callable[[Event], None] = lambda event: None) -> None:
         self.path = path
         self.count = 0
+        """Lines of the log so far."""
         self.problem = ""
-        self._mark = mark
-        self._fd = -1
-        self._offset = 0
-        self._held = b""
+        """Why the file cannot be read, as a sentence; '' when it can."""
+        self._take = take
+        self._end = 0
         self._starts = array("Q")
-        self._blocks: OrderedDict[int, tuple[bool, list[Line]]] = OrderedDict()
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        # The number of its lines is part of the key: the last block grows.
+        self._block = lru_cache(_CACHED_BLOCKS)(lambda block, size: self._parse(block, block))
 
     def update(self, seconds: float = 0.008) -> bool:
-        """Take up what was appended, for `seconds` at most; give whether there is more to take up."""
-        if not self._opened():
-            return False
+        """Index what was appended, for `seconds` at most; return whether there may be more."""
         until = time.perf_counter() + seconds
-        while chunk := os.pread(self._fd, _CHUNK, self._offset + len(self._held)):
-            self._index(chunk)
+        while (piece := self._read(self._end)).lines:
+            self._index(piece)
             if time.perf_counter() >= until:
-                return len(chunk) == _CHUNK
+                return True
         return False
 
-    def lines(self, first: int, behind: int) -> list[Line]:
-        """Return the lines from `first` to the one before `behind`."""
+    def lines(self, first: int, end: int) -> list[Line]:
+        """Return the lines from `first` to the one before `end`."""
         lines: list[Line] = []
-        first, behind = max(0, first), min(behind, self.count)
-        while first < behind:
+        first, end = max(0, first), min(end, self.count)
+        while first < end:
             block, inside = divmod(first, BLOCK)
-            part = self._block(block)[inside : inside + behind - first]
+            part = self._block(block, min(BLOCK, self.count - block * BLOCK))[inside : inside + end - first]
             if not part:
                 break
             lines += part
@@ -88,79 +79,52 @@ class LogFile:
         return lines
 
     def scan(self, first: int, *, step: int = 1, blocks: int = 32) -> Iterator[list[tuple[int, Line]]]:
-        """Yield batches of numbered lines from `first` on, or back from it; uses a descriptor of its own (threads)."""
-        try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return
-        try:
-            block, last = first // BLOCK, (self.count - 1) // BLOCK
-            while 0 <= block <= last:
-                low = block if step > 0 else max(0, block - blocks + 1)
-                high = min(last, block + blocks - 1) if step > 0 else block
-                numbered = list(enumerate(self._parse(fd, low, high), low * BLOCK))
-                numbered = [(n, line) for n, line in numbered if (n >= first if step > 0 else n <= first)]
-                yield numbered if step > 0 else numbered[::-1]
-                block = high + 1 if step > 0 else low - 1
-        finally:
-            os.close(fd)
+        """Yield batches of numbered lines from `first` on, or back from it; for threads, it does not use the cache."""
+        block, last = first // BLOCK, (self.count - 1) // BLOCK
+        while 0 <= block <= last:
+            low = block if step > 0 else max(0, block - blocks + 1)
+            high = min(last, block + blocks - 1) if step > 0 else block
+            numbered = list(enumerate(self._parse(low, high), low * BLOCK))
+            numbered = [(n, line) for n, line in numbered if (n >= first if step > 0 else n <= first)]
+            yield numbered if step > 0 else numbered[::-1]
+            block = high + 1 if step > 0 else low - 1
 
-    def _opened(self) -> bool:
-        if self._fd >= 0:
-            return True
+    def _read(self, offset: int) -> Piece:
         try:
-            self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            self.problem = ""
-        except FileNotFoundError:
-            self.problem = ""
+            piece = read_piece(self.path, offset)
         except OSError as error:
             self.problem = tr(
                 "The log cannot be read: {strerror}. Logs are for the user that deploys (root).",
                 strerror=error.strerror,
             )
-        return self._fd >= 0
+            return Piece(b"", offset)
+        self.problem = ""
+        return piece
 
-    def _index(self, chunk: bytes) -> None:
-        *lines, incomplete_line = (self._held + chunk).split(b"\n")
-        offset, number, starts = self._offset, self.count, self._starts
-        for line in lines:
-            if line[10:13] in _SHOWN:
+    def _index(self, piece: Piece) -> None:
+        offset, number = self._end, self.count
+        for line in piece.lines[:-1].split(b"\n"):
+            kind = line[10:13]
+            if kind in _SHOWN:
                 if not number % BLOCK:
-                    starts.append(offset)
+                    self._starts.append(offset)
                 number += 1
-                if line[10:13] != b"log":
-                    self._tell(line)
-            elif line[10:13] == b"pro":
-                self._tell(line)
+            if kind != b"log" and (kind in _SHOWN or kind == b"pro"):
+                event = from_json(line)
+                if event is not None:
+                    self._take(event)
             offset += len(line) + 1
-        # The block at the end was perhaps cached when it was shorter; lines() sees that by its flag.
-        self._offset, self.count, self._held = offset, number, incomplete_line
+        self._end, self.count = offset, number
 
-    def _tell(self, line: bytes) -> None:
-        event = from_json(line)
-        if event is not None:
-            self._mark(event)
-
-    def _block(self, number: int) -> list[Line]:
-        whole, lines = self._blocks.get(number, (False, []))
-        if not whole and number * BLOCK + len(lines) < self.count:
-            whole = (number + 1) * BLOCK <= self.count
-            lines = self._parse(self._fd, number, number)
-            self._blocks[number] = (whole, lines)
-            if len(self._blocks) > _CACHED:
-                self._blocks.popitem(last=False)
-        if number in self._blocks:
-            self._blocks.move_to_end(number)
+    def _parse(self, first_block: int, last_block: int) -> list[Line]:
+        offset = self._starts[first_block]
+        end = self._starts[last_block + 1] if last_block + 1 < len(self._starts) else self._end
+        lines: list[Line] = []
+        while offset < end and (piece := self._read(offset)).lines:
+            raw_lines = piece.lines[: end - offset].split(b"\n")
+            lines += [read_line(line) for line in raw_lines if line[10:13] in _SHOWN]
+            offset = piece.end
         return lines
-
-    def _parse(self, fd: int, low: int, high: int) -> list[Line]:
-        start = self._starts[low]
-        behind = self._starts[high + 1] if high + 1 < len(self._starts) else self._offset
-        parts = []
-        while start < behind and (part := os.pread(fd, behind - start, start)):
-            parts.append(part)
-            start += len(part)
-        return [read_line(line) for line in b"".join(parts).split(b"\n") if line[10:13] in _SHOWN]
 
 
 def read_line(raw: bytes) -> Line:
