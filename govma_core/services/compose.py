@@ -50,6 +50,8 @@ class Project:
     secrets: dict[str, set[str]]
     harmless: frozenset[str]
     """Words that may be shown whatever stands in `.env`: the project's name, those of services and networks."""
+    env_files: tuple[Path, ...] = ()
+    """`.env` and the env files that services name, there or not."""
     inactive: frozenset[str] = frozenset()
     """Services of profiles that are not active: they are not reported as missing."""
 
@@ -97,14 +99,16 @@ def _read_project(settings: Settings, directory: Path) -> Project:
         )
         raise PreflightError([sentence])
     documents = list(_documents(files))
-    secrets = read_env(directory / ".env")
-    for path in _env_files(documents):
-        for name, values in read_env(directory / path).items():
+    env_files = (directory / ".env", *(directory / path for path in _env_files(documents)))
+    secrets: dict[str, set[str]] = {}
+    for path in env_files:
+        for name, values in read_env(path).items():
             secrets.setdefault(name, set()).update(values)
     name = _name(settings, directory, documents)
     tables = (_table(each, key) for each in documents for key in ("services", "networks", "volumes"))
     words = {name, *(word for table in tables for word in table)}
-    return Project(directory, name, files, secrets, frozenset(words), frozenset(_inactive(directory, documents)))
+    inactive = frozenset(_inactive(directory, documents))
+    return Project(directory, name, files, secrets, frozenset(words), env_files, inactive)
 
 
 def _present(directory: Path) -> tuple[Path, ...]:

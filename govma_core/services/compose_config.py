@@ -92,7 +92,14 @@ def load_config(project: Project) -> ComposeConfig:
 def read_config(project: Project, text: str) -> ComposeConfig:
     """Read what `compose config` printed; CommandError when that is not what any known compose prints."""
     try:
-        data = load_yaml(text)
+        return read_data(project, load_yaml(text))
+    except (yaml.YAMLError, ValueError):
+        raise CommandError(tr("compose config printed something that is not understood.")) from None
+
+
+def read_data(project: Project, data: Any) -> ComposeConfig:  # noqa: ANN401
+    """Read the same once it is parsed."""
+    try:
         raw_services = dict(data["services"])
         # What is not written in the compose files was put in for a variable, or came from an env file.
         plain = project.texts()
@@ -105,7 +112,7 @@ def read_config(project: Project, text: str) -> ComposeConfig:
         reader = _Reader(project, data, second="name" in data)
         services = {name: reader.service(str(name), raw or {}) for name, raw in raw_services.items()}
         return ComposeConfig(services, secrets)
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError):
+    except (KeyError, TypeError, AttributeError, ValueError):
         raise CommandError(tr("compose config printed something that is not understood.")) from None
 
 

@@ -1,4 +1,4 @@
-"""The view of the containers: what is there, what is wanted, what differs, and what it takes. Changes nothing."""
+"""The view of the containers: what is there, what is wanted, what differs, and what it takes to change that."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from govma_core.context import Context
@@ -18,10 +19,12 @@ from govma_core.services.compose import (
     find_project,
     hashes_in,
     is_second,
+    load_yaml,
     require_all_set,
     require_program,
 )
-from govma_core.services.compose_config import ComposeConfig, Mount, ServiceConfig, read_config
+from govma_core.services.compose_cache import Answer, keep_answer, key_of, read_answer
+from govma_core.services.compose_config import ComposeConfig, Mount, ServiceConfig, read_config, read_data
 from govma_core.services.drift import Difference, differences, real, short
 from govma_core.services.restore import path_of
 from govma_core.services.storage import Store, mounted, stores
@@ -124,7 +127,7 @@ class Facts:
 def look_at_all(context: Context, project: Project, problems: list[str], lines: int) -> Facts:
     """Look at everything; what cannot be looked at becomes one of the problems."""
     # Asked first: it takes longer than all the rest, which is found out meanwhile.
-    compose = _Compose(project, problems)
+    compose = _Compose(project, context.settings.state_dir, problems)
     # Imported while compose is at work: Docker's library and git's take as long as all of our own.
     from govma_core.engine.client import connected
     from govma_core.services.inspect import ProjectState, look, whole_mask
@@ -140,14 +143,14 @@ def look_at_all(context: Context, project: Project, problems: list[str], lines: 
             engine_answers = True
             with collected(problems):
                 sources = gather(context.settings)
-            compose.answer()
+            compose.answer(state)
             mask = whole_mask(project, compose.config, state)
             for container in state.containers if lines else ():
                 output[container.id] = last_lines(client, container.id, lines, mask)
         if not engine_answers:
             with collected(problems):
                 sources = gather(context.settings)
-            compose.answer()
+            compose.answer(state)
         mask = whole_mask(project, compose.config, state)
     finally:
         compose.give_up()
@@ -177,36 +180,60 @@ def look_at_all(context: Context, project: Project, problems: list[str], lines: 
 
 
 class _Compose:
-    """Compose, asked for its settings and their hashes in the background: that takes longer than all the rest."""
+    """Compose's answer of before where its files are as they were; else compose, asked in the background."""
 
-    def __init__(self, project: Project, problems: list[str]) -> None:
-        self._project, self._problems = project, problems
+    def __init__(self, project: Project, state_dir: Path, problems: list[str]) -> None:
+        self._project, self._state_dir, self._problems = project, state_dir, problems
         self.config: ComposeConfig | None = None
         self.hashes: Mapping[str, str] = {}
-        self._questions: list[Question] = []
+        self._former: Answer | None = None
+        self._key, self._has_hashes = "", False
+        self._config_question: Question | None = None
+        self._hash_question: Question | None = None
         with collected(problems):
-            program = require_program()
-            self._questions.append(Question(project, "config"))
             # Version 2 prints another hash than its containers have where there is an env file.
-            if not (is_second(program) and "env_file" in project.texts()):
-                self._questions.append(Question(project, "config", "--hash=*"))
+            self._has_hashes = not (is_second(require_program()) and "env_file" in project.texts())
+            self._key = key_of(project)
+            self._former = read_answer(state_dir, project, self._key)
+            if self._former is None:
+                self._config_question = Question(project, "config")
+                self._ask_hashes()
+            else:
+                self.config = read_data(project, self._former.data)
 
-    def answer(self) -> None:
-        """Wait for what was asked."""
-        for config in self._questions[:1]:
+    def _ask_hashes(self) -> None:
+        self._hash_question = Question(self._project, "config", "--hash=*") if self._has_hashes else None
+
+    def answer(self, state: ProjectState) -> None:
+        """Wait for what was asked, and keep it; the images of `state` decide whether the former hashes count."""
+        data: dict[str, Any] = self._former.data if self._former else {}
+        if self._config_question is not None:
             with collected(self._problems):
-                self.config = read_config(self._project, config.answer(self._project.mask))
+                text = self._config_question.answer(self._project.mask)
+                self.config = read_config(self._project, text)
+                data = load_yaml(text)
             with collected(self._problems):
-                require_all_set(config)
-        for hashes in self._questions[1:]:
+                require_all_set(self._config_question)
+        services = self.config.services.values() if self.config else ()
+        images = {service.image: state.tagged(service.image) for service in services}
+        if self._former is not None:
+            if self._former.images == images:
+                self.hashes = self._former.hashes
+                return
+            self._ask_hashes()
+        if self._hash_question is not None:
             # It needs the engine, and the images: what is wrong with these is reported elsewhere.
             with collected([]):
-                self.hashes = hashes_in(hashes.answer(self._project.mask))
+                self.hashes = hashes_in(self._hash_question.answer(self._project.mask))
+        is_whole = self.hashes or not self._has_hashes
+        if self.config and is_whole and not (self._config_question and self._config_question.unset):
+            keep_answer(self._state_dir, self._project, self._key, Answer(data, dict(self.hashes), images))
 
     def give_up(self) -> None:
         """End what has not answered."""
-        for question in self._questions:
-            question.give_up()
+        for question in (self._config_question, self._hash_question):
+            if question is not None:
+                question.give_up()
 
 
 @contextmanager

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from govma_core.errors import CommandError, ConfigurationError, PreflightError
-from govma_core.services.compose import find_project
-from govma_core.services.compose_config import load_config, read_config
+from govma_core.services.compose import Question, find_project, load_yaml
+from govma_core.services.compose_cache import Answer, keep_answer, key_of, read_answer
+from govma_core.services.compose_config import load_config, read_config, read_data
 from govma_core.services.downtime_probe import Probe, address
 from govma_core.services.drift import faces
 from govma_core.services.env_secrets import read_env
@@ -247,3 +248,32 @@ def test_a_tree_deeper_than_anybody_makes_is_not_followed_to_its_end(tmp_path: P
     os.close(fd)
     assert size is not None
     assert not whole
+
+
+def test_the_answer_of_compose_is_kept_without_values_until_a_file_changes(tmp_path: Path) -> None:
+    """Guards the view's speed, and `.env` from being in a file of ours: also in pieces, numbers and keys."""
+    env = "SECRET=p'a$$s-w\u00f6rd\nPORT=8081\nBASE=/srv/www\nONE=e\nFLAG=true\nNET=cms-net\n"
+    text = (
+        "version: '3.7'\nservices:\n  web:\n    image: redis:7\n    ports: ['${PORT}:80']\n    networks: [inner]\n"
+        "    environment: {A: '${SECRET}', B: '${ONE}${PORT}', C: '${FLAG}', N: 3}\n    volumes: ['${BASE}/x:/www']\n"
+        "networks: {inner: {name: '${NET}'}}\n"
+    )
+    state_dir = tmp_path / "state"
+    state_dir.mkdir()
+    project = find_project(project_of(tmp_path / "p", text, env))
+    printed = Question(project, "config").answer(project.mask)
+    key = key_of(project)
+    keep_answer(state_dir, project, key, Answer(load_yaml(printed), {"web": "hash"}, {"redis:7": "sha256:1"}))
+    answer = read_answer(state_dir, project, key)
+    assert answer is not None
+    assert read_data(project, answer.data) == read_config(project, printed)
+    assert (answer.hashes, answer.images) == ({"web": "hash"}, {"redis:7": "sha256:1"})
+    path = state_dir / "services-compose.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [value for value in ("8081", "/srv/www", "p'a", "rd", "cms-net") if value in path.read_text()] == []
+    (project.directory / ".env").write_text(env.replace("8081", "8082"))
+    assert key_of(project) != key
+    assert read_answer(state_dir, project, key_of(project)) is None
+    # What else compose reads then is not known.
+    (project.directory / "docker-compose.yml").write_text(f"{text}include:\n  - other.yml\n")
+    assert key_of(project) == ""

@@ -11,6 +11,7 @@ import pytest
 
 from govma_core.errors import CommandError, GovmaError, RefusedError, UsageError
 from govma_core.services import up
+from govma_core.services import view as view_of_services
 from tests.support.stack import Stack, dockerfile
 from tests.support.waiting import wait_for
 
@@ -34,6 +35,19 @@ def test_what_runs_is_shown_and_differs_in_nothing(site: Stack) -> None:
     assert result.code == 0
     assert "as it should be" in result.out
     assert site.run("services", "log", "apache").out == "started with ${DB_PASSWORD} ${REDIS_TOKEN}\n"
+
+
+def test_compose_is_not_asked_again_while_its_files_are_as_they_were(
+    site: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards the time that the view takes; what it shows is the same, and no value is kept for it."""
+    first = site.view()
+    monkeypatch.setattr(view_of_services, "Question", lambda *_: pytest.fail("compose was asked"))
+    again = site.view()
+    assert (again.differences, again.problems, again.every_setting) == ((), (), True)
+    assert [each.ports for each in again.services] == [each.ports for each in first.services]
+    assert (site.site.settings.state_dir / "services-compose.json").exists()
+    assert site.leaked(site.written(), *site.printed) == []
 
 
 def test_every_kind_of_drift_is_named_by_service_and_never_by_value(site: Stack) -> None:
