@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from govma_console.cli.parser import build_parser
 
     parser = build_parser(COMMANDS)
+    parser.set_defaults(body=_open_console)
     if "_ARGCOMPLETE" in os.environ:
         # The shell asks what could follow; see completion.py.
         import argcomplete
@@ -75,6 +76,27 @@ def _run(options: argparse.Namespace) -> int:
         return serve(options)
     exit_code: int = options.body(options)
     return exit_code
+
+
+def _open_console(options: argparse.Namespace) -> int:
+    """Run the terminal app until the operator leaves it; it reads standard input and draws on standard error.
+
+    Returns 2 where there is no terminal that can be drawn on.
+    """
+    if not (sys.stdin is not None and sys.stdin.isatty() and os.isatty(2)):
+        warn(tr("govma-console: There is no terminal to draw on. Name a command; `govma-console --help` lists them."))
+        return ExitCode.USAGE
+    if os.environ.get("TERM", "") in ("", "dumb"):
+        warn(
+            tr(
+                "govma-console: This terminal (TERM) cannot be drawn on. Name a command; "
+                "`govma-console --help` lists them."
+            )
+        )
+        return ExitCode.USAGE
+    from govma_console.tui.start import run
+
+    return run(options)
 
 
 def choose_language(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
