@@ -33,7 +33,7 @@ from govma_core.process.workers import run_workers
 from govma_core.text.clean import bytes_text
 from govma_core.text.globs import globs
 from govma_core.text.language import marked, tr
-from govma_core.versions.contents import ContentsStore, Sealed, pack, seal, seal_link
+from govma_core.versions.contents import ContentsStore, FileRecord, pack, record_file, record_link
 from govma_core.versions.store import staging
 
 _PIECES = 48
@@ -141,7 +141,7 @@ def link_tree(
             linker = _Linker(directories, len(others), single, not_linked, extents=extents)
             for piece in share:
                 linker.link_piece(piece, elsewhere)
-            linker.links.parts.append(pack(linker.sealed))
+            linker.links.parts.append(pack(linker.records))
             return linker.links
 
     links = Links()
@@ -167,7 +167,7 @@ class _Linker:
         self._is_single = single.fullmatch
         self._not_linked = not_linked
         self._extents = extents
-        self.sealed: dict[str, Sealed] = {}
+        self.records: dict[str, FileRecord] = {}
         self.links = Links()
 
     def link_piece(self, start: str, elsewhere: frozenset[str]) -> None:
@@ -181,7 +181,7 @@ class _Linker:
                 if entry.is_file(follow_symlinks=False):
                     self._add_file(path, entry.name, full_path)
                 elif entry.is_symlink():
-                    self.sealed[full_path] = seal_link(self._directories.fd(0, path), entry.name)
+                    self.records[full_path] = record_link(self._directories.fd(0, path), entry.name)
                 elif full_path not in elsewhere:
                     pending.append(full_path)
 
@@ -189,7 +189,7 @@ class _Linker:
         fd, info = safefs.open_regular(self._directories.fd(0, path), name)
         try:
             content = os.pread(fd, info.st_size + 1, 0) if info.st_size <= IN_MEMORY else None
-            self.sealed[full_path] = seal(fd, info, content)
+            self.records[full_path] = record_file(fd, info, content)
             self.links.files += 1
             self.links.bytes += info.st_size
             if info.st_nlink > 1:

@@ -16,7 +16,7 @@ from govma_core.disk.unshare import shared_files
 from govma_core.errors import UnsafeTreeError
 from govma_core.fs import safefs
 from govma_core.text.globs import globs
-from govma_core.versions.contents import ContentsStore, Sealed, seal, seal_link
+from govma_core.versions.contents import ContentsStore, FileRecord, record_file, record_link
 
 Kind = Literal["changed", "mode", "owner", "missing", "added", "held"]
 """What differs; `held` could not be read, because a process holds it to itself for writing (F_SETLEASE)."""
@@ -37,20 +37,20 @@ class Verifier:
         self._step = step
         self._digests: dict[tuple[int, int, int, int], str] = {}
 
-    def changes(self, version_fd: int, files: Mapping[str, Sealed]) -> list[Change]:
+    def changes(self, version_fd: int, files: Mapping[str, FileRecord]) -> list[Change]:
         """Return every difference, by path. OSError when something cannot be read."""
         changes: list[Change] = []
         present: set[str] = set()
         with closing(Directories([version_fd])) as directories:
-            for path, sealed in self._walk(directories):
+            for path, record in self._walk(directories):
                 present.add(path)
-                kind = _difference(files.get(path), sealed)
+                kind = _difference(files.get(path), record)
                 if kind is not None:
                     changes.append(Change(path, kind))
         changes += [Change(path, "missing") for path in files.keys() - present]
         return sorted(changes, key=lambda change: change.path)
 
-    def _walk(self, directories: Directories) -> Iterator[tuple[str, Sealed | None]]:
+    def _walk(self, directories: Directories) -> Iterator[tuple[str, FileRecord | None]]:
         """Yield each file as it is now, None for one that is held."""
         pending = [""]
         while pending:
@@ -69,9 +69,9 @@ class Verifier:
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(full_path)
                     elif entry.is_symlink():
-                        yield full_path, seal_link(directories.fd(0, path), entry.name)
+                        yield full_path, record_link(directories.fd(0, path), entry.name)
                     else:
-                        yield full_path, self._sealed(directories.fd(0, path), entry.name)
+                        yield full_path, self._record(directories.fd(0, path), entry.name)
                 except BlockingIOError:
                     yield full_path, None
                 except OSError as error:
@@ -80,7 +80,7 @@ class Verifier:
                     # Gone, or another thing meanwhile: it is reported as missing, or was never ours.
                     continue
 
-    def _sealed(self, dir_fd: int, name: str) -> Sealed:
+    def _record(self, dir_fd: int, name: str) -> FileRecord:
         info = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
         key = (info.st_dev, info.st_ino, info.st_mtime_ns, info.st_size)
         digest = self._digests.get(key)
@@ -88,17 +88,17 @@ class Verifier:
             try:
                 fd, info = safefs.open_regular(dir_fd, name)
             except UnsafeTreeError:
-                return Sealed("", 0, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid)
+                return FileRecord("", 0, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid)
             try:
-                digest = seal(fd, info).digest
+                digest = record_file(fd, info).digest
             finally:
                 os.close(fd)
             if info.st_nlink > 1:
                 self._digests[key] = digest
-        return Sealed(digest, info.st_size, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid)
+        return FileRecord(digest, info.st_size, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid)
 
 
-def _difference(before: Sealed | None, now: Sealed | None) -> Kind | None:
+def _difference(before: FileRecord | None, now: FileRecord | None) -> Kind | None:
     if before is None:
         return "added"
     if now is None:

@@ -1,4 +1,4 @@
-"""Which version was live when, and what it came to: the lines of `<state_dir>/history.jsonl`, and what follows."""
+"""Which version was live when: the promotions in `<state_dir>/history.jsonl` with their results, and what follows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Promotion:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What the last promotion of a run came to, and when that was known."""
+    """The result of the last promotion of the run `of`, and when it was noted."""
 
     of: str
     at: float
@@ -46,7 +46,7 @@ class History:
         jsonfile.append(self._path, dataclasses.asdict(promotion))
 
     def note(self, run: str, result: str, at: float) -> None:
-        """Add what the last promotion of a run came to; on the disk when this returns."""
+        """Add the result of the last promotion of a run; on the disk when this returns."""
         jsonfile.append(self._path, dataclasses.asdict(Result(run, at, result)))
 
     def read(self) -> list[Promotion]:
@@ -73,7 +73,7 @@ def _entry(line: dict[str, Any]) -> Promotion | Result | None:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A time in which a version was live, from what before it ('' for nothing), and how it came to be.
+    """A time in which a version was live, the version before it ('' for none), and how it became live.
 
     `since` and `until` are epoch seconds, 0 where not written down; `until` is None while it is live. `how` is ''
     for a link that was set by hand or by deploy.sh: by whom is not known then. `result` is '' where none was noted.
@@ -92,8 +92,8 @@ class Span:
 def spans(entries: Iterable[Promotion | Result], current: str | None) -> list[Span]:
     """Return the times in which versions were live, oldest first; `current` is where the link leads (None: nowhere).
 
-    Where a promotion left another version than the one before had put there, the link was switched by hand
-    between the two: when is not known.
+    Where a promotion started from another version than the one before it had made live, the link was switched by hand
+    between the two, at an unknown time.
     """
     spans: list[Span] = []
     for entry in entries:
@@ -109,7 +109,7 @@ def spans(entries: Iterable[Promotion | Result], current: str | None) -> list[Sp
 
 
 def _end(spans: list[Span], version: str, at: float | None) -> None:
-    """End the last span at the moment in which `left` was left (None: it is still live)."""
+    """End the last span at the time `at`, when the version ceased to be live (None: it is still live)."""
     last = spans[-1] if spans else None
     if last is not None and last.version == version:
         spans[-1] = dataclasses.replace(last, until=at)
@@ -130,8 +130,8 @@ def _note(spans: list[Span], result: Result) -> None:
 def live_before(promotions: Iterable[Promotion], current: str | None) -> list[str]:
     """Return the versions that were live before the current one, the latest first: where rollbacks lead, in turn.
 
-    A rollback, or a revert, takes back what it left, so a second rollback goes further back and never returns to what
-    the first one left. A link that was switched by hand counts as one more promotion.
+    A rollback or a revert takes the version that it leads away from off the trail, so that a second rollback goes
+    further back and never returns to it. A link that was switched by hand counts as one more promotion.
     """
     trail: list[str] = []
     for promotion in promotions:
@@ -147,12 +147,12 @@ def _take_back(trail: list[str], promotion: Promotion) -> None:
     if promotion.version in trail:
         del trail[trail.index(promotion.version) :]
     elif promotion.how == "revert" and trail[-1:] == [promotion.previous]:
-        # It leads to what a rollback had taken off the trail.
+        # It leads to a version that a rollback had taken off the trail.
         trail.pop()
 
 
 def _put_on(trail: list[str], name: str) -> None:
-    """Make the name the end of the trail, and have it there once only."""
+    """Move the name to the end of the trail, or add it there."""
     if name and trail[-1:] != [name]:
         if name in trail:
             trail.remove(name)

@@ -1,4 +1,4 @@
-"""What is known of a version that this program made: one JSON file a version, out of the web server's reach."""
+"""Manifests: the commit, the run and the inputs that a version was made of, out of reach of the web server."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Manifest:
     bytes: int = 0
     result: str = ""
     forced: str = ""
-    """What held deploys when this one was forced."""
+    """The hold against which the deploy was forced, as a sentence."""
 
 
 _NAMES = frozenset(field.name for field in dataclasses.fields(Manifest))
@@ -54,7 +54,7 @@ class ManifestStore:
         jsonfile.replace(self._path(manifest.version), dataclasses.asdict(manifest))
 
     def discard(self, version: str) -> None:
-        """Remove the manifest of a version that did not come to be."""
+        """Remove the manifest of a version, if it has one."""
         self._path(version).unlink(missing_ok=True)
 
     def read(self, version: str) -> Manifest | None:

@@ -1,4 +1,4 @@
-"""A finished tree becomes a version: one rename, or a copy beside the versions and then the rename."""
+"""Publishing: a finished tree becomes a version by one rename, after a copy where it is on another file system."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def publish(
     """Move the directory `tree` (below tree_dir) to `name` in the versions directory; True when it had to be copied.
 
     Either the whole version has its name afterwards, and is on the disk, or nothing has. PublishError when the name
-    is taken. `owner` is what a copy's entries get; `step` is called now and then while copying, and may raise.
-    `prepare` is given the finished tree when it is on the file system of the versions, and may still work on it.
+    is taken. A copy's entries get `owner`; `step` is called now and then while copying, and may raise. `prepare` gets
+    the finished tree, opened, once it is on the file system of the versions, and may still change it.
     """
     if os.fstat(tree_dir).st_dev == os.fstat(versions_dir).st_dev:
         try:
@@ -37,11 +37,11 @@ def publish(
             _move(tree_dir, tree, versions_dir, name)
             return False
         except OSError as error:
-            # Two mounts of one file system look like one.
+            # Two mounts of one file system have the same device number.
             if error.errno != errno.EXDEV:
                 raise
     incoming = safefs.random_name(INCOMING_PREFIX)
-    # In a directory that stays ours: no other user enters what is not whole, and the next run knows it again.
+    # Inside a marked directory of ours: no other user enters an incomplete copy, and the next run recognises it.
     place = make_marked(versions_dir, incoming)
     try:
         trees.TreeCopier(owner, step).copy_directory(tree_dir, place, tree, tree)

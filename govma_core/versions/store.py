@@ -29,9 +29,10 @@ copied, links and copies about to be renamed into a version, a version being rem
 
 OURS = re.compile(rf"\.({LINK_PREFIX}|{INCOMING_PREFIX}|{STAGING_PREFIX}|{REMOVED_PREFIX})-[0-9a-f]{{16}}")
 
-# Not strptime: importing it costs as much as reading a hundred versions, and it takes names that are not quite so.
+# Not strptime: importing it costs as much as reading a hundred versions, and it accepts other spellings.
 _NAME = re.compile(PREFIX + r"([0-9]{4})-([0-9]{2})-([0-9]{2})-([0-9]{2})h([0-9]{2})m([0-9]{2})s")
 _FORMAT = PREFIX + "%Y-%m-%d-%Hh%Mm%Ss"
+_REQUIRED = ("html", "system")
 
 
 def version_name(started: datetime) -> str:
@@ -40,7 +41,7 @@ def version_name(started: datetime) -> str:
 
 
 def version_time(name: str) -> datetime | None:
-    """Return the local time that the name tells (naive), None when it is no version's name."""
+    """Return the local time that the name tells (naive), None when the name is not that of a version."""
     match = _NAME.fullmatch(name)
     if match is None:
         return None
@@ -61,9 +62,6 @@ def local_epoch(local: datetime | None) -> float:
         return inf if local.year > datetime.now().astimezone().year else 0.0
 
 
-_REQUIRED = ("html", "system")
-
-
 @dataclass(frozen=True, slots=True)
 class Version:
     """A directory that can be made live: `local_time` is what its name tells (None for an odd name)."""
@@ -75,7 +73,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """What stands at `current-version`.
+    """What `current-version` is and leads to.
 
     `version` is the name of the version it leads to, None when it leads to none. `target` is the link's text, None
     when it is no link. `problem` is a sentence when an operator should look at it.
@@ -103,7 +101,7 @@ class VersionStore:
         return sorted(versions, key=lambda version: version.name, reverse=True)
 
     def other_names(self) -> list[str]:
-        """List what else lies in the directory, hidden names aside."""
+        """List the other names in the directory, without hidden ones."""
         with self._opened() as fd:
             return sorted(
                 entry.name
@@ -116,32 +114,32 @@ class VersionStore:
         with self._opened() as fd:
             return self._read_pointer(fd)
 
-    def find(self, part: str) -> Version:
+    def find(self, prefix: str) -> Version:
         """Return the version with this name, or the only one whose name begins so (`data-build--` may be left out).
 
         A directory with an odd name is found by its whole name. UsageError lists the candidates when there are
         several, RefusedError all versions when there is none.
         """
-        if not part:
+        if not prefix:
             raise UsageError(tr("No version is named. There are:\n{listing}", listing=self.listing()))
         matches = [
-            v for v in self.versions() if v.name.startswith(part) or v.name.removeprefix(PREFIX).startswith(part)
+            v for v in self.versions() if v.name.startswith(prefix) or v.name.removeprefix(PREFIX).startswith(prefix)
         ]
-        exact = [v for v in matches if v.name == part]
+        exact = [v for v in matches if v.name == prefix]
         if len(exact or matches) == 1:
             return (exact or matches)[0]
         with self._opened() as fd:
-            if _plain(part) and part != POINTER and safefs.is_directory(fd, part):
-                return self._look(fd, part)
+            if _plain(prefix) and prefix != POINTER and safefs.is_directory(fd, prefix):
+                return self._look(fd, prefix)
         if matches:
             names = _listing([v.name for v in matches])
             raise UsageError(
-                tr("{wanted!r} does not name one version; it could be:\n{names}", wanted=part, names=names)
+                tr("{wanted!r} does not name one version; it could be:\n{names}", wanted=prefix, names=names)
             )
         raise RefusedError(
             tr(
                 "There is no version {wanted!r} in {directory}. There are:\n{listing}",
-                wanted=part,
+                wanted=prefix,
                 directory=self.directory,
                 listing=self.listing(),
             )
@@ -270,9 +268,9 @@ def _listing(names: Sequence[str]) -> str:
 
 @contextmanager
 def staging(versions_fd: int) -> Iterator[Callable[[], int]]:
-    """Yield a function that returns a private directory beside the versions, opened; gone after the block.
+    """Yield a function that returns the descriptor of a private directory beside the versions.
 
-    It is made at the first call. A run that is killed leaves it to the next one's sweep.
+    The directory is made at the first call, and removed after the block; that of a killed run by the next run's sweep.
     """
     name = safefs.random_name(STAGING_PREFIX)
     descriptors: list[int] = []
@@ -286,6 +284,6 @@ def staging(versions_fd: int) -> Iterator[Callable[[], int]]:
         yield place
     finally:
         for fd in descriptors:
-            # What resists is named by the next sweep.
+            # The next sweep names what cannot be removed.
             trees.clear_opened(versions_fd, name, fd)
             os.close(fd)

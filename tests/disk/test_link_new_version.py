@@ -11,7 +11,7 @@ import pytest
 from govma_core.disk.link_new_version import Links, link_tree
 from govma_core.fs import safefs
 from govma_core.text.globs import globs
-from govma_core.versions.contents import Sealed
+from govma_core.versions.contents import FileRecord
 from tests.support.rights import as_root
 
 SINGLE = globs(["config/**"])
@@ -34,9 +34,9 @@ def born(new: Path, *others: Path) -> Links:
             os.close(fd)
 
 
-def sealed(done: Links) -> dict[str, Sealed]:
+def sealed(done: Links) -> dict[str, FileRecord]:
     """Return what is in the tree, as the record would have it."""
-    return {path: Sealed(*entry) for part in done.parts for path, entry in json.loads(f"{{{part}}}").items()}
+    return {path: FileRecord(*entry) for part in done.parts for path, entry in json.loads(f"{{{part}}}").items()}
 
 
 def same(one: Path, other: Path) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -83,8 +82,10 @@ def test_the_site_holds_what_is_to_be_read() -> None:
 
 def test_sizes_are_right_beside_the_former_account(tmp_path: Path) -> None:
     program = prepare(tmp_path)
+    assert (program.site / "state/usage").is_dir()
     beside = program.run("usage", "--json").json
-    shutil.rmtree(program.site / "state/usage")
+    assert not (program.site / "state/usage").exists(), "the former account is cleared away"
+    (program.site / "state/usage.json").unlink()
     anew = program.run("usage", "--json").json
 
     assert beside["versions"] == anew["versions"]
