@@ -32,7 +32,7 @@ def test_a_mark_stays_until_it_is_cleared_and_a_damaged_one_still_speaks(tmp_pat
     assert marks.read() == {}
 
 
-def test_what_is_released_while_somebody_reads_is_no_damaged_hold(
+def test_a_hold_that_is_released_while_holds_are_read_is_not_damaged(
     holds: HoldStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guards a deploy of the very moment in which a hold ends."""

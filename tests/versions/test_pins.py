@@ -1,4 +1,4 @@
-"""Pins: one file each, so that nobody loses another's."""
+"""Pins: one file each, so that no operator overwrites the pin of another."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def test_what_is_immutable_is_named_the_rest_removed_and_the_next_sweep_finishes
         file = store.directory / name / "html/a/one"
         assert files == [file]
         assert OLD not in names(store)
-        # It blocks nobody, and is named each time.
+        # It holds up no other run, and is named each time.
         with safefs.opened_root(store.directory) as fd:
             (leftover,) = sweep(fd)
             assert leftover.unremovable
@@ -215,7 +215,7 @@ def test_an_immutable_version_is_left_alone_and_said(store: VersionStore, state:
 @as_root
 @pytest.mark.parametrize("bound", [False, True], ids=["another file system", "bind mount of the same"])
 def test_what_is_mounted_inside_is_never_entered(store: VersionStore, state: Path, tmp_path: Path, bound: bool) -> None:
-    """Guards uploads that somebody mounted into an old version: on the same device a removal would walk into them."""
+    """Guards uploads that an operator mounted into an old version: by device alone a removal would enter them."""
     uploads = tmp_path / "uploads"
     uploads.mkdir()
     (uploads / "photo").write_text("people's")

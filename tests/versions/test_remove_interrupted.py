@@ -14,7 +14,7 @@ from govma_core.versions.store import VersionStore
 from tests.support.small_store import OLD, hidden, switch_by_hand, whole
 
 
-def killed_after_setting_aside(store: VersionStore, state: Path, *, clearing: bool) -> str:
+def hide_as_a_killed_removal_does(store: VersionStore, state: Path, *, clearing: bool) -> str:
     name = ".govma-removed-0123456789abcdef"
     (store.directory / OLD).rename(store.directory / name)
     info = (store.directory / name).stat()
@@ -25,7 +25,7 @@ def killed_after_setting_aside(store: VersionStore, state: Path, *, clearing: bo
 
 @pytest.mark.parametrize("clearing", [False, True])
 def test_the_next_run_finishes_what_a_killed_one_began(store: VersionStore, state: Path, clearing: bool) -> None:
-    killed_after_setting_aside(store, state, clearing=clearing)
+    hide_as_a_killed_removal_does(store, state, clearing=clearing)
     dropped: list[str] = []
     assert OLD in Remover(store, state, [dropped.append]).take_up()
     assert dropped == [OLD]
@@ -35,8 +35,8 @@ def test_the_next_run_finishes_what_a_killed_one_began(store: VersionStore, stat
     assert Remover(store, state).take_up() == ""
 
 
-def test_what_took_the_place_of_what_was_set_aside_is_not_removed(store: VersionStore, state: Path) -> None:
-    aside = store.directory / killed_after_setting_aside(store, state, clearing=True)
+def test_another_directory_under_the_hidden_name_is_not_removed(store: VersionStore, state: Path) -> None:
+    aside = store.directory / hide_as_a_killed_removal_does(store, state, clearing=True)
     aside.rename(store.directory / "elsewhere")
     aside.mkdir()
     (aside / "file").write_text("root's")
@@ -47,10 +47,10 @@ def test_what_took_the_place_of_what_was_set_aside_is_not_removed(store: Version
 
 
 @pytest.mark.parametrize("clearing", [False, True])
-def test_a_version_that_went_live_while_nobody_looked_is_put_back_unless_it_was_being_cleared(
+def test_a_version_that_went_live_after_the_kill_is_put_back_unless_it_was_being_cleared(
     store: VersionStore, state: Path, clearing: bool
 ) -> None:
-    killed_after_setting_aside(store, state, clearing=clearing)
+    hide_as_a_killed_removal_does(store, state, clearing=clearing)
     switch_by_hand(store)
     sentence = Remover(store, state).take_up()
     assert ("is back" in sentence) is not clearing
@@ -62,7 +62,7 @@ def test_a_version_that_went_live_while_nobody_looked_is_put_back_unless_it_was_
 def test_a_version_that_could_not_be_put_back_is_put_back_by_the_next_run(
     store: VersionStore, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed_after_setting_aside(store, state, clearing=False)
+    hide_as_a_killed_removal_does(store, state, clearing=False)
     switch_by_hand(store)
 
     def fails(*_: object, **__: object) -> None:

@@ -72,7 +72,7 @@ NOW = datetime(2026, 11, 23, 14, 30).timestamp()  # noqa: DTZ001 - local time
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "moment"),
     [
         ("2026-11-24T08:00", datetime(2026, 11, 24, 8)),  # noqa: DTZ001
         ("2026-11-24 08:00:30", datetime(2026, 11, 24, 8, 0, 30)),  # noqa: DTZ001
@@ -83,12 +83,12 @@ NOW = datetime(2026, 11, 23, 14, 30).timestamp()  # noqa: DTZ001 - local time
         ("2h", datetime(2026, 11, 23, 16, 30)),  # noqa: DTZ001
     ],
 )
-def test_a_moment_to_come(text: str, wanted: datetime) -> None:
-    assert moment_to_come(text, NOW) == wanted.timestamp()
+def test_a_moment_to_come(text: str, moment: datetime) -> None:
+    assert moment_to_come(text, NOW) == moment.timestamp()
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "problem"),
     [
         ("2026-11-23", "has passed"),
         ("2026-11-23T14:30", "has passed"),
@@ -98,8 +98,8 @@ def test_a_moment_to_come(text: str, wanted: datetime) -> None:
         *((odd, "is not a time") for odd in ("", "soon", "25:00", "2026-02-30", "2026-11-24T8", "8:00", "-2h", "٢h")),
     ],
 )
-def test_what_is_no_moment_to_come(text: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_text_that_is_no_moment_to_come(text: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
         moment_to_come(text, NOW)
 
 

@@ -60,9 +60,9 @@ def test_versions_are_listed_and_odd_names_left_out(store: VersionStore) -> None
     assert store.other_names() == ["data-build--2020-01-02-00h00m00s", f"{OLD}.bak", "notes.txt"]
 
 
-@pytest.mark.parametrize("wanted", [NEW, "data-build--2022", "2022", "2022-01-02"])
-def test_a_prefix_that_names_one_version_is_enough(store: VersionStore, wanted: str) -> None:
-    assert store.find(wanted).name == NEW
+@pytest.mark.parametrize("prefix", [NEW, "data-build--2022", "2022", "2022-01-02"])
+def test_a_prefix_that_names_one_version_is_enough(store: VersionStore, prefix: str) -> None:
+    assert store.find(prefix).name == NEW
 
 
 def test_a_prefix_of_two_versions_names_both(store: VersionStore) -> None:
@@ -72,11 +72,11 @@ def test_a_prefix_of_two_versions_names_both(store: VersionStore) -> None:
     assert NEW in str(raised.value)
 
 
-@pytest.mark.parametrize("wanted", ["1999", "../etc", "/etc", ".", "..", "current-version", ".hidden"])
-def test_a_version_that_is_not_there_is_refused_with_the_list(store: VersionStore, wanted: str) -> None:
+@pytest.mark.parametrize("name", ["1999", "../etc", "/etc", ".", "..", "current-version", ".hidden"])
+def test_a_version_that_is_not_there_is_refused_with_the_list(store: VersionStore, name: str) -> None:
     (store.directory / ".hidden").mkdir()
     with pytest.raises(RefusedError, match=OLD):
-        store.find(wanted)
+        store.find(name)
 
 
 def test_an_odd_directory_is_found_by_its_whole_name_only(store: VersionStore) -> None:
@@ -165,11 +165,11 @@ def test_an_incomplete_version_is_refused_with_the_list(store: VersionStore, mis
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "problem"),
     [("missing", "is missing"), ("dangling", "is not there"), ("outside", "which is not in"), ("loop", "not there")],
 )
-def test_a_link_that_leads_nowhere_is_said_and_replaced(
-    store: VersionStore, tmp_path: Path, kind: str, said: str
+def test_a_link_that_leads_nowhere_is_a_problem_and_replaced(
+    store: VersionStore, tmp_path: Path, kind: str, problem: str
 ) -> None:
     link = store.directory / "current-version"
     link.unlink()
@@ -178,7 +178,7 @@ def test_a_link_that_leads_nowhere_is_said_and_replaced(
         link.symlink_to(targets[kind])
     pointer = store.pointer()
     assert pointer.version is None
-    assert said in pointer.problem
+    assert problem in pointer.problem
     switch(store, NEW, None)
     assert store.pointer().version == NEW
 
@@ -225,16 +225,16 @@ def test_a_tree_is_published_whole(store: VersionStore, tmp_path: Path, elsewher
         shutil.rmtree(work)
 
 
-@pytest.mark.parametrize("taken", ["directory", "empty directory", "file", "link"])
-def test_a_name_that_is_taken_is_not_touched(store: VersionStore, tmp_path: Path, taken: str) -> None:
+@pytest.mark.parametrize("kind", ["directory", "empty directory", "file", "link"])
+def test_a_name_that_is_taken_is_not_touched(store: VersionStore, tmp_path: Path, kind: str) -> None:
     make_version(tmp_path / "work", "data")
     name = "data-build--2023-01-01-00h00m00s"
     path = store.directory / name
-    if taken == "directory":
+    if kind == "directory":
         make_version(store.directory, name)
-    elif taken == "empty directory":
+    elif kind == "empty directory":
         path.mkdir()
-    elif taken == "file":
+    elif kind == "file":
         path.write_text("mine")
     else:
         path.symlink_to(tmp_path)
