@@ -55,9 +55,9 @@ def hold(options: argparse.Namespace) -> int:
 
 def _writable_store(settings: Settings) -> HoldStore:
     """Return the holds; RefusedError when this user may not change them."""
-    from govma_core.runs.launch import prepared_store
+    from govma_core.runs.launch import prepare_store
 
-    prepared_store(settings)
+    prepare_store(settings)
     return HoldStore(settings.state_dir)
 
 

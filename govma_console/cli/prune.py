@@ -96,7 +96,7 @@ def _print_plan(options: argparse.Namespace) -> int:
 )
 def pin(options: argparse.Namespace) -> int:
     """Pin a version, so that prune keeps it, and print its name."""
-    from govma_core.runs.launch import local_requester, prepared_store
+    from govma_core.runs.launch import local_requester, prepare_store
 
     settings = effective(options)
     store, pins = VersionStore(settings.versions_dir), PinStore(settings.state_dir)
@@ -105,7 +105,7 @@ def pin(options: argparse.Namespace) -> int:
         raise RefusedError(
             tr("{name} is not the name of a version: prune never touches it, so there is nothing to pin.", name=name)
         )
-    prepared_store(settings)
+    prepare_store(settings)
     new = pins.pin(name, local_requester("cli").by, options.reason, time.time())
     if name not in {version.name for version in store.versions()}:
         # A prune looks for pins once more before it removes a version; this one looked before the pin was there.

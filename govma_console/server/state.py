@@ -17,7 +17,7 @@ from govma_console.server.responses import Refusal
 from govma_console.server.run_feed import RunFeed
 from govma_console.server.tokens import Tokens
 from govma_core.errors import GovmaError
-from govma_core.runs.launch import Requester, StartedRun, launch, prepared_store
+from govma_core.runs.launch import Requester, StartedRun, launch, prepare_store
 from govma_core.runs.queue import Admission, admit
 from govma_core.settings import Settings
 from govma_core.text.language import tr
@@ -120,7 +120,7 @@ class Site:
     """The state of one server."""
 
     def __init__(self, settings: Settings, config_arguments: tuple[str, ...] = ()) -> None:
-        self.store = prepared_store(settings)
+        self.store = prepare_store(settings)
         self.feed = RunFeed(self.store)
         self.streams = Slots(settings.max_streams)
         self.usage_command = SharedCommand(config_arguments, "usage", tr("The disk"))

@@ -16,7 +16,7 @@ from govma_console.tui.background import RunStarted, in_thread
 from govma_console.tui.main_view import MainView
 from govma_console.tui.panes.footer import ActionBar
 from govma_core.runs.cancel import cancel
-from govma_core.runs.launch import prepared_store
+from govma_core.runs.launch import prepare_store
 from govma_core.text.language import tr
 from govma_core.versions.holds import HoldStore
 from govma_core.versions.marks import PinStore
@@ -172,7 +172,7 @@ class MainScreen(MainView):
         """Open a dialog, change something small with its answer, and say the sentence, or why that failed."""
 
         def write(answer: dict[str, Any]) -> None:
-            prepared_store(self.background.settings)
+            prepare_store(self.background.settings)
             change(answer)
 
         def tell(_: object, problem: str) -> None:

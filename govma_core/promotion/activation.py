@@ -155,7 +155,7 @@ class Activation:
 
 
 @contextmanager
-def prepared(
+def prepare(
     context: Context, version: str, live: str | None, environment: Mapping[str, str], *, compare: bool = True
 ) -> Iterator[Activation]:
     """Look at everything before the switch from `live` (None: nothing) to `version`.
@@ -185,7 +185,7 @@ def _probe(context: Context, stack: ExitStack, names: list[str]) -> Question | N
     try:
         versions = stack.enter_context(safefs.opened_root(context.settings.versions_dir))
         proof.sweep(versions, names)
-        return proof.probe_question(stack.enter_context(proof.placed(versions, names)))
+        return proof.probe_question(stack.enter_context(proof.place_probe(versions, names)))
     except (OSError, UnsafeTreeError) as error:
         context.reporter.warning(
             tr("No probe could be put into {names}: {error}.", names=tr(" and ").join(names), error=error)

@@ -12,7 +12,7 @@ from govma_core.disk.unshare import Unshared, unshare
 from govma_core.errors import CandidateError, RefusedError, RevertedError, RunCancelled, UnprovedError
 from govma_core.fs import safefs
 from govma_core.promotion import verdicts
-from govma_core.promotion.activation import Activation, Served, prepared
+from govma_core.promotion.activation import Activation, Served, prepare
 from govma_core.promotion.verdicts import Verdict
 from govma_core.text.language import tr
 from govma_core.versions.history import History, How, Promotion
@@ -57,7 +57,7 @@ def go_live(
     hooks.before(context, "pre-promote", environment)
     try:
         with (
-            prepared(context, version, live, environment, compare=how != "rollback") as activation,
+            prepare(context, version, live, environment, compare=how != "rollback") as activation,
             verdicts.judge(context, verdict, version),
         ):
             with context.reporter.stage("promote"):
@@ -206,7 +206,7 @@ def _revert(context: Context, verdict: Verdict, before: str, since: float) -> Ca
         environment = hooks.variables(context, before, version, commit_of(context, before))
         with (
             verdicts.judge(context, verdict, before),
-            prepared(context, before, version, environment, compare=False) as activation,
+            prepare(context, before, version, environment, compare=False) as activation,
         ):
             with context.reporter.stage("revert"):
                 until = make_live(context, before, "revert").at
@@ -262,7 +262,7 @@ def prove_again(context: Context, version: str, commit: str, behind: Callable[[]
         settle(context, behind)
         return ""
     environment = hooks.variables(context, version, version, commit)
-    with prepared(context, version, None, environment, compare=False) as activation:
+    with prepare(context, version, None, environment, compare=False) as activation:
         served = _serve(activation, version, time.monotonic())
     last = verdicts.last_promotion(context)
     if served.has_result and last is not None and last.version == version:

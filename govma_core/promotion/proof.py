@@ -62,7 +62,7 @@ class _Answer:
 
 
 def probe_question(path: str) -> Question:
-    """Ask a probe, the page that `placed` puts into a version."""
+    """Ask a probe, the page that `place_probe` puts into a version."""
 
     def parse(text: str) -> tuple[str, str]:
         version, _, worker = text.strip().partition(" ")
@@ -173,7 +173,7 @@ _AGE = 3600
 
 
 @contextmanager
-def placed(versions_fd: int, versions: Sequence[str]) -> Iterator[str]:
+def place_probe(versions_fd: int, versions: Sequence[str]) -> Iterator[str]:
     """Have a probe in the `html/` of these versions, gone after the block; give its path on the site.
 
     OSError or UnsafeTreeError when it cannot be written.

@@ -93,7 +93,7 @@ def _by_command(context: Context, version: str) -> str:
 
 def _in_container(context: Context, version: str) -> str:
     settings, reporter = context.settings, context.reporter
-    with rehearsal_copy.staged(
+    with rehearsal_copy.stage_version(
         settings.state_dir,
         settings.versions_dir,
         version,

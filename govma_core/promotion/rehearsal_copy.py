@@ -74,7 +74,7 @@ class BoundedCopier(trees.TreeCopier):
             )
 
 
-def copied(tree: int, copies: int, path: str, name: str, copier: Callable[[], BoundedCopier]) -> Budget | None:
+def copy_directory(tree: int, copies: int, path: str, name: str, copier: Callable[[], BoundedCopier]) -> Budget | None:
     """Copy a directory of the version with all that is in it; return what remains of the budget, None without one."""
     *folders, last = path.strip("/").split("/")
     with ExitStack() as stack:
@@ -136,7 +136,7 @@ class Stage:
 
 
 @contextmanager
-def staged(
+def stage_version(
     state_dir: Path,
     versions_dir: Path,
     version: str,
@@ -168,7 +168,7 @@ def staged(
             with safefs.opened(versions, version) as tree, safefs.opened(fd, "copies") as copies:
                 for number, path in enumerate(writable):
                     copier = partial(BoundedCopier, owner, reporter.cancellation.check, budget)
-                    remaining = copied(tree, copies, path, str(number), copier)
+                    remaining = copy_directory(tree, copies, path, str(number), copier)
                     if remaining is not None:
                         budget = remaining
                         mounts.append((root / "copies" / str(number), f"{version}/{path}", True))

@@ -68,7 +68,7 @@ class StartedRun:
 def start(settings: Settings, operation: str, arguments: dict[str, Any], requester: Requester) -> StartedRun:
     """Start a run in a detached process, and give it at once; BusyError when another one is going."""
     try:
-        store = prepared_store(settings)
+        store = prepare_store(settings)
     except RefusedError:
         if operation not in SAVING or os.geteuid() != 0:
             raise
@@ -161,7 +161,7 @@ def _not_written(store: RunStore, error: OSError) -> GovmaError:
     )
 
 
-def prepared_store(settings: Settings) -> RunStore:
+def prepare_store(settings: Settings) -> RunStore:
     """Return the run store, its directory made; RefusedError when this user may not write there."""
     directory: Path = settings.state_dir
     try:

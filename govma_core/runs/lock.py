@@ -44,7 +44,7 @@ class Holder:
 
 
 @contextmanager
-def held_lock(state_dir: Path, holder: Holder) -> Iterator[None]:
+def hold_lock(state_dir: Path, holder: Holder) -> Iterator[None]:
     """Hold the lock of this state directory; BusyError at once when another process does.
 
     The note is written where there is room for it: without one the lock still holds.
@@ -105,7 +105,7 @@ def turn(store: RunStore, record: RunRecord, reporter: Reporter) -> Iterator[Non
             if before is None or before.state == "running":
                 # Only the attempt tells: a run may be at an end that its record does not show yet.
                 with suppress(BusyError):
-                    lock.enter_context(held_lock(store.state_dir, holder))
+                    lock.enter_context(hold_lock(store.state_dir, holder))
                     break
             if before is not None and before.id != announced:
                 reporter.info(

@@ -28,7 +28,7 @@ from govma_core.process.proc import ProcessId
 from govma_core.reporting import Cancellation, Reporter
 from govma_core.runs import recovery
 from govma_core.runs.launch import SAVING
-from govma_core.runs.lock import Holder, held_lock, turn
+from govma_core.runs.lock import Holder, hold_lock, turn
 from govma_core.runs.log import EventLog
 from govma_core.runs.store import RunRecord, RunStore, State, Totals
 from govma_core.settings import Settings, from_plain
@@ -131,7 +131,7 @@ class Runner:
         if record.queued:
             self._update(state="waiting")
             return turn(self._store, record, self._reporter)
-        return held_lock(self._store.state_dir, Holder(record.id, record.operation, record.by, record.created))
+        return hold_lock(self._store.state_dir, Holder(record.id, record.operation, record.by, record.created))
 
     def _finish(self, state: State, code: ExitCode, outcome: Outcome) -> int:
         message = self._reporter.mask(outcome.message)

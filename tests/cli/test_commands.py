@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from govma_core.runs.lock import Holder, held_lock
+from govma_core.runs.lock import Holder, hold_lock
 from tests.support.command import Command
 from tests.support.sample import LEGACY_VERSION, SampleSite
 from tests.support.waiting import wait_for
@@ -286,7 +286,7 @@ def test_demo_deploys_takes_up_and_removes(tmp_path: Path) -> None:
 
 def test_a_demo_is_not_removed_from_under_a_run(command: Command, sample: SampleSite) -> None:
     sample.state_dir.mkdir(exist_ok=True)
-    with held_lock(sample.state_dir, Holder("x", "deploy", "ana", 1.0)):
+    with hold_lock(sample.state_dir, Holder("x", "deploy", "ana", 1.0)):
         result = command.run("demo", "--remove", str(sample.root))
         assert (result.code, "started by ana" in result.err) == (4, True), result.err
     assert sample.versions_dir.exists()

@@ -253,7 +253,7 @@ def _check(site: Site, version: str) -> None:
     finally:
         site.flags.pop("rehearsal_command")
     settings = site.settings
-    with rehearsal_copy.staged(
+    with rehearsal_copy.stage_version(
         settings.state_dir,
         settings.versions_dir,
         version,

@@ -36,7 +36,7 @@ def copies(releases: Releases) -> Path:
 
 def staged(releases: Releases, writable: Sequence[str] = (CACHE, CONFIG)) -> Any:
     options: Any = {"link": "current-version", "writable": writable, "owner": None}
-    return rehearsal_copy.staged(
+    return rehearsal_copy.stage_version(
         releases.state, releases.directory, VERSION, reporter=releases.context().reporter, **options
     )
 

@@ -15,8 +15,8 @@ from govma_core.errors import BusyError, GovmaError, RunCancelled, UsageError
 from govma_core.events import Event, LogLine
 from govma_core.process.proc import ProcessId
 from govma_core.reporting import Cancellation, Reporter
-from govma_core.runs.launch import Requester, prepared_store
-from govma_core.runs.lock import Holder, held_lock, turn
+from govma_core.runs.launch import Requester, prepare_store
+from govma_core.runs.lock import Holder, hold_lock, turn
 from govma_core.runs.queue import Admission, QueueFullError, admit
 from govma_core.runs.store import RunRecord, RunStore, State, Totals
 from govma_core.settings import Settings, load
@@ -30,7 +30,7 @@ class Queue:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.store = prepared_store(settings)
+        self.store = prepare_store(settings)
 
     def ask(
         self, operation: str = "deploy", *, policy: str = "coalesce", most: int = 5, key: str = "", **arguments: object
@@ -186,7 +186,7 @@ def test_turns_come_in_the_order_of_the_requests(queue: Queue, order: list[str])
     for record in records:
         queue.becomes(record, "waiting")
     holder = Holder("x", "deploy", "ana", 1.0)
-    with held_lock(queue.store.state_dir, holder):
+    with hold_lock(queue.store.state_dir, holder):
         waiters = [Waiter(queue.store, queue.store.read(record.id), order) for record in records]
         # The last one asks first.
         for waiter in reversed(waiters):
@@ -205,7 +205,7 @@ def test_turns_come_in_the_order_of_the_requests(queue: Queue, order: list[str])
 def test_a_run_that_waits_can_be_cancelled(queue: Queue, order: list[str]) -> None:
     record = queue.ask().record
     queue.becomes(record, "waiting")
-    with held_lock(queue.store.state_dir, Holder("x", "deploy", "ana", 1.0)):
+    with hold_lock(queue.store.state_dir, Holder("x", "deploy", "ana", 1.0)):
         waiter = Waiter(queue.store, queue.store.read(record.id), order)
         waiter.start()
         # Meant for a signal's handler, which runs in the thread that waits: in ours it may raise.

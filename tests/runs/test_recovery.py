@@ -30,7 +30,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_what_killed_processes_staged_is_removed_and_what_others_stage_is_not(settings: Settings) -> None:
-    store = launch.prepared_store(settings)
+    store = launch.prepare_store(settings)
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         pass
     leftover = settings.state_dir / f".totals.json-{process.pid}-0123456789abcdef"
@@ -43,7 +43,7 @@ def test_what_killed_processes_staged_is_removed_and_what_others_stage_is_not(se
 
 
 def test_runs_kept_elsewhere_come_back_when_there_is_room(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = launch.prepared_store(settings)
+    store = launch.prepare_store(settings)
     monkeypatch.setattr(store, "spare", settings.state_dir.parent / "spare/site")
     monkeypatch.setattr("govma_core.runs.store._SPARE", settings.state_dir.parent / "spare")
     record = store.create("rollback", {}, "ana", "test", spare=True)
@@ -60,7 +60,7 @@ def test_runs_kept_elsewhere_come_back_when_there_is_room(settings: Settings, mo
 
 @pytest.mark.parametrize("content", [None, "", '{"id": "cut sho'])
 def test_a_run_whose_record_a_power_cut_has_taken_is_removed(settings: Settings, content: str | None) -> None:
-    store = launch.prepared_store(settings)
+    store = launch.prepare_store(settings)
     old, young = (store.create("deploy", {}, "ana", "test") for _ in range(2))
     for run in (old, young):
         at = store.path(run.id)
@@ -77,7 +77,7 @@ def test_the_room_for_a_last_word_is_gone_when_the_interruption_is_on_the_disk(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guards the order: what is removed after the record is synced may be back after a power cut, and stay."""
-    store = launch.prepared_store(settings)
+    store = launch.prepare_store(settings)
     run = store.create("deploy", {}, "ana", "test")
     store.write(dataclasses.replace(run, state="running", pid=1, pid_started=1, boot="gone"))
     listings: list[list[str]] = []
@@ -95,7 +95,7 @@ def test_the_room_for_a_last_word_is_gone_when_the_interruption_is_on_the_disk(
 def test_right_after_a_run_that_has_told_its_end_the_next_one_begins(site: Site) -> None:
     """Guards a command after a command: a runner that is slow to count its run still holds the lock."""
     settings = site.settings
-    store = launch.prepared_store(settings)
+    store = launch.prepare_store(settings)
     with (settings.state_dir / "totals.lock").open("w") as counting, concurrent.futures.ThreadPoolExecutor() as pool:
         fcntl.flock(counting, fcntl.LOCK_EX)
         first = launch.start(settings, "rollback", {}, local_requester("test"))

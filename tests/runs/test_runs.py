@@ -34,14 +34,14 @@ from govma_core.events import (
 from govma_core.process.proc import ProcessId
 from govma_core.reporting import Reporter
 from govma_core.runs import recovery, runner
-from govma_core.runs.lock import Holder, held_lock, lock_holder
+from govma_core.runs.lock import Holder, hold_lock, lock_holder
 from govma_core.runs.log import EventLog, LogFollower, follow, read_events
 from govma_core.runs.store import RunRecord, RunStore
 
 HOLDER = Holder("20220102-030405-abcd", "deploy", "ana", 1.0)
 HOLDING = (
     "import sys, time; from pathlib import Path; from govma_core.runs.lock import *\n"
-    "with held_lock(Path(sys.argv[1]), Holder('20220102-030405-abcd', 'deploy', 'ana', 1.0)):\n"
+    "with hold_lock(Path(sys.argv[1]), Holder('20220102-030405-abcd', 'deploy', 'ana', 1.0)):\n"
     "    print('held', flush=True); time.sleep(600)"
 )
 
@@ -52,15 +52,15 @@ def store(tmp_path: Path) -> RunStore:
 
 
 def test_who_holds_the_lock_is_said_and_a_second_holder_is_refused(tmp_path: Path) -> None:
-    with held_lock(tmp_path, HOLDER):
+    with hold_lock(tmp_path, HOLDER):
         assert lock_holder(tmp_path) == HOLDER
         with (
             pytest.raises(BusyError, match=r"deploy 20220102-030405-abcd, started by ana"),
-            held_lock(tmp_path, HOLDER),
+            hold_lock(tmp_path, HOLDER),
         ):
             pass
     assert lock_holder(tmp_path) is None
-    with held_lock(tmp_path, HOLDER):
+    with hold_lock(tmp_path, HOLDER):
         pass
 
 
@@ -72,12 +72,12 @@ def test_the_lock_dies_with_its_holder(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         assert lock_holder(tmp_path) is None
-        with held_lock(tmp_path, HOLDER):
+        with hold_lock(tmp_path, HOLDER):
             pass
 
 
 def test_only_the_owner_may_open_the_lock_and_everybody_may_read_the_note(tmp_path: Path) -> None:
-    with held_lock(tmp_path, HOLDER):
+    with hold_lock(tmp_path, HOLDER):
         assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
         assert (tmp_path / "holder.json").stat().st_mode & 0o444 == 0o444
 
@@ -346,7 +346,7 @@ def test_a_closed_umask_hides_neither_runs_nor_holder(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         record = RunStore(tmp_path).create("deploy", {}, "a", "t")
-        with held_lock(tmp_path, HOLDER):
+        with hold_lock(tmp_path, HOLDER):
             assert (tmp_path / "holder.json").stat().st_mode & 0o004
     finally:
         os.umask(before)

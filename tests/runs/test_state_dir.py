@@ -41,24 +41,24 @@ def mode(path: Path) -> int:
 @as_root
 def test_only_the_owner_enters_it_and_log_group_reads_logs(settings: Settings) -> None:
     settings.state_dir.mkdir(mode=0o755)
-    launch.prepared_store(settings)
+    launch.prepare_store(settings)
     assert mode(settings.state_dir) == 0o700
     group = grp.getgrgid(33)
-    store = launch.prepared_store(dataclasses.replace(settings, log_group=group.gr_name))
+    store = launch.prepare_store(dataclasses.replace(settings, log_group=group.gr_name))
     record = launch.write_down(store, settings, "deploy", {}, ANA)
     log = store.path(record.id) / "events.jsonl"
     assert (mode(settings.state_dir), settings.state_dir.stat().st_gid) == (0o750, 33)
     assert (mode(log), log.stat().st_gid) == (0o640, 33)
-    launch.prepared_store(settings)
+    launch.prepare_store(settings)
     assert mode(settings.state_dir) == 0o700
     with pytest.raises(ConfigurationError, match="no group 'nobody-has-it'"):
-        launch.prepared_store(dataclasses.replace(settings, log_group="nobody-has-it"))
+        launch.prepare_store(dataclasses.replace(settings, log_group="nobody-has-it"))
 
 
 def test_a_run_that_cannot_be_started_does_not_seem_to_start(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = launch.prepared_store(settings)
+    store = launch.prepare_store(settings)
     record = launch.write_down(store, settings, "deploy", {}, ANA)
     (store.path(record.id) / "runner.err").touch()
     with pytest.raises(GovmaError, match="cannot be written down"):
@@ -67,7 +67,7 @@ def test_a_run_that_cannot_be_started_does_not_seem_to_start(
 
 
 def test_a_runner_that_died_before_its_first_word_is_interrupted_at_once(settings: Settings) -> None:
-    store = launch.prepared_store(settings)
+    store = launch.prepare_store(settings)
     record = launch.write_down(store, settings, "deploy", {}, ANA)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         store.note_process(record.id, process.pid)
@@ -77,7 +77,7 @@ def test_a_runner_that_died_before_its_first_word_is_interrupted_at_once(setting
 
 
 def test_the_last_word_needs_no_room(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = launch.prepared_store(settings)
+    store = launch.prepare_store(settings)
     record = launch.write_down(store, settings, "deploy", {}, ANA)
 
     def full(record: RunRecord) -> None:

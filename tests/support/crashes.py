@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from govma_core.fs import safefs
-from govma_core.runs.launch import Requester, prepared_store, write_down
+from govma_core.runs.launch import Requester, prepare_store, write_down
 from govma_core.runs.store import RunRecord, RunStore
 from govma_core.settings import Settings, load
 from govma_core.versions.contents import ContentsStore
@@ -52,7 +52,7 @@ class CrashSite:
 
     @property
     def store(self) -> RunStore:
-        return prepared_store(self.settings)
+        return prepare_store(self.settings)
 
     @property
     def versions(self) -> VersionStore:

@@ -141,7 +141,7 @@ def _dedupe(world: World) -> None:
 
 
 def _candidate(world: World) -> None:
-    with rehearsal_copy.staged(
+    with rehearsal_copy.stage_version(
         world.state,
         world.versions,
         LIVE,
@@ -154,7 +154,7 @@ def _candidate(world: World) -> None:
 
 
 def _probe(version: int, versions: int, world: World) -> None:
-    with proof.placed(versions, [LIVE, OLD]):
+    with proof.place_probe(versions, [LIVE, OLD]):
         pass
     proof.sweep(versions, [LIVE, OLD])
 
