@@ -157,7 +157,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     with suppress(subprocess.TimeoutExpired, ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(_PATIENCE)
-    # Its own session: one that ended has left its group to its helpers, if to anybody.
+    # Its own session: once git has ended, the group holds its helpers at most.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()

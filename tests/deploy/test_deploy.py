@@ -11,8 +11,6 @@ import pytest
 
 from govma_core.errors import RefusedError
 from govma_core.events import StageStarted
-from govma_core.promotion import promote, rollback
-from govma_core.versions.history import History
 from govma_core.versions.manifest import ManifestStore
 from tests.support.rights import as_root
 from tests.support.sample import LEGACY_VERSION as LEGACY
@@ -62,44 +60,6 @@ def test_owners_are_the_operators(site: Site) -> None:
     assert {p.lstat().st_uid for p in site.settings.upload_dir.rglob("*")} == {33}
 
 
-def test_promote_and_rollback(site: Site) -> None:
-    first = site.deploy().version
-    site.sample.commit({"data/html/second.php": "<?php"}, "Segundo")
-    second = site.deploy().version
-    assert site.rollback().version == first
-    assert site.current.name == first
-    assert site.rollback().version == LEGACY
-    assert site.promote(second).version == second
-    assert [promotion.how for promotion in History(site.settings.state_dir).read()] == [
-        "deploy",
-        "deploy",
-        "rollback",
-        "rollback",
-        "promote",
-    ]
-
-
-@pytest.mark.parametrize("kind", ["current", "missing", "incomplete", "no record"])
-def test_a_rollback_that_makes_no_sense_is_refused_with_the_list(site: Site, kind: str) -> None:
-    version = site.deploy().version
-    (site.settings.versions_dir / "data-build--2020-01-01-00h00m00s").mkdir()
-    target: str | None = {"current": version, "missing": "1999", "incomplete": "2020-01-01"}.get(kind)
-    if kind == "no record":
-        (site.settings.state_dir / "history.jsonl").unlink()
-    with pytest.raises(RefusedError) as raised:
-        site.rollback(target)
-    assert LEGACY in str(raised.value)
-    assert site.current.name == version
-
-
-def test_a_rollback_freshens_css_and_js(site: Site) -> None:
-    site.deploy()
-    (css,) = list((site.settings.versions_dir / LEGACY / "system/user").rglob("*.css"))[:1]
-    os.utime(css, (1, 1))
-    site.rollback()
-    assert css.stat().st_mtime > 1_000_000_000
-
-
 def test_a_commit_that_nobody_confirmed_is_not_built(site: Site) -> None:
     live = site.current
     with pytest.raises(RefusedError, match=r"abcdef012 was to be deployed, but [0-9a-f]{9} .* has been pushed since"):
@@ -108,16 +68,6 @@ def test_a_commit_that_nobody_confirmed_is_not_built(site: Site) -> None:
     assert list(site.stages()) == ["preflight", "source"]
     sha = site.deploy().commit
     assert site.deploy(commit_shown=sha).commit == sha
-
-
-def test_a_switch_that_was_confirmed_while_another_version_was_live_is_refused(site: Site) -> None:
-    site.deploy()
-    new = site.current.name
-    for switch in (rollback, promote):
-        with pytest.raises(RefusedError, match=f"{new} is live now, not {LEGACY}"):
-            switch.run(site.context(), version=LEGACY, live_shown=LEGACY)
-    assert site.current.name == new
-    assert rollback.run(site.context(), version=LEGACY, live_shown=new).version == LEGACY
 
 
 def test_without_promotion_the_link_stays(site: Site) -> None:
