@@ -11,12 +11,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from govma_core.context import Context
-from govma_core.disk.usage_walk import LinkedInode, TreeUsage, walk_versions
 from govma_core.errors import GovmaError
 from govma_core.fs import jsonfile, safefs
 from govma_core.text.language import tr
+
+if TYPE_CHECKING:
+    from govma_core.disk.usage_walk import LinkedInode, TreeUsage
 
 _BLOCK = 512
 _FILE = "usage.json"
@@ -131,6 +134,9 @@ def measure(
     `step` is called often, and may raise to end it. workers=1 does everything in this process; otherwise so many
     processes are forked, where this one has no other threads. OSError when versions_dir cannot be read.
     """
+    # What shows sizes only, as `list` does, starts without it.
+    from govma_core.disk.usage_walk import walk_versions
+
     with safefs.opened_root(versions_dir) as fd:
         began = time.time()
         walked = walk_versions(fd, names, step, workers)
