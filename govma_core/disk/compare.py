@@ -238,14 +238,14 @@ class OpenFile:
         os.close(self.fd)
 
     def quiet(self) -> bool:
-        """Tell whether nobody has written to it, or waits to, since it was opened here."""
+        """Tell whether no process has written to it, or waits to, since it was opened here."""
         if self.lease:
             return leases.held(self.fd)
         now = os.fstat(self.fd)
         return (now.st_mtime_ns, now.st_size) == (self.info.st_mtime_ns, self.info.st_size)
 
     def still(self, info: os.stat_result) -> bool:
-        """Tell whether this is what was opened, with the same rights and attributes, and nobody writes to it."""
+        """Tell whether this is what was opened, with the same rights and attributes, and no process writes to it."""
         return (
             content_state(info) == content_state(self.info)
             and traits(info) == traits(self.info)

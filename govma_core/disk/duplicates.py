@@ -144,7 +144,7 @@ def dedupe(
     workers: int = 2,
     link_limit: int | None = None,
 ) -> Tally:
-    """Join all that is equal at the same path; `progress` is told now and then, `check` called often; either may raise.
+    """Join all that is equal at the same path; `progress` and `check` are called often, and may raise.
 
     With `anywhere` files of different paths are joined, too. `link_limit` is the link count at which an inode counts as
     full, when the file system's own is not to be reached. OSError for what concerns more than one file.

@@ -74,7 +74,7 @@ class HardLinks:
     """Replaces each name of a duplicate by a link to the master, which is made in a private directory first.
 
     The two are exchanged, so that the name never is missing, and what was taken out is looked at once more: when
-    somebody was about to write to it, or had put another file there, it is put back. What was taken out is kept for a
+    a process was about to write to it, or had put another file there, it is put back. What was taken out is kept for a
     while and looked at again before it is removed, many at a time in the order of their inodes: freed neighbours are
     one piece for the file system, which counts where it discards blocks.
     """
@@ -154,7 +154,7 @@ class HardLinks:
         self._link(master, staged)
         try:
             if file.lease is None:
-                # Whether somebody writes to it cannot be told for sure.
+                # Whether a process writes to it cannot be known for sure.
                 raise LeftAloneError("without a lease")
             if not master.quiet():
                 raise MasterUnusableError("being written")
@@ -162,7 +162,7 @@ class HardLinks:
                 raise LeftAloneError("being written")
             self._exchange(staged, self._directories.fd(root, path), name, file, master)
         except BaseException as error:
-            # A directory when somebody exchanged it meanwhile: the sweep takes that.
+            # A directory when it was exchanged meanwhile: the sweep takes that.
             with suppress(FileNotFoundError, IsADirectoryError):
                 os.unlink(staged, dir_fd=self._staging)
             if isinstance(error, OSError):

@@ -231,7 +231,7 @@ class _Linker:
         if self._extents:
             return share_content(fd, master.fd, info.st_size)
         directory = self._directories.fd(0, path)
-        staged = safefs.random_name("birth")
+        staged = safefs.random_name("link")
         os.link(f"/proc/self/fd/{master.fd}", staged, dst_dir_fd=directory, follow_symlinks=True)
         try:
             os.rename(staged, name, src_dir_fd=directory, dst_dir_fd=directory)

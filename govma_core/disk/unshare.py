@@ -91,7 +91,7 @@ def _shared(directories: Directories, patterns: Sequence[str]) -> Iterator[tuple
 
 
 def _give_own_inode(dir_fd: int, name: str, staging: int) -> None:
-    staged = safefs.random_name("thaw")
+    staged = safefs.random_name("unshare")
     for _ in range(_TRIES):
         src, before = safefs.open_regular(dir_fd, name)
         try:
@@ -107,7 +107,7 @@ def _give_own_inode(dir_fd: int, name: str, staging: int) -> None:
             unchanged = content_state(before) == content_state(after) == content_state(taken_out)
             if unchanged and (lease is None or leases.held(src)):
                 return
-            # Somebody wrote to it, or put another file there, while it was copied: theirs is what counts.
+            # It was written to, or another file was put there, while it was copied: the newest content counts.
             safefs.rename_exchange(staged, name, src_dir_fd=staging, dst_dir_fd=dir_fd)
         finally:
             os.close(src)

@@ -7,7 +7,7 @@ import shutil
 import stat
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from govma_core.fs import jsonfile, safefs
 from govma_core.text.language import tr
 
 if TYPE_CHECKING:
-    from govma_core.disk.usage_walk import LinkedInode, TreeUsage
+    from govma_core.disk.usage_walk import TreeUsage, Walked
 
 _BLOCK = 512
 _FILE = "usage.json"
@@ -85,14 +85,13 @@ def account(context: Context) -> Usage:
     return usage
 
 
-def refresh(context: Context) -> Usage | None:
+def refresh(context: Context) -> None:
     """Bring up to date what `list` shows; what goes wrong is a warning."""
     try:
-        return account(context)
+        account(context)
     except (GovmaError, OSError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
         context.reporter.warning(tr("The sizes of the versions could not be measured: {reason}.", reason=reason))
-        return None
 
 
 def last_measured(state_dir: Path, versions_dir: Path) -> dict[str, VersionUsage]:
@@ -141,20 +140,20 @@ def measure(
         began = time.time()
         walked = walk_versions(fd, names, step, workers)
         space = os.fstatvfs(fd)
-    trees, groups = walked.versions, _groups(walked.linked)
-    beside = groups.pop(0, _Group())
-    own = sum(tree.blocks for tree in trees)
+    groups = _groups(walked)
+    beside = groups.pop(frozenset())
+    names_counted = sum(inode.blocks * inode.names for inode in walked.linked)
     return Usage(
-        versions=tuple(_version(tree, groups) for tree in trees),
-        real=(own + sum(group.blocks for group in groups.values())) * _BLOCK,
-        others=(walked.rest.blocks + beside.blocks) * _BLOCK,
-        unlinked=(own + sum(inode.blocks * inode.names for inode in walked.linked)) * _BLOCK,
+        versions=tuple(_version(tree, groups) for tree in walked.versions),
+        real=sum(group.blocks for group in groups.values()) * _BLOCK,
+        others=beside.blocks * _BLOCK,
+        unlinked=(sum(tree.blocks for tree in walked.versions) + names_counted) * _BLOCK,
         free=space.f_bavail * space.f_frsize,
         capacity=space.f_blocks * space.f_frsize,
         measured=began,
-        unread=sum(tree.unread for tree in (*trees, walked.rest)),
-        only_in=_only_in(trees, groups),
-        inodes={tree.name: tree.inode for tree in trees},
+        unread=sum(tree.unread for tree in (*walked.versions, walked.rest)),
+        only_in={holders: group.only_here * _BLOCK for holders, group in groups.items() if group.only_here},
+        inodes={tree.name: tree.inode for tree in walked.versions},
     )
 
 
@@ -167,38 +166,34 @@ class _Group:
     only_here: int = 0
 
 
-def _groups(inodes: Iterable[LinkedInode]) -> dict[int, _Group]:
-    """Add up the inodes with several names by the bits of the versions that hold them (0: those beside them)."""
-    groups: defaultdict[int, _Group] = defaultdict(_Group)
-    for inode in inodes:
-        group = groups[inode.holders]
+def _groups(walked: Walked) -> dict[frozenset[str], _Group]:
+    """Add up all inodes by the names of the versions that hold them; none of them for what lies beside."""
+    by_bits: defaultdict[int, _Group] = defaultdict(_Group)
+    for inode in walked.linked:
+        group = by_bits[inode.holders]
         group.blocks += inode.blocks
         group.size += inode.size
         # More names than links: it was linked once more after it was asked.
         if inode.names >= inode.links:
             group.only_here += inode.blocks
-    return groups
+    for tree in (*walked.versions, walked.rest):
+        group = by_bits[tree.bit]
+        group.blocks += tree.blocks
+        group.size += tree.size
+        group.only_here += tree.blocks
+    return {
+        frozenset(tree.name for tree in walked.versions if tree.bit & bits): group for bits, group in by_bits.items()
+    }
 
 
-def _version(tree: TreeUsage, groups: Mapping[int, _Group]) -> VersionUsage:
-    shared = [group for holders, group in groups.items() if holders & tree.bit]
-    blocks = tree.blocks + sum(group.blocks for group in shared)
-    exclusive = tree.blocks + (groups[tree.bit].only_here if tree.bit in groups else 0)
+def _version(tree: TreeUsage, groups: Mapping[frozenset[str], _Group]) -> VersionUsage:
+    its_groups = [group for holders, group in groups.items() if tree.name in holders]
+    blocks, exclusive = sum(group.blocks for group in its_groups), groups[frozenset([tree.name])].only_here
     return VersionUsage(
         name=tree.name,
-        apparent=tree.size + sum(group.size for group in shared),
+        apparent=sum(group.size for group in its_groups),
         size=blocks * _BLOCK,
         exclusive=exclusive * _BLOCK,
         shared=(blocks - exclusive) * _BLOCK,
         files=tree.files,
     )
-
-
-def _only_in(trees: Sequence[TreeUsage], groups: Mapping[int, _Group]) -> dict[frozenset[str], int]:
-    sizes: defaultdict[frozenset[str], int] = defaultdict(int)
-    for tree in trees:
-        sizes[frozenset([tree.name])] += tree.blocks * _BLOCK
-    for holders, group in groups.items():
-        if group.only_here:
-            sizes[frozenset(tree.name for tree in trees if holders & tree.bit)] += group.only_here * _BLOCK
-    return dict(sizes)

@@ -77,8 +77,8 @@ def walk_versions(versions_fd: int, names: Sequence[str], step: Callable[[], Non
     among so many processes, but everything is done in this one where a fork would not be safe or gain nothing.
     """
     for ask_every_name in (False, True):
-        shares = _walk_shares(versions_fd, names, step, workers, ask_every_name)
         whole = _Walk(versions_fd, step, ask_every_name)
+        shares = _walk_shares(versions_fd, names, step, workers, ask_every_name)
         for share in shares:
             whole.add(share)
         trees = {tree.name: tree for share in shares for tree in share.trees}
@@ -168,17 +168,17 @@ class _Walk:
         """Count an open directory and what is in it; return the names of the directories in it."""
         self._step()
         directory = os.fstat(fd)
-        device = directory.st_dev
-        by_number: dict[int, LinkedInode] = {} if self._ask_every_name else self.linked[device]
+        by_number: dict[int, LinkedInode] = {} if self._ask_every_name else self.linked[directory.st_dev]
         bit, names = tree.bit, 1 if tree.bit else 0
-        blocks, size, files = directory.st_blocks, directory.st_size, 0
+        tree.blocks += directory.st_blocks
+        tree.size += directory.st_size
         below: list[str] = []
         try:
             with os.scandir(fd) as entries:
                 # Called for each name of all versions: what is in this loop is what a measurement takes.
                 for entry in entries:
                     if entry.is_file(follow_symlinks=False):
-                        files += 1
+                        tree.files += 1
                     elif entry.is_dir(follow_symlinks=False):
                         below.append(entry.name)
                         continue
@@ -189,21 +189,18 @@ class _Walk:
                         try:
                             info = entry.stat(follow_symlinks=False)
                         except OSError as error:
-                            files -= entry.is_file(follow_symlinks=False)
+                            tree.files -= entry.is_file(follow_symlinks=False)
                             tree.unread += error.errno not in GONE
                             continue
                         if info.st_nlink == 1:
-                            blocks += info.st_blocks
-                            size += info.st_size
+                            tree.blocks += info.st_blocks
+                            tree.size += info.st_size
                             continue
-                        inode = self._linked(info, device, number)
+                        inode = self._linked(info, directory.st_dev, number)
                     inode.names += names
                     inode.holders |= bit
         except OSError:
             tree.unread += 1
-        tree.blocks += blocks
-        tree.size += size
-        tree.files += files
         return below
 
     def _linked(self, info: os.stat_result, device: int, number: int) -> LinkedInode:

@@ -116,7 +116,7 @@ def make_live(context: Context, name: str, how: How, last_moment: Callable[[], N
     Before that its files that are written in place get inodes of their own. `last_moment` is called just before the
     switch, and may raise.
     """
-    thaw_version(context, name)
+    unshare_version(context, name)
 
     def no_return() -> None:
         last_moment()
@@ -155,7 +155,7 @@ def make_live(context: Context, name: str, how: How, last_moment: Callable[[], N
     return switched
 
 
-def thaw_version(context: Context, name: str) -> Unshared:
+def unshare_version(context: Context, name: str) -> Unshared:
     """Give the files of the version that are written in place inodes of their own; what resists is a warning.
 
     A version without room for its copies still can go live: being able to go back matters more.

@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from govma_core.context import Context, Outcome, tell_about
 from govma_core.errors import ConfigurationError
 from govma_core.promotion import rehearsal, verdicts
-from govma_core.promotion.go_live import go_live, prove_again, require_live, thaw_version
+from govma_core.promotion.go_live import go_live, prove_again, require_live, unshare_version
 from govma_core.text.language import tr
 from govma_core.versions.holds import HoldStore
 
@@ -50,8 +50,8 @@ def _warn_of_hold(context: Context) -> None:
 
 def _prove_once_more(context: Context, name: str, commit: str) -> Outcome:
     """Do for the version that is live all that a switch to it does, but the switch."""
-    thawed = thaw_version(context, name)
-    results = [tr("{files} files got inodes of their own", files=thawed.files)] if thawed.files else []
+    unshared = unshare_version(context, name)
+    results = [tr("{files} files got inodes of their own", files=unshared.files)] if unshared.files else []
     results.append(prove_again(context, name, commit, lambda: verdicts.forgive(context, name)))
     rest = "; ".join(result for result in results if result) or tr("nothing to do")
     return Outcome(tr("{name} is live already; {rest}.", name=name, rest=rest), name, name, commit)
