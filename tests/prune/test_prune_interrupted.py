@@ -55,7 +55,7 @@ PRUNING = (
 
 @pytest.mark.parametrize(
     "kill",
-    [kill_when_a_version_is_renamed, kill_after_the_first_removal, *[kill_at_a_random_time] * 3],
+    [kill_when_a_version_is_renamed, kill_after_the_first_removal, *[kill_at_a_random_time] * 6],
     ids=lambda kill: kill.__name__,
 )
 def test_a_prune_that_is_killed_is_finished_by_the_next_one(
