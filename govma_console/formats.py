@@ -13,7 +13,7 @@ from govma_core.versions.store import PREFIX
 
 def local_time(at: float) -> str:
     """Return seconds since the epoch as local date and time; '' for 0."""
-    return datetime.fromtimestamp(at).astimezone().strftime(f"{date_format()} %H:%M:%S") if at else ""
+    return moment(at, seconds=True)
 
 
 def ago_in_words(at: float) -> str:
