@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -11,12 +10,7 @@ from govma_core.errors import RefusedError
 from govma_core.promotion import promote, rollback
 from govma_core.versions.history import History
 from tests.support.sample import LEGACY_VERSION as LEGACY
-from tests.support.sites import Site, make_site
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return make_site(tmp_path / "site")
+from tests.support.sites import Site
 
 
 def test_promote_and_rollback(site: Site) -> None:
