@@ -1,4 +1,4 @@
-"""What all dialogs share: a title, a text that may come later, and buttons of which Cancel has the focus."""
+"""What all dialogs share: a title, a text that may come later, and buttons, with the focus on Cancel."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from govma_core.text.language import tr
 T = TypeVar("T")
 _KEYS = tr("   Tab next  Enter press  Esc leave")
 Result = dict[str, Any] | None
-"""Arguments of what is to be done; None when nothing is."""
+"""The answer: arguments of the operation or the change; None when the operator left the dialog."""
 
 
 class Dialog(ModalScreen[Result]):
-    """A question. Subclasses give `heading`, `verb`, what stands below the text, and the result."""
+    """A question. Subclasses define `heading`, `verb`, the widgets below the text, and the result."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", tr("Cancel")),
@@ -44,7 +44,7 @@ class Dialog(ModalScreen[Result]):
     danger = False
 
     def compose(self) -> ComposeResult:
-        """Make the parts."""
+        """Make the title, the text, the options and the buttons."""
         with Vertical(id="dialog"):
             yield Static(Content.assemble(self.heading, (_KEYS, "not bold $muted")), id="dialog-title")
             with VerticalScroll(id="dialog-body", can_focus=False):
@@ -71,7 +71,7 @@ class Dialog(ModalScreen[Result]):
         self.query_one("#dialog-body").styles.max_height = max(3, self.app.size.height * 9 // 10 - self._beside)
 
     def opened(self) -> None:
-        """Begin: show the text, or start finding it out."""
+        """Show the text, or begin to work it out; called once the dialog is on the screen."""
 
     def say(self, content: Content | str, *, ready: bool) -> None:
         """Show the text; `ready` makes the verb available."""
@@ -79,7 +79,7 @@ class Dialog(ModalScreen[Result]):
         self.query_one("#do", Button).disabled = not ready
 
     def find_out(self, work: Callable[[], T], show: Callable[[T], None]) -> None:
-        """Call `work` in a thread, then `done` here; an error of the core becomes the text. The latest call counts."""
+        """Call `work` in a thread, then `show` here; an error of the core becomes the text. The latest call counts."""
         self._latest_call = call = object()
 
         def take(answer: T | None, problem: str) -> None:
@@ -93,15 +93,15 @@ class Dialog(ModalScreen[Result]):
         in_thread(self, work, take)
 
     def forget(self) -> None:
-        """Let go of what is being found out: its answer is not wanted any more."""
+        """Ignore the result of the work that find_out() began."""
         self._latest_call = object()
 
     def result(self) -> Result:
-        """Return what the dialog was answered with."""
+        """Return the answer that the button of the verb gives."""
         return {}
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """Answer."""
+        """Answer with the result, or leave."""
         event.stop()
         if event.button.id == "do":
             self.dismiss(self.result())
@@ -113,12 +113,12 @@ class Dialog(ModalScreen[Result]):
         self.query_one("#dialog-body").scroll_relative(y=lines, animate=False)
 
     def action_leave(self) -> None:
-        """Answer with nothing."""
+        """Leave without an answer."""
         self.dismiss(None)
 
 
 class AskDialog(Dialog):
-    """Asks for a text; the result holds it as `text`."""
+    """Asks for a text; the answer holds it as `text`."""
 
     def __init__(self, heading: str, text: str, verb: str, value: str = "", placeholder: str = "") -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class AskDialog(Dialog):
         return [Input(self._value, placeholder=self._placeholder, id="answer", compact=True)]
 
     def opened(self) -> None:
-        """Show what it is about; here nothing can be lost, so the field has the focus."""
+        """Show what the text is for; nothing can be lost here, so the field has the focus."""
         self.say(self._text, ready=True)
         self.query_one("#answer").focus()
 
@@ -140,9 +140,42 @@ class AskDialog(Dialog):
         self.dismiss(self.result())
 
     def result(self) -> Result:
-        """Return the text; nothing when it is empty."""
+        """Return the text; None when it is empty."""
         text = self.query_one("#answer", Input).value.strip()
         return {"text": text} if text else None
+
+
+class TypedDialog(Dialog):
+    """A question whose verb becomes available when a word is typed into the field `#confirm`."""
+
+    danger = True
+
+    @property
+    def word(self) -> str:
+        """Return the word to type; '' while there is nothing to confirm."""
+        return ""
+
+    @property
+    def advice(self) -> str:
+        """Return the sentence for Enter after another word."""
+        return ""
+
+    @property
+    def _is_confirmed(self) -> bool:
+        return bool(self.word) and self.query_one("#confirm", Input).value.strip() == self.word
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Make the button available when the word is typed."""
+        event.stop()
+        self.query_one("#do", Button).disabled = not self._is_confirmed
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Take Enter for the button when the word is typed."""
+        event.stop()
+        if self._is_confirmed:
+            self.dismiss(self.result())
+        else:
+            self.notify(self.advice, severity="warning", markup=False)
 
 
 class Toggle(Checkbox):

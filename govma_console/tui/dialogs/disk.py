@@ -8,10 +8,10 @@ from typing import Any
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Button, Input, Label
+from textual.widgets import Input, Label
 
 from govma_console import formats
-from govma_console.tui.dialogs.base import Dialog, Result
+from govma_console.tui.dialogs.base import Dialog, Result, TypedDialog
 from govma_console.tui.query import Query
 from govma_console.version_row import VersionRow
 from govma_core.settings import Settings
@@ -19,11 +19,13 @@ from govma_core.text.clean import clean_line
 from govma_core.text.language import counted, tr
 
 
-class _Asking(Dialog):
-    """A dialog whose text is the answer to a question about the disk."""
+class _Question(Dialog):
+    """A dialog whose text is the answer of a Query."""
 
     what = ""
+    """Which question."""
     waiting = ""
+    """The text until it is answered."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
@@ -31,11 +33,11 @@ class _Asking(Dialog):
         self._question: Query | None = None
 
     def opened(self) -> None:
-        """Ask."""
+        """Begin to ask."""
         self.ask()
 
     def ask(self, **arguments: Any) -> None:  # noqa: ANN401 - whatever the question takes
-        """Ask, instead of what was asked before."""
+        """Ask the core; ends an earlier question."""
         self.on_unmount()
         self._question = Query(self._settings, self.what, **arguments)
         self.say(Content.assemble((self.waiting, "$muted")), ready=False)
@@ -45,13 +47,13 @@ class _Asking(Dialog):
         """Show the answer."""
 
     def on_unmount(self) -> None:
-        """Stop asking when nobody waits."""
+        """End the question when the dialog is left."""
         if self._question is not None:
             self._question.give_up()
 
 
-class DedupeDialog(_Asking):
-    """Dedupe: what a dry run says."""
+class DedupeDialog(_Question):
+    """Dedupe: shows what a dry run would free."""
 
     heading = verb = tr("Dedupe")
     what = "dedupe"
@@ -149,12 +151,11 @@ class PrunePlan:
         return cls(tuple(lines), answer["frees"], tuple(map(clean_line, answer["warnings"])))
 
 
-class PruneDialog(_Asking):
+class PruneDialog(_Question, TypedDialog):
     """Prune: each version, what becomes of it and why; removing asks for a word to be typed."""
 
     heading = tr("Prune")
     verb = tr("Remove")
-    danger = True
     what = "prune"
     waiting = tr("Finding out which versions to keep …")
     _plan: PrunePlan | None = None
@@ -189,8 +190,13 @@ class PruneDialog(_Asking):
 
     @property
     def word(self) -> str:
-        """Return what has to be typed."""
+        """Return `remove N`; '' while no versions to remove are shown."""
         return tr("remove {count}", count=len(self._plan.removed)) if self._plan and self._plan.removed else ""
+
+    @property
+    def advice(self) -> str:
+        """Return the sentence for Enter after another word."""
+        return tr("To remove them, type exactly: {word}", word=self.word)
 
     def answered(self, answer: dict[str, Any]) -> None:
         """Show the plan."""
@@ -225,37 +231,29 @@ class PruneDialog(_Asking):
         field.display = bool(placeholder)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Make the button available when the word was typed; another policy has to be looked at first."""
-        event.stop()
+        """Have another policy looked at before it can be confirmed."""
         if event.input.id in ("keep", "age"):
+            event.stop()
+            event.prevent_default()
             if self._plan is not None:
                 self._plan = None
                 self._close_word("")
                 self.say(
                     Content.assemble((tr("Press Enter to see what this policy would remove."), "$muted")), ready=False
                 )
-            return
-        self.query_one("#do", Button).disabled = not self._confirmed
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Look at a policy; take Enter for the button, when the word was typed."""
-        event.stop()
+        """Look at another policy."""
         if event.input.id in ("keep", "age"):
+            event.stop()
+            event.prevent_default()
             self._look()
-        elif self._confirmed:
-            self.dismiss(self.result())
-        else:
-            self.notify(tr("To remove them, type exactly: {word}", word=self.word), severity="warning", markup=False)
 
     def result(self) -> Result:
         """Return the arguments of the operation: the policy, and the very versions that were shown."""
         if self._plan is None:
             return None
         return {"keep": self._keep, "older_than": self._age, "only": self._plan.removed}
-
-    @property
-    def _confirmed(self) -> bool:
-        return bool(self.word) and self.query_one("#confirm", Input).value.strip() == self.word
 
 
 class PinDialog(Dialog):
