@@ -224,12 +224,7 @@ ACTIONS: tuple[Action, ...] = (
         reason=has_run,
     ),
     Action(
-        "runs",
-        ("R",),
-        tr("Runs"),
-        tr("List all runs, and choose whose log is shown."),
-        tr("Runs"),
-        reason=has_runs,
+        "runs", ("R",), tr("Runs"), tr("List all runs, and choose whose log is shown."), tr("Runs"), reason=has_runs
     ),
     Action(
         "older",
@@ -247,26 +242,9 @@ ACTIONS: tuple[Action, ...] = (
         tr("Runs"),
         reason=has_runs,
     ),
-    Action(
-        "search",
-        ("slash",),
-        tr("Search"),
-        tr("Search in the log."),
-        tr("Log"),
-        "log",
-        footer=2,
-        reason=has_log,
-    ),
+    Action("search", ("slash",), tr("Search"), tr("Search in the log."), tr("Log"), "log", footer=2, reason=has_log),
     Action("next", ("n",), tr("Next"), tr("Go to the next match."), tr("Log"), "log", reason=has_search),
-    Action(
-        "previous",
-        ("N",),
-        tr("Previous"),
-        tr("Go to the match before."),
-        tr("Log"),
-        "log",
-        reason=has_search,
-    ),
+    Action("previous", ("N",), tr("Previous"), tr("Go to the match before."), tr("Log"), "log", reason=has_search),
     Action(
         "follow",
         ("f",),

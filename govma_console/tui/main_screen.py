@@ -13,6 +13,11 @@ from textual.widgets import Input
 
 from govma_console.tui import actions
 from govma_console.tui.background import RunStarted, in_thread
+from govma_console.tui.dialogs.base import Result
+from govma_console.tui.dialogs.deploy import CancelDialog, DeployDialog, SwitchDialog
+from govma_console.tui.dialogs.disk import DedupeDialog, PinDialog, PruneDialog
+from govma_console.tui.dialogs.help import HelpScreen
+from govma_console.tui.dialogs.holds import HoldDialog, ReleaseDialog
 from govma_console.tui.main_view import MainView
 from govma_console.tui.panes.footer import ActionBar
 from govma_core.runs.cancel import cancel
@@ -20,9 +25,6 @@ from govma_core.runs.launch import prepare_store
 from govma_core.text.language import tr
 from govma_core.versions.holds import HoldStore
 from govma_core.versions.marks import PinStore
-
-Answer = dict[str, Any] | None
-"""What a dialog was answered with; None when it was left."""
 
 
 class MainScreen(MainView):
@@ -56,22 +58,16 @@ class MainScreen(MainView):
 
     def action_deploy(self) -> None:
         """Ask, then deploy."""
-        from govma_console.tui.dialogs.deploy import DeployDialog
-
         self._ask("deploy", DeployDialog(self.background.settings))
 
     def action_rollback(self) -> None:
         """Ask, then roll back: to the selected version, or from the live one to the one before."""
-        from govma_console.tui.dialogs.deploy import SwitchDialog
-
         row = self.situation.selected
         target = None if row is None or row.is_live else row
         self._ask("rollback", SwitchDialog(self.background.settings, self.snapshot, "rollback", target))
 
     def action_promote(self) -> None:
         """Ask, then promote the selected version."""
-        from govma_console.tui.dialogs.deploy import SwitchDialog
-
         self._ask("promote", SwitchDialog(self.background.settings, self.snapshot, "promote", self.situation.selected))
 
     def action_check(self) -> None:
@@ -82,14 +78,10 @@ class MainScreen(MainView):
 
     def action_dedupe(self) -> None:
         """Show what a dedupe would free, then dedupe."""
-        from govma_console.tui.dialogs.disk import DedupeDialog
-
         self._ask("dedupe", DedupeDialog(self.background.settings))
 
     def action_prune(self) -> None:
         """Show what a prune would remove, then prune."""
-        from govma_console.tui.dialogs.disk import PruneDialog
-
         self._ask("prune", PruneDialog(self.background.settings))
 
     def action_services(self) -> None:
@@ -99,10 +91,10 @@ class MainScreen(MainView):
         blocked = actions.BY_ID["deploy"].reason(self.situation)
         self._ask("services", ServicesScreen(self.background.settings, blocked))
 
-    def _ask(self, operation: str, dialog: ModalScreen[Answer]) -> None:
+    def _ask(self, operation: str, dialog: ModalScreen[Result]) -> None:
         """Open a dialog, and start a run of the operation with the arguments that it is answered with."""
 
-        def start(arguments: Answer) -> None:
+        def start(arguments: Result) -> None:
             if arguments is not None:
                 self.background.start(operation, arguments)
 
@@ -122,8 +114,6 @@ class MainScreen(MainView):
 
     def action_cancel(self) -> None:
         """Ask, then ask the run to stop."""
-        from govma_console.tui.dialogs.deploy import CancelDialog
-
         run, feed = self.snapshot.active, self.log_pane.active
         if run is None:
             return
@@ -133,8 +123,6 @@ class MainScreen(MainView):
 
     def action_pin(self) -> None:
         """Pin the selected version, or take its pin away."""
-        from govma_console.tui.dialogs.disk import PinDialog
-
         row, settings = self.situation.selected, self.background.settings
         if row is None:
             return
@@ -151,7 +139,6 @@ class MainScreen(MainView):
 
     def action_hold(self) -> None:
         """Ask why and until when, then hold all deploys."""
-        from govma_console.tui.dialogs.holds import HoldDialog
 
         def change(answer: dict[str, Any]) -> None:
             holds = HoldStore(self.background.settings.state_dir)
@@ -161,14 +148,13 @@ class MainScreen(MainView):
 
     def action_release(self) -> None:
         """Ask, then end all holds."""
-        from govma_console.tui.dialogs.holds import ReleaseDialog
 
         def change(answer: dict[str, Any]) -> None:
             HoldStore(self.background.settings.state_dir).release()
 
         self._change(ReleaseDialog(self.snapshot.holds), change, tr("Deploys are no longer held."))
 
-    def _change(self, dialog: ModalScreen[Answer], change: Callable[[dict[str, Any]], object], sentence: str) -> None:
+    def _change(self, dialog: ModalScreen[Result], change: Callable[[dict[str, Any]], object], sentence: str) -> None:
         """Open a dialog, change something small with its answer, and say the sentence, or why that failed."""
 
         def write(answer: dict[str, Any]) -> None:
@@ -179,7 +165,7 @@ class MainScreen(MainView):
             self.notify(problem or sentence, severity="error" if problem else "information", markup=False)
             self.background.refresh()
 
-        def begin(answer: Answer) -> None:
+        def begin(answer: Result) -> None:
             if answer is not None:
                 in_thread(self, partial(write, answer), tell)
 
@@ -268,8 +254,6 @@ class MainScreen(MainView):
 
     def action_help(self) -> None:
         """Show all keys."""
-        from govma_console.tui.dialogs.help import HelpScreen
-
         self.app.push_screen(HelpScreen(self.situation))
 
     def action_quit(self) -> None:

@@ -15,6 +15,7 @@ from textual.widgets import Input
 from govma_console.tui.actions import Place
 from govma_console.tui.availability import Situation
 from govma_console.tui.background import Background, DiskMeasured, SiteRead, SwitchCompared
+from govma_console.tui.dialogs.deploy import CancelDialog
 from govma_console.tui.panes.detail import Detail
 from govma_console.tui.panes.footer import ActionBar
 from govma_console.tui.panes.header import SiteHeader
@@ -25,9 +26,6 @@ from govma_console.tui.panes.versions import VersionTable
 from govma_console.tui.site_state import EMPTY, Snapshot
 from govma_core.runs.store import RunRecord
 from govma_core.text.language import tr
-
-Answer = dict[str, Any] | None
-"""What a dialog was answered with; None when it was left."""
 
 _WIDE = 120
 _AGES_SECONDS = 20.0
@@ -214,8 +212,6 @@ class MainView(Screen[None]):
     def _say_end(self, record: RunRecord | None) -> None:
         if record is None or not record.ended:
             return
-        from govma_console.tui.dialogs.deploy import CancelDialog
-
         if isinstance(self.app.screen, CancelDialog):
             # Nothing is left that could be stopped.
             self.app.screen.action_leave()

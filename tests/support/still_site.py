@@ -10,9 +10,10 @@ from textual.screen import Screen
 
 from govma_console.tui.background import Background
 from govma_console.tui.disk_use import DiskUse
-from govma_console.tui.plans import CommitLine, SwitchPlan
+from govma_console.tui.plans import SwitchPlan
 from govma_console.tui.site_state import Snapshot
 from govma_console.version_row import VersionRow
+from govma_core.deploy.source import Commit
 from govma_core.disk.usage import VersionUsage
 from govma_core.events import Event, LogLine, Progress, StageFinished, StageStarted, to_json
 from govma_core.runs.store import RunRecord
@@ -51,7 +52,7 @@ class StillBackground(Background):
         pass
 
     def comparison(self, snapshot: Snapshot, row: VersionRow) -> SwitchPlan:
-        undone = [CommitLine(f"{at:09x}", SUBJECTS[at], "Ana Moura", f"{at:040x}") for at in range(2)]
+        undone = [Commit(f"{at:09x}{0:031x}", SUBJECTS[at], "Ana Moura", NOW) for at in range(2)]
         return SwitchPlan(snapshot.pointer.version or "", row, undone, [], NOW, True)
 
 

@@ -1,4 +1,4 @@
-"""The dialogs of deploy, rollback, promote and cancel: they say what would happen, from the plan of the core."""
+"""The dialogs of deploy, rollback, promote and cancel: they show what would happen before it is started."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ from govma_core.runs.store import RunRecord
 from govma_core.settings import Settings
 from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
-from govma_core.versions.holds import Hold
 
-_MOST = 200
+_MOST_COMMITS = 200
 
 
 class DeployDialog(Dialog):
-    """Deploy: the pending commits, another ref, rebuild, promote or not."""
+    """Deploy: shows the pending commits, and asks for the ref and the options."""
 
     heading = tr("Deploy")
     verb = tr("Deploy")
@@ -54,18 +53,16 @@ class DeployDialog(Dialog):
         self._look()
 
     def on_checkbox_changed(self, event: Checkbox.Changed) -> None:
-        """See whether a held deploy can be started now: when it is forced, or puts nothing live."""
+        """Make the button available where a hold permits it: when the deploy is forced, or makes nothing live."""
         event.stop()
         self._weigh()
 
     def _weigh(self) -> None:
-        plan = self._plan
-        if plan is not None:
-            self.query_one("#do", Button).disabled = plan.held is not None and not self._passes(plan.held)
-
-    def _passes(self, hold: Hold) -> bool:
-        nothing_live = bool(hold.commit) and not self.query_one("#promote", Toggle).value
-        return self.query_one("#force", Toggle).value or nothing_live
+        hold = self._plan.hold if self._plan else None
+        if hold is not None:
+            nothing_goes_live = bool(hold.commit) and not self.query_one("#promote", Toggle).value
+            is_possible = self.query_one("#force", Toggle).value or nothing_goes_live
+            self.query_one("#do", Button).disabled = not is_possible
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Compare with another ref."""
@@ -74,7 +71,7 @@ class DeployDialog(Dialog):
         self._look()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Not what the plan is about any more: Enter looks again."""
+        """Drop the plan, which was for another ref; Enter makes one for this."""
         event.stop()
         if (event.value.strip() or None) != self._ref:
             self.forget()
@@ -94,32 +91,8 @@ class DeployDialog(Dialog):
         self._plan = plan
         if self.query_one("#ref").has_focus:
             self.query_one("#leave").focus()
-        target = plan.target
-        hold_lines = (
-            [] if plan.held is None else [Content.assemble((clean_line(plan.held.sentence()), "bold $text-warning"))]
-        )
-        lines = [
-            *hold_lines,
-            Content.assemble(
-                tr("Builds "), (target.short, "bold $text-accent"), f" {target.subject} ({target.author})"
-            ),
-            Content.assemble((tr("as fetched at {clock}", clock=formats.clock(plan.fetched)), "$muted")),
-            Content.assemble(tr("Live now: "), plan.live or tr("nothing")),
-            Content(""),
-        ]
-        if plan.commits is None:
-            why = tr("the checkout does not have its commit") if plan.live_commit else tr("its commit is not recorded")
-            why = why if plan.live else tr("nothing is live")
-            lines.append(Content(tr("What is pending cannot be listed: {why}.", why=why)))
-        elif not plan.commits and not plan.undone:
-            lines.append(Content(tr("Nothing is pending: this commit is live. A deploy would build it again.")))
-        lines += commits(tr("Brings"), plan.commits or [], _MOST)
-        lines += commits(tr("Takes back what is live and not in it,"), plan.undone or [], _MOST)
-        if plan.containers:
-            lines += [Content(""), Content.assemble((plan.containers, "bold $text-warning"))]
-        lines += [Content.assemble((line, "$text-warning")) for line in plans.after_deploy(self._settings)]
-        self.say(Content("\n").join(lines), ready=True)
-        self.query_one("#force").display = bool(hold_lines)
+        self.say(Content("\n").join(_deploy_lines(plan, self._settings)), ready=True)
+        self.query_one("#force").display = plan.hold is not None
         self._weigh()
 
     def result(self) -> Result:
@@ -128,7 +101,7 @@ class DeployDialog(Dialog):
             return None
         forced = {"force": True} if self.query_one("#force", Toggle).value else {}
         return forced | {
-            "commit_shown": self._plan.target.sha,
+            "commit_shown": self._plan.changes.target.sha,
             "ref": self._ref,
             "rebuild": self.query_one("#rebuild", Toggle).value,
             "promote": self.query_one("#promote", Toggle).value,
@@ -136,8 +109,36 @@ class DeployDialog(Dialog):
         }
 
 
+def _deploy_lines(plan: DeployPlan, settings: Settings) -> list[Content]:
+    """Return the text of a plan: what is built, what is live, and the commits between."""
+    changes, target = plan.changes, plan.changes.target
+    lines = [Content.assemble((clean_line(plan.hold.sentence()), "bold $text-warning"))] if plan.hold else []
+    lines += [
+        Content.assemble(tr("Builds "), (target.short, "bold $text-accent"), f" {target.subject} ({target.author})"),
+        Content.assemble((tr("as fetched at {clock}", clock=formats.clock(plan.fetched_at)), "$muted")),
+        Content.assemble(tr("Live now: "), changes.live or tr("nothing")),
+        Content(""),
+    ]
+    if changes.commits is None:
+        why = (
+            tr("nothing is live")
+            if not changes.live
+            else tr("the checkout does not have its commit")
+            if changes.live_commit
+            else tr("its commit is not recorded")
+        )
+        lines.append(Content(tr("What is pending cannot be listed: {why}.", why=why)))
+    elif not changes.commits and not changes.undone:
+        lines.append(Content(tr("Nothing is pending: this commit is live. A deploy would build it again.")))
+    lines += commits(tr("Brings"), changes.commits or [], _MOST_COMMITS)
+    lines += commits(tr("Takes back what is live and not in it,"), changes.undone or [], _MOST_COMMITS)
+    if changes.containers:
+        lines += [Content(""), Content.assemble((changes.containers, "bold $text-warning"))]
+    return lines + [Content.assemble((sentence, "$text-warning")) for sentence in plans.after_deploy(settings)]
+
+
 class SwitchDialog(Dialog):
-    """Rollback and promote: from which version to which, what that undoes, whether the target was ever live."""
+    """Rollback and promote: shows from which version to which, what that undoes, and when the target was live."""
 
     def __init__(self, settings: Settings, snapshot: Snapshot, operation: str, target: VersionRow | None) -> None:
         super().__init__()
@@ -147,7 +148,7 @@ class SwitchDialog(Dialog):
         self._plan: SwitchPlan | None = None
 
     def options(self) -> list[Widget]:
-        """Return the choices: a promotion is tried before, a rollback leaves a mark."""
+        """Return the choices: whether a promotion is rehearsed, whether a rollback marks the version that it leaves."""
         if self._operation == "promote":
             return _rehearsal(self._settings)
         live = self._snapshot.pointer.version
@@ -162,9 +163,9 @@ class SwitchDialog(Dialog):
     def opened(self) -> None:
         """Compare the two versions."""
         self.say(Content.assemble((tr("Comparing …"), "$muted")), ready=False)
-        self.find_out(self._find, self._show)
+        self.find_out(self._make_plan, self._show)
 
-    def _find(self) -> SwitchPlan:
+    def _make_plan(self) -> SwitchPlan:
         target = self._target or plans.rollback_target(self._settings, self._snapshot)
         if target is None:
             raise RefusedError(
@@ -184,37 +185,24 @@ class SwitchDialog(Dialog):
             Content.assemble((tr("to   "), "$muted"), (target.name, "bold $text-success")),
             self._about(target),
             Content(""),
+            _when_live(plan),
+            *self._warnings(target),
+            Content(""),
+            *_changes(plan),
         ]
-        if plan.last_live:
-            lines.append(Content(tr("It was live last {last_live}.", last_live=formats.moment(plan.last_live))))
-        elif plan.ever_live:
-            lines.append(Content(tr("It was live before; when is not recorded.")))
-        else:
-            lines.append(Content.assemble((tr("It was never live, as far as is recorded."), "bold $text-warning")))
+        self.say(Content("\n").join(lines), ready=target.version.complete and not target.is_live)
+
+    def _warnings(self, target: VersionRow) -> list[Content]:
+        lines = []
         if target.mark is not None:
             sentence = tr("It was {sentence}. Making it live removes the mark.", sentence=target.mark.sentence())
             lines.append(Content.assemble((clean_line(sentence), "bold $text-warning")))
         if self._operation == "promote" and self._snapshot.holds.by_hand is not None:
-            lines.append(
-                Content.assemble(
-                    (tr("{hold} A promotion is possible anyway.", hold=self._snapshot.hold), "$text-warning")
-                )
-            )
+            sentence = tr("{hold} A promotion is possible anyway.", hold=self._snapshot.hold)
+            lines.append(Content.assemble((sentence, "$text-warning")))
         if not target.version.complete:
             lines.append(Content.assemble((tr("It is incomplete, and cannot be made live."), "bold $text-error")))
-        lines.append(Content(""))
-        if plan.undone is None or plan.added is None:
-            lines.append(
-                Content.assemble(
-                    (tr("What changes is not known: {why_unknown}.", why_unknown=plan.why_unknown), "$text-warning")
-                )
-            )
-        elif not plan.undone and not plan.added:
-            lines.append(Content(tr("Both were made from the same commit.")))
-        else:
-            lines += commits(tr("Undoes"), plan.undone, _MOST)
-            lines += commits(tr("Brings"), plan.added, _MOST)
-        self.say(Content("\n").join(lines), ready=target.version.complete and not target.is_live)
+        return lines
 
     @staticmethod
     def _about(row: VersionRow | None) -> Content:
@@ -232,13 +220,30 @@ class SwitchDialog(Dialog):
         return mark_arguments | {"version": self._plan.target.name, "live_shown": self._plan.source} | _rehearse(self)
 
 
+def _when_live(plan: SwitchPlan) -> Content:
+    if plan.last_live:
+        return Content(tr("It was live last {last_live}.", last_live=formats.moment(plan.last_live)))
+    if plan.was_live:
+        return Content(tr("It was live before; when is not recorded."))
+    return Content.assemble((tr("It was never live, as far as is recorded."), "bold $text-warning"))
+
+
+def _changes(plan: SwitchPlan) -> list[Content]:
+    if plan.undone is None or plan.added is None:
+        sentence = tr("What changes is not known: {why_unknown}.", why_unknown=plan.why_unknown)
+        return [Content.assemble((sentence, "$text-warning"))]
+    if not plan.undone and not plan.added:
+        return [Content(tr("Both were made from the same commit."))]
+    return commits(tr("Undoes"), plan.undone, _MOST_COMMITS) + commits(tr("Brings"), plan.added, _MOST_COMMITS)
+
+
 def _rehearsal(settings: Settings) -> list[Widget]:
-    """Return the choice to try a version before it goes live, where the settings say how."""
+    """Return the choice to rehearse a version before it goes live, where the settings have a rehearsal."""
     return [Toggle(tr("test it before the switch"), True, id="rehearse")] if settings.rehearsed else []
 
 
 def _rehearse(dialog: Dialog) -> dict[str, bool]:
-    """Return what was chosen there as an argument: only that it is not to be tried."""
+    """Return that choice as an argument, which is only needed against the rehearsal."""
     return {"rehearse": False} if any(not toggle.value for toggle in dialog.query("#rehearse").results(Toggle)) else {}
 
 
@@ -255,7 +260,7 @@ class CancelDialog(Dialog):
         self._run, self._stage = run, stage
 
     def opened(self) -> None:
-        """Say whose run that is."""
+        """Say which run it is, and what cancelling does."""
         run = self._run
         during = tr(", now in stage {stage}", stage=self._stage) if self._stage else ""
         self.say(

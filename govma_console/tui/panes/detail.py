@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
@@ -11,7 +12,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from govma_console import formats
-from govma_console.tui.plans import CommitLine, SwitchPlan
+from govma_console.tui.plans import SwitchPlan
 from govma_console.tui.site_state import EMPTY, Snapshot
 from govma_console.version_row import VersionRow
 from govma_core.disk.usage import VersionUsage
@@ -19,6 +20,9 @@ from govma_core.text.clean import clean_line
 from govma_core.text.language import counted, tr
 from govma_core.versions.history import Span
 from govma_core.versions.manifest import Manifest
+
+if TYPE_CHECKING:
+    from govma_core.deploy.source import Commit
 
 _MOST_COMMITS = 12
 _INDENT = 10
@@ -198,15 +202,15 @@ def _between(row: VersionRow, plan: SwitchPlan | None) -> list[Content]:
     ]
 
 
-def commits(title: str, commit_lines: list[CommitLine], most: int = _MOST_COMMITS) -> list[Content]:
+def commits(title: str, commit_list: list[Commit], most: int = _MOST_COMMITS) -> list[Content]:
     """Return commits as lines under a title, not more than `most` of them; nothing when there are none."""
-    if not commit_lines:
+    if not commit_list:
         return []
-    lines = [Content.assemble((f"{title} {counted(len(commit_lines), 'commit', 'commits')}:", "bold"))]
-    for commit in commit_lines[:most]:
+    lines = [Content.assemble((f"{title} {counted(len(commit_list), 'commit', 'commits')}:", "bold"))]
+    for commit in commit_list[:most]:
         lines.append(
             Content.assemble((f"  {commit.short} ", "$text-accent"), commit.subject, (f"  {commit.author}", "$muted"))
         )
-    if len(commit_lines) > most:
-        lines.append(Content.assemble((tr("  … and {count} more", count=len(commit_lines) - most), "$muted")))
+    if len(commit_list) > most:
+        lines.append(Content.assemble((tr("  … and {count} more", count=len(commit_list) - most), "$muted")))
     return lines

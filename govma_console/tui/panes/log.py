@@ -14,10 +14,10 @@ from textual.widgets import Input, Static
 
 from govma_console import formats
 from govma_console.tui.background import in_thread
+from govma_console.tui.dialogs.base import AskDialog
 from govma_console.tui.panes import log_export
 from govma_console.tui.panes.log_view import LogView
-from govma_console.tui.panes.run_progress import Feed, RunProgress, remaining, usual_seconds
-from govma_console.tui.panes.stage_line import StageLine
+from govma_console.tui.panes.run_progress import Feed, RunProgress, StageLine, remaining, usual_seconds
 from govma_console.tui.site_state import EMPTY, Snapshot
 from govma_core.runs.store import RunRecord, RunStore
 from govma_core.text.language import counted, decimal, tr
@@ -334,8 +334,6 @@ class LogPane(Vertical):
 
     def action_save(self) -> None:
         """Ask for a file name, and write the log there."""
-        from govma_console.tui.dialogs.base import AskDialog
-
         feed = self.feed
         if feed is None:
             return
