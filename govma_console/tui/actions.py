@@ -1,4 +1,4 @@
-"""The one registry of what a person can do: keys, footer, help, palette and availability come from it."""
+"""The registry of actions: keys, footer, help, palette and availability come from it."""
 
 from __future__ import annotations
 

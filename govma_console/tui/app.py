@@ -1,4 +1,4 @@
-"""The app: one main screen, themes, and what happens when something goes wrong in it."""
+"""The app: its main screen, its themes, and how it ends after a fault."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _THEMES = (
 )
 
 
-# What is said beside, what is not available, borders, the cursor's line without the focus, what is selected.
+# Of remarks, of what is not available, of borders, of the cursor's line without the focus, of selected lines.
 _OWN_COLOURS = ("muted", "disabled", "edge", "resting", "chosen")
 _OWN_COLOURS_OF = {
     "dark": ("#8d96a8", "#596273", "#3a4254", "#2b3242", "#2b3a55"),
@@ -76,9 +76,9 @@ class ConsoleApp(App[int]):
 
     def __init__(self, background: Background, *, theme: str | None = None) -> None:
         chosen = theme or theme_for(os.environ)
-        # Said at once: textual decides here what NO_COLOR means, shades of grey or no colour at all.
+        # Passed to the constructor: it decides whether NO_COLOR means shades of grey or no colour at all.
         super().__init__(driver_class=driver_for(os.environ), ansi_color=chosen.startswith("ansi-") or None)
-        # No movement: it costs bytes on a slow line, and time before the eye can rest.
+        # Animations cost bytes on a slow line, and delay reading.
         self.animation_level = "none"
         self.background = background
         for own in _THEMES:
@@ -87,7 +87,7 @@ class ConsoleApp(App[int]):
         self.fault = ""
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Return colours of ours: of what is said beside, and of what is not available."""
+        """Return the colours that themes of textual do not have."""
         theme = self.current_theme
         shade = "ansi" if theme.ansi else "dark" if theme.dark else "light"
         return dict(zip(_OWN_COLOURS, _OWN_COLOURS_OF[shade], strict=True))
@@ -101,7 +101,7 @@ class ConsoleApp(App[int]):
         timeout: float | None = None,
         markup: bool = True,
     ) -> None:
-        """Show a notification; commands that it advises are about the site that is looked at."""
+        """Show a notification; commands in it name the settings file of this site."""
         super().notify(hinted(message), title=title, severity=severity, timeout=timeout, markup=markup)
 
     def get_default_screen(self) -> Screen[None]:
@@ -109,13 +109,13 @@ class ConsoleApp(App[int]):
         return MainScreen(self.background)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Put every action of the registry into the command palette, with why it is not available now."""
+        """Yield every action of the registry for the command palette, with the reason when it is not available."""
         if isinstance(screen, MainScreen):
             situation = screen.situation
             for action in ACTIONS:
                 reason = action.reason(situation)
                 text = tr("not now: {reason}", reason=reason) if reason else action.help
-                # It is taken for markup: `[rehearsal]` would be gone.
+                # The palette takes it for markup: `[rehearsal]` would vanish.
                 yield SystemCommand(
                     f"{action.label} ({action.shown_key})",
                     escape(text),
@@ -124,7 +124,7 @@ class ConsoleApp(App[int]):
             yield SystemCommand(tr("Theme …"), tr("Choose a theme"), self.action_change_theme)
 
     def on_key(self, event: events.Key) -> None:
-        """Give a letter that comes late to the field that was opened meanwhile."""
+        """Type a late letter into the field that has the focus by now."""
         # A slow line delivers several keys at once. Those that follow a `/` were on their way to the pane that had the
         # focus; they belong to the field that has it now, and must not be taken for keys of actions.
         focused = self.focused
@@ -133,7 +133,7 @@ class ConsoleApp(App[int]):
             focused.insert_text_at_cursor(event.character)
 
     async def action_quit(self) -> None:
-        """Leave as the action of the registry does, from wherever textual's own key was pressed."""
+        """Quit as the action of the registry does; called for textual's own key."""
         main = next((screen for screen in self.screen_stack if isinstance(screen, MainScreen)), None)
         if main is not None:
             main.act("quit")
@@ -143,8 +143,8 @@ class ConsoleApp(App[int]):
         self.background.end()
 
     def _handle_exception(self, error: Exception) -> None:
-        """Leave with a sentence, never with a traceback; that goes to a file."""
-        where = self._noted(error)
+        """Leave with a sentence; the traceback goes to a file."""
+        where = self._write_traceback(error)
         self.fault = tr(
             "This is a fault of govma-console ({name}: {error}); please report it{where}.",
             name=type(error).__name__,
@@ -157,7 +157,7 @@ class ConsoleApp(App[int]):
             self._exception_event.set()
         self._close_messages_no_wait()
 
-    def _noted(self, error: Exception) -> str:
+    def _write_traceback(self, error: Exception) -> str:
         text = "".join(traceback.format_exception(error))
         for folder in (self.background.settings.state_dir, Path.home() / ".cache"):
             path = folder / "govma-console.err"

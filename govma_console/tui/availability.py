@@ -1,4 +1,4 @@
-"""Why an action is not available now, as a sentence; '' when it is."""
+"""Return why an action is not available now, as a sentence; '' when it is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from govma_core.text.language import tr
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What decides whether an action is available: the site, the selected version, the run whose log is shown."""
+    """The facts that decide whether an action is available: the site, the selected version, the run in the log pane."""
 
     snapshot: Snapshot
     selected: VersionRow | None
@@ -21,12 +21,12 @@ class Situation:
 
 
 def always(now: Situation) -> str:
-    """Nothing speaks against it."""
+    """Return no reason: the action is always available."""
     return ""
 
 
 def can_start(now: Situation) -> str:
-    """Why no run can be started."""
+    """Return why no run can be started."""
     if now.snapshot.read_only:
         return now.snapshot.read_only
     active = now.snapshot.active
@@ -43,14 +43,14 @@ def can_start(now: Situation) -> str:
 
 
 def can_roll_back(now: Situation) -> str:
-    """Why there is nothing to go back to."""
+    """Return why there is nothing to go back to."""
     if len(now.snapshot.versions) < 2:
         return tr("There is no other version to go back to.")
     return can_start(now)
 
 
 def can_promote(now: Situation) -> str:
-    """Why the selected version cannot be made live."""
+    """Return why the selected version cannot be made live."""
     row = now.selected
     if row is None:
         return tr("No version is selected.")
@@ -62,7 +62,7 @@ def can_promote(now: Situation) -> str:
 
 
 def can_check(now: Situation) -> str:
-    """Why the selected version cannot be tried."""
+    """Return why the selected version cannot be tried."""
     if now.selected is None:
         return tr("No version is selected.")
     if not now.snapshot.rehearsed:
@@ -73,38 +73,38 @@ def can_check(now: Situation) -> str:
 
 
 def has_versions(now: Situation) -> str:
-    """Why there is no version to work on."""
+    """Return why there is no version to work on."""
     if not now.snapshot.versions:
         return tr("There are no versions.")
     return can_start(now)
 
 
 def can_pin(now: Situation) -> str:
-    """Why the selected version cannot be pinned or let go."""
+    """Return why the selected version cannot be pinned or let go."""
     if now.selected is None:
         return tr("No version is selected.")
     return now.snapshot.read_only
 
 
 def can_hold(now: Situation) -> str:
-    """Why deploys cannot be held."""
+    """Return why deploys cannot be held."""
     return now.snapshot.read_only
 
 
 def can_release(now: Situation) -> str:
-    """Why there is no hold to end."""
+    """Return why there is no hold to end."""
     return now.snapshot.read_only if now.snapshot.holds else tr("Nothing is held.")
 
 
 def can_cancel(now: Situation) -> str:
-    """Why there is no run to cancel."""
+    """Return why there is no run to cancel."""
     if now.snapshot.active is None:
         return tr("Nothing is running.")
     return now.snapshot.read_only
 
 
 def has_run(now: Situation) -> str:
-    """Why the selected version has no run to show."""
+    """Return why the selected version has no run to show."""
     if now.selected is None:
         return tr("No version is selected.")
     if now.selected.manifest is None:
@@ -115,15 +115,15 @@ def has_run(now: Situation) -> str:
 
 
 def has_runs(now: Situation) -> str:
-    """Why there is no list of runs."""
+    """Return why there is no list of runs."""
     return "" if now.snapshot.runs else tr("There was no run yet.")
 
 
 def has_log(now: Situation) -> str:
-    """Why there is no log to work on."""
+    """Return why there is no log to work on."""
     return "" if now.shown_run is not None else tr("No log is shown.")
 
 
 def has_search(now: Situation) -> str:
-    """Why there is no match to go to."""
+    """Return why there is no match to go to."""
     return "" if now.searching else tr("Search first: press / and type what to look for.")

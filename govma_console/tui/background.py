@@ -1,7 +1,7 @@
-"""What goes on beside the main screen: the disk is read, versions are measured and compared, runs are started.
+"""The work beside the main screen: reads the site, measures and compares versions, starts runs.
 
-What comes of it is posted to the screen as a message. The threads are our own, and no workers of the app: leaving would
-wait for those, and a disk or a remote may take minutes to answer.
+Results are posted to the screen as messages. The threads are not workers of the app: leaving it would wait for those,
+and a disk or a remote may take minutes to answer.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ ORIGIN = "console"
 
 
 def in_thread(node: DOMNode, work: Callable[[], T], deliver_to: Callable[[T | None, str], None]) -> threading.Thread:
-    """Call `work` in a thread, then `done` in the app while `node` is on a screen.
+    """Call `work` in a thread, then `deliver_to` in the app if `node` is still on a screen.
 
-    `done` gets the result and '', or None and the sentence of an error of the core. Any other error is a fault, and
-    ends the app.
+    It gets the result and '', or None and the sentence of an error of the core. Any other error is a fault, and ends
+    the app.
     """
-    # Asked for here: in the thread, and once the node is gone, nothing tells it.
+    # Looked up here: the thread cannot, nor can a node that is no longer on a screen.
     app = node.app
 
     def deliver(result: T | None, problem: str) -> None:
@@ -77,11 +77,11 @@ class SiteRead(Message):
 
 
 class DiskMeasured(Message):
-    """The sizes of the versions are known anew, or why they are not."""
+    """The versions were measured, or the sentence why they could not be is in `use.problem`."""
 
 
 class SwitchCompared(Message):
-    """It is known what lies between the live version and another one."""
+    """The live version was compared with another one."""
 
 
 class RunStarted(Message):
@@ -100,17 +100,17 @@ class Background:
         self.settings = settings
         self.runs = RunStore(settings.state_dir)
         self.first = first
-        """A state that was read before the screen was there."""
+        """A state that was read before the screen existed; None when that took too long."""
         self.use: DiskUse | None = None
         self.flush_seconds = flush_seconds(os.environ)
         self.started: StartedRun | None = None
         self.farewell = ""
-        """What is printed once the screen is gone."""
+        """The sentence that is printed once the screen is gone."""
         self._reader = SnapshotReader(settings)
         self._starting: threading.Thread | None = None
         self._watcher: Watcher | None = None
         self._screen: Screen[None]
-        """There once begin() was called."""
+        """Set by begin()."""
         self._reading = self._read_again = False
         self._measuring = False
         self._measured_state: tuple[str, ...] = ()
@@ -141,7 +141,7 @@ class Background:
             self._watcher.stop()
 
     def leave_running(self, run: RunRecord) -> None:
-        """Have it said, when the screen is gone, that a run goes on."""
+        """Print, when the screen is gone, that a run goes on."""
         self.farewell = tr(
             "{operation} {id} continues. `govma-console` shows it again, `govma-console attach` follows it.",
             operation=run.operation,
@@ -149,7 +149,7 @@ class Background:
         )
 
     def settle(self) -> None:
-        """Wait for a run that is just being started, and have it said that it goes on; called without a screen."""
+        """Wait for a run that is being started, and print that it goes on; called when the screen is gone."""
         if self._starting is not None:
             self._starting.join()
             if self.started is not None and not self.started.gone() and not self.farewell:
@@ -172,7 +172,7 @@ class Background:
         if reading is not None:
             snapshot, room = reading
             if room is not None and self.use is not None:
-                # The space changes while nothing is measured: a run writes, people upload.
+                # The space changes between measurements: a run writes, editors upload.
                 self.use = dataclasses.replace(self.use, free=room[0], capacity=room[1])
             self._screen.post_message(SiteRead(snapshot, room))
         if self._read_again:
@@ -180,16 +180,16 @@ class Background:
             self._screen.set_timer(0.2, self.refresh)
 
     def forget(self) -> None:
-        """Have all measured and compared again: the checkout may know more commits by now."""
+        """Forget sizes and comparisons: the checkout may have more commits by now."""
         self._measured_state = ()
         self._comparisons.clear()
 
     def measure(self, snapshot: Snapshot) -> None:
         """Measure the versions unless that was done for this state: DiskMeasured follows."""
         names = tuple(row.name for row in snapshot.versions)
-        # A run may have changed sizes and no name.
+        # A run may have changed sizes without changing a name.
         state = (*names, *(f"{run.id} {run.state}" for run in snapshot.runs[:1]))
-        # While a run writes, sizes would be of something half done; its end brings us here again.
+        # During a run sizes would be of half a version; at its end the site is read and measured again.
         if self._measuring or state == self._measured_state or snapshot.active is not None:
             return
         self._measuring, self._measured_state = True, state
@@ -200,16 +200,16 @@ class Background:
         if use is not None:
             self.use = use
         elif self.use is not None:
-            # Not permitted to read, most often: the columns stay as they are.
+            # Mostly a directory that this user may not read: the columns keep their last sizes.
             self.use = dataclasses.replace(self.use, problem=tr("Sizes could not be measured: {found}", found=problem))
         self._screen.post_message(DiskMeasured())
 
     def comparison(self, snapshot: Snapshot, row: VersionRow) -> SwitchPlan | None:
-        """Return what lies between the live version and another; None while that is not known."""
+        """Return the comparison of the live version with another one; None until compare() made it."""
         return self._comparisons.get((snapshot.pointer.version, row.name))
 
     def compare(self, snapshot: Snapshot, row: VersionRow) -> None:
-        """Find out what lies between the live version and another: SwitchCompared follows."""
+        """Compare the live version with another one: SwitchCompared follows."""
         pair = (snapshot.pointer.version, row.name)
         if pair in self._comparing:
             return

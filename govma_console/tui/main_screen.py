@@ -71,7 +71,7 @@ class MainScreen(MainView):
         self._ask("promote", SwitchDialog(self.background.settings, self.snapshot, "promote", self.situation.selected))
 
     def action_check(self) -> None:
-        """Try the selected version: it changes nothing, so nothing is asked."""
+        """Rehearse the selected version: that changes nothing, so no dialog asks."""
         row = self.situation.selected
         if row is not None:
             self.background.start("check", {"version": row.name})
@@ -85,7 +85,7 @@ class MainScreen(MainView):
         self._ask("prune", PruneDialog(self.background.settings))
 
     def action_services(self) -> None:
-        """Show the containers; what is answered there is a restart of some."""
+        """Show the containers; the answer of that panel is a restart of some."""
         from govma_console.tui.services_screen import ServicesScreen
 
         blocked = actions.BY_ID["deploy"].reason(self.situation)
@@ -155,7 +155,7 @@ class MainScreen(MainView):
         self._change(ReleaseDialog(self.snapshot.holds), change, tr("Deploys are no longer held."))
 
     def _change(self, dialog: ModalScreen[Result], change: Callable[[dict[str, Any]], object], sentence: str) -> None:
-        """Open a dialog, change something small with its answer, and say the sentence, or why that failed."""
+        """Open a dialog, call `change` with its answer, and show the sentence, or why that failed."""
 
         def write(answer: dict[str, Any]) -> None:
             prepare_store(self.background.settings)
@@ -172,7 +172,7 @@ class MainScreen(MainView):
         self.app.push_screen(dialog, begin)
 
     def action_refresh(self) -> None:
-        """Read everything anew."""
+        """Read, measure and compare everything again."""
         self.background.forget()
         self.background.measure(self.snapshot)
         self.background.refresh()
@@ -236,7 +236,7 @@ class MainScreen(MainView):
         self.action_pane(-1)
 
     def action_zoom(self) -> None:
-        """Give the focused pane the whole screen, or take it back."""
+        """Enlarge the focused pane to the whole screen, or shrink it again."""
         self.toggle_class("zoomed")
 
     def action_filter(self) -> None:
@@ -257,7 +257,7 @@ class MainScreen(MainView):
         self.app.push_screen(HelpScreen(self.situation))
 
     def action_quit(self) -> None:
-        """Leave; have it said that a run goes on."""
+        """Leave; a run that goes on is mentioned when the screen is gone."""
         if self.snapshot.active is not None:
             self.background.leave_running(self.snapshot.active)
         self.app.exit(0)
@@ -281,7 +281,7 @@ class MainScreen(MainView):
             self.set_focus(self.table)
         elif self.log_pane.leave():
             return
-        elif not self.table.wanted:
+        elif not self.table.filter_words:
             self.remove_class("zoomed")
             self.go_to_pane("versions")
             return

@@ -37,7 +37,7 @@ class MainView(Screen[None]):
     """Everything at a glance on a wide terminal, one pane at a time on a narrow one."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012 - as its base class declares it
-    # What has the focus is decided here: a run that goes on brings its log to the front before textual would look.
+    # The focus is set here: a run that goes on brings its log to the front before textual would choose.
     AUTO_FOCUS = ""
 
     def __init__(self, background: Background) -> None:
@@ -48,7 +48,7 @@ class MainView(Screen[None]):
         self._title = ""
 
     def compose(self) -> ComposeResult:
-        """Make the parts."""
+        """Make the header, the panes and the footer."""
         yield SiteHeader(id="header")
         with Horizontal(id="body"):
             with Vertical(id="left"):
@@ -61,7 +61,7 @@ class MainView(Screen[None]):
         yield ActionBar(id="actions")
 
     def on_mount(self) -> None:
-        """Show what is known, and begin to watch."""
+        """Show the first state, and begin to watch."""
         self.query_one("#filter").display = False
         self.set_class(True, "show-versions")
         self.query_one("#left").border_title = tr("Versions")
@@ -94,7 +94,7 @@ class MainView(Screen[None]):
 
     @property
     def situation(self) -> Situation:
-        """Return what decides which actions are available."""
+        """Return the facts that decide which actions are available."""
         feed = self.log_pane.feed
         return Situation(
             self.snapshot,
@@ -105,7 +105,7 @@ class MainView(Screen[None]):
 
     @property
     def has_parts(self) -> bool:
-        """Tell whether the parts are there; when the app is left they are taken away one after the other."""
+        """Tell whether the panes exist; they are removed one after the other when the app is left."""
         return self.is_attached and self.app.is_running and bool(self.query("#versions"))
 
     # What is shown ----------------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ class MainView(Screen[None]):
             self.show_site(message.snapshot)
 
     def show_site(self, snapshot: Snapshot) -> None:
-        """Show a state of the site, and measure what it has come to."""
+        """Show a state of the site, and measure its versions."""
         is_first = not self.snapshot.at
         before = self.snapshot.active
         self._show_versions(snapshot)
@@ -147,7 +147,7 @@ class MainView(Screen[None]):
             self.show_detail()
 
     def bring_up_to_date(self) -> None:
-        """Draw again what depends on the state: header, plot, footer, titles."""
+        """Draw header, plot, footer and titles again."""
         self.show_header()
         if self.query_one(Plot).display:
             self.query_one(Plot).show(self.snapshot.versions)
@@ -161,11 +161,11 @@ class MainView(Screen[None]):
         """Draw the footer and the titles of the panes."""
         table = self.table
         number = str(table.total)
-        if table.wanted:
+        if table.filter_words:
             number = tr("{shown} of {total}", shown=len(table.rows), total=table.total)
-        title = tr("Versions ({shown})", shown=number) + (f" /{table.wanted}" if table.wanted else "")
+        title = tr("Versions ({shown})", shown=number) + (f" /{table.filter_words}" if table.filter_words else "")
         frame = self.query_one("#left")
-        # What was typed may look like markup.
+        # The filter may look like markup.
         escaped = title.replace("[", r"\[")
         if escaped != self._title:
             frame.border_title = self._title = escaped
@@ -184,7 +184,7 @@ class MainView(Screen[None]):
         self.query_one(Detail).show(self.snapshot, row, plan)
 
     def on_version_table_selected(self) -> None:
-        """Another version is selected."""
+        """Show the version that is selected now."""
         self.show_detail()
         self.refresh_actions()
 
@@ -193,20 +193,20 @@ class MainView(Screen[None]):
         self.go_to_pane("detail")
 
     def on_log_view_changed(self) -> None:
-        """Draw the footer again: a search began or ended, perhaps."""
+        """Draw the footer again: a search may have begun or ended."""
         self.refresh_actions()
 
     def on_descendant_focus(self) -> None:
-        """Another pane has the focus: the footer says what can be done there."""
+        """Show the pane that has the focus now, and its actions in the footer."""
         self.show_focused_pane()
         self.refresh_actions()
 
     def on_log_pane_progressed(self) -> None:
-        """Tell the time of the run that goes on."""
+        """Show the time of the run that goes on."""
         self.show_header()
 
     def on_log_pane_run_changed(self) -> None:
-        """Read the state anew: a run began or ended."""
+        """Read the state again: a run began or ended."""
         self.background.refresh()
 
     def _say_end(self, record: RunRecord | None) -> None:
@@ -221,17 +221,17 @@ class MainView(Screen[None]):
 
     def _refresh_ages(self) -> None:
         self.table.refresh_ages()
-        # Also what nothing tells of: the room on the disk, and a run whose process never came.
+        # No change of a file announces these: the room on the disk, and a run whose process did not start.
         self.background.refresh()
 
     # Panes ----------------------------------------------------------------------------------------------------
 
     def focus_order(self) -> list[Widget]:
-        """Return what Tab goes through."""
+        """Return the widgets that Tab goes through."""
         return [self.table, self.query_one("#plot" if self.has_class("plotting") else "#detail"), self.log_pane.view]
 
     def go_to_pane(self, pane: str, *, only_narrow: bool = False) -> None:
-        """Give a pane the focus; `only_narrow`: only where one pane is shown at a time."""
+        """Focus a pane; `only_narrow`: only where one pane is shown at a time."""
         # Not by the class: before the first layout the screen has none.
         if only_narrow and self.app.size.width >= _WIDE:
             return

@@ -1,4 +1,4 @@
-"""What a console shows whose settings are wrong: the sentences, until they are right or the operator leaves."""
+"""The app that is shown while the settings are wrong, until they are right or the operator leaves."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from govma_core.errors import ExitCode
 from govma_core.text.language import tr
 
 LOOK_AGAIN = -1
-"""What the app gives when the settings are to be read once more."""
+"""The exit code of the app that asks to read the settings once more."""
 
 
 class ProblemApp(App[int]):
-    """Shows sentences; gives the exit code of wrong settings."""
+    """Shows the sentences; ends with the exit code of wrong settings, or with LOOK_AGAIN."""
 
     CSS = """
     Screen { align: center middle; }
@@ -39,7 +39,7 @@ class ProblemApp(App[int]):
         self._text = text
 
     def compose(self) -> ComposeResult:
-        """Make the text."""
+        """Make the text with the sentences."""
         with VerticalScroll(id="problem") as box:
             box.border_title = tr("The settings are wrong")
             lines = [Content(f"• {line}") for line in hinted(self._text).split("\n")]

@@ -87,7 +87,7 @@ class ServicesScreen(ModalScreen[Result]):
     # What is shown ----------------------------------------------------------------------------------------------
 
     def action_look(self) -> None:
-        """Look at everything anew, in a process of its own."""
+        """Look at the containers, in a process of its own."""
         self._end_query()
         query = self._query = Query(self._settings, "services", lines=_FIRST_LINES, disk=self._with_disk_use)
         self._show_hint(tr("checking …"))

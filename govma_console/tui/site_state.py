@@ -1,4 +1,4 @@
-"""Everything the main screen shows, read from the disk in one go and frozen. Read in a thread, drawn anywhere."""
+"""The state of the site as the main screen shows it: read from the disk in a thread, and frozen."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class Snapshot:
     spans: tuple[Span, ...] = ()
     """When which version was live, oldest first."""
     unread: bool = False
-    """True when nothing of what was written down may be read: what is empty here says nothing then."""
+    """Whether this user may not read the state directory: what is empty here means nothing then."""
     rehearsed: bool = False
-    """Whether the settings say how a version is tried before it goes live."""
+    """Whether the settings have a rehearsal."""
 
     @property
     def current(self) -> VersionRow | None:
@@ -63,7 +63,7 @@ class Snapshot:
 
     @property
     def active(self) -> RunRecord | None:
-        """Return the run that is going on, or will be next."""
+        """Return the run that goes on, else the one that will be next."""
         going = [run for run in self.runs if not run.ended]
         return min(going, key=lambda run: (run.state != "running", run.id), default=None)
 
@@ -104,7 +104,7 @@ class SnapshotReader:
     _problems: list[str] = field(default_factory=list)
 
     def read(self) -> Snapshot:
-        """Return the present state, without sizes; what cannot be read is left out, and said in `problems`."""
+        """Return the present state, without sizes; `problems` name what cannot be read, which is left out."""
         settings, state_dir = self.settings, self.settings.state_dir
         self._problems = []
         store = VersionStore(settings.versions_dir)
@@ -182,7 +182,7 @@ class SnapshotReader:
 
 
 def _banner(holds: Holds) -> str:
-    """Return what the header says of the holds, that by hand first; '' when there are none."""
+    """Return the header's sentence about the holds, the one by hand first; '' when there are none."""
     if not holds:
         return ""
     first, *others = holds.all

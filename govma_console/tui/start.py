@@ -17,10 +17,10 @@ from govma_core.text.language import tr
 
 
 def leave_with_terminal() -> None:
-    """End this process as soon as its terminal is gone, also where that sends no SIGHUP.
+    """End this process as soon as its terminal is gone, also where no SIGHUP comes.
 
-    It sends none to who has it from another session, as below `su -c`. What draws would wait for ever then, and what
-    reads keys would be busy for ever; runs are processes of their own and go on.
+    A process of another session than the terminal's gets none, as below `su -c`: the thread that draws would then wait
+    for ever, and the one that reads keys would be busy for ever. Runs are processes of their own, and go on.
     """
     threading.Thread(target=_end_when_hung_up, args=[sys.stdin.fileno()], name="terminal", daemon=True).start()
 
@@ -33,7 +33,7 @@ def _end_when_hung_up(fd: int) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the app until somebody leaves it; give the exit code. Needs a terminal on standard input and error."""
+    """Run the app on this terminal until the operator leaves it, and return the exit code."""
     leave_with_terminal()
     while True:
         try:

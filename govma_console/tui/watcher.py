@@ -1,4 +1,4 @@
-"""Tells when something in the directories of a site was made, removed or renamed."""
+"""Watches the directories of a site for entries that are made, removed or renamed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-# Milliseconds: how long it must be still before a change is told, and how long it is waited for that at most.
+# Milliseconds: the quiet time after which changes are reported, and the longest wait for it.
 _STEP = 150
 _DEBOUNCE = 500
 _LOOK_AGAIN = 700
@@ -51,7 +51,7 @@ class Watcher(threading.Thread):
         # Imported here: it costs as much as a tenth of the start of the app.
         from watchfiles import watch
 
-        # What happened before the watch began is not told by it: its first answer is taken for a change in any case.
+        # Changes before the watch began are not reported: its first answer, even an empty one, counts as a change.
         begun = False
         for changes in watch(
             *there,

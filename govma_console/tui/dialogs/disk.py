@@ -115,7 +115,7 @@ class DedupeDialog(_Question):
 
 @dataclass(frozen=True, slots=True)
 class PruneLine:
-    """What becomes of one version, why, and what removing it frees."""
+    """One version: whether it stays, why, and the bytes that removing it frees."""
 
     name: str
     keep: bool
@@ -152,7 +152,7 @@ class PrunePlan:
 
 
 class PruneDialog(_Question, TypedDialog):
-    """Prune: each version, what becomes of it and why; removing asks for a word to be typed."""
+    """Prune: lists the versions that go and stay, and why; asks for a word to be typed before any is removed."""
 
     heading = tr("Prune")
     verb = tr("Remove")
@@ -257,7 +257,7 @@ class PruneDialog(_Question, TypedDialog):
 
 
 class PinDialog(Dialog):
-    """Pin a version, or take its pin away."""
+    """Pin a version (asks why), or unpin it."""
 
     def __init__(self, row: VersionRow) -> None:
         super().__init__()
@@ -273,7 +273,7 @@ class PinDialog(Dialog):
         )
 
     def opened(self) -> None:
-        """Say what it does."""
+        """Say what the pin does."""
         name, pin = self._row.name, self._row.pin
         if pin is None:
             self.say(tr("prune will keep {name} until it is unpinned.", name=name), ready=True)

@@ -33,7 +33,7 @@ _MOVING = (
 
 
 class HelpScreen(ModalScreen[None]):
-    """All keys."""
+    """Lists all keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,f1,ctrl+c,enter", "leave", tr("Close"), show=False)
@@ -44,7 +44,7 @@ class HelpScreen(ModalScreen[None]):
         self._situation = situation
 
     def compose(self) -> ComposeResult:
-        """Make the text."""
+        """Make the text, which can be scrolled."""
         with Vertical(id="dialog", classes="tall"):
             yield Static(tr("Keys"), id="dialog-title")
             with VerticalScroll(id="help-body"):
@@ -52,11 +52,11 @@ class HelpScreen(ModalScreen[None]):
             yield Static(tr("Esc closes"), classes="hint")
 
     def on_mount(self) -> None:
-        """Let the keys scroll."""
+        """Focus the text, so that keys scroll it."""
         self.query_one("#help-body").focus()
 
     def on_resize(self) -> None:
-        """Break the lines anew."""
+        """Break the lines for the new width."""
         # The dialog is at most 110 wide and takes nine tenths; its frame, padding and scroll bar take six.
         width = min(110, self.size.width * 9 // 10) - 6
         self.query_one("#help-text", Static).update(self._text(max(40, width)))

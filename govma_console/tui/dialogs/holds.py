@@ -18,7 +18,7 @@ from govma_core.versions.holds import Holds
 
 
 class HoldDialog(Dialog):
-    """Hold all deploys: why, and until when."""
+    """Hold all deploys: asks why, and until when."""
 
     heading = tr("Hold all deploys")
     verb = tr("Hold")
@@ -39,7 +39,7 @@ class HoldDialog(Dialog):
         ]
 
     def opened(self) -> None:
-        """Say what it does."""
+        """Say what a hold does."""
         self._explain()
         self.query_one("#reason").focus()
 
@@ -66,7 +66,7 @@ class HoldDialog(Dialog):
         return moment_to_come(text, time.time()) if text else 0.0
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Say what the moment means that was typed."""
+        """Show the end of the hold as it is typed."""
         event.stop()
         self._explain()
 
@@ -82,12 +82,12 @@ class HoldDialog(Dialog):
         try:
             return {"reason": self.query_one("#reason", Input).value.strip(), "until": self._until()}
         except ValueError:
-            # It has passed while the dialog was open.
+            # That moment has passed while the dialog was open.
             return None
 
 
 class ReleaseDialog(Dialog):
-    """End all holds."""
+    """End all holds: lists them."""
 
     heading = verb = tr("Release")
 
@@ -96,7 +96,7 @@ class ReleaseDialog(Dialog):
         self._holds = holds
 
     def opened(self) -> None:
-        """Say what is held."""
+        """List the holds."""
         lines = [Content(clean_line(hold.sentence())) for hold in self._holds.all]
         many = len(lines) > 1
         lines.append(Content(""))

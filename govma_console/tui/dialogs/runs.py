@@ -1,4 +1,4 @@
-"""The list of runs."""
+"""The dialog that lists the runs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _MARKS = {"ok": "✓", "running": "●", "starting": "●", "waiting": "…", "r
 
 
 class RunsScreen(ModalScreen[str | None]):
-    """All runs, the latest first; gives the id of the one that was chosen."""
+    """Lists all runs, the latest first; its answer is the id of the chosen one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,ctrl+c", "leave", tr("Close"), show=False)]
 
     def __init__(self, runs: tuple[RunRecord, ...], run_in_sight: str) -> None:
         super().__init__()
-        self._runs, self._shown = runs, run_in_sight
+        self._runs, self._run_in_sight = runs, run_in_sight
 
     def compose(self) -> ComposeResult:
         """Make the list."""
@@ -38,15 +38,15 @@ class RunsScreen(ModalScreen[str | None]):
     def on_mount(self) -> None:
         """Begin at the run that is shown."""
         runs = self.query_one("#runs", OptionList)
-        runs.highlighted = next((n for n, run in enumerate(self._runs) if run.id == self._shown), 0)
+        runs.highlighted = next((n for n, run in enumerate(self._runs) if run.id == self._run_in_sight), 0)
         runs.focus()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Choose."""
+        """Answer with the run."""
         self.dismiss(event.option.id)
 
     def action_leave(self) -> None:
-        """Choose nothing."""
+        """Leave without an answer."""
         self.dismiss(None)
 
 

@@ -1,4 +1,4 @@
-"""All about the selected version."""
+"""The pane with the details of the selected version."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ class Detail(VerticalScroll, can_focus=True):
     """The manifest of a version, its place in history, and what lies between it and the live one."""
 
     def compose(self) -> ComposeResult:
-        """Make the text."""
+        """Make the text, which can be scrolled."""
         yield Static("", id="detail-text")
 
     def show(self, snapshot: Snapshot, row: VersionRow | None, plan: SwitchPlan | None) -> None:
-        """Show a version; `plan` is None while it is being found out."""
-        self._shown = snapshot, row, plan
+        """Show a version; `plan` is None while it is compared with the live one."""
+        self._arguments = snapshot, row, plan
         width = max(30, (self.scrollable_content_region.width or self.app.size.width) - 1)
         content = _empty() if row is None else _content(snapshot, row, plan, width)
-        if content.markup != self._drawn:
-            self._drawn = content.markup
+        if content.markup != self._markup:
+            self._markup = content.markup
             self.query_one("#detail-text", Static).update(content)
 
     def on_resize(self) -> None:
-        """Break the lines anew."""
-        self.show(*self._shown)
+        """Break the lines for the new width."""
+        self.show(*self._arguments)
 
-    _drawn = ""
-    _shown: tuple[Snapshot, VersionRow | None, SwitchPlan | None] = (EMPTY, None, None)
+    _markup = ""
+    _arguments: tuple[Snapshot, VersionRow | None, SwitchPlan | None] = (EMPTY, None, None)
 
 
 def _empty() -> Content:
@@ -69,7 +69,7 @@ def _content(snapshot: Snapshot, row: VersionRow, plan: SwitchPlan | None, width
     fields.append((tr("Size"), _unread() if row.unread and row.usage is None else _sizes(row.usage)))
     fields += [(tr("Live"), text) for text in _lived(snapshot, row)]
     lines += [part for name, text in fields for part in _field(name, text, width)]
-    # What a rollback would undo stands before what is only good to know.
+    # What a rollback would undo comes before the details of the build.
     between = _between(row, plan)
     lines += [Content(""), *between, Content("")] if between else []
     lines += [part for name, text in _origin(snapshot, row) for part in _field(name, text, width)]
@@ -113,7 +113,7 @@ def _digests(manifest: Manifest) -> dict[str, str]:
         tr("env file"): manifest.env_sha256,
         tr("builder"): manifest.builder_id.removeprefix("sha256:"),
     }
-    # A local builder has no image, and is told of by what it is.
+    # A local builder has no image: its id is no digest.
     return {name: digest for name, digest in texts.items() if re.fullmatch("[0-9a-f]{12,}", digest)}
 
 
@@ -162,7 +162,7 @@ def _lived(snapshot: Snapshot, row: VersionRow) -> list[str]:
 
 
 def _span(span: Span) -> str:
-    """Return one time in which a version was live; what nobody wrote down is left out."""
+    """Return one time in which a version was live, as far as it is recorded."""
     since, until = formats.moment(span.since), formats.moment(span.until or 0.0)
     when = (
         tr("since {since}", since=since)

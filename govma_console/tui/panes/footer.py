@@ -1,4 +1,4 @@
-"""The footer: what can be done now, each with its key; what can't be done is dim."""
+"""The footer: the actions with their keys; those that are not available now are dim."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ActionBar(Widget):
         self._compose_lines()
 
     def on_resize(self) -> None:
-        """Make the most of the width."""
+        """Fit the lines to the new width."""
         self._compose_lines()
 
     def _compose_lines(self) -> None:
@@ -56,7 +56,7 @@ class ActionBar(Widget):
             gap = 1
             labels = [(action, _SHORT.get(action.id, action.label)) for action in actions]
         while labels and self._width(labels, gap) > self.size.width:
-            # What comes by itself goes first; Help and Quit stand last and stay.
+            # Refreshing happens by itself, so it goes first; Help and Quit are last and stay.
             spare = next((at for at, (action, _) in enumerate(labels) if action.id == "refresh"), -3)
             labels.pop(spare if len(labels) > 2 else 0)
         items = []

@@ -1,4 +1,4 @@
-"""The header: which host, what is live, the disk, who holds the lock, and what an operator should look at."""
+"""The header: host, live version, disk, the run that goes on, and what needs the operator's attention."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class SiteHeader(Widget):
         self.snapshot = EMPTY
         self.use: DiskUse | None = None
         self.running = ""
-        self._drawn: tuple[object, ...] = ()
+        self._last_drawing: tuple[object, ...] = ()
 
     def show(self, snapshot: Snapshot, use: DiskUse | None, running: str) -> None:
-        """Show this state; `running` says what runs ('' for nothing)."""
+        """Show this state; `running` describes the run that goes on ('' for none)."""
         self.snapshot, self.use, self.running = snapshot, use, running
         self.bring_up_to_date()
 
@@ -39,14 +39,14 @@ class SiteHeader(Widget):
         """Draw again if anything would look different."""
         lines = self._lines()
         drawn = (self.size.width, *lines)
-        if drawn != self._drawn:
-            self._drawn = drawn
-            # Said outright: a height of its own finding may be of another moment than the text.
+        if drawn != self._last_drawing:
+            self._last_drawing = drawn
+            # Set here: a height that the layout works out may belong to an earlier text.
             self.styles.height = len(lines)
             self.refresh()
 
     def on_resize(self) -> None:
-        """Make the most of the width."""
+        """Fit the lines to the new width."""
         self.bring_up_to_date()
 
     def render(self) -> Content:
@@ -83,7 +83,7 @@ class SiteHeader(Widget):
         now = self.snapshot
         lived = now.promotions[-1] if now.promotions and now.promotions[-1].version == now.pointer.version else None
         if lived is None and now.promotions and now.current:
-            # The history ends with another one: what its time would tell is when it was made.
+            # The last promotion is of another version: this one was put live by hand, at an unknown time.
             return (("$text-warning", tr("set by hand")),)
         since = lived.at if lived else (now.current.epoch if now.current else 0.0)
         return (("", formats.ago(since, time.time())),) if since else ()
@@ -116,12 +116,12 @@ class SiteHeader(Widget):
                     tr("last: {operation} {state}, {when}", operation=last.operation, state=tr(last.state), when=when),
                 ),
             )
-        # Who may not read the runs does not know.
+        # A user who may not read the runs cannot know whether one goes on.
         return (("$muted", tr("idle")),) if self.snapshot.at and not self.snapshot.unread else ()
 
 
 def _fitted(left_parts: tuple[Part, ...], right_parts: tuple[Part, ...], width: int) -> Content:
-    """Put one part at each end of a line; what is on the left gives way."""
+    """Return a line with parts at its left and at its right end; the left ones are cut where both do not fit."""
     end = sum(cell_len(text) for _, text in right_parts)
     room = max(0, width - end - bool(right_parts))
     start = Content.assemble(*((text, style) for style, text in left_parts)).truncate(room, ellipsis=True)

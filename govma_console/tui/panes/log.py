@@ -1,4 +1,4 @@
-"""The log of one run: what run it is, its stages, the lines, and where in them we are."""
+"""The pane of the log: follows the runs of the site, and shows title, stages and lines of one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LogPane(Vertical):
     """Follows the runs of a site, and shows the log of one."""
 
     class RunChanged(Message):
-        """The run that goes on has begun its first stage, or has ended: the state on the disk is another by now."""
+        """The run that goes on has begun its first stage, or has ended: the site has to be read again."""
 
     class Progressed(Message):
         """Another second of the run that goes on has passed."""
@@ -53,13 +53,13 @@ class LogPane(Vertical):
         self._flush_seconds = flush_seconds
         self._snapshot: Snapshot = EMPTY
         self._title = self._hint = ""
-        self._drawn = 0.0
+        self._draw_time = 0.0
         self._count = 0
         self._ticking: Timer | None = None
         self._last_second = 0
 
     def compose(self) -> ComposeResult:
-        """Make the parts."""
+        """Make title, stages, lines, search field and hint."""
         yield Static("", id="log-title")
         yield StageLine(id="log-stages")
         yield LogView(id="log")
@@ -67,7 +67,7 @@ class LogPane(Vertical):
         yield Static("", id="log-hint")
 
     def on_mount(self) -> None:
-        """Hide the search until it is asked for."""
+        """Hide the search field until it is used."""
         self.query_one("#log-search").display = False
         self.bring_up_to_date()
 
@@ -83,17 +83,17 @@ class LogPane(Vertical):
         self.view.show(feed.file if feed else None)
         self.bring_up_to_date()
 
-    def take_up(self, draw_seconds: float) -> bool:
-        """Take up new lines; give whether there are more to take up at once.
+    def read_new(self, draw_seconds: float) -> bool:
+        """Read new lines; return whether there are more to read at once.
 
-        While there are, what is shown is drawn every `draw_seconds` only: reading is quick, the line may be slow.
+        While there are, the pane is drawn every `draw_seconds` only: reading is fast, the connection may be slow.
         """
         if self.feed is None:
             return False
         more = self.feed.file.update()
         now = time.monotonic()
-        if not more or now - self._drawn >= draw_seconds:
-            self._drawn = now
+        if not more or now - self._draw_time >= draw_seconds:
+            self._draw_time = now
             if self.feed.file.count != self._count:
                 self._count = self.feed.file.count
                 self.view.grown()
@@ -162,7 +162,7 @@ class LogPane(Vertical):
         return Content.assemble(*parts)
 
     def on_log_view_changed(self) -> None:
-        """Say where we are."""
+        """Show the new position in the hint."""
         self.bring_up_to_date()
 
     def text(self, first: int, last: int) -> Iterator[str]:
@@ -174,7 +174,7 @@ class LogPane(Vertical):
     # The runs of the site ---------------------------------------------------------------------------------------
 
     def follow(self, snapshot: Snapshot) -> None:
-        """Take up which runs there are; show the log of the chosen one, of the one that goes on, or of the latest."""
+        """Learn which runs there are; show the log of the chosen one, of the one that goes on, or of the latest."""
         self._snapshot = snapshot
         active = snapshot.active
         if active is None or self.active is None or self.active.record.id != active.id:
@@ -187,7 +187,7 @@ class LogPane(Vertical):
         self.tick()
 
     def _begin_to_follow(self, run: RunRecord) -> Feed:
-        # Everyone wants to see a run that begins, but an operator who is reading another log at this moment.
+        # A run that begins is shown at once, except to an operator who is reading another log.
         is_reading = (self.view.has_focus and not self.view.following) or self.query_one("#log-search").has_focus
         self.chosen_run = self.feed.record.id if is_reading and self.feed else None
         return self.feed if self.feed and self.feed.record.id == run.id else Feed.of(self._runs, run)
@@ -202,7 +202,7 @@ class LogPane(Vertical):
         self.post_message(LogView.Changed())
 
     def choose(self, record: RunRecord | None) -> None:
-        """Show the log of a run until another one is chosen; the latest gives way to later ones."""
+        """Show the log of a run until another one is chosen; after the latest run, also until the next one begins."""
         if record is not None:
             latest = self._snapshot.active or self._snapshot.runs[0]
             self.chosen_run = None if record.id == latest.id else record.id
@@ -215,8 +215,8 @@ class LogPane(Vertical):
         self.choose(runs[min(max(0, at + step), len(runs) - 1)])
 
     def tick(self) -> None:
-        """Take up what the runs wrote, and plan the next look: often while there is more, never when all is still."""
-        more = self.take_up(self._flush_seconds)
+        """Read what the runs wrote, and plan the next reading: soon while there is more, none while nothing runs."""
+        more = self.read_new(self._flush_seconds)
         active = self.active
         if active is not None:
             if active is not self.feed:

@@ -57,7 +57,7 @@ class LogView(ScrollView, can_focus=True):
         self.pattern: re.Pattern[str] | None = None
         self.cursor = 0
         self.mark: int | None = None
-        self._seen = 0
+        self._count_at_pause = 0
         self._widest = 0
         self._wrapped: list[tuple[int, Line, str, bool]] = []
         self._searching = False
@@ -67,7 +67,7 @@ class LogView(ScrollView, can_focus=True):
     @property
     def behind(self) -> int:
         """Return how many lines came since following stopped."""
-        return 0 if self.following or self.file is None else self.file.count - self._seen
+        return 0 if self.following or self.file is None else self.file.count - self._count_at_pause
 
     @property
     def chosen(self) -> tuple[int, int]:
@@ -87,13 +87,13 @@ class LogView(ScrollView, can_focus=True):
         self.grown()
 
     def grown(self) -> None:
-        """Take notice that the file has more lines, or that the view has another size."""
+        """Adapt to a file with more lines, or to another size of the view."""
         count = self.file.count if self.file else 0
         if self.following:
-            self._seen = count
+            self._count_at_pause = count
         height = self.scrollable_content_region.height
         extra = max(0, height - self._fitting_at_end(height)) if self.wrap else 0
-        # Only as wide as what was drawn so far: nobody reads a million lines to place a scroll bar.
+        # As wide as the lines that were drawn: reading a million lines to place a scroll bar would take too long.
         size = Size(0 if self.wrap else self._widest, count + extra)
         if size != self.virtual_size:
             self.virtual_size = size
@@ -103,7 +103,7 @@ class LogView(ScrollView, can_focus=True):
         self.post_message(self.Changed())
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Pause when somebody scrolls up, follow when somebody comes back to the end."""
+        """Pause when the operator scrolls up, follow when the end is in sight again."""
         super().watch_scroll_y(old_value, new_value)
         if new_value < old_value and new_value < self.max_scroll_y and self.following:
             self.pause()
@@ -119,7 +119,7 @@ class LogView(ScrollView, can_focus=True):
         if self.following:
             self.following = False
             self.cursor = self.last
-            self._seen = self.file.count if self.file else 0
+            self._count_at_pause = self.file.count if self.file else 0
             self.refresh()
             self.post_message(self.Changed())
 
@@ -297,12 +297,12 @@ class LogView(ScrollView, can_focus=True):
             if y >= len(rows):
                 return Strip.blank(width, blank)
             number, line, part, first = rows[y]
-            return self._drawn(number, line, part, first).adjust_cell_length(width, self._base(number, "blank"))
+            return self._strip(number, line, part, first).adjust_cell_length(width, self._base(number, "blank"))
         number = self.scroll_offset.y + y
         lines = self.file.lines(number, number + 1)
         if not lines:
             return Strip.blank(width, blank)
-        strip = self._drawn(number, lines[0], lines[0].text[:_LONGEST], True)
+        strip = self._strip(number, lines[0], lines[0].text[:_LONGEST], True)
         self._widest = max(self._widest, strip.cell_length)
         first_column = self.scroll_offset.x
         return strip.crop_extend(first_column, first_column + width, self._base(number, "blank"))
@@ -314,7 +314,7 @@ class LogView(ScrollView, can_focus=True):
             return style + self._style("chosen" if number != self.cursor else "cursor")
         return style
 
-    def _drawn(self, number: int, line: Line, text: str, first: bool) -> Strip:
+    def _strip(self, number: int, line: Line, text: str, first: bool) -> Strip:
         style = self._base(number, line.style)
         segments = []
         if self.timestamps:

@@ -40,7 +40,7 @@ class Stage:
 
 @dataclass
 class RunProgress:
-    """What the events of one run tell about its progress; fed in order."""
+    """The progress of one run, by its events in their order."""
 
     stages: list[Stage] = field(default_factory=list)
     progress: Progress | None = None
@@ -64,7 +64,7 @@ class RunProgress:
                 self.finished = event
 
     def amount(self) -> str:
-        """Return how far the current stage is: `1,204 of 5,283 files`; '' when it does not say."""
+        """Return the progress of the current stage: `1,204 of 5,283 files`; '' when it reports none."""
         if self.progress is None:
             return ""
         count, total, unit = self.progress.done, self.progress.total, clean_line(str(self.progress.unit))
@@ -76,7 +76,7 @@ _LONG = 60.0
 
 
 def usual_seconds(runs: Iterable[RunRecord], like: RunRecord) -> float | None:
-    """Return how long a run like this one takes, by the last ones that ended well; None while that is not known."""
+    """Return the median seconds of the last runs of this operation that ended well; None when there are none."""
     durations = [
         run.finished - run.started
         for run in runs
@@ -86,7 +86,7 @@ def usual_seconds(runs: Iterable[RunRecord], like: RunRecord) -> float | None:
 
 
 def remaining(run: RunRecord, usual: float | None, now: float) -> str:
-    """Return when a run should end, in words; '' when nothing is known."""
+    """Return the time that a run should still take, in words; '' when that is not known."""
     if usual is None or not run.started or run.ended:
         return ""
     seconds_left = run.started + usual - now
@@ -102,7 +102,7 @@ def remaining(run: RunRecord, usual: float | None, now: float) -> str:
 
 @dataclass
 class Feed:
-    """One run with its log file and what its events told so far."""
+    """One run with its log file, and its progress by the events that were read from it."""
 
     record: RunRecord
     file: LogFile
@@ -116,20 +116,20 @@ class Feed:
 
 
 class StageLine(Static):
-    """One or more lines; empty while there is nothing to say."""
+    """The stages of a run, with their times, on as many lines as they need."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__("", id=id)
-        self._said = ""
-        self._shown: tuple[RunRecord | None, RunProgress] = (None, RunProgress())
+        self._markup = ""
+        self._run_and_progress: tuple[RunRecord | None, RunProgress] = (None, RunProgress())
 
     def on_resize(self) -> None:
-        """Break the lines anew."""
-        self.call_after_refresh(lambda: self.show(*self._shown))
+        """Break the lines for the new width."""
+        self.call_after_refresh(lambda: self.show(*self._run_and_progress))
 
     def show(self, run: RunRecord | None, progress: RunProgress) -> None:
-        """Show how far a run is. Nothing is drawn when nothing changed."""
-        self._shown = run, progress
+        """Show the stages; draws only when something changed."""
+        self._run_and_progress = run, progress
         parts: list[Content] = []
         now = time.time()
         for stage in progress.stages:
@@ -144,13 +144,13 @@ class StageLine(Static):
             if going and progress.amount():
                 parts.append(Content.assemble((progress.amount(), "$muted")))
         content = Content("\n").join(_broken(parts, (self.size.width or self.app.size.width - 4)))
-        if content.markup != self._said:
-            self._said = content.markup
+        if content.markup != self._markup:
+            self._markup = content.markup
             self.update(content)
 
 
 def _broken(parts: list[Content], width: int) -> list[Content]:
-    """Put as many parts on a line as it takes."""
+    """Return the parts as lines, as many on each as fit."""
     lines: list[list[Content]] = [[]]
     used = 0
     for part in parts:

@@ -29,9 +29,9 @@ _FLEXIBLE_LEAST = 18
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column; width 0 takes what is left. `keep` says which go first when there is no room: the lowest.
+    """One column; width 0 takes the rest of the line. Where the line is too narrow, the lowest `keep` goes first.
 
-    `short` is what it says where its text is too long, if not the text's beginning.
+    `short` is the text for a cell that the whole text does not fit in; without it, the text is cut.
     """
 
     key: str
@@ -120,7 +120,7 @@ COLUMNS: tuple[Column, ...] = (
 
 
 def needs(rows: Iterable[VersionRow], sort_key: str) -> dict[str, int]:
-    """Return the width that columns need for what they say now: whole words, whole times, the title with its mark."""
+    """Return the width that columns need for their present texts: whole words, whole times, the title with its mark."""
     there = list(rows)
     needed = {
         "state": max((cell_len(text) for text in {row.translated_state for row in there}), default=0),
@@ -135,7 +135,7 @@ def needs(rows: Iterable[VersionRow], sort_key: str) -> dict[str, int]:
 def fit(
     width: int, needed: Mapping[str, int] = MappingProxyType({}), columns: Sequence[Column] = COLUMNS
 ) -> list[tuple[Column, int]]:
-    """Return the columns that have room in `width` cells, each with its width: what it needs, where that is left."""
+    """Return the columns that fit in `width` cells, each with its width: what it needs, as far as there is room."""
     fitting = list(columns)
 
     def left() -> int:
@@ -164,7 +164,7 @@ def matches(row: VersionRow, words: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Return a text without case and accents: who looks for `video` means `vídeo`, too."""
+    """Return a text without case and accents, so that `video` matches `vídeo`, too."""
     apart = unicodedata.normalize("NFKD", text.casefold())
     return "".join(character for character in apart if not unicodedata.combining(character))
 
@@ -206,7 +206,7 @@ class VersionTable(ScrollView, can_focus=True):
         super().__init__(id=id)
         self.sort_key = "made"
         self.descending = True
-        self.wanted = ""
+        self.filter_words = ""
         self.rows: list[VersionRow] = []
         self.total = 0
         self._all: tuple[VersionRow, ...] = ()
@@ -222,7 +222,7 @@ class VersionTable(ScrollView, can_focus=True):
 
     def filter(self, words: str) -> None:
         """Show only versions that match all words; '' shows all."""
-        self.wanted = words
+        self.filter_words = words
         self._arrange()
 
     def sort(self, key: str, *, descending: bool | None = None) -> None:
@@ -256,13 +256,13 @@ class VersionTable(ScrollView, can_focus=True):
     def _arrange(self) -> None:
         before = self.position
         column = next(one for one in COLUMNS if one.key == self.sort_key)
-        rows = [row for row in self._all if matches(row, self.wanted)] if self.wanted else list(self._all)
+        rows = [row for row in self._all if matches(row, self.filter_words)] if self.filter_words else list(self._all)
         rows.sort(key=lambda row: row.name, reverse=True)
         rows.sort(key=lambda row: column.order(row), reverse=self.descending)
         self.rows, self._needs = rows, needs(rows, self.sort_key)
         self.virtual_size = Size(0, len(rows) + 1)
         if not any(row.name == self.cursor for row in rows):
-            # Its version is gone or filtered out: the one that now stands in its place.
+            # Its version is removed or filtered out: the cursor goes to the version on its line.
             fallback = next((row.name for row in rows if row.is_live), None) if self.cursor is None else None
             self._put_cursor(fallback or (rows[min(before, len(rows) - 1)].name if rows else None))
         self.refresh()
@@ -330,7 +330,7 @@ class VersionTable(ScrollView, can_focus=True):
         if line >= len(self.rows):
             base = self._style("row")
             if line == 0:
-                text = tr("Nothing matches the filter.") if self.wanted else tr("There are no versions yet.")
+                text = tr("Nothing matches the filter.") if self.filter_words else tr("There are no versions yet.")
                 return Strip([Segment(f"   {text}", self._style("dim"))]).adjust_cell_length(width, base)
             return Strip.blank(width, base)
         return self._row(self.rows[line], width)
