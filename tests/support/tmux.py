@@ -27,20 +27,20 @@ class Terminal:
     @classmethod
     def open(cls, config: Path, size: tuple[int, int] = (80, 24), **variables: str) -> Terminal:
         """Start govma-console in a new terminal."""
-        made = cls(f"govma-test-{uuid.uuid4().hex[:12]}")
+        terminal = cls(f"govma-test-{uuid.uuid4().hex[:12]}")
         width, height = size
         command = [sys.executable, "-m", "govma_console", "--config", str(config)]
         line = " ".join(f"'{part}'" for part in command) + "; echo EXIT=$?; exec sleep 600"
-        kept = environment(**({"TERM": "screen-256color", "LANG": "C.UTF-8"} | variables))
+        window_environment = environment(**({"TERM": "screen-256color", "LANG": "C.UTF-8"} | variables))
         # COLUMNS and LINES would count more than the size of the window.
         for name in ("TMUX", "NO_COLOR", "SSH_CONNECTION", "COLUMNS", "LINES"):
             if name not in variables:
-                kept.pop(name, None)
+                window_environment.pop(name, None)
         subprocess.run(
             [
                 "tmux",
                 "-L",
-                made.socket,
+                terminal.socket,
                 "-f",
                 "/dev/null",
                 "new-session",
@@ -51,11 +51,11 @@ class Terminal:
                 str(height),
                 line,
             ],
-            env=kept,
+            env=window_environment,
             check=True,
             capture_output=True,
         )
-        return made
+        return terminal
 
     def keys(self, *keys: str) -> None:
         """Press keys, by tmux's names."""
@@ -66,9 +66,9 @@ class Terminal:
         return self._tmux("capture-pane", "-p", *(["-e"] if escapes else []))
 
     def sees(self, text: str) -> str:
-        """Wait until the terminal shows a text, and give all of it."""
+        """Wait until the terminal shows a text, and return all of it."""
         try:
-            return wait_for(lambda: (shown := self.text()) if text in self.text() else None, repr(text)) and self.text()
+            return wait_for(lambda: screen if text in (screen := self.text()) else None, repr(text))
         except AssertionError:
             raise AssertionError(f"{text!r} did not appear; the terminal shows\n{self.text()}") from None
 
@@ -89,7 +89,7 @@ class Terminal:
         (directory / self.socket).unlink(missing_ok=True)
 
     def _tmux(self, *arguments: str) -> str:
-        done = subprocess.run(
+        process = subprocess.run(
             ["tmux", "-L", self.socket, *arguments], capture_output=True, text=True, check=True, env=os.environ
         )
-        return done.stdout
+        return process.stdout

@@ -27,13 +27,13 @@ def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     """Yield a site with one version, made by another tool. Runs that a test leaves are ended."""
-    made = make_site(tmp_path / "site")
-    yield made
-    runs = RunStore(made.settings.state_dir)
-    left = runs.going()
-    if left is not None and left.pid != os.getpid():
-        cancel(runs, left.id)
-        wait_for(lambda: runs.read(left.id).ended, "the end of a run that the test left")
+    new_site = make_site(tmp_path / "site")
+    yield new_site
+    runs = RunStore(new_site.settings.state_dir)
+    unfinished_run = runs.going()
+    if unfinished_run is not None and unfinished_run.pid != os.getpid():
+        cancel(runs, unfinished_run.id)
+        wait_for(lambda: runs.read(unfinished_run.id).ended, "the end of a run that the test left")
 
 
 @pytest.fixture

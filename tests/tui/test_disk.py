@@ -9,12 +9,12 @@ from tests.support.console import Driven, drive
 from tests.support.sites import Site
 
 
-def test_sizes_fill_in_and_are_there_at_once_the_next_time(past: Site) -> None:
+def test_sizes_are_measured_and_the_next_console_shows_them_at_once(past: Site) -> None:
     sizes: list[int] = []
 
     async def fill(app: Driven) -> None:
         await app.until(lambda: app.main.background.use and app.main.background.use.real, "the account")
-        sizes.extend(found.size for found in app.main.background.sizes.values())
+        sizes.extend(usage.size for usage in app.main.background.sizes.values())
         assert "links save" in app.text()
         await app.press("4")
         await app.sees("Disk that only this version uses  last")
@@ -28,7 +28,7 @@ def test_sizes_fill_in_and_are_there_at_once_the_next_time(past: Site) -> None:
     drive(past.settings, again)
 
 
-def test_dedupe_says_what_it_would_free_and_frees_it(past: Site) -> None:
+def test_dedupe_shows_what_it_would_free_and_frees_it(past: Site) -> None:
     names = [version.name for version in past.store.versions()]
     one, other = (past.settings.versions_dir / name / "html/extra.bin" for name in names[1:3])
     for path in (one, other):
@@ -62,9 +62,9 @@ def test_prune_removes_only_after_the_word_was_typed(past: Site) -> None:
         await app.press("x")
         assert isinstance(app.app.screen, PruneDialog)
         await app.sees("Removes 2 versions, frees")
-        shown = app.text()
-        assert "was live before" in shown
-        assert "REMOVE" in shown
+        screen = app.text()
+        assert "was live before" in screen
+        assert "REMOVE" in screen
         button = app.app.screen.query_one("#do")
         assert button.disabled
         app.app.screen.set_focus(app.app.screen.query_one("#confirm"))
@@ -82,7 +82,7 @@ def test_prune_removes_only_after_the_word_was_typed(past: Site) -> None:
     assert [version.name for version in past.store.versions()] == before[:2]
 
 
-def test_prune_with_another_policy_is_looked_at_before_it_can_be_confirmed(past: Site) -> None:
+def test_another_policy_of_prune_is_shown_before_it_can_be_confirmed(past: Site) -> None:
     before = [version.name for version in past.store.versions()]
 
     async def scenario(app: Driven) -> None:
@@ -109,13 +109,13 @@ def test_prune_with_another_policy_is_looked_at_before_it_can_be_confirmed(past:
         await app.sees("prune ok")
 
     drive(past.settings, scenario)
-    left = [version.name for version in past.store.versions()]
-    assert len(left) == len(before) - 1
+    remaining_names = [version.name for version in past.store.versions()]
+    assert len(remaining_names) == len(before) - 1
     (run, *_) = RunStore(past.settings.state_dir).records()
-    assert run.arguments == {"keep": 1, "older_than": "100w", "only": sorted(set(before) - set(left))}
+    assert run.arguments == {"keep": 1, "older_than": "100w", "only": sorted(set(before) - set(remaining_names))}
 
 
-def test_a_pin_is_set_with_its_reason_and_taken_away(past: Site) -> None:
+def test_a_version_is_pinned_with_a_reason_and_unpinned(past: Site) -> None:
     store = PinStore(past.settings.state_dir)
 
     async def scenario(app: Driven) -> None:

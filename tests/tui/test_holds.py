@@ -13,7 +13,7 @@ from tests.support.console import Driven, drive
 from tests.support.sites import Site
 
 
-def test_a_hold_is_set_with_its_reason_and_end_forced_against_and_released(past: Site) -> None:
+def test_deploys_are_held_with_reason_and_end_forced_and_released(past: Site) -> None:
     store = HoldStore(past.settings.state_dir)
 
     async def scenario(app: Driven) -> None:
@@ -61,7 +61,7 @@ def test_a_hold_is_set_with_its_reason_and_end_forced_against_and_released(past:
     assert not store.read()
 
 
-def test_a_rollback_marks_what_it_leaves_and_a_deploy_of_its_commit_says_that_it_is_held(past: Site) -> None:
+def test_a_rollback_marks_the_version_that_it_leaves_and_holds_its_commit(past: Site) -> None:
     newest, before, *_ = (version.name for version in past.store.versions())
     past.sample.commit({"data/html/novo.txt": "de novo"}, "Outra")
 
@@ -93,7 +93,7 @@ def test_a_rollback_marks_what_it_leaves_and_a_deploy_of_its_commit_says_that_it
     assert MarkStore(past.settings.state_dir).read()[newest].kind == "bad"
 
 
-def test_a_rollback_without_the_mark_says_so_to_its_run(past: Site) -> None:
+def test_a_rollback_can_be_started_without_the_mark(past: Site) -> None:
     async def scenario(app: Driven) -> None:
         await app.press("r")
         await app.sees("[x] mark ")

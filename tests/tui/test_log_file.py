@@ -38,13 +38,13 @@ def test_every_line_can_be_read_by_its_number(tmp_path: Path, count: int) -> Non
     assert whole(file) == [f"line {number}" for number in range(count)]
     for number in {0, count // 2, max(0, count - 1)}:
         assert [line.text for line in file.lines(number, number + 2)] == [
-            f"line {found}" for found in range(number, min(count, number + 2))
+            f"line {expected}" for expected in range(number, min(count, number + 2))
         ]
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 90), min_size=1, max_size=8), st.lists(st.integers(1, 40), max_size=4))
-def test_a_file_that_grows_is_read_as_one_that_was_whole(
+def test_a_growing_file_has_the_lines_of_a_whole_one(
     tmp_path_factory: pytest.TempPathFactory, parts: list[int], cuts: list[int]
 ) -> None:
     path = tmp_path_factory.mktemp("log") / "events.jsonl"
@@ -64,26 +64,26 @@ def test_a_file_that_grows_is_read_as_one_that_was_whole(
     assert (file.count, file.lines(total, total + 1)[0].text) == (total + 1, "the last one, in pieces")
 
 
-def test_marks_are_told_in_order_and_are_lines_but_for_progress(tmp_path: Path) -> None:
+def test_events_arrive_in_order_and_are_lines_except_progress(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     marks: list[Event] = []
-    told: list[Event] = [
+    events: list[Event] = [
         StageStarted(1.0, "assets"),
         Progress(2.0, "assets", 3, 9, "files"),
         StageFinished(3.0, "assets", "ok", 1.5, "18 files"),
         RunFinished(4.0, "failed", 1, "It did not work.\nMore."),
     ]
-    write(path, told)
+    write(path, events)
     file = LogFile(path, marks.append)
     assert whole(file) == [
         "── assets",
         "── assets ok, 1.5s: 18 files",
         "The run ended: failed (exit code 1). It did not work.",
     ]
-    assert marks == told
+    assert marks == events
 
 
-def test_damaged_and_unknown_lines_do_no_harm(tmp_path: Path) -> None:
+def test_damaged_and_unknown_lines_are_tolerated(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(
         b'\n{"event":"log","at":1,"level":"inf\n{"event":"of tomorrow"}\n\xff\xfe\n{"event":"log"}\n'
@@ -98,7 +98,7 @@ def test_damaged_and_unknown_lines_do_no_harm(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["\x1b[2J\x1b[31mred", "a\rb", "\x9b2J", "bell\x07", "\u202eevil", "\x1b]0;title\x07"])
-def test_control_sequences_never_get_out_whoever_wrote_the_file(text: str) -> None:
+def test_control_sequences_of_the_file_are_removed(text: str) -> None:
     line = read_line(
         json.dumps({"event": "log", "at": 1.0, "level": "output", "text": text}).encode().replace(b": ", b":")
     )
@@ -107,7 +107,7 @@ def test_control_sequences_never_get_out_whoever_wrote_the_file(text: str) -> No
     )
 
 
-def test_scan_gives_every_line_once_in_both_directions(tmp_path: Path) -> None:
+def test_scan_yields_every_line_once_in_both_directions(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     write(path, numbered(0, 5 * BLOCK + 3))
     file = LogFile(path)
@@ -126,7 +126,7 @@ def test_an_unreadable_log_is_a_sentence(tmp_path: Path) -> None:
     assert "cannot be read" in file.problem
 
 
-def test_taking_up_stops_after_its_time_and_goes_on_later(tmp_path: Path) -> None:
+def test_indexing_stops_after_its_time_and_goes_on_later(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     write(path, numbered(0, 20_000))
     file = LogFile(path)

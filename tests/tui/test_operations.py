@@ -1,4 +1,4 @@
-"""Operations from the app: the dialog says what will happen, Cancel has the focus, the run really happens."""
+"""Operations from the console: the dialog shows what will happen, Cancel has the focus, and the run happens."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_enter_on_a_dialog_that_just_opened_does_nothing(past: Site) -> None:
     assert len(RunStore(past.settings.state_dir).ids()) == 3
 
 
-def test_deploy_takes_another_ref_and_does_not_make_it_live_when_told_so(past: Site) -> None:
+def test_deploy_of_another_ref_without_making_it_live(past: Site) -> None:
     live = past.store.pointer().version
 
     async def scenario(app: Driven) -> None:
@@ -78,16 +78,16 @@ def test_deploy_takes_another_ref_and_does_not_make_it_live_when_told_so(past: S
     assert len(names(past)) == 5
 
 
-def test_rollback_of_the_live_version_leads_to_the_one_before_and_says_what_it_undoes(past: Site) -> None:
+def test_rollback_of_the_live_version_leads_to_the_one_before_and_lists_what_it_undoes(past: Site) -> None:
     newest, before, *_ = names(past)
 
     async def scenario(app: Driven) -> None:
         await app.press("r")
         await app.sees("Undoes 1 commit:")
-        shown = app.text()
-        assert f"from {newest}" in shown
-        assert f"to   {before}" in shown
-        assert "It was live last" in shown
+        screen = app.text()
+        assert f"from {newest}" in screen
+        assert f"to   {before}" in screen
+        assert "It was live last" in screen
         await app.press("tab", "enter")
         await app.until(lambda: app.main.snapshot.pointer.version == before, "the switch")
         await app.sees("rollback ok")
@@ -109,7 +109,7 @@ def test_rollback_goes_to_the_version_that_is_selected(past: Site) -> None:
     assert past.store.pointer().version == oldest
 
 
-def test_promote_is_not_available_on_the_live_version_and_says_so(past: Site) -> None:
+def test_promote_is_not_available_on_the_live_version(past: Site) -> None:
     newest, before, *_ = names(past)
 
     async def scenario(app: Driven) -> None:
@@ -125,7 +125,7 @@ def test_promote_is_not_available_on_the_live_version_and_says_so(past: Site) ->
     drive(past.settings, scenario)
 
 
-def test_a_version_of_another_tool_is_said_to_have_no_commit(site: Site, past: Site) -> None:
+def test_a_version_of_another_tool_has_no_commit(site: Site, past: Site) -> None:
     async def scenario(app: Driven) -> None:
         await app.press("end", "r")
         await app.sees("What changes is not known: no commit is recorded")
@@ -158,7 +158,7 @@ def test_cancel_asks_the_run_to_stop(past: Site) -> None:
     assert past.store.pointer().version == before
 
 
-def test_a_run_that_ends_closes_the_question_whether_it_is_stopped(past: Site) -> None:
+def test_a_run_that_ends_closes_its_cancel_dialog(past: Site) -> None:
     runs = RunStore(past.settings.state_dir)
     run = going_run(runs, 1)
 
@@ -172,7 +172,7 @@ def test_a_run_that_ends_closes_the_question_whether_it_is_stopped(past: Site) -
     drive(past.settings, scenario)
 
 
-def test_quitting_leaves_the_run_and_says_so_and_the_next_app_attaches(past: Site) -> None:
+def test_quitting_leaves_the_run_and_the_next_console_attaches(past: Site) -> None:
     go = past.sample.root / "go"
     past.flags["install_command"] = f"until [ -e {go} ]; do sleep 0.05; done"
     past.flags["asset_inputs"] = []
@@ -185,10 +185,10 @@ def test_quitting_leaves_the_run_and_says_so_and_the_next_app_attaches(past: Sit
         await app.sees("● assets")
         await app.press("q")
 
-    left = drive(past.settings, leave)
+    console = drive(past.settings, leave)
     run = RunStore(past.settings.state_dir).going()
     assert run is not None
-    assert f"deploy {run.id} continues" in left.background.farewell
+    assert f"deploy {run.id} continues" in console.background.farewell
 
     async def attach(app: Driven) -> None:
         await app.sees("● assets")

@@ -17,7 +17,7 @@ PLACES: tuple[Place, ...] = ("", "table", "log")
 
 
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: str(action.id))
-def test_every_action_is_carried_out_by_one_part_and_says_what_it_does(action: Action) -> None:
+def test_every_action_has_one_method_and_a_help_text(action: Action) -> None:
     owners = {MainScreen, {"log": LogPane, "table": VersionTable}.get(action.where, MainScreen)}
     assert sum(callable(getattr(owner, f"action_{action.id}", None)) for owner in owners) == 1
     assert action.help.endswith(".")
@@ -31,7 +31,7 @@ def test_no_key_has_two_meanings_in_one_pane(place: Place) -> None:
     assert [key for key, count in keys.items() if count > 1] == []
 
 
-def test_a_key_does_what_the_pane_says() -> None:
+def test_a_key_can_mean_another_action_in_another_pane() -> None:
     sort, save = for_key("s", "table"), for_key("s", "log")
     assert sort is not None
     assert save is not None
@@ -39,7 +39,7 @@ def test_a_key_does_what_the_pane_says() -> None:
     assert set(all_keys()) == {key for action in ACTIONS for key in action.keys}
 
 
-def test_the_operations_of_the_issue_are_in_the_footer() -> None:
+def test_the_footer_has_the_operations() -> None:
     labels = {action.label for line in (1, 2) for action in for_footer(line, "table")}
-    wanted = {"Deploy", "Rollback", "Promote", "Dedupe", "Prune", "Pin", "Cancel run", "Refresh", "Help"}
-    assert wanted <= labels
+    operations = {"Deploy", "Rollback", "Promote", "Dedupe", "Prune", "Pin", "Cancel run", "Refresh", "Help"}
+    assert operations <= labels

@@ -8,7 +8,7 @@ from tests.support.console import Driven, drive
 from tests.support.sites import Site
 
 
-def test_check_tries_the_selected_version_and_marks_what_fails(past: Site) -> None:
+def test_check_rehearses_the_selected_version_and_marks_a_failure(past: Site) -> None:
     """Guards the key, the mark in the table, and that a promotion of it is tried again unless one says otherwise."""
     live = past.store.pointer().version
     past.flags["rehearsal_command"] = 'test "$GOVMA_OPERATION" = none'
@@ -33,7 +33,7 @@ def test_check_tries_the_selected_version_and_marks_what_fails(past: Site) -> No
     assert past.store.pointer().version not in (live, None)
 
 
-def test_without_a_rehearsal_check_says_how_to_have_one(past: Site) -> None:
+def test_check_without_a_rehearsal_names_the_setting(past: Site) -> None:
     async def scenario(app: Driven) -> None:
         await app.press("1", "down", "e")
         await app.until(lambda: any("[rehearsal]" in note for note in app.notes), "why not")

@@ -16,8 +16,8 @@ from tests.support.stack import Stack, dockerfile, stack
 @pytest.fixture(scope="module", name="stacked")
 def _stacked(tmp_path_factory: pytest.TempPathFactory, docker_engine: Engine, busybox_image: str) -> Iterator[Stack]:
     assert busybox_image
-    with stack(passable(tmp_path_factory.mktemp("stack")), docker_engine) as made:
-        yield made
+    with stack(passable(tmp_path_factory.mktemp("stack")), docker_engine) as compose_stack:
+        yield compose_stack
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 45)])
@@ -27,21 +27,21 @@ def test_the_panel_shows_containers_differences_and_a_log_that_is_followed(
     """Guards the picture of the panel, and that no value of `.env` is in it."""
     compose = stacked.directory / "docker-compose.yml"
     original = compose.read_text()
-    seen: list[str] = []
+    screens: list[str] = []
 
     async def scenario(app: Driven) -> None:
         await app.press("5")
         await app.sees(f"Services of {stacked.project}")
         await app.sees("apache         running")
         await app.sees("≠ 1 difference")
-        seen.append(app.text())
+        screens.append(app.text())
         await app.press("enter")
         await app.sees("stop following")
         await app.sees("started with ${DB_PASSWORD}")
-        seen.append(app.text())
+        screens.append(app.text())
         await app.press("down")
         await app.sees("another command is wanted. Takes: ")
-        seen.append(app.text())
+        screens.append(app.text())
         await app.press("escape")
         await app.until(lambda: app.at_main, "the end of the panel")
 
@@ -50,10 +50,10 @@ def test_the_panel_shows_containers_differences_and_a_log_that_is_followed(
         drive(stacked.site.settings, scenario, size=size)
     finally:
         compose.write_text(original)
-    assert stacked.leaked(*seen) == []
+    assert stacked.leaked(*screens) == []
 
 
-def test_a_restart_asks_for_the_projects_name_and_is_followed_as_a_run(stacked: Stack) -> None:
+def test_a_restart_asks_for_the_projects_name_and_its_log_is_shown(stacked: Stack) -> None:
     """Guards the dialog: it names the downtime, takes nothing but the name, and starts the operation."""
     (stacked.directory / "docker/apache/Dockerfile").write_text(dockerfile("console"))
 

@@ -23,19 +23,19 @@ Open = Callable[..., Terminal]
 @pytest.fixture
 def terminal() -> Iterator[Open]:
     """Yield a function that opens terminals; all are closed in the end."""
-    opened: list[Terminal] = []
+    terminals: list[Terminal] = []
 
     def make(config: Path, size: tuple[int, int] = (80, 24), **variables: str) -> Terminal:
-        opened.append(Terminal.open(config, size, **variables))
-        return opened[-1]
+        terminals.append(Terminal.open(config, size, **variables))
+        return terminals[-1]
 
     yield make
-    for each in opened:
+    for each in terminals:
         each.close()
 
 
 def hold_builds(site: Site) -> Path:
-    """Have builds wait until a file is there; give the file."""
+    """Have builds wait for a file, and return its path."""
     go = site.sample.root / "go"
     lines = [
         line for line in site.sample.config_file.read_text().splitlines() if not line.startswith("install_command")
@@ -49,27 +49,27 @@ def hold_builds(site: Site) -> Path:
 
 def test_deploy_log_and_rollback_by_keys(past: Site, terminal: Open) -> None:
     before = past.store.pointer().version
-    seen = terminal(past.sample.config_file)
-    seen.sees(f"current-version → {before}")
-    seen.keys("d")
-    seen.sees("Brings 1 commit:")
-    seen.keys("Tab", "Enter")
-    seen.sees("deploy ok")
+    window = terminal(past.sample.config_file)
+    window.sees(f"current-version → {before}")
+    window.keys("d")
+    window.sees("Brings 1 commit:")
+    window.keys("Tab", "Enter")
+    window.sees("deploy ok")
     after = wait_for(lambda: name if (name := past.store.pointer().version) != before else None, "the switch")
-    seen.sees("successfully deployed")
-    seen.sees(f"current-version → {after}")
-    seen.keys("1")
-    seen.sees("Publica o calend")
-    seen.keys("Home", "r")
-    seen.sees(f"to   {before}")
-    seen.keys("Tab", "Enter")
-    seen.sees("rollback ok")
+    window.sees("successfully deployed")
+    window.sees(f"current-version → {after}")
+    window.keys("1")
+    window.sees("Publica o calend")
+    window.keys("Home", "r")
+    window.sees(f"to   {before}")
+    window.keys("Tab", "Enter")
+    window.sees("rollback ok")
     assert past.store.pointer().version == before
-    seen.keys("q")
-    seen.sees("EXIT=0")
+    window.keys("q")
+    window.sees("EXIT=0")
 
 
-def test_a_lost_terminal_leaves_the_deploy_and_the_next_one_attaches(past: Site, terminal: Open) -> None:
+def test_a_deploy_survives_its_terminal_and_the_next_one_attaches(past: Site, terminal: Open) -> None:
     go = hold_builds(past)
     before = past.store.pointer().version
     runs = RunStore(past.settings.state_dir)
@@ -91,7 +91,7 @@ def test_a_lost_terminal_leaves_the_deploy_and_the_next_one_attaches(past: Site,
     assert past.store.pointer().version != before
 
 
-def test_who_has_the_terminal_from_another_session_ends_with_it_too(past: Site) -> None:
+def test_a_console_of_another_session_ends_with_its_terminal(past: Site) -> None:
     """Guards `su -c` and the like: no SIGHUP is sent there, and a console without a terminal kept a core busy."""
     ours, its = os.openpty()
     command = [sys.executable, "-m", "govma_console", "--config", str(past.sample.config_file)]
@@ -108,16 +108,16 @@ def test_who_has_the_terminal_from_another_session_ends_with_it_too(past: Site) 
         console.wait()
 
 
-def test_quitting_says_that_the_run_goes_on(past: Site, terminal: Open) -> None:
+def test_quitting_prints_that_the_run_goes_on(past: Site, terminal: Open) -> None:
     go = hold_builds(past)
-    seen = terminal(past.sample.config_file)
-    seen.sees("current-version")
-    seen.keys("d")
-    seen.sees("Brings 1 commit:")
-    seen.keys("Tab", "Enter")
-    seen.sees("building")
-    seen.keys("q")
-    seen.sees("continues. `govma-console --config ")
+    window = terminal(past.sample.config_file)
+    window.sees("current-version")
+    window.keys("d")
+    window.sees("Brings 1 commit:")
+    window.keys("Tab", "Enter")
+    window.sees("building")
+    window.keys("q")
+    window.sees("continues. `govma-console --config ")
     runs = RunStore(past.settings.state_dir)
     go.touch()
     wait_for(lambda: runs.going() is None, "the end of the run")
@@ -127,21 +127,21 @@ def test_quitting_says_that_the_run_goes_on(past: Site, terminal: Open) -> None:
 
 
 def test_a_terminal_without_unicode_gets_ascii_only(past: Site, terminal: Open) -> None:
-    seen = terminal(past.sample.config_file, LC_ALL="C", LANG="C")
-    shown = seen.sees("current-version > data-build--")
-    assert shown.isascii(), [character for character in shown if not character.isascii()]
-    assert ">*" in shown
-    seen.keys("r")
-    seen.sees("Undoes 1 commit:")
-    assert seen.text().isascii()
+    window = terminal(past.sample.config_file, LC_ALL="C", LANG="C")
+    screen = window.sees("current-version > data-build--")
+    assert screen.isascii(), [character for character in screen if not character.isascii()]
+    assert ">*" in screen
+    window.keys("r")
+    window.sees("Undoes 1 commit:")
+    assert window.text().isascii()
 
 
-def test_no_color_sends_none_and_the_cursor_still_shows(past: Site, terminal: Open) -> None:
-    seen = terminal(past.sample.config_file, NO_COLOR="1")
-    seen.sees("current-version")
-    seen.keys("Down")
-    wait_for(lambda: "\u203a " in seen.text(), "the cursor on the next line")
-    escapes = seen.text(escapes=True)
+def test_no_color_sends_no_colours_and_the_cursor_still_shows(past: Site, terminal: Open) -> None:
+    window = terminal(past.sample.config_file, NO_COLOR="1")
+    window.sees("current-version")
+    window.keys("Down")
+    wait_for(lambda: "\u203a " in window.text(), "the cursor on the next line")
+    escapes = window.text(escapes=True)
     colours = [
         code for code in escapes.split("\x1b[")[1:] if code.partition("m")[0].split(";")[0][:1] in ("3", "4", "9")
     ]
@@ -149,12 +149,12 @@ def test_no_color_sends_none_and_the_cursor_still_shows(past: Site, terminal: Op
     assert [code for code in colours if code.partition("m")[0] not in ("39", "49", "3", "4", "9")] == []
 
 
-def test_keys_that_arrive_in_one_piece_go_where_they_belong(past: Site, terminal: Open) -> None:
-    seen = terminal(past.sample.config_file)
-    seen.sees("current-version")
-    seen.keys("/", "secretarias", "Enter")
-    seen.sees("Versions (1 of 4) /secretarias")
-    seen.resize(160, 45)
-    seen.sees("end of the log")
-    seen.resize(80, 24)
-    wait_for(lambda: "end of the log" not in seen.text(), "one pane at a time")
+def test_keys_that_arrive_together_go_where_they_belong(past: Site, terminal: Open) -> None:
+    window = terminal(past.sample.config_file)
+    window.sees("current-version")
+    window.keys("/", "secretarias", "Enter")
+    window.sees("Versions (1 of 4) /secretarias")
+    window.resize(160, 45)
+    window.sees("end of the log")
+    window.resize(80, 24)
+    wait_for(lambda: "end of the log" not in window.text(), "one pane at a time")

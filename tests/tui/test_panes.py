@@ -1,4 +1,4 @@
-"""What can be looked at: table, detail, plot, log, help, palette, themes, sizes of the terminal."""
+"""Table, detail, plot, log, help, palette and themes, on terminals of several sizes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.support.histories import going_run, many_versions
 from tests.support.sites import Site
 
 
-def test_the_main_screen_says_what_is_live_and_since_when(past: Site) -> None:
+def test_the_header_shows_the_live_version(past: Site) -> None:
     live = past.store.pointer().version
 
     async def scenario(app: Driven) -> None:
-        shown = app.text()
-        assert f"current-version → {live}" in shown
-        assert "\u203a●" in shown
-        assert "idle" in shown
+        screen = app.text()
+        assert f"current-version → {live}" in screen
+        assert "\u203a●" in screen
+        assert "idle" in screen
 
     drive(past.settings, scenario)
 
@@ -62,13 +62,13 @@ def test_the_filter_ignores_case_and_accents_and_escape_ends_it(past: Site) -> N
     drive(past.settings, scenario)
 
 
-def test_detail_says_what_a_rollback_would_undo(past: Site) -> None:
+def test_the_detail_lists_what_a_rollback_would_undo(past: Site) -> None:
     async def scenario(app: Driven) -> None:
         await app.press("down", "2")
         await app.sees("Going back to it would undo 1 commit:")
-        shown = app.text()
-        assert "Atualiza a lista de secretarias" in shown
-        assert "o shows its log" in shown
+        screen = app.text()
+        assert "Atualiza a lista de secretarias" in screen
+        assert "o shows its log" in screen
 
     drive(past.settings, scenario)
 
@@ -98,7 +98,7 @@ def test_panes_swap_on_a_narrow_terminal_and_stand_side_by_side_on_a_wide_one(pa
     drive(past.settings, scenario)
 
 
-def test_help_and_palette_say_why_something_is_not_available(past: Site) -> None:
+def test_help_and_palette_show_why_an_action_is_not_available(past: Site) -> None:
     async def scenario(app: Driven) -> None:
         await app.press("question_mark")
         assert isinstance(app.app.screen, HelpScreen)
@@ -180,7 +180,7 @@ def test_search_select_copy_and_save(past: Site, tmp_path: Path, monkeypatch: py
     assert (len(saved), saved[-1][9:]) == (3001, "line 2999 of the build")
 
 
-def test_scrolling_up_pauses_and_says_how_many_lines_came(past: Site) -> None:
+def test_scrolling_up_pauses_and_counts_new_lines(past: Site) -> None:
     runs = RunStore(past.settings.state_dir)
     run = going_run(runs, 200)
 
@@ -220,7 +220,7 @@ def test_five_hundred_versions(site: Site) -> None:
     drive(site.settings, scenario)
 
 
-def test_the_theme_changes_and_the_choice_is_among_all(past: Site) -> None:
+def test_the_theme_changes_and_all_themes_draw(past: Site) -> None:
     async def scenario(app: Driven) -> None:
         await app.press("T")
         assert app.app.theme == "govma-light"
@@ -232,7 +232,7 @@ def test_the_theme_changes_and_the_choice_is_among_all(past: Site) -> None:
     drive(past.settings, scenario)
 
 
-def test_an_action_of_the_footer_can_be_clicked_also_to_hear_why_not(past: Site) -> None:
+def test_an_action_of_the_footer_can_be_clicked_or_explains_why_not(past: Site) -> None:
     async def scenario(app: Driven) -> None:
         line = app.text().splitlines()[-2]
         await app.pilot.click("#actions", offset=(line.index("Promote") + 2, 0))

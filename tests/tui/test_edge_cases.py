@@ -1,4 +1,4 @@
-"""Odd input, long texts, and states in which an app could show or do the wrong thing."""
+"""Odd input, long texts, and states in which the console could show or do the wrong thing."""
 
 from __future__ import annotations
 
@@ -36,16 +36,14 @@ def test_a_filter_that_looks_like_markup_is_text(past: Site) -> None:
     drive(past.settings, scenario)
 
 
-def test_what_a_notification_advises_is_about_the_site_that_is_looked_at(
-    past: Site, request: pytest.FixtureRequest
-) -> None:
+def test_commands_in_notifications_name_the_settings_file(past: Site, request: pytest.FixtureRequest) -> None:
     request.addfinalizer(lambda: hint_with(None, ()))
     hint_with(Path("/srv/other.toml"), ["attach"])
 
     async def scenario(app: Driven) -> None:
         app.main.notify("`govma-console attach` follows it.", markup=False)
-        told = await app.until(lambda: app.notes, "the notification")
-        assert told == ["`govma-console --config /srv/other.toml attach` follows it."]
+        notes = await app.until(lambda: app.notes, "the notification")
+        assert notes == ["`govma-console --config /srv/other.toml attach` follows it."]
 
     drive(past.settings, scenario)
 
@@ -58,9 +56,9 @@ def test_a_dialog_with_a_long_text_shows_its_buttons_and_is_read_with_keys(site:
         await app.sees("Removes ")
         for size in ((80, 24), (120, 40)):
             await app.pilot.resize_terminal(*size)
-            shown = app.text()
-            assert "Cancel        Remove" in shown, shown
-            assert "to remove them, type" in shown, shown
+            screen = app.text()
+            assert "Cancel        Remove" in screen, screen
+            assert "to remove them, type" in screen, screen
         first = app.text()
         await app.press("pagedown", "down")
         assert app.text() != first
@@ -84,7 +82,7 @@ def test_names_of_impossible_times_are_shown(site: Site) -> None:
     drive(site.settings, scenario)
 
 
-def test_a_link_to_control_sequences_is_told_without_them(past: Site) -> None:
+def test_control_sequences_in_the_link_are_removed(past: Site) -> None:
     link = past.settings.versions_dir / "current-version"
     link.unlink()
     link.symlink_to("/tmp/\x1bc\x1b]0;owned\x07evil")
@@ -96,7 +94,7 @@ def test_a_link_to_control_sequences_is_told_without_them(past: Site) -> None:
     drive(past.settings, scenario)
 
 
-def test_a_deploy_that_was_planned_for_one_ref_is_not_started_for_another(past: Site) -> None:
+def test_a_deploy_is_not_started_for_another_ref_than_the_plan(past: Site) -> None:
     async def scenario(app: Driven) -> None:
         await app.press("d")
         await app.sees("Brings 1 commit:")
@@ -116,7 +114,7 @@ def test_a_deploy_that_was_planned_for_one_ref_is_not_started_for_another(past: 
     drive(past.settings, scenario)
 
 
-def test_what_ctrl_q_leaves_running_is_said_too(past: Site) -> None:
+def test_ctrl_q_mentions_the_run_that_goes_on(past: Site) -> None:
     run = waiting_run(RunStore(past.settings.state_dir), "running")
 
     async def scenario(app: Driven) -> None:
@@ -127,7 +125,7 @@ def test_what_ctrl_q_leaves_running_is_said_too(past: Site) -> None:
     assert f"deploy {run.id} continues" in app.background.farewell
 
 
-def test_the_run_at_work_is_shown_and_those_that_wait_are_counted(past: Site) -> None:
+def test_the_run_that_goes_on_is_shown_and_waiting_ones_are_counted(past: Site) -> None:
     store = RunStore(past.settings.state_dir)
     working = waiting_run(store, "running")
     waiting_run(store, "waiting")
@@ -168,27 +166,27 @@ def test_the_free_space_is_kept_up_to_date_while_nothing_is_measured(
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "reason"),
     [
         ("~nosuchuser/x", "is not the name of a file"),
         ("a\0b", "is not the name"),
         ("/no/such/folder/x", "No such file"),
     ],
 )
-def test_a_log_cannot_be_saved_everywhere_and_the_reason_is_a_sentence(name: str, said: str) -> None:
-    with pytest.raises(RefusedError, match=said) as caught:
+def test_a_log_that_cannot_be_saved_is_refused_with_a_sentence(name: str, reason: str) -> None:
+    with pytest.raises(RefusedError, match=reason) as caught:
         save(name, ["line"])
     assert "Errno" not in str(caught.value)
 
 
-def test_saving_begins_somewhere_when_the_directory_is_gone(
+def test_saving_proposes_the_home_when_the_directory_was_removed(
     past: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone = tmp_path / "gone"
-    gone.mkdir()
+    directory = tmp_path / "gone"
+    directory.mkdir()
     before = Path.cwd()
-    os.chdir(gone)
-    gone.rmdir()
+    os.chdir(directory)
+    directory.rmdir()
 
     async def scenario(app: Driven) -> None:
         await app.press("3", "s")
@@ -201,13 +199,13 @@ def test_saving_begins_somewhere_when_the_directory_is_gone(
         os.chdir(before)
 
 
-def test_what_is_copied_is_bounded_and_can_be_encoded() -> None:
+def test_the_clipboard_gets_a_bounded_text_that_can_be_encoded() -> None:
     text, count = for_clipboard(["x" * 60_000, "caf\udce9", "y" * 60_000])
     assert count == 2
     assert text.encode().endswith(b"caf?")
 
 
-def test_a_hold_is_a_banner_that_no_width_and_no_missing_colour_hides(
+def test_the_banner_of_a_hold_shows_at_any_width_and_without_colour(
     past: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
@@ -227,18 +225,18 @@ def test_a_hold_is_a_banner_that_no_width_and_no_missing_colour_hides(
     drive(past.settings, scenario)
 
 
-def test_versions_of_one_minute_are_told_apart_by_their_seconds(past: Site) -> None:
+def test_versions_of_one_minute_differ_by_their_seconds(past: Site) -> None:
     live = past.current
     day, _, time = live.name.rpartition("-")
     other = f"{day}-{time[:6]}{(int(time[6:8]) + 1) % 60:02}s"
     shutil.copytree(live, live.with_name(other), symlinks=True)
     rows = {row.name: row for row in SnapshotReader(past.settings).read().versions}
-    shown = {name: COLUMNS[0].text(row) for name, row in rows.items()}
-    assert shown[live.name].endswith(f":{time[6:8]}")
-    assert len(set(shown.values())) == len(rows)
-    assert {text.count(":") for text in shown.values()} == {2}
+    times = {name: COLUMNS[0].text(row) for name, row in rows.items()}
+    assert times[live.name].endswith(f":{time[6:8]}")
+    assert len(set(times.values())) == len(rows)
+    assert {text.count(":") for text in times.values()} == {2}
     widths = {dict(fit(width, needs(rows.values(), "made")))[COLUMNS[0]] for width in range(40, 120)}
-    assert (min(widths), max(widths)) == (16, len(shown[live.name]))
+    assert (min(widths), max(widths)) == (16, len(times[live.name]))
     short = COLUMNS[0].short
     assert short is not None
     assert all(len(short(row)) == len("11-27 19:24:21") for row in rows.values())
