@@ -38,7 +38,7 @@ class _Question(Dialog):
 
     def ask(self, **arguments: Any) -> None:  # noqa: ANN401 - whatever the question takes
         """Ask the core; ends an earlier question."""
-        self.on_unmount()
+        self._end_question()
         self._question = Query(self._settings, self.what, **arguments)
         self.say(Content.assemble((self.waiting, "$muted")), ready=False)
         self.find_out(self._question.ask, self.answered)
@@ -48,6 +48,9 @@ class _Question(Dialog):
 
     def on_unmount(self) -> None:
         """End the question when the dialog is left."""
+        self._end_question()
+
+    def _end_question(self) -> None:
         if self._question is not None:
             self._question.give_up()
 
@@ -61,55 +64,30 @@ class DedupeDialog(_Question):
 
     def answered(self, answer: dict[str, Any]) -> None:
         """Show what would be freed."""
-        linked, freed = answer["linked"], answer["freed"]
-        lines = [
+        linked, seen = answer["linked"], answer["seen"]
+        nothing = tr("Nothing to do: {count} seen, all equal ones are linked.", count=counted(seen, "file", "files"))
+        lines = self._benefit(answer) if linked else [Content(nothing)]
+        for reason, files in answer["left"].items():
+            count = counted(files["count"], "file", "files")
+            sentence = tr("Left alone, {reason}: {count}", reason=tr(reason), count=count)
+            lines.append(Content.assemble((sentence, "$muted")))
+        self.say(Content("\n").join(lines), ready=linked > 0)
+
+    def _benefit(self, answer: dict[str, Any]) -> list[Content]:
+        freed, count = answer["freed"], counted(answer["linked"], "file", "files")
+        shares_blocks = self._settings.reflink != "never"
+        reflink = tr("Where the file system can, their blocks are shared instead (reflink): inodes stay as they are.")
+        live = tr("Files of the live version are not replaced; what the CMS writes in place stays single in it.")
+        return [
             Content.assemble(
-                (tr("Would free "), ""),
+                tr("Would free "),
                 (formats.size(freed), "bold $text-success"),
                 tr(" ({freed:,} bytes) by hard-linking", freed=freed),
             ),
-            Content(
-                tr(
-                    "{count} of {answer:,} that are equal in other versions.",
-                    count=counted(linked, "file", "files"),
-                    answer=answer["seen"],
-                )
-            ),
+            Content(tr("{count} of {answer:,} that are equal in other versions.", count=count, answer=answer["seen"])),
             Content(""),
-            *self._sharing(),
-            Content(tr("Files of the live version are not replaced; what the CMS writes in place stays single in it.")),
-        ]
-        if not linked:
-            lines = [
-                Content(
-                    tr(
-                        "Nothing to do: {count} seen, all equal ones are linked.",
-                        count=counted(answer["seen"], "file", "files"),
-                    )
-                )
-            ]
-        for reason, count in answer["left"].items():
-            lines.append(
-                Content.assemble(
-                    (
-                        tr(
-                            "Left alone, {reason}: {count}",
-                            reason=tr(reason),
-                            count=counted(count["count"], "file", "files"),
-                        ),
-                        "$muted",
-                    )
-                )
-            )
-        self.say(Content("\n").join(lines), ready=linked > 0)
-
-    def _sharing(self) -> list[Content]:
-        if self._settings.reflink == "never":
-            return []
-        return [
-            Content(
-                tr("Where the file system can, their blocks are shared instead (reflink): inodes stay as they are.")
-            )
+            *([Content(reflink)] if shares_blocks else []),
+            Content(live),
         ]
 
 
@@ -122,10 +100,17 @@ class PruneLine:
     why: str
     frees: int
 
+    def content(self) -> Content:
+        """Return it as a line of the dialog."""
+        word, style = (tr("keep  "), "$muted") if self.keep else (tr("REMOVE"), "bold $text-error")
+        frees = "" if self.keep else tr(", frees {frees}", frees=formats.size(self.frees))
+        name = f" {formats.short_name(self.name)}  "
+        return Content.assemble((word, style), name, (f"{self.why}{frees}", "$muted"))
+
 
 @dataclass(frozen=True, slots=True)
 class PrunePlan:
-    """What a prune would do, the newest version first."""
+    """What a prune would do with each version, the newest first; `frees` are the bytes of those that it removes."""
 
     lines: tuple[PruneLine, ...]
     frees: int
@@ -201,26 +186,12 @@ class PruneDialog(_Question, TypedDialog):
     def answered(self, answer: dict[str, Any]) -> None:
         """Show the plan."""
         plan = self._plan = PrunePlan.read(answer)
-        if plan.removed:
-            removed = counted(len(plan.removed), "version", "versions")
-            lines = [
-                Content.assemble(
-                    (
-                        tr("Removes {removed}, frees {frees}", removed=removed, frees=formats.size(plan.frees)),
-                        "bold $text-error",
-                    )
-                )
-            ]
-        else:
-            lines = [Content(tr("Nothing to remove."))]
+        count = counted(len(plan.removed), "version", "versions")
+        frees = tr("Removes {removed}, frees {frees}", removed=count, frees=formats.size(plan.frees))
+        lines = [Content.assemble((frees, "bold $text-error")) if plan.removed else Content(tr("Nothing to remove."))]
         lines += [Content.assemble((warning, "$text-warning")) for warning in plan.warnings]
         lines.append(Content(""))
-        for line in sorted(plan.lines, key=lambda one: one.keep):
-            word, style = (tr("keep  "), "$muted") if line.keep else (tr("REMOVE"), "bold $text-error")
-            frees = "" if line.keep else tr(", frees {frees}", frees=formats.size(line.frees))
-            lines.append(
-                Content.assemble((word, style), f" {formats.short_name(line.name)}  ", (f"{line.why}{frees}", "$muted"))
-            )
+        lines += [line.content() for line in sorted(plan.lines, key=lambda line: line.keep)]
         self.say(Content("\n").join(lines), ready=False)
         self._close_word(tr('to remove them, type "{word}"', word=self.word) if plan.removed else "")
 
