@@ -21,7 +21,6 @@ HEAVY = {
     "tarfile",
     "textual",
     "uvicorn",
-    "watchfiles",
 }
 
 
