@@ -192,21 +192,20 @@ class _Walk:
                             tree.files -= entry.is_file(follow_symlinks=False)
                             tree.unread += error.errno not in GONE
                             continue
+                        if info.st_ino != number or info.st_dev != directory.st_dev:
+                            self.listings_differ = not self._ask_every_name
                         if info.st_nlink == 1:
                             tree.blocks += info.st_blocks
                             tree.size += info.st_size
                             continue
-                        inode = self._linked(info, directory.st_dev, number)
+                        inode = self._linked(info)
                     inode.names += names
                     inode.holders |= bit
         except OSError:
             tree.unread += 1
         return below
 
-    def _linked(self, info: os.stat_result, device: int, number: int) -> LinkedInode:
-        """Return what is kept of an inode that was asked by a name that was listed with this number."""
-        if (info.st_ino, info.st_dev) != (number, device) and not self._ask_every_name:
-            self.listings_differ = True
+    def _linked(self, info: os.stat_result) -> LinkedInode:
         inodes = self.linked[info.st_dev]
         if info.st_ino not in inodes:
             inodes[info.st_ino] = LinkedInode(info.st_blocks, info.st_size, info.st_nlink)

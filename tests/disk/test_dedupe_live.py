@@ -74,8 +74,8 @@ def test_a_reader_sees_no_gap_and_no_other_content(tmp_path: Path, started: Star
     before = contents(versions)
     stop = tmp_path / "stop"
     readers = [started(READER, versions / name, stop) for name in os.listdir(versions) if name.startswith("data-")][:3]
-    done = start_dedupe(versions, tmp_path / "state")
-    finished(done)
+    result = start_dedupe(versions, tmp_path / "state")
+    finished(result)
     stop.touch()
     for reader in readers:
         out, err = reader.communicate(timeout=60)
@@ -117,8 +117,8 @@ def test_killed_at_any_moment_it_leaves_a_sound_tree(tmp_path: Path) -> None:
         run.send_signal(signal.SIGKILL)
         run.communicate(timeout=30)
         assert contents(versions) == before
-    done = start_dedupe(versions, tmp_path / "state")
-    finished(done)
+    result = start_dedupe(versions, tmp_path / "state")
+    finished(result)
     assert contents(versions) == before
     assert hidden(versions) == []
     assert SMALL.versions == len(os.listdir(versions)) - 1

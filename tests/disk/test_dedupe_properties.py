@@ -52,12 +52,12 @@ def test_everything_reads_as_before_and_the_freed_bytes_are_true(
         before, copy = picture(releases.directory), copied(releases.directory, releases.root / "copy")
         os.sync()
         used = disk_usage(releases.directory, outside)
-        done = dedupe.run(releases.context(), anywhere=anywhere).details
+        result = dedupe.run(releases.context(), anywhere=anywhere).details
         os.sync()
-        event(f"linked: {bool(done['linked'])}")
+        event(f"linked: {bool(result['linked'])}")
         assert picture(releases.directory) == before
         assert differences(releases.directory, copy) == []
-        assert done["freed"] == used - disk_usage(releases.directory, outside)
+        assert result["freed"] == used - disk_usage(releases.directory, outside)
         assert_is_du(usage.account(releases.context()), releases.directory)
 
 
@@ -116,13 +116,13 @@ def _assert_joined_at_one_path_only(before: Identities, after: Identities) -> No
                 assert version_a != version_b or inside_b in linked[inside_a], (a, b)
 
 
-def _below(start: bytes, found: Identities) -> Identities:
-    return {path: identity for path, identity in found.items() if path.startswith(start)}
+def _below(start: bytes, identities: Identities) -> Identities:
+    return {path: identity for path, identity in identities.items() if path.startswith(start)}
 
 
-def _sharing(found: Identities) -> dict[int, set[bytes]]:
+def _sharing(identities: Identities) -> dict[int, set[bytes]]:
     """Return the paths of each inode."""
     names: dict[int, set[bytes]] = defaultdict(set)
-    for path, identity in found.items():
+    for path, identity in identities.items():
         names[identity.inode].add(path)
     return names

@@ -62,8 +62,8 @@ def named(version: int, path: str = PAGE) -> str:
 def test_a_file_that_its_owner_holds_for_writing_is_left_alone(releases: Releases) -> None:
     before = inode(releases, 0)
     with leased(at(releases, 0)):
-        found = run(releases)
-    assert found["left"]["being written"] == {"count": 1, "names": [named(0)]}
+        details = run(releases)
+    assert details["left"]["being written"] == {"count": 1, "names": [named(0)]}
     assert inode(releases, 0) == before
     assert inode(releases, 1) == inode(releases, 2)
 
@@ -125,7 +125,7 @@ def test_what_may_not_be_changed_is_left_alone_and_named(releases: Releases, ver
     subprocess.run(["chattr", f"+{flag}", at(releases, version)], check=True)
     try:
         before = identities(releases.directory)
-        done = run(releases)
+        result = run(releases)
     finally:
         subprocess.run(["chattr", f"-{flag}", at(releases, version)], check=True)
     assert inode(releases, version) == before[os.fsencode(named(version))].inode
@@ -133,20 +133,20 @@ def test_what_may_not_be_changed_is_left_alone_and_named(releases: Releases, ver
     assert len({inode(releases, other) for other in range(3) if other != version}) == 1
     assert at(releases, version).stat().st_nlink == 1
     assert len({inode(releases, other, OTHER) for other in range(3)}) == 1
-    assert done["left"] == {"immutable": {"count": 1, "names": [named(version)]}}
+    assert result["left"] == {"immutable": {"count": 1, "names": [named(version)]}}
 
 
 @pytest.mark.parametrize("version", [0, 2])
 def test_what_is_open_for_writing_is_left_alone_and_named(releases: Releases, version: int) -> None:
     before = identities(releases.directory)
     with at(releases, version).open("r+b") as file:
-        done = run(releases)
+        result = run(releases)
         file.write(b"written")
     assert inode(releases, version) == before[os.fsencode(named(version))].inode
     assert at(releases, version).stat().st_nlink == 1
     assert at(releases, version).read_bytes().startswith(b"written")
-    assert done["left"] == {"being written": {"count": 1, "names": [named(version)]}}
-    assert done["linked"] == 3
+    assert result["left"] == {"being written": {"count": 1, "names": [named(version)]}}
+    assert result["linked"] == 3
 
 
 @pytest.fixture
@@ -166,19 +166,19 @@ def mounted(releases: Releases) -> Iterator[Releases]:
 @as_root
 def test_what_is_mounted_inside_is_left_alone_and_named(mounted: Releases) -> None:
     before = picture(mounted.directory)
-    done = run(mounted)
+    result = run(mounted)
     assert picture(mounted.directory) == before
-    assert done["linked"] == 2
-    assert done["left"]["on another file system"]["count"] >= 1
-    assert all(name.startswith(f"{NAMES[0]}/html") for name in done["left"]["on another file system"]["names"])
+    assert result["linked"] == 2
+    assert result["left"]["on another file system"]["count"] >= 1
+    assert all(name.startswith(f"{NAMES[0]}/html") for name in result["left"]["on another file system"]["names"])
 
 
 def test_special_files_are_left_alone_and_named(releases: Releases) -> None:
     os.mkfifo(at(releases, 0, "html/fifo"))
     os.mknod(at(releases, 1, "html/socket"), stat.S_IFSOCK | 0o600)
-    done = run(releases)
-    assert done["left"]["special"]["count"] == 2
-    assert sorted(done["left"]["special"]["names"]) == [named(0, "html/fifo"), named(1, "html/socket")]
+    result = run(releases)
+    assert result["left"]["special"]["count"] == 2
+    assert sorted(result["left"]["special"]["names"]) == [named(0, "html/fifo"), named(1, "html/socket")]
     assert stat.S_ISFIFO(at(releases, 0, "html/fifo").lstat().st_mode)
 
 
@@ -188,12 +188,12 @@ def test_sparse_files_are_left_alone_and_named(releases: Releases) -> None:
             file.write(CONTENT)
             file.truncate(1 << 20)
     before = identities(releases.directory)
-    done = run(releases)
+    result = run(releases)
     assert {inode(releases, v, "html/sparse") for v in range(3)} == {
         before[os.fsencode(named(v, "html/sparse"))].inode for v in range(3)
     }
-    assert done["left"]["sparse"]["count"] == 3
-    assert sorted(done["left"]["sparse"]["names"]) == [named(v, "html/sparse") for v in range(3)]
+    assert result["left"]["sparse"]["count"] == 3
+    assert sorted(result["left"]["sparse"]["names"]) == [named(v, "html/sparse") for v in range(3)]
 
 
 def test_empty_files_are_nothing_to_link(releases: Releases) -> None:
@@ -237,9 +237,9 @@ def test_at_the_limit_of_links_a_new_inode_begins(tmp_path: Path) -> None:
 
         live = (tmp_path / NAMES[7] / "page.php").stat().st_ino
         assert once(7).linked == 5
-        found = [(tmp_path / name / "page.php").stat() for name in names]
-        assert sorted({info.st_ino: info.st_nlink for info in found}.values()) == [2, 3, 3]
-        assert found[7].st_ino == live
+        inodes = [(tmp_path / name / "page.php").stat() for name in names]
+        assert sorted({info.st_ino: info.st_nlink for info in inodes}.values()) == [2, 3, 3]
+        assert inodes[7].st_ino == live
         assert all((tmp_path / name / "page.php").read_bytes() == CONTENT for name in names)
         assert once(7).linked == 0
         assert sorted(os.listdir(tmp_path)) == sorted(names)
@@ -264,7 +264,7 @@ def test_a_change_of_rights_after_the_comparison_is_not_lost(
         directories = Directories(roots)
         stack.callback(directories.close)
         inodes = [Inode(at(releases, v).stat(), [(v, "html", "page.php")], fixed=False) for v in (0, 1)]
-        master, file = (OpenFile(directories, found) for found in inodes)
+        master, file = (OpenFile(directories, inode) for inode in inodes)
         stack.callback(master.close)
         stack.callback(file.close)
         assert master.equals(file)

@@ -34,15 +34,15 @@ def releases(tmp_path: Path) -> Releases:
 
 def write(releases: Releases, path: str, *contents: bytes) -> list[Path]:
     """Write one file to as many versions; the last of all versions is live."""
-    found = []
+    places = []
     for name, content in zip(NAMES, contents, strict=False):
         place = releases.directory / name / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
-        found.append(place)
+        places.append(place)
     if not (releases.directory / "current-version").is_symlink():
         (releases.directory / "current-version").symlink_to(NAMES[len(contents) - 1])
-    return found
+    return places
 
 
 def details(releases: Releases, **options: Any) -> dict[str, Any]:
@@ -69,8 +69,8 @@ def test_a_difference_keeps_files_apart(releases: Releases, difference: str) -> 
         case "empty":
             one.write_bytes(b"")
             other.write_bytes(b"")
-    done = details(releases)
-    assert (done["linked"], done["left"]) == (0, {})
+    result = details(releases)
+    assert (result["linked"], result["left"]) == (0, {})
     assert not same(one, other)
 
 
@@ -152,9 +152,9 @@ def immutable(path: Path) -> Iterator[None]:
 def test_an_immutable_file_is_named_and_the_others_are_linked(releases: Releases) -> None:
     paths = write(releases, "html/a", b"same", b"same", b"same")
     with immutable(paths[0]):
-        done = details(releases)
-    assert done["left"] == {"immutable": {"count": 1, "names": [f"{NAMES[0]}/html/a"]}}
-    assert done["linked"] == 1
+        result = details(releases)
+    assert result["left"] == {"immutable": {"count": 1, "names": [f"{NAMES[0]}/html/a"]}}
+    assert result["linked"] == 1
     assert same(paths[1], paths[2])
 
 
@@ -250,15 +250,15 @@ def test_few_descriptors_are_enough(releases: Releases) -> None:
         "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (160, 160));"
         "from tests.benchmarks import dedupe_alone; dedupe_alone.main()"
     )
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code, releases.directory, releases.state],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert '"linked": 4' in done.stdout
+    assert result.returncode == 0, result.stderr
+    assert '"linked": 4' in result.stdout
 
 
 def test_without_a_lease_nothing_is_replaced(releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,6 +288,6 @@ def test_globs_are_found_in_any_order(releases: Releases) -> None:
 def test_a_dry_run_anywhere_counts_each_file_once(releases: Releases) -> None:
     write(releases, "html/a", b"same", b"same")
     planned = dedupe.dry_run(releases.context(), anywhere=True).tally
-    done = details(releases, anywhere=True)
-    assert (planned.linked, planned.freed) == (done["linked"], done["freed"])
-    assert done["linked"] == 1
+    result = details(releases, anywhere=True)
+    assert (planned.linked, planned.freed) == (result["linked"], result["freed"])
+    assert result["linked"] == 1

@@ -1,4 +1,4 @@
-"""Link at birth: which files of a new version become links, and which never."""
+"""Linking a new version: which files of a new version become links, and which never."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tree(root: Path, files: dict[str, bytes]) -> Path:
     return root
 
 
-def born(new: Path, *others: Path) -> Links:
+def link(new: Path, *others: Path) -> Links:
     fds = [os.open(path, safefs.DIRECTORY_FLAGS) for path in (new, *others)]
     try:
         return link_tree(fds[0], fds[1:], SINGLE)
@@ -34,9 +34,9 @@ def born(new: Path, *others: Path) -> Links:
             os.close(fd)
 
 
-def sealed(done: Links) -> dict[str, FileRecord]:
+def sealed(links: Links) -> dict[str, FileRecord]:
     """Return what is in the tree, as the record would have it."""
-    return {path: FileRecord(*entry) for part in done.parts for path, entry in json.loads(f"{{{part}}}").items()}
+    return {path: FileRecord(*entry) for part in links.parts for path, entry in json.loads(f"{{{part}}}").items()}
 
 
 def same(one: Path, other: Path) -> bool:
@@ -47,15 +47,15 @@ def test_equal_files_of_the_live_version_are_linked(tmp_path: Path) -> None:
     live = tree(tmp_path / "live", {"a.php": b"same", "deep/er/b.js": b"x" * 700_000, "c.css": b"old"})
     new = tree(tmp_path / "new", {"a.php": b"same", "deep/er/b.js": b"x" * 700_000, "c.css": b"new", "d": b"same"})
     before = (live / "a.php").stat().st_mtime_ns
-    done = born(new, live)
+    links = link(new, live)
     assert same(new / "a.php", live / "a.php")
     assert same(new / "deep/er/b.js", live / "deep/er/b.js")
     assert (new / "c.css").read_bytes() == b"new"
     assert not same(new / "d", live / "a.php"), "another path"
     assert (live / "a.php").stat().st_mtime_ns == before
-    assert done.linked == 2
-    assert done.saved == sum((new / path).stat().st_blocks * 512 for path in ("a.php", "deep/er/b.js"))
-    assert set(sealed(done)) == {"a.php", "deep/er/b.js", "c.css", "d"}
+    assert links.linked == 2
+    assert links.saved == sum((new / path).stat().st_blocks * 512 for path in ("a.php", "deep/er/b.js"))
+    assert set(sealed(links)) == {"a.php", "deep/er/b.js", "c.css", "d"}
     assert sorted(os.listdir(new)) == ["a.php", "c.css", "d", "deep"], "no stray names"
 
 
@@ -64,7 +64,7 @@ def test_a_miss_walks_back_through_older_versions(tmp_path: Path) -> None:
     older = tree(tmp_path / "older", {"a": b"other", "b": b"2"})
     live = tree(tmp_path / "live", {"a": b"third"})
     new = tree(tmp_path / "new", {"a": b"first", "b": b"2"})
-    assert born(new, live, older, oldest).linked == 2
+    assert link(new, live, older, oldest).linked == 2
     assert same(new / "a", oldest / "a")
     assert same(new / "b", older / "b")
 
@@ -72,7 +72,7 @@ def test_a_miss_walks_back_through_older_versions(tmp_path: Path) -> None:
 def test_what_is_written_in_place_stays_single(tmp_path: Path) -> None:
     files = {"config/config.php": b"<?php", "config/deep/x": b"1"}
     live, new = tree(tmp_path / "live", files), tree(tmp_path / "new", files)
-    assert born(new, live).linked == 0
+    assert link(new, live).linked == 0
     assert (new / "config/config.php").stat().st_nlink == 1
 
 
@@ -89,21 +89,21 @@ def test_a_difference_keeps_them_apart(tmp_path: Path, difference: str) -> None:
         case "empty":
             (live / "a").write_bytes(b"")
             (new / "a").write_bytes(b"")
-    assert born(new, live).linked == 0
+    assert link(new, live).linked == 0
 
 
 @as_root
 def test_another_owner_keeps_them_apart(tmp_path: Path) -> None:
     live, new = tree(tmp_path / "live", {"a": b"same"}), tree(tmp_path / "new", {"a": b"same"})
     os.chown(new / "a", 33, 33)
-    assert born(new, live).linked == 0
+    assert link(new, live).linked == 0
 
 
 def test_a_master_that_is_being_written_is_not_linked_to(tmp_path: Path) -> None:
     live, new = tree(tmp_path / "live", {"a": b"same"}), tree(tmp_path / "new", {"a": b"same"})
     with (live / "a").open("r+b"):
-        assert born(new, live).linked == 0
-    assert born(new, live).linked == 1
+        assert link(new, live).linked == 0
+    assert link(new, live).linked == 1
 
 
 def test_links_and_directories_in_the_way_are_not_followed(tmp_path: Path) -> None:
@@ -114,13 +114,13 @@ def test_links_and_directories_in_the_way_are_not_followed(tmp_path: Path) -> No
     (live / "d").symlink_to(outside)
     new = tree(tmp_path / "new", {"a": b"same", "d/b": b"same"})
     (new / "link").symlink_to("a")
-    done = born(new, live)
-    assert done.linked == 0
-    assert sealed(done)["link"].digest == "a"
+    links = link(new, live)
+    assert links.linked == 0
+    assert sealed(links)["link"].digest == "a"
 
 
 def test_two_names_of_one_file_in_the_new_tree_stay_one_file(tmp_path: Path) -> None:
     live, new = tree(tmp_path / "live", {"a": b"same", "b": b"same"}), tree(tmp_path / "new", {"a": b"same"})
     os.link(new / "a", new / "b")
-    born(new, live)
+    link(new, live)
     assert same(new / "a", new / "b")

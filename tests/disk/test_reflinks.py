@@ -27,9 +27,9 @@ def mounted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     with image.open("wb") as file:
         file.truncate(400 << 20)
     subprocess.run([f"mkfs.{request.param}", "-q", image], check=True, capture_output=True)
-    done = subprocess.run(["mount", "-o", "loop", image, place], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"{request.param} cannot be mounted here: {done.stderr.strip()}")
+    result = subprocess.run(["mount", "-o", "loop", image, place], capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        pytest.skip(f"{request.param} cannot be mounted here: {result.stderr.strip()}")
     try:
         yield place
     finally:
@@ -55,11 +55,11 @@ def test_extents_are_shared_once(mounted: Path, tmp_path: Path) -> None:
     site = make_site(tmp_path / "site", files=10)
     older, live = two_versions(site, mounted)
     before = {path: path.stat() for path in (*older.rglob("*.*"), *live.rglob("*.*"))}
-    done = dedupe.run(site.context(), reflink="auto").details
+    result = dedupe.run(site.context(), reflink="auto").details
     # A tiny file may lie in its inode, where there is nothing to share.
-    assert done["linked"] in (2, 3)
-    assert done["freed"] >= 308 * 1024
-    assert done["left"] == {}
+    assert result["linked"] in (2, 3)
+    assert result["freed"] >= 308 * 1024
+    assert result["left"] == {}
     for path, then in before.items():
         now = path.stat()
         assert (now.st_ino, now.st_nlink, now.st_mtime_ns) == (then.st_ino, 1, then.st_mtime_ns)
@@ -91,7 +91,7 @@ def test_always_is_refused_where_it_cannot_be(tmp_path: Path) -> None:
         subprocess.run(["umount", place], check=True)
 
 
-def test_a_new_version_shares_blocks_at_birth(mounted: Path, tmp_path: Path) -> None:
+def test_a_new_version_shares_blocks_when_it_is_published(mounted: Path, tmp_path: Path) -> None:
     site = make_site(tmp_path / "site", files=10)
     older, live = two_versions(site, mounted)
     tree = mounted / "tree"
@@ -101,10 +101,10 @@ def test_a_new_version_shares_blocks_at_birth(mounted: Path, tmp_path: Path) -> 
     os.sync()
     before = shutil.disk_usage(mounted).free
     fd = os.open(tree, os.O_RDONLY | os.O_DIRECTORY)
-    born = link_new_version.link_to_earlier(site.context(), "data-build--2024-01-03-10h00m00s", fd)
+    links = link_new_version.link_to_earlier(site.context(), "data-build--2024-01-03-10h00m00s", fd)
     os.close(fd)
     os.sync()
-    assert born.files == 3
+    assert links.files == 3
     assert "share blocks with identical ones" in site.log()
     assert shutil.disk_usage(mounted).free - before >= 300_000
     assert all(path.stat().st_nlink == 1 for path in (*tree.rglob("*.*"), *live.rglob("*.*"), *older.rglob("*.*")))

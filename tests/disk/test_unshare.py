@@ -28,7 +28,7 @@ def versions(tmp_path: Path) -> tuple[Path, Path]:
     return old, new
 
 
-def thawed(version: Path, staging: Path, patterns: Sequence[str] = PATTERNS) -> Unshared:
+def unshared(version: Path, staging: Path, patterns: Sequence[str] = PATTERNS) -> Unshared:
     staging.mkdir(exist_ok=True)
     fd, place = (os.open(path, safefs.DIRECTORY_FLAGS) for path in (version, staging))
     try:
@@ -46,8 +46,8 @@ def test_only_what_fits_gets_its_own_inode(tmp_path: Path) -> None:
     os.setxattr(new / "config/config.php", "user.origin", b"here")
     fd = os.open(new, safefs.DIRECTORY_FLAGS)
     assert sorted(shared_files(fd, PATTERNS)) == [".env", "config/config.php", "config/deep/er.php", "html/.htaccess"]
-    done = thawed(new, tmp_path / "staging")
-    assert (done.files, done.still_shared) == (4, {})
+    result = unshared(new, tmp_path / "staging")
+    assert (result.files, result.still_shared) == (4, {})
     assert shared_files(fd, PATTERNS) == {}
     os.close(fd)
     for path in ("index.php", "html/a/.htaccess"):
@@ -70,17 +70,17 @@ def test_nothing_to_do_asks_for_no_staging(tmp_path: Path) -> None:
 
 
 @as_root
-def test_what_is_immutable_is_named_and_the_rest_is_thawed(tmp_path: Path) -> None:
+def test_what_is_immutable_is_named_and_the_rest_gets_inodes_of_its_own(tmp_path: Path) -> None:
     _, new = versions(tmp_path)
     target = new / "config/config.php"
     if os.system(f"chattr +i {target} 2>/dev/null") != 0:
         pytest.skip("this file system has no immutable files")
     try:
-        done = thawed(new, tmp_path / "staging")
+        result = unshared(new, tmp_path / "staging")
     finally:
         os.system(f"chattr -i {target}")
-    assert done.files == 3
-    assert list(done.still_shared) == ["config/config.php"]
+    assert result.files == 3
+    assert list(result.still_shared) == ["config/config.php"]
 
 
 @pytest.mark.parametrize("saved_by", ["in place", "rename"])
@@ -108,12 +108,12 @@ def test_what_is_written_while_it_is_copied_is_kept(
     monkeypatch.setattr(
         "govma_core.disk.unshare.trees", types.SimpleNamespace(copy_content=copy_then_write), raising=True
     )
-    done = thawed(new, tmp_path / "staging", ("config/config.php",))
+    result = unshared(new, tmp_path / "staging", ("config/config.php",))
     for writer in writers:
         writer.join()
-    assert done.still_shared in ({}, {"config/config.php": "somebody has it open for writing"})
+    assert result.still_shared in ({}, {"config/config.php": "somebody has it open for writing"})
     assert target.read_text() == "saved by the CMS"
-    assert target.stat().st_nlink == 1 + len(done.still_shared)
+    assert target.stat().st_nlink == 1 + len(result.still_shared)
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
@@ -123,6 +123,6 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     os.link(tmp_path / "outside/x", tmp_path / "outside/y")
     (new / "config/out").symlink_to(tmp_path / "outside")
     (new / "config/file").symlink_to(tmp_path / "outside/x")
-    assert thawed(new, tmp_path / "staging").files == 4
+    assert unshared(new, tmp_path / "staging").files == 4
     assert (tmp_path / "outside/x").stat().st_nlink == 2
     assert (old / "index.php").stat().st_nlink == 2

@@ -133,8 +133,8 @@ def test_a_write_stays_in_its_version_from_deploy_to_rollback(tmp_path: Path) ->
             expected[live, path] = f"{text}: {path}".encode()
 
     def check() -> None:
-        found = {key: (site.settings.versions_dir / key[0] / key[1]).read_bytes() for key in expected}
-        assert found == expected
+        contents = {key: (site.settings.versions_dir / key[0] / key[1]).read_bytes() for key in expected}
+        assert contents == expected
 
     versions = [site.current.name, site.deploy().version, site.deploy().version]
     for version in versions:
@@ -167,7 +167,7 @@ def _written_in_place(site: Site, version: str) -> list[str]:
     return config + templates[:3]
 
 
-def test_a_file_that_somebody_is_writing_is_not_thawed_away_under_him(tmp_path: Path) -> None:
+def test_a_file_that_is_being_written_is_not_replaced_under_its_writer(tmp_path: Path) -> None:
     """The live version by another way than a promotion, and promoted again while the CMS has its config open."""
     releases = Releases(tmp_path / "site")
     for name in NAMES[:2]:

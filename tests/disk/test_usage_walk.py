@@ -145,24 +145,24 @@ def test_a_version_that_vanishes_is_left_out(world: World) -> None:
         shutil.rmtree(world.directory / "v2", ignore_errors=True)
 
     usage = measure(world.directory, world.names, workers=1, step=step)
-    assert [found.name for found in usage.versions] == ["v1", "v3"]
+    assert [version.name for version in usage.versions] == ["v1", "v3"]
     assert_is_du(usage, world.directory)
 
 
 def test_directories_that_become_links_are_not_followed(world: World) -> None:
     (world.outside / "large").mkdir()
     (world.outside / "large/file").write_bytes(b"x" * 900_000)
-    done = False
+    result = False
 
     def step() -> None:
-        nonlocal done
-        if not done:
+        nonlocal result
+        if not result:
             for version in ("v2", "v3"):
                 shutil.rmtree(world.directory / version / "html")
                 (world.directory / version / "html").symlink_to(world.outside / "large")
             shutil.rmtree(world.directory / "v1")
             (world.directory / "v1").symlink_to(world.outside)
-        done = True
+        result = True
 
     usage = measure(world.directory, world.names, workers=1, step=step)
     assert usage.real + usage.others < 200_000
@@ -185,7 +185,7 @@ def test_files_are_replaced_all_the_time(world: World) -> None:
     try:
         for _ in range(60):
             usage = measure(world.directory, world.names)
-            assert [found.name for found in usage.versions] == world.names
+            assert [version.name for version in usage.versions] == world.names
     finally:
         stop.set()
         thread.join()
@@ -231,9 +231,9 @@ def test_nothing_but_directories_is_opened(world: World, monkeypatch: pytest.Mon
 
 @contextmanager
 def mounted(*arguments: str | Path) -> Iterator[None]:
-    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+    result = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        pytest.skip(f"nothing can be mounted here: {result.stderr.strip()}")
     try:
         yield
     finally:
@@ -269,8 +269,10 @@ def test_what_may_not_be_read_is_counted_and_told(world: World) -> None:
         os.setgroups([])
         os.setgid(65534)
         os.setuid(65534)
-        found = [world.measure(workers) for workers in (1, 2)]
-        os.write(answer, json.dumps([[one.unread, [part.size for part in one.versions]] for one in found]).encode())
+        accounts = [world.measure(workers) for workers in (1, 2)]
+        os.write(
+            answer, json.dumps([[one.unread, [version.size for version in one.versions]] for one in accounts]).encode()
+        )
 
     sizes = [
         du(world.directory / "v1"),

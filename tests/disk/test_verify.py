@@ -19,19 +19,19 @@ def site(tmp_path: Path) -> Site:
 
 
 def verified(site: Site, version: str | None = None) -> dict[str, Verified]:
-    return {found.name: found for found in verify(site.context(), version=version)}
+    return {result.name: result for result in verify(site.context(), version=version)}
 
 
-def told(found: Verified) -> dict[str, str]:
-    assert found.changes is not None
-    return {change.path: change.kind for change in found.changes}
+def kinds(result: Verified) -> dict[str, str]:
+    assert result.changes is not None
+    return {change.path: change.kind for change in result.changes}
 
 
 def test_a_fresh_version_is_as_published_and_a_legacy_one_has_no_record(site: Site) -> None:
     version = site.deploy().version
-    found = verified(site)
-    assert found.pop(version) == Verified(version, [], [], [])
-    (legacy,) = found.values()
+    results = verified(site)
+    assert results.pop(version) == Verified(version, [], [], [])
+    (legacy,) = results.values()
     assert legacy.changes is None
     assert legacy.sound
 
@@ -51,8 +51,8 @@ def test_every_kind_of_difference_is_named(site: Site) -> None:
     (root / "system/user/cache").mkdir(exist_ok=True)
     (root / "system/user/cache/page").write_text("cached")
     os.mkfifo(root / "html/pipe")
-    found = verified(site, version)[version]
-    assert told(found) == {
+    result = verified(site, version)[version]
+    assert kinds(result) == {
         "html/index.php": "changed",
         "html/new.php": "added",
         "html/pipe": "added",
@@ -60,9 +60,9 @@ def test_every_kind_of_difference_is_named(site: Site) -> None:
         str(some.relative_to(root)): "mode",
         str(gone.relative_to(root)): "missing",
     }
-    assert not found.sound
-    assert found.written is not None
-    assert {change.path: change.kind for change in found.written} == {
+    assert not result.sound
+    assert result.written is not None
+    assert {change.path: change.kind for change in result.written} == {
         "system/user/config/config.php": "changed",
         "system/user/cache/page": "added",
     }
@@ -71,8 +71,8 @@ def test_every_kind_of_difference_is_named(site: Site) -> None:
 def test_a_file_that_its_owner_holds_for_writing_is_named_and_the_rest_is_verified(site: Site) -> None:
     version = site.deploy().version
     with leased(site.current / "html/index.php"):
-        found = verified(site, version)[version]
-    assert told(found) == {"html/index.php": "held"}
+        result = verified(site, version)[version]
+    assert kinds(result) == {"html/index.php": "held"}
 
 
 def test_a_leak_through_a_link_is_named_in_each_version(site: Site) -> None:
@@ -80,11 +80,11 @@ def test_a_leak_through_a_link_is_named_in_each_version(site: Site) -> None:
     site.sample.commit({"data/html/other.php": "x"}, "Outra página")
     second = site.deploy().version
     page = site.settings.versions_dir / first / "html/index.php"
-    assert page.samefile(site.current / "html/index.php"), "linked at birth"
+    assert page.samefile(site.current / "html/index.php"), "linked by the deploy"
     with page.open("r+") as file:
         file.write("leak")
-    found = verified(site)
-    assert told(found[first]) == told(found[second]) == {"html/index.php": "changed"}
+    results = verified(site)
+    assert kinds(results[first]) == kinds(results[second]) == {"html/index.php": "changed"}
 
 
 def test_shared_files_of_the_live_version_are_named(site: Site) -> None:
@@ -94,10 +94,10 @@ def test_shared_files_of_the_live_version_are_named(site: Site) -> None:
     live = site.settings.versions_dir / second / path
     live.unlink()
     os.link(site.settings.versions_dir / first / path, live)
-    found = verified(site)
-    assert found[second].shared == [path]
-    assert not found[second].sound
-    assert found[first].shared == []
+    results = verified(site)
+    assert results[second].shared == [path]
+    assert not results[second].sound
+    assert results[first].shared == []
     outcome = site.promote(second)
     assert "1 files got inodes of their own" in outcome.message
     assert verified(site)[second].sound
