@@ -73,7 +73,7 @@ def keep_answer(state_dir: Path, project: Project, key: str, answer: Answer) -> 
     if key:
         with suppress(OSError, TypeError, ValueError):
             content = {"key": key, "data": data, "hashes": answer.hashes, "images": answer.images}
-            jsonfile.replace(_path(state_dir), content, mode=0o600)
+            jsonfile.replace(_path(state_dir), content, mode=0o600, durable=False)
 
 
 def _path(state_dir: Path) -> Path:

@@ -32,7 +32,8 @@ def measure(folder: Path) -> list[Row]:
 
 
 def _view(folder: Path, engine: Engine) -> list[Row]:
-    folder.mkdir()
+    # As a site has it once it was deployed to.
+    (folder / "state").mkdir(parents=True)
     project = "govmabench"
     command = json.dumps(SLEEP)
     services = "".join(
