@@ -66,7 +66,7 @@ class Image:
     environment: Mapping[str, bytes]
     command: tuple[str, ...]
     entrypoint: tuple[str, ...]
-    named: float = 0.0
+    last_tagged: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +188,8 @@ def _image(client: DockerClient, image_id: str) -> Image | None:
     config = raw.get("Config") or {}
     command, entrypoint = tuple(config.get("Cmd") or ()), tuple(config.get("Entrypoint") or ())
     created = epoch(raw.get("Created"))
-    named = max(created, epoch((raw.get("Metadata") or {}).get("LastTagTime")))
-    return Image(image_id, created, _digests(config.get("Env")), command, entrypoint, named)
+    last_tagged = max(created, epoch((raw.get("Metadata") or {}).get("LastTagTime")))
+    return Image(image_id, created, _digests(config.get("Env")), command, entrypoint, last_tagged)
 
 
 def _digests(pairs: Iterable[str] | None) -> dict[str, bytes]:

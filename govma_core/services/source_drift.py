@@ -304,7 +304,7 @@ def _not_built(
             if files:
                 what = tr("its image was built before {some} changed in prod-env", some=_some(files))
                 yield Difference(service.name, "sources", what, up, downtime_of(service, settings))
-        elif (details := state.images.get(image)) and project.committed(service.context) > details.named:
+        elif (details := state.images.get(image)) and project.committed(service.context) > details.last_tagged:
             what = tr("{context} changed in prod-env after its image was made", context=service.context)
             yield Difference(service.name, "sources", what, up, downtime_of(service, settings))
 
