@@ -71,9 +71,14 @@ class RunFeed:
         wake = wake or asyncio.Event()
         follower = LogFollower(self.store, run_id, offset)
         with self._waking(run_id, wake), suppress(UsageError):
+            has_news = False
             while not is_gone():
                 wake.clear()
-                piece = follower.read() or follower.read_end()
+                piece = follower.read()
+                # Behind news the record is not looked at: a log that grows would cost a look for each follower.
+                if piece is None and not (has_news and to_end):
+                    piece = follower.read_end()
+                has_news = piece is not None
                 if piece is not None:
                     yield piece
                     if piece.finished:
