@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from govma_core.context import Context, Outcome
+from govma_core.context import Context
 from govma_core.deploy import deploy
-from govma_core.events import LogLine, RunFinished
-from govma_core.promotion import rollback
+from govma_core.events import LogLine, RunFinished, StageStarted
+from govma_core.process.proc import ProcessId
 from govma_core.reporting import Reporter
 from govma_core.runs.log import EventLog
 from govma_core.runs.store import RunRecord, RunStore, State
@@ -32,40 +31,31 @@ SUBJECTS = (
 PEOPLE = ("ana", "bruno", "carla (sudo)", "root")
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
-    """Makes runs that happened `ago` seconds before now."""
+def with_past(site: Site, deploys: int = 8, *, days: float = 9.0) -> Site:
+    """Deploy so many commits, as if spread over so many days until now, and return the site."""
+    site.settings.state_dir.mkdir(exist_ok=True)
+    for number in range(deploys):
+        _deploy_before(site, (deploys - number) * days / deploys * 86400, number)
+    return site
 
-    site: Site
 
-    @property
-    def runs(self) -> RunStore:
-        return RunStore(self.site.settings.state_dir)
-
-    def deploy(self, ago: float, number: int) -> RunRecord:
-        """Commit something, and deploy it."""
-        subject = SUBJECTS[number % len(SUBJECTS)]
-        self.site.sample.commit({f"data/html/assets/nota-{number}.txt": f"{subject}\n" * (200 + 40 * number)}, subject)
-        return self._run("deploy", ago, number, lambda context: deploy.run(context))
-
-    def rollback(self, ago: float, number: int = 0) -> RunRecord:
-        """Go back."""
-        return self._run("rollback", ago, number, lambda context: rollback.run(context))
-
-    def _run(self, operation: str, ago: float, number: int, work: Any) -> RunRecord:
-        by, started = PEOPLE[number % len(PEOPLE)], time.time() - ago
-        record = self.runs.create(operation, {}, by, "console, ssh from 10.0.0.7")
-        log = EventLog(self.runs.path(record.id) / "events.jsonl", 1 << 20)
-        context = Context(self.site.settings, Reporter(log.write), record.id, by, record.origin, started)
-        outcome: Outcome = work(context)
-        took = 27.0 + 3 * (number % 7)
-        log.write(RunFinished(started + took, "ok", 0, outcome.message))
-        log.close()
-        done = dataclasses.replace(
+def _deploy_before(site: Site, seconds: float, number: int) -> None:
+    """Commit a change and deploy it; record and manifest say that this was so many seconds ago."""
+    subject, by = SUBJECTS[number % len(SUBJECTS)], PEOPLE[number % len(PEOPLE)]
+    site.sample.commit({f"data/html/assets/nota-{number}.txt": f"{subject}\n" * (200 + 40 * number)}, subject)
+    runs, started = RunStore(site.settings.state_dir), time.time() - seconds
+    finished = started + 27.0 + 3 * (number % 7)
+    record = runs.create("deploy", {}, by, "console, ssh from 10.0.0.7")
+    log = EventLog(runs.path(record.id) / "events.jsonl", 1 << 20)
+    outcome = deploy.run(Context(site.settings, Reporter(log.write), record.id, by, record.origin, started))
+    log.write(RunFinished(finished, "ok", 0, outcome.message))
+    log.close()
+    runs.write(
+        dataclasses.replace(
             record,
             created=started,
             started=started,
-            finished=started + took,
+            finished=finished,
             state="ok",
             exit_code=0,
             stage="promote",
@@ -74,28 +64,14 @@ class Past:
             version_before=outcome.version_before,
             commit=outcome.commit,
         )
-        self.runs.write(done)
-        self._lasted(outcome.version, started, took)
-        return done
-
-    def _lasted(self, version: str, started: float, took: float) -> None:
-        path = self.site.settings.state_dir / "versions" / f"{version}.json"
-        if path.exists():
-            manifest = json.loads(path.read_text())
-            path.write_text(json.dumps(manifest | {"started": started, "finished": started + took}))
-
-
-def with_past(site: Site, deploys: int = 8, *, days: float = 9.0) -> Site:
-    """Return a site its past: so many deploys over so many days."""
-    site.settings.state_dir.mkdir(exist_ok=True)
-    past = Past(site)
-    for number in range(deploys):
-        past.deploy((deploys - number) * days / deploys * 86400, number)
-    return site
+    )
+    manifest_file = site.settings.state_dir / "versions" / f"{outcome.version}.json"
+    times = {"started": started, "finished": finished}
+    manifest_file.write_text(json.dumps(json.loads(manifest_file.read_text()) | times))
 
 
 def many_versions(versions_dir: Path, state_dir: Path, count: int) -> list[str]:
-    """Make so many complete, empty versions with manifests, quickly; give the names, oldest first."""
+    """Make so many complete, empty versions with manifests, quickly; return the names, oldest first."""
     (state_dir / "versions").mkdir(parents=True, exist_ok=True)
     fields = ("run", "author", "ref", "origin")
     names = []
@@ -113,9 +89,6 @@ def many_versions(versions_dir: Path, state_dir: Path, count: int) -> list[str]:
 
 def going_run(runs: RunStore, lines: int, *, operation: str = "deploy", state: State = "running") -> RunRecord:
     """Write the record and log of a run of this process, that goes on as long as this process does."""
-    from govma_core.events import StageStarted
-    from govma_core.process.proc import ProcessId
-
     process = ProcessId.current()
     record = runs.create(operation, {}, "bruno", "http")
     record = dataclasses.replace(

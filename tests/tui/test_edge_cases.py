@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 import time
@@ -17,12 +16,11 @@ from govma_console.tui.panes.log_export import for_clipboard, save
 from govma_console.tui.panes.versions import COLUMNS, fit, needs
 from govma_console.tui.site_state import SnapshotReader
 from govma_core.errors import RefusedError
-from govma_core.process.proc import ProcessId
-from govma_core.runs.store import RunRecord, RunStore
+from govma_core.runs.store import RunStore
 from govma_core.versions.holds import HoldStore
 from govma_core.versions.store import PREFIX
 from tests.support.console import Driven, drive
-from tests.support.histories import many_versions
+from tests.support.histories import going_run, many_versions
 from tests.support.sites import Site
 
 
@@ -115,7 +113,7 @@ def test_a_deploy_is_not_started_for_another_ref_than_the_plan(past: Site) -> No
 
 
 def test_ctrl_q_mentions_the_run_that_goes_on(past: Site) -> None:
-    run = waiting_run(RunStore(past.settings.state_dir), "running")
+    run = going_run(RunStore(past.settings.state_dir), 0)
 
     async def scenario(app: Driven) -> None:
         await app.until(lambda: app.main.snapshot.active, "the run")
@@ -127,8 +125,8 @@ def test_ctrl_q_mentions_the_run_that_goes_on(past: Site) -> None:
 
 def test_the_run_that_goes_on_is_shown_and_waiting_ones_are_counted(past: Site) -> None:
     store = RunStore(past.settings.state_dir)
-    working = waiting_run(store, "running")
-    waiting_run(store, "waiting")
+    working = going_run(store, 0)
+    going_run(store, 0, state="waiting")
 
     async def scenario(app: Driven) -> None:
         await app.sees("(+1 waiting)")
@@ -136,21 +134,6 @@ def test_the_run_that_goes_on_is_shown_and_waiting_ones_are_counted(past: Site) 
         assert app.main.log_pane.active.record.id == working.id
 
     drive(past.settings, scenario)
-
-
-def waiting_run(store: RunStore, state: str) -> RunRecord:
-    """Make a run that this process executes, as its record says."""
-    me = ProcessId.current()
-    record = dataclasses.replace(
-        store.create("deploy", {}, "ana", "test", queued=True),
-        state=state,  # type: ignore[arg-type]
-        pid=me.pid,
-        pid_started=me.started,
-        boot=me.boot,
-        started=time.time(),
-    )
-    store.write(record)
-    return record
 
 
 def test_the_free_space_is_kept_up_to_date_while_nothing_is_measured(
