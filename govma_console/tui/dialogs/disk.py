@@ -64,11 +64,11 @@ class DedupeDialog(_Question):
 
     def answered(self, answer: dict[str, Any]) -> None:
         """Show what would be freed."""
-        linked, seen = answer["linked"], answer["seen"]
-        nothing = tr("Nothing to do: {count} seen, all equal ones are linked.", count=counted(seen, "file", "files"))
+        linked, files = answer["linked"], counted(answer["seen"], "file", "files")
+        nothing = tr("Nothing to do: {count} seen, all equal ones are linked.", count=files)
         lines = self._benefit(answer) if linked else [Content(nothing)]
-        for reason, files in answer["left"].items():
-            count = counted(files["count"], "file", "files")
+        for reason, skipped in answer["left"].items():
+            count = counted(skipped["count"], "file", "files")
             sentence = tr("Left alone, {reason}: {count}", reason=tr(reason), count=count)
             lines.append(Content.assemble((sentence, "$muted")))
         self.say(Content("\n").join(lines), ready=linked > 0)
