@@ -107,6 +107,12 @@ def duration(value: float) -> str:
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
 
 
+def whole_seconds(value: float) -> str:
+    """Return seconds that still pass, without tenths: `0s`, `12s`, `3m05s`."""
+    whole = int(max(0.0, value))
+    return f"{whole}s" if whole < 10 else duration(whole)
+
+
 def short_name(version: str) -> str:
     """Return a version's name without what all names begin with."""
     return version.removeprefix(PREFIX)

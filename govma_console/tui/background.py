@@ -68,12 +68,11 @@ def _raise(error: Exception) -> NoReturn:
 
 
 class SiteRead(Message):
-    """The state of the site was read; `room` is the free and the whole space in bytes, where that can be asked."""
+    """The state of the site was read."""
 
-    def __init__(self, snapshot: Snapshot, room: tuple[int, int] | None) -> None:
+    def __init__(self, snapshot: Snapshot) -> None:
         super().__init__()
         self.snapshot = snapshot
-        self.room = room
 
 
 class DiskMeasured(Message):
@@ -173,7 +172,7 @@ class Background:
             if room is not None and self.use is not None:
                 # The space changes between measurements: a run writes, editors upload.
                 self.use = dataclasses.replace(self.use, free=room[0], capacity=room[1])
-            self._screen.post_message(SiteRead(snapshot, room))
+            self._screen.post_message(SiteRead(snapshot))
         if self._read_again:
             self._read_again = False
             self._screen.set_timer(0.2, self.refresh)

@@ -52,20 +52,17 @@ class SiteHeader(Widget):
     def render(self) -> Content:
         """Return the lines."""
         width = self.size.width
-        return Content("\n").join(
-            [_fitted(left_parts, right_parts, width) for left_parts, right_parts in self._lines()]
-        )
+        return Content("\n").join(_fitted(*ends, width) for ends in self._lines())
 
     def _lines(self) -> list[tuple[tuple[Part, ...], tuple[Part, ...]]]:
         lines = [(self._live(), self._age()), (self._disk(), self._what_runs())]
-        notices = [("⏸ ", self.snapshot.hold)] * bool(self.snapshot.hold)
-        measured = clean_line(self.use.problem) if self.use else ""
-        notices += [("⚠ ", text) for text in (self.snapshot.read_only, *self.snapshot.problems, measured) if text]
+        use_problem = clean_line(self.use.problem) if self.use else ""
+        notices = [("⏸ ", self.snapshot.hold)]
+        notices += [("⚠ ", text) for text in (self.snapshot.read_only, *self.snapshot.problems, use_problem)]
         for mark, text in notices:
-            broken = textwrap.wrap(" ".join(text.split()), max(20, self.size.width - 2))[:_NOTICE_LINES]
-            lines += [
-                ((("bold $text-warning", (mark if not at else "  ") + part),), ()) for at, part in enumerate(broken)
-            ]
+            one_line, width = " ".join(text.split()), max(22, self.size.width)
+            wrapped = textwrap.wrap(one_line, width, initial_indent=mark, subsequent_indent="  ")
+            lines += [((("bold $text-warning", line),), ()) for line in wrapped[:_NOTICE_LINES]]
         return lines[: 2 + _MOST_NOTICE_LINES]
 
     def _live(self) -> tuple[Part, ...]:

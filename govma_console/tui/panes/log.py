@@ -20,7 +20,7 @@ from govma_console.tui.panes.log_view import LogView
 from govma_console.tui.panes.run_progress import Feed, RunProgress, StageLine, remaining, usual_seconds
 from govma_console.tui.site_state import EMPTY, Snapshot
 from govma_core.runs.store import RunRecord, RunStore
-from govma_core.text.language import counted, decimal, tr
+from govma_core.text.language import counted, tr
 
 _CATCH_UP_SECONDS = 0.03
 _STATES = {
@@ -243,7 +243,7 @@ class LogPane(Vertical):
             return tr("{operation} by {by}", operation=holder.operation, by=holder.by) if holder else ""
         run, stages = feed.record, feed.progress.stages
         stage = f", {stages[-1].name}" if stages else ""
-        passed = formats.duration(float(int(max(0.0, time.time() - run.created)))).replace(decimal(".0s"), "s")
+        passed = formats.whole_seconds(time.time() - run.created)
         behind = tr(" (+{waiting} waiting)", waiting=snapshot.waiting) if snapshot.waiting else ""
         who = tr("{operation} by {by}", operation=run.operation, by=run.by)
         return f"{who}{stage}, {passed}{behind}"

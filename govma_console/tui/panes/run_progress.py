@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from textual.content import Content
 from textual.widgets import Static
 
-from govma_console.formats import duration
+from govma_console.formats import duration, whole_seconds
 from govma_console.tui.panes.log_file import LogFile
 from govma_core.events import Event, Progress, RunFinished, StageFinished, StageStarted
 from govma_core.runs.store import RunRecord, RunStore
@@ -138,8 +138,7 @@ class StageLine(Static):
             if not stage.outcome and not going:
                 mark, style = _MARKS["cancelled"]
             # Whole seconds while it goes on: more would be drawn four times a second.
-            took = duration(float(int(max(0.0, now - stage.began)))).replace(".0s", "s") if going else ""
-            took = took or duration(stage.seconds) if stage.outcome or going else "?"
+            took = whole_seconds(now - stage.began) if going else duration(stage.seconds) if stage.outcome else "?"
             parts.append(Content.assemble((f"{mark} {stage.name}", style), (f" {took}", "$muted")))
             if going and progress.amount():
                 parts.append(Content.assemble((progress.amount(), "$muted")))
