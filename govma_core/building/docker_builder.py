@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import time
 from contextlib import suppress
 from typing import IO, Any
@@ -9,6 +10,7 @@ from typing import IO, Any
 from docker.errors import ImageNotFound
 from docker.models.containers import Container
 from docker.types import LogConfig, Mount
+from docker.utils.socket import SocketError, next_frame_header, read_exactly
 
 from govma_core.building import node_modules
 from govma_core.building.build_script import BuildJob, BuildLog, BuildScript
@@ -16,12 +18,11 @@ from govma_core.building.builder_image import make_image
 from govma_core.engine.client import FAILURES, connected, reason, streaming, told_as
 from govma_core.engine.throwaway import labels, remove_leftovers, throwaway
 from govma_core.errors import BuildError, EngineError
-from govma_core.process.shell import CHUNK, TICK
+from govma_core.process.shell import TICK
 from govma_core.reporting import Cancellation, Reporter
 from govma_core.settings import Settings
 from govma_core.text.language import tr
 
-_HEADER = 8
 _QUICK = 5
 _MOST_PROCESSES = 4096
 """Threads count. A build needs some dozens; one that multiplies without end does not exhaust those of the machine."""
@@ -124,29 +125,31 @@ class Attachment:
         self._container = container
         self._cancellation = cancellation
         self._log = log
-        self._frames = Frames()
         with told_as(tr("attach to the build's container")):
             stream: Any = container.attach_socket(params={"stdout": 1, "stderr": 1, "stream": 1})
-        # The SDK gives a SocketIO, which cannot be read again after a time-out; the socket below it can.
+        # The SDK gives a SocketIO, which may hold bytes back from select; the socket below it does not.
         self._socket: Any = getattr(stream, "_sock", stream)
-        self._socket.settimeout(TICK)
         self._closed = False
         self.state: dict[str, Any] = {}
 
     def receive(self) -> bytes | None:
         """Return the next bytes, None when there were none for a TICK, b"" when the container has ended."""
-        if not self._closed:
-            try:
-                with self._cancellation.interruptible():
-                    data: bytes = self._socket.recv(CHUNK)
-            except TimeoutError:
+        if self._closed:
+            return self._ended()
+        with self._cancellation.interruptible():
+            if not select.select([self._socket], [], [], TICK)[0]:
                 return None
-            except OSError:
-                data = b""
-            if data:
-                return self._frames.payload(data) or None
-            self._closed = True
-        return self._ended()
+            payload = self._frame()
+        self._closed = not payload
+        return payload or self._ended()
+
+    def _frame(self) -> bytes:
+        """Read what the engine writes at once: a header with the length, and the output; b"" at the end."""
+        try:
+            _, length = next_frame_header(self._socket)
+            return bytes(read_exactly(self._socket, length)) if length > 0 else b""
+        except (OSError, SocketError):
+            return b""
 
     def _ended(self) -> bytes | None:
         """Look whether the container has ended: a build may close its output and go on."""
@@ -167,34 +170,3 @@ class Attachment:
         with self._cancellation.interruptible():
             time.sleep(TICK / 5)
         return None
-
-
-class Frames:
-    """Takes the engine's frame headers out of an attached stream.
-
-    A header is the stream's number, three zero bytes, and the length of what follows (Docker Engine API, "Attach to a
-    container", stream format).
-    """
-
-    def __init__(self) -> None:
-        self._header = b""
-        self._left = 0
-
-    def payload(self, data: bytes) -> bytes:
-        """Return what the next bytes of the stream hold, without headers."""
-        parts = []
-        at = 0
-        while at < len(data):
-            if self._left:
-                part = data[at : at + self._left]
-                parts.append(part)
-                self._left -= len(part)
-                at += len(part)
-            else:
-                need = _HEADER - len(self._header)
-                self._header += data[at : at + need]
-                at += need
-                if len(self._header) == _HEADER:
-                    self._left = int.from_bytes(self._header[4:], "big")
-                    self._header = b""
-        return b"".join(parts)

@@ -16,7 +16,6 @@ import pytest
 from docker.errors import ImageNotFound
 from docker.models.containers import Container
 
-from govma_core.building.docker_builder import Frames
 from govma_core.errors import BuildError, EngineError, RunCancelled
 from tests.support.builder_contract import BuilderContract
 from tests.support.builds import Place, wait_until
@@ -282,10 +281,3 @@ def test_an_engine_that_dies_in_a_build_is_a_sentence(
     monkeypatch.setenv("DOCKER_HOST", docker_engine.host)
     place.builder.remove_leftovers(place.reporter)
     assert containers() == []
-
-
-def test_frame_headers_are_taken_out_however_the_chunks_fall() -> None:
-    stream = b"\x01\0\0\0\0\0\0\x05first\x02\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\x06second"
-    for cut in range(len(stream) + 1):
-        frames = Frames()
-        assert frames.payload(stream[:cut]) + frames.payload(stream[cut:]) == b"firstsecond"
