@@ -10,8 +10,9 @@ from contextlib import suppress
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from govma_console.server.browser_guard import refusal_reason
 from govma_console.server.connection import PEER
-from govma_console.server.peer import Peer, refusal_reason
+from govma_console.server.peer import Peer
 from govma_console.server.responses import Refusal, refusal_response
 from govma_console.server.state import Site
 from govma_core.text.language import tr

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 import uvicorn
 
 from govma_console.server.app import make_app
+from govma_console.server.browser_guard import allowed_names
 from govma_console.server.connection import Connection
 from govma_console.server.logging import start_logging
 from govma_console.server.monitor import Monitor
-from govma_console.server.peer import allowed_names
 from govma_console.server.sockets import Listeners, hosts_of, open_listeners
 from govma_console.server.state import Site
 from govma_console.server.systemd import IDLE, Notifier

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from govma_console.server.peer import is_loopback
+from govma_console.server.browser_guard import is_loopback
 from govma_console.server.systemd import sockets_from_systemd
 from govma_console.server.tokens import Tokens
 from govma_core.errors import BusyError, ConfigurationError, GovmaError

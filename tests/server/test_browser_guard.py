@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from govma_console.server.peer import allowed_names, is_loopback, refusal_reason
+from govma_console.server.browser_guard import allowed_names, is_loopback, refusal_reason
 
 LOOPBACK = allowed_names(["127.0.0.1"], [])
 HOST = ("Host", "127.0.0.1:50024")
