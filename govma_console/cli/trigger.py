@@ -28,7 +28,7 @@ def trigger(options: argparse.Namespace) -> int:
 
     Exit with 4 when the server is busy, 5 when deploys are held, 1 when no server answers.
     """
-    from govma_console.cli.server_client import ServerClient
+    from govma_console.cli.trigger_client import ServerClient
 
     client = ServerClient(options.url or f"http://{effective(options).listen_addr}")
     run_id, response = client.deploy()

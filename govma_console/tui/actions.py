@@ -46,6 +46,8 @@ class Action:
     reason: Callable[[Situation], str] = always
     in_sight: Callable[[Situation], bool] = lambda now: True
     """Whether the footer has a place for it now."""
+    starts: Callable[[Situation], dict[str, str]] | None = None
+    """Arguments of a run of the operation with this id, where nothing is asked first. Any other action is a method."""
 
     @property
     def shown_key(self) -> str:
@@ -74,6 +76,11 @@ def key_name(key: str) -> str:
     if key.startswith("shift+"):
         return f"Shift+{key_name(key[6:])}"
     return key.upper() if len(key) > 1 else key
+
+
+def selected_version(now: Situation) -> dict[str, str]:
+    """Return the arguments of an operation on the selected version."""
+    return {"version": now.selected.name} if now.selected else {}
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -115,6 +122,7 @@ ACTIONS: tuple[Action, ...] = (
         footer=1,
         reason=can_check,
         in_sight=lambda now: now.snapshot.rehearsed,
+        starts=selected_version,
     ),
     Action(
         "dedupe",

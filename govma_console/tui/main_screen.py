@@ -45,12 +45,16 @@ class MainScreen(MainView):
     def act(self, action_id: str) -> None:
         """Carry out an action of the registry, or say why it is not available now.
 
-        It is a method `action_<id>` of the pane that it belongs to, else of this screen.
+        It starts a run of the operation with its id, or is a method `action_<id>` of the pane that it belongs to, else
+        of this screen.
         """
         action = actions.BY_ID[action_id]
         reason = action.reason(self.situation)
         if reason:
             self.notify(reason, title=tr("{label}: not now", label=action.label), severity="warning", markup=False)
+            return
+        if action.starts is not None:
+            self.background.start(action.id, action.starts(self.situation))
             return
         pane = {"log": self.log_pane, "table": self.table}.get(action.where)
         carry_out = getattr(pane, f"action_{action_id}", None) or getattr(self, f"action_{action_id}")
@@ -69,12 +73,6 @@ class MainScreen(MainView):
     def action_promote(self) -> None:
         """Ask, then promote the selected version."""
         self._ask("promote", SwitchDialog(self.background.settings, self.snapshot, "promote", self.situation.selected))
-
-    def action_check(self) -> None:
-        """Rehearse the selected version: that changes nothing, so no dialog asks."""
-        row = self.situation.selected
-        if row is not None:
-            self.background.start("check", {"version": row.name})
 
     def action_dedupe(self) -> None:
         """Show what a dedupe would free, then dedupe."""

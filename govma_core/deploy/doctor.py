@@ -13,8 +13,8 @@ from functools import partial
 from govma_core.building.builder import make_builder
 from govma_core.config_file import CONFIG_VARIABLE
 from govma_core.context import Context
-from govma_core.deploy import env_file, exposed_paths, free_space, requirements, source, tarball
-from govma_core.deploy.requirements import Finding as Finding
+from govma_core.deploy import directories, env_file, exposed_paths, free_space, source, tarball
+from govma_core.deploy.directories import Finding as Finding
 from govma_core.errors import GovmaError
 from govma_core.promotion import rehearsal, web_servers
 from govma_core.settings import Settings
@@ -28,7 +28,7 @@ def examine(context: Context) -> Iterator[Finding]:
     yield _rights()
     yield from _variables()
     yield from _programs(settings)
-    yield from requirements.examine(settings)
+    yield from directories.examine(settings)
     yield from _exposed_paths(settings)
     yield from _files(settings)
     yield from _source(context)

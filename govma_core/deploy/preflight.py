@@ -6,7 +6,7 @@ import os
 
 from govma_core.building.builder import Builder
 from govma_core.context import Context
-from govma_core.deploy import env_file, exposed_paths, free_space, requirements, source, tarball
+from govma_core.deploy import directories, env_file, exposed_paths, free_space, source, tarball
 from govma_core.errors import PreflightError
 from govma_core.promotion import rehearsal
 from govma_core.text.language import tr
@@ -19,7 +19,7 @@ def check(context: Context, builder: Builder, *, promote: bool, rehearse: bool) 
     exposed = exposed_paths.find(settings)
     problems = [
         *source.preflight(settings, context.reporter),
-        *(finding.sentence() for finding in requirements.examine(settings) if finding.stops),
+        *(finding.sentence() for finding in directories.examine(settings) if finding.stops),
         *tarball.preflight(settings.ee_path, tr("ee_tarball in vendor_dir")),
         *tarball.preflight(settings.themes_path, tr("themes_tarball in vendor_dir")),
         *env_file.preflight(settings.env_file),

@@ -14,7 +14,7 @@ from govma_core.disk.usage import Usage, account
 from govma_core.engine.containers import container_mounts
 from govma_core.errors import EngineError, GovmaError, UsageError
 from govma_core.prune.in_use import Uses, in_use, links_to_versions, versions_on_paths
-from govma_core.prune.retention import Candidate, Decision, Facts, Policy, decide
+from govma_core.prune.keep_rules import Candidate, Decision, Facts, Policy, decide
 from govma_core.text.durations import age_seconds
 from govma_core.text.language import tr
 from govma_core.versions.history import History, live_before

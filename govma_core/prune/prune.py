@@ -10,8 +10,8 @@ from govma_core.disk import usage
 from govma_core.errors import GovmaError, PreflightError, RunCancelled
 from govma_core.fs import safefs
 from govma_core.fs.permissions import cannot_write
+from govma_core.prune.keep_rules import Decision
 from govma_core.prune.plan import PrunePlan, current_users, make_plan, make_policy
-from govma_core.prune.retention import Decision
 from govma_core.text.clean import bytes_text
 from govma_core.text.language import counted, tr
 from govma_core.versions.remove import Removal, first_few, remover

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from govma_core.errors import RefusedError
-from govma_core.prune.retention import Candidate, Decision, Facts, Policy, decide
+from govma_core.prune.keep_rules import Candidate, Decision, Facts, Policy, decide
 from govma_core.versions.marks import Pin
 
 NOW = 1_000_000_000.0

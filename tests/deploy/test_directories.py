@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from govma_core.deploy import requirements
+from govma_core.deploy import directories
 from govma_core.deploy.doctor import examine
 from govma_core.errors import PreflightError
 from tests.support.rights import as_root
@@ -81,7 +81,7 @@ def test_another_owner_is_wrong_and_stops_no_deploy(site: Site) -> None:
     """Guards the way from deploy.sh, whose directories belonged to whom they belonged."""
     os.chown(site.settings.versions_dir, 0, 0)
     site.deploy()
-    (finding,) = [finding for finding in requirements.examine(site.settings) if finding.state == "wrong"]
+    (finding,) = [finding for finding in directories.examine(site.settings) if finding.state == "wrong"]
     assert (finding.what, finding.stops) == ("versions_dir", False)
 
 
@@ -91,7 +91,7 @@ def test_what_nobody_has_to_have_is_a_note(site: Site) -> None:
     settings = dataclasses.replace(
         site.settings, image_dir=site.sample.root / "none", node_modules_dir=site.sample.root / "made-by-the-deploy"
     )
-    notes = {finding.what: finding for finding in requirements.examine(settings) if finding.state == "note"}
+    notes = {finding.what: finding for finding in directories.examine(settings) if finding.state == "note"}
     assert not notes["image_dir"].stops
     assert not notes["node_modules_dir"].stops
     # Once it is there, versions hold a link to it, which a web server without that mount cannot follow.
