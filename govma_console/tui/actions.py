@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from govma_console.tui.availability import (
@@ -40,7 +40,6 @@ class Action:
     keys: tuple[str, ...]
     label: str
     help: str
-    group: str
     where: Place = ""
     footer: int = 0
     reason: Callable[[Situation], str] = always
@@ -48,6 +47,8 @@ class Action:
     """Whether the footer has a place for it now."""
     starts: Callable[[Situation], dict[str, str]] | None = None
     """Arguments of a run of the operation with this id, where nothing is asked first. Any other action is a method."""
+    group: str = ""
+    """The heading in the help; see _group()."""
 
     @property
     def shown_key(self) -> str:
@@ -83,209 +84,180 @@ def selected_version(now: Situation) -> dict[str, str]:
     return {"version": now.selected.name} if now.selected else {}
 
 
+def _group(name: str, *actions: Action) -> tuple[Action, ...]:
+    """Return the actions of one group of the help."""
+    return tuple(replace(action, group=name) for action in actions)
+
+
 ACTIONS: tuple[Action, ...] = (
-    Action(
-        "deploy",
-        ("d",),
-        tr("Deploy"),
-        tr(
-            "Build the remote's branch (or another ref) as a new version and make it live. Shows first what is pending."
+    *_group(
+        tr("Operations"),
+        Action(
+            "deploy",
+            ("d",),
+            tr("Deploy"),
+            tr(
+                "Build the remote's branch (or another ref) as a new version and make it live. "
+                "Shows first what is pending."
+            ),
+            footer=1,
+            reason=can_start,
         ),
-        tr("Operations"),
-        footer=1,
-        reason=can_start,
+        Action(
+            "rollback",
+            ("r",),
+            tr("Rollback"),
+            tr("Go back to the selected version; on the live one, to the version that was live before it."),
+            footer=1,
+            reason=can_roll_back,
+        ),
+        Action("promote", ("p",), tr("Promote"), tr("Make the selected version live."), footer=1, reason=can_promote),
+        Action(
+            "check",
+            ("e",),
+            tr("Check"),
+            tr("Test the selected version in a container of its own, as a deploy would, without making it live."),
+            footer=1,
+            reason=can_check,
+            in_sight=lambda now: now.snapshot.rehearsed,
+            starts=selected_version,
+        ),
+        Action(
+            "dedupe",
+            ("u",),
+            tr("Dedupe"),
+            tr("Hard-link identical files of different versions. Shows first what that would free."),
+            footer=1,
+            reason=has_versions,
+        ),
+        Action(
+            "prune",
+            ("x",),
+            tr("Prune"),
+            tr("Remove old versions. Shows first which, why, and what each frees."),
+            footer=1,
+            reason=has_versions,
+        ),
+        Action(
+            "pin",
+            ("i",),
+            tr("Pin"),
+            tr("Pin the selected version, so that prune keeps it; pressed again, unpin it."),
+            footer=1,
+            reason=can_pin,
+        ),
+        Action(
+            "hold",
+            ("h",),
+            tr("Hold"),
+            tr("Hold all deploys, until a moment or until they are released."),
+            footer=1,
+            reason=can_hold,
+            in_sight=lambda now: now.snapshot.holds.by_hand is None,
+        ),
+        Action(
+            "release",
+            ("H",),
+            tr("Release"),
+            tr("End all holds. Shows first what is held, by whom and why."),
+            footer=1,
+            reason=can_release,
+            in_sight=lambda now: bool(now.snapshot.holds),
+        ),
+        Action(
+            "cancel",
+            ("c",),
+            tr("Cancel run"),
+            tr("Ask the current run to stop at its next safe point."),
+            footer=1,
+            reason=can_cancel,
+        ),
     ),
-    Action(
-        "rollback",
-        ("r",),
-        tr("Rollback"),
-        tr("Go back to the selected version; on the live one, to the version that was live before it."),
-        tr("Operations"),
-        footer=1,
-        reason=can_roll_back,
-    ),
-    Action(
-        "promote",
-        ("p",),
-        tr("Promote"),
-        tr("Make the selected version live."),
-        tr("Operations"),
-        footer=1,
-        reason=can_promote,
-    ),
-    Action(
-        "check",
-        ("e",),
-        tr("Check"),
-        tr("Test the selected version in a container of its own, as a deploy would, without making it live."),
-        tr("Operations"),
-        footer=1,
-        reason=can_check,
-        in_sight=lambda now: now.snapshot.rehearsed,
-        starts=selected_version,
-    ),
-    Action(
-        "dedupe",
-        ("u",),
-        tr("Dedupe"),
-        tr("Hard-link identical files of different versions. Shows first what that would free."),
-        tr("Operations"),
-        footer=1,
-        reason=has_versions,
-    ),
-    Action(
-        "prune",
-        ("x",),
-        tr("Prune"),
-        tr("Remove old versions. Shows first which, why, and what each frees."),
-        tr("Operations"),
-        footer=1,
-        reason=has_versions,
-    ),
-    Action(
-        "pin",
-        ("i",),
-        tr("Pin"),
-        tr("Pin the selected version, so that prune keeps it; pressed again, unpin it."),
-        tr("Operations"),
-        footer=1,
-        reason=can_pin,
-    ),
-    Action(
-        "hold",
-        ("h",),
-        tr("Hold"),
-        tr("Hold all deploys, until a moment or until they are released."),
-        tr("Operations"),
-        footer=1,
-        reason=can_hold,
-        in_sight=lambda now: now.snapshot.holds.by_hand is None,
-    ),
-    Action(
-        "release",
-        ("H",),
-        tr("Release"),
-        tr("End all holds. Shows first what is held, by whom and why."),
-        tr("Operations"),
-        footer=1,
-        reason=can_release,
-        in_sight=lambda now: bool(now.snapshot.holds),
-    ),
-    Action(
-        "cancel",
-        ("c",),
-        tr("Cancel run"),
-        tr("Ask the current run to stop at its next safe point."),
-        tr("Operations"),
-        footer=1,
-        reason=can_cancel,
-    ),
-    Action(
-        "refresh",
-        ("f5", "ctrl+r"),
-        tr("Refresh"),
-        tr("Read everything again, and measure the disk."),
+    *_group(
         tr("View"),
-        footer=1,
+        Action(
+            "refresh", ("f5", "ctrl+r"), tr("Refresh"), tr("Read everything again, and measure the disk."), footer=1
+        ),
+        Action("pane", ("tab",), tr("Next pane"), tr("Go to the next pane; on a narrow terminal it takes the screen.")),
+        Action("pane_back", ("shift+tab",), tr("Pane before"), tr("Go to the pane before.")),
+        Action("versions", ("1",), tr("Versions"), tr("Go to the table of versions."), footer=2),
+        Action("detail", ("2", "enter"), tr("Detail"), tr("Show all about the selected version."), footer=2),
+        Action("log", ("3", "l"), tr("Log"), tr("Go to the log of the run."), footer=2),
+        Action("plot", ("4",), tr("Plot"), tr("Show disk usage and build time over the last versions."), footer=2),
+        Action(
+            "services",
+            ("5",),
+            tr("Services"),
+            tr("Show the containers: state, differences from what is wanted, output; restart them with care."),
+            footer=2,
+        ),
+        Action("zoom", ("z",), tr("Zoom"), tr("Give the focused pane the whole screen, or take it back.")),
     ),
-    Action(
-        "pane",
-        ("tab",),
-        tr("Next pane"),
-        tr("Go to the next pane; on a narrow terminal it takes the screen."),
-        tr("View"),
-    ),
-    Action("pane_back", ("shift+tab",), tr("Pane before"), tr("Go to the pane before."), tr("View")),
-    Action("versions", ("1",), tr("Versions"), tr("Go to the table of versions."), tr("View"), footer=2),
-    Action("detail", ("2", "enter"), tr("Detail"), tr("Show all about the selected version."), tr("View"), footer=2),
-    Action("log", ("3", "l"), tr("Log"), tr("Go to the log of the run."), tr("View"), footer=2),
-    Action(
-        "plot", ("4",), tr("Plot"), tr("Show disk usage and build time over the last versions."), tr("View"), footer=2
-    ),
-    Action(
-        "services",
-        ("5",),
-        tr("Services"),
-        tr("Show the containers: state, differences from what is wanted, output; restart them with care."),
-        tr("View"),
-        footer=2,
-    ),
-    Action("zoom", ("z",), tr("Zoom"), tr("Give the focused pane the whole screen, or take it back."), tr("View")),
-    Action(
-        "filter",
-        ("slash",),
-        tr("Filter"),
-        tr("Show only versions with these words."),
+    *_group(
         tr("Versions"),
-        "table",
-        footer=2,
+        Action("filter", ("slash",), tr("Filter"), tr("Show only versions with these words."), where="table", footer=2),
+        Action("sort", ("s",), tr("Sort"), tr("Sort by the next column."), where="table", footer=2),
+        Action("reverse", ("S",), tr("Reverse"), tr("Turn the order round."), where="table"),
+        Action(
+            "run_log",
+            ("o",),
+            tr("Its log"),
+            tr("Show the log of the run that made the selected version."),
+            footer=2,
+            reason=has_run,
+        ),
     ),
-    Action("sort", ("s",), tr("Sort"), tr("Sort by the next column."), tr("Versions"), "table", footer=2),
-    Action("reverse", ("S",), tr("Reverse"), tr("Turn the order round."), tr("Versions"), "table"),
-    Action(
-        "run_log",
-        ("o",),
-        tr("Its log"),
-        tr("Show the log of the run that made the selected version."),
-        tr("Versions"),
-        footer=2,
-        reason=has_run,
-    ),
-    Action(
-        "runs", ("R",), tr("Runs"), tr("List all runs, and choose whose log is shown."), tr("Runs"), reason=has_runs
-    ),
-    Action(
-        "older",
-        ("left_square_bracket",),
-        tr("Older run"),
-        tr("Show the log of the run before."),
+    *_group(
         tr("Runs"),
-        reason=has_runs,
+        Action("runs", ("R",), tr("Runs"), tr("List all runs, and choose whose log is shown."), reason=has_runs),
+        Action(
+            "older", ("left_square_bracket",), tr("Older run"), tr("Show the log of the run before."), reason=has_runs
+        ),
+        Action(
+            "newer", ("right_square_bracket",), tr("Newer run"), tr("Show the log of the next run."), reason=has_runs
+        ),
     ),
-    Action(
-        "newer",
-        ("right_square_bracket",),
-        tr("Newer run"),
-        tr("Show the log of the next run."),
-        tr("Runs"),
-        reason=has_runs,
-    ),
-    Action("search", ("slash",), tr("Search"), tr("Search in the log."), tr("Log"), "log", footer=2, reason=has_log),
-    Action("next", ("n",), tr("Next"), tr("Go to the next match."), tr("Log"), "log", reason=has_search),
-    Action("previous", ("N",), tr("Previous"), tr("Go to the match before."), tr("Log"), "log", reason=has_search),
-    Action(
-        "follow",
-        ("f",),
-        tr("Follow"),
-        tr("Follow the end of the log, or pause. G and End follow, too."),
+    *_group(
         tr("Log"),
-        "log",
-        2,
+        Action("search", ("slash",), tr("Search"), tr("Search in the log."), where="log", footer=2, reason=has_log),
+        Action("next", ("n",), tr("Next"), tr("Go to the next match."), where="log", reason=has_search),
+        Action("previous", ("N",), tr("Previous"), tr("Go to the match before."), where="log", reason=has_search),
+        Action(
+            "follow",
+            ("f",),
+            tr("Follow"),
+            tr("Follow the end of the log, or pause. G and End follow, too."),
+            where="log",
+            footer=2,
+        ),
+        Action(
+            "wrap", ("w",), tr("Wrap"), tr("Break long lines, or let them run out of sight."), where="log", footer=2
+        ),
+        Action("timestamps", ("t",), tr("Times"), tr("Show the time of each line, or hide it."), where="log", footer=2),
+        Action(
+            "select",
+            ("v",),
+            tr("Select"),
+            tr("Begin a selection at the cursor, or end it."),
+            where="log",
+            reason=has_log,
+        ),
+        Action(
+            "copy",
+            ("y",),
+            tr("Copy"),
+            tr("Copy the selected lines (or the cursor's line)."),
+            where="log",
+            reason=has_log,
+        ),
+        Action("save", ("s",), tr("Save"), tr("Save the log to a file."), where="log", footer=2, reason=has_log),
     ),
-    Action("wrap", ("w",), tr("Wrap"), tr("Break long lines, or let them run out of sight."), tr("Log"), "log", 2),
-    Action("timestamps", ("t",), tr("Times"), tr("Show the time of each line, or hide it."), tr("Log"), "log", 2),
-    Action(
-        "select",
-        ("v",),
-        tr("Select"),
-        tr("Begin a selection at the cursor, or end it."),
-        tr("Log"),
-        "log",
-        reason=has_log,
+    *_group(
+        tr("App"),
+        Action("theme", ("T",), tr("Theme"), tr("Change between dark and light.")),
+        Action("help", ("question_mark", "f1"), tr("Help"), tr("Show all keys."), footer=2),
+        Action("quit", ("q", "ctrl+c"), tr("Quit"), tr("Quit. A run in progress continues."), footer=2),
     ),
-    Action(
-        "copy",
-        ("y",),
-        tr("Copy"),
-        tr("Copy the selected lines (or the cursor's line)."),
-        tr("Log"),
-        "log",
-        reason=has_log,
-    ),
-    Action("save", ("s",), tr("Save"), tr("Save the log to a file."), tr("Log"), "log", 2, reason=has_log),
-    Action("theme", ("T",), tr("Theme"), tr("Change between dark and light."), tr("App")),
-    Action("help", ("question_mark", "f1"), tr("Help"), tr("Show all keys."), tr("App"), footer=2),
-    Action("quit", ("q", "ctrl+c"), tr("Quit"), tr("Quit. A run in progress continues."), tr("App"), footer=2),
 )
 
 BY_ID = {action.id: action for action in ACTIONS}
