@@ -10,12 +10,11 @@ import errno
 import gzip
 import os
 import tarfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from govma_core.errors import UnsafeTreeError, VendorError
 from govma_core.fs.permissions import open_file
@@ -93,40 +92,34 @@ def open_tarball(path: Path) -> BufferedReader:
     return open(fd, "rb")
 
 
-class _DamagedError(Exception):
-    """The archive is not what its format promises; says why, in a few words."""
-
-
-class _Stream:
+class _Stream(gzip.GzipFile):
     """The decompressed bytes, no more than `allowance` of them: no header takes all memory."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._gzip = gzip.GzipFile(fileobj=file, mode="rb")
-        self._position = 0
-        self.allowance = 0
-        self.latest = b""
+    allowance = 0
 
-    def read(self, size: int) -> bytes:
-        if not 0 <= size <= self.allowance:
-            raise _DamagedError(tr("a header has an impossible size"))
+    def read(self, size: int | None = -1) -> bytes:
+        """Return so many bytes; EOFError when there are not as many."""
+        if size is None or not 0 <= size <= self.allowance:
+            raise tarfile.ReadError(tr("a header has an impossible size"))
         self.allowance -= size
+        content = super().read(size)
+        if len(content) < size:
+            raise EOFError
+        return content
+
+
+class _Header(tarfile.TarInfo):
+    """A member's header; a damaged one is an error, which tarfile would take for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        """Read the next header."""
         try:
-            self.latest = self._gzip.read(size)
-        except EOFError:
-            raise _DamagedError(tr("it ends too early")) from None
-        except (OSError, zlib.error) as error:
-            raise _DamagedError(error) from None
-        self._position += len(self.latest)
-        return self.latest
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, position: int) -> None:
-        """Pass over what fills the last block of a file."""
-        distance = position - self._position
-        if len(self.read(distance)) < distance:
-            raise _DamagedError(tr("it ends inside a member"))
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the end mark
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(tr("a header cannot be read: {error}", error=error)) from None
 
 
 class Tarball:
@@ -134,7 +127,7 @@ class Tarball:
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._path = path
-        self._stream = _Stream(file)
+        self._stream = _Stream(fileobj=file, mode="rb")
 
     def refusal(self, problem: str, advice: str) -> VendorError:
         """Return the error that names this tarball, what is wrong with it and what to do."""
@@ -142,68 +135,56 @@ class Tarball:
 
     def __iter__(self) -> Iterator[tuple[Components, tarfile.TarInfo]]:
         """Yield files and directories; VendorError for anything else, and for damage."""
-        stream: Any = self._stream
         with self._reading(_MOST_HEADER_BYTES):
-            archive: Any = tarfile.TarFile(fileobj=stream)
+            archive: Any = tarfile.TarFile(fileobj=self._stream, tarinfo=_Header)
         total = 0
         for _ in range(MOST_MEMBERS):
             with self._reading(_MOST_HEADER_BYTES):
                 member: tarfile.TarInfo | None = archive.next()
-                if member is None and self._stream.latest != bytes(tarfile.BLOCKSIZE):
-                    raise tarfile.ReadError
-                if len(archive.pax_headers) > _MOST_GLOBAL_HEADERS:
-                    raise _DamagedError(tr("it has too many global headers"))
             if member is None:
                 break
-            archive.members = []  # where tarfile would keep them all
+            archive.members.clear()  # where tarfile would keep them all
+            if len(archive.pax_headers) > _MOST_GLOBAL_HEADERS:
+                raise self._damaged(tr("it has too many global headers"))
             path = tuple(part for part in member.name.split("/") if part not in ("", "."))
             total += member.size if member.isreg() else 0
-            self._require_plain(member, path)
-            self._require_bounds(member, path, total)
+            self._require_acceptable(member, path, total)
             yield path, member
         else:
             problem = tr("it holds {most_members} members or more.", most_members=MOST_MEMBERS)
             raise self.refusal(problem, tr("Is it the right file?"))
-        while self._piece(_PIECE):
-            pass  # what is left, which proves the checksum of the stream
+        with self._reading(0):
+            while self._stream.read1(_PIECE):
+                pass  # what is left, which proves the checksum of the stream
 
-    def content(self, path: Components, member: tarfile.TarInfo) -> Iterator[bytes]:
+    def content(self, member: tarfile.TarInfo) -> Iterator[bytes]:
         """Yield the bytes of the file that was just yielded, in pieces."""
-        missing = member.size
-        while missing:
-            piece = self._piece(missing)
-            if not piece:
-                raise self._damaged(tr("it ends inside {path!r}", path="/".join(path)))
-            missing -= len(piece)
+        for start in range(0, member.size, _PIECE):
+            with self._reading(_PIECE):
+                piece = self._stream.read(min(member.size - start, _PIECE))
             yield piece
-
-    def _piece(self, most: int) -> bytes:
-        with self._reading(_PIECE):
-            return self._stream.read(min(most, _PIECE))
 
     @contextmanager
     def _reading(self, allowance: int) -> Iterator[None]:
-        """Allow so many bytes to be read; name this tarball as damaged when they are."""
+        """Allow so many bytes to be read; name this tarball as damaged when that fails."""
         self._stream.allowance = allowance
         try:
             yield
-        except _DamagedError as error:
+        except EOFError:
+            raise self._damaged(tr("it ends too early")) from None
+        except Exception as error:  # a hostile header makes tarfile fail in many ways, RecursionError among them
             raise self._damaged(error) from None
-        # A hostile header makes tarfile fail in many ways, RecursionError among them: all mean the same.
-        except Exception as error:
-            if len(self._stream.latest) < tarfile.BLOCKSIZE:
-                raise self._damaged(tr("it has no end mark")) from None
-            if str(error) in ("", "bad checksum"):
-                raise self._damaged(tr("a header does not match its checksum")) from None
-            raise self._damaged(tr("a header cannot be read: {error}", error=error)) from None
 
     def _damaged(self, reason: object) -> VendorError:
         problem = tr("the tarball is damaged or incomplete ({why}).", why=reason)
         return self.refusal(problem, tr("Copy it here again, and deploy again."))
 
-    def _require_plain(self, member: tarfile.TarInfo, path: Components) -> None:
-        """Raise VendorError for anything but files and directories with relative names."""
-        name = member.name
+    def _require_acceptable(self, member: tarfile.TarInfo, path: Components, total: int) -> None:
+        """Raise VendorError for anything but files and directories with relative names, not too deep and not too large.
+
+        `total` counts the bytes of this member and all before it.
+        """
+        name, size = member.name, member.size if member.isreg() else 0
         advice = tr("Make the tarball again without it.")
         if member.issym() or member.islnk():
             problem = tr(
@@ -220,22 +201,17 @@ class Tarball:
         elif name.startswith("/") or ".." in path or "\0" in name or (member.isreg() and (not path or name[-1] == "/")):
             problem = tr("{name!r} is no name that can be unpacked.", name=name)
             advice = tr("Make the tarball again with plain names.")
-        else:
-            return
-        raise self.refusal(problem, advice)
-
-    def _require_bounds(self, member: tarfile.TarInfo, path: Components, total: int) -> None:
-        """Raise VendorError for a member that is too deep or too large, or with which all of them are."""
-        size = member.size if member.isreg() else 0
-        if len(path) > DEEPEST:
-            problem = tr("{name!r}… is more than {deepest} levels deep.", name=member.name[:200], deepest=DEEPEST)
+        elif len(path) > DEEPEST:
+            problem = tr("{name!r}… is more than {deepest} levels deep.", name=name[:200], deepest=DEEPEST)
+            advice = tr("Is it the right file?")
         elif not 0 <= size <= LARGEST_MEMBER or total > LARGEST_TOTAL:
             problem = tr(
                 "{name!r} has {size} bytes, with all before it {total}; that is not unpacked.",
-                name=member.name,
+                name=name,
                 size=size,
                 total=total,
             )
+            advice = tr("Is it the right file?")
         else:
             return
-        raise self.refusal(problem, tr("Is it the right file?"))
+        raise self.refusal(problem, advice)

@@ -157,7 +157,7 @@ def _place(tarball: Tarball, tree: _Tree, path: Components, member: TarInfo, top
         if member.isdir():
             tree.make_directory(path, member.mode)
         else:
-            tree.make_file(path, member, tarball.content(path, member))
+            tree.make_file(path, member, tarball.content(member))
     except (NotADirectoryError, IsADirectoryError):
         advice = tr("Make the tarball again from a fresh directory.")
         raise tarball.refusal(
