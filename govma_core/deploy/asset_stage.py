@@ -33,8 +33,12 @@ class AssetStage:
     commit: Commit
     inputs: list[str] | None
 
-    def execute(self, work_fd: int, remark: StageRemark, *, rebuild: bool) -> Assets:
+    def execute(self, work_fd: int, *, rebuild: bool) -> Assets:
         """Put the assets below `data` of the work dir."""
+        with self.context.reporter.stage("assets") as remark:
+            return self._reuse_or_build(work_fd, remark, rebuild=rebuild)
+
+    def _reuse_or_build(self, work_fd: int, remark: StageRemark, *, rebuild: bool) -> Assets:
         settings, reporter = self.context.settings, self.context.reporter
         folder = self.checkout.archive(self.commit, settings.builder_context)
         try:

@@ -14,11 +14,10 @@ from govma_core import hooks
 from govma_core.building import work_dir
 from govma_core.building.builder import Builder, make_builder
 from govma_core.context import Context, Outcome
-from govma_core.deploy import env_file, ownership, preflight, source, uploads
+from govma_core.deploy import env_file, ownership, preflight, source, uploads, vendor
 from govma_core.deploy.asset_stage import Assets, AssetStage
 from govma_core.deploy.hold_gate import Gate
 from govma_core.deploy.source import Checkout, Commit
-from govma_core.deploy.vendor import Unpacked, Unpacking, merge, sweep_staging, unpacking
 from govma_core.disk import dedupe, link_new_version, usage
 from govma_core.errors import BuildError, GovmaError, RefusedError, RunCancelled
 from govma_core.fs import safefs
@@ -30,13 +29,9 @@ from govma_core.text.language import tr
 from govma_core.versions.contents import ContentsStore
 from govma_core.versions.manifest import Manifest, ManifestStore
 from govma_core.versions.publish import publish, require_free
-from govma_core.versions.remove import warn_of_leftover
 from govma_core.versions.store import version_name
 
 BANNER = "successfully deployed"
-
-_VENDOR_FOLDERS = {"ee": "system", "themes": "html"}
-"""The top folder of each vendor tarball, and the directory of a version in which it lies."""
 
 
 def run(
@@ -63,8 +58,9 @@ def run(
         commit = _update_checkout(context, checkout, gate, ref, commit_shown)
         tell_due(context, commit.sha)
         with _filled_work_dir(context, checkout, commit) as work:
-            _run_hook_before_build(context, commit)
-            assets = _make_assets(context, AssetStage(context, builder, checkout, commit, work.inputs), work, rebuild)
+            variables = hooks.variables(context, commit=commit.sha)
+            hooks.before(context, "pre-build", variables | {"GOVMA_WORK_DIR": str(context.settings.work_dir)})
+            assets = AssetStage(context, builder, checkout, commit, work.inputs).execute(work.fd, rebuild=rebuild)
             manifest = _assemble(context, work, _new_manifest(context, commit, ref, assets, gate))
             _publish(context, work, manifest)
     context.about.version = manifest.version
@@ -98,9 +94,7 @@ def _prepare(context: Context, builder: Builder, gate: Gate, *, promote: bool, r
         preflight.check(context, builder, promote=promote, rehearse=rehearse)
         # What builds first: it could still be writing.
         builder.remove_leftovers(context.reporter)
-        for path, resisting in sweep_staging(context.settings.work_dir).items():
-            what = tr("vendor tarballs that an interrupted run was unpacking")
-            warn_of_leftover(context.reporter, path, what, resisting)
+        vendor.remove_leftovers(context.settings.work_dir, context.reporter)
 
 
 def _update_checkout(
@@ -134,7 +128,7 @@ class _Work:
     """
 
     fd: int
-    vendor: Unpacking
+    unpacking: vendor.Unpacking
     inputs: list[str] | None
 
 
@@ -146,8 +140,10 @@ def _filled_work_dir(context: Context, checkout: Checkout, commit: Commit) -> It
         with reporter.stage("workdir") as remark:
             work_fd = stack.enter_context(work_dir.emptied(settings.work_dir, settings.state_dir))
             tarballs = {"ee": settings.ee_path, "themes": settings.themes_path}
-            earlier = stack.enter_context(link_new_version.earlier_files(context, work_fd, _VENDOR_FOLDERS))
-            vendor = stack.enter_context(unpacking(settings.work_dir, work_fd, tarballs, context.web_owner, earlier))
+            earlier = stack.enter_context(link_new_version.earlier_files(context, work_fd, vendor.FOLDERS))
+            unpacking = stack.enter_context(
+                vendor.unpacking(settings.work_dir, work_fd, tarballs, context.web_owner, earlier)
+            )
             with checkout.at(commit):
                 checkout.require_layout()
                 copy = work_dir.fill(
@@ -158,17 +154,7 @@ def _filled_work_dir(context: Context, checkout: Checkout, commit: Commit) -> It
                 )
                 remark.note(tr("{files} files", files=copy.files))
                 inputs = checkout.inputs(settings.asset_inputs) if settings.asset_inputs else None
-        yield _Work(work_fd, vendor, inputs)
-
-
-def _run_hook_before_build(context: Context, commit: Commit) -> None:
-    variables = hooks.variables(context, commit=commit.sha)
-    hooks.before(context, "pre-build", variables | {"GOVMA_WORK_DIR": str(context.settings.work_dir)})
-
-
-def _make_assets(context: Context, stage: AssetStage, work: _Work, rebuild: bool) -> Assets:
-    with context.reporter.stage("assets") as remark:
-        return stage.execute(work.fd, remark, rebuild=rebuild)
+        yield _Work(work_fd, unpacking, inputs)
 
 
 def _new_manifest(context: Context, commit: Commit, ref: str | None, assets: Assets, gate: Gate) -> Manifest:
@@ -192,14 +178,21 @@ def _new_manifest(context: Context, commit: Commit, ref: str | None, assets: Ass
 
 def _assemble(context: Context, work: _Work, manifest: Manifest) -> Manifest:
     """Put the version together from the built tree; return the manifest with what came into it."""
+    settings, reporter = context.settings, context.reporter
     with safefs.opened(work.fd, "data") as data:
         _require_parts(data)
-        env_sha256 = _install_env_file(context, data)
-        _hand_over(context, data)
+        with reporter.stage("env"):
+            env_sha256 = env_file.install(settings.env_file, data)
+        with reporter.stage("ownership") as remark:
+            tree = ownership.hand_over(data, context.web_owner, settings.build_uid)
+            remark.note(tr("{files} files", files=tree.files) if context.web_owner else tr("left as they are"))
         # What comes from the tarballs was never in the build's hands, and may be linked to the live version's files:
         # it is not handed over.
-        unpacked = _add_vendor(context, work.vendor, data)
-        _move_uploads(context, data)
+        with reporter.stage("vendor") as remark:
+            unpacked = work.unpacking.join(data)
+            remark.note(tr("{sum} files", sum=sum(result.files for result in unpacked.values())))
+        with reporter.stage("uploads"), safefs.opened(data, "html") as html:
+            uploads.move_out(context, html)
     return dataclasses.replace(
         manifest,
         ee_sha256=unpacked["ee"].sha256,
@@ -215,53 +208,6 @@ def _require_parts(data_fd: int) -> None:
             raise BuildError(
                 tr("The build left no directory data/{name}. Look at the build's commands and its log.", name=name)
             )
-
-
-def _install_env_file(context: Context, data_fd: int) -> str:
-    with context.reporter.stage("env"):
-        return env_file.install(context.settings.env_file, data_fd)
-
-
-def _hand_over(context: Context, data_fd: int) -> None:
-    with context.reporter.stage("ownership") as remark:
-        tree = ownership.hand_over(data_fd, context.web_owner, context.settings.build_uid)
-        remark.note(tr("{files} files", files=tree.files) if context.web_owner else tr("left as they are"))
-
-
-def _add_vendor(context: Context, vendor: Unpacking, data_fd: int) -> dict[str, Unpacked]:
-    with context.reporter.stage("vendor") as remark:
-        unpacked = vendor.result()
-        for top, folder in _VENDOR_FOLDERS.items():
-            with safefs.opened(data_fd, folder) as target:
-                merge(vendor.staged_fd, target, top)
-        remark.note(tr("{sum} files", sum=sum(result.files for result in unpacked.values())))
-    return unpacked
-
-
-def _move_uploads(context: Context, data_fd: int) -> None:
-    """Move what the commit brings as uploads to the persistent directories, and put links in their place."""
-    settings = context.settings
-    with context.reporter.stage("uploads"), safefs.opened(data_fd, "html") as html:
-        for name, target in (("uploads", settings.upload_dir), ("images", settings.image_dir)):
-            if target is None or (name == "images" and not target.exists()):
-                context.reporter.info(
-                    tr(
-                        "image_dir ({target}) is not there; {name} stays in the version.",
-                        target=target or tr("unset"),
-                        name=name,
-                    )
-                )
-                continue
-            uploads.synchronise(
-                html,
-                name,
-                target,
-                policy=settings.uploads_policy,
-                kept_dir=settings.state_dir / "replaced" / context.run_id / name,
-                owner=context.web_owner,
-                reporter=context.reporter,
-            )
-            uploads.replace_by_link(html, name, f"../../../{name}", context.web_owner)
 
 
 def _publish(context: Context, work: _Work, manifest: Manifest) -> None:

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from govma_core.context import Context
 from govma_core.deploy import upload_files
 from govma_core.errors import UnsafeTreeError
 from govma_core.fs import safefs, trees
@@ -38,6 +39,31 @@ class UploadsResult:
     new_dirs: int = 0
     left_alone: int = 0
     replaced: int = 0
+
+
+def move_out(context: Context, html_fd: int) -> None:
+    """Move what the commit brings as uploads to the persistent directories, and put links in their place."""
+    settings = context.settings
+    for name, target in (("uploads", settings.upload_dir), ("images", settings.image_dir)):
+        if target is None or (name == "images" and not target.exists()):
+            context.reporter.info(
+                tr(
+                    "image_dir ({target}) is not there; {name} stays in the version.",
+                    target=target or tr("unset"),
+                    name=name,
+                )
+            )
+            continue
+        synchronise(
+            html_fd,
+            name,
+            target,
+            policy=settings.uploads_policy,
+            kept_dir=settings.state_dir / "replaced" / context.run_id / name,
+            owner=context.web_owner,
+            reporter=context.reporter,
+        )
+        replace_by_link(html_fd, name, f"../../../{name}", context.web_owner)
 
 
 def synchronise(

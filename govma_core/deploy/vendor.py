@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
+import pickle
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tarfile import TarInfo
-from typing import Any
 
 from govma_core.deploy.tarball import Components, Tarball, open_tarball
 from govma_core.disk.link_new_version import EarlierFiles
@@ -24,7 +23,12 @@ from govma_core.errors import GovmaError, UnsafeTreeError, VendorError
 from govma_core.fs import safefs
 from govma_core.fs.trees import clear_marked, clear_opened, make_marked
 from govma_core.process.workers import Forked, write_all
+from govma_core.reporting import Reporter
 from govma_core.text.language import tr
+from govma_core.versions.remove import warn_of_leftover
+
+FOLDERS = {"ee": "system", "themes": "html"}
+"""The top folder of each vendor tarball, and the directory of a version in which it lies."""
 
 _LATEST = float(1 << 33)
 _PREFIX = "govma-vendor"
@@ -77,50 +81,50 @@ class Unpacking:
     def __init__(
         self, staged_fd: int, tarballs: Mapping[str, Path], owner: Owner, earlier: Mapping[str, EarlierFiles]
     ) -> None:
-        self.staged_fd = staged_fd
+        self._staged_fd = staged_fd
 
         def work(answer: int) -> None:
-            write_all(answer, json.dumps(_unpack_all(staged_fd, tarballs, owner, earlier)).encode())
+            outcome: dict[str, Unpacked] | Exception
+            try:
+                outcome = {top: unpack(path, staged_fd, top, owner, earlier.get(top)) for top, path in tarballs.items()}
+            except GovmaError as error:
+                outcome = VendorError(str(error))
+            except OSError as error:
+                outcome = error
+            write_all(answer, pickle.dumps(outcome))
 
         self._child = Forked(work)
 
     def result(self) -> dict[str, Unpacked]:
         """Wait until all is unpacked, and return what each tarball held; VendorError when one is refused."""
-        answer: dict[str, Any] = json.loads(self._child.read_all() or b"{}")
-        if "system" in answer:
-            raise OSError(*answer["system"])
-        if "unpacked" not in answer:
-            raise VendorError(
-                answer.get("refused") or tr("The vendor tarballs were not unpacked: the process was killed.")
-            )
-        return {top: Unpacked(**fields) for top, fields in answer["unpacked"].items()}
+        answer = self._child.read_all()
+        if not answer:
+            raise VendorError(tr("The vendor tarballs were not unpacked: the process was killed."))
+        outcome: dict[str, Unpacked] | Exception = pickle.loads(answer)  # noqa: S301  # of our own process
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def join(self, data_fd: int) -> dict[str, Unpacked]:
+        """Wait for the result, move it to where it belongs in a version, and return it."""
+        unpacked = self.result()
+        for top, folder in FOLDERS.items():
+            with safefs.opened(data_fd, folder) as target:
+                merge(self._staged_fd, target, top)
+        return unpacked
 
     def end(self) -> None:
         """End the process if it still works."""
         self._child.end()
 
 
-def _unpack_all(
-    staged_fd: int, tarballs: Mapping[str, Path], owner: Owner, earlier: Mapping[str, EarlierFiles]
-) -> dict[str, Any]:
-    try:
-        unpacked = {top: unpack(path, staged_fd, top, owner, earlier.get(top)) for top, path in tarballs.items()}
-    except GovmaError as error:
-        return {"refused": str(error)}
-    except OSError as error:
-        name = os.fsdecode(error.filename) if error.filename is not None else None
-        return {"system": [error.errno, error.strerror, name]}
-    return {"unpacked": {top: asdict(result) for top, result in unpacked.items()}}
-
-
-def sweep_staging(work_dir: Path) -> dict[Path, list[str] | None]:
-    """Remove what a killed run was unpacking beside the work dir. Only under the lock.
-
-    Return, by path, what resisted in each; None for one that only has such a name, and was left alone.
-    """
+def remove_leftovers(work_dir: Path, reporter: Reporter) -> None:
+    """Remove what a killed run was unpacking beside the work dir, and warn of what resists. Only under the lock."""
     with safefs.opened_root(work_dir.parent) as beside:
-        names = [entry.name for entry in safefs.entries(beside) if _STAGING.fullmatch(entry.name)]
-        return {work_dir.parent / name: clear_marked(beside, name) for name in names}
+        for entry in safefs.entries(beside):
+            if _STAGING.fullmatch(entry.name):
+                what = tr("vendor tarballs that an interrupted run was unpacking")
+                warn_of_leftover(reporter, work_dir.parent / entry.name, what, clear_marked(beside, entry.name))
 
 
 def unpack(path: Path, into_fd: int, top: str, owner: Owner, earlier: EarlierFiles | None = None) -> Unpacked:
@@ -173,17 +177,17 @@ def _place(tarball: Tarball, tree: _Tree, path: Components, member: TarInfo, top
 
 
 class _Tree:
-    """Creates files below one directory. The directories down to the last one used stay open: the next is near."""
+    """Creates files below one directory. The directory used last stays open: the next file is most often in it, too."""
 
     def __init__(self, root_fd: int, owner: Owner, earlier: EarlierFiles | None) -> None:
+        self._root = root_fd
         self._owner = owner
         self._earlier = earlier
         self._path: Components = ()
-        self._fds = [os.dup(root_fd)]
+        self._fd = os.dup(root_fd)
 
     def close(self) -> None:
-        while self._fds:
-            os.close(self._fds.pop())
+        os.close(self._fd)
 
     def make_directory(self, path: Components, mode: int) -> None:
         os.fchmod(self._enter(path), mode & 0o755 | 0o700)
@@ -219,16 +223,14 @@ class _Tree:
 
     def _enter(self, path: Components) -> int:
         """Return the opened directory `path`, which is made where it is not there."""
-        common = 0
-        while self._path[: common + 1] == path[: common + 1] and common < len(path):
-            common += 1
-        while len(self._fds) > common + 1:
-            os.close(self._fds.pop())
-        self._path = path[:common]
-        for name in path[common:]:
-            self._fds.append(self._descend(self._fds[-1], name))
-            self._path += (name,)
-        return self._fds[-1]
+        if path != self._path:
+            self.close()
+            self._fd, self._path = os.dup(self._root), ()
+            for name in path:
+                above, self._fd = self._fd, self._descend(self._fd, name)
+                os.close(above)
+            self._path = path
+        return self._fd
 
     def _descend(self, parent: int, name: str) -> int:
         try:
