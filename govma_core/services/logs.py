@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from docker import DockerClient
 
@@ -30,10 +31,8 @@ _TICK = 0.25
 
 def last_lines(client: DockerClient, container: str, lines: int, mask: Mask) -> list[str]:
     """Return the last lines of a container's output; EngineError when the engine does not give them."""
-    last: deque[str] = deque(maxlen=lines)
-    for batch in Tail(client, container, mask, lines=lines, follow=False).batches():
-        last.extend(batch)
-    return list(last)
+    output = batches(client, container, mask, lines=lines, follow=False)
+    return list(deque((line for batch in output for line in batch), maxlen=lines))
 
 
 def keep_last_words(client: DockerClient, project: str, service: str, state_dir: Path, mask: Mask) -> str:
@@ -53,69 +52,57 @@ def keep_last_words(client: DockerClient, project: str, service: str, state_dir:
     return tr(" What it said last is in {path}.", path=path)
 
 
-class Tail:
-    """The output of a container from its last lines on; `close`, or setting `until`, ends it from any thread.
+def batches(
+    client: DockerClient,
+    container: str,
+    mask: Mask,
+    *,
+    lines: int,
+    follow: bool = True,
+    until: threading.Event | None = None,
+) -> Generator[list[str], None, None]:
+    """Yield the output of a container from its last lines on, as it comes: until it ends, or `until` is set.
 
-    Without `follow` it ends with what there is. Held is no more than the engine sends at once.
+    Any thread may set it. Without `follow` it ends with what there is; EngineError when the engine does not give all
+    of that. Held is no more than the engine sends at once.
     """
-
-    def __init__(
-        self,
-        client: DockerClient,
-        container: str,
-        mask: Mask,
-        *,
-        lines: int,
-        follow: bool = True,
-        until: threading.Event | None = None,
-    ) -> None:
-        self._client, self._container, self._mask, self._lines = client, container, mask, lines
-        self._follow = follow
-        self._closed = until or threading.Event()
-        self._done = False
-
-    def batches(self) -> Iterator[list[str]]:
-        """Yield lines as they come, until the container ends or close() is called."""
-        with streaming(self._client):
-            with told_as(tr("read the output of a container")):
-                stream = self._client.api.logs(self._container, stream=True, follow=self._follow, tail=self._lines)
-            closer = threading.Thread(target=self._close_when_asked, args=(stream,), daemon=True)
-            if self._follow:
-                closer.start()
-            splitter = LineSplitter()
-            try:
-                while (chunk := self._next(stream)) is not None and not self._closed.is_set():
-                    lines = splitter.feed(chunk)
-                    if lines:
-                        yield list(self._mask.lines(lines))
-                rest = list(splitter.close())
-                if rest:
-                    yield list(self._mask.lines(rest))
-            finally:
-                self._done = True
-                if self._follow:
-                    closer.join()
-
-    def close(self) -> None:
-        """Have batches() end."""
-        self._closed.set()
-
-    def _next(self, stream: Iterator[bytes]) -> bytes | None:
-        if not self._follow:
-            with told_as(tr("read the output of a container")):
-                return next(stream, None)
+    closed, ended = until or threading.Event(), threading.Event()
+    with streaming(client):
+        with told_as(tr("read the output of a container")):
+            stream = client.api.logs(container, stream=True, follow=follow, tail=lines)
+        closer = threading.Thread(target=_close_when_asked, args=(stream, closed, ended), daemon=True)
+        if follow:
+            closer.start()
+        splitter = LineSplitter()
         try:
-            return next(stream, None)
-        except (*FAILURES, ValueError):
-            # The engine went away, or the stream was closed by another thread.
-            return None
+            while (chunk := _next(stream, follow=follow)) is not None and not closed.is_set():
+                if batch := splitter.feed(chunk):
+                    yield list(mask.lines(batch))
+            if rest := list(splitter.close()):
+                yield list(mask.lines(rest))
+        finally:
+            ended.set()
+            if follow:
+                closer.join()
 
-    def _close_when_asked(self, stream: object) -> None:
-        while not self._done:
-            if self._closed.wait(_TICK):
-                with suppress(*FAILURES, AttributeError):
-                    stream.close()  # type: ignore[attr-defined]
-                return
+
+def _next(stream: Iterator[bytes], *, follow: bool) -> bytes | None:
+    if not follow:
+        with told_as(tr("read the output of a container")):
+            return next(stream, None)
+    try:
+        return next(stream, None)
+    except (*FAILURES, ValueError):
+        # The engine went away, or the stream was closed by another thread.
+        return None
+
+
+def _close_when_asked(stream: Any, closed: threading.Event, ended: threading.Event) -> None:  # noqa: ANN401
+    while not ended.is_set():
+        if closed.wait(_TICK):
+            with suppress(*FAILURES, AttributeError):
+                stream.close()
+            return
 
 
 @contextmanager
@@ -131,14 +118,11 @@ def service_log(
     project = find_project(settings)
     with project.mask.over_errors(), connected(otherwise="") as client:
         container, mask = _container(client, project, service)
-        tail = Tail(client, container, mask, lines=lines, follow=follow, until=until)
-        try:
-            yield tail.batches()
-        finally:
-            tail.close()
+        with closing(batches(client, container, mask, lines=lines, follow=follow, until=until)) as output:
+            yield output
 
 
-def _container(client, project: Project, service: str) -> tuple[str, Mask]:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _container(client: DockerClient, project: Project, service: str) -> tuple[str, Mask]:
     state = look(client, project.name)
     there = state.of(service)
     if not there:

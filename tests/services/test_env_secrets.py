@@ -21,7 +21,7 @@ from govma_core.services.compose import Project, find_project
 from govma_core.services.compose_config import Mount, read_config
 from govma_core.services.env_secrets import named_mask
 from govma_core.services.inspect import ProjectState, read_container, whole_mask
-from govma_core.services.logs import Tail, last_lines
+from govma_core.services.logs import batches, last_lines
 from govma_core.services.view import Facts, _mount, _port
 from govma_core.settings import Settings
 from govma_core.text.clean import MAX_LINE, clean_lines
@@ -151,10 +151,10 @@ def test_the_output_of_a_container_is_passed_on_as_it_comes_however_much_is_aske
     """Guards against half of what was asked for, and against holding all of it."""
     engine = _Engine(1000)
     client: Any = engine
-    batches = Tail(client, "x", named_mask({"A": {"secret-value"}}), lines=10**9, follow=False).batches()
-    assert (next(batches), engine.given) == (["${A} 0"], 1)
+    output = batches(client, "x", named_mask({"A": {"secret-value"}}), lines=10**9, follow=False)
+    assert (next(output), engine.given) == (["${A} 0"], 1)
     assert engine.asked == {"stream": True, "follow": False, "tail": 10**9}
-    assert sum(len(batch) for batch in batches) == 999
+    assert sum(len(batch) for batch in output) == 999
     # Half of it is not passed off as all.
     engine.breaks = True
     with pytest.raises(EngineError, match="could not read the output of a container: gone"):
