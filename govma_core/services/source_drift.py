@@ -13,7 +13,7 @@ from govma_core.errors import GovmaError, RefusedError, SourceError
 from govma_core.fs import jsonfile, safefs
 from govma_core.git import GitCommands, GitFailedError
 from govma_core.reporting import Reporter
-from govma_core.services.compose_config import ComposeConfig
+from govma_core.services.compose_config import ComposeConfig, ServiceConfig
 from govma_core.services.drift import EVERY, NONE, SITE_DOWN, Difference, downtime_of
 from govma_core.settings import Settings
 from govma_core.text.clean import clean_line
@@ -47,14 +47,11 @@ class Repository(GitCommands):
 
     def changed(self, older: str, newer: str, *paths: str) -> list[str]:
         """Return the files below these paths that differ between two commits."""
-        return self._differing(older, newer, "--", *paths)
+        return self.entries("diff", "--name-only", "-z", older, newer, "--", *paths)
 
     def edited(self, *paths: str) -> list[str]:
         """Return the files below these paths that were changed here and not committed."""
-        return self._differing("HEAD", "--", *paths)
-
-    def _differing(self, *arguments: str) -> list[str]:
-        return [path for path in self.run("diff", "--name-only", "-z", *arguments).split("\0") if path]
+        return self.entries("diff", "--name-only", "-z", "HEAD", "--", *paths)
 
     def committed(self, path: str) -> float:
         """Return when a path was changed last, by the commits (epoch seconds); 0 for never."""
@@ -212,54 +209,32 @@ BUILT = "services-built.json"
 _SYNC = "govma-console services up --sync"
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """What git knows without the services: where prod-env is, what is edited there, what commits change."""
-
-    head: str
-    edited: tuple[str, ...]
-    against: tuple[tuple[str, str, Due], ...]
-    """`live` or `pending`, the commit, and what of it differs."""
-
-
-def gather(settings: Settings) -> Sources | None:
-    """Ask git; None without prod-env, SourceError when that is no checkout."""
+def source_differences(settings: Settings, config: ComposeConfig | None, state: ProjectState) -> list[Difference]:
+    """Return what differs in the sources of images; SourceError when prod-env is no checkout."""
     directory = settings.services_compose_dir
     if directory is None:
-        return None
+        return []
+    services = list(config.services.values()) if config else []
     with opened(directory, settings) as project:
-        head, edited = project.sha("HEAD"), tuple(project.edited(*SOURCES))
-    against: list[tuple[str, str, Due]] = []
+        head, edited = project.sha("HEAD"), project.edited(*SOURCES)
+        rows = list(_not_built(settings, project, head, services, state))
+    if edited:
+        what = tr("changed in prod-env and not committed: {some}", some=_some(edited))
+        rows.append(Difference(EVERY, "edited", what, tr("commit it in the repository, or take it back"), NONE))
+    parts: set[str] = set()
     # Without the checkout of the source there is nothing to compare with; deploys say what is wrong with it.
     with suppress(GovmaError, OSError), opened(settings.source_dir, settings) as source:
         live = live_commit(settings)
         pending = source.sha(f"refs/remotes/{settings.remote}/{settings.branch}")
         for word, commit in (("live", live), ("pending", pending)):
             difference = due_in(source, head, commit, live, settings)
-            if difference is not None:
-                against.append((word, commit, difference))
-    return Sources(head, edited, tuple(against))
-
-
-def source_differences(
-    settings: Settings, sources: Sources, config: ComposeConfig | None, state: ProjectState
-) -> list[Difference]:
-    """Return what differs in the sources of images."""
-    directory = settings.services_compose_dir
-    rows: list[Difference] = []
-    if directory is not None and any(service.builds for service in (config.services.values() if config else ())):
-        with opened(directory, settings) as project:
-            rows += _not_built(settings, project, sources.head, config, state)
-    if sources.edited:
-        what = tr("changed in prod-env and not committed: {some}", some=_some(sources.edited))
-        rows.append(Difference(EVERY, "edited", what, tr("commit it in the repository, or take it back"), NONE))
-    parts: set[str] = set()
-    for word, commit, difference in sources.against:
-        for part, files in difference.parts().items():
-            # What the live commit changed needs no second line for the pending one.
-            if part not in parts:
-                parts.add(part)
-                rows.append(_difference(settings, config, word, commit, part, files, difference))
+            if difference is None:
+                continue
+            for part, files in difference.parts().items():
+                # What the live commit changed needs no second line for the pending one.
+                if part not in parts:
+                    parts.add(part)
+                    rows.append(_difference(settings, services, word, part, files, difference))
     return rows
 
 
@@ -288,11 +263,11 @@ def note_built(settings: Settings, images: Sequence[str], reporter: Reporter) ->
 
 
 def _not_built(
-    settings: Settings, project: Repository, head: str, config: ComposeConfig | None, state: ProjectState
+    settings: Settings, project: Repository, head: str, services: Sequence[ServiceConfig], state: ProjectState
 ) -> Iterator[Difference]:
     """Find images that are older than their sources in prod-env."""
     built = jsonfile.read(settings.state_dir / BUILT) or {}
-    for service in config.services.values() if config else ():
+    for service in services:
         image = state.tagged(service.image)
         # Of folders that are not in prod-env, and of addresses, its git knows nothing.
         if service.context is None or not image or not project.covers(service.context):
@@ -310,15 +285,8 @@ def _not_built(
 
 
 def _difference(
-    settings: Settings,
-    config: ComposeConfig | None,
-    word: str,
-    commit: str,
-    part: str,
-    files: list[str],
-    difference: Due,
+    settings: Settings, services: Sequence[ServiceConfig], word: str, part: str, files: list[str], difference: Due
 ) -> Difference:
-    services = list(config.services.values()) if config else []
     mine = next((each for each in services if each.context and files[0].startswith(f"{each.context}/")), None)
     names = f" ({', '.join(difference.names)})" if part == ".env.sample" and difference.names else ""
     what = tr(
@@ -326,7 +294,7 @@ def _difference(
         some=_some(files),
         names=names,
         word=word,
-        commit=commit[:9],
+        commit=difference.target[:9],
         base=difference.base[:9],
     )
     down = downtime_of(mine, settings) if mine else SITE_DOWN

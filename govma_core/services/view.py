@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,7 +95,7 @@ def view(context: Context, *, lines: int = 0, disk: bool = False) -> View:
         with collected(problems):
             storage = stores(settings, disk=disk)
         return View("", directory, storage=tuple(storage), problems=tuple(problems))
-    facts = look_at_all(context, project, problems, lines)
+    facts = _look_at_all(settings, project, problems, lines)
     with collected(problems):
         storage = stores(settings, disk=disk, used=mounted(facts.config, settings))
     mask = facts.mask
@@ -124,53 +124,45 @@ class Facts:
     differences: list[Difference]
 
 
-def look_at_all(context: Context, project: Project, problems: list[str], lines: int) -> Facts:
+def _look_at_all(settings: Settings, project: Project, problems: list[str], lines: int) -> Facts:
     """Look at everything; what cannot be looked at becomes one of the problems."""
     # Asked first: it takes longer than all the rest, which is found out meanwhile.
-    compose = _Compose(project, context.settings.state_dir, problems)
+    compose = _Compose(project, settings.state_dir, problems)
     # Imported while compose is at work: Docker's library and git's take as long as all of our own.
     from govma_core.engine.client import connected
     from govma_core.services.inspect import ProjectState, look, whole_mask
     from govma_core.services.logs import last_lines
-    from govma_core.services.source_drift import gather, source_differences
+    from govma_core.services.source_drift import source_differences
 
-    state, sources = ProjectState((), {}, {}, ()), None
-    output: dict[str, list[str]] = {}
+    state, output = ProjectState((), {}, {}, ()), dict[str, list[str]]()
     engine_answers = False
-    try:
-        with collected(problems), connected(_ENGINE_SECONDS, otherwise="") as client:
+    with ExitStack() as stack:
+        stack.callback(compose.give_up)
+        with collected(problems):
+            client = stack.enter_context(connected(_ENGINE_SECONDS, otherwise=""))
             state = look(client, project.name)
             engine_answers = True
-            with collected(problems):
-                sources = gather(context.settings)
-            compose.answer(state)
-            mask = whole_mask(project, compose.config, state)
+        compose.answer(state)
+        mask = whole_mask(project, compose.config, state)
+        with collected(problems):
             for container in state.containers if lines else ():
                 output[container.id] = last_lines(client, container.id, lines, mask)
-        if not engine_answers:
-            with collected(problems):
-                sources = gather(context.settings)
-            compose.answer(state)
-        mask = whole_mask(project, compose.config, state)
-    finally:
-        compose.give_up()
-    if path_of(context.settings.state_dir).exists():
+    rows: list[Difference] = []
+    if compose.config is not None and engine_answers:
+        rows = differences(compose.config, state, settings, inactive=project.inactive, hashes=compose.hashes)
+    with collected(problems):
+        rows += source_differences(settings, compose.config, state)
+    if path_of(settings.state_dir).exists():
         problems.append(
             tr(
                 "A restart of containers is in progress, or was interrupted: the next `govma-console services "
                 "up` first cleans up after an interrupted one."
             )
         )
-    config = compose.config
-    rows: list[Difference] = []
-    if config is not None and engine_answers:
-        rows = differences(config, state, context.settings, inactive=project.inactive, hashes=compose.hashes)
-    with collected(problems):
-        rows += source_differences(context.settings, sources, config, state) if sources else []
     return Facts(
         project=project,
         mask=mask,
-        config=config,
+        config=compose.config,
         hashes=compose.hashes,
         state=state,
         engine_answers=engine_answers,
@@ -249,21 +241,22 @@ def collected(problems: list[str]) -> Iterator[None]:
 
 def _states(facts: Facts, settings: Settings) -> tuple[ServiceState, ...]:
     services = dict(facts.config.services) if facts.config else {}
+    # What the compose files have themselves is no secret, whatever else is the same.
+    numbers = frozenset(re.findall(r"\d+", facts.project.texts()))
     names = [*services, *(each.service for each in facts.state.containers if each.service not in services)]
     rows = []
     for name in dict.fromkeys(names):
-        containers = facts.state.of(name)
-        rows += [_state(facts, settings, services.get(name), each) for each in containers]
-        if not containers and name not in facts.project.inactive:
-            rows.append(_without(services[name], "absent" if facts.engine_answers else "unknown", facts.mask))
+        containers, config = facts.state.of(name), services.get(name)
+        rows += [_state(facts, settings, config, each, numbers) for each in containers]
+        if config is not None and not containers and name not in facts.project.inactive:
+            state, image = "absent" if facts.engine_answers else "unknown", facts.mask.image(config.image)
+            rows.append(ServiceState(name=name, state=state, image=image, builds=config.builds))
     return tuple(rows)
 
 
-def _without(config: ServiceConfig, state: str, mask: Mask) -> ServiceState:
-    return ServiceState(name=config.name, state=state, image=mask.image(config.image), builds=config.builds)
-
-
-def _state(facts: Facts, settings: Settings, config: ServiceConfig | None, container: Container) -> ServiceState:
+def _state(
+    facts: Facts, settings: Settings, config: ServiceConfig | None, container: Container, numbers: Collection[str]
+) -> ServiceState:
     mask = facts.mask
     image = facts.state.images.get(container.image_id)
     return ServiceState(
@@ -276,19 +269,18 @@ def _state(facts: Facts, settings: Settings, config: ServiceConfig | None, conta
         image=mask.image(config.image if config else container.image),
         image_id=short(container.image_id),
         image_made=image.created if image else 0.0,
-        ports=tuple(sorted(_port(port, config, facts) for port in container.ports)),
+        ports=tuple(sorted(_port(port, config, mask, numbers) for port in container.ports)),
         mounts=tuple(_mount(mount, settings, mask) for mount in sorted(container.mounts, key=lambda each: each.target)),
         builds=bool(config and config.builds),
         lines=tuple(facts.output.get(container.id, ())),
     )
 
 
-def _port(port: tuple[str, str, str], config: ServiceConfig | None, facts: Facts) -> str:
-    mask = facts.mask
+def _port(port: tuple[str, str, str], config: ServiceConfig | None, mask: Mask, numbers: Collection[str]) -> str:
+    """Say where a port is published; `numbers` are those that the compose files have themselves."""
     address, published, inside = port
     number, _, protocol = inside.partition("/")
-    # What the compose files have themselves is no secret, whatever else is the same.
-    inside = inside if number in re.findall(r"\d+", facts.project.texts()) else f"{mask.whole(number)}/{protocol}"
+    inside = inside if number in numbers else f"{mask.whole(number)}/{protocol}"
     if config is not None and port not in config.ports:
         # It may be what stood in `.env` before.
         return tr("(another port)->{inside}", inside=inside)

@@ -14,7 +14,7 @@ from govma_core.services.compose import Project, find_project
 from govma_core.services.compose_config import ComposeConfig, read_config
 from govma_core.services.drift import differences
 from govma_core.services.inspect import Image, ProjectState, read_container
-from govma_core.services.source_drift import Due, Sources, due_in, opened, source_differences
+from govma_core.services.source_drift import Due, due_in, opened, source_differences
 from govma_core.services.up import choose
 from govma_core.settings import Settings
 from govma_core.text.clean import clean_all
@@ -153,11 +153,12 @@ def test_an_image_built_from_elsewhere_hides_no_difference_of_others(tmp_path: P
     project, config = _project_of(
         directory, f"  far: {{image: x, build: '{context}'}}\n  web: {{image: x, build: docker}}\n"
     )
-    head = _committed(directory, "docker/Dockerfile", "FROM scratch\n")
+    _committed(directory, "docker/Dockerfile", "FROM scratch\n")
+    (directory / "docker/Dockerfile").write_text("FROM another\n")
     settings = Settings(services_compose_dir=directory, state_dir=tmp_path / "state")
     images = {_IMAGE: Image(_IMAGE, 0.0, {}, (), ())}
     state = dataclasses.replace(_state(web={"network": f"{project.name}_default"}), images=images)
-    rows = source_differences(settings, Sources(head, ("docker/x",), ()), config, state)
+    rows = source_differences(settings, config, state)
     assert [each.kind for each in rows] == ["sources", "edited"]
     assert rows[0].service == "web"
 

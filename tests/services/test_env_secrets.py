@@ -22,7 +22,7 @@ from govma_core.services.compose_config import Mount, read_config
 from govma_core.services.env_secrets import named_mask
 from govma_core.services.inspect import ProjectState, read_container, whole_mask
 from govma_core.services.logs import batches, last_lines
-from govma_core.services.view import Facts, _mount, _port
+from govma_core.services.view import _mount, _port
 from govma_core.settings import Settings
 from govma_core.text.clean import MAX_LINE, clean_lines
 
@@ -112,15 +112,10 @@ def test_the_name_of_a_container_is_shown_unless_it_is_a_value(tmp_path: Path) -
         assert whole_mask(project, None, _state(name, {})).whole(name) == masked
 
 
-def test_where_something_is_mounted_and_the_port_inside_may_be_values_too(tmp_path: Path) -> None:
-    project = _project(tmp_path, "", "services: {web: {image: x, ports: ['8080:80', '8081:${INSIDE}']}}\n")
+def test_where_something_is_mounted_and_the_port_inside_may_be_values_too() -> None:
     mask = named_mask({"TARGET": {"/data/customer"}, "INSIDE": {"91"}})
-    state = ProjectState((), {}, {}, ())
-    facts = Facts(
-        project=project, mask=mask, config=None, hashes={}, state=state, engine_answers=True, output={}, differences=[]
-    )
     assert _mount(Mount("/data/customer", "data", "volume"), Settings(), mask) == "${TARGET}: volume"
-    assert [_port(("", "8080", inside), None, facts) for inside in ("91/tcp", "80/udp")] == [
+    assert [_port(("", "8080", inside), None, mask, {"8080", "80"}) for inside in ("91/tcp", "80/udp")] == [
         "8080->${INSIDE}/tcp",
         "8080->80/udp",
     ]
