@@ -13,12 +13,13 @@ test: ## run every test, with a real Docker engine where one can be had (ARGS=..
 	@scripts/bootstrap dev
 	.venv/bin/python -m pytest --ignore=tests/benchmarks --ignore=tests/faults -n auto $(ARGS)
 
-check: ## format, lint, types and the layers of the import graph
+check: ## format, lint, types, the layers of the import graph, sizes and words
 	@scripts/bootstrap dev
 	.venv/bin/ruff format --check
 	.venv/bin/ruff check
 	.venv/bin/mypy --strict
 	.venv/bin/lint-imports
+	.venv/bin/python -m scripts.house_limits
 
 bench: ## measure what docs/speed.md states (ARGS=... for the benchmarks)
 	@scripts/test-packages
