@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
 
+from govma_console.narration import Narrator
+from govma_core.context import Context
+from govma_core.reporting import Reporter
 from govma_core.settings import LoadedSettings, Settings, load
-
-if TYPE_CHECKING:
-    from govma_core.context import Context
 
 
 def loaded(options: argparse.Namespace) -> LoadedSettings:
@@ -24,8 +23,12 @@ def effective(options: argparse.Namespace) -> Settings:
 
 def narrating_context(options: argparse.Namespace) -> Context:
     """Return a context for an operation that only reads; what it reports is narrated on standard error."""
-    from govma_console.narration import Narrator
-    from govma_core.context import Context
-    from govma_core.reporting import Reporter
-
     return Context.for_reading(effective(options), Reporter(Narrator(sys.stderr).tell))
+
+
+def prepare_change(settings: Settings) -> str:
+    """Make state_dir ready for a change that takes no run, and return who makes it; RefusedError without the right."""
+    from govma_core.runs.launch import local_requester, prepare_store
+
+    prepare_store(settings)
+    return local_requester("cli").by

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -20,8 +21,8 @@ _LEAST_COLUMNS = 12
 
 
 def print_json(data: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
-    """Print data as JSON."""
-    json.dump(data, sys.stdout, ensure_ascii=False, indent=2)
+    """Print data as JSON; dataclasses in it become objects."""
+    json.dump(data, sys.stdout, ensure_ascii=False, indent=2, default=dataclasses.asdict)
     sys.stdout.write("\n")
 
 

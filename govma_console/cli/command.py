@@ -13,8 +13,8 @@ from typing import Any
 
 from govma_core.text.language import tr
 
-Body = Callable[[argparse.Namespace], int]
-"""The function that does what a command is for: it takes the parsed options, and returns the exit code."""
+Body = Callable[[argparse.Namespace], int | None]
+"""The function that does what a command is for: it takes the parsed options, and returns the exit code (None: 0)."""
 
 
 @dataclass(frozen=True, slots=True)

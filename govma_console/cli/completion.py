@@ -6,8 +6,11 @@ import argparse
 from typing import Any
 
 from govma_console.cli.command import argument, command
-from govma_core.errors import ExitCode, GovmaError
+from govma_console.config_option import effective
+from govma_core.errors import GovmaError
+from govma_core.runs.store import RunStore
 from govma_core.text.language import tr
+from govma_core.versions.store import PREFIX, VersionStore
 
 COMPLETED = ("VERSION", "RUN")
 """Arguments whose values can be completed, by their metavar."""
@@ -23,20 +26,15 @@ _MOST = 50
     json=False,
     examples=('eval "$(govma-console completion bash)"', "govma-console completion fish | source"),
 )
-def completion(options: argparse.Namespace) -> int:
+def completion(options: argparse.Namespace) -> None:
     """Print the script of a shell; it calls this program for what could follow."""
     from argcomplete.shell_integration import shellcode
 
     print(shellcode(["govma-console"], shell=options.shell))
-    return ExitCode.OK
 
 
 def complete_name(prefix: str, action: argparse.Action, parsed_args: argparse.Namespace, **_: Any) -> list[str]:  # noqa: ANN401
     """Return the versions or runs that begin with `prefix`, the latest first; none where they cannot be read."""
-    from govma_console.config_option import effective
-    from govma_core.runs.store import RunStore
-    from govma_core.versions.store import PREFIX, VersionStore
-
     try:
         settings = effective(parsed_args)
         if action.metavar == "RUN":

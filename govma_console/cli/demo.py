@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from govma_console.cli.command import argument, command, flag
-from govma_console.cli.follow import follow_started
+from govma_console.cli.follow import follow_started, start_run
 from govma_console.cli.versions import print_versions
 from govma_console.output import warn
 from govma_core.errors import BusyError, ExitCode, GovmaError, RefusedError
@@ -43,15 +43,13 @@ if TYPE_CHECKING:
 )
 def demo(options: argparse.Namespace) -> int:
     """Make the sample site, or open the one that is there, deploy it, and print its versions and what to try next."""
-    from govma_core.runs.launch import local_requester, start
-
     folder: Path = (options.folder or _default_folder()).absolute()
     if options.remove:
         return _remove(folder)
     site = _create_or_open(folder)
     # Without the environment: a variable of the real site must not lead the demo to that one.
     settings = load({}, file=site.config_file).settings
-    _, exit_code = follow_started(settings, start(settings, "deploy", {}, local_requester("demo")))
+    _, exit_code = follow_started(settings, start_run(settings, "deploy", {}, "demo"))
     if exit_code == ExitCode.OK:
         print()
         print_versions(settings)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from typing import TYPE_CHECKING
 
 from govma_console.cli.command import DETACH, OPTIONAL_VERSION, VERSION, argument, command, flag
@@ -103,16 +102,12 @@ def _print_version(record: RunRecord) -> None:
     flag("--no-fetch", tr("don't fetch; compare with what was fetched last")),
     examples=("govma-console pending", "govma-console pending --ref v2.4"),
 )
-def pending(options: argparse.Namespace) -> int:
+def pending(options: argparse.Namespace) -> None:
     """Print the commits that a deploy would bring, and those that it would take away."""
     from govma_core.deploy.pending import pending as find_pending
 
     difference = find_pending(narrating_context(options), ref=options.ref, fetch=not options.no_fetch)
-    if options.json:
-        print_json(dataclasses.asdict(difference))
-    else:
-        _print_pending(difference)
-    return ExitCode.OK
+    print_json(difference) if options.json else _print_pending(difference)
 
 
 def _print_pending(difference: Pending) -> None:

@@ -11,12 +11,13 @@ from govma_console.cli.command import DETACH, OPTIONAL_VERSION, argument, comman
 from govma_console.cli.follow import follow_or_detach, is_dry_run, show_message
 from govma_console.config_option import effective, narrating_context
 from govma_console.output import print_json, print_table, say, warn
+from govma_core.context import Context
+from govma_core.disk.usage import Usage, account
 from govma_core.errors import ExitCode
 from govma_core.text.clean import bytes_text
 from govma_core.text.language import tr
 
 if TYPE_CHECKING:
-    from govma_core.disk.usage import Usage
     from govma_core.disk.verify import Verified
 
 _MOST_PATHS = 20
@@ -28,11 +29,9 @@ _MOST_PATHS = 20
     tr("show what each version takes on the disk, shares with others, and would free"),
     flag("--rescan", tr("measure every file again instead of using remembered sizes")),
 )
-def usage(options: argparse.Namespace) -> int:
+def usage(options: argparse.Namespace) -> None:
     """Measure the versions, and print what each takes, shares and would free."""
-    from govma_core.context import Context
     from govma_core.deploy.free_space import estimate
-    from govma_core.disk.usage import account
 
     context = Context.for_reading(effective(options))
     current = context.versions.pointer().version
@@ -42,13 +41,12 @@ def usage(options: argparse.Namespace) -> int:
         print_json(_usage_as_json(sizes, current, next_deploy))
     else:
         _print_usage(sizes, current, next_deploy)
-    return ExitCode.OK
 
 
 def _usage_as_json(sizes: Usage, current: str | None, next_deploy: int) -> dict[str, object]:
     return {
         "current": current,
-        "versions": [dataclasses.asdict(version) for version in sizes.versions],
+        "versions": sizes.versions,
         "real": sizes.real,
         "others": sizes.others,
         "unlinked": sizes.unlinked,

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from govma_console.cli.command import command, flag
 from govma_console.config_option import loaded
 from govma_console.output import hinted, print_json, say, warn
+from govma_core.context import Context
 from govma_core.errors import ExitCode
-from govma_core.settings import LoadedSettings
 from govma_core.text.language import counted, tr
 
 if TYPE_CHECKING:
-    from govma_core.context import Context
     from govma_core.deploy.doctor import Finding
 
 _MARKS = {"ok": tr("ok   "), "note": tr("note "), "wrong": tr("WRONG")}
@@ -29,15 +29,17 @@ _MARKS = {"ok": tr("ok   "), "note": tr("note "), "wrong": tr("WRONG")}
 )
 def doctor(options: argparse.Namespace) -> int:
     """Check everything a server needs; with --fix mend first what is safe to mend. Exit with 3 while it is not well."""
-    from govma_core.context import Context
-    from govma_core.deploy.doctor import examine
+    from govma_console.server import doctor as server
+    from govma_core.deploy import doctor as site
 
     settings = loaded(options)
     context = Context.for_reading(settings.settings)
     if options.fix:
-        _fix(examine(context))
+        _fix(site.examine(context))
+    files = sorted({origin for origin in settings.origins.values() if origin.startswith("/")})
+    source = site.Finding("settings", "ok", ", ".join(files) or tr("no file: the defaults, and the environment"))
     findings = []
-    for finding in _examine_all(settings, context):
+    for finding in chain([source], site.examine(context), [server.address(settings.settings)], server.examine()):
         findings.append(finding)
         if not options.json:
             _print_finding(finding)
@@ -48,17 +50,6 @@ def doctor(options: argparse.Namespace) -> int:
         say()
         say(_verdict(problems))
     return ExitCode.CONFIGURATION if problems else ExitCode.OK
-
-
-def _examine_all(settings: LoadedSettings, context: Context) -> Iterator[Finding]:
-    from govma_console.server import doctor as server
-    from govma_core.deploy import doctor as site
-
-    files = sorted({origin for origin in settings.origins.values() if origin.startswith("/")})
-    yield site.Finding("settings", "ok", ", ".join(files) or tr("no file: the defaults, and the environment"))
-    yield from site.examine(context)
-    yield server.address(settings.settings)
-    yield from server.examine()
 
 
 def _print_finding(finding: Finding) -> None:

@@ -12,6 +12,8 @@ from govma_console.config_option import effective
 from govma_console.narration import Narrator
 from govma_console.output import print_json, say, warn
 from govma_core.errors import ExitCode, RefusedError, UsageError
+from govma_core.runs.cancel import cancel
+from govma_core.runs.log import follow
 from govma_core.runs.store import RunRecord, RunStore
 from govma_core.settings import Settings
 from govma_core.text.language import tr
@@ -24,10 +26,8 @@ def follow_or_detach(
     options: argparse.Namespace, operation: str, arguments: dict[str, Any], show: Callable[[RunRecord], None]
 ) -> int:
     """Start a run, follow it to its end, show its record, and return its exit code. With --detach print its id."""
-    from govma_core.runs.launch import local_requester, start
-
     settings = effective(options)
-    started_run = start(settings, operation, arguments, local_requester("cli"))
+    started_run = start_run(settings, operation, arguments, "cli")
     if options.detach:
         run_id = started_run.record.id
         print_json({"run": run_id}) if options.json else print(run_id)
@@ -35,6 +35,13 @@ def follow_or_detach(
     record, exit_code = follow_started(settings, started_run)
     print_json(reports.run(record)) if options.json else show(record)
     return exit_code
+
+
+def start_run(settings: Settings, operation: str, arguments: dict[str, Any], front_end: str) -> StartedRun:
+    """Start a run of the person at this terminal; BusyError while another one goes on."""
+    from govma_core.runs.launch import local_requester, start
+
+    return start(settings, operation, arguments, local_requester(front_end))
 
 
 def is_dry_run(options: argparse.Namespace) -> bool:
@@ -77,8 +84,6 @@ def follow_to_end(
     The first Ctrl-C asks the run to stop when `interrupt_cancels`, else it stops following, as a second one does; the
     program then exits with 130. `is_gone` tells whether the runner is no more.
     """
-    from govma_core.runs.log import follow
-
     narrator = Narrator(sys.stderr)
     offset = interrupts = 0
     is_cancelled = False
@@ -104,8 +109,6 @@ def follow_to_end(
 
 
 def _cancel(store: RunStore, run_id: str, narrator: Narrator) -> None:
-    from govma_core.runs.cancel import cancel
-
     narrator.say(tr("Cancelling. Press Ctrl-C again to stop waiting."))
     try:
         cancel(store, run_id)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import time
 
 from govma_console import reports
 from govma_console.cli.command import MOST, argument, command
-from govma_console.config_option import effective
+from govma_console.config_option import effective, prepare_change
 from govma_console.formats import local_time
 from govma_console.output import print_json, print_table, say, warn
-from govma_core.errors import ExitCode, RefusedError, UsageError
+from govma_core.errors import RefusedError, UsageError
 from govma_core.runs.store import RunStore
 from govma_core.settings import Settings
 from govma_core.text.durations import moment_to_come
@@ -31,34 +30,24 @@ from govma_core.versions.holds import Hold, HoldStore
     ),
     examples=('govma-console hold "election night" --until 18:30', "govma-console hold --until 2h"),
 )
-def hold(options: argparse.Namespace) -> int:
+def hold(options: argparse.Namespace) -> None:
     """Hold all deploys, in place of an earlier hold by hand."""
-    from govma_core.runs.launch import local_requester
-
     now, settings = time.time(), effective(options)
     try:
         until = moment_to_come(options.until, now) if options.until is not None else 0.0
     except ValueError as error:
         raise UsageError(tr("--until: {error}.", error=error)) from None
-    store = _writable_store(settings)
+    by = prepare_change(settings)
+    store = HoldStore(settings.state_dir)
     earlier = store.read().by_hand
-    new = store.hold(" ".join(options.reason), local_requester("cli").by, now, until)
+    new = store.hold(" ".join(options.reason), by, now, until)
     if options.json:
-        print_json(dataclasses.asdict(new))
+        print_json(new)
     else:
         say(tr("{sentence} `govma-console release` ends that.", sentence=new.sentence()))
         if earlier is not None:
             say(tr("That replaces an earlier hold: {sentence}", sentence=earlier.sentence()))
     _warn_of_deploys(settings)
-    return ExitCode.OK
-
-
-def _writable_store(settings: Settings) -> HoldStore:
-    """Return the holds; RefusedError when this user may not change them."""
-    from govma_core.runs.launch import prepare_store
-
-    prepare_store(settings)
-    return HoldStore(settings.state_dir)
 
 
 def _warn_of_deploys(settings: Settings) -> None:
@@ -79,18 +68,19 @@ def _warn_of_deploys(settings: Settings) -> None:
     argument("commit", nargs="?", metavar="COMMIT", help=tr("a held commit, or any unambiguous prefix of it")),
     examples=("govma-console release", "govma-console release 3f2a91c"),
 )
-def release(options: argparse.Namespace) -> int:
+def release(options: argparse.Namespace) -> None:
     """End all holds, or that of one commit."""
-    store = _writable_store(effective(options))
+    settings = effective(options)
+    prepare_change(settings)
+    store = HoldStore(settings.state_dir)
     ended_holds = store.release_commit(_find_hold(store, options.commit).commit) if options.commit else store.release()
     if options.json:
-        print_json({"released": [dataclasses.asdict(ended) for ended in ended_holds]})
-        return ExitCode.OK
+        print_json({"released": ended_holds})
+        return
     for ended in ended_holds:
         say(tr("Released: {sentence}", sentence=ended.sentence()))
     if not ended_holds:
         warn(tr("Nothing was held."))
-    return ExitCode.OK
 
 
 def _find_hold(store: HoldStore, prefix: str) -> Hold:
@@ -114,17 +104,16 @@ def _find_hold(store: HoldStore, prefix: str) -> Hold:
     tr("show which version was live from when to when, by whom, how, and with what result"),
     MOST,
 )
-def history(options: argparse.Namespace) -> int:
+def history(options: argparse.Namespace) -> None:
     """Print which version was live from when to when, the latest first."""
     if options.most < 1:
         raise UsageError(tr("-n {most}: the number of lines must be 1 or more.", most=options.most))
     spans = reports.history(effective(options), options.most)
     if options.json:
-        print_json([dataclasses.asdict(span) for span in spans])
-        return ExitCode.OK
+        print_json(spans)
+        return
     header = (tr("VERSION"), tr("LIVE FROM"), tr("UNTIL"), tr("HOW"), tr("BY"), tr("RESULT"), tr("RUN"))
     print_table(header, [_row(span) for span in spans], cut=(5,), drop=(6, 4))
-    return ExitCode.OK
 
 
 def _row(span: Span) -> tuple[str, ...]:

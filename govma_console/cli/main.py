@@ -74,8 +74,8 @@ def _run(options: argparse.Namespace) -> int:
         from govma_console.cli.server import serve
 
         return serve(options)
-    exit_code: int = options.body(options)
-    return exit_code
+    exit_code: int | None = options.body(options)
+    return exit_code or ExitCode.OK
 
 
 def _open_console(options: argparse.Namespace) -> int:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import time
 
 from govma_console.cli.command import DETACH, VERSION, argument, command, flag
 from govma_console.cli.follow import follow_or_detach, is_dry_run
-from govma_console.config_option import effective, narrating_context
+from govma_console.config_option import effective, narrating_context, prepare_change
 from govma_console.output import print_json, print_table, say, warn
 from govma_core.errors import ExitCode, RefusedError, UsageError
 from govma_core.fs.permissions import cannot_know
@@ -94,10 +93,8 @@ def _print_plan(options: argparse.Namespace) -> int:
     argument("--reason", metavar="TEXT", help=tr("reason, shown in the list of versions")),
     examples=('govma-console pin 2026-11-24-08h30 --reason "before the redesign"',),
 )
-def pin(options: argparse.Namespace) -> int:
+def pin(options: argparse.Namespace) -> None:
     """Pin a version, so that prune keeps it, and print its name."""
-    from govma_core.runs.launch import local_requester, prepare_store
-
     settings = effective(options)
     store, pins = VersionStore(settings.versions_dir), PinStore(settings.state_dir)
     name = store.find(options.version_name).name
@@ -105,23 +102,19 @@ def pin(options: argparse.Namespace) -> int:
         raise RefusedError(
             tr("{name} is not the name of a version: prune never touches it, so there is nothing to pin.", name=name)
         )
-    prepare_store(settings)
-    new = pins.pin(name, local_requester("cli").by, options.reason, time.time())
+    by = prepare_change(settings)
+    new = pins.pin(name, by, options.reason, time.time())
     if name not in {version.name for version in store.versions()}:
         # A prune looks for pins once more before it removes a version; this one looked before the pin was there.
         pins.unpin(name)
         raise RefusedError(
             tr("{name} has just been removed. There are:\n{listing}", name=name, listing=store.listing())
         )
-    if options.json:
-        print_json(dataclasses.asdict(new))
-    else:
-        say(name)
-    return ExitCode.OK
+    print_json(new) if options.json else say(name)
 
 
 @command("unpin", tr("let prune remove a version again"), VERSION)
-def unpin(options: argparse.Namespace) -> int:
+def unpin(options: argparse.Namespace) -> None:
     """Take the pin of a version away, and print its name."""
     settings = effective(options)
     pins = PinStore(settings.state_dir)
@@ -133,7 +126,6 @@ def unpin(options: argparse.Namespace) -> int:
         if not was_pinned:
             warn(tr("{name} is not pinned; nothing to do.", name=name))
         say(name)
-    return ExitCode.OK
 
 
 def _find_pinned(settings: Settings, prefix: str, names: list[str]) -> str:

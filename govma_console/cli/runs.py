@@ -15,6 +15,8 @@ from govma_console.narration import Narrator
 from govma_console.output import print_json, print_table
 from govma_core.errors import ExitCode, RefusedError, UsageError
 from govma_core.events import to_json
+from govma_core.runs.cancel import cancel as cancel_run
+from govma_core.runs.log import follow, read_events
 from govma_core.runs.store import RunRecord, RunStore
 from govma_core.text.language import tr
 
@@ -22,14 +24,14 @@ RUN = argument("run", nargs="?", metavar="RUN", help=tr("id of a run, or any una
 
 
 @command("runs", tr("list the runs, the latest first"), MOST)
-def list_runs(options: argparse.Namespace) -> int:
+def list_runs(options: argparse.Namespace) -> None:
     """Print the runs, the latest first."""
     if options.most < 1:
         raise UsageError(tr("-n {most}: the number of runs must be 1 or more.", most=options.most))
     records = list(islice(_store(options).records(), options.most))
     if options.json:
         print_json([reports.run(record) for record in records])
-        return ExitCode.OK
+        return
     header = (
         tr("RUN"),
         tr("OPERATION"),
@@ -41,7 +43,6 @@ def list_runs(options: argparse.Namespace) -> int:
         tr("MESSAGE"),
     )
     print_table(header, [_row(record) for record in records], cut=(7, 6), drop=(6, 5, 4))
-    return ExitCode.OK
 
 
 def _row(record: RunRecord) -> tuple[str, ...]:
@@ -59,10 +60,8 @@ def _row(record: RunRecord) -> tuple[str, ...]:
     argument("-f", "--follow", action="store_true", help=tr("keep following until the run ends")),
     examples=("govma-console log", "govma-console log -f"),
 )
-def log(options: argparse.Namespace) -> int:
+def log(options: argparse.Namespace) -> None:
     """Print a run's log on standard output; as JSON one event a line."""
-    from govma_core.runs.log import follow, read_events
-
     store = _store(options)
     record = store.find(options.run)
     path = store.path(record.id) / "events.jsonl"
@@ -75,7 +74,6 @@ def log(options: argparse.Namespace) -> int:
             narrator.tell(event)
     if record.state == "interrupted" and not options.follow:
         narrator.say(record.message)
-    return ExitCode.OK
 
 
 @command("attach", tr("follow the current run, and exit with its exit code"), RUN)
@@ -89,17 +87,14 @@ def attach(options: argparse.Namespace) -> int:
 
 
 @command("cancel", tr("ask the current run to stop"), RUN)
-def cancel(options: argparse.Namespace) -> int:
+def cancel(options: argparse.Namespace) -> None:
     """Ask a run to stop."""
-    from govma_core.runs.cancel import cancel as cancel_run
-
     store = _store(options)
     record = cancel_run(store, _active_run(store, options.run).id)
     if options.json:
         print_json(reports.run(record))
     else:
         print(tr("Run {id} was asked to stop.", id=record.id), file=sys.stderr)
-    return ExitCode.OK
 
 
 def _store(options: argparse.Namespace) -> RunStore:

@@ -8,7 +8,6 @@ from pathlib import Path
 from govma_console.cli.command import argument, command, flag
 from govma_console.config_option import effective
 from govma_console.output import say, warn
-from govma_core.errors import ExitCode
 from govma_core.text.language import tr
 
 
@@ -27,7 +26,7 @@ def serve(options: argparse.Namespace) -> int:
     json=False,
     examples=("govma-console token ci > ci.token",),
 )
-def token(options: argparse.Namespace) -> int:
+def token(options: argparse.Namespace) -> None:
     """Make a token, and print it: standard output holds nothing else."""
     from govma_console.server.tokens import Tokens
 
@@ -40,7 +39,6 @@ def token(options: argparse.Namespace) -> int:
         )
     )
     warn('  curl -H "Authorization: Bearer $TOKEN" …')
-    return ExitCode.OK
 
 
 @command(
@@ -51,7 +49,7 @@ def token(options: argparse.Namespace) -> int:
     json=False,
     examples=("govma-console units", "govma-console units --socket --install"),
 )
-def units(options: argparse.Namespace) -> int:
+def units(options: argparse.Namespace) -> None:
     """Print the units, or write them where systemd reads them."""
     from govma_console.server.systemd_units import SERVICE, SOCKET, install, make_units
 
@@ -59,9 +57,8 @@ def units(options: argparse.Namespace) -> int:
     if not options.install:
         for name, text in texts.items():
             say(f"# {name}\n{text}")
-        return ExitCode.OK
+        return
     for path in install(texts):
         warn(tr("Wrote {path}.", path=path))
     names = f"{SOCKET} {SERVICE}" if options.socket else SERVICE
     say(f"systemctl daemon-reload && systemctl enable --now {names}")
-    return ExitCode.OK

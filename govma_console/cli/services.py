@@ -11,7 +11,8 @@ from govma_console.cli.follow import follow_or_detach, show_message
 from govma_console.config_option import effective
 from govma_console.formats import ago_in_words
 from govma_console.output import print_json, print_table, say, warn
-from govma_core.errors import ExitCode, RefusedError, UsageError
+from govma_core.context import Context
+from govma_core.errors import RefusedError, UsageError
 from govma_core.text.clean import bytes_text
 from govma_core.text.language import tr
 
@@ -70,7 +71,7 @@ def _confirm(project: str) -> None:
     json=False,
     examples=("govma-console services log apache -f",),
 )
-def log(options: argparse.Namespace) -> int:
+def log(options: argparse.Namespace) -> None:
     """Print the last lines of a service's output; with -f go on until the container ends or Ctrl-C."""
     from govma_core.services.logs import service_log
 
@@ -79,7 +80,6 @@ def log(options: argparse.Namespace) -> int:
     with service_log(effective(options), options.name, options.lines, follow=options.follow) as batches:
         for batch in batches:
             say("\n".join(batch))
-    return ExitCode.OK
 
 
 @command(
@@ -88,15 +88,13 @@ def log(options: argparse.Namespace) -> int:
     flag("--disk", tr("measure the persistent directories")),
     actions=(up, log),
 )
-def services(options: argparse.Namespace) -> int:
+def services(options: argparse.Namespace) -> None:
     """Print the containers, where they differ from the compose file, and what could not be examined."""
-    from govma_core.context import Context
     from govma_core.services.view import view
 
     context = Context.for_reading(effective(options))
     site = view(context, lines=_JSON_LOG_LINES if options.json else 0, disk=options.disk)
     print_json(site.plain()) if options.json else _print_view(site)
-    return ExitCode.OK
 
 
 def _print_view(site: View) -> None:

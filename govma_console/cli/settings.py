@@ -10,23 +10,23 @@ from typing import Any
 from govma_console.cli.command import argument, command, flag
 from govma_console.config_option import loaded
 from govma_console.output import print_json, print_table, warn
-from govma_core.errors import ExitCode, RefusedError, UsageError
+from govma_core.errors import RefusedError, UsageError
 from govma_core.fs.jsonfile import put_file
 from govma_core.settings import DEFAULT_FILE, load, to_plain
+from govma_core.settings.import_script import read_exports
 from govma_core.settings.parse import KEYS
+from govma_core.settings.write import commented_file, toml_value
 from govma_core.text.language import tr
 
 
 @command("config", tr("print the effective settings and where each comes from"))
-def config(options: argparse.Namespace) -> int:
+def config(options: argparse.Namespace) -> None:
     """Print each setting with its value and its origin. The content of env_file is never among them."""
-    from govma_core.settings.write import toml_value
-
     settings = loaded(options)
     plain, origins = to_plain(settings.settings), settings.origins
     if options.json:
         print_json({KEYS[name].written: {"value": value, "from": origins[name]} for name, value in plain.items()})
-        return ExitCode.OK
+        return
     files = {origin for origin in origins.values() if origin.startswith("/")}
     for file in files:
         warn(tr("file: {file}", file=file))
@@ -34,7 +34,6 @@ def config(options: argparse.Namespace) -> int:
     texts = {origin: tr("settings file") if origin in files else tr(origin) for origin in origins.values()}
     rows = [(KEYS[name].written, toml_value(value), texts[origins[name]]) for name, value in plain.items()]
     print_table((tr("SETTING"), tr("VALUE"), tr("FROM")), rows, cut=(1,))
-    return ExitCode.OK
 
 
 @command(
@@ -52,10 +51,8 @@ def config(options: argparse.Namespace) -> int:
     json=False,
     examples=("govma-console init --from /home/app/run-deploy.sh", "govma-console init -o ./site.toml"),
 )
-def init(options: argparse.Namespace) -> int:
+def init(options: argparse.Namespace) -> None:
     """Write a commented settings file, with the exports of a run-deploy.sh (--from)."""
-    from govma_core.settings.write import commented_file
-
     path: Path = options.output or options.config or DEFAULT_FILE
     settings = _import_script(options.script) if options.script else {}
     try:
@@ -73,13 +70,10 @@ def init(options: argparse.Namespace) -> int:
         source = tr(" with {count} settings from {script}.", count=len(settings), script=options.script)
     print(tr("Wrote {path}", path=path) + (source or "."))
     load(file=path)
-    return ExitCode.OK
 
 
 def _import_script(script: Path) -> dict[str, Any]:
     """Return the settings that a script exports, and print what of it is none; UsageError when it exports none."""
-    from govma_core.settings.import_script import read_exports
-
     try:
         exports = read_exports(script.read_text("utf-8"))
     except (OSError, ValueError) as error:

@@ -9,7 +9,6 @@ from govma_console.cli.command import command
 from govma_console.config_option import effective
 from govma_console.formats import ago_in_words, local_time
 from govma_console.output import print_json, print_table, say, warn
-from govma_core.errors import ExitCode
 from govma_core.fs.permissions import cannot_know
 from govma_core.runs.store import RunRecord
 from govma_core.settings import Settings
@@ -19,11 +18,10 @@ from govma_core.versions.store import VersionStore
 
 
 @command("list", tr("list the versions"))
-def list_versions(options: argparse.Namespace) -> int:
+def list_versions(options: argparse.Namespace) -> None:
     """Print the versions, the newest first; the current one is marked."""
     settings = effective(options)
     print_json(reports.versions(settings)) if options.json else print_versions(settings)
-    return ExitCode.OK
 
 
 def print_versions(settings: Settings) -> None:
@@ -61,12 +59,12 @@ def print_versions(settings: Settings) -> None:
 
 
 @command("status", tr("show what is live, what is running, and the result of the last run"))
-def status(options: argparse.Namespace) -> int:
+def status(options: argparse.Namespace) -> None:
     """Print what is live and since when, what holds deploys, and the runs: in a few lines, or as JSON."""
     site = reports.status(effective(options))
     if options.json:
         print_json(site.plain())
-        return ExitCode.OK
+        return
     _print_live(site)
     for hold in site.holds.all:
         say(tr("held             {sentence}", sentence=hold.sentence()))
@@ -74,7 +72,6 @@ def status(options: argparse.Namespace) -> int:
         say(tr("runs             not known: {unread}", unread=site.unread))
     else:
         _print_runs(site)
-    return ExitCode.OK
 
 
 def _print_live(site: reports.SiteStatus) -> None:
