@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from govma_core.context import Context
 from govma_core.errors import GovmaError
 from govma_core.fs import jsonfile, safefs
 from govma_core.text.language import tr
 
 if TYPE_CHECKING:
+    # Every `list` reads sizes here, and has no use for what a run or a walk works with.
+    from govma_core.context import Context
     from govma_core.disk.usage_walk import TreeUsage, Walked
 
 _BLOCK = 512

@@ -14,13 +14,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from govma_core.errors import BusyError
 from govma_core.fs import jsonfile
 from govma_core.process.proc import ProcessId
-from govma_core.reporting import Reporter
 from govma_core.runs.store import RunRecord, RunStore
 from govma_core.text.language import tr
+
+if TYPE_CHECKING:
+    # `list` and `status` ask who holds the lock, and report nothing.
+    from govma_core.reporting import Reporter
 
 
 @dataclass(frozen=True, slots=True)
