@@ -36,7 +36,7 @@ def usage(options: argparse.Namespace) -> None:
     context = Context.for_reading(effective(options))
     current = context.versions.pointer().version
     sizes = account(context)
-    next_deploy = estimate(context).size
+    next_deploy, _ = estimate(context)
     if options.json:
         print_json(_usage_as_json(sizes, current, next_deploy))
     else:

@@ -184,8 +184,8 @@ def _assemble(context: Context, work: _Work, manifest: Manifest) -> Manifest:
         with reporter.stage("env"):
             env_sha256 = env_file.install(settings.env_file, data)
         with reporter.stage("ownership") as remark:
-            tree = ownership.hand_over(data, context.web_owner, settings.build_uid)
-            remark.note(tr("{files} files", files=tree.files) if context.web_owner else tr("left as they are"))
+            files = ownership.hand_over(data, context.web_owner, settings.build_uid)
+            remark.note(tr("{files} files", files=files) if context.web_owner else tr("left as they are"))
         # What comes from the tarballs was never in the build's hands, and may be linked to the live version's files:
         # it is not handed over.
         with reporter.stage("vendor") as remark:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 from govma_core.context import Context
@@ -20,42 +20,61 @@ _MARGIN = 1.1
 """A version grows a little from one to the next."""
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What the file system of a directory has left: bytes, and inodes (None: it knows no limit); `device` tells it."""
-
-    free: int
-    inodes: int | None
-    device: int
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """What a deploy will take, in bytes and inodes."""
-
-    size: int
-    inodes: int
-
-
 def problems(context: Context) -> list[str]:
     """Return a sentence for each file system that has no room for a deploy.
 
     What cannot be looked at is reported by other parts of the preflight.
     """
     try:
-        return _compare(context, estimate(context))
+        return list(_shortages(context))
     except (GovmaError, OSError):
         return []
 
 
-def estimate(context: Context) -> Need:
-    """Return what the next deploy takes; nothing when there is no version to learn from."""
+def estimate(context: Context) -> tuple[int, int]:
+    """Return the bytes and the inodes that the next deploy takes; 0 when there is no version to learn from."""
     # As much as the largest of these, none of it shared yet.
     versions = _latest(context)
-    return Need(
-        int(max((version.size for version in versions), default=0) * _MARGIN),
-        int(max((version.files for version in versions), default=0) * _MARGIN),
-    )
+    size = max((version.size for version in versions), default=0)
+    files = max((version.files for version in versions), default=0)
+    return int(size * _MARGIN), int(files * _MARGIN)
+
+
+def _shortages(context: Context) -> Iterator[str]:
+    settings = context.settings
+    size, inodes = estimate(context)
+    work, versions = _nearest(settings.work_dir), _nearest(settings.versions_dir)
+    is_one_file_system = work.stat().st_dev == versions.stat().st_dev
+    # From another file system the finished version is copied, before it is linked to the others.
+    directories = [("work_dir", settings.work_dir, work), ("versions_dir", settings.versions_dir, versions)]
+    for name, path, directory in directories[:1] if is_one_file_system else directories:
+        system = os.statvfs(directory)
+        free = system.f_bavail * system.f_frsize
+        if free < size:
+            yield tr(
+                "There is too little room for a deploy on the file system of {name} ({path}): {free} "
+                "free, about {size} needed. ",
+                name=name,
+                path=path,
+                free=bytes_text(free),
+                size=bytes_text(size),
+            ) + _advice(context, holds_versions=is_one_file_system or name == "versions_dir")
+        elif system.f_files and system.f_favail < inodes:  # without f_files it knows no limit
+            yield tr(
+                "The file system of {name} ({path}) has {inodes} inodes left, and a deploy needs about "
+                "{inodes2}. `govma-console prune` frees some where versions are.",
+                name=name,
+                path=path,
+                inodes=system.f_favail,
+                inodes2=inodes,
+            )
+
+
+def _nearest(path: Path) -> Path:
+    """Return the path, or the nearest directory above it that exists."""
+    while not path.is_dir():
+        path = path.parent
+    return path
 
 
 def _latest(context: Context) -> list[VersionUsage]:
@@ -64,49 +83,6 @@ def _latest(context: Context) -> list[VersionUsage]:
     if any(name in measured for name in names):
         return [measured[name] for name in names if name in measured]
     return list(measure(context.settings.versions_dir, names[:1]).versions)
-
-
-def _compare(context: Context, need: Need) -> list[str]:
-    settings = context.settings
-    work, versions = room(settings.work_dir), room(settings.versions_dir)
-    directories = [("work_dir", settings.work_dir, work)]
-    if versions.device != work.device:
-        # The finished version is copied there, before it is linked to the others.
-        directories.append(("versions_dir", settings.versions_dir, versions))
-    sentences = []
-    for name, path, available in directories:
-        if available.free < need.size:
-            sentences.append(
-                tr(
-                    "There is too little room for a deploy on the file system of {name} ({path}): {free} "
-                    "free, about {size} needed. ",
-                    name=name,
-                    path=path,
-                    free=bytes_text(available.free),
-                    size=bytes_text(need.size),
-                )
-                + _advice(context, holds_versions=available.device == versions.device)
-            )
-        elif available.inodes is not None and available.inodes < need.inodes:
-            sentences.append(
-                tr(
-                    "The file system of {name} ({path}) has {inodes} inodes left, and a deploy needs about "
-                    "{inodes2}. `govma-console prune` frees some where versions are.",
-                    name=name,
-                    path=path,
-                    inodes=available.inodes,
-                    inodes2=need.inodes,
-                )
-            )
-    return sentences
-
-
-def room(path: Path) -> Room:
-    """Return the room on the file system of a path, or of the nearest directory above it that exists."""
-    while not path.is_dir():
-        path = path.parent
-    system = os.statvfs(path)
-    return Room(system.f_bavail * system.f_frsize, system.f_favail if system.f_files else None, path.stat().st_dev)
 
 
 def _advice(context: Context, *, holds_versions: bool) -> str:

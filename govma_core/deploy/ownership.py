@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
 
 from govma_core.building.tree_snapshot import refuse_deep, refuse_foreign, refuse_sparse
 from govma_core.errors import BuildError, UnsafeTreeError
@@ -24,41 +23,29 @@ _BITS = 0o1775
 """Of a mode what stays: neither set-id bits nor the right of others to write."""
 
 
-@dataclass(slots=True)
-class Totals:
-    """What the tree holds: regular files and their bytes."""
-
-    files: int = 0
-    bytes: int = 0
-
-
-def hand_over(tree_fd: int, owner: tuple[int, int] | None, build_uid: int) -> Totals:
-    """Give every entry of the tree to `owner` (None: only look), the directory itself included.
+def hand_over(tree_fd: int, owner: tuple[int, int] | None, build_uid: int, folder: str = "", depth: int = 0) -> int:
+    """Give every entry of the tree to `owner` (None: only look), the directory itself included; return how many files.
 
     A file with more names than one is replaced by a copy of its own if the build's user owns it, and refused otherwise:
     it could be any file of the machine. So could one of another user than the build's, `owner` and us, which is refused
-    when it is to be given away. BuildError names what was refused.
+    when it is to be given away. BuildError names what was refused. `folder` and `depth` say where the directory is.
     """
-    totals = Totals()
-    _hand_over(tree_fd, owner, build_uid, "", 0, totals)
-    return totals
-
-
-def _hand_over(fd: int, owner: tuple[int, int] | None, build_uid: int, folder: str, depth: int, totals: Totals) -> None:
     refuse_deep(depth, folder)
     if owner is not None:
-        _give(fd, owner)
-    for entry in safefs.entries(fd):
+        _give(tree_fd, owner)
+    files = 0
+    for entry in safefs.entries(tree_fd):
         path = f"{folder}/{entry.name}" if folder else entry.name
         if entry.is_dir(follow_symlinks=False):
-            with safefs.opened(fd, entry.name) as child:
-                _hand_over(child, owner, build_uid, path, depth + 1, totals)
+            with safefs.opened(tree_fd, entry.name) as child:
+                files += hand_over(child, owner, build_uid, path, depth + 1)
         elif entry.is_symlink():
             if owner is not None:
-                _give_link(fd, entry.name, owner, path)
+                _give_link(tree_fd, entry.name, owner, path)
         else:
-            totals.bytes += _give_file(fd, entry.name, owner, build_uid, path)
-            totals.files += 1
+            _give_file(tree_fd, entry.name, owner, build_uid, path)
+            files += 1
+    return files
 
 
 def _give_link(fd: int, name: str, owner: tuple[int, int], path: str) -> None:
@@ -73,11 +60,11 @@ def _give_link(fd: int, name: str, owner: tuple[int, int], path: str) -> None:
         raise BuildError(tr("{path!r} changed while the tree was taken over. Build again.", path=path)) from None
 
 
-def _give_file(fd: int, name: str, owner: tuple[int, int] | None, build_uid: int, path: str) -> int:
+def _give_file(fd: int, name: str, owner: tuple[int, int] | None, build_uid: int, path: str) -> None:
     info = os.stat(name, dir_fd=fd, follow_symlinks=False)
     refuse_sparse(path, info)
     if stat.S_ISREG(info.st_mode) and info.st_nlink == 1 and owner is None:
-        return info.st_size
+        return
     try:
         file, info = safefs.open_regular(fd, name)
     except (UnsafeTreeError, OSError) as error:
@@ -102,7 +89,6 @@ def _give_file(fd: int, name: str, owner: tuple[int, int] | None, build_uid: int
             _give(file, owner)
     finally:
         os.close(file)
-    return info.st_size
 
 
 def _own_copy(fd: int, name: str, file: int, info: os.stat_result, owner: tuple[int, int] | None) -> None:

@@ -101,7 +101,7 @@ def make_folder(dst: int, name: str, info: os.stat_result, owner: tuple[int, int
 
 
 def same_content(src: int, dst: int, name: str) -> bool:
-    """Tell whether both directories have a regular file `name` with the same bytes; sizes were compared before.
+    """Tell whether both directories have a regular file `name` with the same bytes.
 
     BlockingIOError when another process holds one of them for writing.
     """
@@ -109,17 +109,18 @@ def same_content(src: int, dst: int, name: str) -> bool:
         files = []
         for directory in (src, dst):
             try:
-                fd, _ = safefs.open_regular(directory, name)
+                fd, info = safefs.open_regular(directory, name)
             except (UnsafeTreeError, FileNotFoundError):
                 return False
             stack.callback(os.close, fd)
-            files.append(fd)
-        while True:
-            ours, theirs = (os.read(fd, _COMPARED) for fd in files)
-            if ours != theirs:
-                return False
-            if not ours:
+            files.append((fd, info.st_size))
+        (ours, size), (theirs, their_size) = files
+        if size != their_size:
+            return False
+        while (piece := os.read(ours, _COMPARED)) == os.read(theirs, _COMPARED):
+            if not piece:
                 return True
+        return False
 
 
 def remove_leftovers(dst: int) -> None:

@@ -137,63 +137,55 @@ class _Synchronisation:
                 )
             )
         upload_files.remove_leftovers(dst)
-        fresh: list[str] = []
+        new_files: list[str] = []
         with os.scandir(src) as entries:
             for entry in entries:
                 self._reporter.cancellation.check()
-                inner = (*path, entry.name)
-                if entry.is_dir(follow_symlinks=False):
-                    self._folder(src, dst, inner)
-                elif entry.is_file(follow_symlinks=False):
-                    if not self._existing(src, dst, inner, entry.stat(follow_symlinks=False)):
-                        fresh.append(entry.name)
-                    if len(fresh) == _AT_ONCE:
-                        self._place(src, dst, path, fresh)
-                        fresh.clear()
-                else:
-                    kind = tr("a link") if entry.is_symlink() else tr("a special file")
-                    self._reporter.warning(
-                        tr(
-                            "Uploads: {inner!r} of the version is {kind}; it is left out.",
-                            inner="/".join(inner),
-                            kind=kind,
-                        )
-                    )
-        if fresh:
-            self._place(src, dst, path, fresh)
+                if self._must_be_placed(entry, src, dst, (*path, entry.name)):
+                    new_files.append(entry.name)
+                if len(new_files) == _AT_ONCE:
+                    self._place(src, dst, path, new_files)
+                    new_files.clear()
+        if new_files:
+            self._place(src, dst, path, new_files)
+
+    def _must_be_placed(self, entry: os.DirEntry[str], src: int, dst: int, path: tuple[str, ...]) -> bool:
+        """Deal with an entry, unless it is a file whose name is free in the target."""
+        if entry.is_dir(follow_symlinks=False):
+            self._folder(src, dst, path)
+        elif entry.is_file(follow_symlinks=False):
+            return not self._existing(src, dst, path, entry.stat(follow_symlinks=False))
+        else:
+            kind = tr("a link") if entry.is_symlink() else tr("a special file")
+            self._reporter.warning(
+                tr("Uploads: {inner!r} of the version is {kind}; it is left out.", inner="/".join(path), kind=kind)
+            )
+        return False
 
     def _folder(self, src: int, dst: int, path: tuple[str, ...]) -> None:
-        name = path[-1]
+        name, is_new = path[-1], True
         with safefs.opened(src, name) as inner_src:
             info = os.fstat(inner_src)
             try:
-                inner_dst, new = upload_files.make_folder(dst, name, info, self._owner), True
-            except FileExistsError:
-                there = self._existing_folder(dst, path)
-                if there is None:
-                    return
-                inner_dst, new = there, False
-            except UnsafeTreeError:
+                try:
+                    inner_dst = upload_files.make_folder(dst, name, info, self._owner)
+                except FileExistsError:
+                    inner_dst, is_new = os.open(name, safefs.DIRECTORY_FLAGS, dir_fd=dst), False
+            except (UnsafeTreeError, FileNotFoundError):
                 self._leave_alone(path, _CHANGED)
+                return
+            except OSError as error:
+                if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+                    raise
+                self._leave_alone(path, tr("is no directory, but one in the repository"))
                 return
             try:
                 self.directory(inner_src, inner_dst, path)
-                if new:
+                if is_new:
                     self.result.new_dirs += 1
                     os.utime(inner_dst, ns=(info.st_atime_ns, info.st_mtime_ns))
             finally:
                 os.close(inner_dst)
-
-    def _existing_folder(self, dst: int, path: tuple[str, ...]) -> int | None:
-        try:
-            return os.open(path[-1], safefs.DIRECTORY_FLAGS, dir_fd=dst)
-        except OSError as error:
-            if error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.ENOENT):
-                raise
-            self._leave_alone(
-                path, _CHANGED if error.errno == errno.ENOENT else tr("is no directory, but one in the repository")
-            )
-            return None
 
     def _place(self, src: int, dst: int, path: tuple[str, ...], names: Sequence[str]) -> None:
         remaining = upload_files.place_new(src, dst, names, self._owner)
@@ -212,18 +204,14 @@ class _Synchronisation:
             return False
         if not stat.S_ISREG(there.st_mode):
             self._leave_alone(path, tr("is {kind}, but a file in the repository", kind=_kind(there)))
-        else:
-            try:
-                if not self._equal(src, dst, name, info, there):
-                    self._differing(src, dst, path)
-            except BlockingIOError:
-                self._leave_alone(path, _BEING_WRITTEN)
+            return True
+        try:
+            is_untouched = (info.st_size, info.st_mtime_ns) == (there.st_size, there.st_mtime_ns)
+            if not is_untouched and not upload_files.same_content(src, dst, name):
+                self._differing(src, dst, path)
+        except BlockingIOError:
+            self._leave_alone(path, _BEING_WRITTEN)
         return True
-
-    def _equal(self, src: int, dst: int, name: str, info: os.stat_result, there: os.stat_result) -> bool:
-        if info.st_size != there.st_size:
-            return False
-        return info.st_mtime_ns == there.st_mtime_ns or upload_files.same_content(src, dst, name)
 
     def _differing(self, src: int, dst: int, path: tuple[str, ...]) -> None:
         if self._keeper is None:
