@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar
 from textual.dom import DOMNode
 from textual.message import Message
 from textual.screen import Screen
+from textual.timer import Timer
 
 from govma_console.tui import disk_use
 from govma_console.tui.disk_use import DiskUse
@@ -31,6 +32,8 @@ from govma_core.settings import Settings
 from govma_core.text.language import tr
 
 T = TypeVar("T")
+_LOCK_SECONDS = 0.4
+"""From one look to the next at a lock that no run in sight holds."""
 ORIGIN = "console"
 """Where the records of runs say that they were started from."""
 
@@ -111,6 +114,7 @@ class Background:
         self._screen: Screen[None]
         """Set by begin()."""
         self._reading = self._read_again = False
+        self._lock_timer: Timer | None = None
         self._measuring = False
         self._measured_state: tuple[str, ...] = ()
         self._comparisons: dict[tuple[str | None, str], SwitchPlan] = {}
@@ -167,12 +171,17 @@ class Background:
 
     def _take_reading(self, reading: tuple[Snapshot, tuple[int, int] | None] | None, problem: str) -> None:
         self._reading = False
+        if self._lock_timer is not None:
+            self._lock_timer.stop()
         if reading is not None:
             snapshot, room = reading
             if room is not None and self.use is not None:
                 # The space changes between measurements: a run writes, editors upload.
                 self.use = dataclasses.replace(self.use, free=room[0], capacity=room[1])
             self._screen.post_message(SiteRead(snapshot))
+            if snapshot.holder is not None and snapshot.active is None and not self._read_again:
+                # A run lets go of the lock a moment after its record has ended: no directory changes by that.
+                self._lock_timer = self._screen.set_timer(_LOCK_SECONDS, self.refresh)
         if self._read_again:
             self._read_again = False
             self._screen.set_timer(0.2, self.refresh)
