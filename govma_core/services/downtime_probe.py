@@ -101,7 +101,10 @@ class Probe:
 
     @contextmanager
     def going(self) -> Iterator[None]:
-        """Ask all the while; a site that did not answer before is not missed."""
+        """Ask all the while; a site that did not answer before is not missed, and without an address none is asked."""
+        if not self.url:
+            yield
+            return
         self.answered = any(self.ask() for _ in range(2))
         began = time.monotonic()
         self.answered = self.ask() or self.answered

@@ -16,67 +16,6 @@ from govma_core.text.language import counted, date_format, marked, tr
 if TYPE_CHECKING:
     from govma_core.services.inspect import Container, Image, ProjectState
 
-
-_HTTP = ("80/tcp", "8080/tcp", "443/tcp")
-
-
-def unserved(config: ComposeConfig, state: ProjectState, settings: Settings) -> bool:
-    """Tell whether there is a web server among the services, and no container has the versions."""
-    if not any(inside in _HTTP for service in config.services.values() for *_, inside in service.ports):
-        return False
-    versions = real(str(settings.versions_dir))
-    binds = [real(mount.source) for each in state.containers for mount in each.mounts if mount.kind == "bind"]
-    # A mount of a single version is reported by places().
-    has = any(versions.is_relative_to(source) or source.is_relative_to(versions) for source in binds)
-    return bool(state.containers) and not has
-
-
-def places(container: Container, settings: Settings) -> Iterator[str]:
-    """Say what is wrong with where the versions and the uploads are mounted in a container."""
-    # The name counts beside what it leads to: the link current-version leads elsewhere after each switch.
-    by_name, versions = settings.versions_dir, real(str(settings.versions_dir))
-    whole = None
-    for mount in container.mounts:
-        if mount.kind != "bind":
-            continue
-        source = real(mount.source)
-        if source == versions:
-            whole = mount
-        elif any(_below(path, place) for path in (source, Path(mount.source)) for place in (versions, by_name)):
-            yield (
-                tr(
-                    "{target} is one version, not versions_dir: it is served whatever current-version points to. "
-                    "Mount versions_dir itself",
-                    target=mount.target,
-                )
-            )
-    if whole is None:
-        return
-    # The link in a version is html/uploads -> ../../../uploads: beside the place where all versions are.
-    beside = Path(whole.target).parent
-    for name, directory in (("uploads", settings.upload_dir), ("images", settings.image_dir)):
-        if directory is None or not directory.is_dir():
-            continue
-        at = str(beside / name)
-        there = next((mount for mount in container.mounts if mount.target == at), None)
-        key = "upload_dir" if name == "uploads" else "image_dir"
-        if there is None:
-            yield tr(
-                "{key} is not mounted at {at}, where the link {name} of every version leads", key=key, at=at, name=name
-            )
-        elif real(there.source) != real(str(directory)):
-            yield tr("{at}, where the link {name} of every version leads, is not {key}", at=at, name=name, key=key)
-
-
-def _below(path: Path, directory: Path) -> bool:
-    return path != directory and path.is_relative_to(directory)
-
-
-def real(path: str) -> Path:
-    """Return where a path leads, as far as it is there."""
-    return Path(os.path.realpath(path))
-
-
 SITE_DOWN, PERHAPS, NONE = "site", "pages", "none"
 """What does not answer while a difference is removed, as the words of the JSON."""
 
@@ -88,6 +27,7 @@ _DOWNTIMES = {
     PERHAPS: marked("pages that need it fail meanwhile"),
     NONE: marked("no downtime"),
 }
+_HTTP = ("80/tcp", "8080/tcp", "443/tcp")
 _PROXIES = frozenset(("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY"))
 """Docker's clients put these into every container where their own settings say so."""
 
@@ -302,6 +242,63 @@ def _networks(service: ServiceConfig, container: Container) -> Iterator[tuple[st
         yield "networks", tr("it is not in the network {name}", name=name)
     for name in sorted(container.networks - service.networks):
         yield "networks", tr("it is in the network {name}, and should not be", name=name)
+
+
+def unserved(config: ComposeConfig, state: ProjectState, settings: Settings) -> bool:
+    """Tell whether there is a web server among the services, and no container has the versions."""
+    if not any(inside in _HTTP for service in config.services.values() for *_, inside in service.ports):
+        return False
+    versions = real(str(settings.versions_dir))
+    binds = [real(mount.source) for each in state.containers for mount in each.mounts if mount.kind == "bind"]
+    # A mount of a single version is reported by places().
+    has = any(versions.is_relative_to(source) or source.is_relative_to(versions) for source in binds)
+    return bool(state.containers) and not has
+
+
+def places(container: Container, settings: Settings) -> Iterator[str]:
+    """Say what is wrong with where the versions and the uploads are mounted in a container."""
+    # The name counts beside what it leads to: the link current-version leads elsewhere after each switch.
+    by_name, versions = settings.versions_dir, real(str(settings.versions_dir))
+    whole = None
+    for mount in container.mounts:
+        if mount.kind != "bind":
+            continue
+        source = real(mount.source)
+        if source == versions:
+            whole = mount
+        elif any(_below(path, place) for path in (source, Path(mount.source)) for place in (versions, by_name)):
+            yield (
+                tr(
+                    "{target} is one version, not versions_dir: it is served whatever current-version points to. "
+                    "Mount versions_dir itself",
+                    target=mount.target,
+                )
+            )
+    if whole is None:
+        return
+    # The link in a version is html/uploads -> ../../../uploads: beside the place where all versions are.
+    beside = Path(whole.target).parent
+    for name, directory in (("uploads", settings.upload_dir), ("images", settings.image_dir)):
+        if directory is None or not directory.is_dir():
+            continue
+        at = str(beside / name)
+        there = next((mount for mount in container.mounts if mount.target == at), None)
+        key = "upload_dir" if name == "uploads" else "image_dir"
+        if there is None:
+            yield tr(
+                "{key} is not mounted at {at}, where the link {name} of every version leads", key=key, at=at, name=name
+            )
+        elif real(there.source) != real(str(directory)):
+            yield tr("{at}, where the link {name} of every version leads, is not {key}", at=at, name=name, key=key)
+
+
+def _below(path: Path, directory: Path) -> bool:
+    return path != directory and path.is_relative_to(directory)
+
+
+def real(path: str) -> Path:
+    """Return where a path leads, as far as it is there."""
+    return Path(os.path.realpath(path))
 
 
 def short(image_id: str) -> str:

@@ -157,10 +157,8 @@ def read_container(raw: Mapping[str, Any]) -> Container:
 
 def epoch(text: str | None) -> float:
     """Return a time of the engine as seconds since the epoch; 0 for none."""
-    # Nanoseconds are more than Python reads.
-    plain = re.sub(r"(\.\d{6})\d+", r"\1", text or "").replace("Z", "+00:00")
     try:
-        moment = datetime.fromisoformat(plain)
+        moment = datetime.fromisoformat(text or "")
     except ValueError:
         return 0.0
     return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())

@@ -211,12 +211,8 @@ def _restore(
             why = reason(error)
             result.problems.append(tr("{service}: the new container does not stop: {why}.", service=service, why=why))
     for change in formers:
-        description = inspected(client, change.former)
-        if description is not None and description["State"]["Running"]:
-            # It was told to stop, or is about to be: it would end after we looked.
-            client.api.restart(change.former)
-        else:
-            client.api.start(change.former)
+        # Not only started: one that still runs was told to stop, or is about to be, and would end afterwards.
+        client.api.restart(change.former)
         yield change
     for container in new:
         with suppress(NotFound):
@@ -241,9 +237,7 @@ def _secure(client: DockerClient, journal: Journal, change: Change, replicas: di
 
 def _keep_new(client: DockerClient, change: Change, container: str, result: Restored) -> None:
     """Keep the only container that a service has: the one before it is gone, and how it was made is not known."""
-    description = inspected(client, container)
-    if description is not None and not description["State"]["Running"]:
-        client.api.start(container)
+    client.api.start(container)
     _rename(client, container, change.name)
     sentence = tr(
         "{service}: the container {name} that ran before is not there any more; the new one is kept in its place.",

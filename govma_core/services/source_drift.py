@@ -28,13 +28,16 @@ if TYPE_CHECKING:
 SOURCES = ("docker", "docker-compose.yml", ".env.sample")
 """What containers are made from."""
 
+BUILT = "services-built.json"
+"""File of state_dir: for each image that `services up` built, by its id, the commit that prod-env was at."""
+
+_SYNC = "govma-console services up --sync"
+_MOST_NAMES = 3
+"""Files of one part that are named; of more only how many there are."""
+
 
 class Repository(GitCommands):
     """Git in a checkout of the site's repository; closed at the end of opened()."""
-
-    def __init__(self, directory: Path, timeout: int) -> None:
-        super().__init__(directory, timeout)
-        self.directory = directory
 
     def has(self, sha: str) -> bool:
         """Tell whether it has a commit."""
@@ -42,8 +45,8 @@ class Repository(GitCommands):
 
     def covers(self, folder: str) -> bool:
         """Tell whether a folder, named from the top, is in it."""
-        path = (self.directory / folder).resolve()
-        return path.is_dir() and path.is_relative_to(self.directory.resolve())
+        path = (self._directory / folder).resolve()
+        return path.is_dir() and path.is_relative_to(self._directory.resolve())
 
     def changed(self, older: str, newer: str, *paths: str) -> list[str]:
         """Return the files below these paths that differ between two commits."""
@@ -72,13 +75,13 @@ class Repository(GitCommands):
         """Move what is checked out straight ahead to a commit; RefusedError when local changes are in the way."""
         try:
             self.run("merge", "--ff-only", "--quiet", sha)
-            with safefs.opened_root(self.directory) as fd:
+            with safefs.opened_root(self._directory) as fd:
                 safefs.syncfs(fd)
         except GitFailedError as error:
             raise RefusedError(
                 tr(
                     "{directory} cannot be moved forward to {sha}; nothing was changed. {error}",
-                    directory=self.directory,
+                    directory=self._directory,
                     sha=sha[:9],
                     error=error,
                 )
@@ -102,10 +105,6 @@ def opened(directory: Path, settings: Settings) -> Iterator[Repository]:
     finally:
         # The helper processes of GitPython end with it.
         repository.repo.close()
-
-
-_MOST_NAMES = 3
-"""Files of one part that are named; of more only how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,12 +200,6 @@ def due_in(source: Repository, head: str, target: str, live: str, settings: Sett
 def _names(text: str) -> list[str]:
     lines = (line.strip() for line in text.splitlines())
     return [line.partition("=")[0].strip() for line in lines if "=" in line and not line.startswith("#")]
-
-
-BUILT = "services-built.json"
-"""File of state_dir: for each image that `services up` built, by its id, the commit that prod-env was at."""
-
-_SYNC = "govma-console services up --sync"
 
 
 def source_differences(settings: Settings, config: ComposeConfig | None, state: ProjectState) -> list[Difference]:

@@ -22,7 +22,7 @@ from govma_core.services.compose_config import ComposeConfig, ServiceConfig, loa
 from govma_core.services.downtime_probe import Probe, address
 from govma_core.services.former import forget_descriptions, keep_description
 from govma_core.services.health import runs_well, wait_until_good
-from govma_core.services.inspect import Container, look, whole_mask
+from govma_core.services.inspect import Container, ProjectState, look, whole_mask
 from govma_core.services.logs import keep_last_words
 from govma_core.services.restore import Change, Journal, path_of, read_journal
 from govma_core.services.source_drift import live_commit, note_built, opened
@@ -56,14 +56,16 @@ def run(context: Context, *, services: Sequence[str] | None = None, sync: bool =
                 project = restart.project = find_project(context.settings)
                 config = load_config(project)
                 names = choose(project, config, services)
-            restart.hide(whole_mask(project, config, look(client, project.name)))
+            state = look(client, project.name)
+            restart.hide(whole_mask(project, config, state))
             with restart.mask.over_errors():
-                restart.build(config, names)
-                changed = restart.changed(config, names)
+                restart.build(config, names, state)
+                state = look(client, project.name)
+                changed = restart.changed(config, names, state)
                 if changed:
-                    restart.prepare(changed)
-                    changed = restart.carry_out(config)
-                return restart.outcome(config, names, changed)
+                    restart.prepare(changed, state)
+                    changed = restart.carry_out(config, state)
+                return restart.outcome(config, names, changed, state)
 
 
 def choose(project: Project, config: ComposeConfig, services: Sequence[str] | None) -> list[str]:
@@ -88,7 +90,7 @@ class Restart:
         self._context, self._client, self.reporter = context, client, context.reporter
         self._settings = context.settings
         self._site_mask = context.reporter.mask
-        self._probe: Probe | None = None
+        self._probe = Probe("")
         self.project = project
         self.journal = self._new_journal()
         self.hide(project.mask)
@@ -156,14 +158,13 @@ class Restart:
             remark.note(f"{head[:9]} -> {commit[:9]}")
             return True
 
-    def build(self, config: ComposeConfig, services: Sequence[str]) -> None:
+    def build(self, config: ComposeConfig, services: Sequence[str], state: ProjectState) -> None:
         """Build the images while the site runs; which images their names meant before is written down first."""
         with self.reporter.stage("build") as remark:
             builds = [name for name in services if config.services[name].builds]
             if not builds:
                 remark.skip(tr("no image is built here"))
                 return
-            state = look(self._client, self.project.name)
             for image in (config.services[name].image for name in builds):
                 tag = image if ":" in image.rpartition("/")[2] else f"{image}:latest"
                 if state.tagged(image):
@@ -172,10 +173,9 @@ class Restart:
             execute(self.project, ["build", *builds], self.reporter, _BUILD_SECONDS)
             remark.note(tr("{images}, while the site runs", images=counted(len(builds), "image", "images")))
 
-    def changed(self, config: ComposeConfig, services: Sequence[str]) -> list[str]:
+    def changed(self, config: ComposeConfig, services: Sequence[str], state: ProjectState) -> list[str]:
         """Return the services that compose itself would recreate, create or start, in their order."""
         hashes = hashes_in(Question(self.project, "config", "--hash=*").answer(self.mask))
-        state = look(self._client, self.project.name)
 
         def is_as_wanted(service: ServiceConfig) -> bool:
             containers, image = state.of(service.name), state.tagged(service.image)
@@ -188,9 +188,8 @@ class Restart:
 
         return [name for name in services if not is_as_wanted(config.services[name])]
 
-    def prepare(self, services: Sequence[str]) -> None:
+    def prepare(self, services: Sequence[str], state: ProjectState) -> None:
         """Keep what it takes to bring the former containers back."""
-        state = look(self._client, self.project.name)
         with self.reporter.stage("prepare") as remark:
             for service in services:
                 containers = state.of(service)
@@ -202,43 +201,34 @@ class Restart:
                     keep_description(self._client, self.project.name, change.former)
             remark.note(tr("{changed}; nothing is stopped yet", changed=", ".join(services)))
 
-    def carry_out(self, config: ComposeConfig) -> list[str]:
+    def carry_out(self, config: ComposeConfig, state: ProjectState) -> list[str]:
         """Have compose recreate the containers one by one, while the site is asked; return the services that changed.
 
         RestartError when one does not get good, and all is put back.
         """
-        state = look(self._client, self.project.name)
         ports = {each.service: list(each.ports) for each in state.containers if each.running}
         url = address(ports, self._settings.services_probe_url, self._settings.activation_url)
         self.reporter.info(
             tr("From here on it cannot be cancelled. The site is asked at {url}.", url=url or tr("no address"))
         )
         self.reporter.cancellation.close()
-        self._probe = Probe(url, self._settings.activation_host) if url else None
-        if self._probe is None:
-            self._restart_all(config)
-        else:
-            with self._probe.going():
-                self._restart_all(config)
+        self._probe = Probe(url, self._settings.activation_host)
+        with self._probe.going():
+            for service in self.journal.services:
+                with self.reporter.stage(f"restart {service}") as remark:
+                    try:
+                        remark.note(self._restart(config.services[service]))
+                    except GovmaError as error:
+                        # Before the container is removed.
+                        state_dir, project = self._settings.state_dir, self.project.name
+                        last_words = keep_last_words(self._client, project, service, state_dir, self.mask)
+                        self._revert(f"{error}{last_words}")
+            if self._is_silent():
+                self._revert(tr("All containers run, but the site does not answer at {url}.", url=url))
         # From here on nothing puts it back any more, whatever becomes of the notes.
         self.journal.done = True
         self.journal.write()
         return [service for service in self.journal.services if any(each.touched for each in self.journal.of(service))]
-
-    def _restart_all(self, config: ComposeConfig) -> None:
-        for service in self.journal.services:
-            with self.reporter.stage(f"restart {service}") as remark:
-                try:
-                    remark.note(self._restart(config.services[service]))
-                except GovmaError as error:
-                    # Before the container is removed.
-                    last_words = keep_last_words(
-                        self._client, self.project.name, service, self._settings.state_dir, self.mask
-                    )
-                    self._revert(f"{error}{last_words}")
-        probe = self._probe
-        if probe is not None and self._is_silent(probe):
-            self._revert(tr("All containers run, but the site does not answer at {url}.", url=probe.url))
 
     def _restart(self, service: ServiceConfig) -> str:
         """Have compose bring up one service; return what its containers came to, EngineError when that is not good."""
@@ -265,15 +255,15 @@ class Restart:
         ]
         return results[0]
 
-    def _is_silent(self, probe: Probe) -> bool:
-        return probe.answered and not probe.answers(self._settings.services_up_timeout)
+    def _is_silent(self) -> bool:
+        return self._probe.answered and not self._probe.answers(self._settings.services_up_timeout)
 
     def _revert(self, why: str) -> None:
         """Put everything back while the site is still asked, and raise the RestartError that says so."""
         self.reporter.error(why)
         with self.reporter.stage("put back"):
             is_whole = self.put_back().whole
-            is_silent = self._probe is not None and self._is_silent(self._probe)
+            is_silent = self._is_silent()
         if not is_whole:
             state = tr("Not all of what was before is back; see the log")
         elif is_silent:
@@ -303,25 +293,24 @@ class Restart:
                     self.reporter.info(tr("What was prepared has been undone; the containers run as before."))
             raise
 
-    def outcome(self, config: ComposeConfig, services: Sequence[str], changed: Sequence[str]) -> Outcome:
+    def outcome(
+        self, config: ComposeConfig, services: Sequence[str], changed: Sequence[str], state: ProjectState
+    ) -> Outcome:
         """Write down what the images were built from, clear away the journal, and say what was done."""
-        state = look(self._client, self.project.name)
         images = [config.services[name].image for name in changed or services if config.services[name].builds]
         note_built(self._settings, [state.tagged(image) for image in images], self.reporter)
         self._clear()
         if not changed:
             return Outcome(tr("Nothing to do: all containers are as the compose file wants them."))
-        probe = self._probe
-        silent = round(probe.silent, 3) if probe is not None and probe.answered else None
+        silent = round(self._probe.silent, 3) if self._probe.answered else None
         details: dict[str, Any] = {"services": list(changed), "seconds_without_answer": silent}
-        text = tr("Now as in the compose file: {changed}; ", changed=", ".join(changed))
-        message = f"{text}{self._downtime()}."
+        message = tr("Now as in the compose file: {changed}; ", changed=", ".join(changed)) + f"{self._downtime()}."
         self.reporter.info(message)
         return Outcome(self.mask(message), details=details)
 
     def _downtime(self) -> str:
         probe = self._probe
-        if probe is None:
+        if not probe.url:
             return tr("whether the site answered meanwhile is not known (services.probe_url)")
         if not probe.answered:
             return tr("the site did not answer at {url} before, either", url=probe.url)

@@ -89,11 +89,12 @@ class _Engine:
 
     def start(self, container: str) -> None:
         self._do("start", container)
-        # What ends at once is as an engine tells it: started, and not running.
-        self.states[container] = "exited" if ("run", container) in self.fails else "running"
+        self.states[container] = "running"
 
     def restart(self, container: str) -> None:
         self._do("restart", container)
+        # What ends at once is as an engine tells it: started, and not running.
+        self.states[container] = "exited" if ("run", container) in self.fails else "running"
 
     def stop(self, container: str, timeout: int) -> None:
         self._do("stop", container, timeout)
@@ -135,7 +136,7 @@ def test_the_former_container_runs_again_though_the_new_one_does_not_stop(tmp_pa
     """Guards the order: what serves comes first, what resists is told."""
     engine = _Engine({"old": "exited", "new": "running"}, {("stop", "new"), ("tag", "sha256:1")})
     result, _ = _put_back(tmp_path, engine, _web(), site_web="sha256:1")
-    assert ("start", "old") in engine.requests
+    assert ("restart", "old") in engine.requests
     # Compose calls what it replaces by another name.
     assert engine.names["old"] == "p_web_1"
     assert "new" not in engine.states
@@ -219,7 +220,7 @@ def test_the_former_container_has_to_run_well_if_it_did_before(tmp_path: Path, w
     """Guards the words "are back": and what was broken before is no reason to call the rest so."""
     engine = _Engine({"old": "exited", "new": "running"}, {("run", "old")})
     result, _ = _put_back(tmp_path, engine, _web(well=well))
-    assert ("start", "old") in engine.requests
+    assert ("restart", "old") in engine.requests
     assert len(result.final) == sentences
     assert result.whole is not well
 
