@@ -41,7 +41,7 @@ class LocalBuilder:
         """Return a sentence for each program that is missing, and when the build's user cannot reach the work dir."""
         problems = []
         for word in dict.fromkeys(command.split()[0] for command in self._settings.all_build_commands):
-            if _PLAIN_WORD.fullmatch(word) and not self._succeeds('command -v "$1"', word):
+            if _PLAIN_WORD.fullmatch(word) and self._run('command -v "$1"', word).returncode:
                 problems.append(
                     tr(
                         "The build needs {word}, which is not in the PATH of uid {uid} ({path}). Install it, "
@@ -52,7 +52,7 @@ class LocalBuilder:
                     )
                 )
         parent = self._settings.work_dir.parent
-        if parent.is_dir() and not self._succeeds('cd "$1"', str(parent)):
+        if parent.is_dir() and self._run('cd "$1"', str(parent)).returncode:
             problems.append(
                 tr(
                     "The build's user (uid {uid}) cannot enter {parent}, where work_dir is. Give everybody "
@@ -124,9 +124,6 @@ class LocalBuilder:
                 ) from None
             log.follow(shell.receive, self._settings.build_timeout)
         log.judge(shell.code)
-
-    def _succeeds(self, script: str, argument: str) -> bool:
-        return self._run(script, argument).returncode == 0
 
     def _run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         try:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from govma_core import hooks
 from govma_core.building import work_dir
-from govma_core.building.builder import Builder, make_builder
+from govma_core.building.builder import make_builder
 from govma_core.context import Context, Outcome
 from govma_core.deploy import env_file, ownership, preflight, source, uploads, vendor
 from govma_core.deploy.asset_stage import Assets, AssetStage
@@ -53,16 +52,22 @@ def run(
         context.reporter.info(tr("Not running as root: owners of files are left as they are."))
     context = _start_in_a_free_second(context)
     builder, gate = make_builder(context.settings), Gate(context, promote=promote, force=force)
-    _prepare(context, builder, gate, promote=promote, rehearse=rehearse)
+    with context.reporter.stage("preflight"):
+        gate.require_open()
+        source.recover(context.settings, context.reporter)
+        preflight.check(context, builder, promote=promote, rehearse=rehearse)
+        # What builds first: it could still be writing.
+        builder.remove_leftovers(context.reporter)
+        vendor.remove_leftovers(context.settings.work_dir, context.reporter)
     with closing(Checkout(context.settings, context.reporter)) as checkout:
         commit = _update_checkout(context, checkout, gate, ref, commit_shown)
         tell_due(context, commit.sha)
-        with _filled_work_dir(context, checkout, commit) as work:
+        with _filled_work_dir(context, checkout, commit) as (work_fd, unpacking, inputs):
             variables = hooks.variables(context, commit=commit.sha)
             hooks.before(context, "pre-build", variables | {"GOVMA_WORK_DIR": str(context.settings.work_dir)})
-            assets = AssetStage(context, builder, checkout, commit, work.inputs).execute(work.fd, rebuild=rebuild)
-            manifest = _assemble(context, work, _new_manifest(context, commit, ref, assets, gate))
-            _publish(context, work, manifest)
+            assets = AssetStage(context, builder, checkout, commit, inputs).execute(work_fd, rebuild=rebuild)
+            manifest = _assemble(context, work_fd, unpacking, _new_manifest(context, commit, ref, assets, gate))
+            _publish(context, work_fd, manifest)
     context.about.version = manifest.version
     rehearsal.rehearse(context, manifest.version, skip=not rehearse)
     if not promote:
@@ -84,17 +89,6 @@ def _start_in_a_free_second(context: Context) -> Context:
         time.sleep(1)
         return dataclasses.replace(context, started=time.time())
     return context
-
-
-def _prepare(context: Context, builder: Builder, gate: Gate, *, promote: bool, rehearse: bool) -> None:
-    """Refuse what cannot succeed, and remove what a killed deploy left in the work dir and beside it."""
-    with context.reporter.stage("preflight"):
-        gate.require_open()
-        source.recover(context.settings, context.reporter)
-        preflight.check(context, builder, promote=promote, rehearse=rehearse)
-        # What builds first: it could still be writing.
-        builder.remove_leftovers(context.reporter)
-        vendor.remove_leftovers(context.settings.work_dir, context.reporter)
 
 
 def _update_checkout(
@@ -120,21 +114,14 @@ def _update_checkout(
     return commit
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """The opened work dir, the process that unpacks vendor tarballs beside it, and the inputs of its assets.
-
-    `inputs` is None while the asset cache is off.
-    """
-
-    fd: int
-    unpacking: vendor.Unpacking
-    inputs: list[str] | None
-
-
 @contextmanager
-def _filled_work_dir(context: Context, checkout: Checkout, commit: Commit) -> Iterator[_Work]:
-    """Copy the commit's files to the emptied work dir; vendor tarballs are unpacked meanwhile."""
+def _filled_work_dir(
+    context: Context, checkout: Checkout, commit: Commit
+) -> Iterator[tuple[int, vendor.Unpacking, list[str] | None]]:
+    """Copy the commit's files to the emptied work dir; vendor tarballs are unpacked meanwhile.
+
+    Yield the opened work dir, the process that unpacks, and the inputs of the assets, None while their cache is off.
+    """
     settings, reporter = context.settings, context.reporter
     with ExitStack() as stack:
         with reporter.stage("workdir") as remark:
@@ -154,7 +141,7 @@ def _filled_work_dir(context: Context, checkout: Checkout, commit: Commit) -> It
                 )
                 remark.note(tr("{files} files", files=copy.files))
                 inputs = checkout.inputs(settings.asset_inputs) if settings.asset_inputs else None
-        yield _Work(work_fd, unpacking, inputs)
+        yield work_fd, unpacking, inputs
 
 
 def _new_manifest(context: Context, commit: Commit, ref: str | None, assets: Assets, gate: Gate) -> Manifest:
@@ -176,10 +163,10 @@ def _new_manifest(context: Context, commit: Commit, ref: str | None, assets: Ass
     )
 
 
-def _assemble(context: Context, work: _Work, manifest: Manifest) -> Manifest:
+def _assemble(context: Context, work_fd: int, unpacking: vendor.Unpacking, manifest: Manifest) -> Manifest:
     """Put the version together from the built tree; return the manifest with what came into it."""
     settings, reporter = context.settings, context.reporter
-    with safefs.opened(work.fd, "data") as data:
+    with safefs.opened(work_fd, "data") as data:
         _require_parts(data)
         with reporter.stage("env"):
             env_sha256 = env_file.install(settings.env_file, data)
@@ -189,7 +176,7 @@ def _assemble(context: Context, work: _Work, manifest: Manifest) -> Manifest:
         # What comes from the tarballs was never in the build's hands, and may be linked to the live version's files:
         # it is not handed over.
         with reporter.stage("vendor") as remark:
-            unpacked = work.unpacking.join(data)
+            unpacked = unpacking.join(data)
             remark.note(tr("{sum} files", sum=sum(result.files for result in unpacked.values())))
         with reporter.stage("uploads"), safefs.opened(data, "html") as html:
             uploads.move_out(context, html)
@@ -210,7 +197,7 @@ def _require_parts(data_fd: int) -> None:
             )
 
 
-def _publish(context: Context, work: _Work, manifest: Manifest) -> None:
+def _publish(context: Context, work_fd: int, manifest: Manifest) -> None:
     """Give the version its place and its official name, with its manifest."""
     settings = context.settings
     with context.reporter.stage("publish") as remark, safefs.opened_root(settings.versions_dir) as versions:
@@ -228,7 +215,7 @@ def _publish(context: Context, work: _Work, manifest: Manifest) -> None:
 
         try:
             is_copy = publish(
-                work.fd,
+                work_fd,
                 "data",
                 versions,
                 manifest.version,
@@ -268,16 +255,20 @@ def _tidy_up(context: Context) -> dict[str, Any]:
     settings = context.settings
     details: dict[str, Any] = {}
     if settings.prune_after_deploy:
-        _attempt(context, "prune", lambda: details.update(prune=_prune(context)))
+        with _failure_as_warning(context, "prune"):
+            details["prune"] = _prune(context)
     if settings.dedupe == "all":
-        _attempt(context, "dedupe", lambda: details.update(dedupe=dict(dedupe.run(context).details)))
-    _attempt(context, "accounting", lambda: usage.refresh(context))
+        with _failure_as_warning(context, "dedupe"):
+            details["dedupe"] = dict(dedupe.run(context).details)
+    with _failure_as_warning(context, "accounting"):
+        usage.refresh(context)
     return details
 
 
-def _attempt(context: Context, name: str, work: Callable[[], object]) -> None:
+@contextmanager
+def _failure_as_warning(context: Context, name: str) -> Iterator[None]:
     try:
-        work()
+        yield
     except RunCancelled:
         raise
     except Exception as error:

@@ -96,21 +96,18 @@ def warning(exposed: Iterable[ExposedPath]) -> str:
     )
 
 
-def _configured(settings: Settings) -> Iterable[tuple[str, Path]]:
-    return [
-        (name, path)
-        for name, path in (
-            ("source_dir", settings.source_dir),
-            ("versions_dir", settings.versions_dir),
-            ("upload_dir", settings.upload_dir),
-            ("image_dir", settings.image_dir),
-            ("node_modules_dir", settings.node_modules_dir),
-            ("env_file", settings.env_file),
-            ("work_dir", settings.work_dir),
-            ("ee_tarball", settings.ee_path),
-            ("themes_tarball", settings.themes_path),
-            ("state_dir", settings.state_dir),
-            ("hooks_dir", settings.hooks_dir),
-        )
-        if path is not None
-    ]
+def _configured(settings: Settings) -> list[tuple[str, Path]]:
+    paths = {
+        "source_dir": settings.source_dir,
+        "versions_dir": settings.versions_dir,
+        "upload_dir": settings.upload_dir,
+        "image_dir": settings.image_dir,
+        "node_modules_dir": settings.node_modules_dir,
+        "env_file": settings.env_file,
+        "work_dir": settings.work_dir,
+        "ee_tarball": settings.ee_path,
+        "themes_tarball": settings.themes_path,
+        "state_dir": settings.state_dir,
+        "hooks_dir": settings.hooks_dir,
+    }
+    return [(name, path) for name, path in paths.items() if path is not None]

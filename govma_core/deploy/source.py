@@ -164,13 +164,7 @@ class Checkout:
         """Move the branch to where its remote is, if that is straight ahead; SourceError when they diverged."""
         branch, settings = self._settings.branch, self._settings
         ours, theirs, newer = self._compare_with_remote()
-        if ours == theirs:
-            return ours
-        if newer == theirs:
-            self._git.run("merge", "--ff-only", "--quiet", theirs.sha)
-        elif newer == ours:
-            self._warn_of_unpushed(ours, theirs)
-        else:
+        if newer is None:
             raise SourceError(
                 tr(
                     "{branch} in {source_dir} ({short}) and on {remote} ({short2}) have diverged. Nothing "
@@ -183,6 +177,10 @@ class Checkout:
                     short2=theirs.short,
                 )
             )
+        if newer != ours:
+            self._git.run("merge", "--ff-only", "--quiet", theirs.sha)
+        elif newer != theirs:
+            self._warn_of_unpushed(ours, theirs)
         return newer
 
     def resolve(self, ref: str | None) -> Commit:
