@@ -193,10 +193,9 @@ def _or_own(command: tuple[str, ...] | None, service: ServiceConfig, own: tuple[
 def _environment(service: ServiceConfig, container: Container, image: Image | None) -> Iterator[tuple[str, str]]:
     own: Mapping[str, bytes] = image.environment if image else {}
     has = container.environment
-    changed = sorted(
-        name for name, value in service.environment.items() if value is not None and name in has and has[name] != value
-    )
-    added = sorted(name for name, value in service.environment.items() if value is not None and name not in has)
+    want = {name: value for name, value in service.environment.items() if value is not None}
+    changed = sorted(name for name in want.keys() & has.keys() if has[name] != want[name])
+    added = sorted(want.keys() - has.keys())
     others = [name for name in has if name not in service.environment and name.upper() not in _PROXIES]
     removed = sorted(name for name in others if name not in own and image)
     back = sorted(name for name in others if name in own and has[name] != own[name])

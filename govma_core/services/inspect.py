@@ -87,7 +87,7 @@ class ProjectState:
 
     def tagged(self, image: str) -> str:
         """Return the id of the image that a name stands for now, '' when there is none."""
-        return self.tags.get(_plain(image), "")
+        return self.tags.get(listed_name(image), "")
 
 
 def look(client: DockerClient, project: str) -> ProjectState:
@@ -164,7 +164,7 @@ def epoch(text: str | None) -> float:
     return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
-def _plain(image: str) -> str:
+def listed_name(image: str) -> str:
     """Return a name of an image as the engine lists it: what goes without saying left out, or said."""
     for registry in ("docker.io/", "index.docker.io/"):
         image = image.removeprefix(registry)

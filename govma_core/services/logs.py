@@ -66,22 +66,22 @@ def batches(
     Any thread may set it. Without `follow` it ends with what there is; EngineError when the engine does not give all
     of that. Held is no more than the engine sends at once.
     """
-    closed, ended = until or threading.Event(), threading.Event()
+    stop, end = until or threading.Event(), threading.Event()
     with streaming(client):
         with told_as(tr("read the output of a container")):
             stream = client.api.logs(container, stream=True, follow=follow, tail=lines)
-        closer = threading.Thread(target=_close_when_asked, args=(stream, closed, ended), daemon=True)
+        closer = threading.Thread(target=_close_when_asked, args=(stream, stop, end), daemon=True)
         if follow:
             closer.start()
         splitter = LineSplitter()
         try:
-            while (chunk := _next(stream, follow=follow)) is not None and not closed.is_set():
+            while (chunk := _next(stream, follow=follow)) is not None and not stop.is_set():
                 if batch := splitter.feed(chunk):
                     yield list(mask.lines(batch))
             if rest := list(splitter.close()):
                 yield list(mask.lines(rest))
         finally:
-            ended.set()
+            end.set()
             if follow:
                 closer.join()
 
@@ -97,9 +97,9 @@ def _next(stream: Iterator[bytes], *, follow: bool) -> bytes | None:
         return None
 
 
-def _close_when_asked(stream: Any, closed: threading.Event, ended: threading.Event) -> None:  # noqa: ANN401
-    while not ended.is_set():
-        if closed.wait(_TICK):
+def _close_when_asked(stream: Any, stop: threading.Event, end: threading.Event) -> None:  # noqa: ANN401
+    while not end.is_set():
+        if stop.wait(_TICK):
             with suppress(*FAILURES, AttributeError):
                 stream.close()
             return

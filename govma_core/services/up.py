@@ -22,7 +22,7 @@ from govma_core.services.compose_config import ComposeConfig, ServiceConfig, loa
 from govma_core.services.downtime_probe import Probe, address
 from govma_core.services.former import forget_descriptions, keep_description
 from govma_core.services.health import runs_well, wait_until_good
-from govma_core.services.inspect import Container, ProjectState, look, whole_mask
+from govma_core.services.inspect import Container, ProjectState, listed_name, look, whole_mask
 from govma_core.services.logs import keep_last_words
 from govma_core.services.restore import Change, Journal, path_of, read_journal
 from govma_core.services.source_drift import live_commit, note_built, opened
@@ -166,9 +166,8 @@ class Restart:
                 remark.skip(tr("no image is built here"))
                 return
             for image in (config.services[name].image for name in builds):
-                tag = image if ":" in image.rpartition("/")[2] else f"{image}:latest"
-                if state.tagged(image):
-                    self.journal.tags[tag] = state.tagged(image)
+                if image_id := state.tagged(image):
+                    self.journal.tags[listed_name(image)] = image_id
             self.journal.write()
             execute(self.project, ["build", *builds], self.reporter, _BUILD_SECONDS)
             remark.note(tr("{images}, while the site runs", images=counted(len(builds), "image", "images")))
