@@ -151,10 +151,8 @@ def _staged(src: int, dst: int, name: str, owner: tuple[int, int] | None) -> Ite
 class Keeper:
     """Keeps files that are about to be replaced, in a directory of ours that is made when the first one comes."""
 
-    def __init__(self, directory: Path, stack: ExitStack) -> None:
+    def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._stack = stack
-        self._root: int | None = None
 
     def keep(self, src: int, path: tuple[str, ...], name: str = "") -> os.stat_result:
         """Keep the regular file path[-1] (or `name`) of directory src as `path` below the directory; return its state.
@@ -162,7 +160,8 @@ class Keeper:
         It is linked, or copied. UnsafeTreeError when it is no regular file.
         """
         name = name or path[-1]
-        with self._parent(path[:-1]) as parent:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with safefs.opened_root(self._directory) as root, safefs.made(root, *path[:-1]) as parent:
             copy = path[-1]
             if safefs.lstat(parent, copy) is not None:
                 copy = f"{copy[:200]}.{secrets.token_hex(8)}"
@@ -183,23 +182,5 @@ class Keeper:
             trees.copy_opened(file, info, parent, copy, owner)
         finally:
             os.close(file)
-        fd, _ = safefs.open_regular(parent, copy)
-        try:
-            os.fsync(fd)
-            os.fsync(parent)
-        finally:
-            os.close(fd)
+        safefs.syncfs(parent)
         return info
-
-    @contextmanager
-    def _parent(self, path: tuple[str, ...]) -> Iterator[int]:
-        if self._root is None:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._root = self._stack.enter_context(safefs.opened_root(self._directory))
-        with ExitStack() as stack:
-            parent = self._root
-            for name in path:
-                with suppress(FileExistsError):
-                    os.mkdir(name, 0o700, dir_fd=parent)
-                parent = stack.enter_context(safefs.opened(parent, name))
-            yield parent

@@ -10,7 +10,6 @@ import errno
 import os
 import stat
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,10 +93,8 @@ def synchronise(
             )
         )
         return UploadsResult()
-    with ExitStack() as stack:
-        source_fd = stack.enter_context(safefs.opened(tree_fd, name))
-        target_fd = stack.enter_context(safefs.opened_root(target))
-        keeper = upload_files.Keeper(kept_dir, stack) if policy == "overwrite" else None
+    keeper = upload_files.Keeper(kept_dir) if policy == "overwrite" else None
+    with safefs.opened(tree_fd, name) as source_fd, safefs.opened_root(target) as target_fd:
         work = _Synchronisation(target, keeper, owner, reporter)
         work.directory(source_fd, target_fd, ())
         result = work.result

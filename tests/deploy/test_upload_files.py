@@ -62,8 +62,8 @@ def test_a_new_file_never_takes_a_name_that_came_into_use(site: Site, kind: str)
 class _Meanwhile(upload_files.Keeper):
     """A keeper that is done when somebody puts something else under the name, the first time."""
 
-    def __init__(self, directory: Path, stack: ExitStack, put: Callable[[], None]) -> None:
-        super().__init__(directory, stack)
+    def __init__(self, directory: Path, put: Callable[[], None]) -> None:
+        super().__init__(directory)
         self._put: Callable[[], None] | None = put
 
     def keep(self, src: int, path: tuple[str, ...], name: str = "") -> os.stat_result:
@@ -96,7 +96,7 @@ def test_what_somebody_puts_there_once_it_was_kept_is_not_lost(site: Site, kind:
     # Another file system: what is kept there is a copy.
     with tempfile.TemporaryDirectory(dir="/dev/shm" if elsewhere else None) as tmp, ExitStack() as stack:
         replaced = Path(tmp, "kept") if elsewhere else site.kept
-        keeper = _Meanwhile(replaced, stack, put)
+        keeper = _Meanwhile(replaced, put)
         src = stack.enter_context(safefs.opened_root(site.tree))
         dst = stack.enter_context(safefs.opened_root(site.target))
         if kind in ("file", "written"):
