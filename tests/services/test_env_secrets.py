@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from govma_core.events import Event, LogLine, StageFinished
 from govma_core.git import GitFailedError
 from govma_core.masking import Mask
 from govma_core.reporting import Reporter
+from govma_core.services import logs
 from govma_core.services.compose import Project, find_project
 from govma_core.services.compose_config import Mount, read_config
 from govma_core.services.env_secrets import named_mask
@@ -154,3 +157,17 @@ def test_the_output_of_a_container_is_passed_on_as_it_comes_however_much_is_aske
     engine.breaks = True
     with pytest.raises(EngineError, match="could not read the output of a container: gone"):
         last_lines(client, "x", 3, named_mask({}))
+
+
+def test_the_end_of_an_output_is_no_request_of_the_caller_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards the panel's line that an output ends: it is not written where the caller has stopped following."""
+    _project(tmp_path, "", "services: {}\n")
+    monkeypatch.setattr(logs, "connected", lambda **_: nullcontext(_Engine(3)))
+    monkeypatch.setattr(logs, "_container", lambda *_: ("x", named_mask({})))
+    stop = threading.Event()
+    settings = Settings(services_compose_dir=tmp_path)
+    with logs.service_log(settings, "web", 9, follow=True, until=stop) as output:
+        assert sum(map(len, output)) == 3
+    assert not stop.is_set()
