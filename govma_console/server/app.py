@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -13,9 +12,8 @@ from govma_console.server.auth import get_site
 from govma_console.server.deploy import deploy
 from govma_console.server.metrics import metrics
 from govma_console.server.middleware import RequestGuard
-from govma_console.server.responses import Refusal, handle_core_error, handle_http_error, handle_refusal
+from govma_console.server.responses import ERROR_HANDLERS, Refusal
 from govma_console.server.state import Site
-from govma_core.errors import GovmaError
 from govma_core.text.language import tr
 from govma_core.versions.store import VersionStore
 
@@ -30,14 +28,7 @@ def make_app(site: Site, names: frozenset[str]) -> RequestGuard:
         *webhooks.ROUTES,
         *api.ROUTES,
     ]
-    app = Starlette(
-        routes=routes,
-        exception_handlers={
-            Refusal: handle_refusal,
-            GovmaError: handle_core_error,
-            HTTPException: handle_http_error,
-        },
-    )
+    app = Starlette(routes=routes, exception_handlers=ERROR_HANDLERS)
     # Only exact paths are routes.
     app.router.redirect_slashes = False
     app.state.site = site

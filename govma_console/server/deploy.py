@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 from govma_console.server.auth import get_site, require_reader
 from govma_console.server.responses import LOCKED, Refusal, refusal_of
 from govma_console.server.state import Site
-from govma_console.server.stream import PLAIN, Client, RunStream, render_text, require_stream
+from govma_console.server.stream import PLAIN, RunStream, render_text, require_stream, unless_gone
 from govma_core.errors import GovmaError, UsageError
 from govma_core.events import RunFinished
 from govma_core.runs.queue import Admission
@@ -40,8 +40,7 @@ async def deploy(request: Request) -> ASGIApp:
     status = 200
     if options.get("wait") == "1":
         with site.streams.occupy(caller.peer):
-            async with Client(request.receive) as client:
-                end = await _wait_for_end(site, run_id, client)
+            end = await unless_gone(request.receive, _wait_for_end(site, run_id))
         status = 200 if end is not None and end.result == "ok" else _failure_status(site, run_id)
     aborts_on_failure = options.get("on_fail") == "abort"
     return RunStream(
@@ -56,10 +55,10 @@ async def deploy(request: Request) -> ASGIApp:
     )
 
 
-async def _wait_for_end(site: Site, run_id: str, client: Client) -> RunFinished | None:
-    """Wait until the run has ended; None when the client hung up, or the run's record was removed."""
+async def _wait_for_end(site: Site, run_id: str) -> RunFinished | None:
+    """Wait until the run has ended; None when its record was removed."""
     end = None
-    async for piece in site.feed.follow(run_id, wake=client.wake, is_gone=client.is_gone):
+    async for piece in site.feed.follow(run_id):
         end = piece.finished
     return end
 

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 
 from govma_console.server.deploy import DEFAULTS
-from govma_console.server.responses import Refusal
+from govma_core.errors import UsageError
 from govma_core.text.durations import age_seconds
 from govma_core.text.language import tr
 
@@ -33,11 +33,10 @@ async def parse_run_request(request: Request) -> tuple[str, dict[str, Any]]:
     """Return the operation and the arguments in a request's body; a body that makes no sense is refused."""
     data = await _parse_json(request)
     if not isinstance(data, dict) or not isinstance(data.get("operation"), str):
-        raise Refusal(422, tr('The body must be an object with an operation, such as {"operation": "deploy"}.'))
+        raise UsageError(tr('The body must be an object with an operation, such as {"operation": "deploy"}.'))
     operation, arguments = data["operation"], data.get("arguments", {})
     if operation not in ARGUMENTS:
-        raise Refusal(
-            422,
+        raise UsageError(
             tr(
                 "There is no operation {operation!r}; there are {arguments}.",
                 operation=operation[:80],
@@ -45,11 +44,11 @@ async def parse_run_request(request: Request) -> tuple[str, dict[str, Any]]:
             ),
         )
     if not isinstance(arguments, dict) or data.keys() - {"operation", "arguments"}:
-        raise Refusal(422, tr("Beside the operation the body may hold an object named arguments, and nothing else."))
+        raise UsageError(tr("Beside the operation the body may hold an object named arguments, and nothing else."))
     arguments = {name: _parse_argument(operation, name, value) for name, value in arguments.items()}
     if missing := REQUIRED.get(operation, set()) - arguments.keys():
-        raise Refusal(
-            422, tr("{operation} needs the argument {missing}.", operation=operation, missing=", ".join(missing))
+        raise UsageError(
+            tr("{operation} needs the argument {missing}.", operation=operation, missing=", ".join(missing))
         )
     if operation == "deploy" and not arguments.get("force"):
         # A deploy that is not forced is the same as one that does not mention it.
@@ -61,8 +60,7 @@ def _parse_argument(operation: str, name: str, value: Any) -> Any:  # noqa: ANN4
     types = ARGUMENTS[operation].get(name)
     if types is None:
         argument_names = ", ".join(ARGUMENTS[operation])
-        raise Refusal(
-            422,
+        raise UsageError(
             tr(
                 "{operation} has no argument {name!r}; it has {known}.",
                 operation=operation,
@@ -75,15 +73,15 @@ def _parse_argument(operation: str, name: str, value: Any) -> Any:  # noqa: ANN4
         value = int(value)
     # Not isinstance(): True is an int, too.
     if type(value) not in types:
-        raise Refusal(422, tr("The argument {name} must be {words}.", name=name, words=_WORDS[types[0]]))
+        raise UsageError(tr("The argument {name} must be {words}.", name=name, words=_WORDS[types[0]]))
     if isinstance(value, str):
         _check_text(name, value)
     if name == "reflink" and value not in REFLINK:
-        raise Refusal(422, tr("The argument reflink must be one of {reflink}.", reflink=", ".join(REFLINK)))
+        raise UsageError(tr("The argument reflink must be one of {reflink}.", reflink=", ".join(REFLINK)))
     if name == "older_than":
         _parse_age(name, value)
     if type(value) is int and not 0 < value < 1 << 31:
-        raise Refusal(422, tr("The argument {name} must be 1 or more.", name=name))
+        raise UsageError(tr("The argument {name} must be 1 or more.", name=name))
     return value
 
 
@@ -91,8 +89,8 @@ async def parse_hold_request(request: Request) -> tuple[str, int]:
     """Return a hold's reason and its seconds (0: until it is released) from a request's body."""
     data = await _parse_json(request)
     if not isinstance(data, dict) or data.keys() - {"reason", "for"}:
-        raise Refusal(
-            422, tr('The body must be an object with a reason, and for how long, such as {"for": "2h"}, or empty.')
+        raise UsageError(
+            tr('The body must be an object with a reason, and for how long, such as {"for": "2h"}, or empty.')
         )
     for name in data:
         _check_text(name, data[name])
@@ -103,7 +101,7 @@ def parse_commit(request: Request) -> str:
     """Return the commit in a request's query, '' for none."""
     commit = request.query_params.get("commit", "")
     if "commit" in request.query_params and not SHA.fullmatch(commit):
-        raise Refusal(422, tr("commit must be the whole sha of a commit."))
+        raise UsageError(tr("commit must be the whole sha of a commit."))
     return commit
 
 
@@ -111,16 +109,16 @@ async def _parse_json(request: Request) -> Any:  # noqa: ANN401 - whatever JSON 
     try:
         return json.loads(await request.body())
     except (ValueError, RecursionError):
-        raise Refusal(422, tr("The body is not JSON.")) from None
+        raise UsageError(tr("The body is not JSON.")) from None
 
 
 def _check_text(name: str, value: object) -> None:
     if not isinstance(value, str) or not value or len(value) > 255 or not value.isprintable():
-        raise Refusal(422, tr("The argument {name} must be a text of 1 to 255 printable characters.", name=name))
+        raise UsageError(tr("The argument {name} must be a text of 1 to 255 printable characters.", name=name))
 
 
 def _parse_age(name: str, text: str) -> int:
     try:
         return age_seconds(text)
     except ValueError as error:
-        raise Refusal(422, tr("The argument {name}: {error}.", name=name, error=error)) from None
+        raise UsageError(tr("The argument {name}: {error}.", name=name, error=error)) from None

@@ -67,26 +67,23 @@ class AsciiJson(JSONResponse):
         return json.dumps(content, separators=(",", ":")).encode()
 
 
-async def handle_refusal(request: Request, error: Exception) -> Response:
-    """Respond to a Refusal that an endpoint raised."""
+async def handle_error(request: Request, error: Exception) -> Response:
+    """Respond to what an endpoint raised, or the router: no such path (an empty body), or not with this method."""
+    match error:
+        case GovmaError():
+            error = refusal_of(error)
+        case HTTPException(status_code=404):
+            error = Refusal(404, tr("There is nothing here.") if _is_api(request) else "")
+        case HTTPException():
+            headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+            error = Refusal(
+                error.status_code, tr("{method} is not answered here.", method=request.method), headers=headers
+            )
     assert isinstance(error, Refusal)  # noqa: S101 - registered for nothing else
     return refusal_response(request, error)
 
 
-async def handle_core_error(request: Request, error: Exception) -> Response:
-    """Respond to an error of the core that an endpoint let through."""
-    assert isinstance(error, GovmaError)  # noqa: S101 - registered for nothing else
-    return refusal_response(request, refusal_of(error))
-
-
-async def handle_http_error(request: Request, error: Exception) -> Response:
-    """Respond to an error of the router: there is no such path (an empty body), or not with this method."""
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
-    if error.status_code == 404:
-        return refusal_response(request, Refusal(404, tr("There is nothing here.") if _is_api(request) else ""))
-    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-    sentence = tr("{method} is not answered here.", method=request.method)
-    return refusal_response(request, Refusal(error.status_code, sentence, headers=headers))
+ERROR_HANDLERS = dict.fromkeys((Refusal, GovmaError, HTTPException), handle_error)
 
 
 def _is_api(request: Request) -> bool:

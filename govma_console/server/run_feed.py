@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager, suppress
 
 from asyncinotify import Event, Inotify, Mask, Watch
@@ -54,25 +54,15 @@ class RunFeed:
         await _wait(self._new_run, _POLL_NEW_RUNS_SECONDS)
         self._new_run.clear()
 
-    async def follow(
-        self,
-        run_id: str,
-        offset: int = 0,
-        *,
-        wake: asyncio.Event | None = None,
-        is_gone: Callable[[], bool] = lambda: False,
-        to_end: bool = True,
-    ) -> AsyncGenerator[Piece, None]:
-        """Yield a run's events from a byte offset on, until the run ends, its record is removed, or `is_gone`.
+    async def follow(self, run_id: str, offset: int = 0, *, to_end: bool = True) -> AsyncGenerator[Piece, None]:
+        """Yield a run's events from a byte offset on, until the run ends or its record is removed.
 
-        The caller sets `wake` to have `is_gone` asked again. With `to_end` False only what is there now is read. The
-        last piece of a run that has ended holds its RunFinished.
+        With `to_end` False only what is there now is read. The last piece of an ended run holds its RunFinished.
         """
-        wake = wake or asyncio.Event()
         follower = LogFollower(self.store, run_id, offset)
-        with self._waking(run_id, wake), suppress(UsageError):
+        with self._wake_event(run_id) as wake, suppress(UsageError):
             has_news = False
-            while not is_gone():
+            while True:
                 wake.clear()
                 piece = follower.read()
                 # Behind news the record is not looked at: a log that grows would cost a look for each follower.
@@ -104,15 +94,16 @@ class RunFeed:
         return self._followers.get(event.watch.path.name, set())
 
     @contextmanager
-    def _waking(self, run_id: str, wake: asyncio.Event) -> Iterator[None]:
-        """Set `wake` at each change of a run's files, for the block."""
+    def _wake_event(self, run_id: str) -> Iterator[asyncio.Event]:
+        """Give the block an event that is set at each change of a run's files."""
+        wake = asyncio.Event()
         followers = self._followers.setdefault(run_id, set())
         if not followers and self._inotify is not None:
             with suppress(OSError):
                 self._watches[run_id] = self._inotify.add_watch(self.store.path(run_id), _CHANGES)
         followers.add(wake)
         try:
-            yield
+            yield wake
         finally:
             followers.discard(wake)
             if not followers:

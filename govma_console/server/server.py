@@ -55,23 +55,19 @@ def serve(load: Callable[[], Settings], config_arguments: tuple[str, ...]) -> in
     """
     in_journal = start_logging()
     try:
-        _serve(load, config_arguments)
+        settings = load()
+        notifier = Notifier()
+        listeners = open_listeners(settings)
+        try:
+            asyncio.run(_Server(Site(settings, config_arguments), load, notifier, listeners).run())
+        finally:
+            listeners.remove_name()
     except GovmaError as error:
         if not in_journal:
             raise
         log.error("%s", error)
         return int(error.exit_code)
     return int(ExitCode.OK)
-
-
-def _serve(load: Callable[[], Settings], config_arguments: tuple[str, ...]) -> None:
-    settings = load()
-    notifier = Notifier()
-    listeners = open_listeners(settings)
-    try:
-        asyncio.run(_Server(Site(settings, config_arguments), load, notifier, listeners).run())
-    finally:
-        listeners.remove_name()
 
 
 class _Server:

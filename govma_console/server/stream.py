@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
@@ -18,6 +19,8 @@ from govma_console.server.state import Site
 from govma_core.events import LogLine, RunFinished, from_json, to_json
 from govma_core.runs.log import Piece
 from govma_core.text.language import tr
+
+Result = TypeVar("Result")
 
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
 PLAIN = {"content-type": "text/plain; charset=utf-8"}
@@ -56,30 +59,22 @@ def require_stream(site: Site, peer: Peer) -> None:
         )
 
 
-class Client:
-    """Notices that a client is gone while nothing is sent to it: `wake` is set, and `is_gone` tells it."""
+async def unless_gone(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result | None:
+    """Return the result of `work`; None when the client hangs up before that: then it is cancelled."""
+    working = asyncio.create_task(work)
+    listening = asyncio.create_task(_wait_for_disconnect(receive))
+    try:
+        await asyncio.wait([working, listening], return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        working.cancel()
+        listening.cancel()
+        await asyncio.gather(working, listening, return_exceptions=True)
 
-    def __init__(self, receive: Receive) -> None:
-        self.wake = asyncio.Event()
-        self._receive = receive
-        self._gone = False
 
-    def is_gone(self) -> bool:
-        """Tell whether the client has hung up."""
-        return self._gone
-
-    async def __aenter__(self) -> Client:
-        self._task = asyncio.get_running_loop().create_task(self._listen())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-
-    async def _listen(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._gone = True
-        self.wake.set()
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,43 +105,38 @@ class RunStream:
             scope[UNCHUNKED]()
         headers = [(name.encode(), value.encode("latin-1")) for name, value in {**HEADERS, **self.headers}.items()]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        is_complete = True
-        if scope["method"] != "HEAD":
-            try:
-                is_complete = await self._send_parts(scope[PEER], receive, send)
-            except TimeoutError:
-                scope[ABORT]()
-                return
-        if is_complete and (chunked or scope["method"] == "HEAD"):
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.body"})
+            return
+        try:
+            with self.site.streams.occupy(scope[PEER]):
+                is_complete = await unless_gone(receive, self._send_body(send))
+        except TimeoutError:
+            scope[ABORT]()
+            return
+        if is_complete and chunked:
+            await send({"type": "http.response.body"})
 
-    async def _send_parts(self, peer: Peer, receive: Receive, send: Send) -> bool:
+    async def _send_body(self, send: Send) -> bool:
         """Send the body part by part; return whether the response may be ended in peace."""
         skip = self.skip
-        # A run whose record is removed while it is followed has no end to tell.
-        is_complete = not self.to_end
-        async with Client(receive) as client, aclosing(self._parts(client)) as parts:
-            with self.site.streams.occupy(peer):
-                async for part, end in parts:
-                    body = part[skip:]
-                    skip = max(0, skip - len(part))
-                    if body:
-                        async with asyncio.timeout(STALLED_SECONDS):
-                            await send({"type": "http.response.body", "body": body, "more_body": True})
-                    if client.is_gone():
-                        return False
-                    if end is not None:
-                        is_complete = self.is_complete(end)
-        return is_complete
 
-    async def _parts(self, client: Client) -> AsyncGenerator[tuple[bytes, RunFinished | None], None]:
-        if self.first:
-            yield self.first, None
-        pieces = self.site.feed.follow(
-            self.run_id, self.offset, wake=client.wake, is_gone=client.is_gone, to_end=self.to_end
-        )
-        async with aclosing(pieces):
+        async def send_part(part: bytes) -> None:
+            nonlocal skip
+            body = part[skip:]
+            skip = max(0, skip - len(part))
+            if body:
+                async with asyncio.timeout(STALLED_SECONDS):
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
+
+        await send_part(self.first)
+        end = None
+        async with aclosing(self.site.feed.follow(self.run_id, self.offset, to_end=self.to_end)) as pieces:
             async for piece in pieces:
-                yield self.render(piece), None
-                if piece.finished:
-                    yield self.last(piece.finished), piece.finished
+                await send_part(self.render(piece))
+                end = piece.finished
+        if end is None:
+            # A run whose record is removed while it is followed has no end to tell.
+            return not self.to_end
+        await send_part(self.last(end))
+        return self.is_complete(end)

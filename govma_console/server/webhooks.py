@@ -23,7 +23,7 @@ from govma_console.server.deploy import DEFAULTS
 from govma_console.server.responses import AsciiJson, Refusal
 from govma_console.server.state import Caller
 from govma_console.server.tokens import check_private
-from govma_core.errors import ConfigurationError
+from govma_core.errors import ConfigurationError, UsageError
 from govma_core.text.language import tr
 
 
@@ -100,8 +100,8 @@ def _ref_of(body: bytes) -> str:
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
-        raise Refusal(
-            422, tr("The delivery is not JSON; set the content type of the hook to application/json.")
+        raise UsageError(
+            tr("The delivery is not JSON; set the content type of the hook to application/json.")
         ) from None
     ref = data.get("ref") if isinstance(data, dict) else None
     return ref if isinstance(ref, str) else ""
