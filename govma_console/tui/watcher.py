@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-_SECONDS = 0.5
-"""From one look to the next: a few calls of stat, which cost less than a watch by the kernel with its library."""
+# Milliseconds: the quiet time after which changes are reported, and the longest wait for it.
+_STEP = 150
+_DEBOUNCE = 500
+_LOOK_AGAIN = 700
+_LOOK_FOR_MISSING = 1.0
 
 
 class Watcher(threading.Thread):
-    """Calls `changed` (in this thread) when one of the directories was changed, made, removed or replaced.
+    """Calls `changed` (in this thread) after something in one of the directories was made, removed or renamed.
 
-    The first look counts as a change: what happened before it is not known.
+    Changes are gathered for a fraction of a second. A directory that is missing or was replaced is found within a
+    second.
     """
 
     def __init__(self, directories: Sequence[Path], changed: Callable[[], None]) -> None:
@@ -28,18 +33,61 @@ class Watcher(threading.Thread):
 
     def run(self) -> None:
         """Watch until stop() is called."""
-        before: list[tuple[int, int]] | None = None
-        while not self._stopping.wait(_SECONDS):
-            stamps = [_stamp(path) for path in self._directories]
-            if stamps != before:
-                before = stamps
+        before: dict[Path, int] | None = None
+        while not self._stopping.is_set():
+            there = self._there()
+            if before is not None and there != before:
+                self._changed()
+            before = there
+            if not there:
+                self._stopping.wait(_LOOK_FOR_MISSING)
+                continue
+            try:
+                self._watch(there)
+            except Exception:
+                self._poll(there)
+
+    def _watch(self, there: dict[Path, int]) -> None:
+        # Imported here: it costs as much as a tenth of the start of the app.
+        from watchfiles import watch
+
+        # Changes before the watch began are not reported: its first answer, even an empty one, counts as a change.
+        begun = False
+        for changes in watch(
+            *there,
+            watch_filter=None,
+            debounce=_DEBOUNCE,
+            step=_STEP,
+            rust_timeout=_LOOK_AGAIN,
+            yield_on_timeout=True,
+            stop_event=self._stopping,
+            recursive=False,
+            raise_interrupt=False,
+            ignore_permission_denied=True,
+        ):
+            if changes or not begun:
+                begun = True
+                self._changed()
+            if self._there() != there:
+                return
+
+    def _poll(self, there: dict[Path, int]) -> None:
+        def times() -> list[int]:
+            return [path.stat().st_mtime_ns for path in there if path.exists()]
+
+        before = times()
+        while not self._stopping.wait(1.0) and self._there() == there:
+            now = times()
+            if now != before:
+                before = now
                 self._changed()
 
-
-def _stamp(directory: Path) -> tuple[int, int]:
-    """Return the inode of a directory and when its entries changed (nanoseconds); zeros when it cannot be reached."""
-    try:
-        info = directory.stat()
-    except OSError:
-        return 0, 0
-    return info.st_ino, info.st_mtime_ns
+    def _there(self) -> dict[Path, int]:
+        directories = {}
+        for path in self._directories:
+            try:
+                if path.is_dir() and os.access(path, os.R_OK):
+                    directories[path] = path.stat().st_ino
+            except OSError:
+                continue
+        return directories

@@ -21,6 +21,7 @@ HEAVY = {
     "tarfile",
     "textual",
     "uvicorn",
+    "watchfiles",
 }
 
 

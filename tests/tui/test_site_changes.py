@@ -37,7 +37,7 @@ def test_a_link_switched_by_hand_appears(past: Site) -> None:
 
     async def scenario(app: Driven) -> None:
         await app.until(lambda: app.main.background._watcher and app.main.background._watcher.is_alive(), "the watcher")
-        # Again and again: a change before the first look of the watcher does not count.
+        # By hand, again and again until the watch has begun: nothing tells when that is.
         link, beside = past.settings.versions_dir / "current-version", past.settings.versions_dir / ".by-hand"
 
         def switched() -> bool:
