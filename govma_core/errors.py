@@ -16,11 +16,10 @@
     ├── PublishError              1  the versions directory or the pointer
     ├── HookError                 1  a hook stopped the run
     ├── RestartError              1  containers were exchanged, and are not any more
-    └── CandidateError            1  about the version that was to become live
-        ├── NotTriedError         1  it could not be tried; nothing is known against it
-        ├── RehearsalError        1  it was tried, and is not good
-        ├── RevertedError         1  it was live, and is not any more
-        └── UnprovedError         6  it is live, but what is served is not proved or not right
+    ├── NotTriedError             1  the version could not be tried; nothing is known against it
+    ├── RehearsalError            1  it was tried, and is not good
+    ├── RevertedError             1  it was live, and is not any more
+    └── UnprovedError             6  it is live, but what is served is not proved or not right
 
     RunCancelled                130  not a failure: it was asked for
 
@@ -131,29 +130,19 @@ class RestartError(GovmaError):
     """Containers were exchanged and not good; it says whether all that was before is back."""
 
 
-class CandidateError(GovmaError):
-    """About one version that was to become live; `before` is the one that was live when the run began, '' for none."""
-
-    def __init__(self, message: str, version: str = "", before: str | None = "", commit: str = "") -> None:
-        super().__init__(message)
-        self.version = version
-        self.before = before or ""
-        self.commit = commit
-
-
-class NotTriedError(CandidateError):
+class NotTriedError(GovmaError):
     """The candidate could not be tried: that says nothing about it."""
 
 
-class RehearsalError(CandidateError):
+class RehearsalError(GovmaError):
     """The candidate was tried before the switch, and did not answer as it must."""
 
 
-class RevertedError(CandidateError):
+class RevertedError(GovmaError):
     """The version was switched to and did not serve as it must; the one before is live again."""
 
 
-class UnprovedError(CandidateError):
+class UnprovedError(GovmaError):
     """The version is live, but it was not proved that it is what is served, or a check fails on it."""
 
     exit_code = ExitCode.UNPROVED

@@ -16,7 +16,7 @@ from govma_core.context import Context
 from govma_core.deploy import directories, env_file, exposed_paths, free_space, source, tarball
 from govma_core.deploy.directories import Finding as Finding
 from govma_core.errors import GovmaError
-from govma_core.promotion import rehearsal, web_servers
+from govma_core.promotion import activation, rehearsal
 from govma_core.settings import Settings
 from govma_core.settings.parse import KEYS
 from govma_core.text.language import tr
@@ -36,7 +36,7 @@ def examine(context: Context) -> Iterator[Finding]:
     if settings.rehearsed:
         yield from _from_preflight("rehearsal", tr("ready"), lambda: rehearsal.preflight(settings))
     if settings.activated:
-        yield from _from_preflight("activation", tr("ready"), lambda: list(web_servers.find(settings).problems))
+        yield from _from_preflight("activation", tr("ready"), lambda: list(activation.find_servers(settings)[1]))
     yield _pointer(context)
     yield from _from_preflight("room", tr("enough for the next deploy"), lambda: free_space.problems(context))
 

@@ -65,11 +65,9 @@ class Gate:
         overridden_before = self.overridden
         self._pass(hold)
         if self.overridden != overridden_before:
-            verdicts.attempt(
-                self._context,
-                lambda: self._record(version),
-                tr("It could not be recorded that {version} was forced", version=version),
-            )
+            failure = tr("It could not be recorded that {version} was forced", version=version)
+            with verdicts.attempt(self._context, failure):
+                self._record(version)
 
     def end_holds(self) -> None:
         """End the holds of commits that the live one contains, its own among them."""

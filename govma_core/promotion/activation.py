@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from govma_core.context import Context
 from govma_core.errors import CommandError, UnsafeTreeError
 from govma_core.fs import safefs
 from govma_core.process.shell import execute
-from govma_core.promotion import page_checks, proof, web_servers
+from govma_core.promotion import page_checks, proof
 from govma_core.promotion.page_checks import Address
 from govma_core.promotion.proof import Question
-from govma_core.promotion.web_servers import Targets
+from govma_core.settings import Settings
 from govma_core.settings.validate import PageCheck
 from govma_core.text.language import tr
+
+if TYPE_CHECKING:
+    from govma_core.promotion.web_servers import Server
 
 _LEFT_OVER = 1.0
 """Seconds in which the workers of before are waited for, once the new version is proved."""
@@ -48,12 +52,15 @@ class Served:
 class Activation:
     """Everything that was looked at before the switch; `environment` is what commands get to know about it.
 
-    `before` is the version that was live, '' when it is not known that those who are asked served it.
+    `problems` has a sentence for each server that was not found. `before` is the version that was live, '' when it is
+    not known that those who are asked served it.
     """
 
     context: Context
-    targets: Targets
     environment: Mapping[str, str]
+    servers: Sequence[Server] = ()
+    addresses: Sequence[Address] = ()
+    problems: Sequence[str] = ()
     question: Question | None = None
     before: str = ""
     failed_before: frozenset[tuple[Address, PageCheck]] = frozenset()
@@ -70,10 +77,10 @@ class Activation:
             )
             return Served(tr("not asked"), has_result=False)
         with reporter.stage("activation") as remark:
-            problems = [*web_servers.reload(self.targets, settings, reporter), *self._command()]
-            for problem in (*self.targets.problems, *problems):
+            problems = [*self._reload(), *self._command()]
+            for problem in (*self.problems, *problems):
                 reporter.warning(problem)
-            certain = bool(self.before) and not self.targets.problems
+            certain = bool(self.before) and not self.problems
             served = replace(self._proved(version, since, problems), certain=certain)
             (remark.warn if served.unproved else remark.note)(served.summary)
         if not check or not settings.activation_checks:
@@ -82,9 +89,14 @@ class Activation:
             failing = self._checked()
             if failing:
                 remark.outcome = "failed"
-            elif not self.targets.addresses:
+            elif not self.addresses:
                 remark.warn(tr("not asked"))
             return replace(served, failing=failing)
+
+    def _reload(self) -> list[str]:
+        settings, reporter = self.context.settings, self.context.reporter
+        servers = self.servers if settings.activation_reload else ()
+        return [problem for server in servers for problem in server.reload(settings, reporter)]
 
     def _command(self) -> list[str]:
         settings = self.context.settings
@@ -100,8 +112,8 @@ class Activation:
     def _proved(self, version: str, since: float, problems: list[str]) -> Served:
         """Ask all servers; one that could not be found leaves it unproved, whatever the others say."""
         settings = self.context.settings
-        missing = " ".join(self.targets.problems)
-        if not self.targets.addresses:
+        missing = " ".join(self.problems)
+        if not self.addresses:
             if missing:
                 return Served(tr("not proved"), unproved=missing)
             if problems:
@@ -114,7 +126,7 @@ class Activation:
         if question is None:
             return Served(tr("not proved"), unproved=tr("The probe could not be put into the version."))
         result = proof.prove(
-            self.targets.addresses,
+            self.addresses,
             question,
             version,
             self.before,
@@ -123,7 +135,7 @@ class Activation:
             self.context.reporter,
         )
         if result.problem or missing:
-            reasons = [*self.targets.problems, *problems, f"{result.problem}." if result.problem else ""]
+            reasons = [*self.problems, *problems, f"{result.problem}." if result.problem else ""]
             unproved = " ".join(part for part in reasons if part)
             return Served(tr("not proved"), unproved=unproved, judged=not result.problem or result.changed)
         who = tr(", told by {workers} workers", workers=result.workers) if result.workers else ""
@@ -139,18 +151,19 @@ class Activation:
     def _left_over(self) -> str:
         """Wait a little for the workers of before, and say how many still finish what they have begun."""
         ends = time.monotonic() + _LEFT_OVER
-        while (workers := web_servers.left_over(self.targets)) and time.monotonic() < ends:
+        while (workers := sum(server.remaining_workers() for server in self.servers)) and time.monotonic() < ends:
             time.sleep(_LEFT_OVER / 10)
         return tr("; {left} of before still have a connection to finish", left=workers) if workers else ""
 
     def _checked(self) -> str:
         """Return what fails now and did not before; what failed before is a warning."""
-        findings = _failing(self.context, self.targets)
+        reporter = self.context.reporter
+        if not self.addresses:
+            reporter.warning(tr("activation.checks cannot be asked: nobody who serves the site was found."))
+        findings = page_checks.failing(self.addresses, self.context.settings.activation_checks, reporter)
         for finding in findings:
             if finding.about in self.failed_before:
-                self.context.reporter.warning(
-                    tr("{sentence}; but that was so before the switch, too.", sentence=finding.sentence())
-                )
+                reporter.warning(tr("{sentence}; but that was so before the switch, too.", sentence=finding.sentence()))
         return page_checks.sentence_of(finding for finding in findings if finding.about not in self.failed_before)
 
 
@@ -166,18 +179,32 @@ def prepare(
     """
     settings = context.settings
     if not settings.activated:
-        yield Activation(context, Targets(), environment)
+        yield Activation(context, environment)
         return
-    targets = web_servers.find(settings)
+    servers, problems = find_servers(settings)
+    addresses = [server.address for server in servers if server.address is not None]
+    if settings.activation_url:
+        addresses = [Address.of_url(settings.activation_url, settings.activation_host)]
     compared = settings.activation_checks if live and compare else ()
-    failed = page_checks.failing_already(targets.addresses, compared, context.reporter)
+    failed = page_checks.failing_already(addresses, compared, context.reporter)
     with ExitStack() as stack:
         path = settings.activation_proof_path
         names = [version, live] if live else [version]
-        question = None if path or not targets.addresses else _probe(context, stack, names)
+        question = None if path or not addresses else _probe(context, stack, names)
         question_before = proof.page_question(path, live) if path and live else question
-        warm = question_before and live and proof.warm(targets.addresses, question_before, live, context.reporter)
-        yield Activation(context, targets, environment, question, live if live and warm else "", failed)
+        warm = question_before and live and proof.warm(addresses, question_before, live, context.reporter)
+        before = live if live and warm else ""
+        yield Activation(context, environment, servers, addresses, problems, question, before, failed)
+
+
+def find_servers(settings: Settings) -> tuple[Sequence[Server], Sequence[str]]:
+    """Return the containers that serve the site, and a sentence for each that the settings name and is missing."""
+    if not settings.activation_containers:
+        return (), ()
+    # Imported here: with it comes the engine's library, which takes a tenth of a second.
+    from govma_core.promotion import web_servers
+
+    return web_servers.find(settings)
 
 
 def _probe(context: Context, stack: ExitStack, names: list[str]) -> Question | None:
@@ -191,10 +218,3 @@ def _probe(context: Context, stack: ExitStack, names: list[str]) -> Question | N
             tr("No probe could be put into {names}: {error}.", names=tr(" and ").join(names), error=error)
         )
         return None
-
-
-def _failing(context: Context, targets: Targets) -> list[page_checks.Finding]:
-    checks = context.settings.activation_checks
-    if checks and not targets.addresses:
-        context.reporter.warning(tr("activation.checks cannot be asked: nobody who serves the site was found."))
-    return page_checks.failing(targets.addresses, checks, context.reporter)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from govma_core import hooks
 from govma_core.context import Context, commit_of
 from govma_core.disk.unshare import Unshared, unshare
-from govma_core.errors import CandidateError, RefusedError, RevertedError, RunCancelled, UnprovedError
+from govma_core.errors import RefusedError, RevertedError, RunCancelled, UnprovedError
 from govma_core.fs import safefs
 from govma_core.promotion import verdicts
 from govma_core.promotion.activation import Activation, Served, prepare
@@ -74,32 +74,33 @@ def go_live(
         if not served.good:
             nowhere = tr(" There is no version to switch back to.") if reason else ""
             back = "" if how == "rollback" else tr(" `govma-console rollback` goes back.")
-            raise UnprovedError(_not_good(version, served) + nowhere + back, version, before, commit)
+            raise UnprovedError(_not_good(version, served) + nowhere + back)
     except UnprovedError:
         settle(context, behind)
         raise
-    except CandidateError:
+    except RevertedError:
         raise
     except Exception as error:
         if context.versions.pointer().version != version:
             raise
-        failure = _broken_off(context, error, version, live, commit)
+        failure = _broken_off(context, error, version)
         settle(context, behind)
         raise failure from error
     settle(context, behind)
     return switched
 
 
-def _broken_off(context: Context, error: Exception, version: str, live: str | None, commit: str) -> UnprovedError:
+def _broken_off(context: Context, error: Exception, version: str) -> UnprovedError:
     """Return the error for what fails behind a switch: whatever it was, it has to say that the version is live."""
     with suppress(Exception):
         verdicts.note_result(context, tr("not proved: {error}", error=_words(error)))
-    message = tr(
-        "{version} is live, but what followed the switch failed: {error}. Look at the site.",
-        version=version,
-        error=_words(error),
+    return UnprovedError(
+        tr(
+            "{version} is live, but what followed the switch failed: {error}. Look at the site.",
+            version=version,
+            error=_words(error),
+        )
     )
-    return UnprovedError(message, version, live, commit)
 
 
 def settle(context: Context, behind: Callable[[], None]) -> None:
@@ -195,7 +196,7 @@ def _serve(activation: Activation, version: str, since: float, *, check: bool = 
         return Served(tr("not proved"), unproved=tr("the activation failed: {error}", error=_words(error)))
 
 
-def _revert(context: Context, verdict: Verdict, before: str, since: float) -> CandidateError:
+def _revert(context: Context, verdict: Verdict, before: str, since: float) -> RevertedError | UnprovedError:
     """Switch back to the version `before`, once and whatever is seen then, and give the error that tells it."""
     version, reason = verdict.version, verdict.mark
     context.reporter.error(
@@ -215,24 +216,26 @@ def _revert(context: Context, verdict: Verdict, before: str, since: float) -> Ca
     except Exception as error:
         # Whatever it was: the error has to say which version is live, and why it should not be.
         if context.versions.pointer().version != before:
-            message = tr(
-                "{version} is live, {reason}, and switching back failed: {error}",
-                version=version,
-                reason=reason,
-                error=_words(error),
+            return UnprovedError(
+                tr(
+                    "{version} is live, {reason}, and switching back failed: {error}",
+                    version=version,
+                    reason=reason,
+                    error=_words(error),
+                )
             )
-            return UnprovedError(message, version, before, verdict.commit)
         served = Served("", unproved=_words(error))
     still = f" {_not_good(before, served)}" if not served.good else ""
-    message = tr(
-        "{version} was live for {at:.0f} s and is not any more: {reason}. {before} is live again.{still}",
-        version=version,
-        at=until - since,
-        reason=reason,
-        before=before,
-        still=still,
+    return RevertedError(
+        tr(
+            "{version} was live for {at:.0f} s and is not any more: {reason}. {before} is live again.{still}",
+            version=version,
+            at=until - since,
+            reason=reason,
+            before=before,
+            still=still,
+        )
     )
-    return RevertedError(message, version, before, verdict.commit)
 
 
 def _reason_to_revert(context: Context, served: Served) -> str:
@@ -269,7 +272,7 @@ def prove_again(context: Context, version: str, commit: str, behind: Callable[[]
         verdicts.note_result(context, _result(served), last.run)
     settle(context, behind)
     if not served.good:
-        raise UnprovedError(_not_good(version, served), version, version, commit)
+        raise UnprovedError(_not_good(version, served))
     return served.summary
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from govma_core.context import Context, commit_of
+from govma_core.context import Context
 from govma_core.engine.client import absent
 from govma_core.engine.throwaway import remove_leftovers
 from govma_core.errors import CommandError, EngineError, GovmaError, NotTriedError, RehearsalError
@@ -32,21 +32,18 @@ def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
     if skip:
         return reporter.warning(tr("The new version was not tested before the switch (--no-rehearsal)."))
     with reporter.stage("rehearsal") as remark:
-        live, commit = context.versions.pointer().version, commit_of(context, version)
+        try_version = _by_command if context.settings.rehearsal_command else _in_container
         try:
-            remark.note(
-                _by_command(context, version) if context.settings.rehearsal_command else _in_container(context, version)
-            )
+            remark.note(try_version(context, version))
         except RehearsalError as error:
             # What is live is judged by who makes another one live, not by a look at it.
-            if version != live:
+            if version != context.versions.pointer().version:
                 verdicts.mark_failed(context, version, str(error))
-            raise RehearsalError(str(error), version, live, commit) from None
+            raise
         except (NotTriedError, EngineError, CommandError) as error:
-            message = tr(
-                "{version} was not made live, as it could not be tested. {error}", version=version, error=error
-            )
-            raise NotTriedError(message, version, live, commit) from None
+            raise NotTriedError(
+                tr("{version} was not made live, as it could not be tested. {error}", version=version, error=error)
+            ) from None
         verdicts.unmark_failed(context, version)
 
 

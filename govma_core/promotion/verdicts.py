@@ -8,7 +8,7 @@ is a warning: nothing here keeps an operator from going back.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -59,31 +59,27 @@ def _hold_commit(context: Context, verdict: Verdict) -> None:
     """Hold deploys of a commit, and say so; a hold that there is already stays as it is."""
     reporter, commit = context.reporter, verdict.commit
     if not commit:
-        reporter.warning(
+        return reporter.warning(
             tr(
                 "It is not recorded which commit {version} was made from: deploys of it cannot be "
                 "held. `govma-console hold` holds all deploys.",
                 version=verdict.version,
             )
         )
-        return
-
-    def write_hold() -> None:
+    with attempt(context, tr("Deploys of commit {commit} could not be held", commit=commit[:9])):
         holds = HoldStore(context.settings.state_dir)
         if any(hold.commit == commit for hold in holds.read().commits):
             reporter.info(tr("Deploys of commit {commit} are held already.", commit=commit[:9]))
-            return
-        reason = reporter.mask(verdict.hold)
-        holds.hold_commit(commit, verdict.version, reason, context.by, time.time(), context.run_id)
-        reporter.info(
-            tr(
-                "Deploys of commit {commit} are held from now on; a newer commit can be deployed. "
-                "`govma-console release {commit}` ends that.",
-                commit=commit[:9],
+        else:
+            reason = reporter.mask(verdict.hold)
+            holds.hold_commit(commit, verdict.version, reason, context.by, time.time(), context.run_id)
+            reporter.info(
+                tr(
+                    "Deploys of commit {commit} are held from now on; a newer commit can be deployed. "
+                    "`govma-console release {commit}` ends that.",
+                    commit=commit[:9],
+                )
             )
-        )
-
-    attempt(context, write_hold, tr("Deploys of commit {commit} could not be held", commit=commit[:9]))
 
 
 def _mark(context: Context, version: str, kind: Kind, reason: str) -> None:
@@ -94,30 +90,31 @@ def _mark(context: Context, version: str, kind: Kind, reason: str) -> None:
     # The first line says it; the rest of it is in the run's log.
     first_line = context.reporter.mask(reason).split("\n")[0]
     mark = Mark(version, kind, first_line, context.by, time.time(), context.run_id)
-    store = MarkStore(context.settings.state_dir)
-    attempt(
-        context, lambda: store.write(mark), tr("{version} could not be marked as {kind}", version=version, kind=kind)
-    )
+    with attempt(context, tr("{version} could not be marked as {kind}", version=version, kind=kind)):
+        MarkStore(context.settings.state_dir).write(mark)
 
 
 def take_back(context: Context, version: str, run: str, earlier: Mark | None = None) -> None:
     """Take back what a run has said against a version that it did not leave; `earlier` is the mark it had before."""
-    marks, holds = MarkStore(context.settings.state_dir), HoldStore(context.settings.state_dir)
-
-    def remove() -> None:
-        mark = marks.read().get(version)
-        is_marked = mark is not None and mark.run == run
+    with attempt(context, tr("The mark or hold of {version} could not be removed", version=version)):
+        is_marked, commits = spoken_against(context, version, run)
+        store = MarkStore(context.settings.state_dir)
         if is_marked and earlier is not None:
-            marks.write(earlier)
+            store.write(earlier)
         elif is_marked:
-            marks.clear(version)
-        commits = [hold.commit for hold in holds.read().commits if hold.run == run]
+            store.clear(version)
         for commit in commits:
-            holds.release_commit(commit)
+            HoldStore(context.settings.state_dir).release_commit(commit)
         if is_marked or commits:
             context.reporter.warning(tr("{left} is still live; its mark and hold were removed.", left=version))
 
-    attempt(context, remove, tr("The mark or hold of {version} could not be removed", version=version))
+
+def spoken_against(context: Context, version: str, run: str) -> tuple[bool, list[str]]:
+    """Tell whether a run has marked a version, and which commits it holds because of it."""
+    mark = marks(context).get(version)
+    holds = HoldStore(context.settings.state_dir).read().commits
+    commits = [hold.commit for hold in holds if (hold.run, hold.version) == (run, version)]
+    return mark is not None and mark.run == run, commits
 
 
 def forgive(context: Context, version: str, *, but: str = "") -> None:
@@ -133,14 +130,11 @@ def forgive(context: Context, version: str, *, but: str = "") -> None:
 
 def end_hold(context: Context, commit: str, why: str) -> None:
     """End the hold of a commit, and say why; that it cannot be written is a warning."""
-
-    def release() -> None:
+    with attempt(context, tr("The hold of commit {commit} could not be ended", commit=commit[:9])):
         for hold in HoldStore(context.settings.state_dir).release_commit(commit):
             context.reporter.info(
                 tr("Deploys of commit {commit} are no longer held: {why}.", commit=hold.commit[:9], why=why)
             )
-
-    attempt(context, release, tr("The hold of commit {commit} could not be ended", commit=commit[:9]))
 
 
 def mark_failed(context: Context, version: str, reason: str) -> None:
@@ -157,12 +151,10 @@ def unmark_failed(context: Context, version: str) -> None:
 
 
 def _clear_mark(context: Context, version: str, sentence: str = "") -> None:
-    def clear() -> None:
+    with attempt(context, tr("The mark of {version} could not be taken away", version=version)):
         MarkStore(context.settings.state_dir).clear(version)
         if sentence:
             context.reporter.info(sentence)
-
-    attempt(context, clear, tr("The mark of {version} could not be taken away", version=version))
 
 
 def marks(context: Context) -> dict[str, Mark]:
@@ -185,17 +177,14 @@ def last_promotion(context: Context) -> Promotion | None:
 
 def note_result(context: Context, result: str, run: str = "") -> None:
     """Add to the history what the promotion of `run` (else this one) came to; a failure to write is a warning."""
-    text = context.reporter.mask(result)
-    attempt(
-        context,
-        lambda: History(context.settings.state_dir).note(run or context.run_id, text, time.time()),
-        tr("The result of the promotion could not be written to the history"),
-    )
+    with attempt(context, tr("The result of the promotion could not be written to the history")):
+        History(context.settings.state_dir).note(run or context.run_id, context.reporter.mask(result), time.time())
 
 
-def attempt(context: Context, write: Callable[[], object], failure: str) -> None:
-    """Write something down; that it cannot be written is a warning that begins with `failure`."""
+@contextmanager
+def attempt(context: Context, failure: str) -> Iterator[None]:
+    """Have the block write something down; that it cannot be written is a warning that begins with `failure`."""
     try:
-        write()
+        yield
     except OSError as error:
         context.reporter.warning(f"{failure}: {error.strerror}.")

@@ -26,7 +26,6 @@ from govma_core.promotion import proof, rehearsal_copy, verdicts
 from govma_core.runs.store import LAST, START_GRACE, RunRecord, RunStore, Totals
 from govma_core.text.language import tr
 from govma_core.versions.history import History, Promotion, Result
-from govma_core.versions.holds import HoldStore
 from govma_core.versions.remove import remover, sweep, warn_of_leftover
 from govma_core.versions.store import REMOVED_PREFIX
 
@@ -176,14 +175,8 @@ def settle_version(context: Context, operation: str, run: str) -> None:
 
 
 def _spoke_against(context: Context, version: str, run: str) -> bool:
-    mark = verdicts.marks(context).get(version)
-    if mark is not None and mark.run == run:
-        return True
     with suppress(OSError):
-        # The hold is written first.
-        return any(
-            hold.run == run and hold.version == version for hold in HoldStore(context.settings.state_dir).read().commits
-        )
+        return any(verdicts.spoken_against(context, version, run))
     return False
 
 

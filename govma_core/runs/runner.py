@@ -21,7 +21,7 @@ from types import FrameType
 
 from govma_core import hooks
 from govma_core.context import About, Context, Outcome
-from govma_core.errors import BusyError, CandidateError, ExitCode, GovmaError, HeldError, RefusedError, RunCancelled
+from govma_core.errors import BusyError, ExitCode, GovmaError, HeldError, RefusedError, RunCancelled
 from govma_core.events import Event, RunFinished, StageFinished, StageStarted
 from govma_core.masking import mask_of
 from govma_core.process.proc import ProcessId
@@ -188,9 +188,6 @@ class Runner:
             rest = tr("The work dir is kept") if is_deploy else tr("What was done so far is kept")
             self._reporter.warning(tr("Cancelled. {kept}; current-version is as it was.", kept=rest))
             return "cancelled", ExitCode.CANCELLED, Outcome(tr("Cancelled."))
-        except CandidateError as error:
-            self._reporter.error(str(error))
-            return "failed", error.exit_code, Outcome(str(error), error.version, error.before, error.commit)
         except HeldError as error:
             self._reporter.error(str(error))
             return "refused", error.exit_code, Outcome(str(error), details={"held_until": error.until})

@@ -55,9 +55,10 @@ def test_a_way_back_that_fails_is_told(site: PhpSite, apache: Apache, monkeypatc
         return make_live(context, version, how, *more)
 
     monkeypatch.setattr(go_live, "make_live", once)
-    with pytest.raises(UnprovedError, match=r"answered 500.*and switching back failed: .*Input/output error") as error:
-        promote.run(site.context(), version=SECOND)
-    assert (error.value.version, error.value.before) == (SECOND, FIRST)
+    context = site.context()
+    with pytest.raises(UnprovedError, match=r"answered 500.*and switching back failed: .*Input/output error"):
+        promote.run(context, version=SECOND)
+    assert (context.about.version, context.about.version_before) == (SECOND, FIRST)
     assert site.store.pointer().version == SECOND
 
 
@@ -121,9 +122,9 @@ def test_only_what_serves_this_site_is_reloaded(
         try:
             aside.start()
             other.start()
-            targets = web_servers.find(site.settings)
-            assert [served.name for served in targets.containers] == [apache.container.name]
-            assert targets.problems == ()
+            servers, problems = web_servers.find(site.settings)
+            assert [server.name for server in servers] == [apache.container.name]
+            assert problems == []
             promote.run(site.context(), version=SECOND)
         finally:
             aside.remove(force=True)
