@@ -5,21 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from govma_console import reports
 from govma_console.config_option import effective
 from govma_console.narration import Narrator
 from govma_console.output import print_json, say, warn
 from govma_core.errors import ExitCode, RefusedError, UsageError
-from govma_core.runs.cancel import cancel
+from govma_core.runs.launch import StartedRun, cancel, local_requester, start
 from govma_core.runs.log import follow
 from govma_core.runs.store import RunRecord, RunStore
 from govma_core.settings import Settings
 from govma_core.text.language import tr
-
-if TYPE_CHECKING:
-    from govma_core.runs.launch import StartedRun
 
 
 def follow_or_detach(
@@ -39,8 +36,6 @@ def follow_or_detach(
 
 def start_run(settings: Settings, operation: str, arguments: dict[str, Any], front_end: str) -> StartedRun:
     """Start a run of the person at this terminal; BusyError while another one goes on."""
-    from govma_core.runs.launch import local_requester, start
-
     return start(settings, operation, arguments, local_requester(front_end))
 
 

@@ -15,7 +15,7 @@ from govma_console.narration import Narrator
 from govma_console.output import print_json, print_table
 from govma_core.errors import ExitCode, RefusedError, UsageError
 from govma_core.events import to_json
-from govma_core.runs.cancel import cancel as cancel_run
+from govma_core.runs.launch import cancel as cancel_run
 from govma_core.runs.log import follow, read_events
 from govma_core.runs.store import RunRecord, RunStore
 from govma_core.text.language import tr

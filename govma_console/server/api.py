@@ -21,7 +21,7 @@ from govma_console.server.requests import parse_commit, parse_hold_request, pars
 from govma_console.server.responses import AsciiJson, Refusal
 from govma_console.server.stream import PLAIN, RunStream, render_server_sent, render_text, require_stream
 from govma_core.errors import RefusedError, UsageError
-from govma_core.runs.cancel import cancel
+from govma_core.runs.launch import cancel
 from govma_core.runs.store import RunRecord
 from govma_core.text.language import tr
 from govma_core.versions.holds import HoldStore

@@ -14,7 +14,7 @@ from govma_console import reports
 from govma_console.server.auth import get_site, require_reader
 from govma_console.server.state import Site
 from govma_core.disk.usage import last_measured
-from govma_core.runs.store import Totals
+from govma_core.runs.totals import Totals
 from govma_core.settings import Settings
 
 _TYPE = "text/plain; version=0.0.4; charset=utf-8"

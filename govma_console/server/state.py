@@ -18,7 +18,7 @@ from govma_console.server.run_feed import RunFeed
 from govma_console.server.tokens import Tokens
 from govma_core.errors import GovmaError
 from govma_core.runs.launch import Requester, StartedRun, launch, prepare_store
-from govma_core.runs.queue import Admission, admit
+from govma_core.runs.queue import Admission, admit, with_key
 from govma_core.settings import Settings
 from govma_core.text.language import tr
 from govma_core.versions.holds import HoldStore
@@ -158,7 +158,7 @@ class Site:
         """
         if self.draining:
             raise GovmaError(tr("This server is stopping; ask again in a moment."))
-        if operation == "deploy" and not arguments.get("force") and not (key and self.store.with_key(key)):
+        if operation == "deploy" and not arguments.get("force") and not (key and with_key(self.store, key)):
             HoldStore(self.settings.state_dir).check()
         return admit(
             self.store,

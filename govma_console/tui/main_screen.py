@@ -20,8 +20,7 @@ from govma_console.tui.dialogs.help import HelpScreen
 from govma_console.tui.dialogs.holds import HoldDialog, ReleaseDialog
 from govma_console.tui.main_view import MainView
 from govma_console.tui.panes.footer import ActionBar
-from govma_core.runs.cancel import cancel
-from govma_core.runs.launch import prepare_store
+from govma_core.runs.launch import cancel, prepare_store
 from govma_core.text.language import tr
 from govma_core.versions.holds import HoldStore
 from govma_core.versions.marks import PinStore

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
+
+from docker.errors import ImageNotFound
 
 from govma_core.context import Context
-from govma_core.engine.client import absent
+from govma_core.engine.client import absent, connected, told_as
 from govma_core.engine.throwaway import remove_leftovers
 from govma_core.errors import CommandError, EngineError, GovmaError, NotTriedError, RehearsalError
 from govma_core.hooks import variables
@@ -15,6 +18,7 @@ from govma_core.settings import Settings
 from govma_core.text.language import tr
 from govma_core.versions.store import POINTER
 
+_QUICK = 5
 _NOT_RUN = (126, 127)
 _SIGNALLED = 128
 """Exit codes of sh(1): a command that cannot be run or is not found; above the second, one that a signal ended."""
@@ -48,10 +52,28 @@ def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
 
 
 def preflight(settings: Settings) -> list[str]:
-    """Return a sentence when there is nothing to try a version in, though the settings want it."""
+    """Return a sentence when versions are to be tried in a container, and there is nothing to make it of."""
     if settings.rehearsal_command or not (settings.rehearsal_image or settings.rehearsal_like):
         return []
-    return rehearsal_container.preflight(settings)
+    try:
+        with connected(_QUICK, otherwise=rehearsal_container.OTHERWISE) as client:
+            if settings.rehearsal_like:
+                rehearsal_container.like(client, settings)
+                return []
+            with (
+                told_as(tr("find the image {rehearsal_image}", rehearsal_image=settings.rehearsal_image)),
+                suppress(ImageNotFound),
+            ):
+                client.images.get(settings.rehearsal_image)
+                return []
+            return [
+                tr(
+                    "Docker has no image {rehearsal_image} (rehearsal.image). Build or pull it, or name another.",
+                    rehearsal_image=settings.rehearsal_image,
+                )
+            ]
+    except (EngineError, NotTriedError) as error:
+        return [str(error)]
 
 
 def clear_leftovers(context: Context) -> None:

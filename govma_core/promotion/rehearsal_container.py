@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from docker import DockerClient
-from docker.errors import ImageNotFound
 from docker.models.containers import Container
 from docker.types import LogConfig, Mount
 
@@ -28,6 +27,80 @@ from govma_core.text.clean import clean_lines
 from govma_core.text.language import tr
 
 _COMPOSE = "com.docker.compose."
+OTHERWISE = tr(", or try versions by rehearsal.command, or not at all (--no-rehearsal)")
+_PAUSE = 0.1
+_MOUNT_LABEL = "govma-console.mount"
+"""Where in the container the candidate's versions directory is."""
+_LOG_LINES = 200
+
+
+def rehearse(settings: Settings, stage: Stage, run_id: str, reporter: Reporter) -> str:
+    """Try a version in a container; give a few words on how it went. RehearsalError when it is not good.
+
+    The container's own log goes into the run's then. Whatever happens, the container is gone afterwards.
+    """
+    checks = settings.rehearsal_checks or page_checks.DEFAULT
+    with (
+        connected(otherwise=OTHERWISE) as client,
+        _container(client, settings, stage, run_id, reporter) as container,
+    ):
+        _require_itself(container, stage)
+        ends = time.monotonic() + settings.rehearsal_timeout
+        try:
+            ready = _answering(container, checks[0], settings, reporter, ends)
+            findings = page_checks.failing([ready], checks, reporter, ends)
+            if findings:
+                raise RehearsalError(tr("The new version is not good: {told}.", told=page_checks.sentence_of(findings)))
+        except RehearsalError:
+            _tell_log(container, reporter)
+            raise
+    return (
+        tr("{count} pages answer as they must", count=len(checks))
+        if len(checks) > 1
+        else tr("{path} answers as it must", path=checks[0].path)
+    )
+
+
+@contextmanager
+def _container(
+    client: DockerClient, settings: Settings, stage: Stage, run_id: str, reporter: Reporter
+) -> Iterator[Container]:
+    options: dict[str, Any]
+    networks: list[str]
+    if settings.rehearsal_like:
+        image, mount, options, networks = like(client, settings)
+    else:
+        image, mount, networks = settings.rehearsal_image, settings.rehearsal_mount, []
+        options = {"mounts": neighbours(mount, settings)}
+    options["mounts"] += [
+        Mount(f"{mount}/{inside}".rstrip("/"), str(source), type="bind", read_only=not writable)
+        for source, inside, writable in stage.mounts
+    ]
+    # What its programs may quote in errors is not for the log.
+    reporter.hide(options.get("environment") or ())
+    with told_as(tr("find the image {image}", image=image)):
+        image_labels = client.images.get(image).labels
+    ours = blanked(image_labels) | labels(settings.versions_dir, run_id) | {_MOUNT_LABEL: mount}
+    with throwaway(
+        client,
+        reporter,
+        image,
+        name=f"govma-rehearsal-{run_id}",
+        labels=ours,
+        # On this machine only, and on a port that is free.
+        ports={f"{settings.rehearsal_port}/tcp": ("127.0.0.1", None)},
+        log_config=LogConfig(type=LogConfig.types.JSON, config={"max-size": "1m"}),
+        network=networks[0] if networks else None,
+        **options,
+    ) as container:
+        for network in networks[1:]:
+            with told_as(tr("connect the container to the network {network}", network=network)):
+                client.networks.get(network).connect(container)
+        if not stage.in_place():
+            raise _exchanged()
+        with told_as(tr("start the container in which the version is tried")):
+            container.start()
+        yield container
 
 
 def like(client: DockerClient, settings: Settings) -> tuple[str, str, dict[str, Any], list[str]]:
@@ -125,106 +198,6 @@ def neighbours(mount: str, settings: Settings) -> list[Mount]:
         for name, path in places
         if path is not None and path.is_dir()
     ]
-
-
-_OTHERWISE = tr(", or try versions by rehearsal.command, or not at all (--no-rehearsal)")
-_QUICK = 5
-_PAUSE = 0.1
-_MOUNT_LABEL = "govma-console.mount"
-"""Where in the container the candidate's versions directory is."""
-_LOG_LINES = 200
-
-
-def rehearse(settings: Settings, stage: Stage, run_id: str, reporter: Reporter) -> str:
-    """Try a version in a container; give a few words on how it went. RehearsalError when it is not good.
-
-    The container's own log goes into the run's then. Whatever happens, the container is gone afterwards.
-    """
-    checks = settings.rehearsal_checks or page_checks.DEFAULT
-    with (
-        connected(otherwise=_OTHERWISE) as client,
-        _container(client, settings, stage, run_id, reporter) as container,
-    ):
-        _require_itself(container, stage)
-        ends = time.monotonic() + settings.rehearsal_timeout
-        try:
-            ready = _answering(container, checks[0], settings, reporter, ends)
-            findings = page_checks.failing([ready], checks, reporter, ends)
-            if findings:
-                raise RehearsalError(tr("The new version is not good: {told}.", told=page_checks.sentence_of(findings)))
-        except RehearsalError:
-            _tell_log(container, reporter)
-            raise
-    return (
-        tr("{count} pages answer as they must", count=len(checks))
-        if len(checks) > 1
-        else tr("{path} answers as it must", path=checks[0].path)
-    )
-
-
-def preflight(settings: Settings) -> list[str]:
-    """Return a sentence when the image is not there, or nothing runs that a container is to be like."""
-    try:
-        with connected(_QUICK, otherwise=_OTHERWISE) as client:
-            if settings.rehearsal_like:
-                like(client, settings)
-                return []
-            with (
-                told_as(tr("find the image {rehearsal_image}", rehearsal_image=settings.rehearsal_image)),
-                suppress(ImageNotFound),
-            ):
-                client.images.get(settings.rehearsal_image)
-                return []
-            return [
-                tr(
-                    "Docker has no image {rehearsal_image} (rehearsal.image). Build or pull it, or name another.",
-                    rehearsal_image=settings.rehearsal_image,
-                )
-            ]
-    except (EngineError, NotTriedError) as error:
-        return [str(error)]
-
-
-@contextmanager
-def _container(
-    client: DockerClient, settings: Settings, stage: Stage, run_id: str, reporter: Reporter
-) -> Iterator[Container]:
-    options: dict[str, Any]
-    networks: list[str]
-    if settings.rehearsal_like:
-        image, mount, options, networks = like(client, settings)
-    else:
-        image, mount, networks = settings.rehearsal_image, settings.rehearsal_mount, []
-        options = {"mounts": neighbours(mount, settings)}
-    options["mounts"] += [
-        Mount(f"{mount}/{inside}".rstrip("/"), str(source), type="bind", read_only=not writable)
-        for source, inside, writable in stage.mounts
-    ]
-    # What its programs may quote in errors is not for the log.
-    reporter.hide(options.get("environment") or ())
-    with told_as(tr("find the image {image}", image=image)):
-        image_labels = client.images.get(image).labels
-    ours = blanked(image_labels) | labels(settings.versions_dir, run_id) | {_MOUNT_LABEL: mount}
-    with throwaway(
-        client,
-        reporter,
-        image,
-        name=f"govma-rehearsal-{run_id}",
-        labels=ours,
-        # On this machine only, and on a port that is free.
-        ports={f"{settings.rehearsal_port}/tcp": ("127.0.0.1", None)},
-        log_config=LogConfig(type=LogConfig.types.JSON, config={"max-size": "1m"}),
-        network=networks[0] if networks else None,
-        **options,
-    ) as container:
-        for network in networks[1:]:
-            with told_as(tr("connect the container to the network {network}", network=network)):
-                client.networks.get(network).connect(container)
-        if not stage.in_place():
-            raise _exchanged()
-        with told_as(tr("start the container in which the version is tried")):
-            container.start()
-        yield container
 
 
 def _require_itself(container: Container, stage: Stage) -> None:

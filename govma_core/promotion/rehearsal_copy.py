@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from govma_core.errors import NotTriedError, UnsafeTreeError
@@ -17,6 +16,7 @@ from govma_core.text.language import tr
 
 _ATTEMPTS = 5
 _DEEPEST = 100
+_FOLDER = "rehearsal"
 
 
 @dataclass(slots=True)
@@ -30,11 +30,10 @@ class Budget:
 class BoundedCopier(trees.TreeCopier):
     """Copies what the CMS can write, and so can fill with anything: within bounds, and without FIFOs and sockets."""
 
-    _depth = 0
-
-    def __init__(self, owner: tuple[int, int] | None, step: Callable[[], None], budget: Budget) -> None:
+    def __init__(self, owner: tuple[int, int] | None, step: Callable[[], None]) -> None:
         super().__init__(owner, step)
-        self.budget = replace(budget)
+        self.budget = Budget()
+        self._depth = 0
 
     def special(self, where: str) -> None:
         """Pass over it: the CMS makes it anew when it wants it."""
@@ -74,38 +73,36 @@ class BoundedCopier(trees.TreeCopier):
             )
 
 
-def copy_directory(tree: int, copies: int, path: str, name: str, copier: Callable[[], BoundedCopier]) -> Budget | None:
-    """Copy a directory of the version with all that is in it; return what remains of the budget, None without one."""
+def copy_writable(tree: int, path: str, copies: int, name: str, copier: BoundedCopier) -> bool:
+    """Copy a directory of the version with all that is in it, as `name`; False when there is none.
+
+    The CMS may be clearing its cache meanwhile: what vanishes under our hands makes the copy begin anew.
+    """
     *folders, last = path.strip("/").split("/")
     with ExitStack() as stack:
         try:
             folder = stack.enter_context(safefs.opened(tree, *folders))
-            there = safefs.is_directory(folder, last)
+            is_there = safefs.is_directory(folder, last)
         except (FileNotFoundError, UnsafeTreeError):
-            return None
-        return _copy(folder, last, copies, name, path, copier) if there else None
-
-
-def _copy(folder: int, last: str, copies: int, name: str, path: str, copier: Callable[[], BoundedCopier]) -> Budget:
-    """Copy while the CMS may be clearing its cache: what vanishes under our hands makes us begin anew."""
-    for _ in range(_ATTEMPTS):
-        copying = copier()
-        try:
-            copying.copy_directory(folder, copies, last, path, name)
-            return copying.budget
-        except FileNotFoundError:
-            trees.remove(copies, name)
-        except (UnsafeTreeError, OSError) as error:
-            why = error.strerror if isinstance(error, OSError) else error
-            raise NotTriedError(
-                tr("{path} of the version cannot be copied for testing: {error}", path=path, error=why)
-            ) from None
+            return False
+        if not is_there:
+            return False
+        for _ in range(_ATTEMPTS):
+            budget = replace(copier.budget)
+            try:
+                copier.copy_directory(folder, copies, last, path, name)
+                return True
+            except FileNotFoundError:
+                trees.remove(copies, name)
+                copier.budget = budget
+            except (UnsafeTreeError, OSError) as error:
+                why = error.strerror if isinstance(error, OSError) else error
+                raise NotTriedError(
+                    tr("{path} of the version cannot be copied for testing: {error}", path=path, error=why)
+                ) from None
     raise NotTriedError(
         tr("{path} of the version changes faster than it can be copied for testing. Try again.", path=path)
     )
-
-
-_FOLDER = "rehearsal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +161,10 @@ def stage_version(
                 os.symlink(version, link, dir_fd=stage)
                 os.close(safefs.make_directory(stage, version))
             mounts = [(root / "versions", "", False), (versions_dir / version, version, False)]
-            budget = Budget()
+            copier = BoundedCopier(owner, reporter.cancellation.check)
             with safefs.opened(versions, version) as tree, safefs.opened(fd, "copies") as copies:
                 for number, path in enumerate(writable):
-                    copier = partial(BoundedCopier, owner, reporter.cancellation.check, budget)
-                    remaining = copy_directory(tree, copies, path, str(number), copier)
-                    if remaining is not None:
-                        budget = remaining
+                    if copy_writable(tree, path, copies, str(number), copier):
                         mounts.append((root / "copies" / str(number), f"{version}/{path}", True))
                 yield Stage(tuple(mounts), version, versions, tree)
         finally:

@@ -1,4 +1,4 @@
-"""Starting a run: its record is written, and a process of its own takes it from there."""
+"""Starting a run: its record is written, and a process of its own takes it from there; and asking one to stop."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import grp
 import os
 import pwd
+import signal
 import stat
 import subprocess
 import sys
@@ -214,3 +215,34 @@ def close_to_others(settings: Settings) -> None:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+def cancel(store: RunStore, run_id: str, patience: float = 10.0) -> RunRecord:
+    """Ask the runner to stop, and give the record as it was then; RefusedError when there is nothing to stop.
+
+    A run that is just starting is waited for, `patience` seconds at most: its process can take a request only then.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        record = store.read(run_id)
+        if record.ended:
+            raise RefusedError(
+                tr(
+                    "Run {id} has ended already ({state}); there is nothing to cancel.",
+                    id=record.id,
+                    state=record.state,
+                )
+            )
+        if record.pid:
+            break
+        if time.monotonic() > deadline:
+            raise RefusedError(
+                tr("Run {id} does not start; look at {path}.", id=record.id, path=store.path(record.id) / "runner.err")
+            )
+        time.sleep(0.02)
+    try:
+        if not record.process.signal(signal.SIGTERM):
+            raise RefusedError(tr("Run {id} has just ended; there is nothing to cancel.", id=record.id))
+    except PermissionError:
+        raise RefusedError(tr("Run {id} belongs to another user; cancel it as root.", id=record.id)) from None
+    return record

@@ -128,7 +128,7 @@ def turn(store: RunStore, record: RunRecord, reporter: Reporter) -> Iterator[Non
 
 def _before(store: RunStore, record: RunRecord) -> RunRecord | None:
     """Return the run that has to end before this one can begin: the one at work, else the oldest in the queue."""
-    others = [other for other in store.active() if other.id != record.id]
-    at_work = [other for other in others if other.state == "running"]
-    queued = [other for other in others if other.queued and other.id < record.id]
-    return next(iter(at_work + queued), None)
+    for other in store.active():
+        if other.id != record.id and (other.state == "running" or (other.queued and other.id < record.id)):
+            return other
+    return None

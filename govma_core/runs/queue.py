@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from govma_core.runs.launch import Requester, write_down
 from govma_core.runs.store import RunRecord, RunStore
 from govma_core.settings import Settings, to_plain
 from govma_core.text.language import tr
+
+_KEYS = "keys"
+"""A file of a run with the keys of all requests that came to share it, a line each."""
 
 
 class QueueFullError(BusyError):
@@ -50,14 +53,13 @@ def admit(
     plain_settings = to_plain(settings)
     with _admissions(store.state_dir):
         if key:
-            earlier = store.with_key(key)
+            earlier = with_key(store, key)
             if earlier is not None:
                 if (earlier.operation, earlier.arguments) != (operation, arguments):
                     raise UsageError(tr("The key of this request was used for another one, run {id}.", id=earlier.id))
                 return Admission(earlier, fresh=False)
         active = store.active()
-        going = min(active, key=lambda record: (record.state != "running", record.id), default=None)
-        waiting = [record for record in active if record is not going]
+        going, waiting = next(iter(active), None), active[1:]
         if going is not None and policy == "reject":
             raise BusyError(
                 tr(
@@ -74,7 +76,9 @@ def admit(
                 same = (record.operation, record.arguments, record.settings) == (operation, arguments, plain_settings)
                 if same and record.queued and record.state != "running":
                     if key:
-                        store.share(record.id, key)
+                        # Not in its record, which is its runner's to write.
+                        with (store.path(record.id) / _KEYS).open("a") as file:
+                            file.write(f"{key}\n")
                     return Admission(record, fresh=False, behind=going)
         if len(waiting) >= most_waiting:
             raise QueueFullError(
@@ -82,6 +86,17 @@ def admit(
             )
         record = write_down(store, settings, operation, arguments, requester, queued=True, key=key)
         return Admission(record, fresh=True, behind=behind)
+
+
+def with_key(store: RunStore, key: str) -> RunRecord | None:
+    """Return the run that serves the request of this key; one that was interrupted serves none."""
+    for record in store.records():
+        keys = [record.key]
+        with suppress(FileNotFoundError):
+            keys += (store.path(record.id) / _KEYS).read_text().splitlines()
+        if key in keys and record.state != "interrupted":
+            return record
+    return None
 
 
 @contextmanager

@@ -23,7 +23,8 @@ from govma_core.context import Context
 from govma_core.errors import GovmaError
 from govma_core.fs import jsonfile, safefs, trees
 from govma_core.promotion import proof, rehearsal_copy, verdicts
-from govma_core.runs.store import LAST, START_GRACE, RunRecord, RunStore, Totals
+from govma_core.runs.store import LAST, START_GRACE, RunRecord, RunStore
+from govma_core.runs.totals import Totals
 from govma_core.text.language import tr
 from govma_core.versions.history import History, Promotion, Result
 from govma_core.versions.remove import remover, sweep, warn_of_leftover

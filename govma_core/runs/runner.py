@@ -30,7 +30,8 @@ from govma_core.runs import recovery
 from govma_core.runs.launch import SAVING
 from govma_core.runs.lock import Holder, hold_lock, turn
 from govma_core.runs.log import EventLog
-from govma_core.runs.store import RunRecord, RunStore, State, Totals
+from govma_core.runs.store import RunRecord, RunStore, State
+from govma_core.runs.totals import Totals
 from govma_core.settings import Settings, from_plain
 from govma_core.text.language import tr
 
@@ -157,13 +158,7 @@ class Runner:
     def _outcome(self) -> tuple[State, ExitCode, Outcome]:
         state, code, outcome = self._attempt()
         if state != "ok":
-            about = self._about
-            outcome = dataclasses.replace(
-                outcome,
-                version=outcome.version or about.version,
-                version_before=outcome.version_before or about.version_before,
-                commit=outcome.commit or about.commit,
-            )
+            outcome = dataclasses.replace(outcome, **dataclasses.asdict(self._about))
         if state == "failed":
             self._on_failure(code, outcome)
         return state, code, outcome
@@ -214,11 +209,12 @@ class Runner:
         return Outcome(sentence)
 
     def _run_operation(self) -> Outcome:
-        record = self._record
-        started = time.time()
-        self._record = dataclasses.replace(record, state="running", started=started)
+        record = self._record = dataclasses.replace(self._record, state="running", started=time.time())
+        context = self._context()
         try:
-            self._begin()
+            # What became of the runs before this one is written down, too.
+            self._store.write(record)
+            recovery.recover(context, self._store)
         except OSError as error:
             # Before anything is done: where this cannot be written, no front end could follow what is.
             if record.operation not in SAVING:
@@ -231,16 +227,10 @@ class Runner:
                     operation=record.operation,
                 )
             )
-        context = self._context()
         try:
             return self._operation()(context, **record.arguments)
         finally:
             recovery.clear_behind(context)
-
-    def _begin(self) -> None:
-        """Write down that the run begins, and what became of those before it."""
-        self._store.write(self._record)
-        recovery.recover(self._context(), self._store)
 
     def _context(self) -> Context:
         record = self._record

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import os
 import re
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -67,16 +66,6 @@ class RunRecord:
 
 
 _NAMES = frozenset(f.name for f in dataclasses.fields(RunRecord))
-
-
-def from_data(data: dict[str, Any]) -> RunRecord | None:
-    """Return a record that was stored with these fields; None when one that it must have is missing."""
-    try:
-        return RunRecord(**{name: value for name, value in data.items() if name in _NAMES})
-    except TypeError:
-        return None
-
-
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 START_GRACE = 30.0
 """Seconds a runner has from its record's creation to write its own process id into it."""
@@ -205,11 +194,15 @@ class RunStore:
     def stored(self, run_id: str) -> RunRecord | None:
         """Return a run of `ids`, as `read` does; None when its record is gone or damaged."""
         record = self._on_disk(run_id)
-        while record is not None and not record.ended and not record.process.alive():
+        while record is not None and not record.ended and not self._has_process(record):
             # It may have written more before it went, its end above all.
             again = self._on_disk(run_id)
             if again == record:
-                return self._left(record)
+                message = tr(
+                    "The run was interrupted during {stage}: its process is gone.",
+                    stage=record.stage or tr("its start"),
+                )
+                return dataclasses.replace(record, state="interrupted", exit_code=1, message=message)
             record = again
         return record
 
@@ -242,9 +235,9 @@ class RunStore:
         return next(self.records(), None)
 
     def active(self) -> list[RunRecord]:
-        """Return the runs that have not ended, in the order they were asked for; those that have are read once.
+        """Return the runs that have not ended: the one at work, then the others in the order they were asked for.
 
-        At most one of them is at work: the others are starting, or wait for it.
+        Runs that have ended are read once.
         """
         ids = self.ids()
         self._ended.intersection_update(ids)
@@ -259,11 +252,11 @@ class RunStore:
                 self._ended.add(run_id)
             else:
                 active.append(record)
-        return active
+        return sorted(active, key=lambda record: record.state != "running")
 
     def going(self) -> RunRecord | None:
         """Return the run that is at work, or the one that will be next."""
-        return min(self.active(), key=lambda record: (record.state != "running", record.id), default=None)
+        return next(iter(self.active()), None)
 
     def find(self, part: str | None) -> RunRecord:
         """Return a run by its id or the unique beginning (or end) of one, the latest without; UsageError otherwise."""
@@ -278,93 +271,25 @@ class RunStore:
             raise UsageError(tr("{wanted!r} does not name one run; it could be:\n{shown}", wanted=part, shown=listing))
         return self.read(ids[0] if len(ids) == 1 else part)
 
-    def share(self, run_id: str, key: str) -> None:
-        """Note that another request, known by this key, shares a run. The record is its runner's to write."""
-        with (self.path(run_id) / "keys").open("a") as file:
-            file.write(f"{key}\n")
-
-    def with_key(self, key: str) -> RunRecord | None:
-        """Return the run that serves the request of this key; one that was interrupted serves none."""
-        sharing = (record for record in self.records() if key in (record.key, *self._shared(record.id)))
-        return next((record for record in sharing if record.state != "interrupted"), None)
-
-    def _shared(self, run_id: str) -> list[str]:
-        try:
-            return (self.path(run_id) / "keys").read_text().splitlines()
-        except FileNotFoundError:
-            return []
-
     def path(self, run_id: str) -> Path:
         """Return the directory of a run."""
         spare = self.spare / run_id
         return spare if os.path.lexists(spare) else self.directory / run_id
 
     def _on_disk(self, run_id: str) -> RunRecord | None:
-        data = jsonfile.read(self.path(run_id) / "run.json")
-        return from_data(data) if data else None
+        data = jsonfile.read(self.path(run_id) / "run.json") or {}
+        try:
+            return RunRecord(**{name: value for name, value in data.items() if name in _NAMES})
+        except TypeError:
+            # Damaged: a field that it must have is missing.
+            return None
 
-    def _left(self, record: RunRecord) -> RunRecord:
-        """Return what became of a run that has no process."""
-        if record.state == "starting" and not record.pid and self._may_still_start(record):
-            return record
-        message = tr(
-            "The run was interrupted during {stage}: its process is gone.", stage=record.stage or tr("its start")
-        )
-        return dataclasses.replace(record, state="interrupted", exit_code=1, message=message)
-
-    def _may_still_start(self, record: RunRecord) -> bool:
+    def _has_process(self, record: RunRecord) -> bool:
+        """Tell whether the process of a run lives, or may still start: then the record does not tell it yet."""
+        if record.pid or record.state != "starting":
+            return record.process.alive()
         with suppress(OSError, ValueError):
             pid, started, boot = os.readlink(self.path(record.id) / _PROCESS).split(" ")
             if not ProcessId(int(pid), int(started), boot).alive():
-                # It may have written more since the record was read.
-                data = jsonfile.read(self.path(record.id) / "run.json") or {}
-                return data.get("state") != "starting" or bool(data.get("pid"))
+                return False
         return 0 <= time.time() - record.created < START_GRACE
-
-
-class Totals:
-    """The counters of one state directory; stages are collected here and written with the run."""
-
-    def __init__(self, state_dir: Path) -> None:
-        self._path = state_dir / "totals.json"
-        self._stages: list[tuple[str, str, float]] = []
-
-    def add_stage(self, operation: str, stage: str, seconds: float) -> None:
-        """Take down a stage that went well."""
-        self._stages.append((operation, stage, seconds))
-
-    def add_run(self, operation: str, result: str) -> None:
-        """Count a run that ended, with its stages; OSError when that cannot be written."""
-        # Runs that were refused for another one's sake end without the lock of runs: the file has its own.
-        fd = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            runs, stages = self.runs(), self.stages()
-            runs[operation, result] = runs.get((operation, result), 0) + 1
-            for owner, stage, seconds in self._stages:
-                count, total = stages.get((owner, stage), (0, 0.0))
-                stages[owner, stage] = count + 1, round(total + seconds, 3)
-            self._stages.clear()
-            jsonfile.replace(
-                self._path,
-                {
-                    "runs": [[*key, count] for key, count in runs.items()],
-                    "stages": [[*key, *values] for key, values in stages.items()],
-                },
-                durable=False,
-            )
-        finally:
-            os.close(fd)
-
-    def runs(self) -> dict[tuple[str, str], int]:
-        """Return how many runs ended, by operation and result."""
-        return {(str(row[0]), str(row[1])): int(row[2]) for row in self._rows("runs", 3)}
-
-    def stages(self) -> dict[tuple[str, str], tuple[int, float]]:
-        """Return how often each stage went well and how many seconds that took in all, by operation and stage."""
-        return {(str(row[0]), str(row[1])): (int(row[2]), float(row[3])) for row in self._rows("stages", 4)}
-
-    def _rows(self, name: str, width: int) -> list[list[Any]]:
-        data: Mapping[str, Any] = jsonfile.read(self._path) or {}
-        rows = data.get(name)
-        return [row for row in rows if isinstance(row, list) and len(row) == width] if isinstance(rows, list) else []

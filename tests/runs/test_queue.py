@@ -18,7 +18,8 @@ from govma_core.reporting import Cancellation, Reporter
 from govma_core.runs.launch import Requester, prepare_store
 from govma_core.runs.lock import Holder, hold_lock, turn
 from govma_core.runs.queue import Admission, QueueFullError, admit
-from govma_core.runs.store import RunRecord, RunStore, State, Totals
+from govma_core.runs.store import RunRecord, RunStore, State
+from govma_core.runs.totals import Totals
 from govma_core.settings import Settings, load
 from tests.support.waiting import wait_for
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from govma_core.runs.cancel import cancel
+from govma_core.runs.launch import cancel
 from govma_core.runs.store import RunStore
 from tests.support.histories import with_past
 from tests.support.sites import Site, make_site
