@@ -14,7 +14,7 @@ from govma_core.prune.keep_rules import Decision
 from govma_core.prune.plan import PrunePlan, current_users, make_plan, make_policy
 from govma_core.text.clean import bytes_text
 from govma_core.text.language import counted, tr
-from govma_core.versions.remove import Removal, first_few, remover
+from govma_core.versions.remove import Removal, Remover, first_few
 
 _MOST_RECORDED = 20
 
@@ -155,7 +155,7 @@ def _remove(context: Context, decision: Decision, result: Result) -> None:
     if users := current_users(context, name):
         removal = Removal(name, tr("in use by {users}", users=first_few(users)))
     else:
-        removal = remover(context.versions, context.settings.state_dir).remove(name)
+        removal = Remover(context.versions, context.settings.state_dir).remove(name)
     if removal.spared:
         result.spared[name] = removal.spared
         context.reporter.warning(tr("{name} is left alone: {spared}.", name=name, spared=removal.spared))

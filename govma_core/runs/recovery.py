@@ -27,7 +27,7 @@ from govma_core.runs.store import LAST, START_GRACE, RunRecord, RunStore
 from govma_core.runs.totals import Totals
 from govma_core.text.language import tr
 from govma_core.versions.history import History, Promotion, Result
-from govma_core.versions.remove import remover, sweep, warn_of_leftover
+from govma_core.versions.remove import Remover, sweep, warn_of_leftover
 from govma_core.versions.store import REMOVED_PREFIX
 
 _CLEARING = ("deploy", "prune", "dedupe")
@@ -209,7 +209,7 @@ def clear_versions(context: Context) -> None:
     except (GovmaError, OSError):
         # The operation that needs the versions directory says what is wrong with it.
         return
-    if sentence := remover(context.versions, context.settings.state_dir).take_up():
+    if sentence := Remover(context.versions, context.settings.state_dir).take_up():
         context.reporter.warning(sentence)
         pointer = context.versions.pointer()
     # Where the link leads to nothing, what it led to may be what was set aside.
@@ -218,6 +218,6 @@ def clear_versions(context: Context) -> None:
         proof.sweep(fd, [version.name for version in context.versions.versions()])
         for leftover in sweep(fd, spare=spare):
             path = context.settings.versions_dir / leftover.name
-            warn_of_leftover(context.reporter, path, leftover.what, leftover.unremovable if leftover.is_ours else None)
-            if leftover.is_ours and not leftover.unremovable:
+            warn_of_leftover(context.reporter, path, leftover.what, leftover.unremovable)
+            if leftover.unremovable == []:
                 context.reporter.info(tr("Removed {name}, {what}.", name=leftover.name, what=leftover.what))

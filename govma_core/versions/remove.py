@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -58,27 +58,14 @@ class Note:
     inode: int = 0
 
 
-def remover(versions: VersionStore, state_dir: Path) -> Remover:
-    """Return a remover that deletes all records of a version with it."""
-    records = [
-        ManifestStore(state_dir).discard,
-        ContentsStore(state_dir).discard,
-        PinStore(state_dir).unpin,
-        MarkStore(state_dir).clear,
-    ]
-    return Remover(versions, state_dir, records)
-
-
 class Remover:
-    """Removes versions; only under the lock. Each of `forgetters` deletes one record of the version of a name."""
+    """Removes versions, each with all records of it; only under the lock."""
 
-    def __init__(
-        self, store: VersionStore, state_dir: Path, forgetters: Sequence[Callable[[str], object]] = ()
-    ) -> None:
+    def __init__(self, store: VersionStore, state_dir: Path) -> None:
         self._store = store
+        self._state_dir = state_dir
         self._pins = PinStore(state_dir)
         self._note = state_dir / "removal.json"
-        self._forgetters = forgetters
 
     def remove(self, name: str) -> Removal:
         """Remove a version, unless it has become live or pinned, or is no directory any more.
@@ -184,8 +171,10 @@ class Remover:
             self._note.unlink(missing_ok=True)
 
     def _forget(self, name: str) -> None:
-        for forget in self._forgetters:
-            forget(name)
+        ManifestStore(self._state_dir).discard(name)
+        ContentsStore(self._state_dir).discard(name)
+        MarkStore(self._state_dir).clear(name)
+        self._pins.unpin(name)
         self._erase()
 
 
@@ -216,13 +205,12 @@ def _mark_again(fd: int, note: Note) -> None:
 class Leftover:
     """A hidden name that was swept, what it stood for, and a sentence for each thing in it that could not be removed.
 
-    One that is not ours (`is_ours`) only has such a name, and was left alone.
+    What only has such a name was left alone: `unremovable` is None then.
     """
 
     name: str
     what: str
-    unremovable: tuple[str, ...] = ()
-    is_ours: bool = True
+    unremovable: Sequence[str] | None
 
 
 def sweep(dir_fd: int, *, spare: Collection[str] = ()) -> list[Leftover]:
@@ -236,7 +224,7 @@ def sweep(dir_fd: int, *, spare: Collection[str] = ()) -> list[Leftover]:
 
 
 def _sweep(dir_fd: int, entry: os.DirEntry[str], prefix: str) -> Leftover:
-    unremovable: Sequence[str] | None = ()
+    unremovable: list[str] | None = []
     if prefix == LINK_PREFIX and entry.is_symlink():
         try:
             trees.remove(dir_fd, entry.name)
@@ -244,7 +232,7 @@ def _sweep(dir_fd: int, entry: os.DirEntry[str], prefix: str) -> Leftover:
             unremovable = [f"{entry.name}: {trees.reason(error)}"]
     else:
         unremovable = trees.clear_marked(dir_fd, entry.name)
-    return Leftover(entry.name, _DESCRIPTIONS[prefix], tuple(unremovable or ()), unremovable is not None)
+    return Leftover(entry.name, _DESCRIPTIONS[prefix], unremovable)
 
 
 def warn_of_leftover(reporter: Reporter, path: Path, what: str, unremovable: Sequence[str] | None) -> None:

@@ -85,6 +85,6 @@ def test_what_only_has_such_a_name_is_left_alone_and_named(store: VersionStore, 
     other.write_text("a file")
     with safefs.opened_root(store.directory) as fd:
         swept = sweep(fd)
-    assert {(found.name, found.is_ours) for found in swept} == {(theirs.name, False), (other.name, False)}
+    assert {(found.name, found.unremovable) for found in swept} == {(theirs.name, None), (other.name, None)}
     assert (theirs / "backup").read_text() == "root's"
     assert other.read_text() == "a file"

@@ -41,3 +41,12 @@ def switch_by_hand(store: VersionStore) -> None:
     """Make the older version live as a person does."""
     (store.directory / "current-version").unlink()
     (store.directory / "current-version").symlink_to(OLD)
+
+
+def add_records(state: Path) -> list[Path]:
+    """Write all records that OLD can have when it is removed; give their paths."""
+    paths = [state / "versions" / f"{OLD}.json", state / "contents" / f"{OLD}.json.z", state / "marks" / f"{OLD}.json"]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text("{}")
+    return paths
