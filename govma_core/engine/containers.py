@@ -11,7 +11,7 @@ from typing import Any
 from docker import DockerClient
 from docker.models.containers import Container
 
-from govma_core.engine.client import absent, told_as
+from govma_core.engine.client import absent, connected, told_as
 from govma_core.errors import EngineError
 from govma_core.text.language import tr
 
@@ -101,8 +101,6 @@ def container_mounts() -> list[ContainerMounts]:
     """Ask the engine; nothing where there is none. EngineError when one is there and does not answer within seconds."""
     if absent():
         return []
-    from govma_core.engine.client import connected, told_as
-
     with connected(_QUICK, otherwise="") as client, told_as(tr("list its containers")):
         summaries = client.api.containers(filters={"status": ["running", "paused", "restarting"]})
     return [

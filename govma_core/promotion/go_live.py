@@ -75,19 +75,15 @@ def go_live(
             nowhere = tr(" There is no version to switch back to.") if reason else ""
             back = "" if how == "rollback" else tr(" `govma-console rollback` goes back.")
             raise UnprovedError(_not_good(version, served) + nowhere + back)
-    except UnprovedError:
-        settle(context, behind)
-        raise
-    except RevertedError:
+        return switched
+    except (RevertedError, UnprovedError):
         raise
     except Exception as error:
         if context.versions.pointer().version != version:
             raise
-        failure = _broken_off(context, error, version)
-        settle(context, behind)
-        raise failure from error
-    settle(context, behind)
-    return switched
+        raise _broken_off(context, error, version) from error
+    finally:
+        settle(context, version, behind)
 
 
 def _broken_off(context: Context, error: Exception, version: str) -> UnprovedError:
@@ -103,10 +99,11 @@ def _broken_off(context: Context, error: Exception, version: str) -> UnprovedErr
     )
 
 
-def settle(context: Context, behind: Callable[[], None]) -> None:
-    """Bring holds and marks up to date behind a switch; a failure in that does not make the promotion a failed one."""
+def settle(context: Context, version: str, behind: Callable[[], None]) -> None:
+    """Call `behind` when the version is live; a failure in that does not make the promotion a failed one."""
     try:
-        behind()
+        if context.versions.pointer().version == version:
+            behind()
     except Exception as error:
         context.reporter.warning(tr("Holds and marks could not be updated after the switch: {error}.", error=error))
 
@@ -262,7 +259,7 @@ def prove_again(context: Context, version: str, commit: str, behind: Callable[[]
     UnprovedError when it is not as it must be. The history has it with the promotion that made the version live.
     """
     if not context.settings.activated:
-        settle(context, behind)
+        settle(context, version, behind)
         return ""
     environment = hooks.variables(context, version, version, commit)
     with prepare(context, version, None, environment, compare=False) as activation:
@@ -270,7 +267,7 @@ def prove_again(context: Context, version: str, commit: str, behind: Callable[[]
     last = verdicts.last_promotion(context)
     if served.has_result and last is not None and last.version == version:
         verdicts.note_result(context, _result(served), last.run)
-    settle(context, behind)
+    settle(context, version, behind)
     if not served.good:
         raise UnprovedError(_not_good(version, served))
     return served.summary
