@@ -18,7 +18,7 @@ from govma_core.deploy.asset_stage import Assets, AssetStage
 from govma_core.deploy.hold_gate import Gate
 from govma_core.deploy.source import Checkout, Commit
 from govma_core.disk import dedupe, link_new_version, usage
-from govma_core.errors import BuildError, GovmaError, RefusedError, RunCancelled
+from govma_core.errors import BuildError, GovmaError, RunCancelled
 from govma_core.fs import safefs
 from govma_core.promotion import rehearsal
 from govma_core.promotion.go_live import go_live
@@ -68,17 +68,23 @@ def run(
             assets = AssetStage(context, builder, checkout, commit, inputs).execute(work_fd, rebuild=rebuild)
             manifest = _assemble(context, work_fd, unpacking, _new_manifest(context, commit, ref, assets, gate))
             _publish(context, work_fd, manifest)
-    context.about.version = manifest.version
-    rehearsal.rehearse(context, manifest.version, skip=not rehearse)
+    version = context.about.version = manifest.version
+    rehearsal.rehearse(context, version, skip=not rehearse)
     if not promote:
-        return Outcome(
-            tr("{version} is published, and not live.", version=manifest.version), manifest.version, "", commit.sha
-        )
-    version_before = _make_live(context, gate, manifest)
-    context.reporter.info(f"=== {manifest.version} {BANNER} ===")
+        return Outcome(tr("{version} is published, and not live.", version=version), version, "", commit.sha)
+    gate.require_open_still(version)
+    switch = go_live(
+        context,
+        version,
+        "deploy",
+        commit.sha,
+        last_moment=lambda: gate.require_open_still(version),
+        behind=gate.end_holds,
+    )
+    context.reporter.info(f"=== {version} {BANNER} ===")
     details = _tidy_up(context)
     return Outcome(
-        tr("{version} is live.", version=manifest.version), manifest.version, version_before, commit.sha, details
+        tr("{version} is live.", version=version), version, switch.previous.version or "", commit.sha, details
     )
 
 
@@ -99,16 +105,7 @@ def _update_checkout(
         commit = checkout.update(ref)
         context.about.commit = commit.sha
         context.about.version_before = context.versions.pointer().version or ""
-        if confirmed_sha not in (None, commit.sha):
-            raise RefusedError(
-                tr(
-                    "{commit_shown} was to be deployed, but {short} ({subject}) has been pushed since. "
-                    "Look at what is pending, and deploy again.",
-                    commit_shown=confirmed_sha[:9] if confirmed_sha else "",
-                    short=commit.short,
-                    subject=commit.subject,
-                )
-            )
+        commit.require(confirmed_sha)
         gate.require_commit(checkout, commit)
         remark.note(f"{commit.short} {commit.subject}")
     return commit
@@ -232,21 +229,6 @@ def _publish(context: Context, work_fd: int, manifest: Manifest) -> None:
         remark.note(manifest.version + (tr(" (copied: the work dir is on another file system)") if is_copy else ""))
 
 
-def _make_live(context: Context, gate: Gate, manifest: Manifest) -> str:
-    """Switch to the version unless deploys are held by now; return the version that was live, '' for none."""
-    version = manifest.version
-    gate.require_open_still(version)
-    switch = go_live(
-        context,
-        version,
-        "deploy",
-        manifest.commit,
-        last_moment=lambda: gate.require_open_still(version),
-        behind=gate.end_holds,
-    )
-    return switch.previous.version or ""
-
-
 def _tidy_up(context: Context) -> dict[str, Any]:
     """Prune and dedupe when the settings say so, then bring the account up to date; return their details, by name.
 
@@ -255,8 +237,12 @@ def _tidy_up(context: Context) -> dict[str, Any]:
     settings = context.settings
     details: dict[str, Any] = {}
     if settings.prune_after_deploy:
-        with _failure_as_warning(context, "prune"):
-            details["prune"] = _prune(context)
+        with _failure_as_warning(context, "prune"), context.reporter.stage("prune") as remark:
+            plan = prune.plan(context)
+            prune.report_plan(context, plan)
+            result = prune.carry_out(context, plan)
+            remark.note(result.sentence())
+            details["prune"] = prune.details(plan, result)
     if settings.dedupe == "all":
         with _failure_as_warning(context, "dedupe"):
             details["dedupe"] = dict(dedupe.run(context).details)
@@ -277,12 +263,3 @@ def _failure_as_warning(context: Context, name: str) -> Iterator[None]:
         context.reporter.warning(
             tr("The new version is live, but {name} after it failed: {kind}{error}", name=name, kind=kind, error=error)
         )
-
-
-def _prune(context: Context) -> dict[str, Any]:
-    with context.reporter.stage("prune") as remark:
-        plan = prune.plan(context)
-        prune.report_plan(context, plan)
-        removed = prune.carry_out(context, plan)
-        remark.note(removed.sentence())
-        return prune.details(plan, removed)

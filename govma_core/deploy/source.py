@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from govma_core.deploy.checkout_recovery import DEPLOYED, finish_move, noted_move
-from govma_core.errors import SourceError
+from govma_core.errors import RefusedError, SourceError
 from govma_core.git import GitCommands, GitFailedError, readable
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
@@ -39,6 +39,19 @@ class Commit:
     def short(self) -> str:
         """Return the sha as people write it."""
         return self.sha[:9]
+
+    def require(self, confirmed_sha: str | None) -> None:
+        """Raise RefusedError unless it is the commit that the operator confirmed (None: any)."""
+        if confirmed_sha is not None and confirmed_sha != self.sha:
+            raise RefusedError(
+                tr(
+                    "{commit_shown} was to be deployed, but {short} ({subject}) has been pushed since. "
+                    "Look at what is pending, and deploy again.",
+                    commit_shown=confirmed_sha[:9],
+                    short=self.short,
+                    subject=self.subject,
+                )
+            )
 
     @classmethod
     def of(cls, commit: git.Commit) -> Commit:
