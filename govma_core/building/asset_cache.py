@@ -71,15 +71,13 @@ class AssetCache:
     def restore(self, entry: CacheEntry, data_fd: int) -> None:
         """Put the recorded outputs into a tree's `data` directory, over what is there."""
         directory = self._directory / entry.key
-        for path in entry.removed:
+        for path in (*entry.removed, *entry.files):
             *parents, name = path.split("/")
             with safefs.made(data_fd, *parents) as parent:
                 trees.remove(parent, name)
-        for path, (sha, mode) in entry.files.items():
-            *parents, name = path.split("/")
-            with safefs.made(data_fd, *parents) as parent:
-                trees.remove(parent, name)
-                _copy(directory / sha, parent, name, mode)
+                if path in entry.files:
+                    sha, mode = entry.files[path]
+                    _copy(directory / sha, parent, name, mode)
         os.utime(directory)
 
     def record(self, key: str, changes: Changes, data_fd: int, run: str) -> None:

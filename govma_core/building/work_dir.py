@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from govma_core.errors import SourceError
+from govma_core.errors import BuildError, SourceError
 from govma_core.fs import jsonfile, safefs, trees
 from govma_core.text.language import tr
 
@@ -120,6 +120,15 @@ def lend(work_fd: int, owner: tuple[int, int] | None) -> None:
 def take_back(work_fd: int) -> None:
     """Close the work dir to all other users: they do not enter it by name any more."""
     safefs.close_to_others(work_fd)
+
+
+def require_parts(data_fd: int) -> None:
+    """Raise BuildError when the build took away what a version cannot be without."""
+    for name in ("html", "system"):
+        if not safefs.is_directory(data_fd, name):
+            raise BuildError(
+                tr("The build left no directory data/{name}. Look at the build's commands and its log.", name=name)
+            )
 
 
 def _remove_credentials(git_fd: int, owner: tuple[int, int] | None) -> None:

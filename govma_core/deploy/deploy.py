@@ -18,7 +18,7 @@ from govma_core.deploy.asset_stage import Assets, AssetStage
 from govma_core.deploy.hold_gate import Gate
 from govma_core.deploy.source import Checkout, Commit
 from govma_core.disk import dedupe, link_new_version, usage
-from govma_core.errors import BuildError, GovmaError, RunCancelled
+from govma_core.errors import GovmaError, RunCancelled
 from govma_core.fs import safefs
 from govma_core.promotion import rehearsal
 from govma_core.promotion.go_live import go_live
@@ -164,7 +164,7 @@ def _assemble(context: Context, work_fd: int, unpacking: vendor.Unpacking, manif
     """Put the version together from the built tree; return the manifest with what came into it."""
     settings, reporter = context.settings, context.reporter
     with safefs.opened(work_fd, "data") as data:
-        _require_parts(data)
+        work_dir.require_parts(data)
         with reporter.stage("env"):
             env_sha256 = env_file.install(settings.env_file, data)
         with reporter.stage("ownership") as remark:
@@ -183,15 +183,6 @@ def _assemble(context: Context, work_fd: int, unpacking: vendor.Unpacking, manif
         themes_sha256=unpacked["themes"].sha256,
         env_sha256=env_sha256,
     )
-
-
-def _require_parts(data_fd: int) -> None:
-    """Raise BuildError when the build took away what a version cannot be without."""
-    for name in ("html", "system"):
-        if not safefs.is_directory(data_fd, name):
-            raise BuildError(
-                tr("The build left no directory data/{name}. Look at the build's commands and its log.", name=name)
-            )
 
 
 def _publish(context: Context, work_fd: int, manifest: Manifest) -> None:
