@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from govma_console.narration import Narrator
-from govma_core.context import Context
-from govma_core.reporting import Reporter
 from govma_core.settings import LoadedSettings, Settings, load
+
+if TYPE_CHECKING:
+    # `list` and `status` need neither.
+    from govma_core.context import Context
+    from govma_core.reporting import Reporter
 
 
 def loaded(options: argparse.Namespace) -> LoadedSettings:
@@ -21,9 +25,18 @@ def effective(options: argparse.Namespace) -> Settings:
     return loaded(options).settings
 
 
+def reading_context(settings: Settings, reporter: Reporter | None = None) -> Context:
+    """Return a context for an operation that only reads."""
+    from govma_core.context import Context
+
+    return Context.for_reading(settings, reporter)
+
+
 def narrating_context(options: argparse.Namespace) -> Context:
     """Return a context for an operation that only reads; what it reports is narrated on standard error."""
-    return Context.for_reading(effective(options), Reporter(Narrator(sys.stderr).tell))
+    from govma_core.reporting import Reporter
+
+    return reading_context(effective(options), Reporter(Narrator(sys.stderr).tell))
 
 
 def prepare_change(settings: Settings) -> str:

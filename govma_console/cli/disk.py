@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from govma_console.cli.command import DETACH, OPTIONAL_VERSION, argument, command, flag
 from govma_console.cli.follow import follow_or_detach, is_dry_run, show_message
-from govma_console.config_option import effective, narrating_context
+from govma_console.config_option import effective, narrating_context, reading_context
 from govma_console.output import print_json, print_table, say, warn
-from govma_core.context import Context
 from govma_core.disk.usage import Usage, account
 from govma_core.errors import ExitCode
 from govma_core.text.clean import bytes_text
@@ -33,7 +32,7 @@ def usage(options: argparse.Namespace) -> None:
     """Measure the versions, and print what each takes, shares and would free."""
     from govma_core.deploy.free_space import estimate
 
-    context = Context.for_reading(effective(options))
+    context = reading_context(effective(options))
     current = context.versions.pointer().version
     sizes = account(context)
     next_deploy, _ = estimate(context)

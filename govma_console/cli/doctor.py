@@ -9,9 +9,8 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from govma_console.cli.command import command, flag
-from govma_console.config_option import loaded
+from govma_console.config_option import loaded, reading_context
 from govma_console.output import hinted, print_json, say, warn
-from govma_core.context import Context
 from govma_core.errors import ExitCode
 from govma_core.text.language import counted, tr
 
@@ -33,7 +32,7 @@ def doctor(options: argparse.Namespace) -> int:
     from govma_core.deploy import doctor as site
 
     settings = loaded(options)
-    context = Context.for_reading(settings.settings)
+    context = reading_context(settings.settings)
     if options.fix:
         _fix(site.examine(context))
     files = sorted({origin for origin in settings.origins.values() if origin.startswith("/")})

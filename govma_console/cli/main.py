@@ -70,11 +70,8 @@ def _run(options: argparse.Namespace) -> int:
 
         say(f"govma-console {version('govma-console')}")
         return ExitCode.OK
-    if options.headless_server:
-        from govma_console.cli.server import serve
-
-        return serve(options)
-    exit_code: int | None = options.body(options)
+    body = options.server_body or options.body
+    exit_code: int | None = body(options)
     return exit_code or ExitCode.OK
 
 

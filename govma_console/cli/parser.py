@@ -10,6 +10,7 @@ from pathlib import Path
 
 from govma_console.cli.command import Command
 from govma_console.cli.completion import COMPLETED, complete_name
+from govma_console.cli.server import serve
 from govma_core.config_file import CONFIG_VARIABLE, DEFAULT_FILE
 from govma_core.text.language import marked, tr
 
@@ -62,7 +63,11 @@ def build_parser(commands: Sequence[Command]) -> argparse.ArgumentParser:
         "--config", type=Path, metavar="FILE", help=tr("settings file to use instead of /etc/govma-console.toml")
     )
     parser.add_argument(
-        "--headless-server", action="store_true", help=tr("run the HTTP server (`units` makes it a service)")
+        "--headless-server",
+        action="store_const",
+        const=serve,
+        dest="server_body",
+        help=tr("run the HTTP server (`units` makes it a service)"),
     )
     parsers = parser.add_subparsers(dest="command", metavar="COMMAND")
     for command in commands:

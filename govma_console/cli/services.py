@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from govma_console.cli.command import DETACH, argument, command, flag
 from govma_console.cli.follow import follow_or_detach, show_message
-from govma_console.config_option import effective
+from govma_console.config_option import effective, reading_context
 from govma_console.formats import ago_in_words
 from govma_console.output import print_json, print_table, say, warn
-from govma_core.context import Context
 from govma_core.errors import RefusedError, UsageError
 from govma_core.text.clean import bytes_text
 from govma_core.text.language import tr
@@ -92,16 +91,16 @@ def services(options: argparse.Namespace) -> None:
     """Print the containers, where they differ from the compose file, and what could not be examined."""
     from govma_core.services.view import view
 
-    context = Context.for_reading(effective(options))
+    context = reading_context(effective(options))
     site = view(context, lines=_JSON_LOG_LINES if options.json else 0, disk=options.disk)
     print_json(site.plain()) if options.json else _print_view(site)
 
 
 def _print_view(site: View) -> None:
-    from govma_core.services.drift import nothing_differs
+    from govma_core.services.drift import nothing_differs, state_text
 
     if site.services:
-        _print_containers(site.services)
+        _print_containers(site.services, [_row(service, state_text(service.state)) for service in site.services])
     for problem in site.problems:
         warn(tr("warning: {problem}", problem=problem))
     if site.project and site.services and not site.problems and not site.differences:
@@ -113,7 +112,7 @@ def _print_view(site: View) -> None:
     _print_storage(site)
 
 
-def _print_containers(containers: tuple[ServiceState, ...]) -> None:
+def _print_containers(containers: tuple[ServiceState, ...], rows: list[tuple[str, ...]]) -> None:
     header = (
         tr("SERVICE"),
         tr("STATE"),
@@ -124,18 +123,16 @@ def _print_containers(containers: tuple[ServiceState, ...]) -> None:
         tr("MADE"),
         tr("PORTS"),
     )
-    print_table(header, [_row(service) for service in containers], cut=(5, 7), drop=(6, 4, 7, 5), right=(4,))
+    print_table(header, rows, cut=(5, 7), drop=(6, 4, 7, 5), right=(4,))
     for service in containers:
         if service.mounts:
             say(f"  {service.name}: {', '.join(service.mounts)}")
 
 
-def _row(service: ServiceState) -> tuple[str, ...]:
-    from govma_core.services.drift import state_text
-
+def _row(service: ServiceState, state: str) -> tuple[str, ...]:
     return (
         service.name,
-        state_text(service.state),
+        state,
         service.health or "-",
         ago_in_words(service.started) or "-",
         str(service.restarts),

@@ -13,7 +13,6 @@ from govma_console.output import print_json, print_table, warn
 from govma_core.errors import RefusedError, UsageError
 from govma_core.fs.jsonfile import put_file
 from govma_core.settings import DEFAULT_FILE, load, to_plain
-from govma_core.settings.import_script import read_exports
 from govma_core.settings.parse import KEYS
 from govma_core.settings.write import commented_file, toml_value
 from govma_core.text.language import tr
@@ -74,6 +73,8 @@ def init(options: argparse.Namespace) -> None:
 
 def _import_script(script: Path) -> dict[str, Any]:
     """Return the settings that a script exports, and print what of it is none; UsageError when it exports none."""
+    from govma_core.settings.import_script import read_exports
+
     try:
         exports = read_exports(script.read_text("utf-8"))
     except (OSError, ValueError) as error:

@@ -51,7 +51,7 @@ def load_document() -> Json:
 
 def _run_schema(operation: str) -> Json:
     required = sorted(REQUIRED.get(operation, ()))
-    arguments = {name: _NAMED_TYPES.get(name) or _TYPES[types[0]] for name, types in ARGUMENTS[operation].items()}
+    arguments = {name: _NAMED_TYPES.get(name) or _TYPES[expected] for name, expected in ARGUMENTS[operation].items()}
     return {
         "type": "object",
         "required": ["operation", *(["arguments"] if required else [])],

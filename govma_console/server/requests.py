@@ -13,14 +13,13 @@ from govma_core.errors import UsageError
 from govma_core.text.durations import age_seconds
 from govma_core.text.language import tr
 
-_TEXT, _FLAG, _COUNT = (str,), (bool,), (int,)
-ARGUMENTS: dict[str, dict[str, tuple[type, ...]]] = {
-    "deploy": {"ref": _TEXT, "rebuild": _FLAG, "promote": _FLAG, "rehearse": _FLAG, "force": _FLAG},
-    "rollback": {"version": _TEXT, "keep_mark": _FLAG},
-    "promote": {"version": _TEXT, "rehearse": _FLAG},
-    "check": {"version": _TEXT},
-    "dedupe": {"anywhere": _FLAG, "reflink": _TEXT},
-    "prune": {"keep": _COUNT, "older_than": _TEXT},
+ARGUMENTS: dict[str, dict[str, type]] = {
+    "deploy": {"ref": str, "rebuild": bool, "promote": bool, "rehearse": bool, "force": bool},
+    "rollback": {"version": str, "keep_mark": bool},
+    "promote": {"version": str, "rehearse": bool},
+    "check": {"version": str},
+    "dedupe": {"anywhere": bool, "reflink": str},
+    "prune": {"keep": int, "older_than": str},
 }
 """The operations that a request may start, with the types of their arguments."""
 _WORDS = {str: tr("a text"), bool: tr("true or false"), int: tr("a whole number")}
@@ -57,8 +56,8 @@ async def parse_run_request(request: Request) -> tuple[str, dict[str, Any]]:
 
 
 def _parse_argument(operation: str, name: str, value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
-    types = ARGUMENTS[operation].get(name)
-    if types is None:
+    expected = ARGUMENTS[operation].get(name)
+    if expected is None:
         argument_names = ", ".join(ARGUMENTS[operation])
         raise UsageError(
             tr(
@@ -68,19 +67,20 @@ def _parse_argument(operation: str, name: str, value: Any) -> Any:  # noqa: ANN4
                 known=argument_names,
             ),
         )
-    if types is _COUNT and isinstance(value, float) and value.is_integer():
+    if expected is int and isinstance(value, float) and value.is_integer():
         # JSON makes no difference between 5 and 5.0.
         value = int(value)
     # Not isinstance(): True is an int, too.
-    if type(value) not in types:
-        raise UsageError(tr("The argument {name} must be {words}.", name=name, words=_WORDS[types[0]]))
+    kind: type = type(value)
+    if kind is not expected:
+        raise UsageError(tr("The argument {name} must be {words}.", name=name, words=_WORDS[expected]))
     if isinstance(value, str):
         _check_text(name, value)
     if name == "reflink" and value not in REFLINK:
         raise UsageError(tr("The argument reflink must be one of {reflink}.", reflink=", ".join(REFLINK)))
     if name == "older_than":
         _parse_age(name, value)
-    if type(value) is int and not 0 < value < 1 << 31:
+    if expected is int and not 0 < value < 1 << 31:
         raise UsageError(tr("The argument {name} must be 1 or more.", name=name))
     return value
 
