@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager, suppress
 
-from asyncinotify import Event, Inotify, Mask, Watch
+from asyncinotify import Inotify, Mask, Watch
 
 from govma_core.errors import UsageError
 from govma_core.runs.log import LogFollower, Piece
@@ -82,16 +82,15 @@ class RunFeed:
 
     def _wake_followers(self, inotify: Inotify) -> None:
         for event in inotify:
-            for wake in self._affected(event):
+            if event.watch is None:
+                # The kernel's queue ran over: anything may have changed.
+                affected = {self._new_run}.union(*self._followers.values())
+            elif event.watch.path == self.store.directory:
+                affected = {self._new_run}
+            else:
+                affected = self._followers.get(event.watch.path.name, set())
+            for wake in affected:
                 wake.set()
-
-    def _affected(self, event: Event) -> set[asyncio.Event]:
-        if event.watch is None:
-            # The kernel's queue ran over: anything may have changed.
-            return {self._new_run}.union(*self._followers.values())
-        if event.watch.path == self.store.directory:
-            return {self._new_run}
-        return self._followers.get(event.watch.path.name, set())
 
     @contextmanager
     def _wake_event(self, run_id: str) -> Iterator[asyncio.Event]:
