@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import hashlib
 import json
 import time
@@ -47,7 +46,7 @@ async def history(request: Request) -> Response:
     require_reader(request)
     most = _number(request, "limit", 50, _MOST_RUNS)
     spans = await asyncio.to_thread(reports.history, get_site(request).settings, most)
-    return AsciiJson({"history": [dataclasses.asdict(span) for span in spans]})
+    return AsciiJson({"history": spans})
 
 
 async def usage(request: Request) -> Response:
@@ -198,8 +197,7 @@ async def hold(request: Request) -> Response:
     reason, seconds = await parse_hold_request(request)
     now = time.time()
     store = HoldStore(get_site(request).settings.state_dir)
-    new_hold = store.hold(reason, caller.requester().by, now, now + seconds if seconds else 0.0)
-    return AsciiJson(dataclasses.asdict(new_hold))
+    return AsciiJson(store.hold(reason, caller.requester().by, now, now + seconds if seconds else 0.0))
 
 
 async def release(request: Request) -> Response:
@@ -208,7 +206,7 @@ async def release(request: Request) -> Response:
     commit = parse_commit(request)
     store = HoldStore(get_site(request).settings.state_dir)
     released = store.release_commit(commit) if commit else store.release()
-    return AsciiJson({"released": [dataclasses.asdict(each) for each in released]})
+    return AsciiJson({"released": released})
 
 
 ROUTES: list[BaseRoute] = [

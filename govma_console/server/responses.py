@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Mapping
@@ -60,11 +61,11 @@ def refusal_response(request: Request, refusal: Refusal) -> Response:
 
 
 class AsciiJson(JSONResponse):
-    """JSON in ASCII: names on the disk need not be UTF-8, and no response may fail for it."""
+    """JSON in ASCII, dataclasses as objects: names on the disk need not be UTF-8, and no response may fail for it."""
 
     def render(self, content: object) -> bytes:
         """Return the body."""
-        return json.dumps(content, separators=(",", ":")).encode()
+        return json.dumps(content, separators=(",", ":"), default=dataclasses.asdict).encode()
 
 
 async def handle_error(request: Request, error: Exception) -> Response:
