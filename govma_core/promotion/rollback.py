@@ -13,7 +13,7 @@ from govma_core.promotion import verdicts
 from govma_core.promotion.go_live import go_live, require_live
 from govma_core.promotion.verdicts import Verdict
 from govma_core.text.language import tr
-from govma_core.versions.history import History, live_before
+from govma_core.versions.history import History, live_before, rollback_target
 from govma_core.versions.store import Version
 
 
@@ -57,16 +57,15 @@ def previous(context: Context, current: str | None) -> Version:
     """Return the version a rollback leads to: the latest that was live before the current one, whole and not marked."""
     trail = live_before(History(context.settings.state_dir).read(), current)
     marks = verdicts.marks(context)
-    versions = {version.name: version for version in context.versions.versions()}
-    objections = {}
-    for name in trail:
-        version = versions.get(name)
-        if version is not None and version.complete and name not in marks:
-            return version
-        mark = marks[name].sentence() if name in marks else tr("incomplete")
-        objections[name] = mark if version is not None else tr("gone")
+    versions = context.versions.versions()
+    target = rollback_target(trail, versions, marks)
+    if target is not None:
+        return target
+    names = {version.name for version in versions}
+    objections = {name: marks[name].sentence() if name in marks else tr("incomplete") for name in trail}
     listed = ", ".join(
-        tr("{name} was live before, but is {why}", name=name, why=why) for name, why in list(objections.items())[:3]
+        tr("{name} was live before, but is {why}", name=name, why=objections[name] if name in names else tr("gone"))
+        for name in trail[:3]
     )
     raise RefusedError(
         tr(

@@ -17,7 +17,7 @@ from govma_core.prune.in_use import Uses, in_use, links_to_versions, versions_on
 from govma_core.prune.keep_rules import Candidate, Decision, Facts, Policy, decide
 from govma_core.text.durations import age_seconds
 from govma_core.text.language import tr
-from govma_core.versions.history import History, live_before
+from govma_core.versions.history import History, live_before, rollback_target
 from govma_core.versions.manifest import Manifest, ManifestStore
 from govma_core.versions.marks import Mark, MarkStore, PinStore
 from govma_core.versions.store import Version, local_epoch
@@ -144,10 +144,10 @@ def _candidate(version: Version, manifest: Manifest | None, mark: Mark | None) -
 
 def _rollback_trail(trail: Sequence[str], versions: Sequence[Version], marks: Collection[str]) -> list[str]:
     """Cut the trail of former live versions, as far as they exist, behind the first one that a rollback can lead to."""
-    complete = {version.name: version.complete for version in versions}
-    existing = [name for name in trail if name in complete]
-    targets = (place for place, name in enumerate(existing, 1) if complete[name] and name not in marks)
-    return existing[: next(targets, None)]
+    names = {version.name for version in versions}
+    existing = [name for name in trail if name in names]
+    target = rollback_target(existing, versions, marks)
+    return existing[: existing.index(target.name) + 1] if target else existing
 
 
 def _users(context: Context, names: list[str], warnings: list[str]) -> Uses:

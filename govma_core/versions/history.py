@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from govma_core.fs import jsonfile
 from govma_core.versions.marks import moment, text
+from govma_core.versions.store import Version
 
 How = Literal["deploy", "promote", "rollback", "revert"]
 
@@ -141,6 +142,12 @@ def live_before(promotions: Iterable[Promotion], current: str | None) -> list[st
         _put_on(trail, promotion.version)
     _put_on(trail, current or "")
     return [name for name in reversed(trail) if name != current]
+
+
+def rollback_target(trail: Iterable[str], versions: Iterable[Version], marks: Collection[str]) -> Version | None:
+    """Return the version that a rollback leads to: the first of the trail that is there, whole and not marked."""
+    whole = {version.name: version for version in versions if version.complete}
+    return next((whole[name] for name in trail if name in whole and name not in marks), None)
 
 
 def _take_back(trail: list[str], promotion: Promotion) -> None:
