@@ -17,11 +17,15 @@ from typing import Any
 
 from govma_core.fs import jsonfile
 from govma_core.services.compose import Project, environment, program
+from govma_core.services.compose_config import variables_of
 
 _OTHER_FILES = re.compile(r"^\s*-?\s*(extends|include)\s*:", re.MULTILINE)
 """What has compose read files that we do not know of."""
 
 _NUMBER = re.compile(r"\0(\d+)\0")
+
+_EXPANDED = re.compile(r"\\|\$\{|(?<!\$)(?:\$\$)*\$[A-Za-z_]")
+"""What compose may put something else in for when it reads `.env`: an escape, another variable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +41,9 @@ class Answer:
 
 
 def key_of(project: Project) -> str:
-    """Return what changes with anything that an answer depends on; '' where that cannot be told."""
-    if _OTHER_FILES.search(project.texts()):
+    """Return what changes with anything that an answer depends on; '' where that, or what is a value, is not known."""
+    is_expanded = any(readings and all(map(_EXPANDED.search, readings)) for readings in project.secrets.values())
+    if is_expanded or _OTHER_FILES.search(project.texts()):
         return ""
     command = program()
     binary = shutil.which(command[0]) if command else None
@@ -65,15 +70,25 @@ def read_answer(state_dir: Path, project: Project, key: str) -> Answer | None:
 
 
 def keep_answer(state_dir: Path, project: Project, key: str, answer: Answer) -> None:
-    """Keep an answer for those who may read what is root's; a user who may not write there keeps none."""
+    """Keep an answer for those who may read what is root's; a user who may not write there keeps none.
+
+    Nor is one kept with a value that is in none of the files: compose reads `.env` by other rules than we know.
+    """
     values = _values(project)
     numbers = {value: f"\0{number}\0" for number, value in enumerate(values)}
     pattern = re.compile("|".join(map(re.escape, values)) or r"(?!)")
     data = _replaced(answer.data, lambda text: pattern.sub(lambda match: numbers[match.group()], text))
-    if key:
-        with suppress(OSError, TypeError, ValueError):
+    with suppress(OSError, AttributeError, TypeError, ValueError):
+        if key and _are_known(pattern, answer.data, project.texts()):
             content = {"key": key, "data": data, "hashes": answer.hashes, "images": answer.images}
             jsonfile.replace(_path(state_dir), content, mode=0o600, durable=False)
+
+
+def _are_known(values: re.Pattern[str], data: dict[str, Any], texts: str) -> bool:
+    """Tell whether all that variables of the services hold beside these values is written in the compose files."""
+    variables = (value for raw in data["services"].values() for value in variables_of(raw or {}).values() if value)
+    pieces = (piece for value in variables for piece in values.split(value))
+    return all(piece in texts or piece.replace("$", "$$") in texts for piece in pieces)
 
 
 def _path(state_dir: Path) -> Path:

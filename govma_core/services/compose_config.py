@@ -105,7 +105,7 @@ def read_data(project: Project, data: Any) -> ComposeConfig:  # noqa: ANN401
         plain = project.texts()
         secrets = {name: set(values) for name, values in project.secrets.items()}
         for raw in raw_services.values():
-            for name, value in _environment(raw).items():
+            for name, value in variables_of(raw).items():
                 if value and value not in plain:
                     secrets.setdefault(name, set()).add(value)
         # Only version 2 prints the project's name, and joins it to others with a dash.
@@ -116,7 +116,8 @@ def read_data(project: Project, data: Any) -> ComposeConfig:  # noqa: ANN401
         raise CommandError(tr("compose config printed something that is not understood.")) from None
 
 
-def _environment(service: Mapping[str, Any]) -> dict[str, str | None]:
+def variables_of(service: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the environment of a service in compose's answer; None for what is inherited."""
     raw = service.get("environment") or {}
     if isinstance(raw, list):
         pairs = (str(entry).partition("=") for entry in raw)
@@ -141,7 +142,7 @@ class _Reader:
         build = raw.get("build")
         context = None if build is None else build if isinstance(build, str) else str(build.get("context", "."))
         deploy = raw.get("deploy") or {}
-        variables = _environment(raw)
+        variables = variables_of(raw)
         return ServiceConfig(
             name=name,
             image=str(raw.get("image") or f"{self._project.name}{self._joint}{name}"),

@@ -250,6 +250,24 @@ def test_a_tree_deeper_than_anybody_makes_is_not_followed_to_its_end(tmp_path: P
     assert not whole
 
 
+@pytest.mark.parametrize(
+    ("env", "value"),
+    [
+        pytest.param("OTHER=open\nSECRET=first${OTHER}second\n", "second", id="a value with another variable in it"),
+        pytest.param('SECRET="first\\"second"\n', "second", id="a value with an escape"),
+        pytest.param("SECRET: first-second\n", "second", id="a line that only compose understands"),
+    ],
+)
+def test_an_answer_with_a_value_that_only_compose_reads_is_not_kept(tmp_path: Path, env: str, value: str) -> None:
+    """Guards `.env` from being in a file of ours where compose reads it by other rules than we do."""
+    text = "version: '3.7'\nservices:\n  web:\n    image: redis:7\n    environment: {A: 'x${SECRET}'}\n"
+    project = find_project(project_of(tmp_path / "p", text, env))
+    data = {"services": {"web": {"image": "redis:7", "environment": {"A": f"xfirst-open-{value}"}}}}
+    keep_answer(tmp_path, project, key_of(project), Answer(data, {}, {}))
+    path = tmp_path / "services-compose.json"
+    assert not path.exists()
+
+
 def test_the_answer_of_compose_is_kept_without_values_until_a_file_changes(tmp_path: Path) -> None:
     """Guards the view's speed, and `.env` from being in a file of ours: also in pieces, numbers and keys."""
     env = "SECRET=p'a$$s-w\u00f6rd\nPORT=8081\nBASE=/srv/www\nONE=e\nFLAG=true\nNET=cms-net\n"
