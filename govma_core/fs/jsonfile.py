@@ -84,9 +84,13 @@ def put_file(path: Path, text: str, *, replace: bool) -> None:
 
 
 @contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Hold the lock of a directory for the block, once it is free: to read, change and write again a file in it."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a directory or file for the block, once it is free; a file that is missing is made.
+
+    Only its owner may open that: a user who can open it could hold it.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY if path.is_dir() else os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+    fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield

@@ -16,7 +16,6 @@ from govma_core.process.shell import execute
 from govma_core.promotion import rehearsal_container, rehearsal_copy, verdicts
 from govma_core.settings import Settings
 from govma_core.text.language import tr
-from govma_core.versions.store import POINTER
 
 _QUICK = 5
 _NOT_RUN = (126, 127)
@@ -111,14 +110,5 @@ def _by_command(context: Context, version: str) -> str:
 
 
 def _in_container(context: Context, version: str) -> str:
-    settings, reporter = context.settings, context.reporter
-    with rehearsal_copy.stage_version(
-        settings.state_dir,
-        settings.versions_dir,
-        version,
-        link=POINTER,
-        writable=settings.rehearsal_writable,
-        owner=context.web_owner,
-        reporter=reporter,
-    ) as stage:
-        return rehearsal_container.rehearse(settings, stage, context.run_id, reporter)
+    with rehearsal_copy.stage_version(context, version) as stage:
+        return rehearsal_container.rehearse(context, stage)

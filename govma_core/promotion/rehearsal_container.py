@@ -13,6 +13,7 @@ from docker import DockerClient
 from docker.models.containers import Container
 from docker.types import LogConfig, Mount
 
+from govma_core.context import Context
 from govma_core.engine.client import connected, socket_path, told_as
 from govma_core.engine.containers import Inside, addresses, running, where
 from govma_core.engine.throwaway import labels, throwaway
@@ -34,20 +35,18 @@ _MOUNT_LABEL = "govma-console.mount"
 _LOG_LINES = 200
 
 
-def rehearse(settings: Settings, stage: Stage, run_id: str, reporter: Reporter) -> str:
+def rehearse(context: Context, stage: Stage) -> str:
     """Try a version in a container; give a few words on how it went. RehearsalError when it is not good.
 
     The container's own log goes into the run's then. Whatever happens, the container is gone afterwards.
     """
+    settings, reporter = context.settings, context.reporter
     checks = settings.rehearsal_checks or page_checks.DEFAULT
-    with (
-        connected(otherwise=OTHERWISE) as client,
-        _container(client, settings, stage, run_id, reporter) as container,
-    ):
+    with connected(otherwise=OTHERWISE) as client, _container(client, context, stage) as container:
         _require_itself(container, stage)
         ends = time.monotonic() + settings.rehearsal_timeout
         try:
-            ready = _answering(container, checks[0], settings, reporter, ends)
+            ready = _answering(context, container, checks[0], ends)
             findings = page_checks.failing([ready], checks, reporter, ends)
             if findings:
                 raise RehearsalError(tr("The new version is not good: {told}.", told=page_checks.sentence_of(findings)))
@@ -62,9 +61,8 @@ def rehearse(settings: Settings, stage: Stage, run_id: str, reporter: Reporter) 
 
 
 @contextmanager
-def _container(
-    client: DockerClient, settings: Settings, stage: Stage, run_id: str, reporter: Reporter
-) -> Iterator[Container]:
+def _container(client: DockerClient, context: Context, stage: Stage) -> Iterator[Container]:
+    settings, reporter = context.settings, context.reporter
     options: dict[str, Any]
     networks: list[str]
     if settings.rehearsal_like:
@@ -80,12 +78,12 @@ def _container(
     reporter.hide(options.get("environment") or ())
     with told_as(tr("find the image {image}", image=image)):
         image_labels = client.images.get(image).labels
-    ours = blanked(image_labels) | labels(settings.versions_dir, run_id) | {_MOUNT_LABEL: mount}
+    ours = blanked(image_labels) | labels(settings.versions_dir, context.run_id) | {_MOUNT_LABEL: mount}
     with throwaway(
         client,
         reporter,
         image,
-        name=f"govma-rehearsal-{run_id}",
+        name=f"govma-rehearsal-{context.run_id}",
         labels=ours,
         # On this machine only, and on a port that is free.
         ports={f"{settings.rehearsal_port}/tcp": ("127.0.0.1", None)},
@@ -231,8 +229,9 @@ def _running(container: Container) -> bool:
     return bool(container.attrs["State"]["Running"])
 
 
-def _answering(container: Container, first: PageCheck, settings: Settings, reporter: Reporter, ends: float) -> Address:
+def _answering(context: Context, container: Container, first: PageCheck, ends: float) -> Address:
     """Wait until the container answers its first check in any way, and say where."""
+    settings, reporter = context.settings, context.reporter
     while True:
         if not _running(container):
             raise RehearsalError(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from govma_core.context import Context
 from govma_core.errors import NotTriedError, UnsafeTreeError
 from govma_core.fs import safefs, trees
 from govma_core.reporting import Reporter
 from govma_core.text.clean import bytes_text
 from govma_core.text.language import tr
+from govma_core.versions.store import POINTER
 
 _ATTEMPTS = 5
 _DEEPEST = 100
@@ -133,37 +135,29 @@ class Stage:
 
 
 @contextmanager
-def stage_version(
-    state_dir: Path,
-    versions_dir: Path,
-    version: str,
-    *,
-    link: str,
-    writable: Sequence[str],
-    owner: tuple[int, int] | None,
-    reporter: Reporter,
-) -> Iterator[Stage]:
-    """Prepare a version to be tried: read-only, but for copies of the directories `writable`; gone after the block.
+def stage_version(context: Context, version: str) -> Iterator[Stage]:
+    """Prepare a version to be tried: read-only, but for copies of what the CMS writes to; gone after the block.
 
-    `link` is the name by which the web server comes to a version. Nothing is written into the version itself.
-    NotTriedError when it holds something that cannot be copied, or what an earlier run left is in the way.
+    Nothing is written into the version itself. NotTriedError when it holds something that cannot be copied, or what an
+    earlier run left is in the way.
     """
-    root = state_dir / _FOLDER
+    settings, reporter = context.settings, context.reporter
+    root = settings.state_dir / _FOLDER
     # The copies may hold the site's secrets; a mount leads into it past these rights.
     root.mkdir(mode=0o700, exist_ok=True)
-    with safefs.opened_root(root) as fd, safefs.opened_root(versions_dir) as versions:
+    with safefs.opened_root(root) as fd, safefs.opened_root(settings.versions_dir) as versions:
         if safefs.entries(fd):
             raise NotTriedError(tr("What an earlier rehearsal left in {root} could not be removed.", root=root))
         try:
             os.close(safefs.make_directory(fd, "versions"))
             os.close(safefs.make_directory(fd, "copies", 0o755))
             with safefs.opened(fd, "versions") as stage:
-                os.symlink(version, link, dir_fd=stage)
+                os.symlink(version, POINTER, dir_fd=stage)
                 os.close(safefs.make_directory(stage, version))
-            mounts = [(root / "versions", "", False), (versions_dir / version, version, False)]
-            copier = BoundedCopier(owner, reporter.cancellation.check)
+            mounts = [(root / "versions", "", False), (settings.versions_dir / version, version, False)]
+            copier = BoundedCopier(context.web_owner, reporter.cancellation.check)
             with safefs.opened(versions, version) as tree, safefs.opened(fd, "copies") as copies:
-                for number, path in enumerate(writable):
+                for number, path in enumerate(settings.rehearsal_writable):
                     if copy_writable(tree, path, copies, str(number), copier):
                         mounts.append((root / "copies" / str(number), f"{version}/{path}", True))
                 yield Stage(tuple(mounts), version, versions, tree)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from govma_core.errors import BusyError, GovmaError, UsageError
+from govma_core.fs import jsonfile
 from govma_core.runs.launch import Requester, write_down
 from govma_core.runs.store import RunRecord, RunStore
 from govma_core.settings import Settings, to_plain
@@ -102,18 +101,15 @@ def with_key(store: RunStore, key: str) -> RunRecord | None:
 @contextmanager
 def _admissions(state_dir: Path) -> Iterator[None]:
     """Admit one request at a time, whichever process it came to."""
-    try:
-        fd = os.open(state_dir / "queue.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise GovmaError(
-            tr(
-                "state_dir ({state_dir}) cannot be used: {strerror}. Check that directory.",
-                state_dir=state_dir,
-                strerror=error.strerror,
-            )
-        ) from None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+    with ExitStack() as lock:
+        try:
+            lock.enter_context(jsonfile.locked(state_dir / "queue.lock"))
+        except OSError as error:
+            raise GovmaError(
+                tr(
+                    "state_dir ({state_dir}) cannot be used: {strerror}. Check that directory.",
+                    state_dir=state_dir,
+                    strerror=error.strerror,
+                )
+            ) from None
         yield
-    finally:
-        os.close(fd)

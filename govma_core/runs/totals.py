@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,9 +23,7 @@ class Totals:
     def add_run(self, operation: str, result: str) -> None:
         """Count a run that ended, with its stages; OSError when that cannot be written."""
         # Runs that were refused for another one's sake end without the lock of runs: the file has its own.
-        fd = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+        with jsonfile.locked(self._path.with_suffix(".lock")):
             runs, stages = self.runs(), self.stages()
             runs[operation, result] = runs.get((operation, result), 0) + 1
             for owner, stage, seconds in self._stages:
@@ -42,8 +38,6 @@ class Totals:
                 },
                 durable=False,
             )
-        finally:
-            os.close(fd)
 
     def runs(self) -> dict[tuple[str, str], int]:
         """Return how many runs ended, by operation and result."""

@@ -252,14 +252,5 @@ def _check(site: Site, version: str) -> None:
         promote.check(site.context(), version=version)
     finally:
         site.flags.pop("rehearsal_command")
-    settings = site.settings
-    with rehearsal_copy.stage_version(
-        settings.state_dir,
-        settings.versions_dir,
-        version,
-        link=POINTER,
-        writable=settings.rehearsal_writable,
-        owner=settings.web_owner,
-        reporter=site.context().reporter,
-    ):
+    with rehearsal_copy.stage_version(site.context(), version):
         pass

@@ -35,10 +35,8 @@ def copies(releases: Releases) -> Path:
 
 
 def staged(releases: Releases, writable: Sequence[str] = (CACHE, CONFIG)) -> Any:
-    options: Any = {"link": "current-version", "writable": writable, "owner": None}
-    return rehearsal_copy.stage_version(
-        releases.state, releases.directory, VERSION, reporter=releases.context().reporter, **options
-    )
+    releases.flags["rehearsal_writable"] = list(writable)
+    return rehearsal_copy.stage_version(releases.context(), VERSION)
 
 
 @pytest.mark.parametrize("what", ["sparse", "deep", "many", "many links", "grown", "special"])

@@ -131,7 +131,13 @@ def _thaw(version: int, versions: int, world: World) -> None:
 
 def _context(world: World) -> Context:
     settings = Settings(
-        versions_dir=world.versions, state_dir=world.state, work_dir=world.root / "work", keep_single=_SINGLE
+        versions_dir=world.versions,
+        state_dir=world.state,
+        work_dir=world.root / "work",
+        keep_single=_SINGLE,
+        rehearsal_writable=_WRITABLE,
+        web_uid=WEB[0],
+        web_gid=WEB[1],
     )
     return Context(settings, Reporter(lambda event: None), "race", "ana", "test", time.time())
 
@@ -141,15 +147,7 @@ def _dedupe(world: World) -> None:
 
 
 def _candidate(world: World) -> None:
-    with rehearsal_copy.stage_version(
-        world.state,
-        world.versions,
-        LIVE,
-        link="current-version",
-        writable=_WRITABLE,
-        owner=WEB,
-        reporter=_context(world).reporter,
-    ):
+    with rehearsal_copy.stage_version(_context(world), LIVE):
         world.look("copied")
 
 
