@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from govma_console.narration import Narrator
+from govma_core.runs.launch import local_requester, prepare_store
 from govma_core.settings import LoadedSettings, Settings, load
 
 if TYPE_CHECKING:
@@ -41,7 +42,5 @@ def narrating_context(options: argparse.Namespace) -> Context:
 
 def prepare_change(settings: Settings) -> str:
     """Make state_dir ready for a change that takes no run, and return who makes it; RefusedError without the right."""
-    from govma_core.runs.launch import local_requester, prepare_store
-
     prepare_store(settings)
     return local_requester("cli").by

@@ -23,18 +23,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _prepare_streams()
     language.use(choose_language(words, os.environ))
     # The texts of commands are translated when their modules are imported: not before the language is settled.
-    from govma_console.cli.commands import COMMANDS
-    from govma_console.cli.parser import build_parser
+    from govma_console.cli import commands, parser
 
-    parser = build_parser(COMMANDS)
-    parser.set_defaults(body=_open_console)
+    command_line = parser.build_parser(commands.COMMANDS)
+    command_line.set_defaults(body=_open_console)
     if "_ARGCOMPLETE" in os.environ:
         # The shell asks what could follow; see completion.py.
         import argcomplete
 
-        argcomplete.autocomplete(parser)
-    options = parser.parse_args(words)
-    hint_with(options.config, (command.name for command in COMMANDS))
+        argcomplete.autocomplete(command_line)
+    options = command_line.parse_args(words)
+    hint_with(options.config, (command.name for command in commands.COMMANDS))
     try:
         return _run(options)
     except GovmaError as error:

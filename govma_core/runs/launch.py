@@ -8,21 +8,22 @@ import os
 import pwd
 import signal
 import stat
-import subprocess
 import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from govma_core.errors import BusyError, ConfigurationError, GovmaError, RefusedError
 from govma_core.fs.permissions import cannot_write
-from govma_core.process.shell import TICK
 from govma_core.runs.lock import Holder, lock_holder
 from govma_core.runs.store import RunRecord, RunStore
 from govma_core.settings import Settings, to_plain
 from govma_core.text.language import tr
+
+if TYPE_CHECKING:
+    import subprocess
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ SAVING = ("rollback", "promote")
 
 _LETTING_GO = 10.0
 """Seconds that a run may take from the end of its record until it lets go of the lock."""
+_LOCK_POLL = 0.05
+"""Seconds between two looks whether it has."""
 
 _children: list[subprocess.Popen[bytes]] = []
 
@@ -86,7 +89,7 @@ def _at_work(store: RunStore) -> Holder | None:
         record = store.stored(holder.run)
         if record is None or not record.ended:
             break
-        time.sleep(TICK / 5)
+        time.sleep(_LOCK_POLL)
     return holder
 
 
@@ -114,6 +117,9 @@ def write_down(
 
 def launch(store: RunStore, record: RunRecord) -> StartedRun:
     """Execute a run in a process of its own; GovmaError, and a record that says so, when that cannot be started."""
+    # Every command imports this module, few start a run.
+    import subprocess
+
     try:
         errors = open(store.path(record.id) / "runner.err", "xb", opener=_private)  # noqa: SIM115 - closed below
     except OSError as error:

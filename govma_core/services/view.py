@@ -130,28 +130,26 @@ def _look_at_all(settings: Settings, project: Project, problems: list[str], line
     compose = _Compose(project, settings.state_dir, problems)
     # Imported while compose is at work: Docker's library and git's take as long as all of our own.
     from govma_core.engine.client import connected
-    from govma_core.services.inspect import ProjectState, look, whole_mask
-    from govma_core.services.logs import last_lines
-    from govma_core.services.source_drift import source_differences
+    from govma_core.services import inspect, logs, source_drift
 
-    state, output = ProjectState((), {}, {}, ()), dict[str, list[str]]()
+    state, output = inspect.ProjectState((), {}, {}, ()), dict[str, list[str]]()
     engine_answers = False
     with ExitStack() as stack:
         stack.callback(compose.give_up)
         with collected(problems):
             client = stack.enter_context(connected(_ENGINE_SECONDS, otherwise=""))
-            state = look(client, project.name)
+            state = inspect.look(client, project.name)
             engine_answers = True
         compose.answer(state)
-        mask = whole_mask(project, compose.config, state)
+        mask = inspect.whole_mask(project, compose.config, state)
         with collected(problems):
             for container in state.containers if lines else ():
-                output[container.id] = last_lines(client, container.id, lines, mask)
+                output[container.id] = logs.last_lines(client, container.id, lines, mask)
     rows: list[Difference] = []
     if compose.config is not None and engine_answers:
         rows = differences(compose.config, state, settings, inactive=project.inactive, hashes=compose.hashes)
     with collected(problems):
-        rows += source_differences(settings, compose.config, state)
+        rows += source_drift.source_differences(settings, compose.config, state)
     if path_of(settings.state_dir).exists():
         problems.append(
             tr(

@@ -18,6 +18,7 @@ HEAVY = {
     "http.client",
     "humanize",
     "starlette",
+    "subprocess",
     "tarfile",
     "textual",
     "uvicorn",
