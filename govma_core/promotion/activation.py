@@ -122,7 +122,7 @@ class Activation:
             return Served(tr("not asked"), has_result=False)
         path = settings.activation_proof_path
         names = [name for name in (version, self.before) if name]
-        question = proof.page_question(path, *names) if path else self.question
+        question = Question(path, names) if path else self.question
         if question is None:
             return Served(tr("not proved"), unproved=tr("The probe could not be put into the version."))
         result = proof.prove(
@@ -191,7 +191,7 @@ def prepare(
         path = settings.activation_proof_path
         names = [version, live] if live else [version]
         question = None if path or not addresses else _probe(context, stack, names)
-        question_before = proof.page_question(path, live) if path and live else question
+        question_before = Question(path, [live]) if path and live else question
         warm = question_before and live and proof.warm(addresses, question_before, live, context.reporter)
         before = live if live and warm else ""
         yield Activation(context, environment, servers, addresses, problems, question, before, failed)
@@ -212,7 +212,7 @@ def _probe(context: Context, stack: ExitStack, names: list[str]) -> Question | N
     try:
         versions = stack.enter_context(safefs.opened_root(context.settings.versions_dir))
         proof.sweep(versions, names)
-        return proof.probe_question(stack.enter_context(proof.place_probe(versions, names)))
+        return Question(stack.enter_context(proof.place_probe(versions, names)))
     except (OSError, UnsafeTreeError) as error:
         context.reporter.warning(
             tr("No probe could be put into {names}: {error}.", names=tr(" and ").join(names), error=error)

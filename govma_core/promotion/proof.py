@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -33,10 +33,17 @@ _LONGEST = 120
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A page, and how its answer tells a version: `parse` returns (version, worker); the worker may be ''."""
+    """A page of the site that has the name of its version in it, one of `versions`; without these a probe."""
 
     path: str
-    parse: Callable[[str], tuple[str, str]]
+    versions: Sequence[str] = ()
+
+    def parse(self, text: str) -> tuple[str, str]:
+        """Return the version and the worker ('' when not told) that an answer comes from."""
+        if self.versions:
+            return next((name for name in self.versions if name in text), text.strip()), ""
+        version, _, worker = text.strip().partition(" ")
+        return version, worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +66,6 @@ class _Answer:
     version: str = ""
     worker: str = ""
     problem: str = ""
-
-
-def probe_question(path: str) -> Question:
-    """Ask a probe, the page that `place_probe` puts into a version."""
-
-    def parse(text: str) -> tuple[str, str]:
-        version, _, worker = text.strip().partition(" ")
-        return version, worker
-
-    return Question(path, parse)
-
-
-def page_question(path: str, *versions: str) -> Question:
-    """Ask a page of the site that has the name of its version in it, one of `versions`."""
-    return Question(path, lambda text: (next((name for name in versions if name in text), text.strip()), ""))
 
 
 def warm(addresses: Sequence[Address], question: Question, version: str, reporter: Reporter) -> bool:
