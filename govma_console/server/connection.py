@@ -16,6 +16,8 @@ HOLD_CHECK_SECONDS = 1.0
 """Seconds between two checks whether a half-closed caller is still there."""
 HEAD_BYTES = 1 << 16
 """Bytes that a client may send without completing a request's head, beside those of the last read (256 KiB)."""
+PIPELINED_REQUESTS = 8
+"""Requests that may wait on a connection for the response to an earlier one; each takes memory."""
 SPARE_CONNECTIONS = 200
 """Connections beyond the limit that get an answer (503); further ones get none: files must be left for the runs."""
 PEER, ABORT, UNCHUNKED = "govma.peer", "govma.abort", "govma.unchunked"
@@ -85,6 +87,8 @@ class Connection(HttpToolsProtocol):
         self.scope.update({PEER: self._peer, ABORT: self.transport.abort, UNCHUNKED: self._send_until_close})  # type: ignore[misc]
         super().on_headers_complete()
         self.cycle.keep_alive &= not self._last
+        if len(self.pipeline) > PIPELINED_REQUESTS:
+            self.transport.abort()
 
     def on_message_complete(self) -> None:
         """Take the end of a request."""

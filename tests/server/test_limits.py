@@ -158,6 +158,19 @@ def test_a_head_without_end_is_cut_off_and_takes_no_memory(server: Server) -> No
     assert server.get("/healthz").status == 200
 
 
+def test_requests_that_come_faster_than_responses_are_taken_take_no_memory(server: Server) -> None:
+    head = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    with socket.create_connection((server.host, server.port), 30) as connection:
+        connection.sendall((head + b"\r\n") * 5)
+        responses = b""
+        while responses.count(b"HTTP/1.1 200 ") < 5:
+            responses += connection.recv(1 << 16)
+    before = server.memory()
+    assert _pour(server, (b"\r\n" + head) * 6000, 64 << 20) < 16 << 20
+    assert server.memory() - before < 64
+    assert server.get("/healthz").status == 200
+
+
 def _lasts(server: Server, start: bytes, drip: bytes = b"") -> tuple[float, bytes]:
     """Return how long a connection lasts that sends this, and then a byte now and again; and the response.
 
