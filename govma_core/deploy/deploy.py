@@ -58,6 +58,7 @@ def run(
         preflight.check(context, builder, promote=promote, rehearse=rehearse)
         # What builds first: it could still be writing.
         builder.remove_leftovers(context.reporter)
+        rehearsal.clear_leftovers(context)
         vendor.remove_leftovers(context.settings.work_dir, context.reporter)
     with closing(Checkout(context.settings, context.reporter)) as checkout:
         commit = _update_checkout(context, checkout, gate, ref, commit_shown)

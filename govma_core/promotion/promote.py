@@ -73,5 +73,6 @@ def check(context: Context, *, version: str) -> Outcome:
         target = context.versions.find(version)
         commit = tell_about(context, target, context.versions.pointer().version)
         context.versions.require_whole(target)
+        rehearsal.clear_leftovers(context)
     rehearsal.rehearse(context, target.name)
     return Outcome(tr("{name} is good.", name=target.name), target.name, commit=commit)

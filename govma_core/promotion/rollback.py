@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from govma_core.context import Context, Outcome, commit_of, tell_about
 from govma_core.errors import RefusedError
-from govma_core.promotion import verdicts
+from govma_core.promotion import rehearsal_copy, verdicts
 from govma_core.promotion.go_live import go_live, require_live
 from govma_core.promotion.verdicts import Verdict
 from govma_core.text.language import tr
@@ -42,15 +42,22 @@ def run(
         why = tr("rolled back to {target}", target=target.name)
         verdict = Verdict(current, commit_of(context, current), mark=why, hold=why)
     commit_left = verdict.commit if verdict else ""
-    go_live(
-        context,
-        target.name,
-        "rollback",
-        commit,
-        verdict=verdict,
-        behind=lambda: verdicts.forgive(context, target.name, but=commit_left),
-    )
+
+    def behind() -> None:
+        verdicts.forgive(context, target.name, but=commit_left)
+        _clear_rehearsals(context)
+
+    go_live(context, target.name, "rollback", commit, verdict=verdict, behind=behind)
     return Outcome(tr("Rolled back to {name}.", name=target.name), target.name, current or "", commit)
+
+
+def _clear_rehearsals(context: Context) -> None:
+    """Remove what a killed run's rehearsal left; behind the switch, which waits for no engine that does not answer."""
+    if rehearsal_copy.used(context.settings.state_dir):
+        # Imported here: with it comes the engine's library, which takes a tenth of a second.
+        from govma_core.promotion import rehearsal
+
+        rehearsal.clear_leftovers(context)
 
 
 def previous(context: Context, current: str | None) -> Version:

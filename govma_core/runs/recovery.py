@@ -4,11 +4,11 @@
 2. What it said against versions is taken back or confirmed, and a missing proof is noted (`settle_version`).
 3. Old runs are removed (`prune_runs`).
 4. The versions directory is cleared: a removal half done, probes, staged links and copies (`clear_versions`).
-5. The container and the copies of a rehearsal are removed (`promotion.rehearsal.clear_leftovers`).
 
-A rollback stops at 3, and 5 follows it: its switch waits for no engine that does not answer. So does a promotion, which
-does 5 itself: before a rehearsal, else behind the switch. Two things are left to a deploy's preflight: its checkout,
-and the work dir, which is its own, with what builds in it.
+A rollback and a promotion stop at 3. Whatever needs the engine is left to the operations, as one that does not answer
+may keep them waiting for a minute: the container and the copies of a rehearsal (`promotion.rehearsal.clear_leftovers`)
+go once nothing else stands in the way of a deploy, a check or a promotion that tries a version, else behind the switch.
+So are a deploy's checkout, and the work dir, with what builds in it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from contextlib import suppress
 from govma_core.context import Context
 from govma_core.errors import GovmaError
 from govma_core.fs import jsonfile, safefs, trees
-from govma_core.promotion import proof, rehearsal_copy, verdicts
+from govma_core.promotion import proof, verdicts
 from govma_core.runs.store import LAST, START_GRACE, RunRecord, RunStore
 from govma_core.runs.totals import Totals
 from govma_core.text.language import tr
@@ -32,8 +32,6 @@ from govma_core.versions.store import REMOVED_PREFIX
 
 _CLEARING = ("deploy", "prune", "dedupe")
 """Operations before which the versions directory is cleared."""
-_REHEARSING = ("deploy", "check")
-"""Operations before which the leftovers of rehearsals are removed: these try a version, and may wait for the engine."""
 
 
 def recover(context: Context, store: RunStore) -> None:
@@ -54,29 +52,8 @@ def recover(context: Context, store: RunStore) -> None:
         with suppress(OSError):
             Totals(store.state_dir).add_run(record.operation, "interrupted")
     prune_runs(store, context.settings.keep_runs)
-    clear(context)
-
-
-def clear(context: Context) -> None:
-    """Clear what killed runs left of versions and rehearsals, as far as this operation waits for that."""
     if context.operation in _CLEARING:
         clear_versions(context)
-    if context.operation in _REHEARSING:
-        _clear_rehearsals(context)
-
-
-def clear_behind(context: Context) -> None:
-    """Clear what an operation did not wait for, now that it has ended."""
-    if context.operation == "rollback":
-        _clear_rehearsals(context)
-
-
-def _clear_rehearsals(context: Context) -> None:
-    if rehearsal_copy.used(context.settings.state_dir):
-        # Imported here: with it comes the engine's library, which takes a tenth of a second.
-        from govma_core.promotion import rehearsal
-
-        rehearsal.clear_leftovers(context)
 
 
 def settle_records(store: RunStore) -> list[RunRecord]:

@@ -227,10 +227,7 @@ class Runner:
                     operation=record.operation,
                 )
             )
-        try:
-            return self._operation()(context, **record.arguments)
-        finally:
-            recovery.clear_behind(context)
+        return self._operation()(context, **record.arguments)
 
     def _context(self) -> Context:
         record = self._record

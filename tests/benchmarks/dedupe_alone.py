@@ -25,7 +25,7 @@ def main() -> None:
     state_dir.mkdir(parents=True, exist_ok=True)
     settings = Settings(versions_dir=versions_dir, state_dir=state_dir)
     context = Context(settings, Reporter(_heard), "benchmark", "benchmark", "test", time.time(), "dedupe")
-    recovery.clear(context)
+    recovery.clear_versions(context)
     print(json.dumps(dict(dedupe.run(context).details)))
 
 

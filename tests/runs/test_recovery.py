@@ -6,6 +6,7 @@ import concurrent.futures
 import dataclasses
 import fcntl
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from govma_core.runs import launch, recovery, runner
 from govma_core.runs.launch import local_requester
 from govma_core.runs.store import START_GRACE, RunRecord, RunStore
 from govma_core.settings import Settings
+from govma_core.versions.holds import HoldStore
 from tests.support.releases import Releases, eight_releases
 from tests.support.sites import Site
 from tests.support.waiting import wait_for
@@ -126,3 +128,24 @@ def test_a_versions_directory_that_is_not_there_is_the_operations_to_refuse(tmp_
     releases.directory.rmdir()
     recovery.recover(dataclasses.replace(releases.context(), operation="deploy"), RunStore(releases.state))
     assert releases.log() == ""
+
+
+@pytest.mark.parametrize(("operation", "arguments"), [("rollback", {"version": "1999"}), ("deploy", {})])
+def test_what_is_refused_does_not_wait_for_an_engine_that_does_not_answer(
+    site: Site, monkeypatch: pytest.MonkeyPatch, operation: str, arguments: dict[str, str]
+) -> None:
+    """Guards the operator whose rollback would find the lock taken by a deploy that is held, for a minute."""
+    state_dir = site.settings.state_dir
+    store = launch.prepare_store(site.settings)
+    (state_dir / "rehearsal").mkdir()
+    HoldStore(state_dir).hold("", "ana", time.time())
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.bind(str(state_dir / "engine"))
+        engine.listen()
+        engine.setblocking(False)
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{state_dir}/engine")
+        run = launch.start(site.settings, operation, arguments, local_requester("test"))
+        wait_for(lambda: store.read(run.record.id).ended, "the refusal")
+        assert store.read(run.record.id).state == "refused"
+        with pytest.raises(BlockingIOError):
+            engine.accept()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class Site:
 
     def deploy(self, **arguments: Any) -> Outcome:
         context = self.context()
-        recovery.clear(replace(context, operation="deploy"))
+        recovery.clear_versions(context)
         return deploy.run(context, **arguments)
 
     def promote(self, version: str) -> Outcome:
