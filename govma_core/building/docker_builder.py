@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import time
 from contextlib import suppress
 from typing import IO, Any
@@ -10,7 +9,6 @@ from typing import IO, Any
 from docker.errors import ImageNotFound
 from docker.models.containers import Container
 from docker.types import LogConfig, Mount
-from docker.utils.socket import SocketError, next_frame_header, read_exactly
 
 from govma_core.building import node_modules
 from govma_core.building.build_script import BuildJob, BuildLog, BuildScript
@@ -18,7 +16,7 @@ from govma_core.building.builder_image import make_image
 from govma_core.engine.client import FAILURES, connected, reason, streaming, told_as
 from govma_core.engine.throwaway import labels, remove_leftovers, throwaway
 from govma_core.errors import BuildError, EngineError
-from govma_core.process.shell import TICK
+from govma_core.process.shell import CHUNK, TICK
 from govma_core.reporting import Cancellation, Reporter
 from govma_core.settings import Settings
 from govma_core.text.language import tr
@@ -26,6 +24,8 @@ from govma_core.text.language import tr
 _QUICK = 5
 _MOST_PROCESSES = 4096
 """Threads count. A build needs some dozens; one that multiplies without end does not exhaust those of the machine."""
+_FRAME_HEADER = 8
+"""Bytes before each piece of output: the stream's number, three zero bytes, and the length of the piece."""
 _HOME = '[ -w "${HOME:-/}" ] || export HOME=/tmp'
 """Docker takes HOME from the image's passwd; a user who is not in there would have `/`."""
 
@@ -127,8 +127,10 @@ class Attachment:
         self._log = log
         with told_as(tr("attach to the build's container")):
             stream: Any = container.attach_socket(params={"stdout": 1, "stderr": 1, "stream": 1})
-        # The SDK gives a SocketIO, which may hold bytes back from select; the socket below it does not.
+        # The SDK gives a SocketIO, which cannot be read again after a time-out; the socket below it can.
         self._socket: Any = getattr(stream, "_sock", stream)
+        self._socket.settimeout(TICK)
+        self._unread = b""
         self._closed = False
         self.state: dict[str, Any] = {}
 
@@ -136,20 +138,28 @@ class Attachment:
         """Return the next bytes, None when there were none for a TICK, b"" when the container has ended."""
         if self._closed:
             return self._ended()
-        with self._cancellation.interruptible():
-            if not select.select([self._socket], [], [], TICK)[0]:
-                return None
-            payload = self._frame()
-        self._closed = not payload
-        return payload or self._ended()
-
-    def _frame(self) -> bytes:
-        """Read what the engine writes at once: a header with the length, and the output; b"" at the end."""
         try:
-            _, length = next_frame_header(self._socket)
-            return bytes(read_exactly(self._socket, length)) if length > 0 else b""
-        except (OSError, SocketError):
-            return b""
+            with self._cancellation.interruptible():
+                data: bytes = self._socket.recv(CHUNK)
+        except TimeoutError:
+            return None
+        except OSError:
+            data = b""
+        self._closed = not data
+        return self._output(data) or (self._ended() if self._closed else None)
+
+    def _output(self, data: bytes) -> bytes:
+        """Return the output of all frames that are whole by now; of an unfinished one the engine owes the rest."""
+        data, pieces = self._unread + data, []
+        start = 0
+        while len(data) >= start + _FRAME_HEADER:
+            end = start + _FRAME_HEADER + int.from_bytes(data[start + 4 : start + _FRAME_HEADER], "big")
+            if end > len(data):
+                break
+            pieces.append(data[start + _FRAME_HEADER : end])
+            start = end
+        self._unread = data[start:]
+        return b"".join(pieces)
 
     def _ended(self) -> bytes | None:
         """Look whether the container has ended: a build may close its output and go on."""

@@ -6,17 +6,22 @@ import gc
 import io
 import os
 import secrets
+import socket
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, ClassVar, cast
 
 import pytest
 from docker.errors import ImageNotFound
 from docker.models.containers import Container
 
+from govma_core.building.build_script import BuildLog, BuildScript
+from govma_core.building.docker_builder import Attachment
 from govma_core.errors import BuildError, EngineError, RunCancelled
+from govma_core.reporting import Cancellation, Reporter
 from tests.support.builder_contract import BuilderContract
 from tests.support.builds import Place, wait_until
 from tests.support.builds import place as made_place
@@ -281,3 +286,34 @@ def test_an_engine_that_dies_in_a_build_is_a_sentence(
     monkeypatch.setenv("DOCKER_HOST", docker_engine.host)
     place.builder.remove_leftovers(place.reporter)
     assert containers() == []
+
+
+class StalledContainer:
+    """Stands in for a container that has ended; what its engine sends comes through a socket of the test."""
+
+    attrs: ClassVar[dict[str, Any]] = {"State": {"Running": False}}
+
+    def __init__(self, stream: socket.socket) -> None:
+        self._stream = stream
+
+    def attach_socket(self, params: dict[str, int]) -> socket.socket:
+        return self._stream
+
+    def reload(self) -> None:
+        """Have nothing to look up."""
+
+
+def test_output_that_stops_in_the_middle_is_waited_for_no_longer_than_a_moment() -> None:
+    """Guards build_timeout where the engine stops while it sends: the rest of its piece may never come."""
+    ours, engines = socket.socketpair()
+    cancellation = Cancellation()
+    log = BuildLog(BuildScript(("make",)), Reporter(lambda event: None, cancellation))
+    with ours, engines:
+        attachment = Attachment(cast(Container, StalledContainer(ours)), cancellation, log)
+        ours.settimeout(0.05)
+        engines.sendall(b"\1\0\0\0\0\0\0\5first\2\0\0\0\0\0\0\6sec")
+        assert [attachment.receive(), attachment.receive()] == [b"first", None]
+        engines.sendall(b"ond\1\0\0\0\0")
+        assert [attachment.receive(), attachment.receive()] == [b"second", None]
+        engines.shutdown(socket.SHUT_WR)
+        assert [attachment.receive(), attachment.receive()] == [b"", b""]
