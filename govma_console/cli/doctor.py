@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 from collections.abc import Iterable
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -35,8 +36,8 @@ def doctor(options: argparse.Namespace) -> int:
     context = reading_context(settings.settings)
     if options.fix:
         _fix(site.examine(context))
-    files = sorted({origin for origin in settings.origins.values() if origin.startswith("/")})
-    source = site.Finding("settings", "ok", ", ".join(files) or tr("no file: the defaults, and the environment"))
+    file = os.path.abspath(settings.file) if settings.file else tr("no file: the defaults, and the environment")
+    source = site.Finding("settings", "ok", file)
     findings = []
     for finding in chain([source], site.examine(context), [server.address(settings.settings)], server.examine()):
         findings.append(finding)

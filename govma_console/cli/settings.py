@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,11 @@ def config(options: argparse.Namespace) -> None:
     if options.json:
         print_json({KEYS[name].written: {"value": value, "from": origins[name]} for name, value in plain.items()})
         return
-    files = {origin for origin in origins.values() if origin.startswith("/")}
-    for file in files:
-        warn(tr("file: {file}", file=file))
+    if settings.file:
+        warn(tr("file: {file}", file=os.path.abspath(settings.file)))
     # The name of an environment variable has no translation, and stays.
-    texts = {origin: tr("settings file") if origin in files else tr(origin) for origin in origins.values()}
+    file = str(settings.file)
+    texts = {origin: tr("settings file") if origin == file else tr(origin) for origin in origins.values()}
     rows = [(KEYS[name].written, toml_value(value), texts[origins[name]]) for name, value in plain.items()]
     print_table((tr("SETTING"), tr("VALUE"), tr("FROM")), rows, cut=(1,))
 

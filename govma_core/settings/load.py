@@ -125,10 +125,11 @@ def _real(path: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class LoadedSettings:
-    """The effective settings, and for each key where its value came from, in words."""
+    """The effective settings, for each key where its value came from, in words, and the file that was read, if any."""
 
     settings: Settings
     origins: Mapping[str, str]
+    file: Path | None
 
 
 def load(
@@ -168,7 +169,7 @@ def load(
         settings = Settings(**values)
         problems = check_together(settings)
         if not problems:
-            return LoadedSettings(settings, origins)
+            return LoadedSettings(settings, origins, chosen)
     raise ConfigurationError("\n".join(problems))
 
 

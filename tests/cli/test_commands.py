@@ -126,6 +126,18 @@ def test_the_environment_wins_and_config_says_where_from(command: Command) -> No
     assert "/srv/elsewhere/work" in command.run("config", GOV_MA_WORK_DIR="/srv/elsewhere/work").out
 
 
+def test_config_and_doctor_name_the_settings_file_also_one_that_sets_nothing(tmp_path: Path) -> None:
+    """Guards a relative path, and a file in which every line is a comment, from being called no file."""
+    (tmp_path / "site.toml").write_text('versions_dir = "/srv/versions"\n')
+    (tmp_path / "empty.toml").write_text('# branch = "main"\n')
+    for name in ("site.toml", "empty.toml"):
+        command = Command(Path(os.path.relpath(tmp_path / name)), tmp_path)
+        report = command.run("config")
+        assert report.err.splitlines()[0] == f"file: {tmp_path / name}"
+        assert ("settings file" in report.out) == (name == "site.toml")
+        assert command.run("doctor").out.splitlines()[0].endswith(f" {tmp_path / name}")
+
+
 def test_init_writes_a_file_that_holds_the_exports_and_does_not_replace_one(command: Command, tmp_path: Path) -> None:
     script, target = tmp_path / "run-deploy.sh", tmp_path / "new.toml"
     script.write_text("export GOV_MA_WORK_DIR=/srv/other/work\n. /home/app/ci/deploy.sh\n")
