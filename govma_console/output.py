@@ -16,6 +16,7 @@ from govma_core.text.clean import clean_line
 
 _advice: re.Pattern[str] | None = None
 _typed_command = ""
+"""A command as it is typed for the settings file in use; '' where that is the usual one."""
 _LEAST_COLUMNS = 12
 """Characters of a column that is cut that stay at least."""
 
@@ -73,15 +74,20 @@ def _fit(widths: list[int], columns: int, cut: Sequence[int], drop: Sequence[int
 
 def hint_with(config: Path | None, commands: Iterable[str]) -> None:
     """Have the commands in texts name this settings file, too: without it they would act on another site."""
-    global _advice, _typed_command
-    command = re.compile(rf"\bgovma-console(?=`| (?:--|(?:{'|'.join(commands)})\b))")
-    _advice = None if config is None else command
-    _typed_command = f"govma-console --config {shlex.quote(str(config))}"
+    global _advice
+    _advice = re.compile(rf"\bgovma-console(?=`| (?:--|(?:{'|'.join(commands)})\b))")
+    hint_file(config)
+
+
+def hint_file(config: Path | None) -> None:
+    """Change the settings file that the commands in texts name; None: they name none."""
+    global _typed_command
+    _typed_command = "" if config is None else f"govma-console --config {shlex.quote(str(config))}"
 
 
 def hinted(text: str) -> str:
     """Return a text with the commands in it as they are to be typed for this settings file."""
-    return _advice.sub(lambda match: _typed_command, text) if _advice else text
+    return _advice.sub(lambda match: _typed_command, text) if _advice and _typed_command else text
 
 
 def say(text: str = "", stream: TextIO | None = None) -> None:

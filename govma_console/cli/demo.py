@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from govma_console.cli.command import argument, command, flag
 from govma_console.cli.follow import follow_started, start_run
 from govma_console.cli.versions import print_versions
-from govma_console.output import warn
+from govma_console.output import hint_file, warn
 from govma_core.errors import BusyError, ExitCode, GovmaError, RefusedError
 from govma_core.runs.lock import lock_holder
 from govma_core.settings import load
@@ -49,6 +49,8 @@ def demo(options: argparse.Namespace) -> int:
     site = _create_or_open(folder)
     # Without the environment: a variable of the real site must not lead the demo to that one.
     settings = load({}, file=site.config_file).settings
+    # What the run advises, such as ending a hold, must not lead to the real site either.
+    hint_file(site.config_file)
     _, exit_code = follow_started(settings, start_run(settings, "deploy", {}, "demo"))
     if exit_code == ExitCode.OK:
         print()
@@ -110,6 +112,8 @@ def _remove(folder: Path) -> int:
 
 
 def _print_next_steps(folder: Path, site: SampleSite) -> None:
+    # These commands name the file themselves.
+    hint_file(None)
     program = Path(sys.argv[0]).absolute()
     typed = shlex.quote(str(program)) if program.name.startswith("govma") and program.exists() else "govma-console"
     warn(

@@ -280,6 +280,14 @@ def test_demo_deploys_takes_up_and_removes(tmp_path: Path) -> None:
     assert len([line for line in first.out.splitlines() if "data-build--" in line]) == 2
     assert str(folder) in first.err
     assert "--remove" in first.err
+    config_file = str(folder / "govma-console.toml")
+    assert {line.count("--config") for line in first.err.splitlines() if config_file in line} == {1}
+    assert "--config" not in first.err.splitlines()[-1]
+    Command(Path(config_file), folder / "state").run("hold")
+    refused = command.run("demo", str(folder))
+    assert refused.code == 5
+    assert f"`govma-console --config {config_file} release`" in refused.err
+    Command(Path(config_file), folder / "state").run("release")
     again = command.run("demo", str(folder))
     assert again.code == 0
     assert len([line for line in again.out.splitlines() if "data-build--" in line]) == 3
