@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from govma_core.context import Context, commit_of
 from govma_core.deploy.source import Checkout, Commit
-from govma_core.errors import PreflightError
+from govma_core.errors import PreflightError, RefusedError
+from govma_core.fs.permissions import cannot_write
 from govma_core.services.source_drift import due
 from govma_core.text.language import tr
 
@@ -30,7 +31,10 @@ class Pending:
 
 
 def pending(context: Context, *, ref: str | None = None, fetch: bool = True) -> Pending:
-    """Fetch (unless told not to), and compare what is live with the remote's branch or with `ref`."""
+    """Compare what is live with the remote's branch or with `ref`, after a fetch, unless told not to.
+
+    Raises RefusedError for a user who cannot fetch into the checkout.
+    """
     live = context.versions.pointer().version or ""
     live_commit = commit_of(context, live) if live else ""
     directory = context.settings.source_dir
@@ -38,6 +42,9 @@ def pending(context: Context, *, ref: str | None = None, fetch: bool = True) -> 
         raise PreflightError(
             [tr("source_dir ({directory}) is not there. Clone the site's repository to it.", directory=directory)]
         )
+    # Git itself would speak of dubious ownership, and advise the reader to trust the checkout.
+    if fetch and (refusal := cannot_write("source_dir", directory)):
+        raise RefusedError(refusal)
     with closing(Checkout(context.settings, context.reporter)) as checkout:
         if fetch:
             checkout.fetch(everything=ref is not None)
