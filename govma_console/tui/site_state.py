@@ -24,7 +24,7 @@ from govma_core.versions.history import History, Promotion, Result, Span, spans
 from govma_core.versions.holds import NO_HOLDS, Holds, HoldStore
 from govma_core.versions.manifest import Manifest, ManifestStore
 from govma_core.versions.marks import MarkStore, PinStore
-from govma_core.versions.store import Pointer, VersionStore
+from govma_core.versions.store import Pointer, Version, VersionStore
 
 T = TypeVar("T")
 Stamp = tuple[int, int]
@@ -111,9 +111,11 @@ class SnapshotReader:
         pointer = self._try(store.pointer, EMPTY.pointer)
         if pointer.problem:
             self._problems.append(pointer.problem)
+        versions_on_disk: list[Version] = self._try(store.versions, [])
+        problems_elsewhere = list(self._problems)
         unread = cannot_know(state_dir)
         versions = build_rows(
-            self._try(store.versions, []),
+            versions_on_disk,
             pointer.version,
             manifest_of=lambda name: self._try(lambda: self._manifest(name), None),
             pins=self._try(PinStore(state_dir).read, {}),
@@ -125,16 +127,19 @@ class SnapshotReader:
         self._manifests = {name: entry for name, entry in self._manifests.items() if name in names}
         entries: list[Promotion | Result] = self._try(History(state_dir).entries, [])
         holds = self._try(HoldStore(state_dir).read, NO_HOLDS)
+        runs: tuple[RunRecord, ...] = self._try(self._all_runs, ())
+        holder = self._try(lambda: lock_holder(state_dir), None)
         if unread:
-            self._problems.append(unread)
+            # One sentence for all of state_dir: the header has no room for one about each file.
+            self._problems = [*problems_elsewhere, unread]
         return Snapshot(
             at=time.time(),
             host=socket.gethostname(),
             pointer=pointer,
             versions=tuple(versions),
             promotions=tuple(entry for entry in entries if isinstance(entry, Promotion)),
-            holder=self._try(lambda: lock_holder(state_dir), None),
-            runs=self._try(self._all_runs, ()),
+            holder=holder,
+            runs=runs,
             hold=_banner(holds),
             read_only=read_only(settings),
             problems=tuple(dict.fromkeys(map(clean_line, self._problems))),

@@ -39,6 +39,7 @@ def test_a_user_without_write_permission_gets_a_read_only_console(past: Site, sc
         "    await app.sees('Made by   not readable by this user')\n"
         "    shown = app.text()\n"
         "    assert 'another tool' not in shown and 'set by hand' not in shown and 'idle' not in shown, shown\n"
+        "    assert 'Permission denied' not in shown and 'who deployed what' in shown, shown\n"
         "    await app.press('3')\n"
         "    await app.sees('The runs and their logs are not readable')\n"
         "drive(load({}, file=Path(sys.argv[1])).settings, locals()[sys.argv[2]], size=(80, 24))\n"
