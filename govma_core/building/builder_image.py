@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import Empty, Full, Queue
 from typing import IO, Any
 
 from docker import DockerClient
 
 from govma_core.engine.client import FAILURES, reason, streaming
 from govma_core.errors import BuildError
-from govma_core.reporting import Cancellation, Reporter
+from govma_core.process.shell import TICK
+from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 from govma_core.text.clean import LineSplitter, clean_line
 from govma_core.text.language import tr
@@ -18,6 +22,8 @@ from govma_core.text.language import tr
 Message = dict[str, Any]
 
 _LONGEST = 400
+_AHEAD = 256
+_PATIENCE = 10
 
 
 def make_image(client: DockerClient, settings: Settings, context: IO[bytes], reporter: Reporter) -> None:
@@ -26,9 +32,48 @@ def make_image(client: DockerClient, settings: Settings, context: IO[bytes], rep
     It carries no label of ours: containers that people start of it would inherit that, and pass for leftovers.
     BuildError when it cannot be made; RunCancelled when the run is to stop, and the engine drops the work.
     """
+
+    def start() -> Iterator[Message]:
+        return client.api.build(
+            fileobj=context,
+            custom_context=True,
+            decode=True,
+            rm=True,
+            forcerm=True,
+            tag=settings.builder_image,
+            timeout=settings.build_timeout,
+        )
+
     log = _ImageLog(reporter)
-    with streaming(client):
-        for message in _messages(client, settings, context, reporter.cancellation):
+    ends = time.monotonic() + settings.build_timeout
+    source = settings.builder_context
+    with _read_ahead(client, start) as messages:
+        while True:
+            reporter.cancellation.check()
+            if time.monotonic() >= ends:
+                raise BuildError(
+                    tr(
+                        "The builder image was not made from {source} within {build_timeout} s (build_timeout).",
+                        source=source,
+                        build_timeout=settings.build_timeout,
+                    )
+                )
+            try:
+                message = messages.get(timeout=TICK)
+            except Empty:
+                continue
+            if message is None:
+                break
+            if isinstance(message, FAILURES):
+                raise BuildError(
+                    tr(
+                        "Docker could not make the builder image from {source}: {reason}.",
+                        source=source,
+                        reason=reason(message),
+                    )
+                ) from None
+            if isinstance(message, Exception):
+                raise message
             log.take(message)
     log.close()
     if log.error:
@@ -36,52 +81,46 @@ def make_image(client: DockerClient, settings: Settings, context: IO[bytes], rep
             tr(
                 "The builder image could not be made from {source}: {error}. Look whether the base "
                 "image is on this machine, or its registry can be reached.",
-                source=settings.builder_context,
+                source=source,
                 error=log.error,
             )
         )
 
 
-def _messages(
-    client: DockerClient, settings: Settings, context: IO[bytes], cancellation: Cancellation
-) -> Iterator[Message]:
-    """Have the engine make the image, and yield what it says meanwhile; BuildError when it fails or takes too long."""
-    source, timeout = settings.builder_context, settings.build_timeout
-    ends = time.monotonic() + timeout
+@contextmanager
+def _read_ahead(
+    client: DockerClient, start: Callable[[], Iterator[Message]]
+) -> Iterator[Queue[Message | Exception | None]]:
+    """Read the engine's messages in a thread, a few ahead: the SDK's reading cannot be interrupted and resumed."""
+    messages: Queue[Message | Exception | None] = Queue(_AHEAD)
+    given_up = threading.Event()
+
+    def put(item: Message | Exception | None) -> None:
+        while not given_up.is_set():
+            try:
+                return messages.put(item, timeout=TICK)
+            except Full:
+                continue
+
+    def read() -> None:
+        try:
+            for message in start():
+                put(message)
+        except Exception as error:  # also what reading a closed stream raises; then nothing listens any more
+            put(error)
+        else:
+            put(None)
+
+    thread = threading.Thread(target=read, name="image", daemon=True)
     try:
-        with cancellation.interruptible():
-            # The time-out here is for silence: of each single message.
-            messages = client.api.build(
-                fileobj=context,
-                custom_context=True,
-                decode=True,
-                rm=True,
-                forcerm=True,
-                tag=settings.builder_image,
-                timeout=timeout,
-            )
-        while time.monotonic() < ends:
-            with cancellation.interruptible():
-                message = next(messages, None)
-            if message is None:
-                return
-            yield message
-    except FAILURES as error:
-        if time.monotonic() < ends:
-            raise BuildError(
-                tr(
-                    "Docker could not make the builder image from {source}: {reason}.",
-                    source=source,
-                    reason=reason(error),
-                )
-            ) from None
-    raise BuildError(
-        tr(
-            "The builder image was not made from {source} within {build_timeout} s (build_timeout).",
-            source=source,
-            build_timeout=timeout,
-        )
-    )
+        with streaming(client):
+            thread.start()
+            try:
+                yield messages
+            finally:
+                given_up.set()
+    finally:
+        thread.join(_PATIENCE)
 
 
 class _ImageLog:
