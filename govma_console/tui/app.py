@@ -8,12 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events
 from textual.app import App, SystemCommand
 from textual.markup import escape
 from textual.screen import Screen
 from textual.theme import Theme
-from textual.widgets import Input
 
 from govma_console.output import hinted
 from govma_console.tui.actions import ACTIONS
@@ -122,15 +120,6 @@ class ConsoleApp(App[int]):
                     lambda action_id=action.id: screen.act(action_id),
                 )
             yield SystemCommand(tr("Theme …"), tr("Choose a theme"), self.action_change_theme)
-
-    def on_key(self, event: events.Key) -> None:
-        """Type a late letter into the field that has the focus by now."""
-        # A slow line delivers several keys at once. Those that follow a `/` were on their way to the pane that had the
-        # focus; they belong to the field that has it now, and must not be taken for keys of actions.
-        focused = self.focused
-        if isinstance(focused, Input) and event.is_printable and event.character:
-            event.prevent_default()
-            focused.insert_text_at_cursor(event.character)
 
     async def action_quit(self) -> None:
         """Quit as the action of the registry does; called for textual's own key."""

@@ -29,7 +29,15 @@ from govma_core.versions.marks import PinStore
 class MainScreen(MainView):
     """The main screen with its actions: `action_<id>` for each of the registry that no pane has."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding(key, f"press('{key}')", show=False) for key in actions.all_keys()]
+    # A slow line delivers several keys at once. A `/` moves the focus before the next one is looked at ("priority"): what
+    # follows it belongs to the field, and must not be taken for keys of actions.
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(key, f"press('{key}')", show=False, priority=key == "slash") for key in actions.all_keys()
+    ]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
+        """Tell whether a key is an action: a `/` in a field is a letter."""
+        return not (action == "press" and parameters == ("slash",) and isinstance(self.focused, Input))
 
     def action_press(self, key: str) -> None:
         """Carry out the action of a key, for the pane that has the focus."""

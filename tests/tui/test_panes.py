@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.events import Key
 
 from govma_console.tui.dialogs.deploy import DeployDialog
 from govma_console.tui.dialogs.help import HelpScreen
@@ -58,6 +59,27 @@ def test_the_filter_ignores_case_and_accents_and_escape_ends_it(past: Site) -> N
         assert app.app.focused is app.table
         await app.press("escape")
         assert len(app.table.rows) == 4
+
+    drive(past.settings, scenario)
+
+
+def test_keys_that_arrive_with_the_slash_are_words_of_the_filter(past: Site) -> None:
+    async def scenario(app: Driven) -> None:
+        # As a slow line delivers them: many at once, before anything is drawn, and the rest a moment later.
+        for key in ("slash", *"secretar"):
+            app.app.post_message(Key(key, key if len(key) == 1 else None))
+        await app.sees("Versions (1 of 4) /secretar")
+        await app.press(*"ias", "enter")
+        await app.sees("Versions (1 of 4) /secretarias")
+        assert app.app.focused is app.table
+
+    drive(past.settings, scenario)
+
+
+def test_a_slash_in_the_filter_is_a_letter_of_it(past: Site) -> None:
+    async def scenario(app: Driven) -> None:
+        await app.press("slash", "a", "slash", "b")
+        assert "/a/b" in app.text()
 
     drive(past.settings, scenario)
 
