@@ -23,7 +23,8 @@
 
     RunCancelled                130  not a failure: it was asked for
 
-Messages are sentences for the operator: what was found, where, and what to do.
+Messages are sentences for the operator: what was found, where, and what to do. They are written in English where they
+are raised, with values by name, and are translated by the error itself.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import ClassVar
+
+from govma_core.text.language import tr
 
 
 class ExitCode(IntEnum):
@@ -47,9 +50,12 @@ class ExitCode(IntEnum):
 
 
 class GovmaError(Exception):
-    """Root of all errors with a sentence for the operator."""
+    """Root of all errors with a sentence for the operator; it is translated, and filled with `values`, as by tr()."""
 
     exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+
+    def __init__(self, message: str = "", /, **values: object) -> None:
+        super().__init__(tr(message, **values))
 
 
 class UsageError(GovmaError):
@@ -89,8 +95,8 @@ class RefusedError(GovmaError):
 class HeldError(RefusedError):
     """Deploys are held, by an operator or after a rollback; `until` is its end (epoch seconds), 0 when not known."""
 
-    def __init__(self, message: str, until: float = 0.0) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, /, until: float = 0.0, **values: object) -> None:
+        super().__init__(message, **values)
         self.until = until
 
 

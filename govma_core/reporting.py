@@ -1,4 +1,7 @@
-"""The voice of an operation: stages and log lines go out as events, a request to cancel comes in."""
+"""The voice of an operation: stages and log lines go out as events, a request to cancel comes in.
+
+Texts are English with values by name, and are translated here, as tr() does; cleaned of control characters, too.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from govma_core.errors import RunCancelled
 from govma_core.events import Emit, Event, Level, LogLine, Outcome, Progress, StageFinished, StageStarted
 from govma_core.masking import Mask
 from govma_core.text.clean import clean_line
+from govma_core.text.language import tr
 
 _PROGRESS_SECONDS = 0.25
 
@@ -67,21 +71,21 @@ class StageRemark:
         self.outcome: Outcome = "ok"
         self.text = ""
 
-    def skip(self, why: str) -> None:
+    def skip(self, why: str, /, **values: object) -> None:
         """Mark the stage as skipped, and say why."""
-        self.outcome, self.text = "skipped", why
+        self.outcome, self.text = "skipped", tr(why, **values)
 
-    def warn(self, text: str = "") -> None:
+    def warn(self, text: str = "", /, **values: object) -> None:
         """Mark the stage as one that came to its end without what it is for being certain, and say why."""
-        self.outcome, self.text = "warning", text
+        self.outcome, self.text = "warning", tr(text, **values)
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, /, **values: object) -> None:
         """Leave a short remark."""
-        self.text = text
+        self.text = tr(text, **values)
 
 
 class Reporter:
-    """Turns what an operation has to say into events; text is cleaned of control characters here, once.
+    """Turns what an operation has to say into events.
 
     `flush` is called when a program's output pauses: whoever keeps the events may have held some back until then.
     `emit_output` takes the moment and many lines of output at once, where `emit` would be given each as an event.
@@ -111,17 +115,17 @@ class Reporter:
         """Pass an event on as it is."""
         self._emit(event)
 
-    def info(self, text: str) -> None:
+    def info(self, text: str, /, **values: object) -> None:
         """Say something about the run."""
-        self._lines("info", text)
+        self._lines("info", tr(text, **values))
 
-    def warning(self, text: str) -> None:
+    def warning(self, text: str, /, **values: object) -> None:
         """Say something the operator should look at."""
-        self._lines("warning", text)
+        self._lines("warning", tr(text, **values))
 
-    def error(self, text: str) -> None:
+    def error(self, text: str, /, **values: object) -> None:
         """Say why the run fails."""
-        self._lines("error", text)
+        self._lines("error", tr(text, **values))
 
     def output(self, *lines: str) -> None:
         """Pass on lines of a program's output that were cleaned already (see govma_core.text.clean)."""

@@ -7,6 +7,7 @@ until each has one.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+from govma_core import errors
 from govma_core.text.language import DIRECTORY, DOMAIN
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -34,14 +36,25 @@ def template() -> Catalog:
     return found
 
 
+_ERRORS = {
+    name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, errors.GovmaError)
+}
+_REPORTER = re.compile(r".*reporter\.(info|warning|error)|remark\.(note|skip|warn)")
+
+
+def translates(call: str) -> bool:
+    """Tell whether what is called translates its first argument: tr() itself, an error of the core, a reporter."""
+    return call in _CALLS or call in _ERRORS or _REPORTER.fullmatch(call) is not None
+
+
 def texts_in(source: str) -> Iterator[str | tuple[str, str]]:
     """Yield the texts of a module, those with a plural as pairs; also from f-strings, which Babel does not read."""
     for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.func.id not in _CALLS:
+        if not isinstance(node, ast.Call) or not translates(call := ast.unparse(node.func)):
             continue
-        values = [each.value for each in node.args[: _CALLS[node.func.id]] if isinstance(each, ast.Constant)]
+        values = [each.value for each in node.args[: _CALLS.get(call, 1)] if isinstance(each, ast.Constant)]
         texts = [value for value in values if isinstance(value, str) and value]
-        if node.func.id == "counted" and len(texts) == 2:
+        if call == "counted" and len(texts) == 2:
             yield texts[0], texts[1]
         elif texts:
             yield texts[0]

@@ -29,8 +29,8 @@ from govma_core.versions.marks import PinStore
 class MainScreen(MainView):
     """The main screen with its actions: `action_<id>` for each of the registry that no pane has."""
 
-    # A slow line delivers several keys at once. A `/` moves the focus before the next one is looked at ("priority"): what
-    # follows it belongs to the field, and must not be taken for keys of actions.
+    # A slow line delivers several keys at once. A `/` moves the focus before the next one is looked at (priority): what
+    # follows belongs to the field, and must not be taken for keys of actions.
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(key, f"press('{key}')", show=False, priority=key == "slash") for key in actions.all_keys()
     ]

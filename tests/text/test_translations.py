@@ -15,7 +15,7 @@ from babel.messages.catalog import Message
 from babel.messages.mofile import write_mo
 
 from govma_core.text.language import DIRECTORY, DOMAIN, languages
-from scripts.translations import read, template
+from scripts.translations import read, template, translates
 
 TRANSLATIONS = [name for name in languages() if name != "en"]
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -136,8 +136,9 @@ def untranslated(source: str) -> list[int]:
             lines += [part.lineno for part in parts if isinstance(part, ast.Constant) and NAMED.match(str(part.value))]
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
-            if SAYING.match(name) and name not in NOT_TOLD | BY_WORD:
-                lines += [argument.lineno for argument in node.args if _is_prose(argument)]
+            if node.args and SAYING.match(name) and name not in NOT_TOLD | BY_WORD:
+                arguments = node.args[1:] if translates(name) and isinstance(node.args[0], ast.Constant) else node.args
+                lines += [argument.lineno for argument in arguments if _is_prose(argument)]
     return sorted(set(lines))
 
 
@@ -155,7 +156,10 @@ def test_no_text_stands_in_the_code_untranslated(package: str) -> None:
 def test_a_text_outside_of_tr_is_found() -> None:
     assert untranslated('raise UsageError(f"there is no {name} here")') == [1]
     assert untranslated('raise UsageError(tr("there is no {name} here", name=name))') == []
-    assert untranslated('reporter.info("is done now")') == [1]
+    assert untranslated('raise UsageError("there is no {name} here", name=name)') == []
+    assert untranslated('raise ValueError("there is no such thing here")') == [1]
+    assert untranslated('reporter.info("is done now")') == []
+    assert untranslated('reporter.info(f"{number} is done now")') == [1]
     assert untranslated('said = f"{one} in {other}"') == [1]
     assert untranslated("""said = f"{many} {tr('of {one}', one=1)}\"""") == []
     assert untranslated('what = "a file" if plain else tr("a link")') == [1]
