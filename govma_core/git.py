@@ -48,11 +48,9 @@ def readable(directory: Path) -> Iterator[None]:
     except (git.GitError, ODBError, ValueError) as error:
         words = clean_line(" ".join(str(error).split()))[:300]
         raise SourceError(
-            tr(
-                "The repository in {directory} cannot be read: {words}. `git status` and `git fsck` there say more.",
-                directory=directory,
-                words=words,
-            )
+            "The repository in {directory} cannot be read: {words}. `git status` and `git fsck` there say more.",
+            directory=directory,
+            words=words,
         ) from error
 
 
@@ -66,13 +64,11 @@ class GitCommands:
             self.repo = git.Repo(directory)
         except (git.InvalidGitRepositoryError, git.NoSuchPathError):
             raise SourceError(
-                tr(
-                    "source_dir ({directory}) is not a git checkout. Clone the site's repository there.",
-                    directory=directory,
-                )
+                "source_dir ({directory}) is not a git checkout. Clone the site's repository there.",
+                directory=directory,
             ) from None
         except git.GitCommandNotFound:
-            raise SourceError(tr("There is no git on this machine. Install it: apt-get install git.")) from None
+            raise SourceError("There is no git on this machine. Install it: apt-get install git.") from None
         self._directory = directory
         self._timeout = timeout
 
@@ -130,13 +126,11 @@ class GitCommands:
                 _end(process)
                 if isinstance(error, subprocess.TimeoutExpired):
                     raise SourceError(
-                        tr(
-                            "{shown} in {directory} did not end within {timeout} s (git_timeout). Look whether the "
-                            "remote can be reached, then try again.",
-                            shown=command,
-                            directory=self._directory,
-                            timeout=self._timeout,
-                        )
+                        "{shown} in {directory} did not end within {timeout} s (git_timeout). Look whether the "
+                        "remote can be reached, then try again.",
+                        shown=command,
+                        directory=self._directory,
+                        timeout=self._timeout,
                     ) from None
                 raise
         if process.returncode != 0:

@@ -29,11 +29,9 @@ def before(context: Context, moment: Moment, environment: Mapping[str, str]) -> 
             raise HookError(str(error)) from None
         if code:
             raise HookError(
-                tr(
-                    "The hook {path} ended with exit code {code}, which stops the run. What it said is above.",
-                    path=path,
-                    code=code,
-                )
+                "The hook {path} ended with exit code {code}, which stops the run. What it said is above.",
+                path=path,
+                code=code,
             )
 
 
@@ -46,9 +44,9 @@ def after(context: Context, moment: Moment, environment: Mapping[str, str]) -> N
         with context.reporter.stage(moment) as remark:
             code = _run(context, moment, path, environment)
             if code:
-                remark.note(tr("exit code {code}", code=code))
+                remark.note("exit code {code}", code=code)
                 context.reporter.warning(
-                    tr("The hook {path} ended with exit code {code}; nothing is undone for that.", path=path, code=code)
+                    "The hook {path} ended with exit code {code}; nothing is undone for that.", path=path, code=code
                 )
     except (HookError, CommandError) as error:
         context.reporter.warning(str(error))
@@ -72,24 +70,22 @@ def _program(context: Context, moment: Moment) -> Path | None:
         for place, status in ((directory, directory.stat()), (path, info)):
             if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 raise HookError(
-                    tr(
-                        "The hook {path} is not run: users other than root can write {place}. To fix: chown root "
-                        "{place}; chmod go-w {place}",
-                        path=path,
-                        place=place,
-                    )
+                    "The hook {path} is not run: users other than root can write {place}. To fix: chown root "
+                    "{place}; chmod go-w {place}",
+                    path=path,
+                    place=place,
                 )
     except OSError as error:
         raise _unseen(path, error) from None
     if not stat.S_ISREG(info.st_mode) or not os.access(path, os.X_OK):
         raise HookError(
-            tr("The hook {path} is not run: it is no program. Make it one (chmod +x {path}), or remove it.", path=path)
+            "The hook {path} is not run: it is no program. Make it one (chmod +x {path}), or remove it.", path=path
         )
     return path
 
 
 def _unseen(path: Path, error: OSError) -> HookError:
-    return HookError(tr("The hook {path} cannot be looked at: {strerror}.", path=path, strerror=error.strerror))
+    return HookError("The hook {path} cannot be looked at: {strerror}.", path=path, strerror=error.strerror)
 
 
 def _run(context: Context, moment: Moment, path: Path, environment: Mapping[str, str]) -> int:

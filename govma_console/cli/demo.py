@@ -73,7 +73,7 @@ def _create_or_open(folder: Path) -> SampleSite:
         try:
             site = open_sample(folder)
         except RefusedError as error:
-            raise RefusedError(tr("{error} Name another folder: govma-console demo FOLDER", error=error)) from error
+            raise RefusedError("{error} Name another folder: govma-console demo FOLDER", error=error) from error
         print(tr("Deploying the sample site in {folder} once more.", folder=folder), file=sys.stderr)
         return site
     print(tr("Making a sample site in {folder}.", folder=folder), file=sys.stderr)
@@ -81,11 +81,9 @@ def _create_or_open(folder: Path) -> SampleSite:
         return create_sample(folder)
     except PermissionError as error:
         raise RefusedError(
-            tr(
-                "{folder} cannot be made: {strerror}. Name a folder that you can write in: govma-console demo FOLDER",
-                folder=folder,
-                strerror=error.strerror,
-            )
+            "{folder} cannot be made: {strerror}. Name a folder that you can write in: govma-console demo FOLDER",
+            folder=folder,
+            strerror=error.strerror,
         ) from None
 
 
@@ -100,12 +98,10 @@ def _remove(folder: Path) -> int:
     except OSError as error:
         where = os.fsdecode(error.filename or "")
         raise GovmaError(
-            tr(
-                "{folder} could not be removed whole: {strerror} ({where}).",
-                folder=folder,
-                strerror=error.strerror,
-                where=where,
-            )
+            "{folder} could not be removed whole: {strerror} ({where}).",
+            folder=folder,
+            strerror=error.strerror,
+            where=where,
         ) from error
     print(tr("Removed {folder}.", folder=folder), file=sys.stderr)
     return ExitCode.OK

@@ -42,7 +42,7 @@ def start_run(settings: Settings, operation: str, arguments: dict[str, Any], fro
 def is_dry_run(options: argparse.Namespace) -> bool:
     """Tell whether the command starts no run, but prints what one would do; UsageError together with --detach."""
     if options.dry_run and options.detach:
-        raise UsageError(tr("--dry-run starts no run that could be left behind: leave --detach out."))
+        raise UsageError("--dry-run starts no run that could be left behind: leave --detach out.")
     return bool(options.dry_run)
 
 

@@ -36,7 +36,7 @@ def hold(options: argparse.Namespace) -> None:
     try:
         until = moment_to_come(options.until, now) if options.until is not None else 0.0
     except ValueError as error:
-        raise UsageError(tr("--until: {error}.", error=error)) from None
+        raise UsageError("--until: {error}.", error=error) from None
     by = prepare_change(settings)
     store = HoldStore(settings.state_dir)
     earlier = store.read().by_hand
@@ -92,10 +92,10 @@ def _find_hold(store: HoldStore, prefix: str) -> Hold:
     listing = "\n".join(f"  {hold.commit[:12]} {hold.version}" for hold in commits) or tr("  (none)")
     if matches:
         raise UsageError(
-            tr("{wanted!r} does not name one held commit. There are:\n{listed}", wanted=prefix, listed=listing)
+            "{wanted!r} does not name one held commit. There are:\n{listed}", wanted=prefix, listed=listing
         )
     raise RefusedError(
-        tr("Deploys of commit {wanted!r} are not held. Held commits:\n{listed}", wanted=prefix, listed=listing)
+        "Deploys of commit {wanted!r} are not held. Held commits:\n{listed}", wanted=prefix, listed=listing
     )
 
 
@@ -107,7 +107,7 @@ def _find_hold(store: HoldStore, prefix: str) -> Hold:
 def history(options: argparse.Namespace) -> None:
     """Print which version was live from when to when, the latest first."""
     if options.most < 1:
-        raise UsageError(tr("-n {most}: the number of lines must be 1 or more.", most=options.most))
+        raise UsageError("-n {most}: the number of lines must be 1 or more.", most=options.most)
     spans = reports.history(effective(options), options.most)
     if options.json:
         print_json(spans)

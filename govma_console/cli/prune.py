@@ -36,12 +36,12 @@ from govma_core.versions.store import PREFIX, VersionStore, version_time
 def prune(options: argparse.Namespace) -> int:
     """Start a prune; with --dry-run print its plan."""
     if options.keep is not None and options.keep < 1:
-        raise UsageError(tr("--keep {keep}: at least one good version is kept; name 1 or more.", keep=options.keep))
+        raise UsageError("--keep {keep}: at least one good version is kept; name 1 or more.", keep=options.keep)
     if options.older_than is not None:
         try:
             age_seconds(options.older_than)
         except ValueError as error:
-            raise UsageError(tr("--older-than: {error}.", error=error)) from None
+            raise UsageError("--older-than: {error}.", error=error) from None
     if is_dry_run(options):
         return _print_plan(options)
     arguments = {"keep": options.keep, "older_than": options.older_than}
@@ -100,16 +100,14 @@ def pin(options: argparse.Namespace) -> None:
     name = store.find(options.version_name).name
     if version_time(name) is None:
         raise RefusedError(
-            tr("{name} is not the name of a version: prune never touches it, so there is nothing to pin.", name=name)
+            "{name} is not the name of a version: prune never touches it, so there is nothing to pin.", name=name
         )
     by = prepare_change(settings)
     new = pins.pin(name, by, options.reason, time.time())
     if name not in {version.name for version in store.versions()}:
         # A prune looks for pins once more before it removes a version; this one looked before the pin was there.
         pins.unpin(name)
-        raise RefusedError(
-            tr("{name} has just been removed. There are:\n{listing}", name=name, listing=store.listing())
-        )
+        raise RefusedError("{name} has just been removed. There are:\n{listing}", name=name, listing=store.listing())
     print_json(new) if options.json else say(name)
 
 

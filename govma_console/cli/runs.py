@@ -27,7 +27,7 @@ RUN = argument("run", nargs="?", metavar="RUN", help=tr("id of a run, or any una
 def list_runs(options: argparse.Namespace) -> None:
     """Print the runs, the latest first."""
     if options.most < 1:
-        raise UsageError(tr("-n {most}: the number of runs must be 1 or more.", most=options.most))
+        raise UsageError("-n {most}: the number of runs must be 1 or more.", most=options.most)
     records = list(islice(_store(options).records(), options.most))
     if options.json:
         print_json([reports.run(record) for record in records])
@@ -105,13 +105,11 @@ def _active_run(store: RunStore, run_id: str | None) -> RunRecord:
     """Return the named run, or the current one; RefusedError when it has ended, or there is none."""
     record = store.find(run_id) if run_id else store.going()
     if record is None:
-        raise RefusedError(tr("Nothing is running. `govma-console log` prints the log of the last run."))
+        raise RefusedError("Nothing is running. `govma-console log` prints the log of the last run.")
     if record.ended:
         raise RefusedError(
-            tr(
-                "Run {id} has ended ({state}). `govma-console log {id}` prints its log.",
-                id=record.id,
-                state=tr(record.state),
-            )
+            "Run {id} has ended ({state}). `govma-console log {id}` prints its log.",
+            id=record.id,
+            state=tr(record.state),
         )
     return record

@@ -45,10 +45,7 @@ def _confirm(project: str) -> None:
     """Have the operator type the project's name; RefusedError for anything else, and without a terminal."""
     if not sys.stdin.isatty():
         raise RefusedError(
-            tr(
-                "This restarts containers, and the site does not answer meanwhile. Without a terminal, confirm "
-                "with --yes."
-            )
+            "This restarts containers, and the site does not answer meanwhile. Without a terminal, confirm with --yes."
         )
     warn(
         tr(
@@ -58,7 +55,7 @@ def _confirm(project: str) -> None:
     )
     warn(tr("if the new ones are not good. Type the project's name ({project}) to continue:", project=project))
     if sys.stdin.readline().strip() != project:
-        raise RefusedError(tr("That is not the project's name. Nothing was done."))
+        raise RefusedError("That is not the project's name. Nothing was done.")
 
 
 @command(
@@ -75,7 +72,7 @@ def log(options: argparse.Namespace) -> None:
     from govma_core.services.logs import service_log
 
     if options.lines < 0:
-        raise UsageError(tr("--lines {lines}: name 0 or more.", lines=options.lines))
+        raise UsageError("--lines {lines}: name 0 or more.", lines=options.lines)
     with service_log(effective(options), options.name, options.lines, follow=options.follow) as batches:
         for batch in batches:
             say("\n".join(batch))

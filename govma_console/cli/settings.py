@@ -59,11 +59,11 @@ def init(options: argparse.Namespace) -> None:
         put_file(path, commented_file(settings), replace=options.force)
     except FileExistsError:
         raise RefusedError(
-            tr("{path} is there already; --force replaces it, -o FILE writes elsewhere.", path=path)
+            "{path} is there already; --force replaces it, -o FILE writes elsewhere.", path=path
         ) from None
     except OSError as error:
         raise RefusedError(
-            tr("{path} cannot be written: {strerror}. -o FILE writes elsewhere.", path=path, strerror=error.strerror)
+            "{path} cannot be written: {strerror}. -o FILE writes elsewhere.", path=path, strerror=error.strerror
         ) from None
     source = ""
     if options.script:
@@ -80,7 +80,7 @@ def _import_script(script: Path) -> dict[str, Any]:
         exports = read_exports(script.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(
-            tr("{script} cannot be read: {getattr}.", script=script, getattr=getattr(error, "strerror", None) or error)
+            "{script} cannot be read: {getattr}.", script=script, getattr=getattr(error, "strerror", None) or error
         ) from None
     for problem in exports.problems:
         print(tr("warning: {script}, {problem}", script=script, problem=problem), file=sys.stderr)
@@ -89,5 +89,5 @@ def _import_script(script: Path) -> dict[str, Any]:
             tr("Not settings of govma-console, left out: {others}", others=", ".join(exports.others)), file=sys.stderr
         )
     if not exports.settings:
-        raise UsageError(tr("{script} exports none of the settings that govma-console knows.", script=script))
+        raise UsageError("{script} exports none of the settings that govma-console knows.", script=script)
     return exports.settings

@@ -11,7 +11,6 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 from govma_core.errors import BusyError, GovmaError, RefusedError, UsageError
-from govma_core.text.language import tr
 
 _CONNECT_SECONDS = 10
 _TRIES = 30
@@ -30,7 +29,7 @@ class ServerClient:
         except ValueError:
             host = ""
         if not host or parts.scheme != "http":
-            raise UsageError(tr("{url!r} is not the address of a server, such as http://127.0.0.1:50024.", url=url))
+            raise UsageError("{url!r} is not the address of a server, such as http://127.0.0.1:50024.", url=url)
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - listened on, not asked
         self._address = (host, port)
         self._prefix = parts.path.removesuffix("/deploy").rstrip("/")
@@ -55,9 +54,7 @@ class ServerClient:
             time.sleep(1)
             with suppress(GovmaError):
                 offset += _print_body(self._get(f"/api/v1/runs/{run_id}/log?follow=1&offset={offset}"))
-        raise GovmaError(
-            tr("The server is gone; run {run} may still be running. See `govma-console runs`.", run=run_id)
-        )
+        raise GovmaError("The server is gone; run {run} may still be running. See `govma-console runs`.", run=run_id)
 
     def _get(self, path: str) -> http.client.HTTPResponse:
         connection = http.client.HTTPConnection(*self._address, timeout=_CONNECT_SECONDS)
@@ -70,13 +67,10 @@ class ServerClient:
             return connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise GovmaError(
-                tr(
-                    "No server answers at {address}:{address2}: {error}. Is it running? (systemctl status "
-                    "govma-console)",
-                    address=self._address[0],
-                    address2=self._address[1],
-                    error=error,
-                )
+                "No server answers at {address}:{address2}: {error}. Is it running? (systemctl status govma-console)",
+                address=self._address[0],
+                address2=self._address[1],
+                error=error,
             ) from None
 
     def _exit_code(self, run_id: str) -> int | None:

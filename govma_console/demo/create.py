@@ -15,7 +15,6 @@ from govma_console.demo.history import AUTHORS, BRANCH, Commit, demo_history, fa
 from govma_console.demo.sample_site import SampleSite, remove_sample, write_marker
 from govma_core.errors import RefusedError, SourceError
 from govma_core.settings import Settings, load
-from govma_core.text.language import tr
 
 LEGACY_VERSION = "data-build--2021-09-03-00h03m29s"
 """The version that the former deploy script left; its name is local time."""
@@ -47,7 +46,7 @@ def create_sample(
     """
     if root.is_symlink() or (root.exists() and (not root.is_dir() or any(root.iterdir()))):
         raise RefusedError(
-            tr("{root} is not an empty folder; a sample site is only made in a new or empty one.", root=root)
+            "{root} is not an empty folder; a sample site is only made in a new or empty one.", root=root
         )
     site, history = SampleSite.at(root), history or demo_history()
     site.root.mkdir(parents=True, exist_ok=True)
@@ -103,7 +102,7 @@ def git(*arguments: str | Path, cwd: Path, stdin: bytes = b"") -> str:
     try:
         process = subprocess.run(command, cwd=cwd, env=environment, input=stdin, stdout=subprocess.PIPE, check=True)
     except FileNotFoundError:
-        raise SourceError(tr("There is no git on this machine. Install it: apt-get install git.")) from None
+        raise SourceError("There is no git on this machine. Install it: apt-get install git.") from None
     return process.stdout.decode()
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Self
 
 from govma_core.errors import RefusedError
-from govma_core.text.language import tr
 
 _MARKER = ".govma-sample.json"
 _KIND = "govma-console sample site"
@@ -47,7 +46,7 @@ def open_sample(root: Path) -> SampleSite:
     _check_marker(site.root)
     if not site.config_file.is_file():
         raise RefusedError(
-            tr("{root} holds a sample site that was not finished: remove it (demo --remove {root}).", root=site.root)
+            "{root} holds a sample site that was not finished: remove it (demo --remove {root}).", root=site.root
         )
     return site
 
@@ -55,7 +54,7 @@ def open_sample(root: Path) -> SampleSite:
 def remove_sample(root: Path) -> None:
     """Remove the folder and all in it; RefusedError when create_sample did not make it right there."""
     if root.is_symlink():
-        raise RefusedError(tr("{root} is a link, not the folder of a sample site; nothing was removed.", root=root))
+        raise RefusedError("{root} is a link, not the folder of a sample site; nothing was removed.", root=root)
     root = root.resolve()
     _check_marker(root)
     for path in root.iterdir():
@@ -83,5 +82,5 @@ def _check_marker(root: Path) -> None:
     # The path is part of the marker: a copy of a sample site, marker included, may by now hold somebody's work.
     if content != {"kind": _KIND, "root": str(root)}:
         raise RefusedError(
-            tr("{root} does not hold a sample site made there by this program; nothing was changed.", root=root)
+            "{root} does not hold a sample site made there by this program; nothing was changed.", root=root
         )

@@ -164,14 +164,14 @@ def _run(request: Request) -> RunRecord:
 def _number(request: Request, name: str, default: int, most: int) -> int:
     text = request.query_params.get(name, str(default))
     if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= most):
-        raise UsageError(tr("{name} must be a whole number up to {most}.", name=name, most=most))
+        raise UsageError("{name} must be a whole number up to {most}.", name=name, most=most)
     return int(text)
 
 
 def _flag(request: Request, name: str) -> bool:
     text = request.query_params.get(name, "0")
     if text not in ("0", "1"):
-        raise UsageError(tr("{name} must be 0 or 1.", name=name))
+        raise UsageError("{name} must be 0 or 1.", name=name)
     return text == "1"
 
 
@@ -179,7 +179,7 @@ def _key(request: Request, by: str) -> str:
     """Return the key that tells a request sent again, apart from the keys of other callers; '' without one."""
     key = request.headers.get("idempotency-key", "")
     if len(key) > 255:
-        raise UsageError(tr("The Idempotency-Key may have 255 characters at most."))
+        raise UsageError("The Idempotency-Key may have 255 characters at most.")
     return hashlib.sha256(f"{by}\0{key}".encode()).hexdigest() if key else ""
 
 

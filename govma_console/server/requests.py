@@ -32,23 +32,19 @@ async def parse_run_request(request: Request) -> tuple[str, dict[str, Any]]:
     """Return the operation and the arguments in a request's body; a body that makes no sense is refused."""
     data = await _parse_json(request)
     if not isinstance(data, dict) or not isinstance(data.get("operation"), str):
-        raise UsageError(tr('The body must be an object with an operation, such as {"operation": "deploy"}.'))
+        raise UsageError('The body must be an object with an operation, such as {"operation": "deploy"}.')
     operation, arguments = data["operation"], data.get("arguments", {})
     if operation not in ARGUMENTS:
         raise UsageError(
-            tr(
-                "There is no operation {operation!r}; there are {arguments}.",
-                operation=operation[:80],
-                arguments=", ".join(ARGUMENTS),
-            ),
+            "There is no operation {operation!r}; there are {arguments}.",
+            operation=operation[:80],
+            arguments=", ".join(ARGUMENTS),
         )
     if not isinstance(arguments, dict) or data.keys() - {"operation", "arguments"}:
-        raise UsageError(tr("Beside the operation the body may hold an object named arguments, and nothing else."))
+        raise UsageError("Beside the operation the body may hold an object named arguments, and nothing else.")
     arguments = {name: _parse_argument(operation, name, value) for name, value in arguments.items()}
     if missing := REQUIRED.get(operation, set()) - arguments.keys():
-        raise UsageError(
-            tr("{operation} needs the argument {missing}.", operation=operation, missing=", ".join(missing))
-        )
+        raise UsageError("{operation} needs the argument {missing}.", operation=operation, missing=", ".join(missing))
     if operation == "deploy" and not arguments.get("force"):
         # A deploy that is not forced is the same as one that does not mention it.
         arguments.pop("force", None)
@@ -60,12 +56,10 @@ def _parse_argument(operation: str, name: str, value: Any) -> Any:  # noqa: ANN4
     if expected is None:
         argument_names = ", ".join(ARGUMENTS[operation])
         raise UsageError(
-            tr(
-                "{operation} has no argument {name!r}; it has {known}.",
-                operation=operation,
-                name=name[:80],
-                known=argument_names,
-            ),
+            "{operation} has no argument {name!r}; it has {known}.",
+            operation=operation,
+            name=name[:80],
+            known=argument_names,
         )
     if expected is int and isinstance(value, float) and value.is_integer():
         # JSON makes no difference between 5 and 5.0.
@@ -73,15 +67,15 @@ def _parse_argument(operation: str, name: str, value: Any) -> Any:  # noqa: ANN4
     # Not isinstance(): True is an int, too.
     kind: type = type(value)
     if kind is not expected:
-        raise UsageError(tr("The argument {name} must be {words}.", name=name, words=_WORDS[expected]))
+        raise UsageError("The argument {name} must be {words}.", name=name, words=_WORDS[expected])
     if isinstance(value, str):
         _check_text(name, value)
     if name == "reflink" and value not in REFLINK:
-        raise UsageError(tr("The argument reflink must be one of {reflink}.", reflink=", ".join(REFLINK)))
+        raise UsageError("The argument reflink must be one of {reflink}.", reflink=", ".join(REFLINK))
     if name == "older_than":
         _parse_age(name, value)
     if expected is int and not 0 < value < 1 << 31:
-        raise UsageError(tr("The argument {name} must be 1 or more.", name=name))
+        raise UsageError("The argument {name} must be 1 or more.", name=name)
     return value
 
 
@@ -89,9 +83,7 @@ async def parse_hold_request(request: Request) -> tuple[str, int]:
     """Return a hold's reason and its seconds (0: until it is released) from a request's body."""
     data = await _parse_json(request)
     if not isinstance(data, dict) or data.keys() - {"reason", "for"}:
-        raise UsageError(
-            tr('The body must be an object with a reason, and for how long, such as {"for": "2h"}, or empty.')
-        )
+        raise UsageError('The body must be an object with a reason, and for how long, such as {"for": "2h"}, or empty.')
     for name in data:
         _check_text(name, data[name])
     return data.get("reason", ""), _parse_age("for", data["for"]) if "for" in data else 0
@@ -101,7 +93,7 @@ def parse_commit(request: Request) -> str:
     """Return the commit in a request's query, '' for none."""
     commit = request.query_params.get("commit", "")
     if "commit" in request.query_params and not SHA.fullmatch(commit):
-        raise UsageError(tr("commit must be the whole sha of a commit."))
+        raise UsageError("commit must be the whole sha of a commit.")
     return commit
 
 
@@ -109,16 +101,16 @@ async def _parse_json(request: Request) -> Any:  # noqa: ANN401 - whatever JSON 
     try:
         return json.loads(await request.body())
     except (ValueError, RecursionError):
-        raise UsageError(tr("The body is not JSON.")) from None
+        raise UsageError("The body is not JSON.") from None
 
 
 def _check_text(name: str, value: object) -> None:
     if not isinstance(value, str) or not value or len(value) > 255 or not value.isprintable():
-        raise UsageError(tr("The argument {name} must be a text of 1 to 255 printable characters.", name=name))
+        raise UsageError("The argument {name} must be a text of 1 to 255 printable characters.", name=name)
 
 
 def _parse_age(name: str, text: str) -> int:
     try:
         return age_seconds(text)
     except ValueError as error:
-        raise UsageError(tr("The argument {name}: {error}.", name=name, error=error)) from None
+        raise UsageError("The argument {name}: {error}.", name=name, error=error) from None

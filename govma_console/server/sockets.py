@@ -84,12 +84,10 @@ def open_to_others(settings: Settings, hosts: Iterable[str]) -> str:
         return ""
     if not settings.allow_unauthenticated_remote:
         raise ConfigurationError(
-            tr(
-                "listen_addr ({hosts}) can be reached from other machines, and there is no token: "
-                "anybody there could deploy. Make one with `govma-console token NAME`, or listen on "
-                "127.0.0.1, or set allow_unauthenticated_remote = true.",
-                hosts=reached,
-            )
+            "listen_addr ({hosts}) can be reached from other machines, and there is no token: "
+            "anybody there could deploy. Make one with `govma-console token NAME`, or listen on "
+            "127.0.0.1, or set allow_unauthenticated_remote = true.",
+            hosts=reached,
         )
     return tr(
         "EVERYBODY who reaches {hosts} can deploy and read logs: allow_unauthenticated_remote is set.", hosts=reached
@@ -158,21 +156,19 @@ def _add_unix(settings: Settings, path: Path, listeners: Listeners) -> None:
             group = grp.getgrnam(settings.unix_group).gr_gid
         except KeyError:
             raise ConfigurationError(
-                tr("unix_group: there is no group {unix_group!r}.", unix_group=settings.unix_group)
+                "unix_group: there is no group {unix_group!r}.", unix_group=settings.unix_group
             ) from None
     # Made beside and renamed: it is never there with other rights, and replaces what a killed server left.
     staged = path.with_name(f".{path.name}-{os.urandom(4).hex()}")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if path.exists() and not stat.S_ISSOCK(path.lstat().st_mode):
-            raise ConfigurationError(tr("unix_socket ({path}) is there and is no socket; move it away.", path=path))
+            raise ConfigurationError("unix_socket ({path}) is there and is no socket; move it away.", path=path)
         if _has_server(path):
             raise BusyError(
-                tr(
-                    "Another server listens on unix_socket ({path}). Stop that one first, or give this one another "
-                    "unix_socket.",
-                    path=path,
-                )
+                "Another server listens on unix_socket ({path}). Stop that one first, or give this one another "
+                "unix_socket.",
+                path=path,
             )
         listener.bind(str(staged))
         staged.chmod(0o660 if settings.unix_group else 0o600)

@@ -157,7 +157,7 @@ class Site:
         HeldError while all deploys are held, unless this one is forced, or was admitted before.
         """
         if self.draining:
-            raise GovmaError(tr("This server is stopping; ask again in a moment."))
+            raise GovmaError("This server is stopping; ask again in a moment.")
         if operation == "deploy" and not arguments.get("force") and not (key and with_key(self.store, key)):
             HoldStore(self.settings.state_dir).check()
         return admit(

@@ -11,7 +11,6 @@ from pathlib import Path
 from govma_console.server.sockets import address_of
 from govma_core.errors import GovmaError, RefusedError
 from govma_core.settings import Settings
-from govma_core.text.language import tr
 
 DIRECTORY = Path("/etc/systemd/system")
 SERVICE, SOCKET = "govma-console.service", "govma-console.socket"
@@ -111,9 +110,9 @@ def install(units: dict[str, str], directory: Path = DIRECTORY) -> list[Path]:
                 path.chmod(0o644)
                 changed.append(path)
         except PermissionError:
-            raise RefusedError(tr("{path} cannot be written by this user. Run as root.", path=path)) from None
+            raise RefusedError("{path} cannot be written by this user. Run as root.", path=path) from None
         except OSError as error:
-            raise GovmaError(tr("{path} cannot be written: {strerror}.", path=path, strerror=error.strerror)) from None
+            raise GovmaError("{path} cannot be written: {strerror}.", path=path, strerror=error.strerror) from None
     return changed
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from govma_core.errors import ConfigurationError, UsageError
 from govma_core.fs import jsonfile
-from govma_core.text.language import tr
 
 _LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._@-]{0,63}) sha256:([0-9a-f]{64})")
 
@@ -49,7 +48,7 @@ class Tokens:
             return {}
         except OSError as error:
             raise ConfigurationError(
-                tr("token_file ({path}) cannot be read: {strerror}.", path=self._path, strerror=error.strerror)
+                "token_file ({path}) cannot be read: {strerror}.", path=self._path, strerror=error.strerror
             ) from None
         hashes = {}
         for number, line in enumerate(text.splitlines(), 1):
@@ -58,12 +57,10 @@ class Tokens:
             match = _LINE.fullmatch(line.strip())
             if match is None:
                 raise ConfigurationError(
-                    tr(
-                        "token_file ({path}), line {number}, is not `NAME sha256:HASH`; `govma-console token "
-                        "NAME` makes such a line.",
-                        path=self._path,
-                        number=number,
-                    )
+                    "token_file ({path}), line {number}, is not `NAME sha256:HASH`; `govma-console token "
+                    "NAME` makes such a line.",
+                    path=self._path,
+                    number=number,
                 )
             hashes[match[1]] = match[2]
         self._identity, self._hashes = identity, hashes
@@ -72,19 +69,17 @@ class Tokens:
     def add(self, name: str) -> str:
         """Make a token and return it: only its hash is stored. UsageError for a name that cannot be used."""
         if self._path is None:
-            raise ConfigurationError(tr("token_file is empty: name the file that holds the tokens."))
+            raise ConfigurationError("token_file is empty: name the file that holds the tokens.")
         if not _LINE.fullmatch(f"{name} sha256:{'0' * 64}"):
-            raise UsageError(tr("{name!r} cannot name a token: take letters, digits and . _ @ -", name=name))
+            raise UsageError("{name!r} cannot name a token: take letters, digits and . _ @ -", name=name)
         token = secrets.token_urlsafe(32)
         with jsonfile.locked(self._path.parent):
             hashes = self.read()
             if name in hashes:
                 raise UsageError(
-                    tr(
-                        "There is a token {name!r} in {path} already; take its line out to replace it.",
-                        name=name,
-                        path=self._path,
-                    )
+                    "There is a token {name!r} in {path} already; take its line out to replace it.",
+                    name=name,
+                    path=self._path,
                 )
             lines = [f"{each} sha256:{digest}" for each, digest in (hashes | {name: _hash(token)}).items()]
             jsonfile.replace_bytes(self._path, ("\n".join(lines) + "\n").encode(), mode=0o600)
@@ -94,16 +89,12 @@ class Tokens:
 def check_private(path: Path, status: os.stat_result) -> None:
     """Raise ConfigurationError when others than the owner may read or write a file with secrets."""
     if status.st_uid not in (0, os.geteuid()):
-        raise ConfigurationError(
-            tr("{path} belongs to uid {st_uid}: chown it to root.", path=path, st_uid=status.st_uid)
-        )
+        raise ConfigurationError("{path} belongs to uid {st_uid}: chown it to root.", path=path, st_uid=status.st_uid)
     if stat.S_IMODE(status.st_mode) & 0o077:
         raise ConfigurationError(
-            tr(
-                "{path} has mode {s_imode:04o}: others may read it. Change its secrets, then chmod 600 {path}.",
-                path=path,
-                s_imode=stat.S_IMODE(status.st_mode),
-            )
+            "{path} has mode {s_imode:04o}: others may read it. Change its secrets, then chmod 600 {path}.",
+            path=path,
+            s_imode=stat.S_IMODE(status.st_mode),
         )
 
 

@@ -92,7 +92,7 @@ def read_secret(path: Path | None) -> bytes:
         return b""
     except OSError as error:
         raise ConfigurationError(
-            tr("hook_secret_file ({path}) cannot be read: {strerror}.", path=path, strerror=error.strerror)
+            "hook_secret_file ({path}) cannot be read: {strerror}.", path=path, strerror=error.strerror
         ) from None
 
 
@@ -100,9 +100,7 @@ def _ref_of(body: bytes) -> str:
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
-        raise UsageError(
-            tr("The delivery is not JSON; set the content type of the hook to application/json.")
-        ) from None
+        raise UsageError("The delivery is not JSON; set the content type of the hook to application/json.") from None
     ref = data.get("ref") if isinstance(data, dict) else None
     return ref if isinstance(ref, str) else ""
 

@@ -16,7 +16,6 @@ from typing import Any
 from govma_core.context import Context
 from govma_core.errors import GovmaError
 from govma_core.settings import Settings, from_plain, to_plain
-from govma_core.text.language import tr
 
 
 class Query:
@@ -45,7 +44,7 @@ class Query:
         try:
             answer = json.loads(out)
         except ValueError:
-            raise GovmaError(tr("The question was not answered: its process ended.")) from None
+            raise GovmaError("The question was not answered: its process ended.") from None
         if "error" in answer:
             raise GovmaError(answer["error"])
         result: dict[str, Any] = answer["answer"]

@@ -130,12 +130,10 @@ class BuildLog:
                 self._reporter.cancellation.check()
                 if time.monotonic() >= ends:
                     raise BuildError(
-                        tr(
-                            "The build did not end within {timeout} s (build_timeout) and was stopped. It was "
-                            "running {where}. Look in the log what it waited for, or raise build_timeout.",
-                            timeout=timeout,
-                            where=self.where,
-                        )
+                        "The build did not end within {timeout} s (build_timeout) and was stopped. It was "
+                        "running {where}. Look in the log what it waited for, or raise build_timeout.",
+                        timeout=timeout,
+                        where=self.where,
                     )
         finally:
             self.close()
@@ -147,15 +145,13 @@ class BuildLog:
         """
         if code != 0:
             raise BuildError(
-                tr("The build failed: {where}, {ending}", where=self.where, ending=_ending(code, out_of_memory))
+                "The build failed: {where}, {ending}", where=self.where, ending=_ending(code, out_of_memory)
             )
         if self._current != len(self._script.commands):
             raise BuildError(
-                tr(
-                    "The build is not complete: {where}, ended the shell with exit code 0, so the commands "
-                    "after it did not run. Take `exit` or `exec` out of it.",
-                    where=self.where,
-                )
+                "The build is not complete: {where}, ended the shell with exit code 0, so the commands "
+                "after it did not run. Take `exit` or `exec` out of it.",
+                where=self.where,
             )
 
 

@@ -17,7 +17,6 @@ from govma_core.process.shell import TICK
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 from govma_core.text.clean import LineSplitter, clean_line
-from govma_core.text.language import tr
 
 Message = dict[str, Any]
 
@@ -52,11 +51,9 @@ def make_image(client: DockerClient, settings: Settings, context: IO[bytes], rep
             reporter.cancellation.check()
             if time.monotonic() >= ends:
                 raise BuildError(
-                    tr(
-                        "The builder image was not made from {source} within {build_timeout} s (build_timeout).",
-                        source=source,
-                        build_timeout=settings.build_timeout,
-                    )
+                    "The builder image was not made from {source} within {build_timeout} s (build_timeout).",
+                    source=source,
+                    build_timeout=settings.build_timeout,
                 )
             try:
                 message = messages.get(timeout=TICK)
@@ -66,11 +63,9 @@ def make_image(client: DockerClient, settings: Settings, context: IO[bytes], rep
                 break
             if isinstance(message, FAILURES):
                 raise BuildError(
-                    tr(
-                        "Docker could not make the builder image from {source}: {reason}.",
-                        source=source,
-                        reason=reason(message),
-                    )
+                    "Docker could not make the builder image from {source}: {reason}.",
+                    source=source,
+                    reason=reason(message),
                 ) from None
             if isinstance(message, Exception):
                 raise message
@@ -78,12 +73,10 @@ def make_image(client: DockerClient, settings: Settings, context: IO[bytes], rep
     log.close()
     if log.error:
         raise BuildError(
-            tr(
-                "The builder image could not be made from {source}: {error}. Look whether the base "
-                "image is on this machine, or its registry can be reached.",
-                source=source,
-                error=log.error,
-            )
+            "The builder image could not be made from {source}: {error}. Look whether the base "
+            "image is on this machine, or its registry can be reached.",
+            source=source,
+            error=log.error,
         )
 
 

@@ -58,13 +58,11 @@ class DockerBuilder:
             with told_as(tr("find the image {tag}", tag=tag)), suppress(ImageNotFound):
                 return str(client.images.get(tag).id)
             raise BuildError(
-                tr(
-                    "The commit has no {builder_context} to make the builder image from, and Docker has no "
-                    "image {tag} (builder_image). Add the folder with its Dockerfile, or name an image "
-                    "that is there.",
-                    builder_context=self._settings.builder_context,
-                    tag=tag,
-                )
+                "The commit has no {builder_context} to make the builder image from, and Docker has no "
+                "image {tag} (builder_image). Add the folder with its Dockerfile, or name an image "
+                "that is there.",
+                builder_context=self._settings.builder_context,
+                tag=tag,
             )
 
     def build(self, job: BuildJob, reporter: Reporter) -> None:
@@ -167,12 +165,10 @@ class Attachment:
             self._container.reload()
         except FAILURES as error:
             raise BuildError(
-                tr(
-                    "Docker stopped answering during the build ({reason}). It was running {where}. Check Docker "
-                    "(systemctl status docker), then deploy again.",
-                    reason=reason(error),
-                    where=self._log.where,
-                )
+                "Docker stopped answering during the build ({reason}). It was running {where}. Check Docker "
+                "(systemctl status docker), then deploy again.",
+                reason=reason(error),
+                where=self._log.where,
             ) from None
         self.state = self._container.attrs["State"]
         if not self.state["Running"]:

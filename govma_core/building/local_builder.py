@@ -71,20 +71,16 @@ class LocalBuilder:
         directories = [Path(os.path.realpath(name)) for name in names]
         for process in descendants.end_all(lambda: descendants.left(self._mark(), self._uid, directories)):
             reporter.warning(
-                tr(
-                    "Ended process {pid} ({name}), which an interrupted build left running.",
-                    pid=process.pid,
-                    name=process.name,
-                )
+                "Ended process {pid} ({name}), which an interrupted build left running.",
+                pid=process.pid,
+                name=process.name,
             )
         for process in descendants.attended(self._uid, directories):
             reporter.warning(
-                tr(
-                    "Process {pid} ({name}) of the build's user is at work in work_dir or node_modules_dir, and has a "
-                    "terminal. It is left alone; end it if it is nobody's.",
-                    pid=process.pid,
-                    name=process.name,
-                )
+                "Process {pid} ({name}) of the build's user is at work in work_dir or node_modules_dir, and has a "
+                "terminal. It is left alone; end it if it is nobody's.",
+                pid=process.pid,
+                name=process.name,
             )
         node_modules.recover(settings.node_modules_dir, settings.work_dir, reporter)
 
@@ -92,10 +88,8 @@ class LocalBuilder:
         """Return the versions of node and npm, and the machine's kind; the repository's Dockerfile has no say here."""
         if context is not None:
             reporter.info(
-                tr(
-                    "Built on this machine: {builder_context} of the repository is not used.",
-                    builder_context=self._settings.builder_context,
-                )
+                "Built on this machine: {builder_context} of the repository is not used.",
+                builder_context=self._settings.builder_context,
             )
         tools = self._run(_TOOLS)
         return ", ".join([platform.system(), platform.machine(), *tools.stdout.decode("ascii", "replace").splitlines()])
@@ -115,12 +109,10 @@ class LocalBuilder:
                 )
             except OSError as error:
                 raise BuildError(
-                    tr(
-                        "The build could not be started in {work_dir} as uid {uid}: {strerror}.",
-                        work_dir=job.work_dir,
-                        uid=self._uid,
-                        strerror=error.strerror,
-                    )
+                    "The build could not be started in {work_dir} as uid {uid}: {strerror}.",
+                    work_dir=job.work_dir,
+                    uid=self._uid,
+                    strerror=error.strerror,
                 ) from None
             log.follow(shell.receive, self._settings.build_timeout)
         log.judge(shell.code)
@@ -140,12 +132,10 @@ class LocalBuilder:
             )
         except subprocess.TimeoutExpired:
             raise BuildError(
-                tr(
-                    "`{script}` as uid {uid} did not end within {patience} s.",
-                    script=script,
-                    uid=self._uid,
-                    patience=_PATIENCE,
-                )
+                "`{script}` as uid {uid} did not end within {patience} s.",
+                script=script,
+                uid=self._uid,
+                patience=_PATIENCE,
             ) from None
 
     def _environment(self, otherwise: Path) -> dict[str, str]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from govma_core.errors import BuildError
 from govma_core.fs import safefs
-from govma_core.text.language import tr
 
 DEEPEST = 100
 """Levels of directories that a version may have."""
@@ -59,11 +58,9 @@ def refuse_foreign(path: str, info: os.stat_result, owners: set[int]) -> None:
     """
     if info.st_uid not in owners:
         raise BuildError(
-            tr(
-                "The build left {path!r}, a file of uid {st_uid} that it cannot have made; it is not published.",
-                path=path,
-                st_uid=info.st_uid,
-            )
+            "The build left {path!r}, a file of uid {st_uid} that it cannot have made; it is not published.",
+            path=path,
+            st_uid=info.st_uid,
         )
 
 
@@ -71,11 +68,9 @@ def refuse_deep(depth: int, folder: str) -> None:
     """Raise BuildError for a directory that is nested too deep."""
     if depth > DEEPEST:
         raise BuildError(
-            tr(
-                "The build left directories more than {deepest} levels deep ({shown}…).",
-                deepest=DEEPEST,
-                shown=folder[:200],
-            )
+            "The build left directories more than {deepest} levels deep ({shown}…).",
+            deepest=DEEPEST,
+            shown=folder[:200],
         )
 
 
@@ -90,7 +85,7 @@ def walk(tree_fd: int, folder: str = "", depth: int = 0) -> Iterator[tuple[str, 
             continue
         info = entry.stat(follow_symlinks=False)
         if not (stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode)):
-            raise BuildError(tr("The build left {path!r}, which is neither a file, a directory nor a link.", path=path))
+            raise BuildError("The build left {path!r}, which is neither a file, a directory nor a link.", path=path)
         refuse_sparse(path, info)
         yield path, info
 
@@ -99,11 +94,9 @@ def refuse_sparse(path: str, info: os.stat_result) -> None:
     """Raise BuildError for a large file that is mostly holes: to read it would take for ever, to copy it all room."""
     if info.st_size > _LARGE and info.st_blocks * 512 < info.st_size // 2:
         raise BuildError(
-            tr(
-                "The build left {path!r}, {st_size} bytes long with next to nothing in it.",
-                path=path,
-                st_size=info.st_size,
-            )
+            "The build left {path!r}, {st_size} bytes long with next to nothing in it.",
+            path=path,
+            st_size=info.st_size,
         )
 
 

@@ -127,7 +127,7 @@ def require_parts(data_fd: int) -> None:
     for name in ("html", "system"):
         if not safefs.is_directory(data_fd, name):
             raise BuildError(
-                tr("The build left no directory data/{name}. Look at the build's commands and its log.", name=name)
+                "The build left no directory data/{name}. Look at the build's commands and its log.", name=name
             )
 
 
@@ -163,9 +163,7 @@ def _list_settings(git_fd: int, name: str) -> str:
     finally:
         os.close(file)
     if result.returncode != 0:
-        raise SourceError(
-            tr("The checkout's .git/{name} cannot be read. `git config --list` there says more.", name=name)
-        )
+        raise SourceError("The checkout's .git/{name} cannot be read. `git config --list` there says more.", name=name)
     return result.stdout.decode("utf-8", "surrogateescape")
 
 

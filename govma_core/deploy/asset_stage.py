@@ -47,7 +47,7 @@ class AssetStage:
             if folder is not None:
                 folder.close()
         if self.inputs is None:
-            reporter.info(tr("The asset cache is off (asset_inputs is empty); the assets are built."))
+            reporter.info("The asset cache is off (asset_inputs is empty); the assets are built.")
             self._build(work_fd)
             return Assets(identity, "built")
         cache = AssetCache(settings.state_dir, settings.asset_cache_keep)
@@ -56,17 +56,13 @@ class AssetStage:
         if entry is not None:
             with safefs.opened(work_fd, "data") as data:
                 cache.restore(entry, data)
-            remark.note(
-                tr("{count} files reused from run {run}; nothing was built", count=len(entry.files), run=entry.run)
-            )
+            remark.note("{count} files reused from run {run}; nothing was built", count=len(entry.files), run=entry.run)
             reporter.info(
-                tr(
-                    "{count} inputs, the builder and its commands are as in run {run}: its {count2} asset files "
-                    "are reused. --rebuild would build them again.",
-                    count=len(self.inputs),
-                    run=entry.run,
-                    count2=len(entry.files),
-                )
+                "{count} inputs, the builder and its commands are as in run {run}: its {count2} asset files "
+                "are reused. --rebuild would build them again.",
+                count=len(self.inputs),
+                run=entry.run,
+                count2=len(entry.files),
             )
             return Assets(identity, tr("reused from {run}", run=entry.run))
         changes = self._build(work_fd)
@@ -77,16 +73,16 @@ class AssetStage:
     def _recorded(self, cache: AssetCache, key: str, *, rebuild: bool) -> CacheEntry | None:
         reporter = self.context.reporter
         if rebuild:
-            reporter.info(tr("The assets are built because of --rebuild."))
+            reporter.info("The assets are built because of --rebuild.")
             return None
         try:
             entry = cache.find(key)
         except DamagedEntryError as error:
-            reporter.warning(tr("The assets are built again: {error}.", error=error))
+            reporter.warning("The assets are built again: {error}.", error=error)
             cache.drop(key)
             return None
         if entry is None:
-            reporter.info(tr("The assets are built: no recorded build has these inputs, builder and commands."))
+            reporter.info("The assets are built: no recorded build has these inputs, builder and commands.")
         return entry
 
     def _build(self, work_fd: int) -> tree_snapshot.Changes:
@@ -111,21 +107,17 @@ class AssetStage:
     def _record(self, cache: AssetCache, key: str, changes: tree_snapshot.Changes, data_fd: int) -> None:
         reporter = self.context.reporter
         if not changes.files:
-            reporter.warning(tr("The build changed no file below data/. Are install_command and build_commands right?"))
+            reporter.warning("The build changed no file below data/. Are install_command and build_commands right?")
             return
         if changes.links:
             reporter.info(
-                tr(
-                    "The build made links ({links!r}, …); it is not recorded in the asset cache.",
-                    links=changes.links[0],
-                )
+                "The build made links ({links!r}, …); it is not recorded in the asset cache.",
+                links=changes.links[0],
             )
             return
         try:
             cache.record(key, changes, data_fd, self.context.run_id)
         except OSError as error:
-            reporter.warning(
-                tr("The build could not be recorded in the asset cache: {strerror}.", strerror=error.strerror)
-            )
+            reporter.warning("The build could not be recorded in the asset cache: {strerror}.", strerror=error.strerror)
             return
-        reporter.info(tr("{count} asset files recorded for builds with the same inputs.", count=len(changes.files)))
+        reporter.info("{count} asset files recorded for builds with the same inputs.", count=len(changes.files))

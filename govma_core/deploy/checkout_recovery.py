@@ -20,7 +20,6 @@ from govma_core.fs import jsonfile, safefs
 from govma_core.git import GitCommands, GitFailedError
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
-from govma_core.text.language import tr
 
 DEPLOYED = "refs/govma-console/deployed"
 """What a checkout is at while another ref than the branch is deployed."""
@@ -64,10 +63,8 @@ def finish_move(settings: Settings, git: GitCommands, reporter: Reporter) -> Non
             restored += 1
     if restored:
         reporter.warning(
-            tr(
-                "The machine stopped while the checkout was moved to another commit. Files restored: {count}.",
-                count=restored,
-            )
+            "The machine stopped while the checkout was moved to another commit. Files restored: {count}.",
+            count=restored,
         )
     _put_on_disk(settings)
     (settings.state_dir / _NOTE).unlink()

@@ -49,7 +49,7 @@ def run(
     HeldError while deploys, or those of the commit, are held, unless it is forced.
     """
     if os.geteuid() != 0:
-        context.reporter.info(tr("Not running as root: owners of files are left as they are."))
+        context.reporter.info("Not running as root: owners of files are left as they are.")
     context = _start_in_a_free_second(context)
     builder, gate = make_builder(context.settings), Gate(context, promote=promote, force=force)
     with context.reporter.stage("preflight"):
@@ -137,7 +137,7 @@ def _filled_work_dir(
                     context.build_owner,
                     lambda files: reporter.progress("workdir", files, 0, "files"),
                 )
-                remark.note(tr("{files} files", files=copy.files))
+                remark.note("{files} files", files=copy.files)
                 inputs = checkout.inputs(settings.asset_inputs) if settings.asset_inputs else None
         yield work_fd, unpacking, inputs
 
@@ -175,7 +175,7 @@ def _assemble(context: Context, work_fd: int, unpacking: vendor.Unpacking, manif
         # it is not handed over.
         with reporter.stage("vendor") as remark:
             unpacked = unpacking.join(data)
-            remark.note(tr("{sum} files", sum=sum(result.files for result in unpacked.values())))
+            remark.note("{sum} files", sum=sum(result.files for result in unpacked.values()))
         with reporter.stage("uploads"), safefs.opened(data, "html") as html:
             uploads.move_out(context, html)
     return dataclasses.replace(
@@ -253,5 +253,5 @@ def _failure_as_warning(context: Context, name: str) -> Iterator[None]:
         # Also a fault of this program: a live deploy must not be told as a failed one.
         kind = "" if isinstance(error, GovmaError | OSError) else f"{type(error).__name__}: "
         context.reporter.warning(
-            tr("The new version is live, but {name} after it failed: {kind}{error}", name=name, kind=kind, error=error)
+            "The new version is live, but {name} after it failed: {kind}{error}", name=name, kind=kind, error=error
         )

@@ -44,7 +44,7 @@ class Gate:
                 self._superseded.append(hold)
             else:
                 self._context.reporter.info(
-                    tr("{sentence} This run makes nothing live, so it continues.", sentence=hold.sentence())
+                    "{sentence} This run makes nothing live, so it continues.", sentence=hold.sentence()
                 )
 
     def require_open_still(self, version: str) -> None:
@@ -90,4 +90,4 @@ class Gate:
             raise hold.error()
         if hold.sentence() not in self.overridden:
             self.overridden = f"{self.overridden} {hold.sentence()}".lstrip()
-            self._context.reporter.warning(tr("{sentence} Continuing anyway (--force).", sentence=hold.sentence()))
+            self._context.reporter.warning("{sentence} Continuing anyway (--force).", sentence=hold.sentence())

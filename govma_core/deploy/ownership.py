@@ -15,7 +15,6 @@ import stat
 from govma_core.building.tree_snapshot import refuse_deep, refuse_foreign, refuse_sparse
 from govma_core.errors import BuildError, UnsafeTreeError
 from govma_core.fs import safefs, trees
-from govma_core.text.language import tr
 
 _ACCESS_LISTS = ("system.posix_acl_access", "system.posix_acl_default")
 _NO_LISTS = (errno.EOPNOTSUPP, errno.ENOSYS)
@@ -57,7 +56,7 @@ def _give_link(fd: int, name: str, owner: tuple[int, int], path: str) -> None:
     try:
         safefs.replace_symlink(fd, name, target, owner, durable=False)
     except IsADirectoryError:
-        raise BuildError(tr("{path!r} changed while the tree was taken over. Build again.", path=path)) from None
+        raise BuildError("{path!r} changed while the tree was taken over. Build again.", path=path) from None
 
 
 def _give_file(fd: int, name: str, owner: tuple[int, int] | None, build_uid: int, path: str) -> None:
@@ -71,17 +70,15 @@ def _give_file(fd: int, name: str, owner: tuple[int, int] | None, build_uid: int
         if isinstance(error, OSError) and error.errno not in (errno.ENXIO, errno.ENOENT):
             raise
         raise BuildError(
-            tr("The build left {path!r}, which is neither a file, a directory nor a link.", path=path)
+            "The build left {path!r}, which is neither a file, a directory nor a link.", path=path
         ) from None
     try:
         if info.st_nlink > 1:
             if info.st_uid != build_uid:
                 raise BuildError(
-                    tr(
-                        "The build left {path!r} as a second name of a file of uid {st_uid}; it is not published.",
-                        path=path,
-                        st_uid=info.st_uid,
-                    )
+                    "The build left {path!r} as a second name of a file of uid {st_uid}; it is not published.",
+                    path=path,
+                    st_uid=info.st_uid,
                 )
             _own_copy(fd, name, file, info, owner)
         elif owner is not None:

@@ -44,13 +44,11 @@ class Commit:
         """Raise RefusedError unless it is the commit that the operator confirmed (None: any)."""
         if confirmed_sha is not None and confirmed_sha != self.sha:
             raise RefusedError(
-                tr(
-                    "{commit_shown} was to be deployed, but {short} ({subject}) has been pushed since. "
-                    "Look at what is pending, and deploy again.",
-                    commit_shown=confirmed_sha[:9],
-                    short=self.short,
-                    subject=self.subject,
-                )
+                "{commit_shown} was to be deployed, but {short} ({subject}) has been pushed since. "
+                "Look at what is pending, and deploy again.",
+                commit_shown=confirmed_sha[:9],
+                short=self.short,
+                subject=self.subject,
             )
 
     @classmethod
@@ -110,12 +108,9 @@ class Checkout:
         if not self._git.sha(f"refs/heads/{branch}"):
             self._require_remote_branch()
             raise SourceError(
-                tr(
-                    "branch ({branch}) is no branch of the checkout {source_dir}. Set GOVMA_BRANCH, or "
-                    "check it out there.",
-                    branch=branch,
-                    source_dir=self._settings.source_dir,
-                )
+                "branch ({branch}) is no branch of the checkout {source_dir}. Set GOVMA_BRANCH, or check it out there.",
+                branch=branch,
+                source_dir=self._settings.source_dir,
             )
         with readable(self._settings.source_dir):
             if not self._repo.head.is_detached and self._repo.active_branch.name == branch:
@@ -123,14 +118,12 @@ class Checkout:
             head = self._repo.head.commit.hexsha
         if not self._git.run("for-each-ref", "--contains", head, "--count=1"):
             raise SourceError(
-                tr(
-                    "The checkout {source_dir} is at {head}, a commit that is on no branch. Keep it with "
-                    "`git branch NAME {head}`, then deploy again.",
-                    source_dir=self._settings.source_dir,
-                    head=head[:9],
-                )
+                "The checkout {source_dir} is at {head}, a commit that is on no branch. Keep it with "
+                "`git branch NAME {head}`, then deploy again.",
+                source_dir=self._settings.source_dir,
+                head=head[:9],
             )
-        self._reporter.warning(tr("The checkout was not on {branch}; it goes back there.", branch=branch))
+        self._reporter.warning("The checkout was not on {branch}; it goes back there.", branch=branch)
         self._git.run("checkout", "--quiet", branch, "--")
 
     def fetch(self, *, everything: bool = False) -> None:
@@ -145,14 +138,12 @@ class Checkout:
         except GitFailedError as error:
             self._require_remote_branch()
             raise SourceError(
-                tr(
-                    "{error}. The settings name remote {remote!r} and branch {branch!r}: `git remote -v` in "
-                    "{source_dir} shows where that is, `git ls-remote {remote}` whether it answers.",
-                    error=str(error).rstrip("."),
-                    remote=remote,
-                    branch=self._settings.branch,
-                    source_dir=self._settings.source_dir,
-                )
+                "{error}. The settings name remote {remote!r} and branch {branch!r}: `git remote -v` in "
+                "{source_dir} shows where that is, `git ls-remote {remote}` whether it answers.",
+                error=str(error).rstrip("."),
+                remote=remote,
+                branch=self._settings.branch,
+                source_dir=self._settings.source_dir,
             ) from None
 
     def _require_remote_branch(self) -> None:
@@ -165,12 +156,10 @@ class Checkout:
         branches = sorted(line.partition("\t")[2].removeprefix("refs/heads/") for line in lines)
         if branches and settings.branch not in branches:
             raise SourceError(
-                tr(
-                    "{remote} has no branch {branch!r} (the setting branch, GOVMA_BRANCH). It has: {there}.",
-                    remote=settings.remote,
-                    branch=settings.branch,
-                    there=", ".join(branches[:_MOST_NAMED]),
-                )
+                "{remote} has no branch {branch!r} (the setting branch, GOVMA_BRANCH). It has: {there}.",
+                remote=settings.remote,
+                branch=settings.branch,
+                there=", ".join(branches[:_MOST_NAMED]),
             )
 
     def fast_forward(self) -> Commit:
@@ -179,16 +168,14 @@ class Checkout:
         ours, theirs, newer = self._compare_with_remote()
         if newer is None:
             raise SourceError(
-                tr(
-                    "{branch} in {source_dir} ({short}) and on {remote} ({short2}) have diverged. Nothing "
-                    "was changed. If the local commits are not wanted: `git reset --hard "
-                    "{remote}/{branch}` there.",
-                    branch=branch,
-                    source_dir=settings.source_dir,
-                    short=ours.short,
-                    remote=settings.remote,
-                    short2=theirs.short,
-                )
+                "{branch} in {source_dir} ({short}) and on {remote} ({short2}) have diverged. Nothing "
+                "was changed. If the local commits are not wanted: `git reset --hard "
+                "{remote}/{branch}` there.",
+                branch=branch,
+                source_dir=settings.source_dir,
+                short=ours.short,
+                remote=settings.remote,
+                short2=theirs.short,
             )
         if newer != ours:
             self._git.run("merge", "--ff-only", "--quiet", theirs.sha)
@@ -211,11 +198,9 @@ class Checkout:
             if sha:
                 return self.commit(sha)
         raise SourceError(
-            tr(
-                "{ref!r} is no branch of {remote}, no tag, and no commit that was fetched from it.",
-                ref=ref,
-                remote=self._settings.remote,
-            )
+            "{ref!r} is no branch of {remote}, no tag, and no commit that was fetched from it.",
+            ref=ref,
+            remote=self._settings.remote,
         )
 
     def _compare_with_remote(self) -> tuple[Commit, Commit, Commit | None]:
@@ -234,12 +219,10 @@ class Checkout:
         """Name the commits that only the checkout has: it may not be known that they are not pushed."""
         unpushed = self.between(theirs.sha, ours.sha) or []
         self._reporter.warning(
-            tr(
-                "The checkout has {commits} that {remote} has not; what a deploy makes live has them too: {named}.",
-                commits=counted(len(unpushed), "commit", "commits"),
-                remote=self._settings.remote,
-                named=", ".join(f"{commit.short} {commit.subject}" for commit in unpushed[:_MOST_NAMED]),
-            )
+            "The checkout has {commits} that {remote} has not; what a deploy makes live has them too: {named}.",
+            commits=counted(len(unpushed), "commit", "commits"),
+            remote=self._settings.remote,
+            named=", ".join(f"{commit.short} {commit.subject}" for commit in unpushed[:_MOST_NAMED]),
         )
 
     def commit(self, sha: str) -> Commit:
@@ -280,11 +263,9 @@ class Checkout:
         missing = [name for name in _REQUIRED if not (self._settings.source_dir / name).is_dir()]
         if missing:
             raise SourceError(
-                tr(
-                    "The checkout {source_dir} has no {missing}: is it the site's repository?",
-                    source_dir=self._settings.source_dir,
-                    missing=", ".join(missing),
-                )
+                "The checkout {source_dir} has no {missing}: is it the site's repository?",
+                source_dir=self._settings.source_dir,
+                missing=", ".join(missing),
             )
 
     def inputs(self, globs: Sequence[str]) -> list[str]:

@@ -84,10 +84,10 @@ def open_tarball(path: Path) -> BufferedReader:
     try:
         fd, _ = open_file(path)
     except UnsafeTreeError as error:
-        raise VendorError(tr("{error} Put the tarball there.", error=error)) from None
+        raise VendorError("{error} Put the tarball there.", error=error) from None
     except OSError as error:
         raise VendorError(
-            tr("{path} cannot be opened: {strerror}. Put the tarball there.", path=path, strerror=error.strerror)
+            "{path} cannot be opened: {strerror}. Put the tarball there.", path=path, strerror=error.strerror
         ) from None
     return open(fd, "rb")
 

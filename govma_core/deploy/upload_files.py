@@ -16,7 +16,6 @@ from pathlib import Path
 
 from govma_core.errors import UnsafeTreeError
 from govma_core.fs import safefs, trees
-from govma_core.text.language import tr
 
 _PREFIX = "govma-upload"
 _LEFTOVER = re.compile(rf"\.{_PREFIX}-[0-9a-f]{{16}}")
@@ -69,7 +68,7 @@ def place_over(src: int, dst: int, path: tuple[str, ...], owner: tuple[int, int]
                 os.rename(staged, name, src_dir_fd=dst, dst_dir_fd=dst)
                 return
         except IsADirectoryError:
-            raise UnsafeTreeError(tr("{name!r} is not a regular file.", name=name)) from None
+            raise UnsafeTreeError("{name!r} is not a regular file.", name=name) from None
         try:
             replaced = safefs.lstat(dst, staged)
             if replaced is None or _state(replaced) != _state(former):
@@ -172,7 +171,7 @@ class Keeper:
             info = safefs.lstat(parent, copy)
             if info is None or not stat.S_ISREG(info.st_mode):
                 trees.remove(parent, copy)
-                raise UnsafeTreeError(tr("{name!r} is not a regular file.", name=name))
+                raise UnsafeTreeError("{name!r} is not a regular file.", name=name)
             return info
 
     def _copy(self, src: int, name: str, parent: int, copy: str) -> os.stat_result:

@@ -46,11 +46,9 @@ def move_out(context: Context, html_fd: int) -> None:
     for name, target in (("uploads", settings.upload_dir), ("images", settings.image_dir)):
         if target is None or (name == "images" and not target.exists()):
             context.reporter.info(
-                tr(
-                    "image_dir ({target}) is not there; {name} stays in the version.",
-                    target=target or tr("unset"),
-                    name=name,
-                )
+                "image_dir ({target}) is not there; {name} stays in the version.",
+                target=target or tr("unset"),
+                name=name,
             )
             continue
         synchronise(
@@ -86,11 +84,9 @@ def synchronise(
         return UploadsResult()
     if not stat.S_ISDIR(info.st_mode):
         reporter.warning(
-            tr(
-                "{name} in the version is {kind}, not a directory; nothing is taken from it.",
-                name=name,
-                kind=_kind(info),
-            )
+            "{name} in the version is {kind}, not a directory; nothing is taken from it.",
+            name=name,
+            kind=_kind(info),
         )
         return UploadsResult()
     keeper = upload_files.Keeper(kept_dir) if policy == "overwrite" else None
@@ -101,7 +97,7 @@ def synchronise(
         if result.new_files or result.new_dirs or result.replaced:
             safefs.syncfs(target_fd)
     if keeper is not None and result.replaced:
-        reporter.info(tr("What was replaced in {target} is kept in {kept_dir}.", target=target, kept_dir=kept_dir))
+        reporter.info("What was replaced in {target} is kept in {kept_dir}.", target=target, kept_dir=kept_dir)
     return result
 
 
@@ -127,11 +123,9 @@ class _Synchronisation:
         if len(path) > DEEPEST:
             folder = "/".join(path)[:200]
             raise UnsafeTreeError(
-                tr(
-                    "Uploads in {shown!r}… are more than {deepest} levels deep. Remove them.",
-                    shown=folder,
-                    deepest=DEEPEST,
-                )
+                "Uploads in {shown!r}… are more than {deepest} levels deep. Remove them.",
+                shown=folder,
+                deepest=DEEPEST,
             )
         upload_files.remove_leftovers(dst)
         new_files: list[str] = []
@@ -155,7 +149,7 @@ class _Synchronisation:
         else:
             kind = tr("a link") if entry.is_symlink() else tr("a special file")
             self._reporter.warning(
-                tr("Uploads: {inner!r} of the version is {kind}; it is left out.", inner="/".join(path), kind=kind)
+                "Uploads: {inner!r} of the version is {kind}; it is left out.", inner="/".join(path), kind=kind
             )
         return False
 
@@ -221,22 +215,18 @@ class _Synchronisation:
             return
         self.result.replaced += 1
         self._reporter.info(
-            tr(
-                "Uploads: {path!r} in {target} was replaced by the repository's.",
-                path="/".join(path),
-                target=self._target,
-            )
+            "Uploads: {path!r} in {target} was replaced by the repository's.",
+            path="/".join(path),
+            target=self._target,
         )
 
     def _leave_alone(self, path: tuple[str, ...], why: str) -> None:
         self.result.left_alone += 1
         self._reporter.warning(
-            tr(
-                "Uploads: {path!r} in {target} {why}; it stays as it is.",
-                path="/".join(path),
-                target=self._target,
-                why=why,
-            )
+            "Uploads: {path!r} in {target} {why}; it stays as it is.",
+            path="/".join(path),
+            target=self._target,
+            why=why,
         )
 
 

@@ -99,7 +99,7 @@ class Unpacking:
         """Wait until all is unpacked, and return what each tarball held; VendorError when one is refused."""
         answer = self._child.read_all()
         if not answer:
-            raise VendorError(tr("The vendor tarballs were not unpacked: the process was killed."))
+            raise VendorError("The vendor tarballs were not unpacked: the process was killed.")
         outcome: dict[str, Unpacked] | Exception = pickle.loads(answer)  # noqa: S301  # of our own process
         if isinstance(outcome, Exception):
             raise outcome
@@ -258,12 +258,10 @@ def merge(src_fd: int, dst_dir_fd: int, name: str, path: str = "") -> None:
     if is_folder != was_folder:
         was, now = ("a directory", "a file") if was_folder else (tr("a link or a file"), "a directory")
         raise UnsafeTreeError(
-            tr(
-                "{shown!r} is {was} in the site and {now} in a vendor tarball. Remove it from the site.",
-                shown=path,
-                was=was,
-                now=now,
-            )
+            "{shown!r} is {was} in the site and {now} in a vendor tarball. Remove it from the site.",
+            shown=path,
+            was=was,
+            now=now,
         )
     if not is_folder:
         os.rename(name, name, src_dir_fd=src_fd, dst_dir_fd=dst_dir_fd)

@@ -57,7 +57,7 @@ def run(context: Context, *, anywhere: bool = False, reflink: str | None = None)
     for reason, files in result.tally.left_alone.items():
         more = tr(", … ({count} in all)", count=files.count) if files.count > len(files.names) else ""
         reporter.warning(
-            tr("Left alone, {reason}: {names}{more}", reason=tr(reason), names=", ".join(files.names), more=more)
+            "Left alone, {reason}: {names}{more}", reason=tr(reason), names=", ".join(files.names), more=more
         )
     released = (
         tr("; the file system has {released} more free", released=bytes_text(result.released))
@@ -65,12 +65,10 @@ def run(context: Context, *, anywhere: bool = False, reflink: str | None = None)
         else ""
     )
     reporter.info(
-        tr(
-            "{seen} files seen. {sentence}{released}.",
-            seen=result.tally.files,
-            sentence=result.sentence(),
-            released=released,
-        )
+        "{seen} files seen. {sentence}{released}.",
+        seen=result.tally.files,
+        sentence=result.sentence(),
+        released=released,
     )
     usage.refresh(context)
     return Outcome(f"{result.sentence()}.", details=result.details())
@@ -121,7 +119,7 @@ def _require_known_link(context: Context) -> Pointer:
     """Return where the link leads; RefusedError when it leads to nothing: which inodes must stay is not known then."""
     pointer = context.versions.pointer()
     if pointer.version is None and pointer.target is not None:
-        raise RefusedError(tr("{problem} Until then nothing is deduped.", problem=pointer.problem))
+        raise RefusedError("{problem} Until then nothing is deduped.", problem=pointer.problem)
     return pointer
 
 
@@ -139,14 +137,12 @@ def _use_extents(context: Context, staging_fd: int, reflink: str) -> bool:
         return False
     can = can_share_extents(staging_fd)
     if can:
-        context.reporter.info(tr("The file system shares extents: files keep their inodes, and share their blocks."))
+        context.reporter.info("The file system shares extents: files keep their inodes, and share their blocks.")
     elif reflink == "always":
         raise RefusedError(
-            tr(
-                "The file system of {versions_dir} does not share extents (XFS and btrfs can); leave "
-                "--reflink out to have hard links made.",
-                versions_dir=context.settings.versions_dir,
-            )
+            "The file system of {versions_dir} does not share extents (XFS and btrfs can); leave "
+            "--reflink out to have hard links made.",
+            versions_dir=context.settings.versions_dir,
         )
     return can
 
@@ -156,13 +152,11 @@ def _warn_of_shared(context: Context, version_fd: int) -> frozenset[int]:
     shared = shared_files(version_fd, context.settings.keep_single)
     if shared:
         context.reporter.warning(
-            tr(
-                "{count} files of the live version that are written in place share their inode with "
-                "another version ({shared}{ending}). `govma-console promote` with the name of the live "
-                "version gives them inodes of their own.",
-                count=len(shared),
-                shared=", ".join(list(shared)[:5]),
-                ending=", …" if len(shared) > 5 else "",
-            )
+            "{count} files of the live version that are written in place share their inode with "
+            "another version ({shared}{ending}). `govma-console promote` with the name of the live "
+            "version gives them inodes of their own.",
+            count=len(shared),
+            shared=", ".join(list(shared)[:5]),
+            ending=", …" if len(shared) > 5 else "",
         )
     return frozenset(shared.values())

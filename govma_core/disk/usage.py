@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from govma_core.errors import GovmaError
 from govma_core.fs import jsonfile, safefs
-from govma_core.text.language import tr
 
 if TYPE_CHECKING:
     # Every `list` reads sizes here, and has no use for what a run or a walk works with.
@@ -92,7 +91,7 @@ def refresh(context: Context) -> None:
         account(context)
     except (GovmaError, OSError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
-        context.reporter.warning(tr("The sizes of the versions could not be measured: {reason}.", reason=reason))
+        context.reporter.warning("The sizes of the versions could not be measured: {reason}.", reason=reason)
 
 
 def last_measured(state_dir: Path, versions_dir: Path) -> dict[str, VersionUsage]:

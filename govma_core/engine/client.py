@@ -113,7 +113,7 @@ def told_as(doing: str) -> Iterator[None]:
     try:
         yield
     except FAILURES as error:
-        raise EngineError(tr("Docker could not {doing}: {reason}.", doing=doing, reason=reason(error))) from None
+        raise EngineError("Docker could not {doing}: {reason}.", doing=doing, reason=reason(error)) from None
 
 
 def unreachable(error: BaseException, otherwise: str = _WITHOUT) -> str:

@@ -35,9 +35,7 @@ def remove_leftovers(versions_dir: Path, reporter: Reporter) -> None:
             run = container.labels.get(RUN_LABEL, "?")
             with told_as(tr("remove the container {name}, left by run {run}", name=container.name, run=run)):
                 remove(container)
-            reporter.warning(
-                tr("Removed the container {name}, which run {run} left behind.", name=container.name, run=run)
-            )
+            reporter.warning("Removed the container {name}, which run {run} left behind.", name=container.name, run=run)
 
 
 @contextmanager
@@ -53,11 +51,9 @@ def throwaway(client: DockerClient, reporter: Reporter, image: str, **options: A
         except FAILURES as error:
             # Whatever is going on is told by the error on its way; the labels let the next run find the container.
             reporter.warning(
-                tr(
-                    "The container {name} could not be removed ({reason}); the next deploy tries again.",
-                    name=container.name,
-                    reason=reason(error),
-                )
+                "The container {name} could not be removed ({reason}); the next deploy tries again.",
+                name=container.name,
+                reason=reason(error),
             )
 
 

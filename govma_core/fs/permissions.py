@@ -76,7 +76,7 @@ def open_file(path: Path, links: int = _MOST_LINKS) -> tuple[int, os.stat_result
             raise
         if path.lstat().st_uid not in (0, os.geteuid()) or not ours_alone(path.parent.stat()):
             raise UnsafeTreeError(
-                tr("{path} is a link that users other than root can replace. Name the file itself.", path=path)
+                "{path} is a link that users other than root can replace. Name the file itself.", path=path
             ) from None
         return open_file(path.parent / os.readlink(path), links - 1)
     info = os.fstat(fd)
@@ -87,7 +87,7 @@ def open_file(path: Path, links: int = _MOST_LINKS) -> tuple[int, os.stat_result
 
 
 def _odd(path: Path) -> UnsafeTreeError:
-    return UnsafeTreeError(tr("{path} is not a regular file.", path=path))
+    return UnsafeTreeError("{path} is not a regular file.", path=path)
 
 
 def cannot_write(name: str, path: Path) -> str:

@@ -18,7 +18,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from govma_core.errors import UnsafeTreeError
-from govma_core.text.language import tr
 
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -85,7 +84,7 @@ def _below(fd: int, names: tuple[str, ...], depth: int) -> int:
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             path = "/".join(names[: depth + 1])
-            raise UnsafeTreeError(tr("{shown!r} is a link or a file where a directory must be.", shown=path)) from None
+            raise UnsafeTreeError("{shown!r} is a link or a file where a directory must be.", shown=path) from None
         raise
 
 
@@ -255,7 +254,7 @@ def _what_was_made(name: str) -> Iterator[None]:
 
 
 def _exchanged(name: str) -> UnsafeTreeError:
-    return UnsafeTreeError(tr("{name!r} was exchanged while it was created.", name=name))
+    return UnsafeTreeError("{name!r} was exchanged while it was created.", name=name)
 
 
 def open_regular(dir_fd: int, name: str) -> tuple[int, os.stat_result]:
@@ -264,12 +263,12 @@ def open_regular(dir_fd: int, name: str) -> tuple[int, os.stat_result]:
         fd = os.open(name, FILE_FLAGS, dir_fd=dir_fd)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):
-            raise UnsafeTreeError(tr("{name!r} is not a regular file.", name=name)) from None
+            raise UnsafeTreeError("{name!r} is not a regular file.", name=name) from None
         raise
     info = os.fstat(fd)
     if not stat.S_ISREG(info.st_mode):
         os.close(fd)
-        raise UnsafeTreeError(tr("{name!r} is not a regular file.", name=name))
+        raise UnsafeTreeError("{name!r} is not a regular file.", name=name)
     return fd, info
 
 

@@ -37,7 +37,7 @@ class _Obstacle:
     def to_error(self) -> OSError | UnsafeTreeError:
         name = self.where.rpartition("/")[2]
         return self.error or UnsafeTreeError(
-            tr("Something is mounted at {name!r}; it is not removed. Unmount it.", name=name)
+            "Something is mounted at {name!r}; it is not removed. Unmount it.", name=name
         )
 
 
@@ -218,7 +218,7 @@ class TreeCopier:
 
     def special(self, where: str) -> None:
         """Take what is no file, directory or link: UnsafeTreeError."""
-        raise UnsafeTreeError(tr("{where!r} is neither a file, a directory nor a link; remove it.", where=where))
+        raise UnsafeTreeError("{where!r} is neither a file, a directory nor a link; remove it.", where=where)
 
     def copy_directory(
         self, src_dir: int, dst_dir: int, name: str, shown_path: str, new_name: str | None = None

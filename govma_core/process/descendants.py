@@ -16,7 +16,6 @@ from pathlib import Path
 
 from govma_core.errors import CommandError
 from govma_core.process.proc import Process, lineage, read
-from govma_core.text.language import tr
 
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
@@ -87,7 +86,7 @@ def end_all(find: Callable[[], list[Process]]) -> list[Process]:
                 _send(process, signal.SIGKILL)
             names = ", ".join(f"{process.pid} ({process.name})" for process in processes[:5])
             raise CommandError(
-                tr("Processes of the build cannot be ended: {names}. Look at them with ps, and end them.", names=names)
+                "Processes of the build cannot be ended: {names}. Look at them with ps, and end them.", names=names
             )
         processes = find()
     return list(ended.values())

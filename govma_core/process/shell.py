@@ -16,7 +16,6 @@ from govma_core.errors import CommandError
 from govma_core.process import descendants
 from govma_core.reporting import Cancellation, Reporter
 from govma_core.text.clean import LineSplitter
-from govma_core.text.language import tr
 
 TICK = 0.25
 """Seconds one waits for output at a time; a request from another thread is noticed that late at most."""
@@ -142,12 +141,12 @@ def execute(script: str, what: str, environment: Mapping[str, str], reporter: Re
                 reporter.cancellation.check()
                 if time.monotonic() >= ends:
                     raise CommandError(
-                        tr("{what} did not end within {timeout} s and was stopped.", what=what, timeout=timeout)
+                        "{what} did not end within {timeout} s and was stopped.", what=what, timeout=timeout
                     )
             _pass_on(list(splitter.close()), reporter)
         return shell.code
     except OSError as error:
-        raise CommandError(tr("{what} could not be started: {strerror}.", what=what, strerror=error.strerror)) from None
+        raise CommandError("{what} could not be started: {strerror}.", what=what, strerror=error.strerror) from None
 
 
 def _pass_on(lines: list[str], reporter: Reporter) -> None:

@@ -173,9 +173,7 @@ def _collect(children: Sequence[Forked], show: Callable[[int, Any], None], step:
                 else:
                     show(key.data, value)
     if len(results) < len(children):
-        raise GovmaError(
-            tr("A process of the run was killed. Is there enough memory? Start it again: it does the rest.")
-        )
+        raise GovmaError("A process of the run was killed. Is there enough memory? Start it again: it does the rest.")
     return [results[number] for number in range(len(children))]
 
 

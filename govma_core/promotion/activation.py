@@ -70,10 +70,8 @@ class Activation:
         settings, reporter = self.context.settings, self.context.reporter
         if not settings.activated:
             reporter.info(
-                tr(
-                    "The web server was not reloaded, as [activation] is not set. PHP may keep serving the "
-                    "previous version for as long as its realpath cache lasts (120 s by default)."
-                )
+                "The web server was not reloaded, as [activation] is not set. PHP may keep serving the "
+                "previous version for as long as its realpath cache lasts (120 s by default)."
             )
             return Served(tr("not asked"), has_result=False)
         with reporter.stage("activation") as remark:
@@ -90,7 +88,7 @@ class Activation:
             if failing:
                 remark.outcome = "failed"
             elif not self.addresses:
-                remark.warn(tr("not asked"))
+                remark.warn("not asked")
             return replace(served, failing=failing)
 
     def _reload(self) -> list[str]:
@@ -118,7 +116,7 @@ class Activation:
                 return Served(tr("not proved"), unproved=missing)
             if problems:
                 return Served(tr("not proved"), unproved=" ".join(problems))
-            self.context.reporter.info(tr("Not checked whether it is served: activation.url is not set."))
+            self.context.reporter.info("Not checked whether it is served: activation.url is not set.")
             return Served(tr("not asked"), has_result=False)
         path = settings.activation_proof_path
         names = [name for name in (version, self.before) if name]
@@ -159,11 +157,11 @@ class Activation:
         """Return what fails now and did not before; what failed before is a warning."""
         reporter = self.context.reporter
         if not self.addresses:
-            reporter.warning(tr("activation.checks cannot be asked: nobody who serves the site was found."))
+            reporter.warning("activation.checks cannot be asked: nobody who serves the site was found.")
         findings = page_checks.failing(self.addresses, self.context.settings.activation_checks, reporter)
         for finding in findings:
             if finding.about in self.failed_before:
-                reporter.warning(tr("{sentence}; but that was so before the switch, too.", sentence=finding.sentence()))
+                reporter.warning("{sentence}; but that was so before the switch, too.", sentence=finding.sentence())
         return page_checks.sentence_of(finding for finding in findings if finding.about not in self.failed_before)
 
 
@@ -215,6 +213,6 @@ def _probe(context: Context, stack: ExitStack, names: list[str]) -> Question | N
         return Question(stack.enter_context(proof.place_probe(versions, names)))
     except (OSError, UnsafeTreeError) as error:
         context.reporter.warning(
-            tr("No probe could be put into {names}: {error}.", names=tr(" and ").join(names), error=error)
+            "No probe could be put into {names}: {error}.", names=tr(" and ").join(names), error=error
         )
         return None

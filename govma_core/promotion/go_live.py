@@ -25,11 +25,9 @@ def require_live(context: Context, confirmed: str | None) -> str | None:
     current = context.versions.pointer().version
     if confirmed is not None and confirmed != (current or ""):
         raise RefusedError(
-            tr(
-                "{current} is live now, not {shown} as when this was confirmed. Look again, and decide again.",
-                current=current or tr("Nothing"),
-                shown=confirmed or tr("nothing"),
-            )
+            "{current} is live now, not {shown} as when this was confirmed. Look again, and decide again.",
+            current=current or tr("Nothing"),
+            shown=confirmed or tr("nothing"),
         )
     return current
 
@@ -91,11 +89,9 @@ def _broken_off(context: Context, error: Exception, version: str) -> UnprovedErr
     with suppress(Exception):
         verdicts.note_result(context, tr("not proved: {error}", error=_words(error)))
     return UnprovedError(
-        tr(
-            "{version} is live, but what followed the switch failed: {error}. Look at the site.",
-            version=version,
-            error=_words(error),
-        )
+        "{version} is live, but what followed the switch failed: {error}. Look at the site.",
+        version=version,
+        error=_words(error),
     )
 
 
@@ -105,7 +101,7 @@ def settle(context: Context, version: str, behind: Callable[[], None]) -> None:
         if context.versions.pointer().version == version:
             behind()
     except Exception as error:
-        context.reporter.warning(tr("Holds and marks could not be updated after the switch: {error}.", error=error))
+        context.reporter.warning("Holds and marks could not be updated after the switch: {error}.", error=error)
 
 
 def make_live(context: Context, name: str, how: How, last_moment: Callable[[], None] = lambda: None) -> Switch:
@@ -122,25 +118,21 @@ def make_live(context: Context, name: str, how: How, last_moment: Callable[[], N
 
     switched = switch(context.versions, name, context.web_owner, no_return)
     if switched.previous.problem and switched.previous.target is not None:
-        context.reporter.warning(tr("Before: {problem}", problem=switched.previous.problem))
+        context.reporter.warning("Before: {problem}", problem=switched.previous.problem)
     context.reporter.info(
-        tr(
-            "current-version -> {name} (was {version}); {freshened} css/js files freshened; "
-            "{seconds:.0f} ms, and {sync_seconds:.0f} ms to put everything on the disk",
-            name=name,
-            version=switched.previous.version or tr("nothing"),
-            freshened=switched.fresh.files,
-            seconds=switched.seconds * 1000,
-            sync_seconds=switched.sync_seconds * 1000,
-        )
+        "current-version -> {name} (was {version}); {freshened} css/js files freshened; "
+        "{seconds:.0f} ms, and {sync_seconds:.0f} ms to put everything on the disk",
+        name=name,
+        version=switched.previous.version or tr("nothing"),
+        freshened=switched.fresh.files,
+        seconds=switched.seconds * 1000,
+        sync_seconds=switched.sync_seconds * 1000,
     )
     if switched.fresh.stale:
         context.reporter.warning(
-            tr(
-                "{count} css/js files kept their time ({why}): browsers may keep using their cached copies.",
-                count=switched.fresh.stale,
-                why=switched.fresh.why,
-            )
+            "{count} css/js files kept their time ({why}): browsers may keep using their cached copies.",
+            count=switched.fresh.stale,
+            why=switched.fresh.why,
         )
     promotion = Promotion(time.time(), name, switched.previous.version or "", how, context.by, context.run_id)
     try:
@@ -148,7 +140,7 @@ def make_live(context: Context, name: str, how: How, last_moment: Callable[[], N
     except OSError as error:
         # The switch stands; what follows from the history is found again from the link (see live_before).
         context.reporter.warning(
-            tr("The promotion could not be written to the history: {strerror}.", strerror=error.strerror)
+            "The promotion could not be written to the history: {strerror}.", strerror=error.strerror
         )
     return switched
 
@@ -165,20 +157,16 @@ def unshare_version(context: Context, name: str) -> Unshared:
     ):
         unshared = unshare(version, context.settings.keep_single, place)
     if unshared.files:
-        context.reporter.info(
-            tr("{files} files that are written in place got inodes of their own.", files=unshared.files)
-        )
+        context.reporter.info("{files} files that are written in place got inodes of their own.", files=unshared.files)
     for path, why in list(unshared.still_shared.items())[:1]:
         context.reporter.warning(
-            tr(
-                "{count} files of {name} that are written in place still share their inode with another version "
-                "({path}: {why}). What the CMS writes to them changes that version, too. Fix the cause, then run "
-                "`govma-console promote {name}` again.",
-                count=len(unshared.still_shared),
-                name=name,
-                path=path,
-                why=why,
-            )
+            "{count} files of {name} that are written in place still share their inode with another version "
+            "({path}: {why}). What the CMS writes to them changes that version, too. Fix the cause, then run "
+            "`govma-console promote {name}` again.",
+            count=len(unshared.still_shared),
+            name=name,
+            path=path,
+            why=why,
         )
     return unshared
 
@@ -197,7 +185,7 @@ def _revert(context: Context, verdict: Verdict, before: str, since: float) -> Re
     """Switch back to the version `before`, once and whatever is seen then, and give the error that tells it."""
     version, reason = verdict.version, verdict.mark
     context.reporter.error(
-        tr("{version}: {reason}. Switching back to {before}.", version=version, reason=reason, before=before)
+        "{version}: {reason}. Switching back to {before}.", version=version, reason=reason, before=before
     )
     until = time.monotonic()
     try:
@@ -214,24 +202,20 @@ def _revert(context: Context, verdict: Verdict, before: str, since: float) -> Re
         # Whatever it was: the error has to say which version is live, and why it should not be.
         if context.versions.pointer().version != before:
             return UnprovedError(
-                tr(
-                    "{version} is live, {reason}, and switching back failed: {error}",
-                    version=version,
-                    reason=reason,
-                    error=_words(error),
-                )
+                "{version} is live, {reason}, and switching back failed: {error}",
+                version=version,
+                reason=reason,
+                error=_words(error),
             )
         served = Served("", unproved=_words(error))
     still = f" {_not_good(before, served)}" if not served.good else ""
     return RevertedError(
-        tr(
-            "{version} was live for {at:.0f} s and is not any more: {reason}. {before} is live again.{still}",
-            version=version,
-            at=until - since,
-            reason=reason,
-            before=before,
-            still=still,
-        )
+        "{version} was live for {at:.0f} s and is not any more: {reason}. {before} is live again.{still}",
+        version=version,
+        at=until - since,
+        reason=reason,
+        before=before,
+        still=still,
     )
 
 

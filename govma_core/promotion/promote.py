@@ -44,7 +44,7 @@ def _warn_of_hold(context: Context) -> None:
         hold = HoldStore(context.settings.state_dir).read().by_hand
         if hold is not None:
             context.reporter.warning(
-                tr("{sentence} A promotion is made on purpose, so it continues.", sentence=hold.sentence())
+                "{sentence} A promotion is made on purpose, so it continues.", sentence=hold.sentence()
             )
 
 
@@ -64,10 +64,8 @@ def check(context: Context, *, version: str) -> Outcome:
     """
     if not context.settings.rehearsed:
         raise ConfigurationError(
-            tr(
-                "There is nothing to test a version in: set image, like or command in the table [rehearsal] of "
-                "the settings."
-            )
+            "There is nothing to test a version in: set image, like or command in the table [rehearsal] of "
+            "the settings."
         )
     with context.reporter.stage("preflight"):
         target = context.versions.find(version)

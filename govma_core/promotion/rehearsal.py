@@ -31,9 +31,9 @@ def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
     """
     reporter = context.reporter
     if not context.settings.rehearsed:
-        return reporter.info(tr("The new version was not tested before the switch: [rehearsal] is not set."))
+        return reporter.info("The new version was not tested before the switch: [rehearsal] is not set.")
     if skip:
-        return reporter.warning(tr("The new version was not tested before the switch (--no-rehearsal)."))
+        return reporter.warning("The new version was not tested before the switch (--no-rehearsal).")
     with reporter.stage("rehearsal") as remark:
         try_version = _by_command if context.settings.rehearsal_command else _in_container
         try:
@@ -45,7 +45,7 @@ def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
             raise
         except (NotTriedError, EngineError, CommandError) as error:
             raise NotTriedError(
-                tr("{version} was not made live, as it could not be tested. {error}", version=version, error=error)
+                "{version} was not made live, as it could not be tested. {error}", version=version, error=error
             ) from None
         verdicts.unmark_failed(context, version)
 
@@ -90,7 +90,7 @@ def clear_leftovers(context: Context) -> None:
         if not (settings.rehearsal_image or settings.rehearsal_like or absent()):
             rehearsal_copy.forget(settings.state_dir)
     except (GovmaError, OSError) as error:
-        context.reporter.warning(tr("Leftovers of an earlier rehearsal could not be removed: {error}", error=error))
+        context.reporter.warning("Leftovers of an earlier rehearsal could not be removed: {error}", error=error)
 
 
 def _by_command(context: Context, version: str) -> str:
@@ -101,11 +101,9 @@ def _by_command(context: Context, version: str) -> str:
     code = execute(script, "rehearsal.command", environment, context.reporter, settings.rehearsal_timeout)
     if code in _NOT_RUN or code > _SIGNALLED:
         # It says nothing about the version: a program is missing, or was killed.
-        raise NotTriedError(tr("rehearsal.command could not do its work (exit code {code}).", code=code))
+        raise NotTriedError("rehearsal.command could not do its work (exit code {code}).", code=code)
     if code:
-        raise RehearsalError(
-            tr("The new version is not good: rehearsal.command ended with exit code {code}.", code=code)
-        )
+        raise RehearsalError("The new version is not good: rehearsal.command ended with exit code {code}.", code=code)
     return tr("rehearsal.command accepted it")
 
 

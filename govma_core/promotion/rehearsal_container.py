@@ -49,7 +49,7 @@ def rehearse(context: Context, stage: Stage) -> str:
             ready = _answering(context, container, checks[0], ends)
             findings = page_checks.failing([ready], checks, reporter, ends)
             if findings:
-                raise RehearsalError(tr("The new version is not good: {told}.", told=page_checks.sentence_of(findings)))
+                raise RehearsalError("The new version is not good: {told}.", told=page_checks.sentence_of(findings))
         except RehearsalError:
             _tell_log(container, reporter)
             raise
@@ -113,42 +113,34 @@ def like(client: DockerClient, settings: Settings) -> tuple[str, str, dict[str, 
     containers = running(client, service, settings.versions_dir)
     if not containers:
         raise NotTriedError(
-            tr(
-                "No running container with {versions_dir} mounted is called {wanted!r}, nor is its "
-                "service (rehearsal.like). Start it, or try the version in an image: rehearsal.image.",
-                versions_dir=settings.versions_dir,
-                wanted=service,
-            )
+            "No running container with {versions_dir} mounted is called {wanted!r}, nor is its "
+            "service (rehearsal.like). Start it, or try the version in an image: rehearsal.image.",
+            versions_dir=settings.versions_dir,
+            wanted=service,
         )
     container = containers[0]
     if len({(other.attrs["Image"], str(other.attrs["Config"].get("Cmd"))) for other in containers}) > 1:
         names = ", ".join(sorted(str(other.name) for other in containers))
         raise NotTriedError(
-            tr(
-                "{wanted!r} (rehearsal.like) is {names}, which are not alike. Name one of them.",
-                wanted=service,
-                names=names,
-            )
+            "{wanted!r} (rehearsal.like) is {names}, which are not alike. Name one of them.",
+            wanted=service,
+            names=names,
         )
     inside = where(container, settings.versions_dir)
     if inside is None:
         raise NotTriedError(
-            tr(
-                "The container {name} (rehearsal.like) has not mounted {versions_dir}, so one like it "
-                "would not show the new version. Name the container of the web server.",
-                name=container.name,
-                versions_dir=settings.versions_dir,
-            )
+            "The container {name} (rehearsal.like) has not mounted {versions_dir}, so one like it "
+            "would not show the new version. Name the container of the web server.",
+            name=container.name,
+            versions_dir=settings.versions_dir,
         )
     mode = str(container.attrs["HostConfig"].get("NetworkMode", ""))
     if mode == "host" or mode.startswith("container:"):
         raise NotTriedError(
-            tr(
-                "The container {name} (rehearsal.like) uses the network of {removeprefix}: another one "
-                "beside it would want the same ports. Use rehearsal.image or rehearsal.command.",
-                name=container.name,
-                removeprefix=mode.removeprefix("container:"),
-            )
+            "The container {name} (rehearsal.like) uses the network of {removeprefix}: another one "
+            "beside it would want the same ports. Use rehearsal.image or rehearsal.command.",
+            name=container.name,
+            removeprefix=mode.removeprefix("container:"),
         )
     networks = list(container.attrs["NetworkSettings"]["Networks"] or ())
     return str(container.attrs["Image"]), inside.path, _options(container, inside, settings), networks
@@ -212,15 +204,13 @@ def _require_itself(container: Container, stage: Stage) -> None:
         # A container that has ended is reported by _answering; the engine may be late to notice.
         if _running(container) and Path(f"/proc/{container.attrs['State']['Pid']}").exists():
             raise NotTriedError(
-                tr(
-                    "The container for testing the version cannot be inspected: {error}.",
-                    error=error.strerror,
-                )
+                "The container for testing the version cannot be inspected: {error}.",
+                error=error.strerror,
             ) from None
 
 
 def _exchanged() -> NotTriedError:
-    return NotTriedError(tr("Something else was put in the place of the version while it was being tested."))
+    return NotTriedError("Something else was put in the place of the version while it was being tested.")
 
 
 def _running(container: Container) -> bool:
@@ -235,11 +225,8 @@ def _answering(context: Context, container: Container, first: PageCheck, ends: f
     while True:
         if not _running(container):
             raise RehearsalError(
-                tr(
-                    "The container for testing the version ended (exit code {state}) before it answered. Its log "
-                    "is above.",
-                    state=container.attrs["State"]["ExitCode"],
-                )
+                "The container for testing the version ended (exit code {state}) before it answered. Its log is above.",
+                state=container.attrs["State"]["ExitCode"],
             )
         address = _address(container, settings.rehearsal_port)
         with reporter.cancellation.interruptible():
@@ -248,14 +235,12 @@ def _answering(context: Context, container: Container, first: PageCheck, ends: f
             return address
         if time.monotonic() >= ends:
             if finding is None:
-                raise NotTriedError(tr("The container for testing the version got no address."))
+                raise NotTriedError("The container for testing the version got no address.")
             sentence = finding.sentence()
             raise RehearsalError(
-                tr(
-                    "The new version did not answer within {rehearsal_timeout} s (rehearsal.timeout): {said}.",
-                    rehearsal_timeout=settings.rehearsal_timeout,
-                    said=sentence,
-                )
+                "The new version did not answer within {rehearsal_timeout} s (rehearsal.timeout): {said}.",
+                rehearsal_timeout=settings.rehearsal_timeout,
+                said=sentence,
             )
         with reporter.cancellation.interruptible():
             time.sleep(_PAUSE)

@@ -13,7 +13,6 @@ from govma_core.errors import NotTriedError, UnsafeTreeError
 from govma_core.fs import safefs, trees
 from govma_core.reporting import Reporter
 from govma_core.text.clean import bytes_text
-from govma_core.text.language import tr
 from govma_core.versions.store import POINTER
 
 _ATTEMPTS = 5
@@ -43,7 +42,7 @@ class BoundedCopier(trees.TreeCopier):
     def copy_directory(self, src_dir: int, dst_dir: int, name: str, where: str, new_name: str | None = None) -> None:
         """Copy one directory; UnsafeTreeError when it is nested too deep."""
         if self._depth == _DEEPEST:
-            raise UnsafeTreeError(tr("it is more than {deepest} levels deep", deepest=_DEEPEST))
+            raise UnsafeTreeError("it is more than {deepest} levels deep", deepest=_DEEPEST)
         self._take(name)
         self._depth += 1
         try:
@@ -66,12 +65,10 @@ class BoundedCopier(trees.TreeCopier):
         if self.budget.entries < 0 or self.budget.bytes < 0:
             most = Budget()
             raise UnsafeTreeError(
-                tr(
-                    "with {name!r} there is more than {most} or {entries} files to copy",
-                    name=name,
-                    most=bytes_text(most.bytes),
-                    entries=most.entries,
-                )
+                "with {name!r} there is more than {most} or {entries} files to copy",
+                name=name,
+                most=bytes_text(most.bytes),
+                entries=most.entries,
             )
 
 
@@ -100,11 +97,9 @@ def copy_writable(tree: int, path: str, copies: int, name: str, copier: BoundedC
             except (UnsafeTreeError, OSError) as error:
                 why = error.strerror if isinstance(error, OSError) else error
                 raise NotTriedError(
-                    tr("{path} of the version cannot be copied for testing: {error}", path=path, error=why)
+                    "{path} of the version cannot be copied for testing: {error}", path=path, error=why
                 ) from None
-    raise NotTriedError(
-        tr("{path} of the version changes faster than it can be copied for testing. Try again.", path=path)
-    )
+    raise NotTriedError("{path} of the version changes faster than it can be copied for testing. Try again.", path=path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +142,7 @@ def stage_version(context: Context, version: str) -> Iterator[Stage]:
     root.mkdir(mode=0o700, exist_ok=True)
     with safefs.opened_root(root) as fd, safefs.opened_root(settings.versions_dir) as versions:
         if safefs.entries(fd):
-            raise NotTriedError(tr("What an earlier rehearsal left in {root} could not be removed.", root=root))
+            raise NotTriedError("What an earlier rehearsal left in {root} could not be removed.", root=root)
         try:
             os.close(safefs.make_directory(fd, "versions"))
             os.close(safefs.make_directory(fd, "copies", 0o755))
@@ -190,5 +185,5 @@ def _clear(fd: int, root: Path, reporter: Reporter) -> None:
         except (OSError, UnsafeTreeError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             reporter.warning(
-                tr("{path} could not be removed: {error}. The next run tries again.", path=root / name, error=why)
+                "{path} could not be removed: {error}. The next run tries again.", path=root / name, error=why
             )

@@ -30,11 +30,9 @@ def run(
         commit = tell_about(context, target, current)
         if target.name == current:
             raise RefusedError(
-                tr(
-                    "{name} is live already. There are:\n{listing}",
-                    name=target.name,
-                    listing=context.versions.listing(),
-                )
+                "{name} is live already. There are:\n{listing}",
+                name=target.name,
+                listing=context.versions.listing(),
             )
         context.versions.require_promotable(target)
     verdict = None
@@ -75,11 +73,9 @@ def previous(context: Context, current: str | None) -> Version:
         for name in trail[:3]
     )
     raise RefusedError(
-        tr(
-            "No record in state_dir ({state_dir}) tells which version was live before this one{gone}. Name the one to "
-            "go back to: `govma-console rollback VERSION`. There are:\n{listing}",
-            state_dir=context.settings.state_dir,
-            gone=f" ({listed})" if listed else "",
-            listing=context.versions.listing(),
-        )
+        "No record in state_dir ({state_dir}) tells which version was live before this one{gone}. Name the one to "
+        "go back to: `govma-console rollback VERSION`. There are:\n{listing}",
+        state_dir=context.settings.state_dir,
+        gone=f" ({listed})" if listed else "",
+        listing=context.versions.listing(),
     )

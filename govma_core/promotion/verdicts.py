@@ -60,25 +60,21 @@ def _hold_commit(context: Context, verdict: Verdict) -> None:
     reporter, commit = context.reporter, verdict.commit
     if not commit:
         return reporter.warning(
-            tr(
-                "It is not recorded which commit {version} was made from: deploys of it cannot be "
-                "held. `govma-console hold` holds all deploys.",
-                version=verdict.version,
-            )
+            "It is not recorded which commit {version} was made from: deploys of it cannot be "
+            "held. `govma-console hold` holds all deploys.",
+            version=verdict.version,
         )
     with attempt(context, tr("Deploys of commit {commit} could not be held", commit=commit[:9])):
         holds = HoldStore(context.settings.state_dir)
         if any(hold.commit == commit for hold in holds.read().commits):
-            reporter.info(tr("Deploys of commit {commit} are held already.", commit=commit[:9]))
+            reporter.info("Deploys of commit {commit} are held already.", commit=commit[:9])
         else:
             reason = reporter.mask(verdict.hold)
             holds.hold_commit(commit, verdict.version, reason, context.by, time.time(), context.run_id)
             reporter.info(
-                tr(
-                    "Deploys of commit {commit} are held from now on; a newer commit can be deployed. "
-                    "`govma-console release {commit}` ends that.",
-                    commit=commit[:9],
-                )
+                "Deploys of commit {commit} are held from now on; a newer commit can be deployed. "
+                "`govma-console release {commit}` ends that.",
+                commit=commit[:9],
             )
 
 
@@ -106,7 +102,7 @@ def take_back(context: Context, version: str, run: str, earlier: Mark | None = N
         for commit in commits:
             HoldStore(context.settings.state_dir).release_commit(commit)
         if is_marked or commits:
-            context.reporter.warning(tr("{left} is still live; its mark and hold were removed.", left=version))
+            context.reporter.warning("{left} is still live; its mark and hold were removed.", left=version)
 
 
 def spoken_against(context: Context, version: str, run: str) -> tuple[bool, list[str]]:
@@ -133,14 +129,14 @@ def end_hold(context: Context, commit: str, why: str) -> None:
     with attempt(context, tr("The hold of commit {commit} could not be ended", commit=commit[:9])):
         for hold in HoldStore(context.settings.state_dir).release_commit(commit):
             context.reporter.info(
-                tr("Deploys of commit {commit} are no longer held: {why}.", commit=hold.commit[:9], why=why)
+                "Deploys of commit {commit} are no longer held: {why}.", commit=hold.commit[:9], why=why
             )
 
 
 def mark_failed(context: Context, version: str, reason: str) -> None:
     """Mark a version that did not pass its rehearsal, unless it is known for worse."""
     _mark(context, version, "failed", reason)
-    context.reporter.warning(tr("{version} is kept, and marked; current-version is as it was.", version=version))
+    context.reporter.warning("{version} is kept, and marked; current-version is as it was.", version=version)
 
 
 def unmark_failed(context: Context, version: str) -> None:
@@ -162,7 +158,7 @@ def marks(context: Context) -> dict[str, Mark]:
     try:
         return MarkStore(context.settings.state_dir).read()
     except OSError as error:
-        context.reporter.warning(tr("The marks of versions cannot be read: {strerror}.", strerror=error.strerror))
+        context.reporter.warning("The marks of versions cannot be read: {strerror}.", strerror=error.strerror)
         return {}
 
 
@@ -171,7 +167,7 @@ def last_promotion(context: Context) -> Promotion | None:
     try:
         return next(reversed(History(context.settings.state_dir).read()), None)
     except OSError as error:
-        context.reporter.warning(tr("The history cannot be read: {strerror}.", strerror=error.strerror))
+        context.reporter.warning("The history cannot be read: {strerror}.", strerror=error.strerror)
         return None
 
 

@@ -69,12 +69,12 @@ def make_policy(context: Context, keep: int | None, older_than: str | None) -> P
     """Return the policy of the settings, or of these arguments in their place; UsageError for one that is invalid."""
     count = context.settings.keep_versions if keep is None else keep
     if count < 1:
-        raise UsageError(tr("keep {wanted}: at least one good version is kept; name 1 or more.", wanted=count))
+        raise UsageError("keep {wanted}: at least one good version is kept; name 1 or more.", wanted=count)
     age = context.settings.keep_younger if older_than is None else older_than.strip()
     try:
         return Policy(count, age_seconds(age) if age else 0, context.started, age)
     except ValueError as error:
-        raise UsageError(tr("older than: {error}.", error=error)) from None
+        raise UsageError("older than: {error}.", error=error) from None
 
 
 def make_plan(context: Context, policy: Policy) -> PrunePlan:

@@ -70,16 +70,14 @@ def run(
             prune_plan = prune_plan.limit_to(only)
         report_plan(context, prune_plan)
         remark.note(
-            tr(
-                "{count} of {count2} to remove, {frees}",
-                count=len(prune_plan.removals),
-                count2=len(prune_plan.decisions),
-                frees=bytes_text(prune_plan.frees),
-            )
+            "{count} of {count2} to remove, {frees}",
+            count=len(prune_plan.removals),
+            count2=len(prune_plan.decisions),
+            frees=bytes_text(prune_plan.frees),
         )
     with reporter.stage("remove") as remark:
         if not prune_plan.removals:
-            remark.skip(tr("nothing to remove"))
+            remark.skip("nothing to remove")
         result = carry_out(context, prune_plan)
     usage.refresh(context)
     return Outcome(result.sentence(), details=details(prune_plan, result))
@@ -130,7 +128,7 @@ def carry_out(context: Context, prune_plan: PrunePlan) -> Result:
                 _remove(context, decision, result)
         except RunCancelled:
             context.reporter.info(
-                tr("Cancelled; {count} of {count2} were removed.", count=len(result.removed), count2=len(removals))
+                "Cancelled; {count} of {count2} were removed.", count=len(result.removed), count2=len(removals)
             )
             raise
         result.account = prune_plan.price(result.removed)
@@ -138,14 +136,12 @@ def carry_out(context: Context, prune_plan: PrunePlan) -> Result:
     if not result.removed:
         (first, why), *_ = result.spared.items()
         raise GovmaError(
-            tr(
-                "None of {count} versions could be removed. {first}: {why}.",
-                count=len(result.spared),
-                first=first,
-                why=why,
-            )
+            "None of {count} versions could be removed. {first}: {why}.",
+            count=len(result.spared),
+            first=first,
+            why=why,
         )
-    context.reporter.info(tr("{sentence} ({account} bytes)", sentence=result.sentence(), account=result.account))
+    context.reporter.info("{sentence} ({account} bytes)", sentence=result.sentence(), account=result.account)
     return result
 
 
@@ -158,21 +154,18 @@ def _remove(context: Context, decision: Decision, result: Result) -> None:
         removal = Remover(context.versions, context.settings.state_dir).remove(name)
     if removal.spared:
         result.spared[name] = removal.spared
-        context.reporter.warning(tr("{name} is left alone: {spared}.", name=name, spared=removal.spared))
+        context.reporter.warning("{name} is left alone: {spared}.", name=name, spared=removal.spared)
         return
     result.removed.append(name)
     context.reporter.info(
-        tr("removed {name}  {why}; {frees}", name=name, why=decision.why, frees=bytes_text(decision.frees))
+        "removed {name}  {why}; {frees}", name=name, why=decision.why, frees=bytes_text(decision.frees)
     )
     if removal.unremovable:
         result.unremovable[name] = list(removal.unremovable[:_MOST_RECORDED])
         context.reporter.warning(
-            tr(
-                "Part of {name} could not be removed; it stays under a hidden name, and the next run tries "
-                "again: {left}.",
-                name=name,
-                left=first_few(removal.unremovable),
-            )
+            "Part of {name} could not be removed; it stays under a hidden name, and the next run tries again: {left}.",
+            name=name,
+            left=first_few(removal.unremovable),
         )
 
 

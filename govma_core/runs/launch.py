@@ -159,12 +159,9 @@ def _end(store: RunStore, record: RunRecord, message: str) -> None:
 
 def _not_written(store: RunStore, error: OSError) -> GovmaError:
     return GovmaError(
-        tr(
-            "The run cannot be written down in state_dir ({state_dir}): {strerror}. Free some "
-            "space there, and try again.",
-            state_dir=store.state_dir,
-            strerror=error.strerror,
-        )
+        "The run cannot be written down in state_dir ({state_dir}): {strerror}. Free some space there, and try again.",
+        state_dir=store.state_dir,
+        strerror=error.strerror,
     )
 
 
@@ -183,14 +180,12 @@ def prepare_store(settings: Settings) -> RunStore:
         close_to_others(settings)
     except OSError as error:
         raise RefusedError(
-            tr(
-                "state_dir ({directory}) cannot be made: {strerror}. {advice}",
-                directory=directory,
-                strerror=error.strerror,
-                advice=tr("Run as root.")
-                if isinstance(error, PermissionError)
-                else tr("Make the directory above it, or correct the setting."),
-            )
+            "state_dir ({directory}) cannot be made: {strerror}. {advice}",
+            directory=directory,
+            strerror=error.strerror,
+            advice=tr("Run as root.")
+            if isinstance(error, PermissionError)
+            else tr("Make the directory above it, or correct the setting."),
         ) from None
     if refusal := cannot_write("state_dir", store.directory):
         raise RefusedError(refusal)
@@ -206,9 +201,7 @@ def close_to_others(settings: Settings) -> None:
     try:
         group = grp.getgrnam(settings.log_group).gr_gid if settings.log_group else info.st_gid
     except KeyError:
-        raise ConfigurationError(
-            tr("log_group: there is no group {log_group!r}.", log_group=settings.log_group)
-        ) from None
+        raise ConfigurationError("log_group: there is no group {log_group!r}.", log_group=settings.log_group) from None
     # The group of what is made in runs/ is that of the directory.
     modes = (0o750, 0o2750) if settings.log_group else (0o700, 0o755)
     for path, mode in zip((state, state / "runs"), modes, strict=True):
@@ -233,22 +226,20 @@ def cancel(store: RunStore, run_id: str, patience: float = 10.0) -> RunRecord:
         record = store.read(run_id)
         if record.ended:
             raise RefusedError(
-                tr(
-                    "Run {id} has ended already ({state}); there is nothing to cancel.",
-                    id=record.id,
-                    state=record.state,
-                )
+                "Run {id} has ended already ({state}); there is nothing to cancel.",
+                id=record.id,
+                state=record.state,
             )
         if record.pid:
             break
         if time.monotonic() > deadline:
             raise RefusedError(
-                tr("Run {id} does not start; look at {path}.", id=record.id, path=store.path(record.id) / "runner.err")
+                "Run {id} does not start; look at {path}.", id=record.id, path=store.path(record.id) / "runner.err"
             )
         time.sleep(0.02)
     try:
         if not record.process.signal(signal.SIGTERM):
-            raise RefusedError(tr("Run {id} has just ended; there is nothing to cancel.", id=record.id))
+            raise RefusedError("Run {id} has just ended; there is nothing to cancel.", id=record.id)
     except PermissionError:
-        raise RefusedError(tr("Run {id} belongs to another user; cancel it as root.", id=record.id)) from None
+        raise RefusedError("Run {id} belongs to another user; cancel it as root.", id=record.id) from None
     return record

@@ -113,12 +113,10 @@ def turn(store: RunStore, record: RunRecord, reporter: Reporter) -> Iterator[Non
                     break
             if before is not None and before.id != announced:
                 reporter.info(
-                    tr(
-                        "Waiting for {operation} {id}, asked for by {by}.",
-                        operation=before.operation,
-                        id=before.id,
-                        by=before.by,
-                    )
+                    "Waiting for {operation} {id}, asked for by {by}.",
+                    operation=before.operation,
+                    id=before.id,
+                    by=before.by,
                 )
                 announced = before.id
             with reporter.cancellation.interruptible():

@@ -55,18 +55,16 @@ def admit(
             earlier = with_key(store, key)
             if earlier is not None:
                 if (earlier.operation, earlier.arguments) != (operation, arguments):
-                    raise UsageError(tr("The key of this request was used for another one, run {id}.", id=earlier.id))
+                    raise UsageError("The key of this request was used for another one, run {id}.", id=earlier.id)
                 return Admission(earlier, fresh=False)
         active = store.active()
         going, waiting = next(iter(active), None), active[1:]
         if going is not None and policy == "reject":
             raise BusyError(
-                tr(
-                    "{operation} {id}, asked for by {by}, has not ended.",
-                    operation=going.operation,
-                    id=going.id,
-                    by=going.by,
-                )
+                "{operation} {id}, asked for by {by}, has not ended.",
+                operation=going.operation,
+                id=going.id,
+                by=going.by,
             )
         behind = waiting[-1] if waiting else going
         if policy == "coalesce":
@@ -106,10 +104,8 @@ def _admissions(state_dir: Path) -> Iterator[None]:
             lock.enter_context(jsonfile.locked(state_dir / "queue.lock"))
         except OSError as error:
             raise GovmaError(
-                tr(
-                    "state_dir ({state_dir}) cannot be used: {strerror}. Check that directory.",
-                    state_dir=state_dir,
-                    strerror=error.strerror,
-                )
+                "state_dir ({state_dir}) cannot be used: {strerror}. Check that directory.",
+                state_dir=state_dir,
+                strerror=error.strerror,
             ) from None
         yield

@@ -41,12 +41,10 @@ def recover(context: Context, store: RunStore) -> None:
     """
     for record in settle_records(store):
         context.reporter.warning(
-            tr(
-                "Run {id} ({operation}) had been interrupted during {stage}.",
-                id=record.id,
-                operation=record.operation,
-                stage=record.stage or "?",
-            )
+            "Run {id} ({operation}) had been interrupted during {stage}.",
+            id=record.id,
+            operation=record.operation,
+            stage=record.stage or "?",
         )
         settle_version(context, record.operation, record.id)
         with suppress(OSError):
@@ -131,24 +129,20 @@ def settle_version(context: Context, operation: str, run: str) -> None:
             verdicts.take_back(context, live, run)
         else:
             context.reporter.warning(
-                tr(
-                    "{version} is live, but was found not to be good; run {run} was interrupted before it had switched "
-                    "back. `govma-console rollback` goes back.",
-                    version=live,
-                    run=run,
-                )
+                "{version} is live, but was found not to be good; run {run} was interrupted before it had switched "
+                "back. `govma-console rollback` goes back.",
+                version=live,
+                run=run,
             )
     # With activation.command alone no server is asked, and no result is noted.
     has_servers = context.settings.activation_url or context.settings.activation_containers
     if has_servers and _is_unproved(context, live, run):
         verdicts.note_result(context, tr("not proved: interrupted"), run)
         context.reporter.warning(
-            tr(
-                "{version} is live, but run {run} was interrupted before it was proved that it is served. "
-                "`govma-console promote {version}` proves it.",
-                version=live,
-                run=run,
-            )
+            "{version} is live, but run {run} was interrupted before it was proved that it is served. "
+            "`govma-console promote {version}` proves it.",
+            version=live,
+            run=run,
         )
 
 
@@ -197,4 +191,4 @@ def clear_versions(context: Context) -> None:
             path = context.settings.versions_dir / leftover.name
             warn_of_leftover(context.reporter, path, leftover.what, leftover.unremovable)
             if leftover.unremovable == []:
-                context.reporter.info(tr("Removed {name}, {what}.", name=leftover.name, what=leftover.what))
+                context.reporter.info("Removed {name}, {what}.", name=leftover.name, what=leftover.what)

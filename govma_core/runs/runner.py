@@ -122,7 +122,7 @@ class Runner:
             self._reporter.error(str(error))
             return self._finish("busy", error.exit_code, Outcome(str(error)))
         except RunCancelled:
-            self._reporter.warning(tr("Cancelled before it began."))
+            self._reporter.warning("Cancelled before it began.")
             return self._finish("cancelled", ExitCode.CANCELLED, Outcome(tr("Cancelled before it began.")))
         except OSError as error:
             return self._finish("failed", ExitCode.FAILED, self._os_failure(error))
@@ -181,7 +181,7 @@ class Runner:
         except RunCancelled:
             is_deploy = self._record.operation == "deploy"
             rest = tr("The work dir is kept") if is_deploy else tr("What was done so far is kept")
-            self._reporter.warning(tr("Cancelled. {kept}; current-version is as it was.", kept=rest))
+            self._reporter.warning("Cancelled. {kept}; current-version is as it was.", kept=rest)
             return "cancelled", ExitCode.CANCELLED, Outcome(tr("Cancelled."))
         except HeldError as error:
             self._reporter.error(str(error))
@@ -220,12 +220,10 @@ class Runner:
             if record.operation not in SAVING:
                 raise
             self._reporter.warning(
-                tr(
-                    "state_dir ({state_dir}) cannot be written: {strerror}. The {operation} continues.",
-                    state_dir=self._store.state_dir,
-                    strerror=error.strerror,
-                    operation=record.operation,
-                )
+                "state_dir ({state_dir}) cannot be written: {strerror}. The {operation} continues.",
+                state_dir=self._store.state_dir,
+                strerror=error.strerror,
+                operation=record.operation,
             )
         return self._operation()(context, **record.arguments)
 
@@ -244,7 +242,7 @@ class Runner:
 
     def _operation(self) -> Callable[..., Outcome]:
         if self._record.operation not in OPERATIONS:
-            raise RefusedError(tr("There is no operation {operation!r}.", operation=self._record.operation))
+            raise RefusedError("There is no operation {operation!r}.", operation=self._record.operation)
         operation: Callable[..., Outcome] = pkgutil.resolve_name(OPERATIONS[self._record.operation])
         return operation
 

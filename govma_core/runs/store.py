@@ -186,9 +186,7 @@ class RunStore:
         """Return a run by its id; a runner gone without an end makes it `interrupted`. UsageError when absent."""
         record = self.stored(run_id) if _ID.fullmatch(run_id) else None
         if record is None:
-            raise UsageError(
-                tr("There is no run {run_id!r}. `govma-console runs` lists those there are.", run_id=run_id)
-            )
+            raise UsageError("There is no run {run_id!r}. `govma-console runs` lists those there are.", run_id=run_id)
         return record
 
     def stored(self, run_id: str) -> RunRecord | None:
@@ -222,11 +220,9 @@ class RunStore:
                     names.update(os.listdir(directory))
                 except PermissionError:
                     raise RefusedError(
-                        tr(
-                            "Runs ({directory}) can be read by root and the members of log_group only. Run as "
-                            "root, or ask the HTTP server.",
-                            directory=directory,
-                        )
+                        "Runs ({directory}) can be read by root and the members of log_group only. Run as "
+                        "root, or ask the HTTP server.",
+                        directory=directory,
                     ) from None
         return sorted((name for name in names if _ID.fullmatch(name)), reverse=True)
 
@@ -263,12 +259,12 @@ class RunStore:
         if part is None:
             record = self.latest()
             if record is None:
-                raise UsageError(tr("There was no run yet."))
+                raise UsageError("There was no run yet.")
             return record
         ids = [name for name in self.ids() if name.startswith(part) or name.endswith(part)]
         if len(ids) > 1 and part not in ids:
             listing = "\n".join(f"  {name}" for name in ids[:20])
-            raise UsageError(tr("{wanted!r} does not name one run; it could be:\n{shown}", wanted=part, shown=listing))
+            raise UsageError("{wanted!r} does not name one run; it could be:\n{shown}", wanted=part, shown=listing)
         return self.read(ids[0] if len(ids) == 1 else part)
 
     def path(self, run_id: str) -> Path:

@@ -242,7 +242,7 @@ class Question:
                 raise CommandError(sentence) from None
             raise
         if self._process.returncode:
-            raise CommandError(tr("{shown} failed: {words}", shown=what, words=_words(err, mask)))
+            raise CommandError("{shown} failed: {words}", shown=what, words=_words(err, mask))
         self.unset = tuple(dict.fromkeys(_UNSET.findall(err.decode("utf-8", "replace"))))
         return out.decode("utf-8", "surrogateescape")
 
@@ -302,9 +302,7 @@ def execute(project: Project, arguments: Sequence[str], reporter: Reporter, time
         code = process.code
     if code:
         last_words = reporter.mask(last.strip()) or tr("it said nothing")
-        raise CommandError(
-            tr("{shown} failed with exit code {code}: {strip}", shown=command, code=code, strip=last_words)
-        )
+        raise CommandError("{shown} failed with exit code {code}: {strip}", shown=command, code=code, strip=last_words)
 
 
 def environment() -> dict[str, str]:

@@ -13,7 +13,6 @@ import yaml
 from govma_core.errors import CommandError
 from govma_core.services.compose import Project, Question, load_yaml, require_all_set
 from govma_core.services.env_secrets import fingerprint
-from govma_core.text.language import tr
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ def read_config(project: Project, text: str) -> ComposeConfig:
     try:
         return read_data(project, load_yaml(text))
     except (yaml.YAMLError, ValueError):
-        raise CommandError(tr("compose config printed something that is not understood.")) from None
+        raise CommandError("compose config printed something that is not understood.") from None
 
 
 def read_data(project: Project, data: Any) -> ComposeConfig:  # noqa: ANN401
@@ -113,7 +112,7 @@ def read_data(project: Project, data: Any) -> ComposeConfig:  # noqa: ANN401
         services = {name: reader.service(str(name), raw or {}) for name, raw in raw_services.items()}
         return ComposeConfig(services, secrets)
     except (KeyError, TypeError, AttributeError, ValueError):
-        raise CommandError(tr("compose config printed something that is not understood.")) from None
+        raise CommandError("compose config printed something that is not understood.") from None
 
 
 def variables_of(service: Mapping[str, Any]) -> dict[str, str | None]:

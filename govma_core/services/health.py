@@ -50,12 +50,10 @@ def wait_until_good(client: DockerClient, service: str, container: str, timeout:
         if now > until:
             word = tr("healthy") if health != "none" else tr("steady")
             raise EngineError(
-                tr(
-                    "{service} was not {word} within {timeout:g} s (services.up_timeout).",
-                    service=service,
-                    word=word,
-                    timeout=timeout,
-                )
+                "{service} was not {word} within {timeout:g} s (services.up_timeout).",
+                service=service,
+                word=word,
+                timeout=timeout,
             )
         time.sleep(_TICK)
 
@@ -64,15 +62,13 @@ def _require_alive(service: str, state: dict[str, Any], health: str, restarts: i
     """Raise EngineError when a container is beyond waiting for: unhealthy, ended, or started again and again."""
     code = state.get("ExitCode", "?")
     if health == "unhealthy":
-        raise EngineError(tr("{service} is unhealthy.", service=service))
+        raise EngineError("{service} is unhealthy.", service=service)
     if state["Status"] in ("exited", "dead", "missing"):
         raise EngineError(
-            tr(
-                "{service} does not run: {state} with exit code {value}.",
-                service=service,
-                state=state["Status"],
-                value=code,
-            )
+            "{service} does not run: {state} with exit code {value}.",
+            service=service,
+            state=state["Status"],
+            value=code,
         )
     if restarts > 1:
-        raise EngineError(tr("{service} keeps restarting: exit code {value}.", service=service, value=code))
+        raise EngineError("{service} keeps restarting: exit code {value}.", service=service, value=code)

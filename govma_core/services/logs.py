@@ -128,7 +128,7 @@ def _container(client: DockerClient, project: Project, service: str) -> tuple[st
     if not there:
         names = ", ".join(dict.fromkeys(container.service for container in state.containers)) or tr("none")
         raise UsageError(
-            tr("There is no container of a service {service!r}. There are: {names}.", service=service, names=names)
+            "There is no container of a service {service!r}. There are: {names}.", service=service, names=names
         )
     config: ComposeConfig | None = None
     # What an env file holds is known from compose only; without compose it is in the containers themselves.

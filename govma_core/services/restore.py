@@ -138,7 +138,7 @@ def _put_back_tags(client: DockerClient, journal: Journal, reporter: Reporter, r
             repository, _, name = tag.rpartition(":")
             client.api.tag(image, repository, name)
         except NotFound:
-            reporter.warning(tr("The image that {tag} was before is not there any more.", tag=tag))
+            reporter.warning("The image that {tag} was before is not there any more.", tag=tag)
         except FAILURES as error:
             why = reason(error)
             result.problems.append(tr("The image {tag} could not be put back: {reason}.", tag=tag, reason=why))
@@ -155,7 +155,7 @@ def _put_back_containers(client: DockerClient, journal: Journal, reporter: Repor
         try:
             for change in _restore(client, journal, changes, replicas, result):
                 reporter.warning(
-                    tr("{service}: the former container {name} runs again.", service=service, name=change.name)
+                    "{service}: the former container {name} runs again.", service=service, name=change.name
                 )
                 started.append(change)
         except (*FAILURES, GovmaError) as error:
@@ -173,7 +173,7 @@ def _put_back_head(journal: Journal, reporter: Reporter, settings: Settings, res
     try:
         with opened(directory, settings) as repository:
             repository.back(head)
-        reporter.warning(tr("prod-env is back at {head}.", head=head[:9]))
+        reporter.warning("prod-env is back at {head}.", head=head[:9])
     except GovmaError as error:
         sentence = tr("prod-env could not be moved back to {head}: {error}", head=head[:9], error=error)
         result.problems.append(sentence)

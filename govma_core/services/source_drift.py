@@ -79,12 +79,10 @@ class Repository(GitCommands):
                 safefs.syncfs(fd)
         except GitFailedError as error:
             raise RefusedError(
-                tr(
-                    "{directory} cannot be moved forward to {sha}; nothing was changed. {error}",
-                    directory=self._directory,
-                    sha=sha[:9],
-                    error=error,
-                )
+                "{directory} cannot be moved forward to {sha}; nothing was changed. {error}",
+                directory=self._directory,
+                sha=sha[:9],
+                error=error,
             ) from None
 
     def back(self, sha: str) -> None:
@@ -97,7 +95,7 @@ def opened(directory: Path, settings: Settings) -> Iterator[Repository]:
     """Yield the checkout in a directory; SourceError when it is none."""
     if not (directory / ".git").exists():
         raise SourceError(
-            tr("{directory} is no git checkout: what its containers were built from is not known.", directory=directory)
+            "{directory} is no git checkout: what its containers were built from is not known.", directory=directory
         )
     repository = Repository(directory, settings.git_timeout)
     try:
@@ -252,7 +250,7 @@ def note_built(settings: Settings, images: Sequence[str], reporter: Reporter) ->
             others = {image: commit for image, commit in (jsonfile.read(path) or {}).items() if image not in built}
             jsonfile.replace(path, dict(list((others | built).items())[-100:]))
     except (GovmaError, OSError) as error:
-        reporter.warning(tr("From which commit the images were built could not be written down: {error}", error=error))
+        reporter.warning("From which commit the images were built could not be written down: {error}", error=error)
 
 
 def _not_built(

@@ -84,7 +84,7 @@ def warn_of_owners(settings: Settings, config: ComposeConfig, reporter: Reporter
     """Warn of persistent directories that are not as their containers need them."""
     for store in stores(settings, used=mounted(config, settings)):
         if store.mend:
-            reporter.warning(tr("{problem}. To fix: {mend}", problem=store.problem, mend=store.mend))
+            reporter.warning("{problem}. To fix: {mend}", problem=store.problem, mend=store.mend)
         elif store.problem:
             reporter.warning(f"{store.problem}.")
 

@@ -73,11 +73,9 @@ def choose(project: Project, config: ComposeConfig, services: Sequence[str] | No
     unknown = [name for name in services or () if name not in config.services]
     if unknown:
         raise UsageError(
-            tr(
-                "The compose file has no service {unknown}. It has {services}.",
-                unknown=", ".join(unknown),
-                services=", ".join(config.services) or tr("none"),
-            )
+            "The compose file has no service {unknown}. It has {services}.",
+            unknown=", ".join(unknown),
+            services=", ".join(config.services) or tr("none"),
         )
     # Version 1 of compose prints those, too, whose profile is not active.
     return config.in_order(set(services or config.services.keys() - project.inactive))
@@ -114,7 +112,7 @@ class Restart:
         if interrupted is None:
             return
         self.reporter.warning(
-            tr("The restart {run} was interrupted; what it left is put right first.", run=interrupted.run)
+            "The restart {run} was interrupted; what it left is put right first.", run=interrupted.run
         )
         self.journal = interrupted
         if interrupted.done:
@@ -122,12 +120,10 @@ class Restart:
         elif self.put_back().problems:
             # What it would take to bring that back must not be overwritten by what is begun now.
             raise EngineError(
-                tr(
-                    "What the restart {run} left could not be put back; the log says why. Fix that and start again; "
-                    "or remove {path} to continue with things as they are.",
-                    run=interrupted.run,
-                    path=interrupted.path,
-                )
+                "What the restart {run} left could not be put back; the log says why. Fix that and start again; "
+                "or remove {path} to continue with things as they are.",
+                run=interrupted.run,
+                path=interrupted.path,
             )
         self.journal = self._new_journal()
 
@@ -149,7 +145,7 @@ class Restart:
                 if not repository.has(commit):
                     repository.fetch_from(self._settings.source_dir, commit)
                 if repository.is_ancestor(commit, head):
-                    remark.skip(tr("prod-env already contains {commit}", commit=commit[:9]))
+                    remark.skip("prod-env already contains {commit}", commit=commit[:9])
                     return False
                 # Written down first: what is moved can be moved back by whoever comes after a crash.
                 self.journal.head = head
@@ -163,14 +159,14 @@ class Restart:
         with self.reporter.stage("build") as remark:
             builds = [name for name in services if config.services[name].builds]
             if not builds:
-                remark.skip(tr("no image is built here"))
+                remark.skip("no image is built here")
                 return
             for image in (config.services[name].image for name in builds):
                 if image_id := state.tagged(image):
                     self.journal.tags[listed_name(image)] = image_id
             self.journal.write()
             execute(self.project, ["build", *builds], self.reporter, _BUILD_SECONDS)
-            remark.note(tr("{images}, while the site runs", images=counted(len(builds), "image", "images")))
+            remark.note("{images}, while the site runs", images=counted(len(builds), "image", "images"))
 
     def changed(self, config: ComposeConfig, services: Sequence[str], state: ProjectState) -> list[str]:
         """Return the services that compose itself would recreate, create or start, in their order."""
@@ -198,7 +194,7 @@ class Restart:
             with told_as(tr("look at a container")):
                 for change in (each for each in self.journal.changes if each.former):
                     keep_description(self._client, self.project.name, change.former)
-            remark.note(tr("{changed}; nothing is stopped yet", changed=", ".join(services)))
+            remark.note("{changed}; nothing is stopped yet", changed=", ".join(services))
 
     def carry_out(self, config: ComposeConfig, state: ProjectState) -> list[str]:
         """Have compose recreate the containers one by one, while the site is asked; return the services that changed.
@@ -208,7 +204,7 @@ class Restart:
         ports = {each.service: list(each.ports) for each in state.containers if each.running}
         url = address(ports, self._settings.services_probe_url, self._settings.activation_url)
         self.reporter.info(
-            tr("From here on it cannot be cancelled. The site is asked at {url}.", url=url or tr("no address"))
+            "From here on it cannot be cancelled. The site is asked at {url}.", url=url or tr("no address")
         )
         self.reporter.cancellation.close()
         self._probe = Probe(url, self._settings.activation_host)
@@ -289,7 +285,7 @@ class Restart:
             if self.journal.path.exists() and not self.journal.done:
                 is_whole = self.put_back().whole
                 if is_whole and isinstance(error, RunCancelled | GovmaError):
-                    self.reporter.info(tr("What was prepared has been undone; the containers run as before."))
+                    self.reporter.info("What was prepared has been undone; the containers run as before.")
             raise
 
     def outcome(

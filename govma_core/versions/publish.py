@@ -9,7 +9,6 @@ from collections.abc import Callable
 from govma_core.errors import PublishError
 from govma_core.fs import safefs, trees
 from govma_core.fs.trees import clear_opened, make_marked
-from govma_core.text.language import tr
 from govma_core.versions.store import INCOMING_PREFIX
 
 
@@ -64,11 +63,9 @@ def require_free(versions_dir: int, name: str) -> None:
 
 def _taken(name: str) -> PublishError:
     return PublishError(
-        tr(
-            "There is already something called {name} in the versions directory. Start the deploy "
-            "again: the name is the second in which it starts.",
-            name=name,
-        )
+        "There is already something called {name} in the versions directory. Start the deploy "
+        "again: the name is the second in which it starts.",
+        name=name,
     )
 
 

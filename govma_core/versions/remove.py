@@ -149,12 +149,10 @@ class Remover:
             self._erase()
             os.fsync(fd)
             raise PublishError(
-                tr(
-                    "{version} has to be kept, but a new one of the same name appeared while it was set aside. "
-                    "It is now {directory}; rename it by hand.",
-                    version=note.version,
-                    directory=self._store.directory / aside,
-                )
+                "{version} has to be kept, but a new one of the same name appeared while it was set aside. "
+                "It is now {directory}; rename it by hand.",
+                version=note.version,
+                directory=self._store.directory / aside,
             ) from None
         self._erase()
         os.fsync(fd)
@@ -239,20 +237,16 @@ def warn_of_leftover(reporter: Reporter, path: Path, what: str, unremovable: Seq
     """Warn of a killed run's leftover that is still there: `unremovable` is None where it may not be ours."""
     if unremovable is None:
         reporter.warning(
-            tr(
-                "{path} is named like a leftover of a killed run, but it is not certain that it is one; "
-                "it is left alone. Look at what it holds, then rename or remove it.",
-                path=path,
-            )
+            "{path} is named like a leftover of a killed run, but it is not certain that it is one; "
+            "it is left alone. Look at what it holds, then rename or remove it.",
+            path=path,
         )
     elif unremovable:
         reporter.warning(
-            tr(
-                "{name} ({what}) cannot be removed whole: {left}.",
-                name=path.name,
-                what=what,
-                left=first_few(unremovable),
-            )
+            "{name} ({what}) cannot be removed whole: {left}.",
+            name=path.name,
+            what=what,
+            left=first_few(unremovable),
         )
 
 

@@ -121,7 +121,7 @@ class VersionStore:
         several, RefusedError all versions when there is none.
         """
         if not prefix:
-            raise UsageError(tr("No version is named. There are:\n{listing}", listing=self.listing()))
+            raise UsageError("No version is named. There are:\n{listing}", listing=self.listing())
         matches = [
             v for v in self.versions() if v.name.startswith(prefix) or v.name.removeprefix(PREFIX).startswith(prefix)
         ]
@@ -133,27 +133,21 @@ class VersionStore:
                 return self._look(fd, prefix)
         if matches:
             names = _listing([v.name for v in matches])
-            raise UsageError(
-                tr("{wanted!r} does not name one version; it could be:\n{names}", wanted=prefix, names=names)
-            )
+            raise UsageError("{wanted!r} does not name one version; it could be:\n{names}", wanted=prefix, names=names)
         raise RefusedError(
-            tr(
-                "There is no version {wanted!r} in {directory}. There are:\n{listing}",
-                wanted=prefix,
-                directory=self.directory,
-                listing=self.listing(),
-            )
+            "There is no version {wanted!r} in {directory}. There are:\n{listing}",
+            wanted=prefix,
+            directory=self.directory,
+            listing=self.listing(),
         )
 
     def require_whole(self, version: Version) -> None:
         """Refuse a version that is not whole, with the list of what there is."""
         if not version.complete:
             raise RefusedError(
-                tr(
-                    "{name} is incomplete (no html/ or no system/ in it) and is not made live. There are:\n{listing}",
-                    name=version.name,
-                    listing=self.listing(),
-                )
+                "{name} is incomplete (no html/ or no system/ in it) and is not made live. There are:\n{listing}",
+                name=version.name,
+                listing=self.listing(),
             )
 
     def require_promotable(self, version: Version) -> None:

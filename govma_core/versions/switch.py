@@ -63,12 +63,10 @@ def switch(
         missing = missing_parts(fd, name)
         if missing:
             raise RefusedError(
-                tr(
-                    "{name} is not a complete version: {missing} missing. There are:\n{listing}",
-                    name=name,
-                    missing=tr(" and ").join(missing),
-                    listing=store.listing(),
-                )
+                "{name} is not a complete version: {missing} missing. There are:\n{listing}",
+                name=name,
+                missing=tr(" and ").join(missing),
+                listing=store.listing(),
             )
         sweep_links(fd)
         with safefs.opened(fd, name) as version:
@@ -83,11 +81,9 @@ def switch(
             # An fsync that fails after the rename does not undo it.
             if store.pointer().version != name:
                 raise PublishError(
-                    tr(
-                        "{directory} could not be switched: {strerror}.",
-                        directory=store.directory / POINTER,
-                        strerror=error.strerror,
-                    )
+                    "{directory} could not be switched: {strerror}.",
+                    directory=store.directory / POINTER,
+                    strerror=error.strerror,
                 ) from error
         switched = time.monotonic()
     return Switch(pointer, fresh, switched - began - (synced - syncing), synced - syncing, switched)

@@ -169,10 +169,8 @@ class SwitchDialog(Dialog):
         target = self._target or plans.rollback_target(self._settings, self._snapshot)
         if target is None:
             raise RefusedError(
-                tr(
-                    "There is no version that is known to have been live before this one, is whole and has "
-                    "no mark. Select the version to go back to, then press r again."
-                )
+                "There is no version that is known to have been live before this one, is whole and has "
+                "no mark. Select the version to go back to, then press r again."
             )
         return plans.plan_switch(self._settings, self._snapshot, target)
 

@@ -42,13 +42,11 @@ def save(name: str, lines: Iterable[str]) -> str:
                 file.write(line + "\n")
                 count += 1
     except FileExistsError:
-        raise RefusedError(
-            tr("{name} is there already; nothing was written. Choose another name.", name=name)
-        ) from None
+        raise RefusedError("{name} is there already; nothing was written. Choose another name.", name=name) from None
     except OSError as error:
-        raise RefusedError(tr("{name} cannot be written: {strerror}.", name=name, strerror=error.strerror)) from None
+        raise RefusedError("{name} cannot be written: {strerror}.", name=name, strerror=error.strerror) from None
     except (RuntimeError, ValueError):
-        raise RefusedError(tr("{name!r} is not the name of a file.", name=name)) from None
+        raise RefusedError("{name!r} is not the name of a file.", name=name) from None
     return tr("{count} written to {path}.", count=counted(count, "line", "lines"), path=path)
 
 
