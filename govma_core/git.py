@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import pwd
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import cached_property
 from pathlib import Path
 
 import git
@@ -28,6 +31,8 @@ _NO_PROGRAMS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
 # An index or a reference that a power cut leaves empty stops every deploy that follows (git-config(1), core.fsync).
 _DURABLE = ("-c", "core.fsync=all")
 _PATIENCE = 2.0
+_SSH = re.compile(r"(\S*/)?ssh(\s|$)")
+_BATCH = "-o BatchMode=yes -o ConnectTimeout=20"
 
 Waiting = Callable[[], AbstractContextManager[None]]
 
@@ -107,11 +112,19 @@ class GitCommands:
             raise
         return True
 
+    @cached_property
+    def _environment(self) -> dict[str, str]:
+        # For all commands: any of them may fetch what a partial clone has not got.
+        query = ["git", "config", "--get", "core.sshCommand"]
+        variables = environment()
+        result = subprocess.run(query, cwd=self._directory, env=variables, capture_output=True, check=False)
+        return environment(os.fsdecode(result.stdout).strip())
+
     def _run(self, arguments: tuple[str, ...], waiting: Waiting) -> bytes:
         process = subprocess.Popen(
             ["git", *_NO_PROGRAMS, *_DURABLE, *arguments],
             cwd=self._directory,
-            env=_environment(),
+            env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -157,11 +170,31 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.communicate()
 
 
-def _environment() -> dict[str, str]:
-    """Return an environment in which git asks no questions: no operator is there to answer."""
-    ours = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_ASKPASS": "true", "SSH_ASKPASS": "true"}
-    ssh = {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20"}
-    return ssh | os.environ | ours
+def environment(configured_ssh: str = "") -> dict[str, str]:
+    """Return the environment of this server's git: its own identity, and no questions, as nobody is there to answer.
+
+    `configured_ssh` is core.sshCommand, which git uses where no variable names another command.
+    """
+    variables = {"HOME": _home(), "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+    if "SSH_ASKPASS_REQUIRE" not in os.environ:
+        # Without `force` it is a window, for an operator in front of it.
+        variables |= {"SSH_ASKPASS": "", "SSH_ASKPASS_REQUIRE": "never"}
+    ssh = os.environ.get("GIT_SSH_COMMAND") or configured_ssh or ("" if os.environ.get("GIT_SSH") else "ssh")
+    if _SSH.match(ssh):
+        # At the end: of an option that is there twice, ssh takes the first. Other programs may not know them.
+        variables["GIT_SSH_COMMAND"] = f"{ssh} {_BATCH}"
+    return os.environ | variables
+
+
+def _home() -> str:
+    """Return the home directory: HOME, unless it is not set (a unit without User=) or another user's (sudo)."""
+    home = os.environ.get("HOME", "")
+    with suppress(OSError):
+        if home and Path(home).stat().st_uid in (0, os.geteuid()):
+            return home
+    with suppress(KeyError):
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    return home
 
 
 def _last_words(err: bytes) -> str:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from govma_console import demo
-from govma_console.demo.create import DATA, LEGACY_VERSION, git
+from govma_console.demo.create import DATA, LEGACY_VERSION
+from govma_console.demo.create import git as git
 from govma_console.demo.history import BRANCH
 from tests.support.sample.content import history
 from tests.support.sample.prose import SUBSITES
