@@ -117,7 +117,7 @@ class ConsoleApp(App[int]):
                 yield SystemCommand(
                     f"{action.label} ({action.shown_key})",
                     escape(text),
-                    lambda action_id=action.id: screen.act(action_id),
+                    lambda action_id=action.id: screen.action_carry_out(action_id),
                 )
             yield SystemCommand(tr("Theme …"), tr("Choose a theme"), self.action_change_theme)
 
@@ -125,7 +125,7 @@ class ConsoleApp(App[int]):
         """Quit as the action of the registry does; called for textual's own key."""
         main = next((screen for screen in self.screen_stack if isinstance(screen, MainScreen)), None)
         if main is not None:
-            main.act("quit")
+            main.action_carry_out("quit")
 
     def on_unmount(self) -> None:
         """Stop watching."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 from textual.dom import DOMNode
@@ -20,11 +20,10 @@ from textual.timer import Timer
 from govma_console.tui import disk_use
 from govma_console.tui.disk_use import DiskUse
 from govma_console.tui.plans import SwitchPlan, plan_switch
-from govma_console.tui.site_state import Snapshot, SnapshotReader
+from govma_console.tui.site_state import EMPTY, Snapshot, SnapshotReader
 from govma_console.tui.terminal import flush_seconds
 from govma_console.tui.watcher import Watcher
 from govma_console.version_row import VersionRow
-from govma_core.disk.usage import VersionUsage
 from govma_core.errors import GovmaError
 from govma_core.runs.launch import StartedRun, local_requester, start
 from govma_core.runs.store import RunRecord, RunStore
@@ -70,20 +69,8 @@ def _raise(error: Exception) -> NoReturn:
     raise error
 
 
-class SiteRead(Message):
-    """The state of the site was read."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        super().__init__()
-        self.snapshot = snapshot
-
-
-class DiskMeasured(Message):
-    """The versions were measured, or the sentence why they could not be is in `use.problem`."""
-
-
-class SwitchCompared(Message):
-    """The live version was compared with another one."""
+class SiteChanged(Message):
+    """More is known of the site than before: its state, its sizes, or what a switch would change."""
 
 
 class RunStarted(Message):
@@ -101,8 +88,8 @@ class Background:
     def __init__(self, settings: Settings, first: Snapshot | None = None) -> None:
         self.settings = settings
         self.runs = RunStore(settings.state_dir)
-        self.first = first
-        """A state that was read before the screen existed; None when that took too long."""
+        self.snapshot = first or EMPTY
+        """The state that was read last: at first one from before the screen existed, where that took not too long."""
         self.use: DiskUse | None = None
         self.flush_seconds = flush_seconds(os.environ)
         self.started: StartedRun | None = None
@@ -120,23 +107,22 @@ class Background:
         self._comparisons: dict[tuple[str | None, str], SwitchPlan] = {}
         self._comparing: set[tuple[str | None, str]] = set()
 
-    @property
-    def sizes(self) -> Mapping[str, VersionUsage]:
-        """Return what each version takes on the disk, by name, as far as that is known."""
-        return self.use.versions if self.use else {}
+    def _put_together(self, snapshot: Snapshot) -> None:
+        """Keep a state with the sizes of its versions, as far as they are known."""
+        self.snapshot = snapshot.with_usage(self.use.versions if self.use else {})
 
     def begin(self, screen: Screen[None]) -> None:
         """Post to this screen from now on, and watch for changes on the disk."""
         self._screen = screen
         settings, state = self.settings, self.settings.state_dir
         self.use = disk_use.last_known(settings)
-        if self.first is None:
+        self._put_together(self.snapshot)
+        if not self.snapshot.at:
             self.refresh()
         notes = (state / name for name in ("pins", "marks", "holds"))
         directories = (settings.versions_dir, state, self.runs.directory, *notes)
         self._watcher = Watcher(directories, self._refresh_from_thread)
-        # After the first paint: it imports its library in its thread, and would take the interpreter from us.
-        screen.set_timer(0.1, self._watcher.start)
+        self._watcher.start()
 
     def end(self) -> None:
         """Stop watching."""
@@ -159,7 +145,7 @@ class Background:
                 self.leave_running(self.started.record)
 
     def refresh(self) -> None:
-        """Read the state of the site, soon: SiteRead follows. Calls during a reading make one more."""
+        """Read the state of the site, soon: SiteChanged follows. Calls during a reading make one more."""
         if self._reading:
             self._read_again = True
             return
@@ -179,7 +165,8 @@ class Background:
             if room is not None and self.use is not None:
                 # The space changes between measurements: a run writes, editors upload.
                 self.use = dataclasses.replace(self.use, free=room[0], capacity=room[1])
-            self._screen.post_message(SiteRead(snapshot))
+            self._put_together(snapshot)
+            self._screen.post_message(SiteChanged())
             if snapshot.holder is not None and snapshot.active is None and not self._read_again:
                 # A run lets go of the lock a moment after its record has ended: no directory changes by that.
                 self._lock_timer = self._screen.set_timer(_LOCK_SECONDS, self.refresh)
@@ -192,8 +179,9 @@ class Background:
         self._measured_state = ()
         self._comparisons.clear()
 
-    def measure(self, snapshot: Snapshot) -> None:
-        """Measure the versions unless that was done for this state: DiskMeasured follows."""
+    def measure(self) -> None:
+        """Measure the versions unless that was done for this state: SiteChanged follows."""
+        snapshot = self.snapshot
         names = tuple(row.name for row in snapshot.versions)
         # A run may have changed sizes without changing a name.
         state = (*names, *(f"{run.id} {run.state}" for run in snapshot.runs[:1]))
@@ -210,14 +198,16 @@ class Background:
         elif self.use is not None:
             # Mostly a directory that this user may not read: the columns keep their last sizes.
             self.use = dataclasses.replace(self.use, problem=tr("Sizes could not be measured: {found}", found=problem))
-        self._screen.post_message(DiskMeasured())
+        self._put_together(self.snapshot)
+        self._screen.post_message(SiteChanged())
 
-    def comparison(self, snapshot: Snapshot, row: VersionRow) -> SwitchPlan | None:
+    def comparison(self, row: VersionRow) -> SwitchPlan | None:
         """Return the comparison of the live version with another one; None until compare() made it."""
-        return self._comparisons.get((snapshot.pointer.version, row.name))
+        return self._comparisons.get((self.snapshot.pointer.version, row.name))
 
-    def compare(self, snapshot: Snapshot, row: VersionRow) -> None:
-        """Compare the live version with another one: SwitchCompared follows."""
+    def compare(self, row: VersionRow) -> None:
+        """Compare the live version with another one: SiteChanged follows."""
+        snapshot = self.snapshot
         pair = (snapshot.pointer.version, row.name)
         if pair in self._comparing:
             return
@@ -227,7 +217,7 @@ class Background:
             self._comparing.discard(pair)
             if plan is not None:
                 self._comparisons[pair] = plan
-                self._screen.post_message(SwitchCompared())
+                self._screen.post_message(SiteChanged())
 
         in_thread(self._screen, lambda: plan_switch(self.settings, snapshot, row), take)
 

@@ -19,7 +19,6 @@ from govma_console.tui.dialogs.disk import DedupeDialog, PinDialog, PruneDialog
 from govma_console.tui.dialogs.help import HelpScreen
 from govma_console.tui.dialogs.holds import HoldDialog, ReleaseDialog
 from govma_console.tui.main_view import MainView
-from govma_console.tui.panes.footer import ActionBar
 from govma_core.runs.launch import cancel, prepare_store
 from govma_core.text.language import tr
 from govma_core.versions.holds import HoldStore
@@ -43,13 +42,9 @@ class MainScreen(MainView):
         """Carry out the action of a key, for the pane that has the focus."""
         action = actions.for_key(key, self.place)
         if action is not None:
-            self.act(action.id)
+            self.action_carry_out(action.id)
 
-    def on_action_bar_clicked(self, message: ActionBar.Clicked) -> None:
-        """Carry out the action that was clicked."""
-        self.act(message.action_id)
-
-    def act(self, action_id: str) -> None:
+    def action_carry_out(self, action_id: str) -> None:
         """Carry out an action of the registry, or say why it is not available now.
 
         It starts a run of the operation with its id, or is a method `action_<id>` of the pane that it belongs to, else
@@ -179,7 +174,7 @@ class MainScreen(MainView):
     def action_refresh(self) -> None:
         """Read, measure and compare everything again."""
         self.background.forget()
-        self.background.measure(self.snapshot)
+        self.background.measure()
         self.background.refresh()
 
     def action_run_log(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.widget import Widget
@@ -14,7 +15,7 @@ from textual.widgets import Input
 
 from govma_console.tui.actions import Place
 from govma_console.tui.availability import Situation
-from govma_console.tui.background import Background, DiskMeasured, SiteRead, SwitchCompared
+from govma_console.tui.background import Background
 from govma_console.tui.dialogs.deploy import CancelDialog
 from govma_console.tui.panes.detail import Detail
 from govma_console.tui.panes.footer import ActionBar
@@ -44,8 +45,8 @@ class MainView(Screen[None]):
         super().__init__()
         self.background = background
         self.snapshot: Snapshot = EMPTY
+        """The state that is shown."""
         self._comparing: Timer | None = None
-        self._title = ""
 
     def compose(self) -> ComposeResult:
         """Make the header, the panes and the footer."""
@@ -71,8 +72,8 @@ class MainView(Screen[None]):
         self.set_focus(self.table)
         self.set_interval(_AGES_SECONDS, self._refresh_ages)
         self.background.begin(self)
-        if self.background.first is not None:
-            self.show_site(self.background.first)
+        if self.background.snapshot.at:
+            self.show_site()
 
     @property
     def table(self) -> VersionTable:
@@ -110,47 +111,28 @@ class MainView(Screen[None]):
 
     # What is shown ----------------------------------------------------------------------------------------------
 
-    def on_site_read(self, message: SiteRead) -> None:
-        """Show the new state of the site."""
+    def on_site_changed(self) -> None:
+        """Show what is known of the site now."""
         if self.has_parts:
-            self.show_site(message.snapshot)
+            self.show_site()
 
-    def show_site(self, snapshot: Snapshot) -> None:
-        """Show a state of the site, and measure its versions."""
-        is_first = not self.snapshot.at
-        before = self.snapshot.active
-        self._show_versions(snapshot)
-        self.log_pane.follow(snapshot)
-        if is_first and snapshot.active is not None:
+    def show_site(self) -> None:
+        """Show the state of the site that was read last, and have its versions measured."""
+        before, self.snapshot = self.snapshot, self.background.snapshot
+        self.table.show(self.snapshot.versions)
+        self.log_pane.follow(self.snapshot)
+        if not before.at and self.snapshot.active is not None:
             self.go_to_pane("log", only_narrow=True)
-        if before is not None:
-            self._say_end(snapshot.run(before.id))
+        if before.active is not None:
+            self._say_end(self.snapshot.run(before.active.id))
         self.bring_up_to_date()
         self.show_detail()
-        self.background.measure(snapshot)
-
-    def _show_versions(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot.with_usage(self.background.sizes)
-        self.table.show(self.snapshot.versions)
-
-    def on_disk_measured(self, message: DiskMeasured) -> None:
-        """Show the sizes, and measure again what changed meanwhile."""
-        if self.has_parts:
-            self._show_versions(self.snapshot)
-            self.bring_up_to_date()
-            self.show_detail()
-            self.background.measure(self.snapshot)
-
-    def on_switch_compared(self, message: SwitchCompared) -> None:
-        """Show what a switch to the selected version would bring."""
-        if self.has_parts:
-            self.show_detail()
+        self.background.measure()
 
     def bring_up_to_date(self) -> None:
         """Draw header, plot, footer and titles again."""
         self.show_header()
-        if self.query_one(Plot).display:
-            self.query_one(Plot).show(self.snapshot.versions)
+        self.query_one(Plot).versions = self.snapshot.versions
         self.refresh_actions()
 
     def show_header(self) -> None:
@@ -166,9 +148,9 @@ class MainView(Screen[None]):
         title = tr("Versions ({shown})", shown=number) + (f" /{table.filter_words}" if table.filter_words else "")
         frame = self.query_one("#left")
         # The filter may look like markup.
-        escaped = title.replace("[", r"\[")
-        if escaped != self._title:
-            frame.border_title = self._title = escaped
+        content = Content(title)
+        if frame.border_title != content.markup:
+            frame.border_title = content
         self.query_one(ActionBar).show(self.place, self.situation)
 
     def show_detail(self) -> None:
@@ -178,9 +160,9 @@ class MainView(Screen[None]):
         if self._comparing is not None:
             self._comparing.stop()
         if row is not None and not row.is_live:
-            plan = self.background.comparison(self.snapshot, row)
+            plan = self.background.comparison(row)
             if plan is None:
-                self._comparing = self.set_timer(_RESTING_SECONDS, partial(self.background.compare, self.snapshot, row))
+                self._comparing = self.set_timer(_RESTING_SECONDS, partial(self.background.compare, row))
         self.query_one(Detail).show(self.snapshot, row, plan)
 
     def on_version_table_selected(self) -> None:
@@ -240,8 +222,6 @@ class MainView(Screen[None]):
         target = {"versions": self.table, "log": self.log_pane.view}.get(pane) or self.query_one(f"#{pane}")
         self._show_pane(pane)
         self.set_focus(target)
-        if pane == "plot":
-            self.bring_up_to_date()
 
     def show_focused_pane(self) -> None:
         """Bring the pane that has the focus to the front."""

@@ -22,7 +22,6 @@ HEAVY = {
     "tarfile",
     "textual",
     "uvicorn",
-    "watchfiles",
 }
 
 

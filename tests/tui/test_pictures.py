@@ -51,18 +51,20 @@ class _StillBackground(Background):
             305 << 20,
         )
 
+        self._put_together(snapshot)
+
     def begin(self, screen: Screen[None]) -> None:
         self._screen = screen
 
     def refresh(self) -> None:
         pass
 
-    def measure(self, snapshot: Snapshot) -> None:
+    def measure(self) -> None:
         pass
 
-    def comparison(self, snapshot: Snapshot, row: VersionRow) -> SwitchPlan:
+    def comparison(self, row: VersionRow) -> SwitchPlan:
         undone = [Commit(f"{at:09x}{0:031x}", SUBJECTS[at], "Ana Moura", NOW) for at in range(2)]
-        return SwitchPlan(snapshot.pointer.version or "", row, undone, [], NOW, True)
+        return SwitchPlan(self.snapshot.pointer.version or "", row, undone, [], NOW, True)
 
 
 def _snapshot(*, running: bool, has_hold: bool = False) -> Snapshot:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
 
 from govma_console import formats
+from govma_console.tui.panes.steady_text import SteadyText
 from govma_console.tui.plans import SwitchPlan
 from govma_console.tui.site_state import EMPTY, Snapshot
 from govma_console.version_row import VersionRow
@@ -33,27 +33,21 @@ class Detail(VerticalScroll, can_focus=True):
 
     def compose(self) -> ComposeResult:
         """Make the text, which can be scrolled."""
-        yield Static("", id="detail-text")
+        yield SteadyText(id="detail-text")
 
     def show(self, snapshot: Snapshot, row: VersionRow | None, plan: SwitchPlan | None) -> None:
         """Show a version; `plan` is None while it is compared with the live one."""
         self._arguments = snapshot, row, plan
         width = max(30, (self.scrollable_content_region.width or self.app.size.width) - 1)
-        content = _empty() if row is None else _content(snapshot, row, plan, width)
-        if content.markup != self._markup:
-            self._markup = content.markup
-            self.query_one("#detail-text", Static).update(content)
+        nothing = Content.styled(tr("No version is selected."), "$muted")
+        content = _content(snapshot, row, plan, width) if row else nothing
+        self.query_one("#detail-text", SteadyText).update(content)
 
     def on_resize(self) -> None:
         """Break the lines for the new width."""
         self.show(*self._arguments)
 
-    _markup = ""
     _arguments: tuple[Snapshot, VersionRow | None, SwitchPlan | None] = (EMPTY, None, None)
-
-
-def _empty() -> Content:
-    return Content.assemble((tr("No version is selected."), "$muted"))
 
 
 def _content(snapshot: Snapshot, row: VersionRow, plan: SwitchPlan | None, width: int) -> Content:
@@ -65,7 +59,7 @@ def _content(snapshot: Snapshot, row: VersionRow, plan: SwitchPlan | None, width
     else:
         other = tr("another tool (no manifest): its commit is not known")
         fields = [(tr("Made by"), _unread() if row.unread else other)]
-    fields.append((tr("State"), "; ".join([_judged(row), *([row.pin.sentence()] if row.pin else [])])))
+    fields.append((tr("State"), _state(row)))
     fields.append((tr("Size"), _unread() if row.unread and row.usage is None else _sizes(row.usage)))
     fields += [(tr("Live"), text) for text in _lived(snapshot, row)]
     lines += [part for name, text in fields for part in _field(name, text, width)]
@@ -137,13 +131,18 @@ def _sizes(usage: VersionUsage | None) -> str:
     )
 
 
-def _judged(row: VersionRow) -> str:
-    """Return the state, with why and since when a version has its mark."""
-    mark = row.mark
-    if mark is None:
-        return row.translated_state
-    who = ", ".join(part for part in (mark.by, formats.moment(mark.at)) if part)
-    return f"{tr(mark.kind)}{f': {clean_line(mark.reason)}' if mark.reason else ''}{f' ({who})' if who else ''}"
+def _state(row: VersionRow) -> str:
+    """Return the state, with why and since when a version has its mark or its pin."""
+    mark, pin = row.mark, row.pin
+    if mark is not None:
+        who = ", ".join(part for part in (mark.by, formats.moment(mark.at)) if part)
+        against = f"{tr(mark.kind)}{f': {clean_line(mark.reason)}' if mark.reason else ''}{f' ({who})' if who else ''}"
+    elif pin is not None and row.state == "pinned":
+        return pin.sentence()
+    else:
+        # The star of the table stands for the sentence about the pin.
+        against = row.translated_state.removesuffix(" ★")
+    return f"{against}; {pin.sentence()}" if pin else against
 
 
 def _unread() -> str:

@@ -7,10 +7,10 @@ import time
 
 from rich.cells import cell_len
 from textual.content import Content
-from textual.widget import Widget
 
 from govma_console import formats
 from govma_console.tui.disk_use import DiskUse
+from govma_console.tui.panes.steady_text import SteadyText
 from govma_console.tui.site_state import EMPTY, Snapshot
 from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
@@ -20,39 +20,24 @@ _NOTICE_LINES = 3
 _MOST_NOTICE_LINES = 6
 
 
-class SiteHeader(Widget):
+class SiteHeader(SteadyText):
     """Two lines, and one more for each notice."""
 
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id)
-        self.snapshot = EMPTY
-        self.use: DiskUse | None = None
-        self.running = ""
-        self._last_drawing: tuple[object, ...] = ()
+    snapshot = EMPTY
+    use: DiskUse | None = None
+    running = ""
 
     def show(self, snapshot: Snapshot, use: DiskUse | None, running: str) -> None:
         """Show this state; `running` describes the run that goes on ('' for none)."""
         self.snapshot, self.use, self.running = snapshot, use, running
-        self.bring_up_to_date()
-
-    def bring_up_to_date(self) -> None:
-        """Draw again if anything would look different."""
-        lines = self._lines()
-        drawn = (self.size.width, *lines)
-        if drawn != self._last_drawing:
-            self._last_drawing = drawn
-            # Set here: a height that the layout works out may belong to an earlier text.
-            self.styles.height = len(lines)
-            self.refresh()
+        self.on_resize()
 
     def on_resize(self) -> None:
-        """Fit the lines to the new width."""
-        self.bring_up_to_date()
-
-    def render(self) -> Content:
-        """Return the lines."""
-        width = self.size.width
-        return Content("\n").join(_fitted(*ends, width) for ends in self._lines())
+        """Fit the lines to the width."""
+        lines = self._lines()
+        # Set here: a height that the layout works out may belong to an earlier text.
+        self.styles.height = len(lines)
+        self.update(Content("\n").join(_fitted(*ends, self.size.width) for ends in lines), layout=False)
 
     def _lines(self) -> list[tuple[tuple[Part, ...], tuple[Part, ...]]]:
         lines = [(self._live(), self._age()), (self._disk(), self._what_runs())]

@@ -10,7 +10,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from govma_console import formats
 from govma_console.tui.background import in_thread
@@ -18,6 +18,7 @@ from govma_console.tui.dialogs.base import AskDialog
 from govma_console.tui.panes import log_export
 from govma_console.tui.panes.log_view import LogView
 from govma_console.tui.panes.run_progress import Feed, RunProgress, StageLine, remaining, usual_seconds
+from govma_console.tui.panes.steady_text import SteadyText
 from govma_console.tui.site_state import EMPTY, Snapshot
 from govma_core.runs.store import RunRecord, RunStore
 from govma_core.text.language import counted, tr
@@ -52,7 +53,6 @@ class LogPane(Vertical):
         self._runs = runs
         self._flush_seconds = flush_seconds
         self._snapshot: Snapshot = EMPTY
-        self._title = self._hint = ""
         self._draw_time = 0.0
         self._count = 0
         self._ticking: Timer | None = None
@@ -60,11 +60,11 @@ class LogPane(Vertical):
 
     def compose(self) -> ComposeResult:
         """Make title, stages, lines, search field and hint."""
-        yield Static("", id="log-title")
+        yield SteadyText(id="log-title")
         yield StageLine(id="log-stages")
         yield LogView(id="log")
         yield Input(placeholder=tr("search in the log (Enter finds, Esc leaves)"), id="log-search")
-        yield Static("", id="log-hint")
+        yield SteadyText(id="log-hint")
 
     def on_mount(self) -> None:
         """Hide the search field until it is used."""
@@ -101,17 +101,11 @@ class LogPane(Vertical):
         return more
 
     def bring_up_to_date(self) -> None:
-        """Draw title, stages and hint again where they changed."""
+        """Show title, stages and hint as they are now."""
         feed = self.feed
-        title = self._title_line(feed)
-        if title.markup != self._title:
-            self._title = title.markup
-            self.query_one("#log-title", Static).update(title)
+        self.query_one("#log-title", SteadyText).update(self._title_line(feed))
         self.query_one(StageLine).show(feed.record if feed else None, feed.progress if feed else RunProgress())
-        hint = self._hint_line(feed)
-        if hint.markup != self._hint:
-            self._hint = hint.markup
-            self.query_one("#log-hint", Static).update(hint)
+        self.query_one("#log-hint", SteadyText).update(self._hint_line(feed))
 
     def _title_line(self, feed: Feed | None) -> Content:
         if feed is None:

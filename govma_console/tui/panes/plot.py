@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from textual.content import Content
+from textual.reactive import reactive
 from textual.widget import Widget
 
 from govma_console import formats
@@ -17,19 +18,13 @@ _EIGHTHS = " ▁▂▃▄▅▆▇█"
 class Plot(Widget, can_focus=True):
     """Two charts, one above the other, the newest version on the right."""
 
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id)
-        self._rows: tuple[VersionRow, ...] = ()
-
-    def show(self, rows: tuple[VersionRow, ...]) -> None:
-        """Show these versions (any order)."""
-        self._rows = tuple(sorted(rows, key=lambda row: row.name))
-        self.refresh()
+    versions: reactive[tuple[VersionRow, ...]] = reactive(())
+    """The versions to show, in any order."""
 
     def render(self) -> Content:
         """Return both charts."""
         width, height = self.size
-        rows = self._rows[-max(1, width - 8) :]
+        rows = sorted(self.versions, key=lambda row: row.name)[-max(1, width - 8) :]
         each = max(1, (height - 2) // 2)
         disk = [float(row.usage.exclusive) if row.usage else None for row in rows]
         took = [

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from textual.content import Content
-from textual.widgets import Static
 
 from govma_console.formats import duration, whole_seconds
 from govma_console.tui.panes.log_file import LogFile
+from govma_console.tui.panes.steady_text import SteadyText
 from govma_core.events import Event, Progress, RunFinished, StageFinished, StageStarted
 from govma_core.runs.store import RunRecord, RunStore
 from govma_core.text.clean import clean_line
@@ -115,20 +115,17 @@ class Feed:
         return cls(record, LogFile(store.path(record.id) / "events.jsonl", progress.take), progress)
 
 
-class StageLine(Static):
+class StageLine(SteadyText):
     """The stages of a run, with their times, on as many lines as they need."""
 
-    def __init__(self, *, id: str) -> None:
-        super().__init__("", id=id)
-        self._markup = ""
-        self._run_and_progress: tuple[RunRecord | None, RunProgress] = (None, RunProgress())
+    _run_and_progress: tuple[RunRecord | None, RunProgress] = (None, RunProgress())
 
     def on_resize(self) -> None:
         """Break the lines for the new width."""
         self.call_after_refresh(lambda: self.show(*self._run_and_progress))
 
     def show(self, run: RunRecord | None, progress: RunProgress) -> None:
-        """Show the stages; draws only when something changed."""
+        """Show the stages."""
         self._run_and_progress = run, progress
         parts: list[Content] = []
         now = time.time()
@@ -142,10 +139,7 @@ class StageLine(Static):
             parts.append(Content.assemble((f"{mark} {stage.name}", style), (f" {took}", "$muted")))
             if going and progress.amount():
                 parts.append(Content.assemble((progress.amount(), "$muted")))
-        content = Content("\n").join(_broken(parts, (self.size.width or self.app.size.width - 4)))
-        if content.markup != self._markup:
-            self._markup = content.markup
-            self.update(content)
+        self.update(Content("\n").join(_broken(parts, (self.size.width or self.app.size.width - 4))))
 
 
 def _broken(parts: list[Content], width: int) -> list[Content]:
