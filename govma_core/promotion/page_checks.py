@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import http.client
 import re
 import socket
@@ -59,8 +60,33 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """Return the body as text; what is not UTF-8 is replaced."""
-        return self.body.decode("utf-8", "replace")
+        """Return the body as text, in the charset that the answer names; what does not fit that is replaced."""
+        return self.body.decode(_charset(self), "replace")
+
+
+_BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_CHARSET = re.compile(r"""charset\s*=\s*["']?([^"'\s;,/>]+)""", re.IGNORECASE)
+_CHARSET_IN_PAGE = re.compile(
+    rb"""<(?:meta\s[^>]*?charset|\?xml\s[^>]*?encoding)\s*=\s*["']?([\w:.-]+)""", re.IGNORECASE
+)
+_HEAD = 1024
+"""Bytes within which a page names its own charset, as HTML has it."""
+
+
+def _charset(answer: Answer) -> str:
+    """Return the charset that an answer names, in the order of browsers: a mark, the header, the page; else UTF-8."""
+    for mark, name in _BYTE_ORDER_MARKS.items():
+        if answer.body.startswith(mark):
+            return name
+    header = _CHARSET.search(answer.headers.get("content-type", ""))
+    page = _CHARSET_IN_PAGE.search(answer.body[:_HEAD])
+    name = header[1] if header else page[1].decode("ascii", "replace") if page else "utf-8"
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):
+        return "utf-8"
+    # Browsers read both as the larger one.
+    return "cp1252" if codecs.lookup(name).name in ("iso8859-1", "ascii") else name
 
 
 class NoAnswerError(Exception):

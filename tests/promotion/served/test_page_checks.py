@@ -144,3 +144,31 @@ def test_who_is_not_ready_is_asked_until_he_is(status: int, patient: bool, asked
         server.shutdown()
         thread.join()
     assert (len(requests), bool(finding)) == (asked, fails)
+
+
+WINDOWS_PAGE = "São Luís: 5 €".encode("cp1252")
+
+
+@pytest.mark.parametrize(
+    ("header", "body"),
+    [
+        (b"text/html; charset=iso-8859-1", WINDOWS_PAGE),
+        (b'text/html; Charset="windows-1252"', WINDOWS_PAGE),
+        (b"text/html", b"<meta charset=latin1>" + WINDOWS_PAGE),
+        (b"text/html", b'<meta http-equiv="Content-Type" content="text/html; charset=ISO-8859-1">' + WINDOWS_PAGE),
+        (b"text/xml", b'<?xml version="1.0" encoding="ISO-8859-1"?>' + WINDOWS_PAGE),
+        # The header is right where the page says something else, as are the marks of Unicode where the header does.
+        (b"text/html; charset=iso-8859-1", b"<meta charset=utf-8>" + WINDOWS_PAGE),
+        (b"text/html; charset=iso-8859-1", "São Luís: 5 €".encode("utf-8-sig")),
+        (b"text/html; charset=iso-8859-1", "São Luís: 5 €".encode("utf-16")),
+        (b"text/html", "São Luís: 5 €".encode()),
+        # Names that are no charset, or none of text, are no fault of this program's.
+        (b"text/html; charset=nonsense", "São Luís: 5 €".encode()),
+        (b"text/html; charset=hex", "São Luís: 5 €".encode()),
+        (b"text/html; charset=a\xff", "São Luís: 5 €".encode()),
+    ],
+)
+def test_text_is_compared_in_the_charset_of_the_page(header: bytes, body: bytes) -> None:
+    for check in (PageCheck(path="/", contains="São Luís: 5 €"), PageCheck(path="/", lacks="Ã")):
+        with saying(HEAD[:-2] % len(body) + b"Content-Type: " + header + b"\r\n\r\n", body) as address:
+            assert look(address, check, Mask()) is None
