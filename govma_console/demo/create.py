@@ -24,6 +24,7 @@ DATA = Path(__file__).parent
 
 _STARTED = (2021, 9, 3, 0, 3, 29, 0, 0, -1)
 _WEB_SERVER, _NODE = 33, 1000
+_CONTAINERS = {"nginx": 101, "redis": 1001}
 # Housekeeping in the background would race with a removal of the site.
 _NO_GC = ("-c", "gc.auto=0")
 
@@ -81,9 +82,26 @@ def _make_parts(site: SampleSite, paths: Settings, history: Sequence[Commit], ve
     git("fast-import", "--quiet", "--depth=0", cwd=site.remote, stdin=b"".join(fast_import_stream(history)))
     for target in (paths.source_dir, site.developer):
         _clone(site.remote, target)
+    _add_compose_project(site, paths)
     for tarball, name in ((paths.ee_path, "ee"), (paths.themes_path, "themes")):
         with tarfile.open(tarball, "w:gz", compresslevel=1) as archive:
             archive.add(vendor / name, name)
+
+
+def _add_compose_project(site: SampleSite, paths: Settings) -> None:
+    """Clone the compose project of the site's containers, with the sample's folders in its `.env`."""
+    target = paths.services_compose_dir
+    if target is None or site.root not in target.parents:
+        # The settings are others than the demo's, and mean the project of a real site.
+        return
+    _clone(site.remote, target)
+    text = (target / ".env.sample").read_text().replace("=./", f"={site.root}/")
+    (target / ".env").write_text(text)
+    for line in text.splitlines():
+        Path(line.partition("=")[2]).mkdir(exist_ok=True)
+    if os.geteuid() == 0:
+        for name, owner in _CONTAINERS.items():
+            os.chown(site.root / "persistent-storage" / name, owner, owner)
 
 
 def _clone(remote: Path, target: Path, *options: str) -> None:

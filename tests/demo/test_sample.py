@@ -16,6 +16,9 @@ import pytest
 from govma_console import demo
 from govma_console.demo.create import git
 from govma_console.demo.history import AUTHORS
+from govma_core.context import Context
+from govma_core.services.view import view
+from govma_core.settings import load
 from tests.support.sample import LEGACY_VERSION, SUBSITES, SampleSite, create_sample, files_below
 
 COLORS = "resources/sass/_variaveis.scss"
@@ -105,6 +108,19 @@ def test_the_site_of_the_demo_has_a_history_that_builds_and_a_legacy_version(tmp
     assert "Notícias do Governo" in (live / HOME).read_text()
     assert (live / "system/ee/eecms").stat().st_mode & 0o100
     assert (own.root / "persistent-storage/upload-dir/portal/edital 2021-07.txt").is_file()
+
+
+def test_the_services_of_the_demo_are_its_own(tmp_path: Path) -> None:
+    """Guards that the demo on a server neither shows nor touches what the real site's containers are."""
+    own = demo.create_sample(tmp_path / "site")
+    settings = load({}, file=own.config_file).settings
+    services = view(Context.for_reading(settings))
+    assert (services.project, services.directory) == ("govma-demo", str(own.root / "prod-env"))
+    assert {service.name for service in services.services} == {"apache", "nginx", "redis"}
+    assert {service.state for service in services.services} <= {"absent", "unknown"}
+    assert {store.name for store in services.storage} >= {"redis", "nginx"}
+    assert [store for store in services.storage if store.problem] == []
+    assert git("status", "--porcelain", cwd=own.root / "prod-env") == ""
 
 
 def test_the_same_arguments_give_the_same_commit(site: SampleSite, tmp_path: Path) -> None:
