@@ -2,24 +2,62 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import shlex
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from govma_core.context import Context
 from govma_core.errors import CommandError, HookError
 from govma_core.process.shell import execute
+from govma_core.settings import Settings
 from govma_core.text.language import tr
 
 Moment = Literal["pre-build", "pre-promote", "post-promote", "on-failure"]
+MOMENTS: tuple[Moment, ...] = get_args(Moment)
+
+
+def refusals(settings: Settings) -> Iterator[str]:
+    """Yield a sentence for each hook that is there and would not be run."""
+    for moment in MOMENTS:
+        try:
+            _program(settings.hooks_dir, moment)
+        except HookError as error:
+            yield str(error)
+
+
+def never_run(settings: Settings) -> Iterator[str]:
+    """Yield a sentence for each entry of hooks_dir that may be meant as a hook, and whose name is none."""
+    directory = settings.hooks_dir
+    if directory is None:
+        return
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError as error:
+        if not isinstance(error, FileNotFoundError) or directory != Settings().hooks_dir:
+            yield tr(
+                "hooks_dir ({directory}) cannot be looked at: {strerror}", directory=directory, strerror=error.strerror
+            )
+        return
+    for name in names:
+        near = difflib.get_close_matches(name, MOMENTS, n=1)
+        is_program = (directory / name).is_file() and os.access(directory / name, os.X_OK)
+        if name in MOMENTS or name.startswith(".") or not (near or is_program):
+            continue
+        yield tr(
+            "{path} is never run: there are the hooks {moments}{hint}",
+            path=directory / name,
+            moments=", ".join(MOMENTS),
+            hint=tr("; is {near} meant?", near=near[0]) if near else "",
+        )
 
 
 def before(context: Context, moment: Moment, environment: Mapping[str, str]) -> None:
     """Run the hook of this moment, if there is one; HookError stops the run when it fails or cannot be run."""
-    path = _program(context, moment)
+    path = _program(context.settings.hooks_dir, moment)
     if path is None:
         return
     with context.reporter.stage(moment):
@@ -38,7 +76,7 @@ def before(context: Context, moment: Moment, environment: Mapping[str, str]) -> 
 def after(context: Context, moment: Moment, environment: Mapping[str, str]) -> None:
     """Run the hook of this moment, if there is one; what goes wrong with it is a warning and changes nothing."""
     try:
-        path = _program(context, moment)
+        path = _program(context.settings.hooks_dir, moment)
         if path is None:
             return
         with context.reporter.stage(moment) as remark:
@@ -52,9 +90,8 @@ def after(context: Context, moment: Moment, environment: Mapping[str, str]) -> N
         context.reporter.warning(str(error))
 
 
-def _program(context: Context, moment: Moment) -> Path | None:
+def _program(directory: Path | None, moment: Moment) -> Path | None:
     """Return the hook's path; HookError when another user could have written it, or it cannot be executed."""
-    directory = context.settings.hooks_dir
     if directory is None:
         return None
     path = directory / moment

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 
+from govma_core import hooks
 from govma_core.building.builder import make_builder
 from govma_core.config_file import CONFIG_VARIABLE
 from govma_core.context import Context
@@ -31,6 +32,7 @@ def examine(context: Context) -> Iterator[Finding]:
     yield from directories.examine(settings)
     yield from _exposed_paths(settings)
     yield from _files(settings)
+    yield from _hooks(settings)
     yield from _source(context)
     yield from _from_preflight("builder", tr("ready"), make_builder(settings).preflight)
     if settings.rehearsed:
@@ -93,6 +95,11 @@ def _files(settings: Settings) -> Iterator[Finding]:
         yield Finding("env_file", "note", problem, ("chmod", "o-r", str(settings.env_file)))
     for what, path in (("ee_tarball", settings.ee_path), ("themes_tarball", settings.themes_path)):
         yield from _from_preflight(what, str(path), partial(tarball.preflight, path, what))
+
+
+def _hooks(settings: Settings) -> Iterator[Finding]:
+    yield from (Finding("hooks_dir", "wrong", problem) for problem in hooks.refusals(settings))
+    yield from (Finding("hooks_dir", "note", sentence) for sentence in hooks.never_run(settings))
 
 
 def _source(context: Context) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from govma_core import hooks
 from govma_core.building.builder import Builder
 from govma_core.context import Context
 from govma_core.deploy import directories, env_file, exposed_paths, free_space, source, tarball
@@ -34,6 +35,8 @@ def check(context: Context, builder: Builder, *, promote: bool, rehearse: bool) 
         raise PreflightError(problems)
     if warning := exposed_paths.warning(exposed):
         context.reporter.warning(warning)
+    for sentence in hooks.never_run(settings):
+        context.reporter.warning(f"{sentence}.")
 
 
 def _pointer(context: Context, *, promote: bool) -> list[str]:

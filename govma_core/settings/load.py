@@ -183,7 +183,8 @@ def _chosen_file(environment: Mapping[str, str], file: Path | None) -> Path | No
 
 def _read_file(path: Path, problems: list[str]) -> dict[str, Any]:
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        # Some editors begin a file with a byte-order mark.
+        data = tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         problems.append(tr("The settings file {path} cannot be read: {strerror}.", path=path, strerror=error.strerror))
         return {}
@@ -194,14 +195,26 @@ def _read_file(path: Path, problems: list[str]) -> dict[str, Any]:
     tables = {key.table for key in KEYS.values()}
     values = dict(_flat(data, tables))
     for spelling in values.keys() - names.keys():
-        # Who wrote a table that is none meant one.
-        candidates = [f"[{table}]" for table in tables if table] if isinstance(values[spelling], dict) else names
-        near = difflib.get_close_matches(spelling, candidates, n=1, cutoff=0.6)
+        near = _similar(spelling, values[spelling], names, tables)
         hint = (
-            tr(" Did you mean {near}?", near=near[0]) if near else tr(" `govma-console config` lists those there are.")
+            tr(" Did you mean {near}?", near=tr(" or ").join(near))
+            if near
+            else tr(" `govma-console config` lists those there are.")
         )
         problems.append(tr("{path}: there is no setting {written!r}.{hint}", path=path, written=spelling, hint=hint))
     return {names[spelling]: raw for spelling, raw in values.items() if spelling in names}
+
+
+def _similar(spelling: str, value: object, names: Collection[str], tables: Collection[str]) -> list[str]:
+    """Return the tables or settings that may be meant by a name that is none: `[[rehearsal]]` is `[rehearsal]`."""
+    if spelling in tables:
+        return [f"[{spelling}]"]
+    in_tables = [name for name in names if name.endswith(f".{spelling}")]
+    if in_tables:
+        return in_tables
+    is_table = isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], dict))
+    candidates = [f"[{table}]" for table in tables if table] if is_table and "." not in spelling else names
+    return difflib.get_close_matches(spelling, candidates, n=1, cutoff=0.6)
 
 
 def _flat(data: Mapping[str, Any], tables: Collection[str]) -> Iterator[tuple[str, Any]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from govma_core.deploy import doctor
 from govma_core.errors import HookError
 from govma_core.promotion import promote, rollback
 from tests.support.command import Command
@@ -193,6 +194,35 @@ def test_before_the_build_and_after_a_failure(site: Site, hooks: Hooks) -> None:
     record = json.loads(command.run("runs", "--json").out)[0]
     assert record["version"].startswith("data-build--")
     assert f"was {record['version']}, before {site.current.name}" in result.err
+
+
+def test_what_is_named_like_no_hook_is_named_by_a_deploy_and_the_doctor(site: Site, hooks: Hooks) -> None:
+    """Guards what an operator takes for a hook: it is never run, and nothing else would tell."""
+    site.flags["hooks_dir"] = str(hooks.directory)
+    hooks.write("pre-deploy", "exit 1")
+    hooks.write("post_promote", "exit 1", mode=0o644)
+    hooks.write("notify.sh", "exit 1")
+    hooks.write("README", "no program", mode=0o644)
+    hooks.write(".pre-build.swp", "what an editor leaves")
+    hooks.write("on-failure", "exit 0")
+    (hooks.directory / "pre-build.d").mkdir()
+    site.deploy()
+    expected = ["notify.sh", "post_promote", "pre-build.d", "pre-deploy"]
+    warnings = [text for text in site.log("warning").splitlines() if "is never run" in text]
+    assert [text.partition(" ")[0] for text in warnings] == [str(hooks.directory / name) for name in expected]
+    assert "is post-promote meant?" in warnings[1]
+    assert "is pre-build meant?" in warnings[2]
+    hooks.write("pre-build", "exit 0", mode=0o666)
+    findings = [finding for finding in doctor.examine(site.context()) if finding.what == "hooks_dir"]
+    assert [finding.state for finding in findings] == ["wrong", "note", "note", "note", "note"]
+    assert "pre-build is not run" in findings[0].said
+    assert [finding.said + "." for finding in findings[1:]] == warnings
+
+
+def test_a_directory_of_hooks_that_is_set_and_not_there_is_named(site: Site, tmp_path: Path) -> None:
+    site.flags["hooks_dir"] = str(tmp_path / "none")
+    (finding,) = [finding for finding in doctor.examine(site.context()) if finding.what == "hooks_dir"]
+    assert str(tmp_path / "none") in finding.said
 
 
 def test_the_example_posts_what_happened(site: Site, hooks: Hooks, tmp_path: Path) -> None:

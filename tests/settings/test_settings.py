@@ -97,6 +97,10 @@ def test_what_is_wrong_is_said(tmp_path: Path, text: str, said: str) -> None:
         load({}, file=write(tmp_path, text))
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_setting(tmp_path: Path) -> None:
+    assert load({}, file=write(tmp_path, '\ufeffbranch = "other"')).settings.branch == "other"
+
+
 def test_every_problem_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as raised:
         load({"GOVMA_BUILDER": "x"}, file=write(tmp_path, 'unknwon = 1\nbranch = 2\nwork_dir = "w"'))
@@ -208,7 +212,11 @@ def test_tables_are_read_printed_and_written_back(tmp_path: Path) -> None:
         ("[rehearsal]\nimages = 'x'", r"there is no setting 'rehearsal.images'. Did you mean rehearsal.image\?"),
         ("[rehersal]\nport = 80", r"there is no setting 'rehersal'. Did you mean \[rehearsal\]\?"),
         ("rehearsal_image = 'x'", r"there is no setting 'rehearsal_image'. Did you mean rehearsal.image\?"),
-        ("rehearsal = 'x'", "there is no setting 'rehearsal'"),
+        ("rehearsal = 'x'", r"there is no setting 'rehearsal'. Did you mean \[rehearsal\]\?"),
+        ("[[rehearsal]]\nimage = 'x'", r"there is no setting 'rehearsal'. Did you mean \[rehearsal\]\?"),
+        ("[[rehersal]]\nport = 80", r"there is no setting 'rehersal'. Did you mean \[rehearsal\]\?"),
+        ("[[checks]]\npath = '/'", r"'checks'. Did you mean rehearsal.checks or activation.checks\?"),
+        ("[[rehearsal.check]]\npath = '/'", r"'rehearsal.check'. Did you mean rehearsal.checks\?"),
         ("[rehearsal]\nimage = 'x'\nlike = 'y'", "image and like exclude one another"),
         ("[rehearsal]\nchecks = [{path = '/'}]", "set rehearsal.image or like"),
         ("[rehearsal]\nchecks = [{status = 200}]", "must be a table with a path"),
