@@ -1,96 +1,17 @@
-"""What dedupe, linking and verify compare: open directories, open files under a lease, and what was left alone."""
+"""What dedupe and linking compare: open files under a lease, and what was left alone."""
 
 from __future__ import annotations
 
 import errno
 import os
-import resource
 import stat
-from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from govma_core.fs import leases
-from govma_core.fs.safefs import DIRECTORY_FLAGS
-
-_ENOUGH = 16384
-"""Descriptors, more of which would gain nothing."""
-_RESERVE = 128
-"""Descriptors left to everything else in the process."""
-
-
-def raise_descriptor_limit() -> int:
-    """Raise this process's limit of open files as far as it may go and makes sense; return what it is then."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    enough = _ENOUGH if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH)
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, enough), hard))
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-class Directories:
-    """Descriptors of directories `(root number, relative path)`, opened when asked for, the least used closed first.
-
-    Every step below a root is O_NOFOLLOW. A descriptor is good until the next call: use it at once.
-    """
-
-    def __init__(self, roots: Sequence[int], most: int | None = None) -> None:
-        self._roots = roots
-        self._open: OrderedDict[tuple[int, str], int] = OrderedDict()
-        self._most = max(8, (raise_descriptor_limit() - _RESERVE) // 2 if most is None else most)
-
-    def fd(self, root: int, path: str) -> int:
-        """Return the directory at `path` ('' for the root itself); OSError when it is none, or not there any more."""
-        if not path:
-            return self._roots[root]
-        key = (root, path)
-        if key in self._open:
-            self._open.move_to_end(key)
-            return self._open[key]
-        parent, _, name = path.rpartition("/")
-        above = self._nearest(root, parent)
-        try:
-            fd = os.open(name, DIRECTORY_FLAGS, dir_fd=above)
-        except FileNotFoundError:
-            # A directory above may have been replaced since it was opened: what counts is where the path leads now.
-            self._forget(root, parent)
-            fd = os.open(name, DIRECTORY_FLAGS, dir_fd=self._nearest(root, parent))
-        self._keep(key, fd)
-        return fd
-
-    def _nearest(self, root: int, path: str) -> int:
-        """Return the directory, opened step by step from the nearest one that is open; however deep it is."""
-        missing = []
-        while path and (root, path) not in self._open:
-            path, _, name = path.rpartition("/")
-            missing.append(name)
-        fd = self._open[root, path] if path else self._roots[root]
-        for name in reversed(missing):
-            path = f"{path}/{name}" if path else name
-            fd = os.open(name, DIRECTORY_FLAGS, dir_fd=fd)
-            self._keep((root, path), fd)
-        return fd
-
-    def _keep(self, key: tuple[int, str], fd: int) -> None:
-        self._open[key] = fd
-        if len(self._open) > self._most:
-            os.close(self._open.popitem(last=False)[1])
-
-    def _forget(self, root: int, path: str) -> None:
-        while path:
-            fd = self._open.pop((root, path), None)
-            if fd is not None:
-                os.close(fd)
-            path = path.rpartition("/")[0]
-
-    def close(self) -> None:
-        """Close them all; the roots are the caller's."""
-        for fd in self._open.values():
-            os.close(fd)
-        self._open.clear()
-
+from govma_core.fs.walk import GONE, Directories
 
 Reason = Literal[
     "being written",
@@ -186,8 +107,6 @@ IN_MEMORY = 256 * 1024
 """Bytes of content that are held in memory; larger files are compared block by block."""
 _BLOCK = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE})
-"""What opening a name says that vanished, or became another kind of thing, meanwhile."""
 
 
 class LeftAloneError(Exception):

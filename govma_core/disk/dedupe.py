@@ -9,12 +9,13 @@ from typing import Any
 
 from govma_core.context import Context, Outcome
 from govma_core.disk import duplicates, usage
-from govma_core.disk.compare import Tally, raise_descriptor_limit
+from govma_core.disk.compare import Tally
 from govma_core.disk.reflinks import can_share_extents
 from govma_core.disk.unshare import shared_files
 from govma_core.disk.usage import last_measured
 from govma_core.errors import RefusedError
 from govma_core.fs import safefs
+from govma_core.fs.walk import raise_descriptor_limit
 from govma_core.text.clean import bytes_text
 from govma_core.text.globs import globs
 from govma_core.text.language import tr

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Self
 
 from govma_core.disk.compare import (
-    Directories,
     Inode,
     LeftAloneError,
     OpenFile,
@@ -29,6 +28,7 @@ from govma_core.disk.hard_links import Counting, HardLinks, MasterUnusableError,
 from govma_core.disk.reflinks import Extents
 from govma_core.disk.side_by_side import Level, differing, subtrees, walk
 from govma_core.fs import leases, safefs
+from govma_core.fs.walk import Directories, join
 from govma_core.process.workers import run_workers
 
 _MOST_CLASSES = 1000
@@ -254,8 +254,7 @@ class _Pass:
         current, fits = self._trees.current, self._trees.single.fullmatch
         if current is None or self._trees.extents:
             return {}
-        inside = f"{level.path}/" if level.path else ""
-        return {name: number for name, number in level.files[current].items() if fits(inside + name)}
+        return {name: number for name, number in level.files[current].items() if fits(join(level.path, name))}
 
     def _inode(self, path: str, name: str, roots: list[int]) -> Inode | None:
         try:

@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from govma_core.disk.compare import (
-    Directories,
     Inode,
     LeftAloneError,
     OpenFile,
@@ -22,6 +21,7 @@ from govma_core.disk.compare import (
     place_text,
 )
 from govma_core.fs import safefs
+from govma_core.fs.walk import Directories
 
 
 class MasterUnusableError(Exception):

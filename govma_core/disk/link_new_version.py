@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from govma_core.context import Context
 from govma_core.disk.compare import (
     IN_MEMORY,
-    Directories,
     Inode,
     LeftAloneError,
     OpenFile,
@@ -29,6 +28,7 @@ from govma_core.disk.reflinks import can_share_extents, share_content
 from govma_core.disk.side_by_side import subtrees
 from govma_core.disk.unshare import shared_files
 from govma_core.fs import leases, safefs
+from govma_core.fs.walk import Directories, join, walk
 from govma_core.process.workers import run_workers
 from govma_core.text.clean import bytes_text
 from govma_core.text.globs import globs
@@ -172,20 +172,16 @@ class _Linker:
 
     def link_piece(self, start: str, elsewhere: frozenset[str]) -> None:
         """Link what is in the directory `start` and below, but not in those `elsewhere`."""
-        pending = [start]
-        while pending:
-            path = pending.pop()
-            above = f"{path}/" if path else ""
-            for entry in safefs.entries(self._directories.fd(0, path)):
-                full_path = above + entry.name
+        for path, entries in walk(self._directories, start, elsewhere=elsewhere):
+            for entry in entries:
                 if entry.is_file(follow_symlinks=False):
-                    self._add_file(path, entry.name, full_path)
+                    self._add_file(path, entry.name)
                 elif entry.is_symlink():
-                    self.records[full_path] = record_link(self._directories.fd(0, path), entry.name)
-                elif full_path not in elsewhere:
-                    pending.append(full_path)
+                    record = record_link(self._directories.fd(0, path), entry.name)
+                    self.records[join(path, entry.name)] = record
 
-    def _add_file(self, path: str, name: str, full_path: str) -> None:
+    def _add_file(self, path: str, name: str) -> None:
+        full_path = join(path, name)
         fd, info = safefs.open_regular(self._directories.fd(0, path), name)
         try:
             content = os.pread(fd, info.st_size + 1, 0) if info.st_size <= IN_MEMORY else None

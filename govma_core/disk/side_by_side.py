@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
-from govma_core.disk.compare import Directories, Tally
+from govma_core.disk.compare import Tally
+from govma_core.fs import safefs
+from govma_core.fs.walk import Directories, join
 from govma_core.process.workers import MOST_PIECES
 
 Listing = dict[str, int]
@@ -52,7 +55,7 @@ def walk(
                         tally.leave_alone("special", f"{version}/{path}/{entry.name}")
             tally.files += len(listing)
         yield Level(path, files)
-        children = (f"{path}/{name}" if path else name for name in sorted(below, reverse=True))
+        children = (join(path, name) for name in sorted(below, reverse=True))
         pending += [child for child in children if child not in elsewhere]
 
 
@@ -79,16 +82,9 @@ def subtrees(directories: Directories, roots: int, count: int, deepest: int = 4)
         below: set[str] = set()
         for path in level:
             for root in range(roots):
-                try:
-                    entries = os.scandir(directories.fd(root, path))
-                except OSError:
-                    continue
-                with entries:
-                    below.update(
-                        f"{path}/{entry.name}" if path else entry.name
-                        for entry in entries
-                        if entry.is_dir(follow_symlinks=False)
-                    )
+                with suppress(OSError):
+                    entries = safefs.entries(directories.fd(root, path))
+                    below.update(join(path, entry.name) for entry in entries if entry.is_dir(follow_symlinks=False))
         if not below or len(paths) + len(below) > MOST_PIECES:
             break
         level = sorted(below)

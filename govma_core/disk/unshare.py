@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
-from govma_core.disk.compare import GONE, Directories, LeftAloneError, content_state, xattrs_of
+from govma_core.disk.compare import LeftAloneError, content_state, xattrs_of
 from govma_core.errors import UnsafeTreeError
 from govma_core.fs import leases, safefs, trees
+from govma_core.fs.walk import Directories, join, walk
 from govma_core.text.globs import globs, starts
 from govma_core.text.language import tr
 
@@ -30,8 +31,23 @@ class Unshared:
 
 def shared_files(version_fd: int, patterns: Sequence[str]) -> dict[str, int]:
     """Return the paths of the files that fit and share their inode with another name, each with its inode's number."""
+    fits = globs(patterns).fullmatch
+    files: dict[str, int] = {}
     with closing(Directories([version_fd], _OPEN)) as directories:
-        return {f"{path}/{name}" if path else name: inode for path, name, inode in _shared(directories, patterns)}
+        for start, levels in starts(patterns).items():
+            for path, entries in walk(directories, start, levels=levels):
+                for entry in entries:
+                    # Asked first: almost nothing is shared, and then the name need not be compared.
+                    if _is_shared(entry) and fits(full_path := join(path, entry.name)):
+                        files[full_path] = entry.inode()
+    return files
+
+
+def _is_shared(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_nlink > 1
+    except FileNotFoundError:
+        return False
 
 
 def unshare(version_fd: int, patterns: Sequence[str], staging: Callable[[], int]) -> Unshared:
@@ -41,53 +57,21 @@ def unshare(version_fd: int, patterns: Sequence[str], staging: Callable[[], int]
     What cannot be copied (no room, immutable) stays as it is and is named.
     """
     result = Unshared()
-    with closing(Directories([version_fd], _OPEN)) as directories:
-        shared = list(_shared(directories, patterns))
-        if shared:
-            leases.ignore_breaks()
-        for path, name, _ in shared:
-            try:
-                _give_own_inode(directories.fd(0, path), name, staging())
-                result.files += 1
-            except (FileNotFoundError, UnsafeTreeError, LeftAloneError):
-                # Gone, or another thing by now: no file that is shared.
-                continue
-            except OSError as error:
-                result.still_shared[f"{path}/{name}" if path else name] = error.strerror or str(error)
-    return result
-
-
-def _shared(directories: Directories, patterns: Sequence[str]) -> Iterator[tuple[str, str, int]]:
-    fits = globs(patterns).fullmatch
-    pending = list(starts(patterns).items())
-    levels_walked: dict[str, int] = {}
-    yielded: set[tuple[str, str]] = set()
-    while pending:
-        path, levels = pending.pop()
-        if levels_walked.get(path, 0) >= levels:
-            continue
-        levels_walked[path] = levels
-        inside = f"{path}/" if path else ""
+    shared = shared_files(version_fd, patterns)
+    if shared:
+        leases.ignore_breaks()
+    for path in shared:
+        *above, name = path.split("/")
         try:
-            entries = os.scandir(directories.fd(0, path))
+            with safefs.opened(version_fd, *above) as directory:
+                _give_own_inode(directory, name, staging())
+            result.files += 1
+        except (FileNotFoundError, UnsafeTreeError, LeftAloneError):
+            # Gone, or another thing by now: no file that is shared.
+            continue
         except OSError as error:
-            if error.errno in GONE:
-                continue
-            raise
-        with entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    if levels > 1:
-                        pending.append((inside + entry.name, levels - 1))
-                    continue
-                try:
-                    # Asked first: almost nothing is shared, and then the name need not be compared.
-                    shared = entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_nlink > 1
-                except FileNotFoundError:
-                    continue
-                if shared and fits(inside + entry.name) and (path, entry.name) not in yielded:
-                    yielded.add((path, entry.name))
-                    yield path, entry.name, entry.inode()
+            result.still_shared[path] = error.strerror or str(error)
+    return result
 
 
 def _give_own_inode(dir_fd: int, name: str, staging: int) -> None:

@@ -15,8 +15,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 
-from govma_core.disk.compare import GONE, Directories
 from govma_core.fs import safefs
+from govma_core.fs.walk import GONE, Directories
 from govma_core.process.workers import MOST_PIECES, run_workers
 
 _OPEN_DIRECTORIES = 64

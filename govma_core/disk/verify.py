@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from govma_core.context import Context
-from govma_core.disk.compare import GONE, Directories
 from govma_core.disk.unshare import shared_files
 from govma_core.errors import UnsafeTreeError
 from govma_core.fs import safefs
+from govma_core.fs.walk import GONE, Directories, join, walk
 from govma_core.text.globs import globs
 from govma_core.versions.contents import ContentsStore, FileRecord, record_file, record_link
 
@@ -42,7 +42,7 @@ class Verifier:
         changes: list[Change] = []
         present: set[str] = set()
         with closing(Directories([version_fd])) as directories:
-            for path, record in self._walk(directories):
+            for path, record in self._records(directories):
                 present.add(path)
                 kind = _difference(files.get(path), record)
                 if kind is not None:
@@ -50,25 +50,14 @@ class Verifier:
         changes += [Change(path, "missing") for path in files.keys() - present]
         return sorted(changes, key=lambda change: change.path)
 
-    def _walk(self, directories: Directories) -> Iterator[tuple[str, FileRecord | None]]:
+    def _records(self, directories: Directories) -> Iterator[tuple[str, FileRecord | None]]:
         """Yield each file as it is now, None for one that is held."""
-        pending = [""]
-        while pending:
-            path = pending.pop()
-            above = f"{path}/" if path else ""
+        for path, entries in walk(directories):
             self._step()
-            try:
-                entries = safefs.entries(directories.fd(0, path))
-            except OSError as error:
-                if error.errno in GONE:
-                    continue
-                raise
             for entry in entries:
-                full_path = above + entry.name
+                full_path = join(path, entry.name)
                 try:
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(full_path)
-                    elif entry.is_symlink():
+                    if entry.is_symlink():
                         yield full_path, record_link(directories.fd(0, path), entry.name)
                     else:
                         yield full_path, self._record(directories.fd(0, path), entry.name)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from govma_core.disk.compare import Directories, Inode, LeftAloneError, OpenFile
+from govma_core.disk.compare import Inode, LeftAloneError, OpenFile
+from govma_core.fs.walk import Directories
 from tests.support.corpus import Shape
 from tests.support.deduping import (
     SMALL,

@@ -14,9 +14,10 @@ import pytest
 
 from govma_core.disk import dedupe
 from govma_core.disk import duplicates as core
-from govma_core.disk.compare import Directories, Inode, LeftAloneError, OpenFile, Tally
+from govma_core.disk.compare import Inode, LeftAloneError, OpenFile, Tally
 from govma_core.disk.hard_links import HardLinks
 from govma_core.fs import safefs
+from govma_core.fs.walk import Directories
 from govma_core.text.globs import globs
 from govma_core.versions.store import staging
 from tests.support.leased import leased
