@@ -11,12 +11,12 @@ import os
 import stat
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from govma_core.fs import safefs
-from govma_core.fs.walk import GONE, Directories
+from govma_core.fs.walk import GONE, Directories, join
 from govma_core.process.workers import MOST_PIECES, run_workers
 
 _OPEN_DIRECTORIES = 64
@@ -53,15 +53,6 @@ class LinkedInode:
 
 
 @dataclass(frozen=True, slots=True)
-class _Share:
-    """What one process walked: trees, and the inodes with several names by device and number (see _Walk)."""
-
-    trees: list[TreeUsage]
-    linked: Mapping[int, dict[int, LinkedInode]]
-    listings_differ: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Walked:
     """What a walk came to: the versions, what lies beside them, and every inode with several names."""
 
@@ -70,54 +61,45 @@ class Walked:
     linked: list[LinkedInode]
 
 
+_Linked = dict[int, dict[int, LinkedInode]]
+"""The inodes with several names, by device and number."""
+
+
 def walk_versions(versions_fd: int, names: Sequence[str], step: Callable[[], None], workers: int) -> Walked:
     """Walk the versions of these names in an open directory, and what lies beside them.
 
     Versions that are no directories are left out. `step` is called often, and may raise. The versions are shared out
     among so many processes, but everything is done in this one where a fork would not be safe or gain nothing.
     """
-    for ask_every_name in (False, True):
-        whole = _Walk(versions_fd, step, ask_every_name)
-        shares = _walk_shares(versions_fd, names, step, workers, ask_every_name)
-        for share in shares:
-            whole.add(share)
-        trees = {tree.name: tree for share in shares for tree in share.trees}
-        rest = whole.rest(trees.keys())
-        if not whole.listings_differ:
-            break
-    linked = [inode for inodes in whole.linked.values() for inode in inodes.values()]
-    return Walked([trees[name] for name in names if name in trees], rest, linked)
-
-
-def _walk_shares(
-    versions_fd: int, names: Sequence[str], step: Callable[[], None], workers: int, ask_every_name: bool
-) -> list[_Share]:
     # A fork of a process with several threads can be stuck for ever on what another thread held.
     alone = workers < 2 or not 1 < len(names) <= MOST_PIECES or threading.active_count() > 1
     bits = {name: 1 << place for place, name in enumerate(names)}
 
-    def work(share: Iterable[str], report: Callable[[None], None]) -> _Share:
-        walk = _Walk(versions_fd, step if alone else lambda: None, ask_every_name)
-        trees = [tree for name in share if (tree := walk.version(name, bits[name]))]
-        return _Share(trees, walk.linked, walk.listings_differ)
+    def work(share: Iterable[str], report: Callable[[None], None]) -> tuple[list[TreeUsage], _Linked]:
+        walk = _Walk(versions_fd, step if alone else lambda: None)
+        return [tree for name in share if (tree := walk.version(name, bits[name]))], walk.linked
 
-    return [work(names, lambda _: None)] if alone else run_workers(names, workers, work, step=step)
+    shares = [work(names, lambda _: None)] if alone else run_workers(names, workers, work, step=step)
+    whole = _Walk(versions_fd, step)
+    for _, linked in shares:
+        whole.add(linked)
+    trees = {tree.name: tree for trees, _ in shares for tree in trees}
+    rest = whole.rest(trees.keys())
+    linked_inodes = [inode for inodes in whole.linked.values() for inode in inodes.values()]
+    return Walked([trees[name] for name in names if name in trees], rest, linked_inodes)
 
 
 class _Walk:
     """Walks trees of one open directory; `step` is called once a directory.
 
-    `linked` are the inodes with several names that were met so far, by device and number. `listings_differ` says that a
-    listing told another inode than stat, so that only a walk that asks every name can be trusted: some overlays, files
-    mounted on files, and by chance a file that was just being replaced.
+    `linked` are the inodes with several names that were met so far. Those on another device than the directory that
+    lists them (overlays, files mounted on files) are asked under each of their names.
     """
 
-    def __init__(self, versions_fd: int, step: Callable[[], None], ask_every_name: bool) -> None:
+    def __init__(self, versions_fd: int, step: Callable[[], None]) -> None:
         self._versions = versions_fd
         self._step = step
-        self._ask_every_name = ask_every_name
-        self.listings_differ = False
-        self.linked: defaultdict[int, dict[int, LinkedInode]] = defaultdict(dict)
+        self.linked: _Linked = defaultdict(dict)
 
     def version(self, name: str, bit: int) -> TreeUsage | None:
         """Walk the version of this name; None when it is no directory."""
@@ -134,10 +116,9 @@ class _Walk:
         self._descend(tree, [name for name in self._read(tree, self._versions) if name not in versions])
         return tree
 
-    def add(self, share: _Share) -> None:
+    def add(self, linked: _Linked) -> None:
         """Take in what another process met."""
-        self.listings_differ |= share.listings_differ
-        for device, inodes in share.linked.items():
+        for device, inodes in linked.items():
             for number, met in inodes.items():
                 inode = self.linked[device].setdefault(number, LinkedInode(met.blocks, met.size, met.links))
                 inode.names += met.names
@@ -151,24 +132,15 @@ class _Walk:
                 try:
                     fd = directories.fd(0, path)
                 except OSError as error:
-                    if error.errno not in GONE:
-                        tree.unread += 1
-                        self._count_closed(tree, directories, path)
+                    tree.unread += error.errno not in GONE
                     continue
-                pending += [f"{path}/{name}" for name in self._read(tree, fd)]
-
-    def _count_closed(self, tree: TreeUsage, directories: Directories, path: str) -> None:
-        parent, _, name = path.rpartition("/")
-        with suppress(OSError):
-            info = os.stat(name, dir_fd=directories.fd(0, parent), follow_symlinks=False)
-            tree.blocks += info.st_blocks
-            tree.size += info.st_size
+                pending += [join(path, name) for name in self._read(tree, fd)]
 
     def _read(self, tree: TreeUsage, fd: int) -> list[str]:
         """Count an open directory and what is in it; return the names of the directories in it."""
         self._step()
         directory = os.fstat(fd)
-        by_number: dict[int, LinkedInode] = {} if self._ask_every_name else self.linked[directory.st_dev]
+        by_number = self.linked[directory.st_dev]
         bit, names = tree.bit, 1 if tree.bit else 0
         tree.blocks += directory.st_blocks
         tree.size += directory.st_size
@@ -192,21 +164,15 @@ class _Walk:
                             tree.files -= entry.is_file(follow_symlinks=False)
                             tree.unread += error.errno not in GONE
                             continue
-                        if info.st_ino != number or info.st_dev != directory.st_dev:
-                            self.listings_differ = not self._ask_every_name
                         if info.st_nlink == 1:
                             tree.blocks += info.st_blocks
                             tree.size += info.st_size
                             continue
-                        inode = self._linked(info)
+                        inode = self.linked[info.st_dev].setdefault(
+                            info.st_ino, LinkedInode(info.st_blocks, info.st_size, info.st_nlink)
+                        )
                     inode.names += names
                     inode.holders |= bit
         except OSError:
             tree.unread += 1
         return below
-
-    def _linked(self, info: os.stat_result) -> LinkedInode:
-        inodes = self.linked[info.st_dev]
-        if info.st_ino not in inodes:
-            inodes[info.st_ino] = LinkedInode(info.st_blocks, info.st_size, info.st_nlink)
-        return inodes[info.st_ino]

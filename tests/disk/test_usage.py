@@ -94,40 +94,6 @@ def test_the_price_of_a_set_is_what_its_removal_frees(
         assert usage.freed_by(removed) == before - taken()
 
 
-@_SETTINGS
-@given(trees=versions(), links=_links)
-def test_where_listings_tell_other_inodes_every_name_is_asked(trees: list[Tree], links: list[tuple[int, int]]) -> None:
-    with drawn(trees, links) as (directory, _, names), pytest.MonkeyPatch.context() as patch:
-        usual = measure(directory, names, workers=1)
-        patch.setattr(os, "scandir", scandir_of_an_overlay)
-        every = measure(directory, names, workers=1)
-        assert (every.versions, every.real, every.others, every.unlinked, every.only_in) == (
-            usual.versions, usual.real, usual.others, usual.unlinked, usual.only_in,
-        )  # fmt: skip
-
-
-class OverlayEntry:
-    """An entry of a directory whose listing tells other inodes than stat."""
-
-    def __init__(self, entry: os.DirEntry[str]) -> None:
-        self._entry = entry
-        self.name, self.stat, self.is_file, self.is_dir = entry.name, entry.stat, entry.is_file, entry.is_dir
-
-    def inode(self) -> int:
-        """Return the number of a neighbour for every other file, and for one file a number that no other has."""
-        number = self._entry.inode()
-        return number + (1 << 40) if self.name == "notes.txt" else number ^ (len(self.name) & 1)
-
-
-_SCANDIR = os.scandir
-
-
-@contextmanager
-def scandir_of_an_overlay(fd: int) -> Iterator[list[OverlayEntry]]:
-    with _SCANDIR(fd) as entries:
-        yield [OverlayEntry(entry) for entry in entries]
-
-
 def test_only_what_is_there_and_a_directory_is_a_version(tmp_path: Path) -> None:
     for name in ("v1", "elsewhere"):
         (tmp_path / "www" / name).mkdir(parents=True)
