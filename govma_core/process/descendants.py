@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from govma_core.errors import CommandError
-from govma_core.process.proc import Process, lineage, read
+from govma_core.process.proc import Process, lineage, read, send
 
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
@@ -98,7 +98,11 @@ def left(variable: str, uid: int, places: Sequence[Path]) -> list[Process]:
     The second finds those that cleared their environment: they work in these directories or have something
     open there, and have no terminal. Neither this process nor those that it was started by are among them.
     """
-    return [process for process in _of(uid) if _marked(process, variable) or _works_in(process, places)]
+    return [
+        process
+        for process in _of(uid)
+        if _marked(process, variable) or (not process.terminal and _reaches(process, places))
+    ]
 
 
 def attended(uid: int, places: Sequence[Path]) -> list[Process]:
@@ -124,10 +128,6 @@ def _marked(process: Process, variable: str) -> bool:
     with suppress(OSError):
         return os.fsencode(variable) in Path("/proc", str(process.pid), "environ").read_bytes().split(b"\0")
     return False
-
-
-def _works_in(process: Process, places: Sequence[Path]) -> bool:
-    return not process.terminal and _reaches(process, places)
 
 
 def _reaches(process: Process, places: Sequence[Path]) -> bool:
@@ -156,12 +156,7 @@ def _same_mounts(directory: Path) -> bool:
 
 
 def _all() -> list[Process]:
-    processes = []
-    for entry in os.listdir("/proc"):
-        process = read(int(entry)) if entry.isdecimal() else None
-        if process is not None:
-            processes.append(process)
-    return processes
+    return [process for entry in os.listdir("/proc") if entry.isdecimal() and (process := read(int(entry)))]
 
 
 def descendants_of(pid: int) -> list[Process]:
@@ -179,20 +174,9 @@ def descendants_of(pid: int) -> list[Process]:
 
 def _send(process: Process, number: signal.Signals) -> bool:
     try:
-        fd = os.pidfd_open(process.pid)
+        return send(process.pid, process.started, number)
     except OSError:
         return False
-    try:
-        now = read(process.pid)
-        # Looked at again once it is held by the descriptor: the pid may be that of another process by now.
-        if now is None or now.identity != process.identity or now.zombie:
-            return False
-        signal.pidfd_send_signal(fd, number)
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-    return True
 
 
 def _reap(process: Process) -> None:

@@ -74,20 +74,28 @@ class ProcessId:
 
     def signal(self, number: signal.Signals) -> bool:
         """Send a signal to this very process; False when it is gone. PermissionError as kill(2) gives it."""
-        try:
-            fd = os.pidfd_open(self.pid)
-        except ProcessLookupError:
+        return self.boot == _boot() and send(self.pid, self.started, number)
+
+
+def send(pid: int, started: int, number: signal.Signals) -> bool:
+    """Send a signal to the process that started then, and to no later one of its pid; False when it is gone.
+
+    OSError when that cannot be done.
+    """
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        # Looked at once it is held by the descriptor, which cannot change hands any more.
+        if _start_of(pid) != started:
             return False
-        try:
-            # Checked after the descriptor was opened: it cannot change hands any more.
-            if not self.alive():
-                return False
-            signal.pidfd_send_signal(fd, number)
-        except ProcessLookupError:
-            return False
-        finally:
-            os.close(fd)
-        return True
+        signal.pidfd_send_signal(fd, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 def _boot() -> str:
