@@ -12,7 +12,7 @@ from govma_console.cli.command import argument, command, flag
 from govma_console.config_option import loaded
 from govma_console.output import print_json, print_table, warn
 from govma_core.errors import RefusedError, UsageError
-from govma_core.fs.jsonfile import put_file
+from govma_core.fs import jsonfile
 from govma_core.settings import DEFAULT_FILE, load, to_plain
 from govma_core.settings.parse import KEYS
 from govma_core.settings.write import commented_file, toml_value
@@ -56,7 +56,7 @@ def init(options: argparse.Namespace) -> None:
     path: Path = options.output or options.config or DEFAULT_FILE
     settings = _import_script(options.script) if options.script else {}
     try:
-        put_file(path, commented_file(settings), replace=options.force)
+        jsonfile.replace_bytes(path, commented_file(settings).encode(), overwrite=options.force)
     except FileExistsError:
         raise RefusedError(
             "{path} is there already; --force replaces it, -o FILE writes elsewhere.", path=path

@@ -73,7 +73,7 @@ class AssetCache:
         directory = self._directory / entry.key
         for path in (*entry.removed, *entry.files):
             *parents, name = path.split("/")
-            with safefs.made(data_fd, *parents) as parent:
+            with safefs.opened(data_fd, *parents, make=True) as parent:
                 trees.remove(parent, name)
                 if path in entry.files:
                     sha, mode = entry.files[path]

@@ -48,7 +48,7 @@ def preflight(path: Path) -> list[str]:
 def install(path: Path, data_fd: int) -> str:
     """Copy the env file to `system/user/config/.env` of the tree, with its permission bits; return its sha256."""
     file, info = open_file(path)
-    with os.fdopen(file, "rb") as source, safefs.made(data_fd, *_FOLDER) as folder:
+    with os.fdopen(file, "rb") as source, safefs.opened(data_fd, *_FOLDER, make=True) as folder:
         trees.remove(folder, _NAME)
         target = os.open(_NAME, safefs.CREATE_FLAGS, 0o600, dir_fd=folder)
         try:

@@ -160,7 +160,7 @@ class Keeper:
         """
         name = name or path[-1]
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with safefs.opened_root(self._directory) as root, safefs.made(root, *path[:-1]) as parent:
+        with safefs.opened_root(self._directory) as root, safefs.opened(root, *path[:-1], make=True) as parent:
             copy = path[-1]
             if safefs.lstat(parent, copy) is not None:
                 copy = f"{copy[:200]}.{secrets.token_hex(8)}"

@@ -48,8 +48,13 @@ def encoded(data: Mapping[str, Any]) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def replace_bytes(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
-    """Write the new content of path in one rename; with `durable` it is on the disk when this returns."""
+def replace_bytes(
+    path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True, overwrite: bool = True
+) -> None:
+    """Write the new content of path in one rename; with `durable` it is on the disk when this returns.
+
+    FileExistsError when there is something at path and not to `overwrite`.
+    """
     staged = staged_beside(path)
     fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
@@ -59,28 +64,14 @@ def replace_bytes(path: Path, content: bytes, *, mode: int = 0o644, durable: boo
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        os.replace(staged, path)
-    except BaseException:
-        staged.unlink(missing_ok=True)
-        raise
-    if durable:
-        sync_directory(path.parent)
-
-
-def put_file(path: Path, text: str, *, replace: bool) -> None:
-    """Make a text file whole or not at all; FileExistsError when it is there and is not to be replaced."""
-    staged = staged_beside(path)
-    try:
-        with staged.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            staged.replace(path)
+        if overwrite:
+            os.replace(staged, path)
         else:
             os.link(staged, path)
     finally:
         staged.unlink(missing_ok=True)
+    if durable:
+        sync_directory(path.parent)
 
 
 @contextmanager

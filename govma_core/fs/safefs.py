@@ -44,12 +44,23 @@ def opened_root(path: Path) -> Iterator[int]:
 
 
 @contextmanager
-def opened(dir_fd: int, *names: str) -> Iterator[int]:
-    """Open the directory `names[0]/names[1]/…` below dir_fd, refusing a link or a file at every step."""
-    fd = _below(dir_fd, names, 0) if names else os.dup(dir_fd)
+def opened(dir_fd: int, *names: str, make: bool = False) -> Iterator[int]:
+    """Open the directory `names[0]/names[1]/…` below dir_fd, refusing a link or a file at every step.
+
+    With `make` those that are missing are made (mode 0755).
+    """
+    fd = os.dup(dir_fd)
     try:
-        for depth in range(1, len(names)):
-            above, fd = fd, _below(fd, names, depth)
+        for depth, name in enumerate(names, 1):
+            if make and lstat(fd, name) is None:
+                os.close(make_directory(fd, name))
+            try:
+                above, fd = fd, os.open(name, DIRECTORY_FLAGS, dir_fd=fd)
+            except OSError as error:
+                if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+                    raise
+                path = "/".join(names[:depth])
+                raise UnsafeTreeError("{shown!r} is a link or a file where a directory must be.", shown=path) from None
             os.close(above)
         yield fd
     finally:
@@ -65,42 +76,16 @@ def opened_inside(root_fd: int, path: str) -> Iterator[int]:
     how = struct.pack("QQQ", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
     fd = _libc.syscall(_OPENAT2, root_fd, os.fsencode(path), how, len(how))
     if fd < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), path)
+        raise _last_error(path)
     try:
         yield fd
     finally:
         os.close(fd)
 
 
-def open_directory(dir_fd: int, name: str) -> int:
-    """Open the directory `name` in dir_fd for the caller to close; UnsafeTreeError for a link or a file."""
-    return _below(dir_fd, (name,), 0)
-
-
-def _below(fd: int, names: tuple[str, ...], depth: int) -> int:
-    try:
-        return os.open(names[depth], DIRECTORY_FLAGS, dir_fd=fd)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            path = "/".join(names[: depth + 1])
-            raise UnsafeTreeError("{shown!r} is a link or a file where a directory must be.", shown=path) from None
-        raise
-
-
-@contextmanager
-def made(dir_fd: int, *names: str) -> Iterator[int]:
-    """Open the directory `names[0]/names[1]/…` below dir_fd as opened() does, making what is missing (mode 0755)."""
-    fd = os.dup(dir_fd)
-    try:
-        for depth, name in enumerate(names):
-            if lstat(fd, name) is None:
-                os.close(make_directory(fd, name))
-            above, fd = fd, _below(fd, names, depth)
-            os.close(above)
-        yield fd
-    finally:
-        os.close(fd)
+def _last_error(*names: str | None) -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number), *names)
 
 
 def lstat(dir_fd: int, name: str) -> os.stat_result | None:
@@ -157,8 +142,7 @@ def rename_exchange(src: str, dst: str, *, src_dir_fd: int, dst_dir_fd: int) -> 
 
 def _renameat2(src: str, dst: str, src_dir_fd: int, dst_dir_fd: int, flags: int) -> None:
     if _libc.renameat2(src_dir_fd, os.fsencode(src), dst_dir_fd, os.fsencode(dst), flags) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), src, None, dst)
+        raise _last_error(src, None, dst)
 
 
 def mount_of(fd: int) -> bytes:
@@ -171,8 +155,7 @@ def mount_of(fd: int) -> bytes:
 def syncfs(fd: int) -> None:
     """Write everything of the file system that fd is on to the disk (syncfs(2))."""
     if _libc.syncfs(fd) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+        raise _last_error()
 
 
 def free_bytes(fd: int) -> int:
@@ -217,8 +200,7 @@ def make_symlink(dir_fd: int, name: str, target: str, owner: tuple[int, int] | N
         if not stat.S_ISLNK(info.st_mode) or info.st_uid != os.geteuid() or os.readlink("", dir_fd=fd) != target:
             raise _exchanged(name)
         if _libc.fchownat(fd, b"", *owner, _AT_EMPTY_PATH) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), name)
+            raise _last_error(name)
     finally:
         os.close(fd)
 

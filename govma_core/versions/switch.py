@@ -109,12 +109,8 @@ def _freshen(fd: int, now: int, fresh: Fresh, depth: int = 1) -> None:
                     fresh.files += _touch(fd, entry.name, now)
     # What is nested without end must not keep an operator from rolling back.
     for name in below if depth < _DEEPEST else ():
-        with _counted(fresh, name):
-            child = safefs.open_directory(fd, name)
-            try:
-                _freshen(child, now, fresh, depth + 1)
-            finally:
-                os.close(child)
+        with _counted(fresh, name), safefs.opened(fd, name) as child:
+            _freshen(child, now, fresh, depth + 1)
 
 
 @contextmanager
