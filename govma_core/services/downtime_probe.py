@@ -6,8 +6,9 @@ import http.client
 import ssl
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from urllib.parse import urlsplit
 
 from govma_core.settings.load import on_this_machine
@@ -54,23 +55,16 @@ class Probe:
     def ask(self) -> bool:
         """Ask once; an answer is one that is not the server's own failure (5xx)."""
         parts = urlsplit(self.url)
-        host, port = parts.hostname or "127.0.0.1", parts.port
-        connection: http.client.HTTPConnection
+        kind: Callable[..., http.client.HTTPConnection] = http.client.HTTPConnection
         if parts.scheme == "https":
             # The certificate is of the site's name, not of this address: that it answers is all that is asked.
-            context = ssl._create_unverified_context()  # noqa: S323
-            connection = http.client.HTTPSConnection(host, port, timeout=_TIMEOUT, context=context)
-        else:
-            connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT)
-        try:
-            headers = {"User-Agent": "govma-console", "Connection": "close"}
-            connection.request("GET", "/", headers=headers | ({"Host": self.host} if self.host else {}))
+            kind = partial(http.client.HTTPSConnection, context=ssl._create_unverified_context())  # noqa: S323
+        connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=_TIMEOUT)
+        headers = {"User-Agent": "govma-console", "Connection": "close"} | ({"Host": self.host} if self.host else {})
+        with suppress(OSError, http.client.HTTPException), closing(connection):
+            connection.request("GET", "/", headers=headers)
             return connection.getresponse().status < _FAULT
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            with suppress(OSError):
-                connection.close()
+        return False
 
     def _ask_once(self) -> None:
         began = time.monotonic()
@@ -105,11 +99,11 @@ class Probe:
         if not self.url:
             yield
             return
-        self.answered = any(self.ask() for _ in range(2))
-        began = time.monotonic()
-        self.answered = self.ask() or self.answered
-        self._last_good = time.monotonic()
-        self._late = max(_LATE, _TIMES_USUAL * (self._last_good - began))
+        for _ in range(3):
+            began = time.monotonic()
+            self.answered = self.ask() or self.answered
+            self._last_good = time.monotonic()
+            self._late = max(_LATE, _TIMES_USUAL * (self._last_good - began))
         thread = threading.Thread(target=self._run, name="probing", daemon=True)
         thread.start()
         try:
@@ -131,21 +125,17 @@ def address(ports: dict[str, list[tuple[str, str, str]]], *configured: str) -> s
     for url in configured:
         if url and on_this_machine(url):
             return url
+    fronts = {service: place for place, service in enumerate(_FRONTS)}
     ranked = sorted(
-        (_rank(service, inside), address or "127.0.0.1", published, inside)
+        # By what usually is HTTP, then by what usually stands in front.
+        (_USUAL.index(inside), fronts.get(service, len(fronts)), service, address or "127.0.0.1", published, inside)
         for service, published_ports in ports.items()
         for address, published, inside in published_ports
         # Not any port: a database would take the requests for an attack.
         if published and inside in _USUAL
     )
-    for _, host, published, inside in ranked:
+    for *_, host, published, inside in ranked:
         if host.startswith("127.") or host in ("localhost", "::1"):
             host_part = f"[{host}]" if ":" in host else host
             return f"{'https' if inside == '443/tcp' else 'http'}://{host_part}:{published}"
     return ""
-
-
-def _rank(service: str, inside: str) -> tuple[int, int, str]:
-    """Order by what usually stands in front, then by what usually is HTTP."""
-    front = _FRONTS.index(service) if service in _FRONTS else len(_FRONTS)
-    return _USUAL.index(inside), front, service

@@ -58,7 +58,7 @@ def forget_descriptions(client: DockerClient, project: str) -> None:
 
 
 def make_again(client: DockerClient, description: Mapping[str, Any], replicas: Mapping[str, str]) -> str:
-    """Make a container from what the engine said of one, not started and under a random name; return its id.
+    """Make a container from what the engine said of one, not started and under another name; return its id.
 
     `replicas` are those made so far, by the ids of what they stand for: one may share the network of another.
     """
@@ -72,7 +72,12 @@ def make_again(client: DockerClient, description: Mapping[str, Any], replicas: M
         config |= {"Hostname": "", "ExposedPorts": None}
     elif config.get("Hostname") == former[:12]:
         config["Hostname"] = ""
-    config["Image"] = _image_of(client, description)
+    image: Mapping[str, Any] = {}
+    with suppress(NotFound):
+        image = client.api.inspect_image(config["Image"])  # type: ignore[no-untyped-call]
+    if image.get("Id") != description["Image"]:
+        # Its name means another one by now.
+        config["Image"] = description["Image"]
     networks = {
         name: _endpoint(endpoint, former)
         for name, endpoint in description["NetworkSettings"]["Networks"].items()
@@ -82,8 +87,8 @@ def make_again(client: DockerClient, description: Mapping[str, Any], replicas: M
     # Before API 1.44 a container is made in one network, and connected to the others afterwards.
     first = {name: networks.pop(name) for name in tuple(networks) if mode in (name, networks[name]["NetworkID"])}
     config |= {"HostConfig": host, "NetworkingConfig": {"EndpointsConfig": first}}
-    name = f"{secrets.token_hex(6)}_{description['Name'].removeprefix('/')}"
-    replica: str = client.api.create_container_from_config(config, name)["Id"]  # type: ignore[no-untyped-call]
+    replica_name = f"{secrets.token_hex(6)}_{description['Name'].removeprefix('/')}"
+    replica: str = client.api.create_container_from_config(config, replica_name)["Id"]  # type: ignore[no-untyped-call]
     try:
         for name, endpoint in networks.items():
             addresses = endpoint["IPAMConfig"]
@@ -111,15 +116,6 @@ def _host_config(description: Mapping[str, Any]) -> dict[str, Any]:
         if mount.get("Type") == "volume" and mount["Destination"].rstrip("/") not in targets:
             binds.append(f"{mount['Name']}:{mount['Destination']}:{'rw' if mount.get('RW', True) else 'ro'}")
     return host | {"Binds": binds, "Mounts": mounts}
-
-
-def _image_of(client: DockerClient, description: Mapping[str, Any]) -> str:
-    """Return the name of its image where that means the image it had, else the image's id."""
-    name, image = str(description["Config"]["Image"]), str(description["Image"])
-    with suppress(NotFound):
-        current: Mapping[str, Any] = client.api.inspect_image(name)  # type: ignore[no-untyped-call]
-        return name if current["Id"] == image else image
-    return image
 
 
 def _endpoint(endpoint: Mapping[str, Any], former: str) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from docker import DockerClient
 
 from govma_core.errors import EngineError
-from govma_core.services.inspect import Container, inspected
+from govma_core.services.inspect import Container, inspected, read_container
 from govma_core.text.language import tr
 
 STEADY = 3.0
@@ -29,26 +28,33 @@ def wait_until_good(client: DockerClient, service: str, container: str, timeout:
     EngineError when it does not. `container` is its id, '' when there is none. With `ends` it may have done its work.
     """
     until = time.monotonic() + timeout
-    steady_from, life = 0.0, ("", 0)
+    steady_from, life = 0.0, (-1.0, 0)
     while True:
         description = inspected(client, container) if container else None
-        now = time.monotonic()
-        state: dict[str, Any] = description["State"] if description else {"Status": "missing"}
-        health = (state.get("Health") or {}).get("Status", "none")
-        if health == "healthy":
+        now, current = time.monotonic(), read_container(description) if description else None
+        if current and current.health == "healthy":
             return tr("healthy")
-        if ends and state["Status"] == "exited" and state.get("ExitCode") == 0:
+        if current and ends and current.state == "exited" and not current.exit_code:
             return tr("it did its work and ended")
-        former_life, life = life, (str(state.get("StartedAt")), int(description["RestartCount"]) if description else 0)
-        is_new_life = life != former_life or state["Status"] != "running"
-        # How often it was started before we looked says nothing of now.
-        _require_alive(service, state, health, life[1] if former_life[0] and is_new_life else 0)
-        if is_new_life:
+        if current and current.health == "unhealthy":
+            raise EngineError("{service} is unhealthy.", service=service)
+        if current is None or current.state in ("exited", "dead"):
+            state, code = (current.state, current.exit_code) if current else ("missing", "?")
+            raise EngineError(
+                "{service} does not run: {state} with exit code {value}.", service=service, state=state, value=code
+            )
+        former_life, life = life, (current.started, current.restarts)
+        if life != former_life or not current.running:
             steady_from = now
-        if health == "none" and state["Status"] == "running" and now - steady_from >= min(STEADY, timeout):
+            # How often it was started before we looked says nothing of now.
+            if former_life[0] >= 0 and current.restarts > 1:
+                raise EngineError(
+                    "{service} keeps restarting: exit code {value}.", service=service, value=current.exit_code
+                )
+        if not current.health and current.running and now - steady_from >= min(STEADY, timeout):
             return tr("it runs")
         if now > until:
-            word = tr("healthy") if health != "none" else tr("steady")
+            word = tr("healthy") if current.health else tr("steady")
             raise EngineError(
                 "{service} was not {word} within {timeout:g} s (services.up_timeout).",
                 service=service,
@@ -56,19 +62,3 @@ def wait_until_good(client: DockerClient, service: str, container: str, timeout:
                 timeout=timeout,
             )
         time.sleep(_TICK)
-
-
-def _require_alive(service: str, state: dict[str, Any], health: str, restarts: int) -> None:
-    """Raise EngineError when a container is beyond waiting for: unhealthy, ended, or started again and again."""
-    code = state.get("ExitCode", "?")
-    if health == "unhealthy":
-        raise EngineError("{service} is unhealthy.", service=service)
-    if state["Status"] in ("exited", "dead", "missing"):
-        raise EngineError(
-            "{service} does not run: {state} with exit code {value}.",
-            service=service,
-            state=state["Status"],
-            value=code,
-        )
-    if restarts > 1:
-        raise EngineError("{service} keeps restarting: exit code {value}.", service=service, value=code)

@@ -121,13 +121,6 @@ def inspected(client: DockerClient, container: str) -> dict[str, Any] | None:
         return raw
 
 
-def ids(client: DockerClient, project: str, service: str) -> set[str]:
-    """Return the containers of a service, by their ids."""
-    with told_as(tr("list its containers")):
-        labels = [f"{PROJECT}={project}", f"{SERVICE}={service}"]
-        return {entry["Id"] for entry in client.api.containers(all=True, filters={"label": labels})}
-
-
 def read_container(raw: Mapping[str, Any]) -> Container:
     """Read the engine's description of a container."""
     config, host, state = raw["Config"], raw["HostConfig"], raw["State"]

@@ -17,13 +17,13 @@ from typing import Any
 from docker import DockerClient
 from docker.errors import NotFound
 
-from govma_core.engine.client import FAILURES, reason
+from govma_core.engine.client import FAILURES, reason, told_as
 from govma_core.errors import GovmaError
 from govma_core.fs import jsonfile
 from govma_core.reporting import Reporter
 from govma_core.services.former import kept_description, make_again
 from govma_core.services.health import wait_until_good
-from govma_core.services.inspect import ids, inspected
+from govma_core.services.inspect import PROJECT, SERVICE, inspected
 from govma_core.services.source_drift import opened
 from govma_core.settings import Settings
 from govma_core.text.language import tr
@@ -34,13 +34,11 @@ _SHORT_STOP = 2
 
 @dataclass
 class Change:
-    """One container that a restart replaces: its id and name, both '' where a service had none."""
+    """A container that compose may have stopped, or removed: its id and name, both '' where a service had none."""
 
     service: str
     former: str = ""
     name: str = ""
-    touched: bool = False
-    """True from the moment on at which compose may stop the container."""
     well: bool = True
     """False when the container did not run well before: then it need not run well when it is back."""
 
@@ -55,17 +53,11 @@ class Journal:
     head: str = ""
     tags: dict[str, str] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
-    done: bool = False
-    """True once the new containers are good: nothing puts the former ones back any more."""
 
     @property
     def services(self) -> list[str]:
         """Return the services whose containers are replaced, in their order."""
         return list(dict.fromkeys(change.service for change in self.changes))
-
-    def of(self, service: str) -> list[Change]:
-        """Return the containers of one service."""
-        return [change for change in self.changes if change.service == service]
 
     def write(self) -> None:
         """Write the file, on the disk when this returns."""
@@ -79,176 +71,158 @@ def path_of(state_dir: Path) -> Path:
 
 
 def read_journal(state_dir: Path) -> Journal | None:
-    """Return what an interrupted restart wrote down; None when nothing is under way."""
-    path = path_of(state_dir)
-    data: dict[str, Any] | None = jsonfile.read(path)
-    if data is None:
+    """Return what an interrupted restart wrote down; None when nothing has to be put back."""
+    data: dict[str, Any] | None = jsonfile.read(path_of(state_dir))
+    # Earlier versions wrote down more: a restart that was over, and containers that nothing had been done to yet.
+    if data is None or data.pop("done", False):
         return None
-    # Earlier versions wrote more of each container.
     names = {each.name for each in dataclasses.fields(Change)}
     try:
-        entries = data.pop("changes")
+        entries = [entry for entry in data.pop("changes") if entry.get("touched", True)]
         changes = [Change(**{name: entry[name] for name in names & entry.keys()}) for entry in entries]
-        return Journal(path, changes=changes, **data)
+        return Journal(path_of(state_dir), changes=changes, **data)
     except (KeyError, TypeError, AttributeError):
         return None
 
 
-@dataclass
-class Restored:
-    """What came of putting back, as sentences about what is not as before."""
+class Restoration:
+    """One attempt to have all as it was before a restart, with sentences about what is not.
 
-    problems: list[str] = field(default_factory=list)
-    """What resisted: another attempt may do it."""
-    final: list[str] = field(default_factory=list)
-    """What no further attempt would put right."""
+    `problems` are what resisted, which another attempt may do; `final` what none would put right.
+    """
+
+    def __init__(self, client: DockerClient, journal: Journal, reporter: Reporter, settings: Settings) -> None:
+        self._client, self._journal, self._reporter, self._settings = client, journal, reporter, settings
+        self._replicas: dict[str, str] = {}
+        self.problems: list[str] = []
+        self.final: list[str] = []
 
     @property
     def whole(self) -> bool:
         """Tell whether all is as it was."""
         return not self.problems and not self.final
 
+    def carry_out(self) -> None:
+        """Have images, containers and prod-env as they were; what is not as before is reported as errors, too.
 
-def put_back(client: DockerClient, journal: Journal, reporter: Reporter, settings: Settings) -> Restored:
-    """Have images, containers and prod-env as they were; what is not as before is reported as errors, too.
+        What was good before is waited for until it is good again, each for services.up_timeout at most. An error of
+        the engine ends the attempt for one service; the rest is done.
+        """
+        self._put_back_tags()
+        started = [change for service in self._journal.services for change in self._put_back_service(service)]
+        self._put_back_head()
+        for change in started:
+            try:
+                wait_until_good(self._client, change.service, change.former, self._settings.services_up_timeout)
+            except GovmaError as error:
+                if change.well:
+                    sentence = tr("{service}: the former container runs again, but: {error}",
+                                  service=change.service, error=error)  # fmt: skip
+                    self.final.append(sentence)
+        for problem in (*self.problems, *self.final):
+            self._reporter.error(problem)
 
-    What was good before is waited for until it is good again, each for services.up_timeout at most. An error of the
-    engine ends the attempt for one service and is reported; the rest is done.
-    """
-    result = Restored()
-    _put_back_tags(client, journal, reporter, result)
-    started = _put_back_containers(client, journal, reporter, result)
-    _put_back_head(journal, reporter, settings, result)
-    for change in started:
-        try:
-            wait_until_good(client, change.service, change.former, settings.services_up_timeout)
-        except GovmaError as error:
-            if change.well:
-                result.final.append(
-                    tr("{service}: the former container runs again, but: {error}", service=change.service, error=error)
-                )
-    for problem in (*result.problems, *result.final):
-        reporter.error(problem)
-    return result
-
-
-def _put_back_tags(client: DockerClient, journal: Journal, reporter: Reporter, result: Restored) -> None:
-    for tag, image in journal.tags.items():
-        try:
+    def _put_back_tags(self) -> None:
+        for tag, image in self._journal.tags.items():
             repository, _, name = tag.rpartition(":")
-            client.api.tag(image, repository, name)
-        except NotFound:
-            reporter.warning("The image that {tag} was before is not there any more.", tag=tag)
-        except FAILURES as error:
-            why = reason(error)
-            result.problems.append(tr("The image {tag} could not be put back: {reason}.", tag=tag, reason=why))
+            try:
+                self._client.api.tag(image, repository, name)
+            except NotFound:
+                self._reporter.warning("The image that {tag} was before is not there any more.", tag=tag)
+            except FAILURES as error:
+                why = reason(error)
+                self.problems.append(tr("The image {tag} could not be put back: {reason}.", tag=tag, reason=why))
 
-
-def _put_back_containers(client: DockerClient, journal: Journal, reporter: Reporter, result: Restored) -> list[Change]:
-    """Start the former containers; return those that were started."""
-    replicas: dict[str, str] = {}
-    started: list[Change] = []
-    for service in journal.services:
-        changes = journal.of(service)
-        if not any(change.touched for change in changes):
-            continue
+    def _put_back_head(self) -> None:
+        head, directory = self._journal.head, self._settings.services_compose_dir
+        if not head or directory is None:
+            return
         try:
-            for change in _restore(client, journal, changes, replicas, result):
-                reporter.warning(
+            with opened(directory, self._settings) as repository:
+                # Local changes are kept.
+                repository.run("reset", "--keep", "--quiet", head)
+            self._reporter.warning("prod-env is back at {head}.", head=head[:9])
+        except GovmaError as error:
+            sentence = tr("prod-env could not be moved back to {head}: {error}", head=head[:9], error=error)
+            self.problems.append(sentence)
+
+    def _put_back_service(self, service: str) -> Iterator[Change]:
+        """Have the former containers of a service run instead of the new ones; yield each that was started."""
+        try:
+            for change in self._exchange(service):
+                self._reporter.warning(
                     "{service}: the former container {name} runs again.", service=service, name=change.name
                 )
-                started.append(change)
+                yield change
         except (*FAILURES, GovmaError) as error:
             why = str(error).rstrip(".") if isinstance(error, GovmaError) else reason(error)
-            result.problems.append(
+            self.problems.append(
                 tr("{service}: the former container could not be brought back: {why}.", service=service, why=why)
             )
-    return started
+
+    def _exchange(self, service: str) -> Iterator[Change]:
+        changes = [each for each in self._journal.changes if each.service == service and each.former]
+        with told_as(tr("list its containers")):
+            labels = [f"{PROJECT}={self._journal.project}", f"{SERVICE}={service}"]
+            listed = self._client.api.containers(all=True, filters={"label": labels})
+        new = sorted({entry["Id"] for entry in listed} - {change.former for change in changes})
+        # Made before anything is stopped: where that fails, what runs stays as it is.
+        formers = [change for change in changes if self._secure(change)]
+        keeps_new = bool(changes and new and not formers)
+        for change in changes:
+            if change not in formers:
+                self.final.append(_loss(change, keeps_new=keeps_new))
+        if keeps_new:
+            self._client.api.start(new[0])
+            self._rename(new[0], changes[0].name)
+            return
+        for container in new:
+            try:
+                with suppress(NotFound):
+                    self._client.api.stop(container, timeout=_SHORT_STOP)
+            except FAILURES as error:
+                # The former one can run beside it, unless they want the same port.
+                why = reason(error)
+                self.problems.append(tr("{service}: the new container does not stop: {why}.", service=service, why=why))
+        for change in formers:
+            # Not only started: one that still runs was told to stop, or is about to be, and would end afterwards.
+            self._client.api.restart(change.former)
+            yield change
+        for container in new:
+            with suppress(NotFound):
+                self._client.api.remove_container(container, force=True)
+        for change in formers:
+            self._rename(change.former, change.name)
+
+    def _secure(self, change: Change) -> bool:
+        """Have a former container, started or not; False when it is gone and nothing is known of how it was made."""
+        if inspected(self._client, change.former) is not None:
+            return True
+        description = kept_description(self._client, change.former)
+        if description is None:
+            return False
+        # From here on the replica stands for the former one, also for the next attempt.
+        self._replicas[change.former] = change.former = make_again(self._client, description, self._replicas)
+        self._journal.write()
+        return True
+
+    def _rename(self, container: str, name: str) -> None:
+        """Give a container its name of before: compose calls what it replaces `<id>_<name>`, and so do we."""
+        description = inspected(self._client, container)
+        if description is not None and description["Name"].removeprefix("/") != name:
+            self._client.api.rename(container, name)
 
 
-def _put_back_head(journal: Journal, reporter: Reporter, settings: Settings, result: Restored) -> None:
-    head, directory = journal.head, settings.services_compose_dir
-    if not head or directory is None:
-        return
-    try:
-        with opened(directory, settings) as repository:
-            repository.back(head)
-        reporter.warning("prod-env is back at {head}.", head=head[:9])
-    except GovmaError as error:
-        sentence = tr("prod-env could not be moved back to {head}: {error}", head=head[:9], error=error)
-        result.problems.append(sentence)
-
-
-def _restore(
-    client: DockerClient, journal: Journal, changes: list[Change], replicas: dict[str, str], result: Restored
-) -> Iterator[Change]:
-    """Have the former containers of one service run instead of the new ones; yield each as it is started.
-
-    `replicas` are those made again so far, by the ids of what they stand for.
-    """
-    service = changes[0].service
-    new = sorted(ids(client, journal.project, service) - {change.former for change in changes})
-    # Made before anything is stopped: where that fails, what runs stays as it is.
-    formers = [change for change in changes if change.former and _secure(client, journal, change, replicas)]
-    missing = [change for change in changes if change.former and change not in formers]
-    if missing and not formers and new:
-        _keep_new(client, changes[0], new[0], result)
-        return
-    for change in missing:
-        sentence = tr(
-            "{service}: the container {name} that ran before is not there any more, nor is a new one. "
-            "`govma-console services up {service}` makes one.",
-            service=service,
+def _loss(change: Change, *, keeps_new: bool) -> str:
+    if keeps_new:
+        return tr(
+            "{service}: the container {name} that ran before is not there any more; the new one is kept in its place.",
+            service=change.service,
             name=change.name,
         )
-        result.final.append(sentence)
-    for container in new:
-        try:
-            with suppress(NotFound):
-                client.api.stop(container, timeout=_SHORT_STOP)
-        except FAILURES as error:
-            # The former one can run beside it, unless they want the same port.
-            why = reason(error)
-            result.problems.append(tr("{service}: the new container does not stop: {why}.", service=service, why=why))
-    for change in formers:
-        # Not only started: one that still runs was told to stop, or is about to be, and would end afterwards.
-        client.api.restart(change.former)
-        yield change
-    for container in new:
-        with suppress(NotFound):
-            client.api.remove_container(container, force=True)
-    for change in formers:
-        _rename(client, change.former, change.name)
-
-
-def _secure(client: DockerClient, journal: Journal, change: Change, replicas: dict[str, str]) -> bool:
-    """Have a former container, started or not; False when it is gone and nothing is known of how it was made."""
-    if inspected(client, change.former) is not None:
-        return True
-    description = kept_description(client, change.former)
-    if description is None:
-        return False
-    replica = replicas[change.former] = make_again(client, description, replicas)
-    # From here on it stands for the former one, also for the next attempt.
-    change.former = replica
-    journal.write()
-    return True
-
-
-def _keep_new(client: DockerClient, change: Change, container: str, result: Restored) -> None:
-    """Keep the only container that a service has: the one before it is gone, and how it was made is not known."""
-    client.api.start(container)
-    _rename(client, container, change.name)
-    sentence = tr(
-        "{service}: the container {name} that ran before is not there any more; the new one is kept in its place.",
+    return tr(
+        "{service}: the container {name} that ran before is not there any more, nor is a new one. "
+        "`govma-console services up {service}` makes one.",
         service=change.service,
         name=change.name,
     )
-    result.final.append(sentence)
-
-
-def _rename(client: DockerClient, container: str, name: str) -> None:
-    """Give a container the name of before: compose calls what it replaces `<id>_<name>`, and we what we make again."""
-    description = inspected(client, container)
-    if description is not None and description["Name"].removeprefix("/") != name:
-        client.api.rename(container, name)

@@ -7,7 +7,7 @@ the containers, what the names of their images meant, the commit of prod-env.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from docker import DockerClient
@@ -15,16 +15,16 @@ from docker import DockerClient
 from govma_core.context import Context, Outcome
 from govma_core.engine.client import connected, told_as
 from govma_core.errors import EngineError, GovmaError, PreflightError, RestartError, RunCancelled, UsageError
+from govma_core.fs import jsonfile
 from govma_core.masking import Mask
-from govma_core.services import restore
-from govma_core.services.compose import Project, Question, execute, find_project, hashes_in, require_program
+from govma_core.services.compose import Project, Question, execute, find_project, hashes_in
 from govma_core.services.compose_config import ComposeConfig, ServiceConfig, load_config
 from govma_core.services.downtime_probe import Probe, address
 from govma_core.services.former import forget_descriptions, keep_description
 from govma_core.services.health import runs_well, wait_until_good
 from govma_core.services.inspect import Container, ProjectState, listed_name, look, whole_mask
 from govma_core.services.logs import keep_last_words
-from govma_core.services.restore import Change, Journal, path_of, read_journal
+from govma_core.services.restore import Change, Journal, Restoration, path_of, read_journal
 from govma_core.services.source_drift import live_commit, note_built, opened
 from govma_core.services.storage import warn_of_owners
 from govma_core.text.language import counted, tr
@@ -46,7 +46,6 @@ def run(context: Context, *, services: Sequence[str] | None = None, sync: bool =
     with project.mask.over_errors(), connected(_ANSWER_SECONDS, otherwise="") as client:
         restart = Restart(context, client, project)
         with context.reporter.stage("preflight"):
-            require_program()
             restart.recover()
             config = load_config(project)
             names = choose(project, config, services)
@@ -64,7 +63,9 @@ def run(context: Context, *, services: Sequence[str] | None = None, sync: bool =
                 changed = restart.changed(config, names, state)
                 if changed:
                     restart.prepare(changed, state)
-                    changed = restart.carry_out(config, state)
+                    changed = restart.carry_out(changed, config, state)
+                # Before the notes: whatever becomes of these, what is good now stays.
+                restart.clear(restart.journal)
                 return restart.outcome(config, names, changed, state)
 
 
@@ -90,21 +91,13 @@ class Restart:
         self._site_mask = context.reporter.mask
         self._probe = Probe("")
         self.project = project
-        self.journal = self._new_journal()
+        self.journal = Journal(path_of(self._settings.state_dir), context.run_id, project.name)
         self.hide(project.mask)
 
     def hide(self, mask: Mask) -> None:
         """Mask all that is reported from here on."""
         self.mask = mask
         self.reporter.mask = mask.beside(self._site_mask)
-
-    def _new_journal(self) -> Journal:
-        return Journal(path_of(self._settings.state_dir), self._context.run_id, self.project.name)
-
-    def _clear(self) -> None:
-        """Remove what was written down: all is as it was, or as it should be."""
-        forget_descriptions(self._client, self.journal.project)
-        self.journal.path.unlink(missing_ok=True)
 
     def recover(self) -> None:
         """Put right what a restart that was killed left; EngineError when something resists."""
@@ -114,10 +107,7 @@ class Restart:
         self.reporter.warning(
             "The restart {run} was interrupted; what it left is put right first.", run=interrupted.run
         )
-        self.journal = interrupted
-        if interrupted.done:
-            self._clear()
-        elif self.put_back().problems:
+        if self.put_back(interrupted).problems:
             # What it would take to bring that back must not be overwritten by what is begun now.
             raise EngineError(
                 "What the restart {run} left could not be put back; the log says why. Fix that and start again; "
@@ -125,7 +115,21 @@ class Restart:
                 run=interrupted.run,
                 path=interrupted.path,
             )
-        self.journal = self._new_journal()
+
+    def put_back(self, journal: Journal) -> Restoration:
+        """Bring back what was before a restart; what is not as before is reported as errors, too."""
+        restoration = Restoration(self._client, journal, self.reporter, self._settings)
+        restoration.carry_out()
+        if not restoration.problems:
+            self.clear(journal)
+        return restoration
+
+    def clear(self, journal: Journal) -> None:
+        """Remove what was written down: all is as it was, or as it should be, and nothing puts it back any more."""
+        with suppress(FileNotFoundError):
+            journal.path.unlink()
+            jsonfile.sync_directory(journal.path.parent)
+        forget_descriptions(self._client, journal.project)
 
     def sync(self) -> bool:
         """Move prod-env forward to the commit that is live; tell whether it had to be."""
@@ -143,7 +147,7 @@ class Restart:
             with opened(self.project.directory, self._settings) as repository:
                 head = repository.sha("HEAD")
                 if not repository.has(commit):
-                    repository.fetch_from(self._settings.source_dir, commit)
+                    repository.run("fetch", "--no-tags", "--quiet", "--", str(self._settings.source_dir), commit)
                 if repository.is_ancestor(commit, head):
                     remark.skip("prod-env already contains {commit}", commit=commit[:9])
                     return False
@@ -186,17 +190,13 @@ class Restart:
     def prepare(self, services: Sequence[str], state: ProjectState) -> None:
         """Keep what it takes to bring the former containers back."""
         with self.reporter.stage("prepare") as remark:
-            for service in services:
-                containers = state.of(service)
-                changes = [Change(service, each.id, each.name, well=runs_well(each)) for each in containers]
-                self.journal.changes += changes or [Change(service)]
             self.journal.write()
             with told_as(tr("look at a container")):
-                for change in (each for each in self.journal.changes if each.former):
-                    keep_description(self._client, self.project.name, change.former)
+                for container in (each for service in services for each in state.of(service)):
+                    keep_description(self._client, self.project.name, container.id)
             remark.note("{changed}; nothing is stopped yet", changed=", ".join(services))
 
-    def carry_out(self, config: ComposeConfig, state: ProjectState) -> list[str]:
+    def carry_out(self, services: Sequence[str], config: ComposeConfig, state: ProjectState) -> list[str]:
         """Have compose recreate the containers one by one, while the site is asked; return the services that changed.
 
         RestartError when one does not get good, and all is put back.
@@ -209,7 +209,7 @@ class Restart:
         self.reporter.cancellation.close()
         self._probe = Probe(url, self._settings.activation_host)
         with self._probe.going():
-            for service in self.journal.services:
+            for service in services:
                 with self.reporter.stage(f"restart {service}") as remark:
                     try:
                         remark.note(self._restart(config.services[service]))
@@ -220,24 +220,20 @@ class Restart:
                         self._revert(f"{error}{last_words}")
             if self._is_silent():
                 self._revert(tr("All containers run, but the site does not answer at {url}.", url=url))
-        # From here on nothing puts it back any more, whatever becomes of the notes.
-        self.journal.done = True
-        self.journal.write()
-        return [service for service in self.journal.services if any(each.touched for each in self.journal.of(service))]
+        return self.journal.services
 
     def _restart(self, service: ServiceConfig) -> str:
         """Have compose bring up one service; return what its containers came to, EngineError when that is not good."""
-        changes = self.journal.of(service.name)
-        for change in changes:
-            change.touched = True
-        self.journal.write()
         before = look(self._client, self.project.name).of(service.name)
+        untouched = self.journal.changes
+        changes = [Change(service.name, each.id, each.name, well=runs_well(each)) for each in before]
+        self.journal.changes = [*untouched, *(changes or [Change(service.name)])]
+        self.journal.write()
         execute(self.project, [*_UP, service.name], self.reporter, _UP_SECONDS)
         containers = look(self._client, self.project.name).of(service.name)
         if _same(before, containers) and before:
             # Version 2 of compose prints another hash than its containers have where there is an env_file.
-            for change in changes:
-                change.touched = False
+            self.journal.changes = untouched
             return tr("nothing differs")
         if not service.replicas:
             return tr("none is wanted")
@@ -257,7 +253,7 @@ class Restart:
         """Put everything back while the site is still asked, and raise the RestartError that says so."""
         self.reporter.error(why)
         with self.reporter.stage("put back"):
-            is_whole = self.put_back().whole
+            is_whole = self.put_back(self.journal).whole
             is_silent = self._is_silent()
         if not is_whole:
             state = tr("Not all of what was before is back; see the log")
@@ -267,13 +263,6 @@ class Restart:
             state = tr("The former containers are back")
         raise RestartError(f"{why} {state}; {self._downtime()}.")
 
-    def put_back(self) -> restore.Restored:
-        """Bring back what was before; what is not as before is reported as errors, too."""
-        result = restore.put_back(self._client, self.journal, self.reporter, self._settings)
-        if not result.problems:
-            self._clear()
-        return result
-
     @contextmanager
     def put_back_if_it_fails(self) -> Iterator[None]:
         """Undo what was prepared when the block does not get to its end, whatever the reason."""
@@ -282,8 +271,8 @@ class Restart:
         except RestartError:
             raise
         except BaseException as error:
-            if self.journal.path.exists() and not self.journal.done:
-                is_whole = self.put_back().whole
+            if self.journal.path.exists():
+                is_whole = self.put_back(self.journal).whole
                 if is_whole and isinstance(error, RunCancelled | GovmaError):
                     self.reporter.info("What was prepared has been undone; the containers run as before.")
             raise
@@ -291,10 +280,9 @@ class Restart:
     def outcome(
         self, config: ComposeConfig, services: Sequence[str], changed: Sequence[str], state: ProjectState
     ) -> Outcome:
-        """Write down what the images were built from, clear away the journal, and say what was done."""
+        """Write down what the images were built from, and say what was done."""
         images = [config.services[name].image for name in changed or services if config.services[name].builds]
         note_built(self._settings, [state.tagged(image) for image in images], self.reporter)
-        self._clear()
         if not changed:
             return Outcome(tr("Nothing to do: all containers are as the compose file wants them."))
         silent = round(self._probe.silent, 3) if self._probe.answered else None

@@ -15,7 +15,7 @@ from govma_core.events import Event, LogLine
 from govma_core.reporting import Reporter
 from govma_core.services.compose import find_project
 from govma_core.services.downtime_probe import Probe
-from govma_core.services.restore import Change, Journal, Restored, put_back, read_journal
+from govma_core.services.restore import Change, Journal, Restoration, read_journal
 from govma_core.services.up import Restart
 from govma_core.settings import Settings
 
@@ -119,16 +119,18 @@ class _Engine:
             raise NotFound("No such container")
 
 
-def _put_back(tmp_path: Path, engine: _Engine, *changes: Change, **tags: str) -> tuple[Restored, list[Event]]:
+def _put_back(tmp_path: Path, engine: _Engine, *changes: Change, **tags: str) -> tuple[Restoration, list[Event]]:
     journal = Journal(tmp_path / "services-restart.json", "run", "p", tags=tags, changes=list(changes))
     events: list[Event] = []
     # What stands in for an engine has only what is asked of it here.
     client: Any = engine
-    return put_back(client, journal, Reporter(events.append), _SETTINGS), events
+    restoration = Restoration(client, journal, Reporter(events.append), _SETTINGS)
+    restoration.carry_out()
+    return restoration, events
 
 
 def _web(**more: Any) -> Change:
-    fields: dict[str, Any] = {"former": "old", "name": "p_web_1", "touched": True}
+    fields: dict[str, Any] = {"former": "old", "name": "p_web_1"}
     return Change("web", **fields | more)
 
 
@@ -207,7 +209,7 @@ def test_what_fails_of_one_service_keeps_nothing_of_the_others_from_being_put_ba
     """Guards against an engine that fails once: the rest is undone all the same."""
     containers = {"old": "exited", "new": "running", "db-old": "exited", "db-new": "running"}
     engine = _Engine(containers, {("inspect", "db-old")})
-    db = Change("db", former="db-old", name="p_db_1", touched=True)
+    db = Change("db", former="db-old", name="p_db_1")
     result, _ = _put_back(tmp_path, engine, db, _web(), site_web="sha256:1")
     assert engine.states["old"] == "running"
     assert "new" not in engine.states
@@ -237,14 +239,20 @@ def test_what_the_version_before_wrote_down_is_put_back_too(tmp_path: Path) -> N
     """Guards an upgrade after a restart that was killed: it had made the new container beside the former one."""
     path = tmp_path / "services-restart.json"
     entry = {"service": "web", "former": "old", "name": "p_web_1", "beside": True, "new": "new", "touched": True}
-    head, tags = "", {"site_web": "sha256:1"}
-    data = {"run": "r", "project": "p", "head": head, "tags": tags, "changes": [entry | {"well": True}], "done": False}
-    path.write_text(json.dumps(data))
+    # It wrote down all that it was about to do, and that it was done with it.
+    later = {"service": "db", "former": "db-old", "name": "p_db_1", "touched": False, "well": True}
+    data = {"run": "r", "project": "p", "head": "", "tags": {"site_web": "sha256:1"}, "changes": [entry, later]}
+    path.write_text(json.dumps(data | {"done": True}))
+    assert read_journal(tmp_path) is None
+    path.write_text(json.dumps(data | {"done": False}))
     journal = read_journal(tmp_path)
     assert journal is not None
+    assert journal.services == ["web"]
     engine = _Engine({"old": "exited", "new": "running"}, set())
     client: Any = engine
-    assert put_back(client, journal, Reporter(lambda _: None), _SETTINGS).whole
+    restoration = Restoration(client, journal, Reporter(lambda _: None), _SETTINGS)
+    restoration.carry_out()
+    assert restoration.whole
     assert engine.states == {"old": "running"}
 
 
