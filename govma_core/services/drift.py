@@ -155,16 +155,15 @@ def compare(service: ServiceConfig, container: Container, state: ProjectState) -
     if not tagged:
         yield "image", tr("its image is not there") + (tr("; it has to be built") if service.builds else "")
     elif tagged != container.image_id:
-        day_made = tr(" of {day}", day=_day(image.created)) if image and image.created else ""
-        yield (
-            "image",
-            tr(
-                "it runs the image {short}{made}; the image's name means {short2}",
-                short=short(container.image_id),
-                made=day_made,
-                short2=short(tagged),
-            ),
+        at = datetime.fromtimestamp(image.created).astimezone() if image and image.created else None
+        day_made = tr(" of {day}", day=at.strftime(f"{date_format()} %H:%M")) if at else ""
+        what = tr(
+            "it runs the image {short}{made}; the image's name means {short2}",
+            short=short(container.image_id),
+            made=day_made,
+            short2=short(tagged),
         )
+        yield "image", what
     yield from _environment(service, container, image)
     yield from _mounts(service, container)
     yield from _networks(service, container)
@@ -172,22 +171,15 @@ def compare(service: ServiceConfig, container: Container, state: ProjectState) -
         inside = sorted({port for *_, port in service.ports ^ container.ports})
         yield "ports", tr("published differently: {inside}", inside=", ".join(inside))
     if image is not None:
-        if container.command != _or_own(service.command, service, image.command):
+        # Docker drops the image's command when an entrypoint is given.
+        own_command = image.command if service.entrypoint is None else ()
+        if container.command != (own_command if service.command is None else service.command):
             yield "command", tr("another command is wanted")
         if container.entrypoint != (image.entrypoint if service.entrypoint is None else service.entrypoint):
             yield "entrypoint", tr("another entrypoint is wanted")
     if service.restart.partition(":")[0] != container.restart:
-        yield (
-            "restart",
-            tr("restart policy {restart}, wanted {restart2}", restart=container.restart, restart2=service.restart),
-        )
-
-
-def _or_own(command: tuple[str, ...] | None, service: ServiceConfig, own: tuple[str, ...]) -> tuple[str, ...]:
-    if command is not None:
-        return command
-    # Docker drops the image's command when an entrypoint is given.
-    return own if service.entrypoint is None else ()
+        what = tr("restart policy {restart}, wanted {restart2}", restart=container.restart, restart2=service.restart)
+        yield "restart", what
 
 
 def _environment(service: ServiceConfig, container: Container, image: Image | None) -> Iterator[tuple[str, str]]:
@@ -215,23 +207,16 @@ def _mounts(service: ServiceConfig, container: Container) -> Iterator[tuple[str,
         elif mount.source and not _same(mount, now):
             yield "mounts", tr("mount {target}: from another place", target=target)
         elif mount.writable != now.writable:
-            yield (
-                "mounts",
-                tr(
-                    "mount {target}: {read_only} is wanted",
-                    target=target,
-                    read_only=tr("writable") if mount.writable else tr("read-only"),
-                ),
-            )
+            mode = tr("writable") if mount.writable else tr("read-only")
+            yield "mounts", tr("mount {target}: {read_only} is wanted", target=target, read_only=mode)
     for target, mount in have.items():
         if target not in want and target not in service.injected and len(mount.source) != 64:
             yield "mounts", tr("mount {target}: removed", target=target)
 
 
 def _same(one: Mount, other: Mount) -> bool:
-    if one.kind != other.kind:
-        return False
-    return one.source == other.source or (one.kind == "bind" and real(one.source) == real(other.source))
+    is_same_place = one.kind == "bind" and real(one.source) == real(other.source)
+    return one.kind == other.kind and (one.source == other.source or is_same_place)
 
 
 def _networks(service: ServiceConfig, container: Container) -> Iterator[tuple[str, str]]:
@@ -265,7 +250,7 @@ def places(container: Container, settings: Settings) -> Iterator[str]:
         source = real(mount.source)
         if source == versions:
             whole = mount
-        elif any(_below(path, place) for path in (source, Path(mount.source)) for place in (versions, by_name)):
+        elif any(place in path.parents for path in (source, Path(mount.source)) for place in (versions, by_name)):
             yield (
                 tr(
                     "{target} is one version, not versions_dir: it is served whatever current-version points to. "
@@ -291,10 +276,6 @@ def places(container: Container, settings: Settings) -> Iterator[str]:
             yield tr("{at}, where the link {name} of every version leads, is not {key}", at=at, name=name, key=key)
 
 
-def _below(path: Path, directory: Path) -> bool:
-    return path != directory and path.is_relative_to(directory)
-
-
 def real(path: str) -> Path:
     """Return where a path leads, as far as it is there."""
     return Path(os.path.realpath(path))
@@ -303,7 +284,3 @@ def real(path: str) -> Path:
 def short(image_id: str) -> str:
     """Return an image's id in its short form."""
     return image_id.removeprefix("sha256:")[:12]
-
-
-def _day(at: float) -> str:
-    return datetime.fromtimestamp(at).astimezone().strftime(f"{date_format()} %H:%M")

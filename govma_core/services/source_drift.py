@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,21 +56,6 @@ class Repository(GitCommands):
         """Return the files below these paths that were changed here and not committed."""
         return self.entries("diff", "--name-only", "-z", "HEAD", "--", *paths)
 
-    def committed(self, path: str) -> float:
-        """Return when a path was changed last, by the commits (epoch seconds); 0 for never."""
-        return float(self.run("log", "-1", "--format=%ct", "--", path).strip() or 0)
-
-    def content(self, commit: str, path: str) -> str:
-        """Return a file of a commit, '' when it has none."""
-        try:
-            return self.run("show", "--end-of-options", f"{commit}:{path}")
-        except GitFailedError:
-            return ""
-
-    def fetch_from(self, directory: Path, sha: str) -> None:
-        """Take a commit over from another checkout on this machine."""
-        self.run("fetch", "--no-tags", "--quiet", "--", str(directory), sha)
-
     def forward(self, sha: str) -> None:
         """Move what is checked out straight ahead to a commit; RefusedError when local changes are in the way."""
         try:
@@ -84,10 +69,6 @@ class Repository(GitCommands):
                 sha=sha[:9],
                 error=error,
             ) from None
-
-    def back(self, sha: str) -> None:
-        """Move it back to where it was; local changes are kept."""
-        self.run("reset", "--keep", "--quiet", sha)
 
 
 @contextmanager
@@ -190,43 +171,57 @@ def due_in(source: Repository, head: str, target: str, live: str, settings: Sett
         return None
     names: tuple[str, ...] = ()
     if ".env.sample" in files:
-        before, after = (_names(source.content(commit, ".env.sample")) for commit in (base, target))
+        before, after = (_variables(source, commit) for commit in (base, target))
         names = tuple(name for name in after if name not in before)
     return Due(base, target, tuple(files), names)
 
 
-def _names(text: str) -> list[str]:
-    lines = (line.strip() for line in text.splitlines())
-    return [line.partition("=")[0].strip() for line in lines if "=" in line and not line.startswith("#")]
+def _variables(source: Repository, commit: str) -> list[str]:
+    """Return the variables that `.env.sample` of a commit names; none when it has no such file."""
+    with suppress(GitFailedError):
+        lines = map(str.strip, source.run("show", "--end-of-options", f"{commit}:.env.sample").splitlines())
+        return [line.partition("=")[0].strip() for line in lines if "=" in line and not line.startswith("#")]
+    return []
 
 
-def source_differences(settings: Settings, config: ComposeConfig | None, state: ProjectState) -> list[Difference]:
-    """Return what differs in the sources of images; SourceError when prod-env is no checkout."""
+def source_differences(
+    settings: Settings, answers: Callable[[], tuple[ComposeConfig | None, ProjectState]]
+) -> list[Difference]:
+    """Return what differs in the sources of images; SourceError when prod-env is no checkout.
+
+    `answers` waits for what compose and the engine say; git is asked before as far as that is not needed.
+    """
     directory = settings.services_compose_dir
     if directory is None:
         return []
-    services = list(config.services.values()) if config else []
     with opened(directory, settings) as project:
         head, edited = project.sha("HEAD"), project.edited(*SOURCES)
+        pending = list(_due_commits(settings, head))
+        config, state = answers()
+        services = list(config.services.values()) if config else []
         rows = list(_not_built(settings, project, head, services, state))
     if edited:
         what = tr("changed in prod-env and not committed: {some}", some=_some(edited))
         rows.append(Difference(EVERY, "edited", what, tr("commit it in the repository, or take it back"), NONE))
     parts: set[str] = set()
+    for word, difference in pending:
+        for part, files in difference.parts().items():
+            # What the live commit changed needs no second line for the pending one.
+            if part not in parts:
+                parts.add(part)
+                rows.append(_difference(settings, services, word, part, files, difference))
+    return rows
+
+
+def _due_commits(settings: Settings, head: str) -> Iterator[tuple[str, Due]]:
+    """Yield by its word what of the live and of the pending commit differs from where prod-env is."""
     # Without the checkout of the source there is nothing to compare with; deploys say what is wrong with it.
     with suppress(GovmaError, OSError), opened(settings.source_dir, settings) as source:
         live = live_commit(settings)
         pending = source.sha(f"refs/remotes/{settings.remote}/{settings.branch}")
         for word, commit in (("live", live), ("pending", pending)):
-            difference = due_in(source, head, commit, live, settings)
-            if difference is None:
-                continue
-            for part, files in difference.parts().items():
-                # What the live commit changed needs no second line for the pending one.
-                if part not in parts:
-                    parts.add(part)
-                    rows.append(_difference(settings, services, word, part, files, difference))
-    return rows
+            if difference := due_in(source, head, commit, live, settings):
+                yield word, difference
 
 
 def live_commit(settings: Settings) -> str:
@@ -263,15 +258,17 @@ def _not_built(
         # Of folders that are not in prod-env, and of addresses, its git knows nothing.
         if service.context is None or not image or not project.covers(service.context):
             continue
-        base = str(built.get(image, ""))
-        up = f"govma-console services up {service.name}"
+        base, what = str(built.get(image, "")), ""
         if project.has(base):
             files = [] if base == head else project.changed(base, head, service.context)
             if files:
                 what = tr("its image was built before {some} changed in prod-env", some=_some(files))
-                yield Difference(service.name, "sources", what, up, downtime_of(service, settings))
-        elif (details := state.images.get(image)) and project.committed(service.context) > details.last_tagged:
-            what = tr("{context} changed in prod-env after its image was made", context=service.context)
+        elif details := state.images.get(image):
+            committed = project.run("log", "-1", "--format=%ct", "--", service.context).strip()
+            if float(committed or 0) > details.last_tagged:
+                what = tr("{context} changed in prod-env after its image was made", context=service.context)
+        if what:
+            up = f"govma-console services up {service.name}"
             yield Difference(service.name, "sources", what, up, downtime_of(service, settings))
 
 

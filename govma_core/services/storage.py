@@ -23,7 +23,7 @@ _DEEPEST = 100
 """Levels of directories that are looked at."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Store:
     """One directory of services.storage_dir. `owner` is "uid:gid", '' when it is not there."""
 
@@ -90,29 +90,28 @@ def warn_of_owners(settings: Settings, config: ComposeConfig, reporter: Reporter
 
 
 def _store(settings: Settings, fd: int, name: str, owner: tuple[int, int], *, disk: bool, used: bool) -> Store:
-    wanted_owner = "{}:{}".format(*owner)
+    needed = "{}:{}".format(*owner)
     info = safefs.lstat(fd, name)
-    if info is None and used:
-        problem = tr(
-            "{name} is not there, and a container has it mounted: Docker will create it, owned by root", name=name
-        )
-        uid, gid = owner
-        return Store(name, "", wanted_owner, problem, _mend(settings, f"install -d -o {uid} -g {gid} {name}"))
     if info is None:
-        return Store(name, "", wanted_owner)
-    has = f"{info.st_uid}:{info.st_gid}"
+        store = Store(name, "", needed)
+        if used:
+            store.problem = tr(
+                "{name} is not there, and a container has it mounted: Docker will create it, owned by root", name=name
+            )
+            store.mend = _mend(settings, "install -d -o {} -g {} {}".format(*owner, name))
+        return store
+    store = Store(name, f"{info.st_uid}:{info.st_gid}", needed)
     if not stat.S_ISDIR(info.st_mode):
-        return Store(name, has, wanted_owner, tr("{name} in services.storage_dir is no directory", name=name))
-    problem = mend = ""
-    if has != wanted_owner:
-        problem = tr(
-            "{name} belongs to {has}, and its container needs {wanted}", name=name, has=has, wanted=wanted_owner
+        store.problem = tr("{name} in services.storage_dir is no directory", name=name)
+        return store
+    if store.owner != needed:
+        store.problem = tr(
+            "{name} belongs to {has}, and its container needs {wanted}", name=name, has=store.owner, wanted=needed
         )
-        mend = _mend(settings, f"chown {wanted_owner} {name}")
-    if not disk:
-        return Store(name, has, wanted_owner, problem, mend)
-    size, whole = disk_use(fd, name, DISK_SECONDS)
-    return Store(name, has, wanted_owner, problem, mend, size, whole)
+        store.mend = _mend(settings, f"chown {needed} {name}")
+    if disk:
+        store.size, store.whole = disk_use(fd, name, DISK_SECONDS)
+    return store
 
 
 def _mend(settings: Settings, command: str) -> str:

@@ -95,78 +95,108 @@ def view(context: Context, *, lines: int = 0, disk: bool = False) -> View:
         with collected(problems):
             storage = stores(settings, disk=disk)
         return View("", directory, storage=tuple(storage), problems=tuple(problems))
-    facts = _look_at_all(settings, project, problems, lines)
+    look = _Look(settings, project, problems)
+    look.carry_out(lines)
     with collected(problems):
-        storage = stores(settings, disk=disk, used=mounted(facts.config, settings))
-    mask = facts.mask
+        storage = stores(settings, disk=disk, used=mounted(look.compose.config, settings))
+    mask = look.mask
     return View(
         project.name,
         mask(directory),
-        _states(facts, settings),
-        tuple(dataclasses.replace(each, what=mask(each.what), takes=mask(each.takes)) for each in facts.differences),
+        tuple(look.services()),
+        tuple(dataclasses.replace(each, what=mask(each.what), takes=mask(each.takes)) for each in look.differences),
         tuple(dataclasses.replace(store, mend=mask(store.mend)) for store in storage),
         tuple(mask.lines(problems)),
-        every_setting=bool(facts.hashes),
+        every_setting=bool(look.compose.hashes),
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What compose, the engine and git say. `hashes` are compose's own of each service's settings, {} without any."""
+class _Look:
+    """One look at a project: what compose, the engine and git say. What does not answer becomes a problem."""
 
-    project: Project
     mask: Mask
-    config: ComposeConfig | None
-    hashes: Mapping[str, str]
     state: ProjectState
-    engine_answers: bool
-    output: Mapping[str, list[str]]
-    differences: list[Difference]
 
+    def __init__(self, settings: Settings, project: Project, problems: list[str]) -> None:
+        self._settings, self._project, self._problems = settings, project, problems
+        # Asked first: it takes longer than all the rest, which is found out meanwhile.
+        self.compose = _Compose(project, settings.state_dir, problems)
+        self.differences: list[Difference] = []
+        self._engine_answers = False
+        self._output: dict[str, list[str]] = {}
 
-def _look_at_all(settings: Settings, project: Project, problems: list[str], lines: int) -> Facts:
-    """Look at everything; what cannot be looked at becomes one of the problems."""
-    # Asked first: it takes longer than all the rest, which is found out meanwhile.
-    compose = _Compose(project, settings.state_dir, problems)
-    # Imported while compose is at work: Docker's library and git's take as long as all of our own.
-    from govma_core.engine.client import connected
-    from govma_core.services import inspect, logs, source_drift
+    def carry_out(self, lines: int) -> None:
+        """Ask all three side by side; the last `lines` of each container's output, too."""
+        # Imported while compose is at work: Docker's library and git's take as long as all of our own.
+        from concurrent.futures import Future, ThreadPoolExecutor
 
-    state, output = inspect.ProjectState((), {}, {}, ()), dict[str, list[str]]()
-    engine_answers = False
-    with ExitStack() as stack:
-        stack.callback(compose.give_up)
-        with collected(problems):
-            client = stack.enter_context(connected(_ENGINE_SECONDS, otherwise=""))
-            state = inspect.look(client, project.name)
-            engine_answers = True
-        compose.answer(state)
-        mask = inspect.whole_mask(project, compose.config, state)
-        with collected(problems):
-            for container in state.containers if lines else ():
-                output[container.id] = logs.last_lines(client, container.id, lines, mask)
-    rows: list[Difference] = []
-    if compose.config is not None and engine_answers:
-        rows = differences(compose.config, state, settings, inactive=project.inactive, hashes=compose.hashes)
-    with collected(problems):
-        rows += source_drift.source_differences(settings, compose.config, state)
-    if path_of(settings.state_dir).exists():
-        problems.append(
-            tr(
-                "A restart of containers is in progress, or was interrupted: the next `govma-console services "
-                "up` first cleans up after an interrupted one."
+        from govma_core.engine.client import connected
+        from govma_core.services import inspect, logs, source_drift
+
+        compose, project, settings = self.compose, self._project, self._settings
+        self.state = inspect.ProjectState((), {}, {}, ())
+        answers: Future[tuple[ComposeConfig | None, ProjectState]] = Future()
+        with ExitStack() as stack:
+            git = stack.enter_context(ThreadPoolExecutor(1))
+            sources = git.submit(source_drift.source_differences, settings, answers.result)
+            # Whatever fails here must not leave git's thread waiting.
+            stack.callback(answers.cancel)
+            stack.callback(compose.give_up)
+            with collected(self._problems):
+                client = stack.enter_context(connected(_ENGINE_SECONDS, otherwise=""))
+                self.state = inspect.look(client, project.name)
+                self._engine_answers = True
+            compose.answer(self.state)
+            answers.set_result((compose.config, self.state))
+            self.mask = inspect.whole_mask(project, compose.config, self.state)
+            with collected(self._problems):
+                for container in self.state.containers if lines else ():
+                    self._output[container.id] = logs.last_lines(client, container.id, lines, self.mask)
+        if compose.config is not None and self._engine_answers:
+            self.differences = differences(
+                compose.config, self.state, settings, inactive=project.inactive, hashes=compose.hashes
             )
+        with collected(self._problems):
+            self.differences += sources.result()
+        if path_of(settings.state_dir).exists():
+            self._problems.append(
+                tr(
+                    "A restart of containers is in progress, or was interrupted: the next `govma-console services "
+                    "up` first cleans up after an interrupted one."
+                )
+            )
+
+    def services(self) -> Iterator[ServiceState]:
+        """Yield the containers, and each service without one; the mounts and ports as far as they are no secret."""
+        configs = dict(self.compose.config.services) if self.compose.config else {}
+        # What the compose files have themselves is no secret, whatever else is the same.
+        numbers = frozenset(re.findall(r"\d+", self._project.texts()))
+        for name in dict.fromkeys([*configs, *(each.service for each in self.state.containers)]):
+            containers, config = self.state.of(name), configs.get(name)
+            for container in containers:
+                yield self._service(config, container, numbers)
+            if config is not None and not containers and name not in self._project.inactive:
+                state, image = "absent" if self._engine_answers else "unknown", self.mask.image(config.image)
+                yield ServiceState(name=name, state=state, image=image, builds=config.builds)
+
+    def _service(self, config: ServiceConfig | None, container: Container, numbers: Collection[str]) -> ServiceState:
+        mask, image = self.mask, self.state.images.get(container.image_id)
+        mounts = sorted(container.mounts, key=lambda each: each.target)
+        return ServiceState(
+            name=container.service,
+            container=mask.whole(container.name),
+            state=container.state,
+            health=container.health,
+            started=container.started,
+            restarts=container.restarts,
+            image=mask.image(config.image if config else container.image),
+            image_id=short(container.image_id),
+            image_made=image.created if image else 0.0,
+            ports=tuple(sorted(_port(port, config, mask, numbers) for port in container.ports)),
+            mounts=tuple(_mount(mount, self._settings, mask) for mount in mounts),
+            builds=bool(config and config.builds),
+            lines=tuple(self._output.get(container.id, ())),
         )
-    return Facts(
-        project=project,
-        mask=mask,
-        config=compose.config,
-        hashes=compose.hashes,
-        state=state,
-        engine_answers=engine_answers,
-        output=output,
-        differences=rows,
-    )
 
 
 class _Compose:
@@ -235,43 +265,6 @@ def collected(problems: list[str]) -> Iterator[None]:
         problems += str(error).split("\n")
     except OSError as error:
         problems.append(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.")
-
-
-def _states(facts: Facts, settings: Settings) -> tuple[ServiceState, ...]:
-    services = dict(facts.config.services) if facts.config else {}
-    # What the compose files have themselves is no secret, whatever else is the same.
-    numbers = frozenset(re.findall(r"\d+", facts.project.texts()))
-    names = [*services, *(each.service for each in facts.state.containers if each.service not in services)]
-    rows = []
-    for name in dict.fromkeys(names):
-        containers, config = facts.state.of(name), services.get(name)
-        rows += [_state(facts, settings, config, each, numbers) for each in containers]
-        if config is not None and not containers and name not in facts.project.inactive:
-            state, image = "absent" if facts.engine_answers else "unknown", facts.mask.image(config.image)
-            rows.append(ServiceState(name=name, state=state, image=image, builds=config.builds))
-    return tuple(rows)
-
-
-def _state(
-    facts: Facts, settings: Settings, config: ServiceConfig | None, container: Container, numbers: Collection[str]
-) -> ServiceState:
-    mask = facts.mask
-    image = facts.state.images.get(container.image_id)
-    return ServiceState(
-        name=container.service,
-        container=mask.whole(container.name),
-        state=container.state,
-        health=container.health,
-        started=container.started,
-        restarts=container.restarts,
-        image=mask.image(config.image if config else container.image),
-        image_id=short(container.image_id),
-        image_made=image.created if image else 0.0,
-        ports=tuple(sorted(_port(port, config, mask, numbers) for port in container.ports)),
-        mounts=tuple(_mount(mount, settings, mask) for mount in sorted(container.mounts, key=lambda each: each.target)),
-        builds=bool(config and config.builds),
-        lines=tuple(facts.output.get(container.id, ())),
-    )
 
 
 def _port(port: tuple[str, str, str], config: ServiceConfig | None, mask: Mask, numbers: Collection[str]) -> str:

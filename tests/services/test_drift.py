@@ -158,7 +158,7 @@ def test_an_image_built_from_elsewhere_hides_no_difference_of_others(tmp_path: P
     settings = Settings(services_compose_dir=directory, state_dir=tmp_path / "state")
     images = {_IMAGE: Image(_IMAGE, 0.0, {}, (), ())}
     state = dataclasses.replace(_state(web={"network": f"{project.name}_default"}), images=images)
-    rows = source_differences(settings, config, state)
+    rows = source_differences(settings, lambda: (config, state))
     assert [each.kind for each in rows] == ["sources", "edited"]
     assert rows[0].service == "web"
 
