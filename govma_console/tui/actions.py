@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from textual.keys import key_to_character
+
 from govma_console.tui.availability import (
     Situation,
     always,
@@ -58,25 +60,12 @@ class Action:
 
 def key_name(key: str) -> str:
     """Return a key as people read it: `F5`, `Ctrl+P`, `/`."""
-    signs = {
-        "slash": "/",
-        "question_mark": "?",
-        "left_square_bracket": "[",
-        "right_square_bracket": "]",
-        "enter": "Enter",
-        "tab": "Tab",
-        "escape": "Esc",
-        "space": "Space",
-        "less_than_sign": "<",
-        "greater_than_sign": ">",
-    }
-    if key in signs:
-        return signs[key]
     if key.startswith("ctrl+"):
         return f"Ctrl+{key[5:].upper()}"
     if key.startswith("shift+"):
         return f"Shift+{key_name(key[6:])}"
-    return key.upper() if len(key) > 1 else key
+    character = "/" if key == "slash" else key_to_character(key)
+    return character if character and character.isprintable() else key.capitalize()
 
 
 def selected_version(now: Situation) -> dict[str, str]:

@@ -6,7 +6,7 @@ import os
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.markup import escape
@@ -21,7 +21,6 @@ from govma_console.tui.terminal import driver_for, theme_for
 from govma_core.text.language import tr
 
 if TYPE_CHECKING:
-    from textual.notifications import SeverityLevel
     from textual.types import CSSPathType
 
 _THEMES = (
@@ -90,17 +89,9 @@ class ConsoleApp(App[int]):
         shade = "ansi" if theme.ansi else "dark" if theme.dark else "light"
         return dict(zip(_OWN_COLOURS, _OWN_COLOURS_OF[shade], strict=True))
 
-    def notify(
-        self,
-        message: str,
-        *,
-        title: str = "",
-        severity: SeverityLevel = "information",
-        timeout: float | None = None,
-        markup: bool = True,
-    ) -> None:
+    def notify(self, message: str, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as in the base class
         """Show a notification; commands in it name the settings file of this site."""
-        super().notify(hinted(message), title=title, severity=severity, timeout=timeout, markup=markup)
+        super().notify(hinted(message), *args, **options)
 
     def get_default_screen(self) -> Screen[None]:
         """Return the main screen."""

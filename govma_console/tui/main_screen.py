@@ -13,12 +13,12 @@ from textual.widgets import Input
 
 from govma_console.tui import actions
 from govma_console.tui.background import RunStarted, in_thread
-from govma_console.tui.dialogs.base import Result
+from govma_console.tui.dialogs.base import AskDialog, Dialog, Result
 from govma_console.tui.dialogs.deploy import CancelDialog, DeployDialog, SwitchDialog
-from govma_console.tui.dialogs.disk import DedupeDialog, PinDialog, PruneDialog
+from govma_console.tui.dialogs.disk import DedupeDialog, PruneDialog
 from govma_console.tui.dialogs.help import HelpScreen
 from govma_console.tui.dialogs.holds import HoldDialog, ReleaseDialog
-from govma_console.tui.main_view import MainView
+from govma_console.tui.main_view import PANES, MainView
 from govma_core.runs.launch import cancel, prepare_store
 from govma_core.text.language import tr
 from govma_core.versions.holds import HoldStore
@@ -47,8 +47,8 @@ class MainScreen(MainView):
     def action_carry_out(self, action_id: str) -> None:
         """Carry out an action of the registry, or say why it is not available now.
 
-        It starts a run of the operation with its id, or is a method `action_<id>` of the pane that it belongs to, else
-        of this screen.
+        It starts a run of the operation with its id, goes to the pane with its id, or is a method `action_<id>` of the
+        pane that it belongs to, else of this screen.
         """
         action = actions.BY_ID[action_id]
         reason = action.reason(self.situation)
@@ -57,6 +57,9 @@ class MainScreen(MainView):
             return
         if action.starts is not None:
             self.background.start(action.id, action.starts(self.situation))
+            return
+        if action.id in PANES:
+            self.go_to_pane(action.id)
             return
         pane = {"log": self.log_pane, "table": self.table}.get(action.where)
         carry_out = getattr(pane, f"action_{action_id}", None) or getattr(self, f"action_{action_id}")
@@ -123,19 +126,22 @@ class MainScreen(MainView):
 
     def action_pin(self) -> None:
         """Pin the selected version, or take its pin away."""
-        row, settings = self.situation.selected, self.background.settings
+        row, pins = self.situation.selected, PinStore(self.background.settings.state_dir)
         if row is None:
             return
-        pins, is_pinned = PinStore(settings.state_dir), row.pin is not None
+        is_pinned = row.pin is not None
         sentence = tr("{version} is {value}pinned.", version=row.name, value=tr("no longer ") * is_pinned)
+        if row.pin is not None:
+            known = row.pin.sentence()
+            text = tr("{name} is {known}. Without the pin, prune may remove it.", name=row.name, known=known)
+            self._change(Dialog(tr("Unpin"), text), lambda _: pins.unpin(row.name), sentence)
+            return
 
-        def change(answer: dict[str, Any]) -> None:
-            if is_pinned:
-                pins.unpin(row.name)
-            else:
-                pins.pin(row.name, self.background.operator, answer["reason"], time.time())
+        def pin(answer: dict[str, Any]) -> None:
+            pins.pin(row.name, self.background.operator, answer["text"], time.time())
 
-        self._change(PinDialog(row), change, sentence)
+        text = tr("prune will keep {name} until it is unpinned.", name=row.name)
+        self._change(AskDialog(tr("Pin"), text, placeholder=tr("why (may be empty)")), pin, sentence)
 
     def action_hold(self) -> None:
         """Ask why and until when, then hold all deploys."""
@@ -148,11 +154,8 @@ class MainScreen(MainView):
 
     def action_release(self) -> None:
         """Ask, then end all holds."""
-
-        def change(answer: dict[str, Any]) -> None:
-            HoldStore(self.background.settings.state_dir).release()
-
-        self._change(ReleaseDialog(self.snapshot.holds), change, tr("Deploys are no longer held."))
+        store = HoldStore(self.background.settings.state_dir)
+        self._change(ReleaseDialog(self.snapshot.holds), lambda _: store.release(), tr("Deploys are no longer held."))
 
     def _change(self, dialog: ModalScreen[Result], change: Callable[[dict[str, Any]], object], sentence: str) -> None:
         """Open a dialog, call `change` with its answer, and show the sentence, or why that failed."""
@@ -205,31 +208,13 @@ class MainScreen(MainView):
         self.log_pane.step(-1)
         self.go_to_pane("log", only_narrow=True)
 
-    def action_versions(self) -> None:
-        """Go to the table."""
-        self.go_to_pane("versions")
-
-    def action_detail(self) -> None:
-        """Go to the detail."""
-        self.go_to_pane("detail")
-
-    def action_plot(self) -> None:
-        """Go to the plot."""
-        self.go_to_pane("plot")
-
-    def action_log(self) -> None:
-        """Go to the log."""
-        self.go_to_pane("log")
-
     def action_pane(self, step: int = 1) -> None:
         """Go to the next pane; on a narrow terminal, between table and log."""
         order = self.focus_order()
         if self.has_class("-narrow"):
             order = [order[0], order[2]]
-        focused = self.focused
-        at = next((number for number, widget in enumerate(order) if widget is focused), -1 if step > 0 else 1)
-        target = order[(at + step) % len(order)]
-        self.set_focus(target)
+        at = order.index(self.focused) if self.focused in order else -1 if step > 0 else 1
+        self.set_focus(order[(at + step) % len(order)])
 
     def action_pane_back(self) -> None:
         """Go to the pane before."""

@@ -28,6 +28,13 @@ from govma_console.tui.site_state import EMPTY, Snapshot
 from govma_core.runs.store import RunRecord
 from govma_core.text.language import tr
 
+PANES = {
+    "versions": ("#left", tr("Versions")),
+    "detail": ("#detail", tr("Detail")),
+    "plot": ("#plot", tr("Plot")),
+    "log": ("#log-pane", tr("Log")),
+}
+"""The frame and the title of each pane; the action with its name goes to it."""
 _WIDE = 120
 _AGES_SECONDS = 20.0
 _RESTING_SECONDS = 0.15
@@ -65,10 +72,8 @@ class MainView(Screen[None]):
         """Show the first state, and begin to watch."""
         self.query_one("#filter").display = False
         self.set_class(True, "show-versions")
-        self.query_one("#left").border_title = tr("Versions")
-        self.query_one("#detail").border_title = tr("Detail")
-        self.query_one("#plot").border_title = tr("Plot")
-        self.query_one("#log-pane").border_title = tr("Log")
+        for selector, title in PANES.values():
+            self.query_one(selector).border_title = title
         self.set_focus(self.table)
         self.set_interval(_AGES_SECONDS, self._refresh_ages)
         self.background.begin(self)
@@ -142,9 +147,9 @@ class MainView(Screen[None]):
     def refresh_actions(self) -> None:
         """Draw the footer and the titles of the panes."""
         table = self.table
-        number = str(table.total)
+        number = str(len(self.snapshot.versions))
         if table.filter_words:
-            number = tr("{shown} of {total}", shown=len(table.rows), total=table.total)
+            number = tr("{shown} of {total}", shown=len(table.rows), total=number)
         title = tr("Versions ({shown})", shown=number) + (f" /{table.filter_words}" if table.filter_words else "")
         frame = self.query_one("#left")
         # The filter may look like markup.
@@ -228,11 +233,11 @@ class MainView(Screen[None]):
         focused = self.focused
         if focused is None:
             return
-        for pane, selector in (("versions", "#left"), ("detail", "#detail"), ("plot", "#plot"), ("log", "#log-pane")):
+        for pane, (selector, _) in PANES.items():
             part = self.query_one(selector)
             if part is focused or part in focused.ancestors:
                 self._show_pane(pane)
 
     def _show_pane(self, pane: str) -> None:
-        for name in ("versions", "detail", "plot", "log"):
+        for name in PANES:
             self.set_class(name == pane, f"show-{name}")

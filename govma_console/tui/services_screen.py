@@ -10,14 +10,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, Log, OptionList, Static
 from textual.widgets.option_list import Option
 
 from govma_console import formats
-from govma_console.tui.background import in_thread
-from govma_console.tui.dialogs.base import Result, Toggle, TypedDialog
+from govma_console.tui.dialogs.base import Panel, Result, Toggle, TypedDialog
 from govma_console.tui.query import Query
 from govma_core.errors import GovmaError
 from govma_core.services.drift import NONE, downtime_text, nothing_differs, state_text
@@ -32,14 +30,14 @@ _GOOD = {"running", "healthy"}
 _ALARM = "bold $text-error"
 
 
-class ServicesScreen(ModalScreen[Result]):
+class ServicesScreen(Panel[Result]):
     """Shows the containers; its answer are the arguments of a restart that the operator confirmed.
 
     `blocked` is the sentence why nothing can be restarted now; '' when it can.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,ctrl+c", "leave", show=False),
+        Binding("q", "leave", show=False),
         Binding("u", "restart(False)", show=False),
         Binding("U", "restart(True)", show=False),
         Binding("l,f,enter", "follow", show=False),
@@ -53,7 +51,6 @@ class ServicesScreen(ModalScreen[Result]):
         super().__init__()
         self._settings, self._blocked = settings, blocked
         self._view: dict[str, Any] = {}
-        self._query: Query | None = None
         self._tail: ServiceTail | None = None
         self._with_disk_use = False
         self._cursor_name = ""
@@ -76,42 +73,25 @@ class ServicesScreen(ModalScreen[Result]):
         self.action_look()
 
     def on_unmount(self) -> None:
-        """End what is under way."""
-        self._end_query()
+        """Stop following."""
         self._end_tail()
-
-    def action_leave(self) -> None:
-        """Close."""
-        self.dismiss(None)
 
     # What is shown ----------------------------------------------------------------------------------------------
 
     def action_look(self) -> None:
         """Look at the containers, in a process of its own."""
-        self._end_query()
-        query = self._query = Query(self._settings, "services", lines=_FIRST_LINES, disk=self._with_disk_use)
         self._show_hint(tr("checking …"))
+        self.ask(Query(self._settings, "services", lines=_FIRST_LINES, disk=self._with_disk_use), self._show)
 
-        def take(view: dict[str, Any] | None, problem: str) -> None:
-            if query is self._query:
-                self._query = None
-                if view is None:
-                    self.query_one("#services-text", Static).update(Content.assemble((problem, "$text-error")))
-                else:
-                    self._show(view)
-                self._show_hint()
-
-        in_thread(self, query.ask, take)
+    def show_problem(self, problem: str) -> None:
+        """Show why nothing is known of the containers."""
+        self.query_one("#services-text", Static).update(Content.styled(problem, "$text-error"))
+        self._show_hint()
 
     def action_disk(self) -> None:
         """Measure the persistent directories, too."""
         self._with_disk_use = True
         self.action_look()
-
-    def _end_query(self) -> None:
-        if self._query is not None:
-            self._query.give_up()
-            self._query = None
 
     def _show(self, view: dict[str, Any]) -> None:
         self._view = view
@@ -125,6 +105,7 @@ class ServicesScreen(ModalScreen[Result]):
         title = tr("Services of {found}", found=view["project"]) if view["project"] else tr("Services")
         self.query_one("#dialog-title", Static).update(Content.assemble(title, (f"  {view['directory']}", "$muted")))
         self._show_service()
+        self._show_hint()
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         """Show another service."""
@@ -178,7 +159,6 @@ class ServicesScreen(ModalScreen[Result]):
         elif self._service is not None and self._service["container"]:
             self.query_one("#services-log", Log).clear()
             self._tail = ServiceTail(self._settings, self._service["name"])
-            self._tail.start()
         self._show_hint()
 
     def _take_lines(self) -> None:
@@ -276,33 +256,20 @@ class RestartDialog(TypedDialog):
     verb = tr("Restart")
 
     def __init__(self, view: dict[str, Any], only: str | None) -> None:
-        super().__init__()
+        super().__init__(tr("Restart {only}", only=only) if only else tr("Restart all containers that changed"))
         self._view, self._only = view, only
-        self.heading = tr("Restart {only}", only=only) if only else tr("Restart all containers that changed")
-
-    @property
-    def word(self) -> str:
-        """Return the project's name."""
-        return str(self._view["project"])
-
-    @property
-    def advice(self) -> str:
-        """Return the sentence for Enter after another word."""
-        return tr("To restart, type exactly: {view}", view=self.word)
 
     def options(self) -> list[Widget]:
         """Return the choice and the field of the name."""
         return [
             Toggle(tr("first move prod-env forward to the live commit"), id="sync"),
-            Input(placeholder=tr('to restart, type "{view}"', view=self.word), id="confirm", compact=True),
+            Input(id="confirm", compact=True),
         ]
 
     def opened(self) -> None:
         """Say what a restart does, and list the differences that it removes."""
-        lines = [
-            Content(
-                tr("Builds the images while the site runs, then exchanges what changed, one container after the other.")
-            ),
+        lines: list[Content | str] = [
+            tr("Builds the images while the site runs, then exchanges what changed, one container after the other."),
             Content.assemble(
                 (tr("The site does not answer while a container that serves it is exchanged, "), _ALARM),
                 tr(
@@ -310,19 +277,22 @@ class RestartDialog(TypedDialog):
                     "healthy, the previous one is started again."
                 ),
             ),
-            Content(""),
+            "",
         ]
         differences = [each for each in self._view["differences"] if self._only in (None, each["service"])]
         for each in differences:
             downtime = (f"; {downtime_text(each['downtime'])}", "$muted")
             lines.append(Content.assemble((f"{each['service']}: ", "bold"), each["what"], downtime))
         if not differences:
-            lines.append(Content(tr("Nothing differs, as far as is known: only what a new build brings is exchanged.")))
-        self.say(Content("\n").join(lines), ready=False)
+            lines.append(tr("Nothing differs, as far as is known: only what a new build brings is exchanged."))
+        self.say(*lines, ready=False)
+        project = self._view["project"]
+        placeholder = tr('to restart, type "{view}"', view=project)
+        self.demand(project, placeholder, tr("To restart, type exactly: {view}", view=project))
 
     def result(self) -> Result:
         """Return the arguments of the operation."""
-        return {"services": [self._only] if self._only else None, "sync": self.query_one("#sync", Toggle).value}
+        return {"services": [self._only] if self._only else None, "sync": not self.has_unticked("sync")}
 
 
 class ServiceTail:
@@ -331,19 +301,12 @@ class ServiceTail:
     def __init__(self, settings: Settings, service: str) -> None:
         self._settings, self._service = settings, service
         self._lines: deque[str] = deque(maxlen=_MOST_LINES)
-        self._lock = threading.Lock()
         self._closed = threading.Event()
-
-    def start(self) -> None:
-        """Begin to follow."""
         threading.Thread(target=self._follow, name="service log", daemon=True).start()
 
     def take(self) -> list[str]:
         """Return the lines that came since the last call."""
-        with self._lock:
-            lines = list(self._lines)
-            self._lines.clear()
-        return lines
+        return [self._lines.popleft() for _ in range(len(self._lines))]
 
     def close(self) -> None:
         """Stop following."""
@@ -356,12 +319,8 @@ class ServiceTail:
         try:
             with service_log(self._settings, self._service, _FIRST_LINES, follow=True, until=self._closed) as batches:
                 for batch in batches:
-                    self._add(batch)
+                    self._lines.extend(batch)
             if not self._closed.is_set():
-                self._add([tr("(its output ends here)")])
+                self._lines.append(tr("(its output ends here)"))
         except (GovmaError, OSError) as error:
-            self._add(str(error).split("\n"))
-
-    def _add(self, lines: list[str]) -> None:
-        with self._lock:
-            self._lines.extend(lines)
+            self._lines.extend(str(error).split("\n"))

@@ -7,9 +7,11 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from govma_console.version_row import VersionRow, build_rows
 from govma_core.disk.usage import VersionUsage
@@ -99,14 +101,15 @@ class SnapshotReader:
     """Reads snapshots; what has not changed on the disk since the last one is not read again. Not thread-safe."""
 
     settings: Settings
-    _runs: dict[str, tuple[Stamp, RunRecord]] = field(default_factory=dict)
-    _manifests: dict[str, tuple[Stamp, Manifest | None]] = field(default_factory=dict)
+    _files: dict[Path, tuple[Stamp, Any]] = field(default_factory=dict)
+    """The content of each file that was read for the last snapshot."""
     _problems: list[str] = field(default_factory=list)
 
     def read(self) -> Snapshot:
         """Return the present state, without sizes; `problems` name what cannot be read, which is left out."""
         settings, state_dir = self.settings, self.settings.state_dir
         self._problems = []
+        self._before, self._files = self._files, {}
         store = VersionStore(settings.versions_dir)
         pointer = self._try(store.pointer, EMPTY.pointer)
         if pointer.problem:
@@ -123,8 +126,6 @@ class SnapshotReader:
             usage={},
             unread=bool(unread),
         )
-        names = {row.name for row in versions}
-        self._manifests = {name: entry for name, entry in self._manifests.items() if name in names}
         entries: list[Promotion | Result] = self._try(History(state_dir).entries, [])
         holds = self._try(HoldStore(state_dir).read, NO_HOLDS)
         runs: tuple[RunRecord, ...] = self._try(self._all_runs, ())
@@ -157,33 +158,35 @@ class SnapshotReader:
             self._problems.append(_sentence(error))
             return otherwise
 
-    def _manifest(self, name: str) -> Manifest | None:
-        stamp = _stamp(self.settings.state_dir / "versions" / f"{name}.json")
+    def _read_changed(
+        self, path: Path, read: Callable[[], T], is_final: Callable[[T], bool] = lambda _: True
+    ) -> T | None:
+        """Return what `read` gives, which is not called again while the file is the same; None where there is none.
+
+        What is not final yet is read in any case.
+        """
+        stamp = _stamp(path)
         if stamp is None:
             return None
-        record = self._manifests.get(name)
-        if record is None or record[0] != stamp:
-            record = self._manifests[name] = (stamp, ManifestStore(self.settings.state_dir).read(name))
-        return record[1]
+        entry = self._before.get(path)
+        if entry is None or entry[0] != stamp or not is_final(entry[1]):
+            entry = stamp, read()
+        self._files[path] = entry
+        content: T = entry[1]
+        return content
+
+    def _manifest(self, name: str) -> Manifest | None:
+        store = ManifestStore(self.settings.state_dir)
+        return self._read_changed(self.settings.state_dir / "versions" / f"{name}.json", lambda: store.read(name))
 
     def _all_runs(self) -> tuple[RunRecord, ...]:
         store = RunStore(self.settings.state_dir)
         records = []
         for run_id in store.ids()[:_MOST_RUNS]:
-            stamp = _stamp(store.path(run_id) / "run.json")
-            record = self._runs.get(run_id)
-            if stamp is None:
-                continue
-            if record is None or record[0] != stamp or not record[1].ended:
-                try:
-                    record = (stamp, store.read(run_id))
-                except GovmaError:
-                    continue
-                self._runs[run_id] = record
-            records.append(record[1])
-        ids = {run.id for run in records}
-        self._runs = {run_id: record for run_id, record in self._runs.items() if run_id in ids}
-        return tuple(records)
+            with suppress(GovmaError):
+                path = store.path(run_id) / "run.json"
+                records.append(self._read_changed(path, partial(store.read, run_id), lambda record: record.ended))
+        return tuple(record for record in records if record is not None)
 
 
 def _banner(holds: Holds) -> str:

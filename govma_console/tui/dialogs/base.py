@@ -1,4 +1,4 @@
-"""What all dialogs share: a title, a text that may come later, and buttons, with the focus on Cancel."""
+"""What all that opens above the main screen shares: how it is left, and what it asks of the core; and the dialogs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, ScreenResultType
 from textual.widget import Widget
 from textual.widgets import Button, Checkbox, Input, Static
 
 from govma_console.tui.background import in_thread
+from govma_console.tui.query import Query
 from govma_core.text.language import tr
 
 T = TypeVar("T")
@@ -22,12 +23,59 @@ Result = dict[str, Any] | None
 """The answer: arguments of the operation or the change; None when the operator left the dialog."""
 
 
-class Dialog(ModalScreen[Result]):
-    """A question. Subclasses define `heading`, `verb`, the widgets below the text, and the result."""
+class Panel(ModalScreen[ScreenResultType]):
+    """A screen above the main one. Escape leaves it without an answer, and ends what it has asked of the core."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+c", "leave", show=False)]
+    _latest_work: object = None
+    _query: Query | None = None
+
+    def find_out(self, work: Callable[[], T], show: Callable[[T], None]) -> None:
+        """Call `work` in a thread, then `show` here, or show_problem(). The latest call counts."""
+        self.forget()
+        self._latest_work = work
+
+        def take(answer: T | None, problem: str) -> None:
+            if self._latest_work is not work:
+                return
+            if problem:
+                self.show_problem(problem)
+            else:
+                show(answer)  # type: ignore[arg-type]  # None only where `work` gives it
+
+        in_thread(self, work, take)
+
+    def ask(self, query: Query, show: Callable[[dict[str, Any]], None]) -> None:
+        """Ask the core, then call `show` with the answer, or show_problem()."""
+        self.find_out(query.ask, show)
+        self._query = query
+
+    def forget(self) -> None:
+        """Ignore what find_out() and ask() began, and end a question."""
+        self._latest_work = None
+        if self._query is not None:
+            self._query.give_up()
+            self._query = None
+
+    def show_problem(self, problem: str) -> None:
+        """Show why the core has no answer."""
+
+    def on_unmount(self) -> None:
+        """End what is under way."""
+        self.forget()
+
+    def action_leave(self) -> None:
+        """Leave without an answer."""
+        self.dismiss(None)
+
+
+class Dialog(Panel[Result]):
+    """A question: a title, a text that may come later, and buttons, with the focus on Cancel.
+
+    Subclasses define `heading`, `verb` (the heading where it is ''), the widgets below the text, and the result.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", tr("Cancel")),
-        Binding("ctrl+c", "leave", show=False),
         Binding("left", "app.focus_previous", show=False),
         Binding("right", "app.focus_next", show=False),
         Binding("up", "scroll_text(-1)", show=False),
@@ -38,10 +86,14 @@ class Dialog(ModalScreen[Result]):
         Binding("ctrl+end", "scroll_text(1000000)", show=False),
     ]
 
-    heading = ""
-    verb = tr("OK")
+    heading = verb = ""
     leave = tr("Cancel")
     danger = False
+
+    def __init__(self, heading: str = "", text: str = "") -> None:
+        super().__init__()
+        self.heading = heading or self.heading
+        self.text = text
 
     def compose(self) -> ComposeResult:
         """Make the title, the text, the options and the buttons."""
@@ -55,7 +107,8 @@ class Dialog(ModalScreen[Result]):
             yield from options
             with Horizontal(id="dialog-buttons"):
                 yield Button(self.leave, id="leave", compact=True)
-                yield Button(self.verb, id="do", variant="error" if self.danger else "primary", compact=True)
+                verb = self.verb or self.heading
+                yield Button(verb, id="do", variant="error" if self.danger else "primary", compact=True)
 
     def options(self) -> list[Widget]:
         """Return the widgets between the text and the buttons."""
@@ -72,29 +125,26 @@ class Dialog(ModalScreen[Result]):
 
     def opened(self) -> None:
         """Show the text, or begin to work it out; called once the dialog is on the screen."""
+        self.say(self.text)
 
-    def say(self, content: Content | str, *, ready: bool) -> None:
+    def say(self, *lines: Content | str, ready: bool = True) -> None:
         """Show the text; `ready` makes the verb available."""
-        self.query_one("#dialog-text", Static).update(content)
+        # A text of its own: join() would leave control sequences in it.
+        contents = (Content(line) if isinstance(line, str) else line for line in lines)
+        self.query_one("#dialog-text", Static).update(Content("\n").join(contents))
         self.query_one("#do", Button).disabled = not ready
 
-    def find_out(self, work: Callable[[], T], show: Callable[[T], None]) -> None:
-        """Call `work` in a thread, then `show` here; an error of the core becomes the text. The latest call counts."""
-        self._latest_call = call = object()
+    def wait(self, text: str) -> None:
+        """Show what the text waits for."""
+        self.say(Content.styled(text, "$muted"), ready=False)
 
-        def take(answer: T | None, problem: str) -> None:
-            if self._latest_call is not call:
-                return
-            if problem:
-                self.say(Content.assemble((problem, "$text-error")), ready=False)
-            else:
-                show(answer)  # type: ignore[arg-type]  # None only where `work` gives it
+    def show_problem(self, problem: str) -> None:
+        """Show why there is nothing to confirm."""
+        self.say(Content.styled(problem, "$text-error"), ready=False)
 
-        in_thread(self, work, take)
-
-    def forget(self) -> None:
-        """Ignore the result of the work that find_out() began."""
-        self._latest_call = object()
+    def has_unticked(self, choice: str) -> bool:
+        """Tell whether there is this choice, and it was not made."""
+        return any(not toggle.value for toggle in self.query(f"#{choice}").results(Toggle))
 
     def result(self) -> Result:
         """Return the answer that the button of the verb gives."""
@@ -103,27 +153,37 @@ class Dialog(ModalScreen[Result]):
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Answer with the result, or leave."""
         event.stop()
-        if event.button.id == "do":
-            self.dismiss(self.result())
-        elif event.button.id == "leave":
-            self.dismiss(None)
+        self.dismiss(self.result() if event.button.id == "do" else None)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Take up Enter in a field."""
+        event.stop()
+        self.entered(event.input)
+
+    def entered(self, field: Input) -> None:
+        """Take Enter for the button of the verb."""
+        self.query_one("#do", Button).press()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Take up what is typed into a field."""
+        event.stop()
+        self.edited(event.input)
+
+    def edited(self, field: Input) -> None:
+        """Adapt the dialog to what is being typed."""
 
     def action_scroll_text(self, lines: int) -> None:
         """Scroll a text that is longer than the dialog."""
         self.query_one("#dialog-body").scroll_relative(y=lines, animate=False)
 
-    def action_leave(self) -> None:
-        """Leave without an answer."""
-        self.dismiss(None)
-
 
 class AskDialog(Dialog):
     """Asks for a text; the answer holds it as `text`."""
 
-    def __init__(self, heading: str, text: str, verb: str, value: str = "", placeholder: str = "") -> None:
-        super().__init__()
-        self.heading, self.verb = heading, verb
-        self._text, self._value, self._placeholder = text, value, placeholder
+    def __init__(self, heading: str, text: str, *, verb: str = "", value: str = "", placeholder: str = "") -> None:
+        super().__init__(heading, text)
+        self.verb = verb
+        self._value, self._placeholder = value, placeholder
 
     def options(self) -> list[Widget]:
         """Return the field."""
@@ -131,51 +191,36 @@ class AskDialog(Dialog):
 
     def opened(self) -> None:
         """Show what the text is for; nothing can be lost here, so the field has the focus."""
-        self.say(self._text, ready=True)
+        super().opened()
         self.query_one("#answer").focus()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Take Enter for the button."""
-        event.stop()
-        self.dismiss(self.result())
-
     def result(self) -> Result:
-        """Return the text; None when it is empty."""
-        text = self.query_one("#answer", Input).value.strip()
-        return {"text": text} if text else None
+        """Return the text."""
+        return {"text": self.query_one("#answer", Input).value.strip()}
 
 
 class TypedDialog(Dialog):
     """A question whose verb becomes available when a word is typed into the field `#confirm`."""
 
     danger = True
+    _word = _advice = ""
 
-    @property
-    def word(self) -> str:
-        """Return the word to type; '' while there is nothing to confirm."""
-        return ""
+    def demand(self, word: str, placeholder: str = "", advice: str = "") -> None:
+        """Have a word typed; `advice` is the sentence for another one. '' while there is nothing to confirm."""
+        self._word, self._advice = word, advice
+        field = self.query_one("#confirm", Input)
+        field.value, field.placeholder = "", placeholder
+        field.disabled, field.display = not word, bool(word)
 
-    @property
-    def advice(self) -> str:
-        """Return the sentence for Enter after another word."""
-        return ""
-
-    @property
-    def _is_confirmed(self) -> bool:
-        return bool(self.word) and self.query_one("#confirm", Input).value.strip() == self.word
-
-    def on_input_changed(self, event: Input.Changed) -> None:
+    def edited(self, field: Input) -> None:
         """Make the button available when the word is typed."""
-        event.stop()
-        self.query_one("#do", Button).disabled = not self._is_confirmed
+        self.query_one("#do", Button).disabled = not self._word or field.value.strip() != self._word
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def entered(self, field: Input) -> None:
         """Take Enter for the button when the word is typed."""
-        event.stop()
-        if self._is_confirmed:
-            self.dismiss(self.result())
-        else:
-            self.notify(self.advice, severity="warning", markup=False)
+        if self.query_one("#do", Button).disabled:
+            self.notify(self._advice, severity="warning", markup=False)
+        super().entered(field)
 
 
 class Toggle(Checkbox):

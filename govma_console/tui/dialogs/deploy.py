@@ -26,7 +26,6 @@ class DeployDialog(Dialog):
     """Deploy: shows the pending commits, and asks for the ref and the options."""
 
     heading = tr("Deploy")
-    verb = tr("Deploy")
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
@@ -64,26 +63,22 @@ class DeployDialog(Dialog):
             is_possible = self.query_one("#force", Toggle).value or nothing_goes_live
             self.query_one("#do", Button).disabled = not is_possible
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def entered(self, field: Input) -> None:
         """Compare with another ref."""
-        event.stop()
-        self._ref = event.value.strip() or None
+        self._ref = field.value.strip() or None
         self._look()
 
-    def on_input_changed(self, event: Input.Changed) -> None:
+    def edited(self, field: Input) -> None:
         """Drop the plan, which was for another ref; Enter makes one for this."""
-        event.stop()
-        if (event.value.strip() or None) != self._ref:
+        if (field.value.strip() or None) != self._ref:
             self.forget()
-            self.say(Content.assemble((tr("Press Enter to see what this ref would bring."), "$muted")), ready=False)
+            self.wait(tr("Press Enter to see what this ref would bring."))
 
     def _look(self) -> None:
         self._plan = None
         force = self.query_one("#force", Toggle)
         force.value = force.display = False
-        self.say(
-            Content.assemble((tr("Fetching from {remote} …", remote=self._settings.remote), "$muted")), ready=False
-        )
+        self.wait(tr("Fetching from {remote} …", remote=self._settings.remote))
         ref = self._ref
         self.find_out(lambda: plans.plan_deploy(self._settings, ref), self._show)
 
@@ -91,7 +86,7 @@ class DeployDialog(Dialog):
         self._plan = plan
         if self.query_one("#ref").has_focus:
             self.query_one("#leave").focus()
-        self.say(Content("\n").join(_deploy_lines(plan, self._settings)), ready=True)
+        self.say(*_deploy_lines(plan, self._settings))
         self.query_one("#force").display = plan.hold is not None
         self._weigh()
 
@@ -99,12 +94,12 @@ class DeployDialog(Dialog):
         """Return the arguments of the operation: the very commit that was shown."""
         if self._plan is None:
             return None
-        forced = {"force": True} if self.query_one("#force", Toggle).value else {}
+        forced = {} if self.has_unticked("force") else {"force": True}
         return forced | {
             "commit_shown": self._plan.changes.target.sha,
             "ref": self._ref,
-            "rebuild": self.query_one("#rebuild", Toggle).value,
-            "promote": self.query_one("#promote", Toggle).value,
+            "rebuild": not self.has_unticked("rebuild"),
+            "promote": not self.has_unticked("promote"),
             **_rehearse(self),
         }
 
@@ -141,8 +136,7 @@ class SwitchDialog(Dialog):
     """Rollback and promote: shows from which version to which, what that undoes, and when the target was live."""
 
     def __init__(self, settings: Settings, snapshot: Snapshot, operation: str, target: VersionRow | None) -> None:
-        super().__init__()
-        self.heading = self.verb = tr("Rollback") if operation == "rollback" else tr("Promote")
+        super().__init__(tr("Rollback") if operation == "rollback" else tr("Promote"))
         self._settings, self._snapshot, self._target = settings, snapshot, target
         self._operation = operation
         self._plan: SwitchPlan | None = None
@@ -154,15 +148,12 @@ class SwitchDialog(Dialog):
         live = self._snapshot.pointer.version
         if live is None:
             return []
-        return [
-            Toggle(
-                tr("mark {short_name} bad and hold its commit", short_name=formats.short_name(live)), True, id="mark"
-            )
-        ]
+        label = tr("mark {short_name} bad and hold its commit", short_name=formats.short_name(live))
+        return [Toggle(label, True, id="mark")]
 
     def opened(self) -> None:
         """Compare the two versions."""
-        self.say(Content.assemble((tr("Comparing …"), "$muted")), ready=False)
+        self.wait(tr("Comparing …"))
         self.find_out(self._make_plan, self._show)
 
     def _make_plan(self) -> SwitchPlan:
@@ -177,7 +168,7 @@ class SwitchDialog(Dialog):
     def _show(self, plan: SwitchPlan) -> None:
         self._plan = plan
         target = plan.target
-        lines = [
+        self.say(
             Content.assemble((tr("from "), "$muted"), (plan.source or tr("nothing"), "bold")),
             self._about(self._snapshot.current),
             Content.assemble((tr("to   "), "$muted"), (target.name, "bold $text-success")),
@@ -187,8 +178,8 @@ class SwitchDialog(Dialog):
             *self._warnings(target),
             Content(""),
             *_changes(plan),
-        ]
-        self.say(Content("\n").join(lines), ready=target.version.complete and not target.is_live)
+            ready=target.version.complete and not target.is_live,
+        )
 
     def _warnings(self, target: VersionRow) -> list[Content]:
         lines = []
@@ -212,9 +203,7 @@ class SwitchDialog(Dialog):
         """Return the arguments of the operation: the very version that was shown."""
         if self._plan is None:
             return None
-        mark_arguments = (
-            {"keep_mark": True} if any(not toggle.value for toggle in self.query("#mark").results(Toggle)) else {}
-        )
+        mark_arguments = {"keep_mark": True} if self.has_unticked("mark") else {}
         return mark_arguments | {"version": self._plan.target.name, "live_shown": self._plan.source} | _rehearse(self)
 
 
@@ -242,11 +231,11 @@ def _rehearsal(settings: Settings) -> list[Widget]:
 
 def _rehearse(dialog: Dialog) -> dict[str, bool]:
     """Return that choice as an argument, which is only needed against the rehearsal."""
-    return {"rehearse": False} if any(not toggle.value for toggle in dialog.query("#rehearse").results(Toggle)) else {}
+    return {"rehearse": False} if dialog.has_unticked("rehearse") else {}
 
 
 class CancelDialog(Dialog):
-    """Ask a run to stop."""
+    """Asks a run to stop: says which one it is, and what cancelling does."""
 
     heading = tr("Cancel the run")
     verb = tr("Stop the run")
@@ -254,24 +243,15 @@ class CancelDialog(Dialog):
     danger = True
 
     def __init__(self, run: RunRecord, stage: str) -> None:
-        super().__init__()
-        self._run, self._stage = run, stage
-
-    def opened(self) -> None:
-        """Say which run it is, and what cancelling does."""
-        run = self._run
-        during = tr(", now in stage {stage}", stage=self._stage) if self._stage else ""
-        self.say(
-            tr(
-                "{operation} {id}, started {created} by {by} ({origin}){during}.\n\nIt is asked to stop "
-                "at its next safe point, and cleans up. What is live stays live; once the link is "
-                "being switched it can no longer be stopped.",
-                operation=run.operation,
-                id=run.id,
-                created=formats.moment(run.created),
-                by=run.by,
-                origin=run.origin,
-                during=during,
-            ),
-            ready=True,
+        text = tr(
+            "{operation} {id}, started {created} by {by} ({origin}){during}.\n\nIt is asked to stop "
+            "at its next safe point, and cleans up. What is live stays live; once the link is "
+            "being switched it can no longer be stopped.",
+            operation=run.operation,
+            id=run.id,
+            created=formats.moment(run.created),
+            by=run.by,
+            origin=run.origin,
+            during=tr(", now in stage {stage}", stage=stage) if stage else "",
         )
+        super().__init__(text=text)

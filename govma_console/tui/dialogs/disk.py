@@ -1,8 +1,7 @@
-"""The dialogs of dedupe, prune and pin."""
+"""The dialogs of dedupe and prune."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from textual.containers import Horizontal
@@ -13,65 +12,34 @@ from textual.widgets import Input, Label
 from govma_console import formats
 from govma_console.tui.dialogs.base import Dialog, Result, TypedDialog
 from govma_console.tui.query import Query
-from govma_console.version_row import VersionRow
 from govma_core.settings import Settings
 from govma_core.text.clean import clean_line
 from govma_core.text.language import counted, tr
 
 
-class _Question(Dialog):
-    """A dialog whose text is the answer of a Query."""
+class DedupeDialog(Dialog):
+    """Dedupe: shows what a dry run would free."""
 
-    what = ""
-    """Which question."""
-    waiting = ""
-    """The text until it is answered."""
+    heading = tr("Dedupe")
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self._settings = settings
-        self._question: Query | None = None
 
     def opened(self) -> None:
-        """Begin to ask."""
-        self.ask()
+        """Begin the dry run."""
+        self.wait(tr("Comparing the versions (a dry run, nothing is changed) …"))
+        self.ask(Query(self._settings, "dedupe"), self._show)
 
-    def ask(self, **arguments: Any) -> None:  # noqa: ANN401 - whatever the question takes
-        """Ask the core; ends an earlier question."""
-        self._end_question()
-        self._question = Query(self._settings, self.what, **arguments)
-        self.say(Content.assemble((self.waiting, "$muted")), ready=False)
-        self.find_out(self._question.ask, self.answered)
-
-    def answered(self, answer: dict[str, Any]) -> None:
-        """Show the answer."""
-
-    def on_unmount(self) -> None:
-        """End the question when the dialog is left."""
-        self._end_question()
-
-    def _end_question(self) -> None:
-        if self._question is not None:
-            self._question.give_up()
-
-
-class DedupeDialog(_Question):
-    """Dedupe: shows what a dry run would free."""
-
-    heading = verb = tr("Dedupe")
-    what = "dedupe"
-    waiting = tr("Comparing the versions (a dry run, nothing is changed) …")
-
-    def answered(self, answer: dict[str, Any]) -> None:
+    def _show(self, answer: dict[str, Any]) -> None:
         """Show what would be freed."""
         linked, files = answer["linked"], counted(answer["seen"], "file", "files")
         nothing = tr("Nothing to do: {count} seen, all equal ones are linked.", count=files)
         lines = self._benefit(answer) if linked else [Content(nothing)]
         for reason, skipped in answer["left"].items():
             count = counted(skipped["count"], "file", "files")
-            sentence = tr("Left alone, {reason}: {count}", reason=tr(reason), count=count)
-            lines.append(Content.assemble((sentence, "$muted")))
-        self.say(Content("\n").join(lines), ready=linked > 0)
+            lines.append(Content.styled(tr("Left alone, {reason}: {count}", reason=tr(reason), count=count), "$muted"))
+        self.say(*lines, ready=linked > 0)
 
     def _benefit(self, answer: dict[str, Any]) -> list[Content]:
         freed, count = answer["freed"], counted(answer["linked"], "file", "files")
@@ -91,61 +59,17 @@ class DedupeDialog(_Question):
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class PruneLine:
-    """One version: whether it stays, why, and the bytes that removing it frees."""
-
-    name: str
-    keep: bool
-    why: str
-    frees: int
-
-    def content(self) -> Content:
-        """Return it as a line of the dialog."""
-        word, style = (tr("keep  "), "$muted") if self.keep else (tr("REMOVE"), "bold $text-error")
-        frees = "" if self.keep else tr(", frees {frees}", frees=formats.size(self.frees))
-        name = f" {formats.short_name(self.name)}  "
-        return Content.assemble((word, style), name, (f"{self.why}{frees}", "$muted"))
-
-
-@dataclass(frozen=True, slots=True)
-class PrunePlan:
-    """What a prune would do with each version, the newest first; `frees` are the bytes of those that it removes."""
-
-    lines: tuple[PruneLine, ...]
-    frees: int
-    warnings: tuple[str, ...]
-
-    @property
-    def removed(self) -> list[str]:
-        """Return the versions that would go."""
-        return [line.name for line in self.lines if not line.keep]
-
-    @classmethod
-    def read(cls, answer: dict[str, Any]) -> PrunePlan:
-        """Read the answer to the question `prune`."""
-        lines = [
-            PruneLine(
-                clean_line(version["name"]),
-                version["keep"],
-                clean_line("; ".join(version["reasons"])),
-                version["frees"],
-            )
-            for version in answer["versions"]
-        ]
-        return cls(tuple(lines), answer["frees"], tuple(map(clean_line, answer["warnings"])))
-
-
-class PruneDialog(_Question, TypedDialog):
+class PruneDialog(TypedDialog):
     """Prune: lists the versions that go and stay, and why; asks for a word to be typed before any is removed."""
 
     heading = tr("Prune")
     verb = tr("Remove")
-    what = "prune"
-    waiting = tr("Finding out which versions to keep …")
-    _plan: PrunePlan | None = None
-    _keep = 0
-    _age = ""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._settings = settings
+        self._arguments: Result = None
+        """The policy, and the very versions that are shown; None while none are."""
 
     def options(self) -> list[Widget]:
         """Return the fields of the policy and of the word."""
@@ -158,108 +82,67 @@ class PruneDialog(_Question, TypedDialog):
                 Input(young, placeholder=tr("e.g. 30d"), id="age", compact=True),
                 id="policy",
             ),
-            Input(id="confirm", compact=True, disabled=True),
+            Input(id="confirm", compact=True),
         ]
 
     def opened(self) -> None:
-        """Ask with the settings' policy."""
-        self._look()
-
-    def _look(self) -> None:
-        self._plan = None
-        self._close_word("")
-        keep, self._age = self.query_one("#keep", Input).value, self.query_one("#age", Input).value.strip()
+        """Ask what the policy in the fields would remove."""
+        self._drop(tr("Finding out which versions to keep …"))
+        keep = self.query_one("#keep", Input).value
         # An empty text is an age, too: none.
-        self._keep = int(keep) if keep.isdecimal() else 0
-        self.ask(keep=self._keep, older_than=self._age)
+        policy = {
+            "keep": int(keep) if keep.isdecimal() else 0,
+            "older_than": self.query_one("#age", Input).value.strip(),
+        }
+        self.ask(Query(self._settings, "prune", **policy), lambda answer: self._show(policy, answer))
 
-    @property
-    def word(self) -> str:
-        """Return `remove N`; '' while no versions to remove are shown."""
-        return tr("remove {count}", count=len(self._plan.removed)) if self._plan and self._plan.removed else ""
+    def _drop(self, why: str) -> None:
+        """Take the plan away that is shown, so that it cannot be confirmed."""
+        self._arguments = None
+        self.demand("")
+        self.wait(why)
 
-    @property
-    def advice(self) -> str:
-        """Return the sentence for Enter after another word."""
-        return tr("To remove them, type exactly: {word}", word=self.word)
-
-    def answered(self, answer: dict[str, Any]) -> None:
-        """Show the plan."""
-        plan = self._plan = PrunePlan.read(answer)
-        count = counted(len(plan.removed), "version", "versions")
-        frees = tr("Removes {removed}, frees {frees}", removed=count, frees=formats.size(plan.frees))
-        lines = [Content.assemble((frees, "bold $text-error")) if plan.removed else Content(tr("Nothing to remove."))]
-        lines += [Content.assemble((warning, "$text-warning")) for warning in plan.warnings]
-        lines.append(Content(""))
-        lines += [line.content() for line in sorted(plan.lines, key=lambda line: line.keep)]
-        self.say(Content("\n").join(lines), ready=False)
-        self._close_word(tr('to remove them, type "{word}"', word=self.word) if plan.removed else "")
-
-    def _close_word(self, placeholder: str) -> None:
-        """Empty the field of the word; one without a placeholder takes none."""
-        field = self.query_one("#confirm", Input)
-        field.value, field.placeholder, field.disabled = "", placeholder, not placeholder
-        field.display = bool(placeholder)
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Have another policy looked at before it can be confirmed."""
-        if event.input.id in ("keep", "age"):
-            event.stop()
-            event.prevent_default()
-            if self._plan is not None:
-                self._plan = None
-                self._close_word("")
-                self.say(
-                    Content.assemble((tr("Press Enter to see what this policy would remove."), "$muted")), ready=False
-                )
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Look at another policy."""
-        if event.input.id in ("keep", "age"):
-            event.stop()
-            event.prevent_default()
-            self._look()
-
-    def result(self) -> Result:
-        """Return the arguments of the operation: the policy, and the very versions that were shown."""
-        if self._plan is None:
-            return None
-        return {"keep": self._keep, "older_than": self._age, "only": self._plan.removed}
-
-
-class PinDialog(Dialog):
-    """Pin a version (asks why), or unpin it."""
-
-    def __init__(self, row: VersionRow) -> None:
-        super().__init__()
-        self._row = row
-        self.heading = self.verb = tr("Pin") if row.pin is None else tr("Unpin")
-
-    def options(self) -> list[Widget]:
-        """Return the field for the reason."""
-        return (
-            []
-            if self._row.pin is not None
-            else [Input(placeholder=tr("why (may be empty)"), id="reason", compact=True)]
+    def _show(self, policy: dict[str, Any], plan: dict[str, Any]) -> None:
+        versions = plan["versions"]
+        removals = [version["name"] for version in versions if not version["keep"]]
+        self._arguments = policy | {"only": removals}
+        count = counted(len(removals), "version", "versions")
+        removes = tr("Removes {removed}, frees {frees}", removed=count, frees=formats.size(plan["frees"]))
+        self.say(
+            Content.styled(removes, "bold $text-error") if removals else tr("Nothing to remove."),
+            *(Content.styled(clean_line(warning), "$text-warning") for warning in plan["warnings"]),
+            "",
+            *(_line(version) for version in sorted(versions, key=lambda version: bool(version["keep"]))),
+            ready=False,
         )
+        if removals:
+            word = tr("remove {count}", count=len(removals))
+            placeholder = tr('to remove them, type "{word}"', word=word)
+            self.demand(word, placeholder, tr("To remove them, type exactly: {word}", word=word))
 
-    def opened(self) -> None:
-        """Say what the pin does."""
-        name, pin = self._row.name, self._row.pin
-        if pin is None:
-            self.say(tr("prune will keep {name} until it is unpinned.", name=name), ready=True)
-            self.query_one("#reason").focus()
+    def edited(self, field: Input) -> None:
+        """Have another policy looked at before it can be confirmed."""
+        if field.id == "confirm":
+            super().edited(field)
+        elif self._arguments is not None:
+            self._drop(tr("Press Enter to see what this policy would remove."))
+
+    def entered(self, field: Input) -> None:
+        """Look at another policy, or remove."""
+        if field.id == "confirm":
+            super().entered(field)
         else:
-            self.say(
-                tr("{name} is {known}. Without the pin, prune may remove it.", name=name, known=pin.sentence()),
-                ready=True,
-            )
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Take Enter for the button."""
-        event.stop()
-        self.dismiss(self.result())
+            self.opened()
 
     def result(self) -> Result:
-        """Return the reason."""
-        return {"reason": "" if self._row.pin is not None else self.query_one("#reason", Input).value.strip()}
+        """Return the arguments of the operation."""
+        return self._arguments
+
+
+def _line(version: dict[str, Any]) -> Content:
+    """Return a version of the plan as a line."""
+    name, why = formats.short_name(clean_line(version["name"])), clean_line("; ".join(version["reasons"]))
+    if version["keep"]:
+        return Content.assemble((tr("keep  "), "$muted"), f" {name}  ", (why, "$muted"))
+    frees = tr(", frees {frees}", frees=formats.size(version["frees"]))
+    return Content.assemble((tr("REMOVE"), "bold $text-error"), f" {name}  ", (f"{why}{frees}", "$muted"))

@@ -10,11 +10,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from govma_console.tui.actions import ACTIONS, key_name
 from govma_console.tui.availability import Situation
+from govma_console.tui.dialogs.base import Panel
 from govma_core.text.language import tr
 
 _INDENT = 26
@@ -32,12 +32,10 @@ _MOVING = (
 )
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Panel[None]):
     """Lists all keys."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark,f1,ctrl+c,enter", "leave", tr("Close"), show=False)
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("q,question_mark,f1,enter", "leave", show=False)]
 
     def __init__(self, situation: Situation) -> None:
         super().__init__()
@@ -60,10 +58,6 @@ class HelpScreen(ModalScreen[None]):
         # The dialog is at most 110 wide and takes nine tenths; its frame, padding and scroll bar take six.
         width = min(110, self.size.width * 9 // 10) - 6
         self.query_one("#help-text", Static).update(self._text(max(40, width)))
-
-    def action_leave(self) -> None:
-        """Close."""
-        self.dismiss(None)
 
     def _text(self, width: int) -> Content:
         lines: list[Content] = []

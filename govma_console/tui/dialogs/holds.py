@@ -6,7 +6,7 @@ import time
 
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Button, Input
+from textual.widgets import Input
 
 from govma_console import formats
 from govma_console.output import hinted
@@ -44,37 +44,31 @@ class HoldDialog(Dialog):
         self.query_one("#reason").focus()
 
     def _explain(self) -> None:
-        lines = []
+        lines: list[Content | str] = []
         if self._before is not None:
-            lines.append(Content.assemble((clean_line(self._before.sentence()), "$text-warning")))
-            lines.append(Content(tr("The new hold takes its place.")))
+            lines.append(Content.styled(clean_line(self._before.sentence()), "$text-warning"))
+            lines.append(tr("The new hold takes its place."))
         try:
             until = self._until()
         except ValueError as error:
-            self.say(
-                Content("\n").join([*lines, Content.assemble((tr("Until {error}.", error=error), "$text-error"))]),
-                ready=False,
-            )
+            self.say(*lines, Content.styled(tr("Until {error}.", error=error), "$text-error"), ready=False)
             return
         end = tr("until {until}", until=formats.moment(until)) if until else tr("until somebody releases them")
-        lines.append(Content(tr("Deploys are refused {end}, whoever starts one; a forced one is recorded.", end=end)))
-        lines.append(Content(tr("Rollback and promote work as always.")))
-        self.say(Content("\n").join(lines), ready=True)
+        refused = tr("Deploys are refused {end}, whoever starts one; a forced one is recorded.", end=end)
+        self.say(*lines, refused, tr("Rollback and promote work as always."))
 
     def _until(self) -> float:
         text = self.query_one("#until", Input).value.strip()
         return moment_to_come(text, time.time()) if text else 0.0
 
-    def on_input_changed(self, event: Input.Changed) -> None:
+    def edited(self, field: Input) -> None:
         """Show the end of the hold as it is typed."""
-        event.stop()
         self._explain()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def entered(self, field: Input) -> None:
         """Go on to the next field, then to the button."""
-        event.stop()
-        following = self.query_one("#until" if event.input.id == "reason" else "#do")
-        if not (isinstance(following, Button) and following.disabled):
+        following = self.query_one("#until" if field.id == "reason" else "#do")
+        if not following.disabled:
             following.focus()
 
     def result(self) -> Result:
@@ -89,25 +83,17 @@ class HoldDialog(Dialog):
 class ReleaseDialog(Dialog):
     """End all holds: lists them."""
 
-    heading = verb = tr("Release")
+    heading = tr("Release")
 
     def __init__(self, holds: Holds) -> None:
         super().__init__()
-        self._holds = holds
+        self._holds = holds.all
 
     def opened(self) -> None:
         """List the holds."""
-        lines = [Content(clean_line(hold.sentence())) for hold in self._holds.all]
-        many = len(lines) > 1
-        lines.append(Content(""))
-        lines.append(
-            Content(
-                tr(
-                    "{this_ends}, and deploys go live again.",
-                    this_ends=tr("All of these end") if many else tr("This ends"),
-                )
-            )
-        )
-        if many:
-            lines.append(Content.assemble((hinted(tr("`govma-console release COMMIT` ends one.")), "$muted")))
-        self.say(Content("\n").join(lines), ready=True)
+        lines: list[Content | str] = [clean_line(hold.sentence()) for hold in self._holds]
+        this_ends = tr("All of these end") if len(self._holds) > 1 else tr("This ends")
+        lines += ["", tr("{this_ends}, and deploys go live again.", this_ends=this_ends)]
+        if len(self._holds) > 1:
+            lines.append(Content.styled(hinted(tr("`govma-console release COMMIT` ends one.")), "$muted"))
+        self.say(*lines)

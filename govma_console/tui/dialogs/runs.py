@@ -8,21 +8,21 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from govma_console import formats
+from govma_console.tui.dialogs.base import Panel
 from govma_core.runs.store import RunRecord
 from govma_core.text.language import tr
 
 _MARKS = {"ok": "✓", "running": "●", "starting": "●", "waiting": "…", "refused": "-", "cancelled": "-"}
 
 
-class RunsScreen(ModalScreen[str | None]):
+class RunsScreen(Panel[str | None]):
     """Lists all runs, the latest first; its answer is the id of the chosen one."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,ctrl+c", "leave", tr("Close"), show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("q", "leave", show=False)]
 
     def __init__(self, runs: tuple[RunRecord, ...], run_in_sight: str) -> None:
         super().__init__()
@@ -44,10 +44,6 @@ class RunsScreen(ModalScreen[str | None]):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Answer with the run."""
         self.dismiss(event.option.id)
-
-    def action_leave(self) -> None:
-        """Leave without an answer."""
-        self.dismiss(None)
 
 
 def _line(run: RunRecord) -> Content:

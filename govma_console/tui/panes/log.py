@@ -335,7 +335,7 @@ class LogPane(Vertical):
         lines, text = feed.file.count, self.text(0, feed.file.count - 1)
 
         def save(answer: dict[str, str] | None) -> None:
-            if answer is not None:
+            if answer and answer["text"]:
                 in_thread(self, lambda: log_export.save(answer["text"], text), tell)
 
         def tell(sentence: str | None, problem: str) -> None:
@@ -347,4 +347,4 @@ class LogPane(Vertical):
             operation=feed.record.operation,
             id=feed.record.id,
         )
-        self.app.push_screen(AskDialog(tr("Save the log"), what, tr("Save"), default), save)
+        self.app.push_screen(AskDialog(tr("Save the log"), what, verb=tr("Save"), value=default), save)

@@ -10,7 +10,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -22,6 +22,8 @@ from govma_core.text.language import tr
 
 _STYLES = ("info", "warning", "error", "output", "stage", "good", "bad")
 _LONGEST = 16 * 1024
+Row = tuple[int, Line, str, bool]
+"""The number of a line, the line, the part of its text that is in this row, and whether that is the first part."""
 
 
 class LogView(ScrollView, can_focus=True):
@@ -59,7 +61,7 @@ class LogView(ScrollView, can_focus=True):
         self.mark: int | None = None
         self._count_at_pause = 0
         self._widest = 0
-        self._wrapped: list[tuple[int, Line, str, bool]] = []
+        self._in_sight: list[Row] = []
         self._searching = False
         self._steps_ahead = 0
         """Matches to go on by, asked for while one was looked for."""
@@ -133,7 +135,7 @@ class LogView(ScrollView, can_focus=True):
             self.scroll_to(y=self.cursor, animate=False, force=True)
         elif self.cursor >= top + height:
             self.scroll_to(y=self.cursor - height + 1, animate=False, force=True)
-        elif self.wrap and self.cursor not in {number for number, *_ in self._layout()}:
+        elif self.cursor not in {number for number, *_ in self._rows()}:
             self.scroll_to(y=min(self.cursor, self.scroll_offset.y + 1), animate=False, force=True)
         self.refresh()
         self.post_message(self.Changed())
@@ -236,11 +238,8 @@ class LogView(ScrollView, can_focus=True):
             self.go_to(line)
 
     def _line_at(self, y: int) -> int | None:
-        if self.wrap:
-            rows = self._layout()
-            return rows[y][0] if y < len(rows) else None
-        line = self.scroll_offset.y + y
-        return line if self.file and line < self.file.count else None
+        rows = self._rows()
+        return rows[y][0] if y < len(rows) else None
 
     def _fitting_at_end(self, height: int) -> int:
         """Return how many of the last lines are in sight when they are wrapped."""
@@ -255,57 +254,39 @@ class LogView(ScrollView, can_focus=True):
         return max(1, lines) if used > height else height
 
     def _broken(self, line: Line) -> list[str]:
-        width = max(8, self.scrollable_content_region.width - self._gutter)
-        return chop_cells(line.text, width) or [""]
+        if not self.wrap:
+            return [line.text[:_LONGEST]]
+        return chop_cells(line.text, max(8, self.scrollable_content_region.width - 9 * self.timestamps)) or [""]
 
-    def _layout(self) -> list[tuple[int, Line, str, bool]]:
-        """Return the rows in sight when lines are wrapped: number of the line, the line, the part, if its first."""
-        height = self.scrollable_content_region.height
+    def _rows(self) -> list[Row]:
+        """Return the rows in sight, from the end where the end is in sight."""
         if self.file is None:
             return []
-        if self.following or self.scroll_offset.y >= self.max_scroll_y:
-            rows: list[tuple[int, Line, str, bool]] = []
-            first = max(0, self.file.count - height)
-            for number, line in reversed(list(enumerate(self.file.lines(first, self.file.count), first))):
-                parts = self._broken(line)
-                rows[:0] = [(number, line, part, at == 0) for at, part in enumerate(parts)]
-                if len(rows) >= height:
-                    break
-            return rows[-height:]
-        rows = []
-        top = self.scroll_offset.y
-        for number, line in enumerate(self.file.lines(top, top + height), top):
-            rows += [(number, line, part, at == 0) for at, part in enumerate(self._broken(line))]
-            if len(rows) >= height:
-                break
-        return rows[:height]
+        height = self.scrollable_content_region.height
+        is_at_end = self.wrap and (self.following or self.scroll_offset.y >= self.max_scroll_y)
+        first = max(0, self.file.count - height) if is_at_end else self.scroll_offset.y
+        rows = [
+            (number, line, part, at == 0)
+            for number, line in enumerate(self.file.lines(first, first + height), first)
+            for at, part in enumerate(self._broken(line))
+        ]
+        return rows[-height:] if is_at_end else rows[:height]
 
-    @property
-    def _gutter(self) -> int:
-        return 9 if self.timestamps else 0
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Draw lines."""
+        self._in_sight = self._rows()
+        return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
         """Draw one line."""
         width = self.scrollable_content_region.width
-        blank = self._style("blank")
-        if self.file is None:
-            return Strip.blank(width, blank)
-        if self.wrap:
-            if y == 0 or not self._wrapped:
-                self._wrapped = self._layout()
-            rows = self._wrapped
-            if y >= len(rows):
-                return Strip.blank(width, blank)
-            number, line, part, first = rows[y]
-            return self._strip(number, line, part, first).adjust_cell_length(width, self._base(number, "blank"))
-        number = self.scroll_offset.y + y
-        lines = self.file.lines(number, number + 1)
-        if not lines:
-            return Strip.blank(width, blank)
-        strip = self._strip(number, lines[0], lines[0].text[:_LONGEST], True)
+        if y >= len(self._in_sight):
+            return Strip.blank(width, self._style("blank"))
+        number, line, part, is_first = self._in_sight[y]
+        strip = self._strip(number, line, part, is_first)
         self._widest = max(self._widest, strip.cell_length)
-        first_column = self.scroll_offset.x
-        return strip.crop_extend(first_column, first_column + width, self._base(number, "blank"))
+        left = self.scroll_offset.x
+        return strip.crop_extend(left, left + width, self._base(number, "blank"))
 
     def _base(self, number: int, part: str) -> Style:
         style = self._style(part)

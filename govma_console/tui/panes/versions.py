@@ -15,7 +15,6 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
-from textual.reactive import var
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -167,14 +166,10 @@ class VersionTable(ScrollView, can_focus=True):
         Binding("end,G", "move(1000000)", show=False),
     ]
 
-    cursor: var[str | None] = var(None)
+    cursor: str | None = None
 
     class Selected(Message):
-        """The cursor is on another version (None: there is none)."""
-
-        def __init__(self, name: str | None) -> None:
-            super().__init__()
-            self.name = name
+        """The cursor is on another version, or there is none any more."""
 
     class Opened(Message):
         """A version was double-clicked."""
@@ -185,7 +180,6 @@ class VersionTable(ScrollView, can_focus=True):
         self.descending = True
         self.filter_words = ""
         self.rows: list[VersionRow] = []
-        self.total = 0
         self._all: tuple[VersionRow, ...] = ()
         self._ages: tuple[str, ...] = ()
         self._needs: dict[str, int] = {}
@@ -194,7 +188,7 @@ class VersionTable(ScrollView, can_focus=True):
         """Show these versions; the cursor stays where it is if its version is still there."""
         if rows == self._all:
             return
-        self._all, self.total = rows, len(rows)
+        self._all = rows
         self._arrange()
 
     def filter(self, words: str) -> None:
@@ -247,7 +241,7 @@ class VersionTable(ScrollView, can_focus=True):
     def _put_cursor(self, name: str | None) -> None:
         if name != self.cursor:
             self.cursor = name
-            self.post_message(self.Selected(name))
+            self.post_message(self.Selected())
         self._keep_in_sight()
         self.refresh()
 
