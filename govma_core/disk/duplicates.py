@@ -142,12 +142,10 @@ def dedupe(
     *,
     anywhere: bool = False,
     workers: int = 2,
-    link_limit: int | None = None,
 ) -> Tally:
     """Join all that is equal at the same path; `progress` and `check` are called often, and may raise.
 
-    With `anywhere` files of different paths are joined, too. `link_limit` is the link count at which an inode counts as
-    full, when the file system's own is not to be reached. OSError for what concerns more than one file.
+    With `anywhere` files of different paths are joined, too. OSError for what concerns more than one file.
     """
     with closing(Directories(trees.roots)) as directories:
         pieces = subtrees(directories, len(trees.roots), _PIECES)
@@ -159,7 +157,7 @@ def dedupe(
         progress(_sum(so_far.values()))
 
     def join_same_path(share: Iterator[str], report: Callable[[Tally], None]) -> Tally:
-        with _Pass(trees, link_limit) as work:
+        with _Pass(trees) as work:
             for piece in share:
                 for level in work.walk(piece, elsewhere):
                     work.join_level(level)
@@ -167,7 +165,7 @@ def dedupe(
             return work.joiner.finish()
 
     def join_any_path(share: Iterator[str], report: Callable[[Tally], None]) -> Tally:
-        with _Pass(trees, link_limit) as work:
+        with _Pass(trees) as work:
             work.join_anywhere(lambda: report(Tally()))
             tally = work.joiner.finish()
             # Names were counted, and these were named, in the pass before.
@@ -189,7 +187,7 @@ def dedupe(
 class _Pass:
     """One worker's way through the trees."""
 
-    def __init__(self, trees: Trees, link_limit: int | None) -> None:
+    def __init__(self, trees: Trees) -> None:
         leases.ignore_breaks()
         self._trees = trees
         self._directories = Directories(trees.roots)
@@ -201,7 +199,7 @@ class _Pass:
         elif trees.staging is not None:
             # A directory of its own: two workers that use one wait for each other at every link.
             self._staging = safefs.make_directory(trees.staging, str(os.getpid()), 0o700)
-            sharing = HardLinks(self._directories, trees.names, self._staging, link_limit)
+            sharing = HardLinks(self._directories, trees.names, self._staging)
         self.joiner = Joiner(self._directories, sharing, trees.names)
 
     def __enter__(self) -> Self:

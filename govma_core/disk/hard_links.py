@@ -79,13 +79,10 @@ class HardLinks:
     one piece for the file system, which counts where it discards blocks.
     """
 
-    def __init__(
-        self, directories: Directories, versions: Sequence[str], staging: int, link_limit: int | None = None
-    ) -> None:
+    def __init__(self, directories: Directories, versions: Sequence[str], staging: int) -> None:
         self._directories = directories
         self._versions = versions
         self._staging = staging
-        self._limit = link_limit
         self._names = map(str, itertools.count())
         self._replaced: list[_Replaced] = []
         self._removing: list[Future[None]] = []
@@ -171,8 +168,6 @@ class HardLinks:
         self._replaced.append(_Replaced(staged, place, file.info, master.info.st_ino))
 
     def _link(self, master: OpenFile, staged: str) -> None:
-        if self._limit is not None and os.fstat(master.fd).st_nlink >= self._limit:
-            raise MasterUnusableError
         try:
             # By the descriptor: whatever has the master's name by now, it is the inode that was compared.
             os.link(f"/proc/self/fd/{master.fd}", staged, dst_dir_fd=self._staging, follow_symlinks=True)

@@ -24,8 +24,6 @@ _SEQUENCES = re.compile(
 # C0 and C1 controls, and the bidirectional overrides that could make a line read as something else.
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _SUSPECT = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_SUSPECT_IN_BLOCK = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_SUSPECT_ASCII = bytes({*range(0x20), 0x7F} - {0x0A})
 
 
 def clean_line(text: str) -> str:
@@ -74,15 +72,11 @@ class LineSplitter:
 
     def feed(self, chunk: bytes) -> list[str]:
         """Take the next chunk, give the lines that it completes."""
-        first, ended, rest = chunk.partition(b"\n")
-        self._hold(first)
-        if not ended:
-            return []
-        lines = [self._take()]
-        block, ended, rest = rest.rpartition(b"\n")
-        if ended:
-            parts = block.split(b"\n")
-            lines += _harmless(block, parts) or map(self._whole, parts)
+        *ended, rest = chunk.split(b"\n")
+        lines = []
+        for part in ended:
+            self._hold(part)
+            lines.append(self._take())
         self._hold(rest)
         return lines
 
@@ -103,10 +97,6 @@ class LineSplitter:
         self._dropped += max(0, len(self._held) - MAX_LINE)
         del self._held[MAX_LINE:]
 
-    def _whole(self, part: bytes) -> str:
-        self._hold(part)
-        return self._take()
-
     def _take(self) -> str:
         line = clean_line(self._held.decode("utf-8", "replace"))
         if self._dropped:
@@ -114,15 +104,3 @@ class LineSplitter:
         self._held.clear()
         self._dropped = 0
         return line
-
-
-def _harmless(block: bytes, parts: list[bytes]) -> list[str] | None:
-    """Return the lines of a block when none of them needs cleaning or cutting, as most; else None."""
-    if max(map(len, parts)) > MAX_LINE:
-        return None
-    text = block.decode("utf-8", "replace")
-    if block.isascii():
-        suspect = len(block.translate(None, _SUSPECT_ASCII)) != len(block)
-    else:
-        suspect = _SUSPECT_IN_BLOCK.search(text) is not None
-    return None if suspect else text.split("\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -13,12 +14,10 @@ from typing import Any
 import pytest
 
 from govma_core.disk import dedupe
-from govma_core.disk import duplicates as core
 from govma_core.disk.compare import Inode, LeftAloneError, OpenFile, Tally
 from govma_core.disk.hard_links import HardLinks
 from govma_core.fs import safefs
 from govma_core.fs.walk import Directories
-from govma_core.text.globs import globs
 from govma_core.versions.store import staging
 from tests.support.leased import leased
 from tests.support.pictures import identities, picture
@@ -222,28 +221,28 @@ def test_a_name_that_is_a_file_here_and_a_directory_there(releases: Releases) ->
     assert picture(releases.directory) == before
 
 
-def test_at_the_limit_of_links_a_new_inode_begins(tmp_path: Path) -> None:
-    with ExitStack() as stack:
-        for name in NAMES[:8]:
-            (tmp_path / name).mkdir()
-            (tmp_path / name / "page.php").write_bytes(CONTENT)
-        names = NAMES[:8]
-        versions = stack.enter_context(safefs.opened_root(tmp_path))
-        roots = [stack.enter_context(safefs.opened(versions, name)) for name in names]
+def test_at_the_limit_of_links_a_new_inode_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    releases = Releases(tmp_path / "site")
+    names, link = NAMES[:8], os.link
+    for name in names:
+        (releases.directory / name / "html").mkdir(parents=True)
+        at(releases, NAMES.index(name)).write_bytes(CONTENT)
+    releases.live(names[7])
 
-        def once(current: int | None) -> Tally:
-            with staging(versions) as place:
-                trees = core.Trees(names, roots, current, globs(()), place())
-                return core.dedupe(trees, lambda tally: None, link_limit=3)
+    def link_up_to_three(source: str, target: str, **options: Any) -> None:
+        if os.stat(source).st_nlink >= 3:
+            raise OSError(errno.EMLINK, os.strerror(errno.EMLINK))
+        link(source, target, **options)
 
-        live = (tmp_path / NAMES[7] / "page.php").stat().st_ino
-        assert once(7).linked == 5
-        inodes = [(tmp_path / name / "page.php").stat() for name in names]
-        assert sorted({info.st_ino: info.st_nlink for info in inodes}.values()) == [2, 3, 3]
-        assert inodes[7].st_ino == live
-        assert all((tmp_path / name / "page.php").read_bytes() == CONTENT for name in names)
-        assert once(7).linked == 0
-        assert sorted(os.listdir(tmp_path)) == sorted(names)
+    monkeypatch.setattr(os, "link", link_up_to_three)
+    live = inode(releases, 7)
+    assert run(releases)["linked"] == 5
+    links = {at(releases, version).stat().st_ino: at(releases, version).stat().st_nlink for version in range(8)}
+    assert sorted(links.values()) == [2, 3, 3]
+    assert inode(releases, 7) == live
+    assert all(at(releases, version).read_bytes() == CONTENT for version in range(8))
+    assert run(releases)["linked"] == 0
+    assert sorted(os.listdir(releases.directory)) == sorted([*names, "current-version"])
 
 
 @pytest.mark.parametrize(

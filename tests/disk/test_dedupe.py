@@ -1,4 +1,4 @@
-"""What dedupe keeps apart, and what it leaves alone and names."""
+"""Dedupe by the operator's view: large files, other paths, odd links and names, few descriptors, a dry run."""
 
 from __future__ import annotations
 
@@ -6,23 +6,16 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from govma_core.disk import dedupe
-from govma_core.disk.compare import Tally
-from govma_core.disk.duplicates import Trees
-from govma_core.disk.duplicates import dedupe as join
 from govma_core.disk.unshare import shared_files
 from govma_core.fs import safefs
 from govma_core.runs.store import RunStore
-from govma_core.text.globs import globs
 from tests.support.releases import Releases
-from tests.support.rights import as_root
 
 NAMES = [f"data-build--2021-09-0{day}-10h00m00s" for day in range(1, 6)]
 
@@ -53,44 +46,6 @@ def same(one: Path, other: Path) -> bool:
     return one.stat().st_ino == other.stat().st_ino
 
 
-@pytest.mark.parametrize("difference", ["mode", "content", "xattr", "path", "empty"])
-def test_a_difference_keeps_files_apart(releases: Releases, difference: str) -> None:
-    one, other = write(releases, "html/a", b"same", b"same")
-    match difference:
-        case "mode":
-            one.chmod(0o600)
-        case "content":
-            one.write_bytes(b"else")
-        case "xattr":
-            os.setxattr(one, "user.origin", b"here")
-        case "path":
-            one.rename(one.with_name("b"))
-            one = one.with_name("b")
-        case "empty":
-            one.write_bytes(b"")
-            other.write_bytes(b"")
-    result = details(releases)
-    assert (result["linked"], result["left"]) == (0, {})
-    assert not same(one, other)
-
-
-@as_root
-def test_another_owner_keeps_files_apart(releases: Releases) -> None:
-    one, _ = write(releases, "html/a", b"same", b"same")
-    os.chown(one, 33, 33)
-    assert details(releases)["linked"] == 0
-
-
-def test_the_live_inode_is_the_master_and_keeps_its_mtime(releases: Releases) -> None:
-    paths = write(releases, "html/a", b"same", b"same", b"same")
-    for number, path in enumerate(paths):
-        os.utime(path, (1_000 + number, 1_000 + number))
-    live = paths[-1].stat()
-    assert details(releases)["linked"] == 2
-    assert {path.stat().st_ino for path in paths} == {live.st_ino}
-    assert paths[0].stat().st_mtime == 1_002
-
-
 def test_equal_large_files_and_late_differences(releases: Releases) -> None:
     block = os.urandom(3 << 20)
     paths = write(releases, "html/big", block, block, block[:-1] + b"x", block)
@@ -112,102 +67,6 @@ def test_anywhere_joins_other_paths_but_not_inside_the_live_version(releases: Re
     assert not same(a[1], b[1])
     assert single[1].stat().st_nlink == 1
     assert details(releases, anywhere=True)["linked"] == 0
-
-
-def test_special_and_sparse_files_are_named(releases: Releases) -> None:
-    one, other = write(releases, "html/hole", b"", b"")
-    for path in (one, other):
-        with path.open("wb") as file:
-            file.truncate(1 << 20)
-    os.mkfifo(one.with_name("pipe"))
-    (one.parent / "link").symlink_to("hole")
-    left = details(releases)["left"]
-    assert left["special"] == {"count": 1, "names": [f"{NAMES[0]}/html/pipe"]}
-    assert left["sparse"]["count"] == 2
-    assert set(left) == {"special", "sparse"}
-
-
-def test_a_file_held_open_for_writing_is_left_alone(releases: Releases) -> None:
-    one, other = write(releases, "html/a", b"same", b"same")
-    with one.open("r+b") as file:
-        assert details(releases)["left"] == {"being written": {"count": 1, "names": [f"{NAMES[0]}/html/a"]}}
-        assert not same(one, other)
-        file.write(b"mine")
-    assert other.read_bytes() == b"same"
-    one.write_bytes(b"same")
-    assert details(releases)["linked"] == 1
-
-
-@contextmanager
-def immutable(path: Path) -> Iterator[None]:
-    if subprocess.run(["chattr", "+i", path], capture_output=True, check=False).returncode != 0:
-        pytest.skip("this file system has no immutable files")
-    try:
-        yield
-    finally:
-        subprocess.run(["chattr", "-i", path], check=True)
-
-
-@as_root
-def test_an_immutable_file_is_named_and_the_others_are_linked(releases: Releases) -> None:
-    paths = write(releases, "html/a", b"same", b"same", b"same")
-    with immutable(paths[0]):
-        result = details(releases)
-    assert result["left"] == {"immutable": {"count": 1, "names": [f"{NAMES[0]}/html/a"]}}
-    assert result["linked"] == 1
-    assert same(paths[1], paths[2])
-
-
-@as_root
-def test_the_others_join_when_nothing_can_be_linked_to_the_live_one(releases: Releases) -> None:
-    paths = write(releases, "html/a", b"same", b"same", b"same")
-    with immutable(paths[2]):
-        assert details(releases)["linked"] == 1
-    assert same(paths[0], paths[1])
-
-
-@as_root
-def test_another_file_system_inside_a_version_is_left_alone(releases: Releases) -> None:
-    one, other = write(releases, "html/mounted/a", b"same", b"same")
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", one.parent], check=True)
-    try:
-        one.write_bytes(b"same")
-        assert details(releases)["linked"] == 0
-        assert not same(one, other)
-    finally:
-        subprocess.run(["umount", one.parent], check=True)
-
-
-def joined(releases: Releases, link_limit: int) -> Tally:
-    roots = [os.open(releases.directory / name, safefs.DIRECTORY_FLAGS) for name in NAMES]
-    place = releases.root / f"staging-{link_limit}"
-    place.mkdir()
-    staging = os.open(place, safefs.DIRECTORY_FLAGS)
-    try:
-        trees = Trees(NAMES, roots, len(NAMES) - 1, globs(["single/**"]), staging)
-        return join(trees, lambda so_far: None, link_limit=link_limit)
-    finally:
-        for fd in (*roots, staging):
-            os.close(fd)
-
-
-def test_a_full_inode_makes_room_for_the_next_master(releases: Releases) -> None:
-    paths = write(releases, "html/a", *[b"same"] * 5)
-    assert joined(releases, 2).linked == 2
-    links = sorted(path.stat().st_nlink for path in paths)
-    assert links == [1, 2, 2, 2, 2]
-    assert {path.read_bytes() for path in paths} == {b"same"}
-    assert joined(releases, 3).linked in (1, 2)
-
-
-def test_a_directory_here_and_a_file_there(releases: Releases) -> None:
-    write(releases, "html/a", b"same", b"same")
-    thing = releases.directory / NAMES[0] / "html/b"
-    thing.mkdir()
-    (thing / "c").write_bytes(b"x")
-    write(releases, "html/d", b"same")
-    (releases.directory / NAMES[1] / "html/b").write_bytes(b"x")
-    assert details(releases)["linked"] == 1
 
 
 def test_a_link_in_place_of_a_directory_is_not_followed(releases: Releases, tmp_path: Path) -> None:
