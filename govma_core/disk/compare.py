@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -117,15 +116,13 @@ class LeftAloneError(Exception):
         self.reason: Reason = reason
 
 
+@dataclass(slots=True)
 class Inode:
     """An inode under some of its names. `fixed` ones are in the current version: nothing replaces them."""
 
-    __slots__ = ("fixed", "info", "places")
-
-    def __init__(self, info: os.stat_result, places: list[Place], *, fixed: bool) -> None:
-        self.info = info
-        self.places = places
-        self.fixed = fixed
+    info: os.stat_result
+    places: list[Place]
+    fixed: bool
 
 
 class OpenFile:
@@ -144,7 +141,7 @@ class OpenFile:
             self.lease = leases.take(self.fd)
             if self.lease is False:
                 raise LeftAloneError("being written")
-            if self.info.st_blocks * 512 < self.info.st_size and _has_hole(self.fd, self.info.st_size):
+            if self.info.st_blocks * 512 < self.info.st_size and os.lseek(self.fd, 0, os.SEEK_HOLE) < self.info.st_size:
                 raise LeftAloneError("sparse")
         except BaseException:
             os.close(self.fd)
@@ -230,10 +227,6 @@ def _open(directories: Directories, root: int, path: str, name: str) -> int:
         raise
 
 
-def _has_hole(fd: int, size: int) -> bool:
-    return os.lseek(fd, 0, os.SEEK_HOLE) < size
-
-
 def xattrs_of(fd: int) -> dict[str, bytes]:
     """Return the extended attributes of an open file; none where the file system has none."""
     try:
@@ -242,8 +235,3 @@ def xattrs_of(fd: int) -> dict[str, bytes]:
         if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS):
             return {}
         raise LeftAloneError("changed meanwhile") from None
-
-
-def is_regular(info: os.stat_result) -> bool:
-    """Tell whether it is a regular file."""
-    return stat.S_ISREG(info.st_mode)

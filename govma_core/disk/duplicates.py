@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,7 +21,6 @@ from govma_core.disk.compare import (
     OpenFile,
     Reason,
     Tally,
-    is_regular,
     place_text,
     traits,
 )
@@ -50,7 +50,7 @@ class Joiner:
         """Join the inodes that are equal in everything but their times; `step` is called between groups of them."""
         alike: dict[tuple[int, ...], list[Inode]] = {}
         for inode in inodes:
-            if inode.info.st_size and is_regular(inode.info):
+            if inode.info.st_size and stat.S_ISREG(inode.info.st_mode):
                 alike.setdefault(traits(inode.info), []).append(inode)
         for bucket in alike.values():
             if len(bucket) > 1:

@@ -20,7 +20,6 @@ from govma_core.disk.compare import (
     Inode,
     LeftAloneError,
     OpenFile,
-    is_regular,
     traits,
     xattrs_of,
 )
@@ -138,7 +137,7 @@ def link_tree(
     def work(share: Iterator[str], report: Callable[[None], None]) -> Links:
         leases.ignore_breaks()
         with closing(Directories([tree, *others])) as directories:
-            linker = _Linker(directories, len(others), single, not_linked, extents=extents)
+            linker = _Linker(directories, range(1, len(others) + 1), single, not_linked, extents)
             for piece in share:
                 linker.link_piece(piece, elsewhere)
             linker.links.parts.append(pack(linker.records))
@@ -150,39 +149,31 @@ def link_tree(
     return links
 
 
+@dataclass(slots=True)
 class _Linker:
-    """One worker's way through the new tree, which is root 0 of the directories; the others follow."""
+    """One worker's way through the new tree, which is root 0 of the directories; `others` are the roots that follow."""
 
-    def __init__(
-        self,
-        directories: Directories,
-        others: int,
-        single: re.Pattern[str],
-        not_linked: frozenset[int],
-        *,
-        extents: bool,
-    ) -> None:
-        self._directories = directories
-        self._others = range(1, others + 1)
-        self._is_single = single.fullmatch
-        self._not_linked = not_linked
-        self._extents = extents
-        self.records: dict[str, FileRecord] = {}
-        self.links = Links()
+    directories: Directories
+    others: range
+    single: re.Pattern[str]
+    not_linked: frozenset[int]
+    extents: bool
+    records: dict[str, FileRecord] = field(default_factory=dict)
+    links: Links = field(default_factory=Links)
 
     def link_piece(self, start: str, elsewhere: frozenset[str]) -> None:
         """Link what is in the directory `start` and below, but not in those `elsewhere`."""
-        for path, entries in walk(self._directories, start, elsewhere=elsewhere):
+        for path, entries in walk(self.directories, start, elsewhere=elsewhere):
             for entry in entries:
                 if entry.is_file(follow_symlinks=False):
                     self._add_file(path, entry.name)
                 elif entry.is_symlink():
-                    record = record_link(self._directories.fd(0, path), entry.name)
+                    record = record_link(self.directories.fd(0, path), entry.name)
                     self.records[join(path, entry.name)] = record
 
     def _add_file(self, path: str, name: str) -> None:
         full_path = join(path, name)
-        fd, info = safefs.open_regular(self._directories.fd(0, path), name)
+        fd, info = safefs.open_regular(self.directories.fd(0, path), name)
         try:
             content = os.pread(fd, info.st_size + 1, 0) if info.st_size <= IN_MEMORY else None
             self.records[full_path] = record_file(fd, info, content)
@@ -191,7 +182,7 @@ class _Linker:
             if info.st_nlink > 1:
                 # A link already: what came from a tarball, or two names in the new tree.
                 self._count(info)
-            elif info.st_size and not self._is_single(full_path):
+            elif info.st_size and not self.single.fullmatch(full_path):
                 self._link(path, name, info, fd, content)
         finally:
             os.close(fd)
@@ -202,14 +193,14 @@ class _Linker:
 
     def _link(self, path: str, name: str, info: os.stat_result, fd: int, content: bytes | None) -> None:
         """Link the file to the first equal one of the other versions."""
-        unequal: set[int] = set(self._not_linked)
-        for root in self._others:
+        unequal: set[int] = set(self.not_linked)
+        for root in self.others:
             try:
-                other = os.stat(name, dir_fd=self._directories.fd(root, path), follow_symlinks=False)
-                if other.st_ino in unequal or not is_regular(other) or traits(other) != traits(info):
+                other = os.stat(name, dir_fd=self.directories.fd(root, path), follow_symlinks=False)
+                if other.st_ino in unequal or not stat.S_ISREG(other.st_mode) or traits(other) != traits(info):
                     continue
                 unequal.add(other.st_ino)
-                master = OpenFile(self._directories, Inode(other, [(root, path, name)], fixed=True))
+                master = OpenFile(self.directories, Inode(other, [(root, path, name)], fixed=True))
             except (OSError, LeftAloneError):
                 continue
             try:
@@ -224,9 +215,9 @@ class _Linker:
                 master.close()
 
     def _share(self, path: str, name: str, fd: int, info: os.stat_result, master: OpenFile) -> bool:
-        if self._extents:
+        if self.extents:
             return share_content(fd, master.fd, info.st_size)
-        directory = self._directories.fd(0, path)
+        directory = self.directories.fd(0, path)
         staged = safefs.random_name("link")
         os.link(f"/proc/self/fd/{master.fd}", staged, dst_dir_fd=directory, follow_symlinks=True)
         try:

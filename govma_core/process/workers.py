@@ -21,7 +21,6 @@ MOST_PIECES = 1000
 
 _PR_SET_PDEATHSIG = 1
 _NUMBER = struct.Struct("=I")
-_LENGTH = struct.Struct("=Q")
 _SECONDS = 0.2
 """The least time between two reports of a worker."""
 
@@ -129,8 +128,7 @@ def _work(
     last = 0.0
 
     def send(kind: Literal["progress", "result", "error"], value: object) -> None:
-        content = pickle.dumps((kind, value))
-        write_all(answer, _LENGTH.pack(len(content)) + content)
+        write_all(answer, pickle.dumps((kind, value)))
 
     def report(progress: object) -> None:
         nonlocal last
@@ -157,39 +155,25 @@ def _collect(children: Sequence[Forked], show: Callable[[int, Any], None], step:
     results: dict[int, Any] = {}
     with selectors.DefaultSelector() as selector:
         for number, child in enumerate(children):
-            selector.register(child.pipe, selectors.EVENT_READ, number)
+            # What is buffered behind a message is read at the next one, at the latest at the end of the pipe.
+            pipe = os.fdopen(child.pipe, "rb", closefd=False)
+            selector.register(pipe, selectors.EVENT_READ, (number, pipe))
         while selector.get_map():
             step()
             for key, _ in selector.select(_SECONDS):
-                message = _receive(key.fd)
-                if message is None:
-                    selector.unregister(key.fd)
+                number, pipe = key.data
+                try:
+                    kind, value = pickle.load(pipe)  # noqa: S301  # of our own process
+                except (EOFError, pickle.UnpicklingError):
+                    # It has ended; a message that it did not finish is none.
+                    selector.unregister(pipe)
                     continue
-                kind, value = message
                 if kind == "error":
                     raise value
                 if kind == "result":
-                    results[key.data] = value
+                    results[number] = value
                 else:
-                    show(key.data, value)
+                    show(number, value)
     if len(results) < len(children):
         raise GovmaError("A process of the run was killed. Is there enough memory? Start it again: it does the rest.")
     return [results[number] for number in range(len(children))]
-
-
-def _receive(pipe: int) -> tuple[str, Any] | None:
-    """Return the next message of a worker, None when there is no whole one any more."""
-    head = _read_exactly(pipe, _LENGTH.size)
-    if len(head) < _LENGTH.size:
-        return None
-    (length,) = _LENGTH.unpack(head)
-    content = _read_exactly(pipe, length)
-    return pickle.loads(content) if len(content) == length else None  # noqa: S301  # of our own process
-
-
-def _read_exactly(fd: int, size: int) -> bytes:
-    blocks = []
-    while size and (block := os.read(fd, size)):
-        blocks.append(block)
-        size -= len(block)
-    return b"".join(blocks)

@@ -9,6 +9,7 @@ from typing import Any
 
 from govma_core.settings import validate
 from govma_core.settings.validate import PageCheck
+from govma_core.text.durations import age_seconds
 from govma_core.text.language import tr
 
 
@@ -164,7 +165,7 @@ class Settings:
     )
     keep_versions: int = _setting(5, tr("how many of the latest good versions prune keeps"), low=1)
     keep_younger: str = _setting(
-        "", tr("prune keeps versions younger than this, such as 30d or 12h; empty: none"), check=validate.require_age
+        "", tr("prune keeps versions younger than this, such as 30d or 12h; empty: none"), check=age_seconds
     )
     prune_after_deploy: bool = _setting(False, tr("prune after each successful deploy"))
 

@@ -23,8 +23,8 @@ class Key:
     env: str | None
     kind: str
     rules: dict[str, Any]
-    check: Callable[[str], None] | None
-    """What the text, or each text of a list, has to be (see rules.py)."""
+    check: Callable[[str], object] | None
+    """What the text, or each text of a list, has to be or ValueError."""
 
     @property
     def table(self) -> str:

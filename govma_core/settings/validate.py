@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from govma_core.text.durations import age_seconds
 from govma_core.text.globs import globs
 from govma_core.text.language import tr
 
@@ -20,11 +19,6 @@ def require_file_name(text: str) -> None:
     """Ask for the name of a file, without a directory."""
     if not text or "/" in text or text in (".", ".."):
         raise ValueError(tr("{raw!r} must be the plain name of a file in vendor_dir", raw=text))
-
-
-def require_age(text: str) -> None:
-    """Ask for an age such as 30d."""
-    age_seconds(text)
 
 
 def require_size(text: str) -> None:
