@@ -68,6 +68,26 @@ class LocalProcess:
             self._forget(self._pipe)
         return None
 
+    def pass_on(self, reporter: Reporter, timeout: float) -> str:
+        """Hand what it prints to a reporter until all has ended; return the last line that has something in it.
+
+        RunCancelled when the run is to be cancelled, TimeoutError after `timeout` seconds.
+        """
+        until = time.monotonic() + timeout
+        splitter, last = LineSplitter(), ""
+        while True:
+            chunk = self.receive()
+            lines = list(splitter.close()) if chunk == b"" else list(splitter.feed(chunk or b""))
+            if lines:
+                reporter.output(*lines)
+                last = next((line.strip() for line in reversed(lines) if line.strip()), last)
+            if chunk == b"":
+                return last
+            reporter.flush()
+            reporter.cancellation.check()
+            if time.monotonic() >= until:
+                raise TimeoutError
+
     def _forget(self, fd: int) -> None:
         self._poll.unregister(fd)
         self._watched.discard(fd)
@@ -130,28 +150,16 @@ def execute(script: str, what: str, environment: Mapping[str, str], reporter: Re
     `what` names it in sentences. CommandError when it cannot be started, or does not end within `timeout` seconds;
     RunCancelled when the run is to be cancelled.
     """
-    ends = time.monotonic() + timeout
-    splitter = LineSplitter()
     try:
         with running(script, Path("/"), _environment(environment), {}, reporter.cancellation) as shell:
-            while (chunk := shell.receive()) != b"":
-                if chunk:
-                    _pass_on(splitter.feed(chunk), reporter)
-                    reporter.flush()
-                reporter.cancellation.check()
-                if time.monotonic() >= ends:
-                    raise CommandError(
-                        "{what} did not end within {timeout} s and was stopped.", what=what, timeout=timeout
-                    )
-            _pass_on(list(splitter.close()), reporter)
+            shell.pass_on(reporter, timeout)
         return shell.code
+    except TimeoutError:
+        raise CommandError(
+            "{what} did not end within {timeout} s and was stopped.", what=what, timeout=timeout
+        ) from None
     except OSError as error:
         raise CommandError("{what} could not be started: {strerror}.", what=what, strerror=error.strerror) from None
-
-
-def _pass_on(lines: list[str], reporter: Reporter) -> None:
-    if lines:
-        reporter.output(*lines)
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:

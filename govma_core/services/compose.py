@@ -11,8 +11,7 @@ import shlex
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from govma_core.process.shell import running
 from govma_core.reporting import Reporter
 from govma_core.services.env_secrets import named_mask, read_env, set_value
 from govma_core.settings import Settings
-from govma_core.text.clean import LineSplitter, clean_line
+from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -89,7 +88,8 @@ def find_project(settings: Settings) -> Project:
 
 
 def _read_project(settings: Settings, directory: Path) -> Project:
-    names = [part for part in set_value(directory / ".env", "COMPOSE_FILE").split(":") if part]
+    env = read_env(directory / ".env")
+    names = [part for part in set_value(env, "COMPOSE_FILE").split(":") if part]
     files = tuple(directory / name for name in names) or _present(directory)
     if not files or not files[0].is_file():
         sentence = tr(
@@ -104,10 +104,10 @@ def _read_project(settings: Settings, directory: Path) -> Project:
     for path in env_files:
         for name, values in read_env(path).items():
             secrets.setdefault(name, set()).update(values)
-    name = _name(settings, directory, documents)
+    name = _name(settings, env, directory, documents)
     tables = (_table(each, key) for each in documents for key in ("services", "networks", "volumes"))
     words = {name, *(word for table in tables for word in table)}
-    inactive = frozenset(_inactive(directory, documents))
+    inactive = frozenset(_inactive(env, documents))
     return Project(directory, name, files, secrets, frozenset(words), env_files, inactive)
 
 
@@ -145,8 +145,8 @@ def _env_files(documents: list[dict[str, Any]]) -> Iterator[str]:
                 yield path
 
 
-def _inactive(directory: Path, documents: list[dict[str, Any]]) -> Iterator[str]:
-    active = {part.strip() for part in set_value(directory / ".env", "COMPOSE_PROFILES").split(",")}
+def _inactive(env: Mapping[str, set[str]], documents: list[dict[str, Any]]) -> Iterator[str]:
+    active = {part.strip() for part in set_value(env, "COMPOSE_PROFILES").split(",")}
     profiles: dict[str, set[str]] = {}
     for data in documents:
         for name, service in _table(data, "services").items():
@@ -157,9 +157,9 @@ def _inactive(directory: Path, documents: list[dict[str, Any]]) -> Iterator[str]
             yield name
 
 
-def _name(settings: Settings, directory: Path, documents: list[dict[str, Any]]) -> str:
+def _name(settings: Settings, env: Mapping[str, set[str]], directory: Path, documents: list[dict[str, Any]]) -> str:
     """Return the name that compose takes: of the settings, in `.env`, in the file, else the directory's."""
-    configured = settings.services_project or set_value(directory / ".env", "COMPOSE_PROJECT_NAME")
+    configured = settings.services_project or set_value(env, "COMPOSE_PROJECT_NAME")
     in_files = [data["name"] for data in documents if isinstance(data.get("name"), str) and "$" not in data["name"]]
     name = configured or (in_files[-1] if in_files else directory.resolve().name)
     return re.sub(r"[^-_a-z0-9]", "", name.lower()) or "default"
@@ -233,14 +233,12 @@ class Question:
         what = tr("compose {arguments} in {directory}", arguments=self._arguments[0], directory=directory)
         try:
             out, err = self._process.communicate(timeout=_PATIENCE)
-        except BaseException as error:
+        except subprocess.TimeoutExpired:
+            raise CommandError(
+                "{shown} did not end within {patience} s. Does Docker answer?", shown=what, patience=_PATIENCE
+            ) from None
+        finally:
             self.give_up()
-            if isinstance(error, subprocess.TimeoutExpired):
-                sentence = tr(
-                    "{shown} did not end within {patience} s. Does Docker answer?", shown=what, patience=_PATIENCE
-                )
-                raise CommandError(sentence) from None
-            raise
         if self._process.returncode:
             raise CommandError("{shown} failed: {words}", shown=what, words=_words(err, mask))
         self.unset = tuple(dict.fromkeys(_UNSET.findall(err.decode("utf-8", "replace"))))
@@ -280,29 +278,18 @@ def execute(project: Project, arguments: Sequence[str], reporter: Reporter, time
     dies_with_us = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     line = f"exec {shlex.join([*dies_with_us, *words])}"
     command = f"compose {arguments[0]}"
-    splitter, last = LineSplitter(), ""
-    until = time.monotonic() + timeout
-
-    def report(lines: Sequence[str]) -> str:
-        reporter.output(*lines)
-        return next((text for text in reversed(lines) if text.strip()), last)
-
-    with running(line, project.directory, environment(), {}, reporter.cancellation) as process:
-        while (chunk := process.receive()) != b"":
-            if time.monotonic() > until:
-                sentence = tr(
-                    "{shown} did not end within {timeout:g} s. Look at the log above.", shown=command, timeout=timeout
-                )
-                raise CommandError(sentence)
-            if chunk is None:
-                reporter.flush()
-            elif lines := splitter.feed(chunk):
-                last = report(lines)
-        last = report(list(splitter.close()))
-        code = process.code
-    if code:
-        last_words = reporter.mask(last.strip()) or tr("it said nothing")
-        raise CommandError("{shown} failed with exit code {code}: {strip}", shown=command, code=code, strip=last_words)
+    try:
+        with running(line, project.directory, environment(), {}, reporter.cancellation) as process:
+            last = process.pass_on(reporter, timeout)
+    except TimeoutError:
+        raise CommandError(
+            "{shown} did not end within {timeout:g} s. Look at the log above.", shown=command, timeout=timeout
+        ) from None
+    if process.code:
+        last_words = reporter.mask(last) or tr("it said nothing")
+        raise CommandError(
+            "{shown} failed with exit code {code}: {strip}", shown=command, code=process.code, strip=last_words
+        )
 
 
 def environment() -> dict[str, str]:

@@ -184,10 +184,9 @@ class _Reader:
         described = table.get(key)
         described = described if isinstance(described, dict) else {}
         external = described.get("external")
-        if described.get("name"):
-            return str(described["name"])
-        if isinstance(external, dict) and external.get("name"):
-            return str(external["name"])
+        name = described.get("name") or (external.get("name") if isinstance(external, dict) else None)
+        if name:
+            return str(name)
         return key if external or not key else f"{self._project.name}_{key}"
 
     def _all_networks(self, raw: Any) -> frozenset[str]:  # noqa: ANN401

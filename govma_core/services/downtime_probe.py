@@ -39,7 +39,6 @@ class Probe:
         self._late = _LATE
         self._lock = threading.Lock()
         self._stop, self._good = threading.Event(), threading.Event()
-        self._asking: threading.Thread | None = None
 
     @property
     def silent(self) -> float:
@@ -83,15 +82,12 @@ class Probe:
                 self._first_bad = now
 
     def _run(self) -> None:
-        began = next_moment = time.monotonic()
         while not self._stop.is_set():
-            now = time.monotonic()
-            if self._asking is None or not self._asking.is_alive() or now - began > self._late:
-                began = now
-                self._asking = threading.Thread(target=self._ask_once, name="probe", daemon=True)
-                self._asking.start()
-            next_moment = max(next_moment + INTERVAL, now)
-            self._stop.wait(max(0.0, next_moment - time.monotonic()))
+            began = time.monotonic()
+            asking = threading.Thread(target=self._ask_once, name="probe", daemon=True)
+            asking.start()
+            asking.join(self._late)
+            self._stop.wait(max(0.0, began + INTERVAL - time.monotonic()))
 
     @contextmanager
     def going(self) -> Iterator[None]:

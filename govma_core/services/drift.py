@@ -262,12 +262,12 @@ def places(container: Container, settings: Settings) -> Iterator[str]:
         return
     # The link in a version is html/uploads -> ../../../uploads: beside the place where all versions are.
     beside = Path(whole.target).parent
-    for name, directory in (("uploads", settings.upload_dir), ("images", settings.image_dir)):
+    directories = (("uploads", "upload_dir", settings.upload_dir), ("images", "image_dir", settings.image_dir))
+    for name, key, directory in directories:
         if directory is None or not directory.is_dir():
             continue
         at = str(beside / name)
         there = next((mount for mount in container.mounts if mount.target == at), None)
-        key = "upload_dir" if name == "uploads" else "image_dir"
         if there is None:
             yield tr(
                 "{key} is not mounted at {at}, where the link {name} of every version leads", key=key, at=at, name=name

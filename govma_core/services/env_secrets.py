@@ -89,10 +89,9 @@ def read_env(path: Path) -> dict[str, set[str]]:
     return {name: values - {""} for name, values in readings.items()}
 
 
-def set_value(path: Path, name: str) -> str:
-    """Return the value of one name as compose reads it, '' when it is not set."""
-    readings = read_env(path).get(name, set())
-    plain = [value for value in readings if not set(value) & set("'\"")]
+def set_value(readings: Mapping[str, set[str]], name: str) -> str:
+    """Return the value of one name as compose reads it, '' when it is not set; `readings` are those of read_env()."""
+    plain = [value for value in readings.get(name, ()) if not set(value) & set("'\"")]
     return min(plain, key=len, default="")
 
 

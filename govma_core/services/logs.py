@@ -12,7 +12,7 @@ from typing import Any
 from docker import DockerClient
 
 from govma_core.engine.client import FAILURES, connected, streaming, told_as
-from govma_core.errors import GovmaError, UsageError
+from govma_core.errors import EngineError, GovmaError, UsageError
 from govma_core.fs import jsonfile
 from govma_core.masking import Mask
 from govma_core.services.compose import Project, Question, find_project
@@ -87,14 +87,14 @@ def batches(
 
 
 def _next(stream: Iterator[bytes], *, follow: bool) -> bytes | None:
-    if not follow:
+    try:
         with told_as(tr("read the output of a container")):
             return next(stream, None)
-    try:
-        return next(stream, None)
-    except (*FAILURES, ValueError):
+    except (EngineError, ValueError):
         # The engine went away, or the stream was closed by another thread.
-        return None
+        if follow:
+            return None
+        raise
 
 
 def _close_when_asked(stream: Any, stop: threading.Event, end: threading.Event) -> None:  # noqa: ANN401

@@ -47,26 +47,23 @@ def run(context: Context, *, services: Sequence[str] | None = None, sync: bool =
         restart = Restart(context, client, project)
         with context.reporter.stage("preflight"):
             restart.recover()
-            config = load_config(project)
-            names = choose(project, config, services)
-            warn_of_owners(context.settings, config, context.reporter)
+            restart.choose(services)
+            warn_of_owners(context.settings, restart.config, context.reporter)
         with restart.put_back_if_it_fails():
             if sync and restart.sync():
-                project = restart.project = find_project(context.settings)
-                config = load_config(project)
-                names = choose(project, config, services)
+                restart.choose(services)
             state = look(client, project.name)
-            restart.hide(whole_mask(project, config, state))
+            restart.hide(whole_mask(restart.project, restart.config, state))
             with restart.mask.over_errors():
-                restart.build(config, names, state)
+                restart.build(state)
                 state = look(client, project.name)
-                changed = restart.changed(config, names, state)
+                changed = restart.changed(state)
                 if changed:
                     restart.prepare(changed, state)
-                    changed = restart.carry_out(changed, config, state)
+                    changed = restart.carry_out(changed, state)
                 # Before the notes: whatever becomes of these, what is good now stays.
                 restart.clear(restart.journal)
-                return restart.outcome(config, names, changed, state)
+                return restart.outcome(changed, state)
 
 
 def choose(project: Project, config: ComposeConfig, services: Sequence[str] | None) -> list[str]:
@@ -85,6 +82,9 @@ def choose(project: Project, config: ComposeConfig, services: Sequence[str] | No
 class Restart:
     """One restart of the containers of a project."""
 
+    config: ComposeConfig
+    names: list[str]
+
     def __init__(self, context: Context, client: DockerClient, project: Project) -> None:
         self._context, self._client, self.reporter = context, client, context.reporter
         self._settings = context.settings
@@ -93,6 +93,12 @@ class Restart:
         self.project = project
         self.journal = Journal(path_of(self._settings.state_dir), context.run_id, project.name)
         self.hide(project.mask)
+
+    def choose(self, services: Sequence[str] | None) -> None:
+        """Read what the compose files want now, and of which services it is meant."""
+        self.project = find_project(self._settings)
+        self.config = load_config(self.project)
+        self.names = choose(self.project, self.config, services)
 
     def hide(self, mask: Mask) -> None:
         """Mask all that is reported from here on."""
@@ -136,14 +142,10 @@ class Restart:
         with self.reporter.stage("sync") as remark:
             commit = live_commit(self._settings)
             if not commit:
-                raise PreflightError(
-                    [
-                        tr(
-                            "The commit of the live version is not recorded, so prod-env cannot be brought to it. "
-                            "Deploy first."
-                        )
-                    ]
+                sentence = tr(
+                    "The commit of the live version is not recorded, so prod-env cannot be brought to it. Deploy first."
                 )
+                raise PreflightError([sentence])
             with opened(self.project.directory, self._settings) as repository:
                 head = repository.sha("HEAD")
                 if not repository.has(commit):
@@ -158,21 +160,21 @@ class Restart:
             remark.note(f"{head[:9]} -> {commit[:9]}")
             return True
 
-    def build(self, config: ComposeConfig, services: Sequence[str], state: ProjectState) -> None:
+    def build(self, state: ProjectState) -> None:
         """Build the images while the site runs; which images their names meant before is written down first."""
         with self.reporter.stage("build") as remark:
-            builds = [name for name in services if config.services[name].builds]
+            builds = [name for name in self.names if self.config.services[name].builds]
             if not builds:
                 remark.skip("no image is built here")
                 return
-            for image in (config.services[name].image for name in builds):
+            for image in (self.config.services[name].image for name in builds):
                 if image_id := state.tagged(image):
                     self.journal.tags[listed_name(image)] = image_id
             self.journal.write()
             execute(self.project, ["build", *builds], self.reporter, _BUILD_SECONDS)
             remark.note("{images}, while the site runs", images=counted(len(builds), "image", "images"))
 
-    def changed(self, config: ComposeConfig, services: Sequence[str], state: ProjectState) -> list[str]:
+    def changed(self, state: ProjectState) -> list[str]:
         """Return the services that compose itself would recreate, create or start, in their order."""
         hashes = hashes_in(Question(self.project, "config", "--hash=*").answer(self.mask))
 
@@ -185,7 +187,7 @@ class Restart:
                 for each in containers
             )
 
-        return [name for name in services if not is_as_wanted(config.services[name])]
+        return [name for name in self.names if not is_as_wanted(self.config.services[name])]
 
     def prepare(self, services: Sequence[str], state: ProjectState) -> None:
         """Keep what it takes to bring the former containers back."""
@@ -196,7 +198,7 @@ class Restart:
                     keep_description(self._client, self.project.name, container.id)
             remark.note("{changed}; nothing is stopped yet", changed=", ".join(services))
 
-    def carry_out(self, services: Sequence[str], config: ComposeConfig, state: ProjectState) -> list[str]:
+    def carry_out(self, services: Sequence[str], state: ProjectState) -> list[str]:
         """Have compose recreate the containers one by one, while the site is asked; return the services that changed.
 
         RestartError when one does not get good, and all is put back.
@@ -212,7 +214,7 @@ class Restart:
             for service in services:
                 with self.reporter.stage(f"restart {service}") as remark:
                     try:
-                        remark.note(self._restart(config.services[service]))
+                        remark.note(self._restart(self.config.services[service]))
                     except GovmaError as error:
                         # Before the container is removed.
                         state_dir, project = self._settings.state_dir, self.project.name
@@ -277,12 +279,11 @@ class Restart:
                     self.reporter.info("What was prepared has been undone; the containers run as before.")
             raise
 
-    def outcome(
-        self, config: ComposeConfig, services: Sequence[str], changed: Sequence[str], state: ProjectState
-    ) -> Outcome:
+    def outcome(self, changed: Sequence[str], state: ProjectState) -> Outcome:
         """Write down what the images were built from, and say what was done."""
-        images = [config.services[name].image for name in changed or services if config.services[name].builds]
-        note_built(self._settings, [state.tagged(image) for image in images], self.reporter)
+        services = [self.config.services[name] for name in changed or self.names]
+        images = [state.tagged(service.image) for service in services if service.builds]
+        note_built(self._settings, images, self.reporter)
         if not changed:
             return Outcome(tr("Nothing to do: all containers are as the compose file wants them."))
         silent = round(self._probe.silent, 3) if self._probe.answered else None

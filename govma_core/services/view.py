@@ -26,7 +26,6 @@ from govma_core.services.compose import (
 from govma_core.services.compose_cache import Answer, keep_answer, key_of, read_answer
 from govma_core.services.compose_config import ComposeConfig, Mount, ServiceConfig, read_config, read_data
 from govma_core.services.drift import Difference, differences, real, short
-from govma_core.services.restore import path_of
 from govma_core.services.storage import Store, mounted, stores
 from govma_core.settings import Settings
 from govma_core.text.clean import clean_all
@@ -131,7 +130,7 @@ class _Look:
         from concurrent.futures import Future, ThreadPoolExecutor
 
         from govma_core.engine.client import connected
-        from govma_core.services import inspect, logs, source_drift
+        from govma_core.services import inspect, logs, restore, source_drift
 
         compose, project, settings = self.compose, self._project, self._settings
         self.state = inspect.ProjectState((), {}, {}, ())
@@ -158,7 +157,7 @@ class _Look:
             )
         with collected(self._problems):
             self.differences += sources.result()
-        if path_of(settings.state_dir).exists():
+        if restore.path_of(settings.state_dir).exists():
             self._problems.append(
                 tr(
                     "A restart of containers is in progress, or was interrupted: the next `govma-console services "
