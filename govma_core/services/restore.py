@@ -116,9 +116,13 @@ class Restoration:
                 wait_until_good(self._client, change.service, change.former, self._settings.services_up_timeout)
             except GovmaError as error:
                 if change.well:
-                    sentence = tr("{service}: the former container runs again, but: {error}",
-                                  service=change.service, error=error)  # fmt: skip
-                    self.final.append(sentence)
+                    self.final.append(
+                        tr(
+                            "{service}: the former container runs again, but: {error}",
+                            service=change.service,
+                            error=error,
+                        )
+                    )
         for problem in (*self.problems, *self.final):
             self._reporter.error(problem)
 
@@ -168,14 +172,14 @@ class Restoration:
         new = sorted({entry["Id"] for entry in listed} - {change.former for change in changes})
         # Made before anything is stopped: where that fails, what runs stays as it is.
         formers = [change for change in changes if self._secure(change)]
-        keeps_new = bool(changes and new and not formers)
-        for change in changes:
-            if change not in formers:
-                self.final.append(_loss(change, keeps_new=keeps_new))
+        missing = [change for change in changes if change not in formers]
+        keeps_new = bool(missing and new and not formers)
         if keeps_new:
+            # It is the only one that the service has.
             self._client.api.start(new[0])
-            self._rename(new[0], changes[0].name)
-            return
+            self._rename(new[0], missing[0].name)
+            new, missing = [], missing[:1]
+        self.final += [_loss(change, keeps_new=keeps_new) for change in missing]
         for container in new:
             try:
                 with suppress(NotFound):
