@@ -24,7 +24,8 @@ def follow_or_detach(
 ) -> int:
     """Start a run, follow it to its end, show its record, and return its exit code. With --detach print its id."""
     settings = effective(options)
-    started_run = start_run(settings, operation, arguments, "cli")
+    # What is left behind must not lose its turn to the next command of a script.
+    started_run = start_run(settings, operation, arguments, "cli", queued=options.detach)
     if options.detach:
         run_id = started_run.record.id
         print_json({"run": run_id}) if options.json else print(run_id)
@@ -34,9 +35,11 @@ def follow_or_detach(
     return exit_code
 
 
-def start_run(settings: Settings, operation: str, arguments: dict[str, Any], front_end: str) -> StartedRun:
+def start_run(
+    settings: Settings, operation: str, arguments: dict[str, Any], front_end: str, *, queued: bool = False
+) -> StartedRun:
     """Start a run of the person at this terminal; BusyError while another one goes on."""
-    return start(settings, operation, arguments, local_requester(front_end))
+    return start(settings, operation, arguments, local_requester(front_end), queued=queued)
 
 
 def is_dry_run(options: argparse.Namespace) -> bool:

@@ -62,13 +62,13 @@ def check(context: Context, *, version: str) -> Outcome:
 
     RehearsalError when it is not good; ConfigurationError when the settings do not say how it is to be tried.
     """
-    if not context.settings.rehearsed:
-        raise ConfigurationError(
-            "There is nothing to test a version in: set image, like or command in the table [rehearsal] of "
-            "the settings."
-        )
     with context.reporter.stage("preflight"):
         target = context.versions.find(version)
+        if not context.settings.rehearsed:
+            raise ConfigurationError(
+                "There is nothing to test a version in: set image, like or command in the table [rehearsal] of "
+                "the settings."
+            )
         commit = tell_about(context, target, context.versions.pointer().version)
         context.versions.require_whole(target)
         rehearsal.clear_leftovers(context)

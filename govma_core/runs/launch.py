@@ -53,6 +53,8 @@ _LETTING_GO = 10.0
 """Seconds that a run may take from the end of its record until it lets go of the lock."""
 _LOCK_POLL = 0.05
 """Seconds between two looks whether it has."""
+_RIGHT_AFTER = 2.0
+"""Seconds within which a script's next command comes, after one that left a run behind."""
 
 _children: list[subprocess.Popen[bytes]] = []
 
@@ -69,17 +71,36 @@ class StartedRun:
         return self.process.poll() is not None
 
 
-def start(settings: Settings, operation: str, arguments: dict[str, Any], requester: Requester) -> StartedRun:
-    """Start a run in a detached process, and give it at once; BusyError when another one is going."""
+def start(
+    settings: Settings, operation: str, arguments: dict[str, Any], requester: Requester, *, queued: bool = False
+) -> StartedRun:
+    """Start a run in a detached process, and give it at once; BusyError when another one is going.
+
+    A `queued` one is not overtaken by what is started after it: that waits for it, and is not refused, while it has not
+    begun, or when it was only just asked for.
+    """
     try:
         store = prepare_store(settings)
-    except RefusedError:
+    except (RefusedError, ConfigurationError):
         if operation not in SAVING or os.geteuid() != 0:
             raise
         store = RunStore(settings.state_dir)
-    if (holder := _at_work(store)) is not None:
+    holder = _at_work(store)
+    if _comes_next(store, holder):
+        queued = True
+    elif holder is not None:
         raise BusyError(holder.sentence())
-    return launch(store, write_down(store, settings, operation, arguments, requester))
+    return launch(store, write_down(store, settings, operation, arguments, requester, queued=queued))
+
+
+def _comes_next(store: RunStore, holder: Holder | None) -> bool:
+    """Tell whether what is started now is to wait for the run that was asked for before it."""
+    latest = None
+    with suppress(OSError):
+        latest = store.latest()
+    if latest is None or latest.ended or not latest.queued:
+        return False
+    return holder is None or time.time() - latest.created < _RIGHT_AFTER
 
 
 def _at_work(store: RunStore) -> Holder | None:
@@ -166,7 +187,10 @@ def _not_written(store: RunStore, error: OSError) -> GovmaError:
 
 
 def prepare_store(settings: Settings) -> RunStore:
-    """Return the run store, its directory made; RefusedError when this user may not write there."""
+    """Return the run store, its directory made.
+
+    RefusedError when this user may not write there, ConfigurationError when it is no place for one.
+    """
     directory: Path = settings.state_dir
     try:
         store = RunStore(directory)
@@ -178,14 +202,19 @@ def prepare_store(settings: Settings) -> RunStore:
                 path.mkdir()
                 path.chmod(0o755)
         close_to_others(settings)
-    except OSError as error:
+    except PermissionError as error:
         raise RefusedError(
             "state_dir ({directory}) cannot be made: {strerror}. {advice}",
             directory=directory,
             strerror=error.strerror,
-            advice=tr("Run as root.")
-            if isinstance(error, PermissionError)
-            else tr("Make the directory above it, or correct the setting."),
+            advice=tr("Run as root."),
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(
+            "state_dir ({directory}) cannot be made: {strerror}. {advice}",
+            directory=directory,
+            strerror=error.strerror,
+            advice=tr("Make the directory above it, or correct the setting."),
         ) from None
     if refusal := cannot_write("state_dir", store.directory):
         raise RefusedError(refusal)

@@ -6,10 +6,12 @@ import json
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
+from govma_core.runs import launch
 from govma_core.runs.lock import Holder, hold_lock
 from tests.support.command import Command
 from tests.support.sample import LEGACY_VERSION, SampleSite
@@ -89,6 +91,8 @@ def test_rollback_and_promote(command: Command, sample: SampleSite) -> None:
         (["log", "nothing"], 2, "There is no run"),
         (["attach"], 5, "log` prints the log of the last run"),
         (["cancel"], 5, "Nothing is running"),
+        (["check", "nosuch"], 5, "There is no version"),
+        (["check", LEGACY_VERSION], 3, "There is nothing to test a version in"),
         (["promote"], 2, "VERSION"),
         (["fly"], 2, "invalid choice"),
         ([], 2, "no terminal to draw on"),
@@ -152,13 +156,38 @@ def test_init_writes_a_file_that_holds_the_exports_and_does_not_replace_one(comm
 
 def test_a_second_deploy_is_busy_and_says_who(command: Command, sample: SampleSite) -> None:
     slow_build(sample)
-    run = command.run("deploy", "--detach").out.strip()
+    process = command.start("deploy")
     command.wait_for_stage("assets")
+    run = command.runs.find(None).id
     second = command.run("rollback")
     assert second.code == 4
     assert f"deploy {run}" in second.err
     status = command.run("status", "--json").json
     assert status["holder"]["run"] == run
+    (sample.root / "go").touch()
+    process.communicate()
+    assert process.returncode == 0
+
+
+def test_a_command_right_after_a_detached_one_comes_after_it(command: Command, sample: SampleSite) -> None:
+    """Guards the turn of what was left behind: the next command of a script neither overtakes it nor is refused."""
+    first = command.run("deploy", "--detach").out.strip()
+    second = command.run("prune", "--detach").out.strip()
+    third = command.run("rollback", "--json")
+    assert third.code == 0, third.err
+    assert third.json["version"] == LEGACY_VERSION
+    records = [command.runs.read(run) for run in (first, second, third.json["id"])]
+    assert [record.state for record in records] == ["ok"] * 3
+    assert records[0].finished <= records[1].started
+    assert records[1].finished <= records[2].started
+
+
+def test_a_detached_run_that_has_been_going_is_not_waited_for(command: Command, sample: SampleSite) -> None:
+    slow_build(sample)
+    run = command.run("deploy", "--detach").out.strip()
+    command.wait_for_stage("assets")
+    time.sleep(max(0.0, launch._RIGHT_AFTER - (time.time() - command.runs.read(run).created)))
+    assert command.run("rollback").code == 4
     (sample.root / "go").touch()
     wait_for(lambda: command.runs.read(run).ended, "the end of the run")
     assert command.runs.read(run).state == "ok"
@@ -332,6 +361,6 @@ def test_a_state_dir_in_a_place_that_is_not_there_is_not_made(command: Command, 
     sample.config_file.write_text(text.replace(str(sample.state_dir), str(wrong)))
     for arguments in (["deploy"], ["hold"], ["pin", LEGACY_VERSION]):
         result = command.run(*arguments)
-        assert result.code == 5
+        assert result.code == 3
         assert "Make the directory above it, or correct the setting" in result.err
     assert not wrong.parent.exists()
