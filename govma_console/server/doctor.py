@@ -29,7 +29,8 @@ def examine() -> Iterator[Finding]:
             tr("this machine is not run by systemd: start `govma-console --headless-server` yourself"),
         )
         return
-    if not (DIRECTORY / SERVICE).exists():
+    is_installed = (DIRECTORY / SERVICE).exists()
+    if not is_installed:
         message = tr("{service} is not installed: nobody can deploy over HTTP", service=SERVICE)
         install = ("govma-console", "units", "--socket", "--install")
         enable = ("systemctl", "enable", "--now", SOCKET, SERVICE)
@@ -41,7 +42,9 @@ def examine() -> Iterator[Finding]:
         yield Finding("service", "ok", tr("{service} is active", service=SERVICE))
     if _systemctl("is-enabled", _OLD) == "enabled" or _systemctl("is-active", _OLD) == "active":
         message = tr("{old}, which this program takes over from, still has its address", old=_OLD)
-        yield Finding("service", "wrong", message, ("systemctl", "disable", "--now", _OLD))
+        # Before this one is installed it is simply the server that there is.
+        disable = ("systemctl", "disable", "--now", _OLD)
+        yield Finding("service", "wrong" if is_installed else "note", message, disable)
 
 
 def address(settings: Settings) -> Finding:

@@ -56,7 +56,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """Yield a finding for each directory."""
     web = settings.web_owner
     # A run has made state_dir before it looks, and a deploy looks at the tarballs themselves.
-    yield replace(_directory("state_dir", settings.state_dir, _ROOT, "0700"), stops=False)
+    yield replace(_no_parent("state_dir", settings.state_dir) or _state_dir(settings), stops=False)
     yield _directory("versions_dir", settings.versions_dir, web)
     yield _directory("upload_dir", settings.upload_dir, web)
     if settings.image_dir is not None:
@@ -69,6 +69,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _node_modules(settings)
     yield from _work_dir(settings)
     yield replace(_directory("vendor_dir", settings.vendor_dir, _ROOT, writes=False), stops=False)
+
+
+def _state_dir(settings: Settings) -> Finding:
+    return _optional(_directory("state_dir", settings.state_dir, _ROOT, "0700"), tr("the first run makes it"))
 
 
 def _node_modules(settings: Settings) -> Finding:
@@ -92,7 +96,10 @@ def _work_dir(settings: Settings) -> Iterator[Finding]:
     for problem in problems:
         yield Finding("work_dir", "wrong", problem, stops=True)
     if not problems:
-        yield replace(_optional(_directory("work_dir", settings.work_dir, _ROOT), _MADE), stops=False)
+        # It is emptied and taken back at each start; deploy.sh left it to the build's user.
+        owners = (_ROOT, settings.build_owner)
+        findings = [_optional(_directory("work_dir", settings.work_dir, owner), _MADE) for owner in owners]
+        yield replace(min(findings, key=lambda finding: finding.state != "ok"), stops=False)
 
 
 def _directory(what: str, path: Path, owner: tuple[int, int], mode: str = "0755", *, writes: bool = True) -> Finding:

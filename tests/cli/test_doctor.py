@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from govma_console.server import doctor
+from govma_console.server.systemd_units import SERVICE
 from tests.support.command import Command
 from tests.support.sample import create_sample
 
@@ -48,6 +49,66 @@ def test_from_nothing_to_a_deploy_by_what_it_says(tmp_path: Path) -> None:
     assert "current-version   data-build--" in command.run("doctor").out
 
 
+SEED = """
+build-env/gov_ma_node_modules 1000
+build-env/gov-tech__ma 0
+build-env/tmp-build 1000
+ci/vendor 0
+persistent-storage/mysql 999
+persistent-storage/nginx 101
+persistent-storage/redis 1001
+persistent-storage/upload-dir 33
+persistent-storage/pythia 1000
+www_versions 33
+prod-env 0
+"""
+"""The directories of the operators' document, with their owners."""
+
+
+@as_root
+def test_the_layout_of_the_operators_document_is_right_as_it_is(tmp_path: Path) -> None:
+    """Guards the first minute on a real server: its run-deploy.sh, its owners, no state_dir and no image_dir yet."""
+    sample = create_sample(tmp_path / "app", builder="local")
+    for path in (sample.state_dir, sample.image_dir):
+        shutil.rmtree(path)
+    for line in SEED.split("\n")[1:-1]:
+        name, owner = line.split()
+        (sample.root / name).mkdir(exist_ok=True)
+        os.chown(sample.root / name, int(owner), int(owner))
+    # What a deploy.sh that failed left for debugging.
+    (sample.work_dir / "data").mkdir()
+    os.chown(sample.work_dir / "data", 1000, 1000)
+    variables = {
+        "GOV_MA_GIT_SRC_DIR": sample.source_dir,
+        "GOV_MA_SERVER_BASE_DIR": sample.versions_dir,
+        "GOV_MA_UPLOAD_DIR": sample.upload_dir,
+        "NODE_MODULES_CACHE_DIR": sample.node_modules_dir,
+        "GOV_MA_USER_ENV_FILE": sample.env_file,
+        "GOV_MA_WORK_DIR": sample.work_dir,
+    }
+    script = sample.root / "run-deploy.sh"
+    exports = "".join(f"export {name}={path}\n" for name, path in variables.items())
+    script.write_text(f"{exports}\n. {sample.root}/ci/deploy.sh\n")
+    command = Command(tmp_path / "govma-console.toml", sample.state_dir)
+    assert command.run("init", "--from", str(script), "-o", str(command.config)).code == 0
+    others = {"GOVMA_STATE_DIR": str(sample.state_dir), "GOVMA_BUILDER": "local"}
+    report = command.run("doctor", **others)
+    assert (report.code, "WRONG" in report.out) == (0, False), report.out
+    assert f"{sample.work_dir}\n" in report.out
+    assert "the first run makes it" in report.out
+
+
+@as_root
+def test_a_state_dir_that_cannot_be_made_is_wrong(tmp_path: Path) -> None:
+    command = Command(tmp_path / "govma-console.toml", tmp_path / "none/state")
+    command.config.write_text(f'state_dir = "{command.state_dir}"\n')
+    findings = {finding["what"]: finding for finding in command.run("doctor", "--json").json}
+    assert (findings["state_dir"]["state"], findings["state_dir"]["command"]) == (
+        "wrong",
+        f"install -d {tmp_path / 'none'}",
+    )
+
+
 def test_what_the_service_takes_is_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "systemctl").write_text("#!/bin/sh\necho inactive\n")
     (tmp_path / "systemctl").chmod(0o755)
@@ -59,6 +120,21 @@ def test_what_the_service_takes_is_one_command(tmp_path: Path, monkeypatch: pyte
         "govma-console units --socket --install && systemctl daemon-reload && "
         "systemctl enable --now govma-console.socket govma-console.service"
     )
+
+
+@pytest.mark.parametrize(("is_installed", "state"), [(False, "note"), (True, "wrong")])
+def test_the_former_server_is_wrong_beside_the_new_one_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_installed: bool, state: str
+) -> None:
+    (tmp_path / "systemctl").write_text("#!/bin/sh\necho active\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    for name in ("_SYSTEMD", "DIRECTORY"):
+        monkeypatch.setattr(doctor, name, tmp_path)
+    if is_installed:
+        (tmp_path / SERVICE).touch()
+    *_, finding = doctor.examine()
+    assert (finding.state, finding.mend[-1]) == (state, "dispatcher-server.service")
 
 
 @as_root
