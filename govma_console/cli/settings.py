@@ -77,8 +77,9 @@ def _import_script(script: Path) -> dict[str, Any]:
     from govma_core.settings.import_script import read_exports
 
     try:
-        exports = read_exports(script.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        # Comments in Latin-1 are no matter; a value that is not in UTF-8 is named.
+        exports = read_exports(script.read_bytes().decode("utf-8-sig", "surrogateescape"))
+    except OSError as error:
         raise UsageError(
             "{script} cannot be read: {getattr}.", script=script, getattr=getattr(error, "strerror", None) or error
         ) from None

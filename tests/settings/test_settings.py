@@ -8,7 +8,6 @@ import pytest
 
 from govma_core.errors import ConfigurationError
 from govma_core.settings import Settings, from_plain, load, to_plain
-from govma_core.settings.import_script import read_exports
 from govma_core.settings.write import commented_file
 
 
@@ -151,41 +150,6 @@ def test_settings_survive_json_and_toml(tmp_path: Path) -> None:
 
 def test_the_commented_file_changes_nothing(tmp_path: Path) -> None:
     assert load({}, file=write(tmp_path, commented_file({}))).settings == Settings()
-
-
-def test_exports_of_an_existing_script_are_read_and_not_run(tmp_path: Path) -> None:
-    marker = tmp_path / "executed"
-    found = read_exports(
-        "#!/bin/bash\n"
-        "BASE=/srv/site\n"
-        'export GOV_MA_GIT_SRC_DIR="$BASE/src"   # a comment\n'
-        "  export GOV_MA_SERVER_BASE_DIR=${BASE}/versions\n"
-        "export GOV_MA_WORK_DIR='/srv/$literal'\n"
-        "export OTHER=1\n"
-        f"export GOV_MA_UPLOAD_DIR=$(touch {marker}; echo /x)\n"
-        "export NODE_MODULES_CACHE_DIR=$NOWHERE/x\n"
-        "export GOV_MA_IMAGE_DIR=relative\n"
-        ". /home/app/ci/deploy.sh\n"
-    )
-    assert found.settings == {
-        "source_dir": "/srv/site/src",
-        "versions_dir": "/srv/site/versions",
-        "work_dir": "/srv/$literal",
-        "vendor_dir": "/home/app/ci/vendor",
-    }
-    assert found.others == ["BASE", "OTHER"]
-    assert [problem.split(":")[0] for problem in found.problems] == [
-        "line 7, GOV_MA_UPLOAD_DIR",
-        "line 8, NODE_MODULES_CACHE_DIR",
-        "line 9, GOV_MA_IMAGE_DIR",
-    ]
-    assert not marker.exists()
-
-
-def test_an_export_that_cannot_be_read_takes_an_earlier_one_with_it() -> None:
-    found = read_exports("export GOV_MA_WORK_DIR=/srv/old/work\nexport GOV_MA_WORK_DIR=`pwd`/work\n")
-    assert found.settings == {}
-    assert "it runs a command" in found.problems[0]
 
 
 def test_tables_are_read_printed_and_written_back(tmp_path: Path) -> None:
