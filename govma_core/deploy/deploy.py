@@ -13,7 +13,7 @@ from govma_core import hooks
 from govma_core.building import work_dir
 from govma_core.building.builder import make_builder
 from govma_core.context import Context, Outcome
-from govma_core.deploy import env_file, ownership, preflight, source, uploads, vendor
+from govma_core.deploy import env_file, ownership, preflight, source, unchanged, uploads, vendor
 from govma_core.deploy.asset_stage import Assets, AssetStage
 from govma_core.deploy.hold_gate import Gate
 from govma_core.deploy.source import Checkout, Commit
@@ -68,6 +68,8 @@ def run(
             hooks.before(context, "pre-build", variables | {"GOVMA_WORK_DIR": str(context.settings.work_dir)})
             assets = AssetStage(context, builder, checkout, commit, inputs).execute(work_fd, rebuild=rebuild)
             manifest = _assemble(context, work_fd, unpacking, _new_manifest(context, commit, ref, assets, gate))
+            if twin := unchanged.live_twin(context, manifest.fingerprint):
+                context.reporter.info(unchanged.sentence(twin, commit.sha))
             _publish(context, work_fd, manifest)
     version = context.about.version = manifest.version
     rehearsal.rehearse(context, version, skip=not rehearse)
@@ -156,6 +158,7 @@ def _new_manifest(context: Context, commit: Commit, ref: str | None, assets: Ass
         started=context.started,
         builder=context.settings.builder,
         builder_id=assets.builder_id,
+        commands_sha256=unchanged.commands_sha256(context.settings),
         assets=assets.origin,
         forced=gate.overridden,
     )

@@ -1,5 +1,7 @@
 """Rollback: back to the version that was live before, or to a named one.
 
+Without a name it leads to what is different: not to an earlier version that was made from the same as the live one.
+
 The rule: what a rollback leaves is bad. Before the switch it is marked, and deploys of its commit are held, so that the
 next deploy does not put it live again (`keep_mark` leaves both out); the mark and the hold are taken back when the
 switch does not happen. Behind the switch nothing speaks any more against the version that it leads to.
@@ -14,6 +16,7 @@ from govma_core.promotion.go_live import go_live, require_live
 from govma_core.promotion.verdicts import Verdict
 from govma_core.text.language import tr
 from govma_core.versions.history import History, live_before, rollback_target
+from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.store import Version
 
 
@@ -35,6 +38,12 @@ def run(
                 listing=context.versions.listing(),
             )
         context.versions.require_promotable(target)
+        if ManifestStore(context.settings.state_dir).twins(current, [target.name]):
+            context.reporter.warning(
+                "{name} was made from the same as {live}: what is wrong with that stays.",
+                name=target.name,
+                live=current,
+            )
     verdict = None
     if current is not None and not keep_mark:
         why = tr("rolled back to {target}", target=target.name)
@@ -59,22 +68,27 @@ def _clear_rehearsals(context: Context) -> None:
 
 
 def previous(context: Context, current: str | None) -> Version:
-    """Return the version a rollback leads to: the latest that was live before the current one, whole and not marked."""
+    """Return the version a rollback leads to: the latest that was live before the current one, is whole and not marked.
+
+    One that was made from the same as the current one is passed over. RefusedError when there is no other.
+    """
     trail = live_before(History(context.settings.state_dir).read(), current)
     marks = verdicts.marks(context)
+    twins = ManifestStore(context.settings.state_dir).twins(current, trail)
     versions = context.versions.versions()
-    target = rollback_target(trail, versions, marks)
+    target = rollback_target(trail, versions, {*marks, *twins})
     if target is not None:
         return target
-    names = {version.name for version in versions}
-    objections = {name: marks[name].sentence() if name in marks else tr("incomplete") for name in trail}
+    objections = dict.fromkeys((version.name for version in versions), tr("incomplete"))
+    objections |= dict.fromkeys(objections.keys() & twins, tr("made from the same as the live one"))
+    objections |= {name: marks[name].sentence() for name in objections.keys() & marks.keys()}
     listed = ", ".join(
-        tr("{name} was live before, but is {why}", name=name, why=objections[name] if name in names else tr("gone"))
+        tr("{name} was live before, but is {why}", name=name, why=objections.get(name, tr("gone")))
         for name in trail[:3]
     )
     raise RefusedError(
-        "No record in state_dir ({state_dir}) tells which version was live before this one{gone}. Name the one to "
-        "go back to: `govma-console rollback VERSION`. There are:\n{listing}",
+        "No record in state_dir ({state_dir}) tells of another version that was live before this one{gone}. Name the "
+        "one to go back to: `govma-console rollback VERSION`. There are:\n{listing}",
         state_dir=context.settings.state_dir,
         gone=f" ({listed})" if listed else "",
         listing=context.versions.listing(),

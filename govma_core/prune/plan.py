@@ -17,7 +17,7 @@ from govma_core.prune.in_use import Uses, in_use, links_to_versions, versions_on
 from govma_core.prune.keep_rules import Candidate, Decision, Facts, Policy, decide
 from govma_core.text.durations import age_seconds
 from govma_core.text.language import tr
-from govma_core.versions.history import History, live_before, rollback_target
+from govma_core.versions.history import History, Promotion, live_before, rollback_target
 from govma_core.versions.manifest import Manifest, ManifestStore
 from govma_core.versions.marks import Mark, MarkStore, PinStore
 from govma_core.versions.store import Version, local_epoch
@@ -121,25 +121,46 @@ def _collect(context: Context, warnings: list[str]) -> Facts:
     versions, pointer = context.versions.versions(), context.versions.pointer()
     names = [version.name for version in versions]
     manifests, marks = ManifestStore(state), MarkStore(state).read()
-    trail = live_before(History(state).read(), pointer.version)
+    promotions = History(state).read()
+    trail = live_before(promotions, pointer.version)
+    were_live = _were_live(promotions, names, pointer.version)
+    twins = manifests.twins(pointer.version, trail)
     return Facts(
-        candidates=[_candidate(version, manifests.read(version.name), marks.get(version.name)) for version in versions],
+        candidates=[
+            _candidate(version, manifests.read(version.name), marks.get(version.name), version.name in were_live)
+            for version in versions
+        ],
         current=pointer.version,
         problem=pointer.problem,
-        before=_rollback_trail(trail, versions, marks),
+        before=_rollback_trail([name for name in trail if name not in twins], versions, marks),
         pins=PinStore(state).read(),
         users=_users(context, names, warnings),
         links=links_to_versions(directory, names),
     )
 
 
-def _candidate(version: Version, manifest: Manifest | None, mark: Mark | None) -> Candidate:
+def _were_live(promotions: Sequence[Promotion], names: Sequence[str], current: str | None) -> set[str]:
+    """Return the versions of which the history tells; without one those that are not newer than the current one."""
+    if not promotions:
+        return {name for name in names if current is not None and name <= current}
+    return {name for promotion in promotions for name in (promotion.version, promotion.previous)} | {current or ""}
+
+
+def _candidate(version: Version, manifest: Manifest | None, mark: Mark | None, was_live: bool) -> Candidate:
     # A name tells local time, which a change of the clock or of the time zone makes ambiguous.
     started = manifest.started if manifest else 0.0
     created = started if isfinite(started) and started > 0 else local_epoch(version.local_time)
-    if mark is not None:
-        return Candidate(version.name, created, version.complete, mark.kind, mark.sentence())
-    return Candidate(version.name, created, version.complete, manifest.result if manifest else "")
+    result = mark.kind if mark else manifest.result if manifest else ""
+    return Candidate(
+        version.name,
+        created,
+        version.complete,
+        result,
+        mark.sentence() if mark else "",
+        # One without a manifest is deploy.sh's, which makes live whatever it makes.
+        was_live or manifest is None,
+        manifest.fingerprint if manifest else None,
+    )
 
 
 def _rollback_trail(trail: Sequence[str], versions: Sequence[Version], marks: Collection[str]) -> list[str]:

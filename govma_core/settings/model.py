@@ -163,7 +163,9 @@ class Settings:
         ),
         check=validate.require_glob,
     )
-    keep_versions: int = _setting(5, tr("how many of the latest good versions prune keeps"), low=1)
+    keep_versions: int = _setting(
+        5, tr("how many good versions prune keeps: the latest that differ in what they were made from"), low=1
+    )
     keep_younger: str = _setting(
         "", tr("prune keeps versions younger than this, such as 30d or 12h; empty: none"), check=age_seconds
     )

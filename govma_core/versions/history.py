@@ -144,10 +144,10 @@ def live_before(promotions: Iterable[Promotion], current: str | None) -> list[st
     return [name for name in reversed(trail) if name != current]
 
 
-def rollback_target(trail: Iterable[str], versions: Iterable[Version], marks: Collection[str]) -> Version | None:
-    """Return the version that a rollback leads to: the first of the trail that is there, whole and not marked."""
+def rollback_target(trail: Iterable[str], versions: Iterable[Version], excluded: Collection[str]) -> Version | None:
+    """Return the version that a rollback leads to: the first of the trail that is there, whole and not excluded."""
     whole = {version.name: version for version in versions if version.complete}
-    return next((whole[name] for name in trail if name in whole and name not in marks), None)
+    return next((whole[name] for name in trail if name in whole and name not in excluded), None)
 
 
 def _take_back(trail: list[str], promotion: Promotion) -> None:

@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from govma_core.fs import jsonfile
+
+
+class Fingerprint(NamedTuple):
+    """What a version was made from: the commit, and hashes by the names of settings; '' for what is not recorded.
+
+    What the assets are made from is in it: their inputs by the commit, their builder and its commands.
+    """
+
+    commit: str
+    ee_tarball: str = ""
+    themes_tarball: str = ""
+    env_file: str = ""
+    builder: str = ""
+    build_commands: str = ""
+
+    def differences(self, other: Fingerprint) -> list[str]:
+        """Name the parts that differ; a part that either of them does not record counts as equal."""
+        parts = zip(self._fields, self, other, strict=True)
+        return [name for name, mine, theirs in parts if mine and theirs and mine != theirs]
+
+    def matches(self, other: Fingerprint) -> bool:
+        """Tell whether both were made from the same: the same commit, and nothing recorded that differs."""
+        return bool(self.commit and other.commit) and not self.differences(other)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +54,21 @@ class Manifest:
     env_sha256: str = ""
     builder: str = ""
     builder_id: str = ""
+    commands_sha256: str = ""
     assets: str = ""
     files: int = 0
     bytes: int = 0
     result: str = ""
     forced: str = ""
     """The hold against which the deploy was forced, as a sentence."""
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Return what the version was made from."""
+        builder = f"{self.builder}:{self.builder_id}" if self.builder_id else ""
+        return Fingerprint(
+            self.commit, self.ee_sha256, self.themes_sha256, self.env_sha256, builder, self.commands_sha256
+        )
 
 
 _NAMES = frozenset(field.name for field in dataclasses.fields(Manifest))
@@ -61,6 +94,14 @@ class ManifestStore:
         """Return the manifest of a version; None when there is none (deploy.sh made it) or it is damaged."""
         data = jsonfile.read(self._path(version))
         return _from(data) if data else None
+
+    def twins(self, version: str | None, others: Iterable[str]) -> set[str]:
+        """Return those of the other versions that were made from the same as this one; none where that is not known."""
+        manifest = self.read(version) if version else None
+        if manifest is None:
+            return set()
+        manifests = {name: self.read(name) for name in others if name != version}
+        return {name for name, other in manifests.items() if other and other.fingerprint.matches(manifest.fingerprint)}
 
     def _path(self, version: str) -> Path:
         return self._directory / f"{version}.json"

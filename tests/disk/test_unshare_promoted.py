@@ -144,7 +144,7 @@ def test_a_write_stays_in_its_version_from_deploy_to_rollback(tmp_path: Path) ->
     assert all((first / path).samefile(second / path) for path in paths), "those that are not live share"
     write("in the third")
     check()
-    site.rollback()
+    site.rollback(versions[1])
     write("in the second")
     check()
     dedupe.run(site.context(), anywhere=True)

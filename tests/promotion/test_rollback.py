@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 
 import pytest
 
 from govma_core.errors import RefusedError
 from govma_core.promotion import promote, rollback
 from govma_core.versions.history import History
+from govma_core.versions.marks import MarkStore
 from tests.support.sample import LEGACY_VERSION as LEGACY
 from tests.support.sites import Site
 
@@ -59,3 +62,52 @@ def test_a_switch_that_was_confirmed_while_another_version_was_live_is_refused(s
             switch.run(site.context(), version=LEGACY, live_shown=LEGACY)
     assert site.current.name == new
     assert rollback.run(site.context(), version=LEGACY, live_shown=new).version == LEGACY
+
+
+def commit_and_deploy(site: Site, name: str) -> str:
+    site.sample.commit({f"data/html/{name}.php": "<?php"}, name)
+    return site.deploy().version
+
+
+def test_a_rollback_leads_to_another_content_and_not_to_the_same_again(site: Site) -> None:
+    """Guards the way out of a bad commit that was deployed twice: the earlier deploy of it is no way back."""
+    good = commit_and_deploy(site, "good")
+    bad = commit_and_deploy(site, "bad")
+    again = site.deploy().version
+    assert f"nothing new: {bad} is live with " in site.log("info")
+    assert site.rollback().version == good
+    assert site.current.name == good
+    assert set(MarkStore(site.settings.state_dir).read()) == {again}
+
+
+def test_the_same_commit_with_another_env_file_is_another_content(site: Site) -> None:
+    first = commit_and_deploy(site, "first")
+    with site.sample.env_file.open("a") as file:
+        file.write("BROKEN=1\n")
+    site.deploy()
+    assert "nothing new" not in site.log()
+    assert site.rollback().version == first
+
+
+def test_without_another_content_a_rollback_is_refused_and_a_named_one_warns(site: Site) -> None:
+    first = site.deploy().version
+    second = site.deploy().version
+    shutil.rmtree(site.settings.versions_dir / LEGACY)
+    with pytest.raises(RefusedError, match=f"{first} was live before, but is made from the same as the live one"):
+        site.rollback()
+    assert site.current.name == second
+    assert site.rollback(first).version == first
+    assert f"{first} was made from the same as {second}" in site.log("warning")
+
+
+def test_manifests_of_the_code_before_are_read_as_they_are(site: Site) -> None:
+    """What a manifest does not record counts as equal: the same commit is the same, until something is known."""
+    good = commit_and_deploy(site, "good")
+    versions = [commit_and_deploy(site, "bad"), site.deploy().version]
+    for version, parts in zip(versions, (("commands_sha256",), ("commands_sha256", "env_sha256")), strict=True):
+        path = site.settings.state_dir / "versions" / f"{version}.json"
+        data = json.loads(path.read_text())
+        path.write_text(json.dumps({name: value for name, value in data.items() if name not in parts}))
+    site.deploy()
+    assert f"nothing new: {versions[-1]} is live" in site.log("info")
+    assert site.rollback().version == good

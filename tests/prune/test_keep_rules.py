@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from govma_core.errors import RefusedError
 from govma_core.prune.keep_rules import Candidate, Decision, Facts, Policy, decide
+from govma_core.versions.manifest import Fingerprint
 from govma_core.versions.marks import Pin
 
 NOW = 1_000_000_000.0
@@ -88,6 +89,26 @@ def test_a_version_that_is_not_good_does_not_count_among_the_last_good_ones(bad:
     site = facts(*versions, before=[NAMES[5]])
     assert days_to_keep(site, keep=3) == [5, 6, 9]
     assert ("incomplete" if "complete" in bad else str(bad["result"])) in plan(site)[NAMES[6]].why
+
+
+def test_of_versions_that_were_made_from_the_same_the_newest_counts_and_no_other_is_kept() -> None:
+    bad, good = Fingerprint("b", "1", "2", "3"), Fingerprint("a", "1", "2", "3")
+    prints = {3: good, 5: bad, 6: bad, 7: bad, 8: bad, 9: bad}
+    versions = [version(day, fingerprint=prints.get(day)) for day in range(1, 10)]
+    site = facts(*versions, before=[NAMES[3]])
+    assert days_to_keep(site, keep=3) == [3, 4, 9]
+    assert plan(site, keep=3)[NAMES[7]].why == f"made from the same as {NAMES[8]}"
+    # What has another reason to stay does so, whatever was made from the same since.
+    assert days_to_keep(facts(*versions, current=NAMES[5], pins={NAMES[6]: Pin(NAMES[6])}), keep=1) == [4, 6, 7, 9]
+
+
+def test_versions_that_never_were_live_push_no_other_out_and_stay_while_they_are_newer_than_the_live_one() -> None:
+    versions = [version(day, was_live=day not in (4, 5, 8, 9)) for day in range(1, 10)]
+    assert days_to_keep(facts(*versions, before=[NAMES[5]], current=NAMES[6]), keep=3) == [3, 6, 7, 8, 9]
+    assert days_to_keep(facts(*versions, before=[NAMES[5]], current=NAMES[6]), keep=1) == [6, 7, 9]
+    decisions = plan(facts(*versions, before=[NAMES[5]], current=NAMES[6]), keep=3)
+    assert decisions[NAMES[8]].why == "never live so far, and newer than the live one"
+    assert decisions[NAMES[4]].why == "never live, and others are newer"
 
 
 def test_a_version_of_the_future_is_kept_and_does_not_count_among_the_last_good_ones() -> None:

@@ -106,6 +106,30 @@ def test_the_target_of_a_rollback_and_a_pinned_version_are_kept(releases: Releas
     assert "pinned by rui: audit" in releases.log()
 
 
+def test_which_versions_were_live_is_in_the_history_and_without_one_deploy_sh_made_them_so(releases: Releases) -> None:
+    """Guards a site that was taken over from deploy.sh: versions that were only tried push none of its own out."""
+    for name in NAMES[5:8]:
+        releases.record(name)
+    releases.live(NAMES[4])
+    assert [d.name for d in prune.plan(releases.context(), keep=3).removals] == NAMES[:2]
+    releases.live(NAMES[7])
+    assert [d.name for d in prune.plan(releases.context(), keep=3).removals] == NAMES[:5]
+    History(releases.state).append(Promotion(1.0, NAMES[7], NAMES[4], "deploy", "ana", "r1"))
+    prune.run(releases.context(), keep=3)
+    assert releases.there() == [*NAMES[3:5], NAMES[7]]
+    assert f"remove {NAMES[6]}  never live, and others are newer" in releases.log()
+
+
+def test_deploys_of_the_same_push_no_other_content_out(releases: Releases) -> None:
+    history = History(releases.state)
+    for number, name in enumerate(NAMES[:8]):
+        releases.record(name, commit="bad" if number > 3 else "")
+        history.append(Promotion(number, name, NAMES[number - 1] if number else "", "deploy", "ana", "r"))
+    prune.run(releases.context(), keep=3)
+    assert releases.there() == [NAMES[2], NAMES[3], NAMES[7]]
+    assert f"keep   {NAMES[3]}  was live before; good, 2 of the last 3" in releases.log()
+
+
 def test_failed_and_incomplete_versions_are_removed_and_do_not_count(releases: Releases) -> None:
     releases.record(NAMES[5], "failed")
     (releases.directory / NAMES[6] / "html").rename(releases.directory / NAMES[6] / "htm")

@@ -110,6 +110,7 @@ def test_a_deploy_prunes_when_the_settings_say_so(site: Site) -> None:
     site.flags |= {"prune_after_deploy": True, "keep_versions": 1}
     first = site.deploy().version
     assert [v.name for v in site.store.versions()] == [first, LEGACY_VERSION], "the one before is kept"
+    site.sample.commit({"data/html/second.php": "<?php"}, "Segundo")
     outcome = site.deploy()
     assert [v.name for v in site.store.versions()] == [outcome.version, first]
     assert list(site.stages()) == [*STAGES, "prune"]

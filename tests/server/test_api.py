@@ -51,7 +51,8 @@ def test_health_readiness_and_the_description_are_there(server: Server, site: Sa
         renamed.rename(site.versions_dir)
 
 
-def test_rollback_promote_dedupe_and_prune_do_what_they_say(server: Server, token: str) -> None:
+def test_rollback_promote_dedupe_and_prune_do_what_they_say(server: Server, site: SampleSite, token: str) -> None:
+    site.commit({"data/html/another.php": "<?php"}, "Outra")
     after = ended(server.runs, order(server, "deploy").json["run"]["id"])
     for operation, arguments, current in (
         ("rollback", {}, after.version_before),

@@ -89,13 +89,14 @@ class Releases:
             if result is not None:
                 self.record(name, result)
 
-    def record(self, name: str, result: str = "published") -> None:
+    def record(self, name: str, result: str = "published", commit: str = "") -> None:
+        """Write the manifest of a version; without a commit it is the only one that was made from its own."""
         created = version_time(name)
         assert created is not None
         manifest = Manifest(
             version=name,
             run="r",
-            commit="c",
+            commit=commit or name,
             subject="s",
             author="a",
             committed=0.0,

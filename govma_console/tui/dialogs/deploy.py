@@ -160,8 +160,8 @@ class SwitchDialog(Dialog):
         target = self._target or plans.rollback_target(self._settings, self._snapshot)
         if target is None:
             raise RefusedError(
-                "There is no version that is known to have been live before this one, is whole and has "
-                "no mark. Select the version to go back to, then press r again."
+                "There is no version that is known to have been live before this one, is whole, has no mark and "
+                "was made from something else. Select the version to go back to, then press r again."
             )
         return plans.plan_switch(self._settings, self._snapshot, target)
 

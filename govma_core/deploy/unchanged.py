@@ -1,0 +1,52 @@
+"""Whether a deploy would make anything new: the fingerprint of what it would build, beside that of the live version."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from govma_core.context import Context
+from govma_core.errors import UnsafeTreeError
+from govma_core.fs.permissions import open_file
+from govma_core.settings import Settings
+from govma_core.text.language import tr
+from govma_core.versions.manifest import Fingerprint, ManifestStore
+
+
+def commands_sha256(settings: Settings) -> str:
+    """Return the sha256 of the commands that build the assets."""
+    return hashlib.sha256("\0".join(settings.all_build_commands).encode()).hexdigest()
+
+
+def planned_fingerprint(settings: Settings, commit: str, builder_id: str = "") -> Fingerprint:
+    """Return that of the version that a deploy of a commit would make now; '' for what this user cannot read."""
+    return Fingerprint(
+        commit,
+        _sha256_of(settings.ee_path),
+        _sha256_of(settings.themes_path),
+        _sha256_of(settings.env_file),
+        f"{settings.builder}:{builder_id}" if builder_id else "",
+        commands_sha256(settings),
+    )
+
+
+def _sha256_of(path: Path) -> str:
+    try:
+        fd, _ = open_file(path)
+    except (OSError, UnsafeTreeError):
+        return ""
+    with os.fdopen(fd, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def live_twin(context: Context, fingerprint: Fingerprint) -> str:
+    """Return the live version when it was made from what the fingerprint tells; '' otherwise."""
+    live = context.versions.pointer().version or ""
+    manifest = ManifestStore(context.settings.state_dir).read(live) if live else None
+    return live if manifest is not None and manifest.fingerprint.matches(fingerprint) else ""
+
+
+def sentence(live: str, commit: str) -> str:
+    """Say that a deploy of this commit makes nothing new."""
+    return tr("nothing new: {version} is live with {commit}", version=live, commit=commit[:9])
