@@ -95,19 +95,19 @@ def emptied(path: Path, state_dir: Path) -> Iterator[int]:
             yield fd
 
 
-def fill(work_fd: int, source: Path, owner: tuple[int, int] | None, step: Callable[[int], None]) -> trees.CopyResult:
+def fill(work_fd: int, source: Path, owner: tuple[int, int] | None, step: Callable[[int], None]) -> int:
     """Copy the whole checkout, `.git` too but no `node_modules`, into the work dir; entries belong to `owner`.
 
     Of git's configuration the copy has only what the build's user may see. SourceError when git cannot read that.
-    `step` is called once a directory with the number of files copied so far, and may raise.
+    Return how many files were copied; `step` is called once a directory with their number so far, and may raise.
     """
-    copier = trees.TreeCopier(owner, lambda: step(copier.result.files))
+    copier = trees.TreeCopier(owner, lambda: step(copier.files))
     with safefs.opened_root(source) as source_fd:
         copier.copy_into(source_fd, work_fd, skip=frozenset({"node_modules"}))
     if safefs.is_directory(work_fd, ".git"):
         with safefs.opened(work_fd, ".git") as git_fd:
             _remove_credentials(git_fd, owner)
-    return copier.result
+    return copier.files
 
 
 def lend(work_fd: int, owner: tuple[int, int] | None) -> None:

@@ -133,13 +133,13 @@ def _filled_work_dir(
             )
             with checkout.at(commit):
                 checkout.require_layout()
-                copy = work_dir.fill(
+                files = work_dir.fill(
                     work_fd,
                     settings.source_dir,
                     context.build_owner,
-                    lambda files: reporter.progress("workdir", files, 0, "files"),
+                    lambda count: reporter.progress("workdir", count, 0, "files"),
                 )
-                remark.note("{files} files", files=copy.files)
+                remark.note("{files} files", files=files)
                 inputs = checkout.inputs(settings.asset_inputs) if settings.asset_inputs else None
         yield work_fd, unpacking, inputs
 

@@ -179,14 +179,6 @@ def clear_marked(dir_fd: int, name: str) -> list[str] | None:
         return [f"{name}: {reason(error)}"]
 
 
-@dataclass(slots=True)
-class CopyResult:
-    """What a copy made: regular files, and their bytes."""
-
-    files: int = 0
-    bytes: int = 0
-
-
 class TreeCopier:
     """Copies directories entry by entry with mode and mtime, giving every entry to one owner as it is made.
 
@@ -198,7 +190,7 @@ class TreeCopier:
     def __init__(self, owner: tuple[int, int] | None, step: Callable[[], None] = lambda: None) -> None:
         self._owner = owner
         self._step = step
-        self.result = CopyResult()
+        self.files = 0
 
     def copy_into(self, src_fd: int, dst_fd: int, *, skip: frozenset[str] = frozenset(), shown_path: str = "") -> None:
         """Copy what is in src (but the names in `skip`) into the directory dst, which must not hold those names."""
@@ -237,16 +229,15 @@ class TreeCopier:
         """Copy a link as a link."""
         safefs.make_symlink(dst_dir, name, os.readlink(name, dir_fd=src_dir), self._owner)
 
-    def copy_file(self, src_dir: int, dst_dir: int, name: str, new_name: str | None = None) -> None:
-        """Copy one regular file, as new_name when given."""
+    def copy_file(self, src_dir: int, dst_dir: int, name: str) -> None:
+        """Copy one regular file."""
         src, info = safefs.open_regular(src_dir, name)
         try:
             self.admit(name, info.st_size)
-            copy_opened(src, info, dst_dir, new_name or name, self._owner, step=self._step)
+            copy_opened(src, info, dst_dir, name, self._owner, step=self._step)
         finally:
             os.close(src)
-        self.result.files += 1
-        self.result.bytes += info.st_size
+        self.files += 1
 
     def admit(self, name: str, size: int) -> None:
         """Take one more file, of which no more than `size` bytes are copied; UnsafeTreeError when that is too much."""
