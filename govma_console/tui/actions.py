@@ -73,9 +73,11 @@ def selected_version(now: Situation) -> dict[str, str]:
     return {"version": now.selected.name} if now.selected else {}
 
 
-def _group(name: str, *actions: Action) -> tuple[Action, ...]:
-    """Return the actions of one group of the help."""
-    return tuple(replace(action, group=name) for action in actions)
+def _group(name: str, *actions: Action, where: Place = "", footer: int = 0) -> tuple[Action, ...]:
+    """Return the actions of one group of the help; all of them are of this pane, or in this line of the footer."""
+    return tuple(
+        replace(action, group=name, where=where or action.where, footer=footer or action.footer) for action in actions
+    )
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -89,7 +91,6 @@ ACTIONS: tuple[Action, ...] = (
                 "Build the remote's branch (or another ref) as a new version and make it live. "
                 "Shows first what is pending."
             ),
-            footer=1,
             reason=can_start,
         ),
         Action(
@@ -97,16 +98,14 @@ ACTIONS: tuple[Action, ...] = (
             ("r",),
             tr("Rollback"),
             tr("Go back to the selected version; on the live one, to the version that was live before it."),
-            footer=1,
             reason=can_roll_back,
         ),
-        Action("promote", ("p",), tr("Promote"), tr("Make the selected version live."), footer=1, reason=can_promote),
+        Action("promote", ("p",), tr("Promote"), tr("Make the selected version live."), reason=can_promote),
         Action(
             "check",
             ("e",),
             tr("Check"),
             tr("Test the selected version in a container of its own, as a deploy would, without making it live."),
-            footer=1,
             reason=can_check,
             in_sight=lambda now: now.snapshot.rehearsed,
             starts=selected_version,
@@ -116,7 +115,6 @@ ACTIONS: tuple[Action, ...] = (
             ("u",),
             tr("Dedupe"),
             tr("Hard-link identical files of different versions. Shows first what that would free."),
-            footer=1,
             reason=has_versions,
         ),
         Action(
@@ -124,7 +122,6 @@ ACTIONS: tuple[Action, ...] = (
             ("x",),
             tr("Prune"),
             tr("Remove old versions. Shows first which, why, and what each frees."),
-            footer=1,
             reason=has_versions,
         ),
         Action(
@@ -132,7 +129,6 @@ ACTIONS: tuple[Action, ...] = (
             ("i",),
             tr("Pin"),
             tr("Pin the selected version, so that prune keeps it; pressed again, unpin it."),
-            footer=1,
             reason=can_pin,
         ),
         Action(
@@ -140,7 +136,6 @@ ACTIONS: tuple[Action, ...] = (
             ("h",),
             tr("Hold"),
             tr("Hold all deploys, until a moment or until they are released."),
-            footer=1,
             reason=can_hold,
             in_sight=lambda now: now.snapshot.holds.by_hand is None,
         ),
@@ -149,7 +144,6 @@ ACTIONS: tuple[Action, ...] = (
             ("H",),
             tr("Release"),
             tr("End all holds. Shows first what is held, by whom and why."),
-            footer=1,
             reason=can_release,
             in_sight=lambda now: bool(now.snapshot.holds),
         ),
@@ -158,9 +152,9 @@ ACTIONS: tuple[Action, ...] = (
             ("c",),
             tr("Cancel run"),
             tr("Ask the current run to stop at its next safe point."),
-            footer=1,
             reason=can_cancel,
         ),
+        footer=1,
     ),
     *_group(
         tr("View"),
@@ -208,27 +202,23 @@ ACTIONS: tuple[Action, ...] = (
     ),
     *_group(
         tr("Log"),
-        Action("search", ("slash",), tr("Search"), tr("Search in the log."), where="log", footer=2, reason=has_log),
-        Action("next", ("n",), tr("Next"), tr("Go to the next match."), where="log", reason=has_search),
-        Action("previous", ("N",), tr("Previous"), tr("Go to the match before."), where="log", reason=has_search),
+        Action("search", ("slash",), tr("Search"), tr("Search in the log."), footer=2, reason=has_log),
+        Action("next", ("n",), tr("Next"), tr("Go to the next match."), reason=has_search),
+        Action("previous", ("N",), tr("Previous"), tr("Go to the match before."), reason=has_search),
         Action(
             "follow",
             ("f",),
             tr("Follow"),
             tr("Follow the end of the log, or pause. G and End follow, too."),
-            where="log",
             footer=2,
         ),
-        Action(
-            "wrap", ("w",), tr("Wrap"), tr("Break long lines, or let them run out of sight."), where="log", footer=2
-        ),
-        Action("timestamps", ("t",), tr("Times"), tr("Show the time of each line, or hide it."), where="log", footer=2),
+        Action("wrap", ("w",), tr("Wrap"), tr("Break long lines, or let them run out of sight."), footer=2),
+        Action("timestamps", ("t",), tr("Times"), tr("Show the time of each line, or hide it."), footer=2),
         Action(
             "select",
             ("v",),
             tr("Select"),
             tr("Begin a selection at the cursor, or end it."),
-            where="log",
             reason=has_log,
         ),
         Action(
@@ -236,10 +226,10 @@ ACTIONS: tuple[Action, ...] = (
             ("y",),
             tr("Copy"),
             tr("Copy the selected lines (or the cursor's line)."),
-            where="log",
             reason=has_log,
         ),
-        Action("save", ("s",), tr("Save"), tr("Save the log to a file."), where="log", footer=2, reason=has_log),
+        Action("save", ("s",), tr("Save"), tr("Save the log to a file."), footer=2, reason=has_log),
+        where="log",
     ),
     *_group(
         tr("App"),

@@ -74,16 +74,12 @@ def can_check(now: Situation) -> str:
 
 def has_versions(now: Situation) -> str:
     """Return why there is no version to work on."""
-    if not now.snapshot.versions:
-        return tr("There are no versions.")
-    return can_start(now)
+    return can_start(now) if now.snapshot.versions else tr("There are no versions.")
 
 
 def can_pin(now: Situation) -> str:
     """Return why the selected version cannot be pinned or let go."""
-    if now.selected is None:
-        return tr("No version is selected.")
-    return now.snapshot.read_only
+    return now.snapshot.read_only if now.selected else tr("No version is selected.")
 
 
 def can_hold(now: Situation) -> str:
@@ -98,9 +94,7 @@ def can_release(now: Situation) -> str:
 
 def can_cancel(now: Situation) -> str:
     """Return why there is no run to cancel."""
-    if now.snapshot.active is None:
-        return tr("Nothing is running.")
-    return now.snapshot.read_only
+    return now.snapshot.read_only if now.snapshot.active else tr("Nothing is running.")
 
 
 def has_run(now: Situation) -> str:

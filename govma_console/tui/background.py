@@ -31,8 +31,8 @@ from govma_core.settings import Settings
 from govma_core.text.language import tr
 
 T = TypeVar("T")
-_LOCK_SECONDS = 0.4
-"""From one look to the next at a lock that no run in sight holds."""
+_AGAIN_SECONDS = 0.3
+"""From one reading to the next, where another one was asked for meanwhile, or no run in sight holds the lock."""
 ORIGIN = "console"
 """Where the records of runs say that they were started from."""
 
@@ -101,7 +101,7 @@ class Background:
         self._screen: Screen[None]
         """Set by begin()."""
         self._reading = self._read_again = False
-        self._lock_timer: Timer | None = None
+        self._next_reading: Timer | None = None
         self._measuring = False
         self._measured_state: tuple[str, ...] = ()
         self._comparisons: dict[tuple[str | None, str], SwitchPlan] = {}
@@ -158,8 +158,8 @@ class Background:
 
     def _take_reading(self, reading: tuple[Snapshot, tuple[int, int] | None] | None, problem: str) -> None:
         self._reading = False
-        if self._lock_timer is not None:
-            self._lock_timer.stop()
+        if self._next_reading is not None:
+            self._next_reading.stop()
         if reading is not None:
             snapshot, room = reading
             if room is not None and self.use is not None:
@@ -167,12 +167,11 @@ class Background:
                 self.use = dataclasses.replace(self.use, free=room[0], capacity=room[1])
             self._put_together(snapshot)
             self._screen.post_message(SiteChanged())
-            if snapshot.holder is not None and snapshot.active is None and not self._read_again:
-                # A run lets go of the lock a moment after its record has ended: no directory changes by that.
-                self._lock_timer = self._screen.set_timer(_LOCK_SECONDS, self.refresh)
-        if self._read_again:
-            self._read_again = False
-            self._screen.set_timer(0.2, self.refresh)
+        # A run lets go of the lock a moment after its record has ended: no directory changes by that.
+        is_lock_alone = self.snapshot.holder is not None and self.snapshot.active is None
+        if self._read_again or is_lock_alone:
+            self._next_reading = self._screen.set_timer(_AGAIN_SECONDS, self.refresh)
+        self._read_again = False
 
     def forget(self) -> None:
         """Forget sizes and comparisons: the checkout may have more commits by now."""

@@ -53,10 +53,7 @@ def measure(settings: Settings) -> DiskUse:
     """Measure the versions: takes seconds, so call it in a thread. GovmaError where it fails."""
     answer = Query(settings, "usage").ask()
     sizes = {version["name"]: VersionUsage(**version) for version in answer["versions"]}
-    unread = answer["unread"]
-    problem = (
-        tr("{unread} directories cannot be read by this user: sizes are larger than shown.", unread=unread)
-        if unread
-        else ""
-    )
+    problem, unread = "", answer["unread"]
+    if unread:
+        problem = tr("{unread} directories cannot be read by this user: sizes are larger than shown.", unread=unread)
     return DiskUse(answer["free"], answer["capacity"], sizes, answer["real"], answer["unlinked"], problem)

@@ -45,7 +45,7 @@ class ProblemApp(App[int]):
             lines = [Content(f"• {line}") for line in hinted(self._text).split("\n")]
             advice = hinted(tr("`govma-console config` prints the effective settings and where each comes from."))
             keys = tr("r refreshes, q quits.")
-            yield Static(Content("\n").join([*lines, Content(""), Content.assemble((f"{advice} {keys}", "$muted"))]))
+            yield Static(Content("\n").join([*lines, Content(""), Content.styled(f"{advice} {keys}", "$muted")]))
 
     def action_leave(self) -> None:
         """Leave."""

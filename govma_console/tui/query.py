@@ -60,15 +60,8 @@ class Query:
 def _usage(settings: Settings) -> dict[str, Any]:
     from govma_core.disk.usage import account
 
-    usage = account(Context.for_reading(settings))
-    return {
-        "versions": [dataclasses.asdict(version) for version in usage.versions],
-        "real": usage.real,
-        "unlinked": usage.unlinked,
-        "free": usage.free,
-        "capacity": usage.capacity,
-        "unread": usage.unread,
-    }
+    usage = dataclasses.asdict(account(Context.for_reading(settings)))
+    return {name: usage[name] for name in ("versions", "real", "unlinked", "free", "capacity", "unread")}
 
 
 def _prune(settings: Settings, keep: int | None, older_than: str | None) -> dict[str, Any]:

@@ -206,7 +206,7 @@ def _row(service: dict[str, Any], view: dict[str, Any], width: int) -> Content:
 
 def _about(view: dict[str, Any], service: dict[str, Any] | None) -> list[Content]:
     """Return the lines about a service, all differences (its own first) and the storage."""
-    lines = [Content.assemble((problem, "$text-warning")) for problem in view["problems"]]
+    lines = [Content.styled(problem, "$text-warning") for problem in view["problems"]]
     if service is not None:
         made_ago = tr(", made {ago}", ago=formats.ago(service["image_made"])) if service["image_made"] else ""
         image = f"{service['image']} {service['image_id']}{made_ago}"
@@ -216,13 +216,13 @@ def _about(view: dict[str, Any], service: dict[str, Any] | None) -> list[Content
     name = service["name"] if service else ""
     differences = sorted(view["differences"], key=lambda difference: difference["service"] != name)
     if differences:
-        lines.append(Content.assemble((tr("Differences"), "bold")))
+        lines.append(Content.styled(tr("Differences"), "bold"))
         lines += map(_difference, differences)
     elif view["services"] and not view["problems"]:
         sentence = nothing_differs(view["project"], every_setting=view["every_setting"])
-        lines.append(Content.assemble((sentence, "$text-success")))
+        lines.append(Content.styled(sentence, "$text-success"))
     storage = _storage(view["storage"])
-    return [*lines, Content.assemble((tr("Storage"), "bold")), *storage] if storage else lines
+    return [*lines, Content.styled(tr("Storage"), "bold"), *storage] if storage else lines
 
 
 def _difference(difference: dict[str, Any]) -> Content:

@@ -46,7 +46,6 @@ class Snapshot:
     holder: Holder | None = None
     runs: tuple[RunRecord, ...] = ()
     """The latest first."""
-    hold: str = ""
     read_only: str = ""
     """Why nothing can be changed from here; '' when it can."""
     problems: tuple[str, ...] = ()
@@ -57,6 +56,15 @@ class Snapshot:
     """Whether this user may not read the state directory: what is empty here means nothing then."""
     rehearsed: bool = False
     """Whether the settings have a rehearsal."""
+
+    @property
+    def hold(self) -> str:
+        """Return the header's sentence about the holds, the one by hand first; '' when there are none."""
+        if not self.holds:
+            return ""
+        first, *others = self.holds.all
+        count = counted(len(others), "other hold", "other holds")
+        return clean_line(first.sentence() + (tr(" And {holds} (H shows all).", holds=count) if others else ""))
 
     @property
     def current(self) -> VersionRow | None:
@@ -127,7 +135,6 @@ class SnapshotReader:
             unread=bool(unread),
         )
         entries: list[Promotion | Result] = self._try(History(state_dir).entries, [])
-        holds = self._try(HoldStore(state_dir).read, NO_HOLDS)
         runs: tuple[RunRecord, ...] = self._try(self._all_runs, ())
         holder = self._try(lambda: lock_holder(state_dir), None)
         if unread:
@@ -141,10 +148,9 @@ class SnapshotReader:
             promotions=tuple(entry for entry in entries if isinstance(entry, Promotion)),
             holder=holder,
             runs=runs,
-            hold=_banner(holds),
             read_only=read_only(settings),
             problems=tuple(dict.fromkeys(map(clean_line, self._problems))),
-            holds=holds,
+            holds=self._try(HoldStore(state_dir).read, NO_HOLDS),
             spans=tuple(spans(entries, pointer.version)),
             unread=bool(unread),
             rehearsed=settings.rehearsed,
@@ -189,26 +195,13 @@ class SnapshotReader:
         return tuple(record for record in records if record is not None)
 
 
-def _banner(holds: Holds) -> str:
-    """Return the header's sentence about the holds, the one by hand first; '' when there are none."""
-    if not holds:
-        return ""
-    first, *others = holds.all
-    more = tr(" And {holds} (H shows all).", holds=counted(len(others), "other hold", "other holds")) if others else ""
-    return clean_line(f"{first.sentence()}{more}")
-
-
 def read_only(settings: Settings) -> str:
     """Say why nothing can be changed by this user; '' when it can."""
     state = settings.state_dir
     place = next((path for path in (state / "runs", state, *state.parents) if os.path.lexists(path)), Path("/"))
-    if not os.access(place, os.W_OK | os.X_OK):
-        return tr("Read-only: {place} cannot be written by this user. Run as root to change anything.", place=place)
-    if settings.versions_dir.is_dir() and not os.access(settings.versions_dir, os.W_OK | os.X_OK):
-        return tr(
-            "Read-only: {versions_dir} cannot be written by this user. Run as root to change anything.",
-            versions_dir=settings.versions_dir,
-        )
+    for path in (place, settings.versions_dir):
+        if os.path.lexists(path) and not os.access(path, os.W_OK | os.X_OK):
+            return tr("Read-only: {place} cannot be written by this user. Run as root to change anything.", place=path)
     return ""
 
 

@@ -102,7 +102,6 @@ def _snapshot(*, running: bool, has_hold: bool = False) -> Snapshot:
         versions=rows,
         promotions=(live,),
         runs=(run, earlier),
-        hold=hold.sentence() if has_hold else "",
         holds=Holds(None, (hold,)) if has_hold else NO_HOLDS,
         spans=tuple(spans([live], _NAMES[1])),
     )

@@ -107,10 +107,10 @@ class DeployDialog(Dialog):
 def _deploy_lines(plan: DeployPlan, settings: Settings) -> list[Content]:
     """Return the text of a plan: what is built, what is live, and the commits between."""
     changes, target = plan.changes, plan.changes.target
-    lines = [Content.assemble((clean_line(plan.hold.sentence()), "bold $text-warning"))] if plan.hold else []
+    lines = [Content.styled(clean_line(plan.hold.sentence()), "bold $text-warning")] if plan.hold else []
     lines += [
         Content.assemble(tr("Builds "), (target.short, "bold $text-accent"), f" {target.subject} ({target.author})"),
-        Content.assemble((tr("as fetched at {clock}", clock=formats.clock(plan.fetched_at)), "$muted")),
+        Content.styled(tr("as fetched at {clock}", clock=formats.clock(plan.fetched_at)), "$muted"),
         Content.assemble(tr("Live now: "), changes.live or tr("nothing")),
         Content(""),
     ]
@@ -128,8 +128,8 @@ def _deploy_lines(plan: DeployPlan, settings: Settings) -> list[Content]:
     lines += commits(tr("Brings"), changes.commits or [], _MOST_COMMITS)
     lines += commits(tr("Takes back what is live and not in it,"), changes.undone or [], _MOST_COMMITS)
     if changes.containers:
-        lines += [Content(""), Content.assemble((changes.containers, "bold $text-warning"))]
-    return lines + [Content.assemble((sentence, "$text-warning")) for sentence in plans.after_deploy(settings)]
+        lines += [Content(""), Content.styled(changes.containers, "bold $text-warning")]
+    return lines + [Content.styled(sentence, "$text-warning") for sentence in plans.after_deploy(settings)]
 
 
 class SwitchDialog(Dialog):
@@ -185,19 +185,19 @@ class SwitchDialog(Dialog):
         lines = []
         if target.mark is not None:
             sentence = tr("It was {sentence}. Making it live removes the mark.", sentence=target.mark.sentence())
-            lines.append(Content.assemble((clean_line(sentence), "bold $text-warning")))
+            lines.append(Content.styled(clean_line(sentence), "bold $text-warning"))
         if self._operation == "promote" and self._snapshot.holds.by_hand is not None:
             sentence = tr("{hold} A promotion is possible anyway.", hold=self._snapshot.hold)
-            lines.append(Content.assemble((sentence, "$text-warning")))
+            lines.append(Content.styled(sentence, "$text-warning"))
         if not target.version.complete:
-            lines.append(Content.assemble((tr("It is incomplete, and cannot be made live."), "bold $text-error")))
+            lines.append(Content.styled(tr("It is incomplete, and cannot be made live."), "bold $text-error"))
         return lines
 
     @staticmethod
     def _about(row: VersionRow | None) -> Content:
         manifest = row.manifest if row else None
         commit = f"{manifest.commit[:9]} {manifest.subject}" if manifest else tr("(no commit is recorded)")
-        return Content.assemble((f"     {commit}", "$muted"))
+        return Content.styled(f"     {commit}", "$muted")
 
     def result(self) -> Result:
         """Return the arguments of the operation: the very version that was shown."""
@@ -212,13 +212,13 @@ def _when_live(plan: SwitchPlan) -> Content:
         return Content(tr("It was live last {last_live}.", last_live=formats.moment(plan.last_live)))
     if plan.was_live:
         return Content(tr("It was live before; when is not recorded."))
-    return Content.assemble((tr("It was never live, as far as is recorded."), "bold $text-warning"))
+    return Content.styled(tr("It was never live, as far as is recorded."), "bold $text-warning")
 
 
 def _changes(plan: SwitchPlan) -> list[Content]:
     if plan.undone is None or plan.added is None:
         sentence = tr("What changes is not known: {why_unknown}.", why_unknown=plan.why_unknown)
-        return [Content.assemble((sentence, "$text-warning"))]
+        return [Content.styled(sentence, "$text-warning")]
     if not plan.undone and not plan.added:
         return [Content(tr("Both were made from the same commit."))]
     return commits(tr("Undoes"), plan.undone, _MOST_COMMITS) + commits(tr("Brings"), plan.added, _MOST_COMMITS)

@@ -62,7 +62,7 @@ class HelpScreen(Panel[None]):
     def _text(self, width: int) -> Content:
         lines: list[Content] = []
         for group, actions in groupby(ACTIONS, key=lambda action: action.group):
-            lines.append(Content.assemble((group, "bold $text-primary")))
+            lines.append(Content.styled(group, "bold $text-primary"))
             for action in actions:
                 keys = ", ".join(key_name(key) for key in action.keys)
                 lines += _entry(keys, action.label, action.help, width)
@@ -70,7 +70,7 @@ class HelpScreen(Panel[None]):
                 if reason:
                     lines += _wrapped(tr("not now: {reason}", reason=reason), "$text-warning", width)
             lines.append(Content(""))
-        lines.append(Content.assemble((tr("Everywhere"), "bold $text-primary")))
+        lines.append(Content.styled(tr("Everywhere"), "bold $text-primary"))
         for key, text in _MOVING:
             lines += _entry(key, "", text, width)
         return Content("\n").join(lines)
@@ -80,7 +80,7 @@ def _entry(keys: str, label: str, text: str, width: int) -> list[Content]:
     head = f"  {keys:10} {label:12} "
     first, *more = textwrap.wrap(text, width - _INDENT)
     if len(head) > _INDENT:
-        return [Content.assemble((f"  {keys}", "bold $text-accent")), *_wrapped(text, "", width)]
+        return [Content.styled(f"  {keys}", "bold $text-accent"), *_wrapped(text, "", width)]
     return [
         Content.assemble((f"  {keys:10}", "bold $text-accent"), (f" {label:12} ", "bold"), first),
         *(Content(" " * _INDENT + line) for line in more),
@@ -88,4 +88,4 @@ def _entry(keys: str, label: str, text: str, width: int) -> list[Content]:
 
 
 def _wrapped(text: str, style: str, width: int) -> list[Content]:
-    return [Content.assemble((" " * _INDENT + line, style)) for line in textwrap.wrap(text, width - _INDENT)]
+    return [Content.styled(" " * _INDENT + line, style) for line in textwrap.wrap(text, width - _INDENT)]

@@ -74,27 +74,19 @@ def _origin(snapshot: Snapshot, row: VersionRow) -> list[tuple[str, str]]:
     manifest = row.manifest
     if manifest is None:
         return []
-    took = (
-        tr(", took {finished}", finished=formats.duration(manifest.finished - manifest.started))
-        if manifest.finished
-        else ""
+    deployed = tr(
+        "{at} by {by} ({origin})", at=formats.moment(manifest.started), by=manifest.by, origin=manifest.origin
     )
+    if manifest.finished:
+        deployed += tr(", took {finished}", finished=formats.duration(manifest.finished - manifest.started))
     run = snapshot.run(manifest.run)
+    run_state = tr("{state} (o shows its log)", state=tr(run.state)) if run else tr("record gone")
+    assets = tr("{assets}, builder {builder}", assets=tr(manifest.assets) or "?", builder=manifest.builder or "?")
     return [
-        (
-            tr("Deployed"),
-            tr("{at} by {by} ({origin})", at=formats.moment(manifest.started), by=manifest.by, origin=manifest.origin)
-            + took,
-        ),
+        (tr("Deployed"), deployed),
         (tr("Ref"), manifest.ref or tr("the configured branch")),
-        (
-            tr("Run"),
-            f"{manifest.run}, {tr('{state} (o shows its log)', state=tr(run.state)) if run else tr('record gone')}",
-        ),
-        (
-            tr("Assets"),
-            tr("{assets}, builder {builder}", assets=tr(manifest.assets) or "?", builder=manifest.builder or "?"),
-        ),
+        (tr("Run"), f"{manifest.run}, {run_state}"),
+        (tr("Assets"), assets),
         (tr("Files"), tr("{files:,}, {bytes} in all", files=manifest.files, bytes=formats.size(manifest.bytes))),
         (tr("Made from"), ", ".join(f"{name} {digest[:12]}" for name, digest in _digests(manifest).items()) or "?"),
     ]
@@ -163,21 +155,12 @@ def _lived(snapshot: Snapshot, row: VersionRow) -> list[str]:
 def _span(span: Span) -> str:
     """Return one time in which a version was live, as far as it is recorded."""
     since, until = formats.moment(span.since), formats.moment(span.until or 0.0)
-    when = (
-        tr("since {since}", since=since)
-        if span.until is None
-        else tr("{since} to {until}", since=since, until=until)
-        if until
-        else tr("from {since}", since=since)
-    )
-    if not since:
-        when = (
-            tr("now")
-            if span.until is None
-            else tr("until {until}", until=until)
-            if until
-            else tr("when is not recorded")
-        )
+    if span.until is None:
+        when = tr("since {since}", since=since) if since else tr("now")
+    elif until:
+        when = tr("{since} to {until}", since=since, until=until) if since else tr("until {until}", until=until)
+    else:
+        when = tr("from {since}", since=since) if since else tr("when is not recorded")
     how = tr("{how} by {by}", how=tr(span.how), by=span.by) if span.how else tr("set by hand")
     return f"{when}, {how}{f' ({clean_line(tr(span.result))})' if span.result else ''}"
 
@@ -186,11 +169,11 @@ def _between(row: VersionRow, plan: SwitchPlan | None) -> list[Content]:
     if row.is_live:
         return []
     if plan is None:
-        return [Content.assemble((tr("Comparing with the live version …"), "$muted"))]
+        return [Content.styled(tr("Comparing with the live version …"), "$muted")]
     if plan.undone is None or plan.added is None:
         return [
-            Content.assemble(
-                (tr("Not compared with the live version: {why_unknown}.", why_unknown=plan.why_unknown), "$muted")
+            Content.styled(
+                tr("Not compared with the live version: {why_unknown}.", why_unknown=plan.why_unknown), "$muted"
             )
         ]
     if not plan.undone and not plan.added:
@@ -205,11 +188,11 @@ def commits(title: str, commit_list: list[Commit], most: int = _MOST_COMMITS) ->
     """Return commits as lines under a title, not more than `most` of them; nothing when there are none."""
     if not commit_list:
         return []
-    lines = [Content.assemble((f"{title} {counted(len(commit_list), 'commit', 'commits')}:", "bold"))]
+    lines = [Content.styled(f"{title} {counted(len(commit_list), 'commit', 'commits')}:", "bold")]
     for commit in commit_list[:most]:
         lines.append(
             Content.assemble((f"  {commit.short} ", "$text-accent"), commit.subject, (f"  {commit.author}", "$muted"))
         )
     if len(commit_list) > most:
-        lines.append(Content.assemble((tr("  … and {count} more", count=len(commit_list) - most), "$muted")))
+        lines.append(Content.styled(tr("  … and {count} more", count=len(commit_list) - most), "$muted"))
     return lines

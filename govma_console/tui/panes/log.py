@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -17,7 +17,7 @@ from govma_console.tui.background import in_thread
 from govma_console.tui.dialogs.base import AskDialog
 from govma_console.tui.panes import log_export
 from govma_console.tui.panes.log_view import LogView
-from govma_console.tui.panes.run_progress import Feed, RunProgress, StageLine, remaining, usual_seconds
+from govma_console.tui.panes.run_progress import Feed, StageLine, remaining
 from govma_console.tui.panes.steady_text import SteadyText
 from govma_console.tui.site_state import EMPTY, Snapshot
 from govma_core.runs.store import RunRecord, RunStore
@@ -49,7 +49,6 @@ class LogPane(Vertical):
         """The run that is going on, whether its log is shown or not."""
         self.chosen_run: str | None = None
         """The run whose log the operator chose; None: the latest."""
-        self.usual: float | None = None
         self._runs = runs
         self._flush_seconds = flush_seconds
         self._snapshot: Snapshot = EMPTY
@@ -76,23 +75,22 @@ class LogPane(Vertical):
         """Return the viewer."""
         return self.query_one("#log", LogView)
 
-    def show(self, feed: Feed | None, runs: Iterable[RunRecord]) -> None:
+    def show(self, feed: Feed | None) -> None:
         """Show the log of another run."""
         self.feed, self._count = feed, 0
-        self.usual = usual_seconds(runs, feed.record) if feed else None
         self.view.show(feed.file if feed else None)
         self.bring_up_to_date()
 
-    def read_new(self, draw_seconds: float) -> bool:
+    def _read_new(self) -> bool:
         """Read new lines; return whether there are more to read at once.
 
-        While there are, the pane is drawn every `draw_seconds` only: reading is fast, the connection may be slow.
+        While there are, the pane is drawn from time to time only: reading is fast, the connection may be slow.
         """
         if self.feed is None:
             return False
         more = self.feed.file.update()
         now = time.monotonic()
-        if not more or now - self._draw_time >= draw_seconds:
+        if not more or now - self._draw_time >= self._flush_seconds:
             self._draw_time = now
             if self.feed.file.count != self._count:
                 self._count = self.feed.file.count
@@ -104,49 +102,40 @@ class LogPane(Vertical):
         """Show title, stages and hint as they are now."""
         feed = self.feed
         self.query_one("#log-title", SteadyText).update(self._title_line(feed))
-        self.query_one(StageLine).show(feed.record if feed else None, feed.progress if feed else RunProgress())
+        self.query_one(StageLine).show(feed)
         self.query_one("#log-hint", SteadyText).update(self._hint_line(feed))
 
     def _title_line(self, feed: Feed | None) -> Content:
         if feed is None:
             if self._snapshot.unread:
-                return Content.assemble((tr("The runs and their logs are not readable by this user."), "$muted"))
+                return Content.styled(tr("The runs and their logs are not readable by this user."), "$muted")
             return Content.assemble((tr("No run yet. "), "bold"), (tr("Its log will be shown here."), "$muted"))
         run = feed.record
-        remaining_time = remaining(run, self.usual, time.time()) if feed.progress.finished is None else ""
+        time_left = remaining(run, self._snapshot.runs) if feed.progress.finished is None else ""
+        at = formats.moment(run.created)
         return Content.assemble(
             (f"{run.operation} ", "bold"),
             (tr(run.state), _STATES.get(run.state, "bold $text-error")),
-            (f"  {remaining_time}" if remaining_time else "", "bold"),
-            (
-                tr(
-                    "  {id} by {by} ({origin})  {at}",
-                    id=run.id,
-                    by=run.by,
-                    origin=run.origin,
-                    at=formats.moment(run.created),
-                ),
-                "$muted",
-            ),
+            (f"  {time_left}" if time_left else "", "bold"),
+            (tr("  {id} by {by} ({origin})  {at}", id=run.id, by=run.by, origin=run.origin, at=at), "$muted"),
         )
 
     def _hint_line(self, feed: Feed | None) -> Content:
         if feed is None:
             return Content("")
         if feed.file.problem:
-            return Content.assemble((feed.file.problem, "$text-warning"))
+            return Content.styled(feed.file.problem, "$text-warning")
         view = self.view
         parts: list[tuple[str, str]] = []
-        if view.following:
-            parts.append(
-                (tr("following"), "$text-success") if not feed.record.ended else (tr("end of the log"), "$muted")
-            )
-        else:
+        if not view.following:
             parts.append((tr("paused at line {cursor:,}", cursor=view.cursor + 1), "bold $text-warning"))
             if view.behind and not feed.record.ended:
-                parts.append(
-                    (tr("  +{count}: G follows", count=counted(view.behind, "line", "lines")), "bold $text-warning")
-                )
+                count = counted(view.behind, "line", "lines")
+                parts.append((tr("  +{count}: G follows", count=count), "bold $text-warning"))
+        elif feed.record.ended:
+            parts.append((tr("end of the log"), "$muted"))
+        else:
+            parts.append((tr("following"), "$text-success"))
         parts.append((f"  {counted(feed.file.count, 'line', 'lines')}", "$muted"))
         if view.mark is not None:
             first, last = view.chosen
@@ -188,10 +177,10 @@ class LogPane(Vertical):
 
     def _show_run(self, record: RunRecord | None) -> None:
         if record is None:
-            self.show(None, ())
+            self.show(None)
         elif self.feed is None or self.feed.record.id != record.id:
             is_active = self.active is not None and self.active.record.id == record.id
-            self.show(self.active if is_active else Feed.of(self._runs, record), self._snapshot.runs)
+            self.show(self.active if is_active else Feed.of(self._runs, record))
             self.tick()
         self.post_message(LogView.Changed())
 
@@ -210,7 +199,7 @@ class LogPane(Vertical):
 
     def tick(self) -> None:
         """Read what the runs wrote, and plan the next reading: soon while there is more, none while nothing runs."""
-        more = self.read_new(self._flush_seconds)
+        more = self._read_new()
         active = self.active
         if active is not None:
             if active is not self.feed:

@@ -173,23 +173,25 @@ class LogView(ScrollView, can_focus=True):
         flags = re.IGNORECASE if text == text.lower() else 0
         self.pattern = re.compile(re.escape(text), flags) if text else None
         self.refresh()
+        self._steps_ahead = 0
         if text:
             self._find(1, self.last if self.following else self.cursor)
         self.post_message(self.Changed())
 
     def find(self, step: int) -> None:
-        """Go to the next match from the cursor (-1: the one before), or remember to when a search goes on."""
-        if self._searching:
-            self._steps_ahead += step
-        else:
-            self._find(step, (self.last if self.following else self.cursor) + step)
+        """Go to the next match from the cursor (-1: the one before), as soon as no search goes on."""
+        self._steps_ahead += step
+        if self._steps_ahead and not self._searching:
+            one = 1 if self._steps_ahead > 0 else -1
+            self._steps_ahead -= one
+            self._find(one, (self.last if self.following else self.cursor) + one)
 
     def _find(self, step: int, start: int) -> None:
         """Look for the pattern from a line on, then from the other end, in a thread."""
         file, pattern = self.file, self.pattern
         if file is None or pattern is None:
             return
-        self._searching, self._steps_ahead = True, 0
+        self._searching = True
 
         def work() -> int | None:
             for first in (start, 0 if step > 0 else file.count - 1):
@@ -204,14 +206,11 @@ class LogView(ScrollView, can_focus=True):
             if self.pattern is not pattern or self.file is not file:
                 return
             if match is None:
+                self._steps_ahead = 0
                 self.notify(problem or tr("Not found."), severity="warning", markup=False)
                 return
             self.go_to(match)
-            if self._steps_ahead:
-                one = 1 if self._steps_ahead > 0 else -1
-                rest = self._steps_ahead - one
-                self.find(one)
-                self._steps_ahead = rest
+            self.find(0)
 
         in_thread(self, work, go_on)
 

@@ -44,7 +44,7 @@ def _chart(
 ) -> list[Content]:
     numbers = [value for value in values if value is not None]
     if not numbers:
-        return [Content.assemble((title, "bold")), Content.assemble((tr("  not known yet"), "$muted"))]
+        return [Content.styled(title, "bold"), Content.styled(tr("  not known yet"), "$muted")]
     top = max(numbers) or 1.0
     stretch = max(1, min(4, (width - 8) // max(1, len(values))))
     drawn = [Content.assemble((title, "bold"), (tr("  last {label}", label=label(numbers[-1])), "$muted"))]

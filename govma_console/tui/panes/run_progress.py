@@ -75,7 +75,7 @@ _MUCH_LONGER = 2.0
 _LONG = 60.0
 
 
-def usual_seconds(runs: Iterable[RunRecord], like: RunRecord) -> float | None:
+def _usual_seconds(runs: Iterable[RunRecord], like: RunRecord) -> float | None:
     """Return the median seconds of the last runs of this operation that ended well; None when there are none."""
     durations = [
         run.finished - run.started
@@ -85,18 +85,16 @@ def usual_seconds(runs: Iterable[RunRecord], like: RunRecord) -> float | None:
     return statistics.median(durations) if durations else None
 
 
-def remaining(run: RunRecord, usual: float | None, now: float) -> str:
-    """Return the time that a run should still take, in words; '' when that is not known."""
+def remaining(run: RunRecord, runs: Iterable[RunRecord]) -> str:
+    """Return the time that a run should still take by the last ones, in words; '' when that is not known."""
+    usual = _usual_seconds(runs, run)
     if usual is None or not run.started or run.ended:
         return ""
-    seconds_left = run.started + usual - now
+    seconds_left = run.started + usual - time.time()
     if seconds_left < 0:
         # Only what is out of all proportion: a deploy may have assets to build where the last ones had none.
-        return (
-            tr("longer than usual ({usual})", usual=duration(usual))
-            if -seconds_left > max(usual * _MUCH_LONGER, _LONG)
-            else ""
-        )
+        is_much_longer = -seconds_left > max(usual * _MUCH_LONGER, _LONG)
+        return tr("longer than usual ({usual})", usual=duration(usual)) if is_much_longer else ""
     return tr("about {value} left", value=duration(max(1.0, round(seconds_left))))
 
 
@@ -118,27 +116,27 @@ class Feed:
 class StageLine(SteadyText):
     """The stages of a run, with their times, on as many lines as they need."""
 
-    _run_and_progress: tuple[RunRecord | None, RunProgress] = (None, RunProgress())
+    _feed: Feed | None = None
 
     def on_resize(self) -> None:
         """Break the lines for the new width."""
-        self.call_after_refresh(lambda: self.show(*self._run_and_progress))
+        self.call_after_refresh(lambda: self.show(self._feed))
 
-    def show(self, run: RunRecord | None, progress: RunProgress) -> None:
-        """Show the stages."""
-        self._run_and_progress = run, progress
+    def show(self, feed: Feed | None) -> None:
+        """Show the stages of a run."""
+        self._feed = feed
         parts: list[Content] = []
         now = time.time()
-        for stage in progress.stages:
-            going = not stage.outcome and run is not None and not run.ended
+        for stage in feed.progress.stages if feed else ():
+            going = not stage.outcome and feed is not None and not feed.record.ended
             mark, style = _MARKS.get(stage.outcome, _MARKS["skipped"])
             if not stage.outcome and not going:
                 mark, style = _MARKS["cancelled"]
             # Whole seconds while it goes on: more would be drawn four times a second.
             took = whole_seconds(now - stage.began) if going else duration(stage.seconds) if stage.outcome else "?"
             parts.append(Content.assemble((f"{mark} {stage.name}", style), (f" {took}", "$muted")))
-            if going and progress.amount():
-                parts.append(Content.assemble((progress.amount(), "$muted")))
+            if going and feed is not None and feed.progress.amount():
+                parts.append(Content.styled(feed.progress.amount(), "$muted"))
         self.update(Content("\n").join(_broken(parts, (self.size.width or self.app.size.width - 4))))
 
 
