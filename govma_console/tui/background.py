@@ -122,7 +122,8 @@ class Background:
         notes = (state / name for name in ("pins", "marks", "holds"))
         directories = (settings.versions_dir, state, self.runs.directory, *notes)
         self._watcher = Watcher(directories, self._refresh_from_thread)
-        self._watcher.start()
+        # After the first paint: it imports its library in its thread, and would take the interpreter from us.
+        screen.set_timer(0.1, self._watcher.start)
 
     def end(self) -> None:
         """Stop watching."""

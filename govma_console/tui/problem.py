@@ -29,8 +29,8 @@ class ProblemApp(App[int]):
     """
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q,escape,ctrl+c", "leave", show=False),
-        Binding("r", "again", show=False),
+        Binding("q,escape,ctrl+c", f"leave({int(ExitCode.CONFIGURATION)})", show=False),
+        Binding("r", f"leave({LOOK_AGAIN})", show=False),
     ]
 
     def __init__(self, text: str) -> None:
@@ -47,10 +47,6 @@ class ProblemApp(App[int]):
             keys = tr("r refreshes, q quits.")
             yield Static(Content("\n").join([*lines, Content(""), Content.styled(f"{advice} {keys}", "$muted")]))
 
-    def action_leave(self) -> None:
-        """Leave."""
-        self.exit(int(ExitCode.CONFIGURATION))
-
-    def action_again(self) -> None:
-        """Leave to read the settings once more."""
-        self.exit(LOOK_AGAIN)
+    def action_leave(self, code: int) -> None:
+        """Leave with an exit code."""
+        self.exit(code)

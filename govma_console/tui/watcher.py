@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-_STEP_SECONDS = 0.25
-Stamps = dict[Path, tuple[int, int]]
+# Milliseconds: the quiet time after which changes are reported, and the longest wait for it.
+_STEP = 150
+_DEBOUNCE = 500
+_LOOK_AGAIN = 700
+# Seconds: from one look to the next where nothing can be watched.
+_WITHOUT_WATCH = 1.0
 
 
 class Watcher(threading.Thread):
-    """Calls `changed` (in this thread) when an entry of one of the directories was made, removed or renamed.
+    """Calls `changed` (in this thread) after something in one of the directories was made, removed or renamed.
 
-    It compares the time stamps of the directories four times a second. That sees as much as the notifications of the
-    kernel would, costs less than a thousandth of a core, and a directory that is missing or was replaced is nothing
-    special.
+    Changes are gathered for a fraction of a second. A directory that is missing or was replaced is found within a
+    second.
     """
 
     def __init__(self, directories: Sequence[Path], changed: Callable[[], None]) -> None:
@@ -30,23 +34,52 @@ class Watcher(threading.Thread):
 
     def run(self) -> None:
         """Watch until stop() is called."""
-        # The first look counts as a change: what was changed before it would not be reported.
-        before: Stamps = {}
-        is_settling = True
-        while not self._stopping.wait(_STEP_SECONDS):
-            now = self._stamps()
-            if now != before or is_settling:
+        before: dict[Path, int] | None = None
+        while not self._stopping.is_set():
+            there = self._there()
+            if before is not None and there != before:
                 self._changed()
-            # Once more after each change: a second one within the same tick of the clock has the same time stamp, and a
-            # new directory may still be empty.
-            is_settling, before = now != before, now
+            before = there
+            if not there:
+                self._stopping.wait(_WITHOUT_WATCH)
+                continue
+            try:
+                self._watch(there)
+            except Exception:
+                # Mostly the kernel has no watch left for this user.
+                self._stopping.wait(_WITHOUT_WATCH)
+                self._changed()
 
-    def _stamps(self) -> Stamps:
-        stamps = {}
+    def _watch(self, there: dict[Path, int]) -> None:
+        # Imported here: it costs as much as a tenth of the start of the app.
+        from watchfiles import watch
+
+        # Changes before the watch began are not reported: its first answer, even an empty one, counts as a change.
+        begun = False
+        for changes in watch(
+            *there,
+            watch_filter=None,
+            debounce=_DEBOUNCE,
+            step=_STEP,
+            rust_timeout=_LOOK_AGAIN,
+            yield_on_timeout=True,
+            stop_event=self._stopping,
+            recursive=False,
+            raise_interrupt=False,
+            ignore_permission_denied=True,
+        ):
+            if changes or not begun:
+                begun = True
+                self._changed()
+            if self._there() != there:
+                return
+
+    def _there(self) -> dict[Path, int]:
+        directories = {}
         for path in self._directories:
             try:
-                info = path.stat()
+                if path.is_dir() and os.access(path, os.R_OK):
+                    directories[path] = path.stat().st_ino
             except OSError:
                 continue
-            stamps[path] = info.st_mtime_ns, info.st_ino
-        return stamps
+        return directories

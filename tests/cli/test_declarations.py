@@ -22,6 +22,7 @@ HEAVY = {
     "tarfile",
     "textual",
     "uvicorn",
+    "watchfiles",
 }
 
 

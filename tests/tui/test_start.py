@@ -26,6 +26,7 @@ def test_a_user_without_write_permission_gets_a_read_only_console(past: Site, sc
         "from pathlib import Path\n"
         "from govma_core.settings import load\n"
         "from tests.support.console import drive\n"
+        "settings = load({}, file=Path(sys.argv[1])).settings\n"
         "os.setgid(65534); os.setuid(65534)\n"
         "async def scenario(app):\n"
         "    await app.sees('Read-only')\n"
@@ -42,7 +43,7 @@ def test_a_user_without_write_permission_gets_a_read_only_console(past: Site, sc
         "    assert 'Permission denied' not in shown and 'who deployed what' in shown, shown\n"
         "    await app.press('3')\n"
         "    await app.sees('The runs and their logs are not readable')\n"
-        "drive(load({}, file=Path(sys.argv[1])).settings, locals()[sys.argv[2]], size=(80, 24))\n"
+        "drive(settings, locals()[sys.argv[2]], size=(80, 24))\n"
     )
     if scenario == "unread":
         past.settings.state_dir.chmod(0o700)
@@ -92,10 +93,10 @@ def test_a_fault_of_the_console_ends_it_with_a_sentence_and_a_file(past: Site) -
     assert "AttributeError" in (past.settings.state_dir / "govma-console.err").read_text()
 
 
-def test_list_does_not_import_textual(past: Site) -> None:
+def test_list_imports_neither_textual_nor_watchfiles(past: Site) -> None:
     code = (
         "import sys; from govma_console.cli.main import main; main(sys.argv[1:]); "
-        "names = ('textual', 'rich', 'docker', 'git'); "
+        "names = ('textual', 'watchfiles', 'rich', 'docker', 'git'); "
         "import json; print(json.dumps([name for name in names if name in sys.modules]))"
     )
     process = subprocess.run(

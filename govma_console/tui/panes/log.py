@@ -39,7 +39,7 @@ class LogPane(Vertical):
         """The run that goes on has begun its first stage, or has ended: the site has to be read again."""
 
     class Progressed(Message):
-        """Another second of the run that goes on has passed."""
+        """The run that goes on was looked at again."""
 
     def __init__(self, runs: RunStore, flush_seconds: float, *, id: str) -> None:
         super().__init__(id=id)
@@ -55,7 +55,6 @@ class LogPane(Vertical):
         self._draw_time = 0.0
         self._count = 0
         self._ticking: Timer | None = None
-        self._last_second = 0
 
     def compose(self) -> ComposeResult:
         """Make title, stages, lines, search field and hint."""
@@ -208,9 +207,7 @@ class LogPane(Vertical):
             has_begun = active.record.state == "starting" and active.progress.stages
             if active.progress.finished is not None or process_gone or has_begun:
                 self.post_message(self.RunChanged())
-            if int(time.time()) != self._last_second:
-                self._last_second = int(time.time())
-                self.post_message(self.Progressed())
+            self.post_message(self.Progressed())
         if self._ticking is not None:
             self._ticking.stop()
             self._ticking = None
