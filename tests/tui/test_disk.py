@@ -126,6 +126,9 @@ def test_a_version_is_pinned_with_a_reason_and_unpinned(past: Site) -> None:
         await app.sees("pinned")
         await app.until(lambda: app.main.snapshot.version(name).pin, "the pin")  # type: ignore[union-attr]
         assert store.read()[name or ""].reason == "release of the year"
+        await app.press("2")
+        await app.sees("State     pinned by ")
+        await app.press("1")
         await app.press("i")
         await app.sees("Without the pin, prune may remove it.")
         await app.press("tab", "enter")
