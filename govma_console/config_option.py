@@ -6,12 +6,10 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from govma_console.narration import Narrator
-from govma_core.runs.launch import local_requester, prepare_store
 from govma_core.settings import LoadedSettings, Settings, load
 
 if TYPE_CHECKING:
-    # `list` and `status` need neither.
+    # `list` and `status` need neither, nor what starts and follows runs.
     from govma_core.context import Context
     from govma_core.reporting import Reporter
 
@@ -35,12 +33,14 @@ def reading_context(settings: Settings, reporter: Reporter | None = None) -> Con
 
 def narrating_context(options: argparse.Namespace) -> Context:
     """Return a context for an operation that only reads; what it reports is narrated on standard error."""
-    from govma_core.reporting import Reporter
+    from govma_console.narration import narrating_reporter
 
-    return reading_context(effective(options), Reporter(Narrator(sys.stderr).tell))
+    return reading_context(effective(options), narrating_reporter(sys.stderr))
 
 
 def prepare_change(settings: Settings) -> str:
     """Make state_dir ready for a change that takes no run, and return who makes it; RefusedError without the right."""
+    from govma_core.runs.launch import local_requester, prepare_store
+
     prepare_store(settings)
     return local_requester("cli").by

@@ -9,6 +9,7 @@ from typing import TextIO
 from govma_console.formats import seconds
 from govma_console.output import colour_wanted, hinted
 from govma_core.events import Event, LogLine, Progress, RunFinished, StageFinished, StageStarted
+from govma_core.reporting import Reporter
 from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
 
@@ -109,3 +110,8 @@ class Narrator:
             self._stream.write(f"\r\x1b[K{status}")
             self._stream.flush()
             self._status = status
+
+
+def narrating_reporter(stream: TextIO) -> Reporter:
+    """Return a reporter for an operation of this process; what it reports is written to the stream."""
+    return Reporter(Narrator(stream).tell)

@@ -1,4 +1,4 @@
-"""How a command of the command line is declared, and the arguments that several commands have.
+"""How a command of the command line is declared, the arguments that several commands have, and how one starts a run.
 
 The modules of all commands are imported at each start of the program, whichever command it is for. What takes long to
 import is therefore imported by the body that works with it.
@@ -11,6 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from govma_console import reports
+from govma_console.config_option import effective
+from govma_console.output import print_json, say
+from govma_core.errors import ExitCode, UsageError
+from govma_core.runs.store import RunRecord
 from govma_core.text.language import tr
 
 Body = Callable[[argparse.Namespace], int | None]
@@ -73,3 +78,34 @@ VERSION = argument("version_name", metavar="VERSION", help=_VERSION)
 OPTIONAL_VERSION = argument("version_name", nargs="?", metavar="VERSION", help=_VERSION)
 DETACH = flag("--detach", tr("start the run, print its id, and return at once"))
 MOST = argument("-n", "--most", type=int, default=20, metavar="N", help=tr("how many (default 20)"))
+
+
+def follow_or_detach(
+    options: argparse.Namespace, operation: str, arguments: dict[str, Any], show: Callable[[RunRecord], None]
+) -> int:
+    """Start a run, follow it to its end, show its record, and return its exit code. With --detach print its id."""
+    from govma_console.cli.follow import follow_started, start_run
+
+    settings = effective(options)
+    # What is left behind must not lose its turn to the next command of a script.
+    started_run = start_run(settings, operation, arguments, "cli", queued=options.detach)
+    if options.detach:
+        run_id = started_run.record.id
+        print_json({"run": run_id}) if options.json else print(run_id)
+        return ExitCode.OK
+    record, exit_code = follow_started(settings, started_run)
+    print_json(reports.run(record)) if options.json else show(record)
+    return exit_code
+
+
+def is_dry_run(options: argparse.Namespace) -> bool:
+    """Tell whether the command starts no run, but prints what one would do; UsageError together with --detach."""
+    if options.dry_run and options.detach:
+        raise UsageError("--dry-run starts no run that could be left behind: leave --detach out.")
+    return bool(options.dry_run)
+
+
+def show_message(record: RunRecord) -> None:
+    """Print the message of a run that went well; the error of another was narrated while it was followed."""
+    if record.exit_code == ExitCode.OK:
+        say(record.message)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from govma_console.cli.command import argument, command, flag
-from govma_console.cli.follow import follow_started, start_run
 from govma_console.cli.versions import print_versions
 from govma_console.output import hint_file, warn
 from govma_core.errors import BusyError, ExitCode, GovmaError, RefusedError
@@ -43,6 +42,8 @@ if TYPE_CHECKING:
 )
 def demo(options: argparse.Namespace) -> int:
     """Make the sample site, or open the one that is there, deploy it, and print its versions and what to try next."""
+    from govma_console.cli.follow import follow_started, start_run
+
     folder: Path = (options.folder or _default_folder()).absolute()
     if options.remove:
         return _remove(folder)

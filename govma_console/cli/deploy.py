@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from govma_console.cli.command import DETACH, OPTIONAL_VERSION, VERSION, argument, command, flag
-from govma_console.cli.follow import follow_or_detach
+from govma_console.cli.command import DETACH, OPTIONAL_VERSION, VERSION, argument, command, flag, follow_or_detach
 from govma_console.config_option import narrating_context
 from govma_console.formats import local_time
 from govma_console.output import print_json, print_table, say

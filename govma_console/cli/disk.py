@@ -7,8 +7,16 @@ import dataclasses
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from govma_console.cli.command import DETACH, OPTIONAL_VERSION, argument, command, flag
-from govma_console.cli.follow import follow_or_detach, is_dry_run, show_message
+from govma_console.cli.command import (
+    DETACH,
+    OPTIONAL_VERSION,
+    argument,
+    command,
+    flag,
+    follow_or_detach,
+    is_dry_run,
+    show_message,
+)
 from govma_console.config_option import effective, narrating_context, reading_context
 from govma_console.output import print_json, print_table, say, warn
 from govma_core.disk.usage import Usage, account

@@ -1,38 +1,20 @@
-"""Start a run and follow it on standard error, and what Ctrl-C means meanwhile."""
+"""Starting runs, following them on standard error, what Ctrl-C means meanwhile, and printing the log of a run."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from govma_console import reports
-from govma_console.config_option import effective
 from govma_console.narration import Narrator
-from govma_console.output import print_json, say, warn
-from govma_core.errors import ExitCode, RefusedError, UsageError
+from govma_console.output import warn
+from govma_core.errors import ExitCode, RefusedError
+from govma_core.events import to_json
 from govma_core.runs.launch import StartedRun, cancel, local_requester, start
-from govma_core.runs.log import follow
+from govma_core.runs.log import follow, read_events
 from govma_core.runs.store import RunRecord, RunStore
 from govma_core.settings import Settings
 from govma_core.text.language import tr
-
-
-def follow_or_detach(
-    options: argparse.Namespace, operation: str, arguments: dict[str, Any], show: Callable[[RunRecord], None]
-) -> int:
-    """Start a run, follow it to its end, show its record, and return its exit code. With --detach print its id."""
-    settings = effective(options)
-    # What is left behind must not lose its turn to the next command of a script.
-    started_run = start_run(settings, operation, arguments, "cli", queued=options.detach)
-    if options.detach:
-        run_id = started_run.record.id
-        print_json({"run": run_id}) if options.json else print(run_id)
-        return ExitCode.OK
-    record, exit_code = follow_started(settings, started_run)
-    print_json(reports.run(record)) if options.json else show(record)
-    return exit_code
 
 
 def start_run(
@@ -40,19 +22,6 @@ def start_run(
 ) -> StartedRun:
     """Start a run of the person at this terminal; BusyError while another one goes on."""
     return start(settings, operation, arguments, local_requester(front_end), queued=queued)
-
-
-def is_dry_run(options: argparse.Namespace) -> bool:
-    """Tell whether the command starts no run, but prints what one would do; UsageError together with --detach."""
-    if options.dry_run and options.detach:
-        raise UsageError("--dry-run starts no run that could be left behind: leave --detach out.")
-    return bool(options.dry_run)
-
-
-def show_message(record: RunRecord) -> None:
-    """Print the message of a run that went well; the error of another was narrated while it was followed."""
-    if record.exit_code == ExitCode.OK:
-        say(record.message)
 
 
 def follow_started(settings: Settings, started_run: StartedRun) -> tuple[RunRecord, int]:
@@ -112,3 +81,16 @@ def _cancel(store: RunStore, run_id: str, narrator: Narrator) -> None:
         cancel(store, run_id)
     except RefusedError as error:
         narrator.say(str(error))
+
+
+def print_log(store: RunStore, record: RunRecord, *, to_end: bool, as_json: bool) -> None:
+    """Print a run's log on standard output, as JSON one event a line; with `to_end` until the run ends."""
+    events = follow(store, record.id) if to_end else read_events(store.path(record.id) / "events.jsonl")
+    narrator = Narrator(sys.stdout)
+    for event, _ in events:
+        if as_json:
+            print(to_json(event), flush=to_end)
+        else:
+            narrator.tell(event)
+    if record.state == "interrupted" and not to_end:
+        narrator.say(record.message)

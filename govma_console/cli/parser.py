@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -112,13 +111,12 @@ def _list_examples(lines: Sequence[str]) -> str:
     return "\n".join((tr("examples") + ":", *(f"  {line}" for line in lines))) if lines else ""
 
 
-def _fill(text: str) -> str:
+def _fill(text: str, first_indent: str = "", indent: str = "") -> str:
     """Break a text into lines that fit the terminal; argparse leaves that to us in a help with aligned parts."""
-    return textwrap.fill(text, _width())
+    import textwrap
 
-
-def _width() -> int:
-    return max(40, shutil.get_terminal_size().columns - 2)
+    width = max(40, shutil.get_terminal_size().columns - 2)
+    return textwrap.fill(text, width, initial_indent=first_indent, subsequent_indent=indent)
 
 
 def _section(title: str, rows: Sequence[tuple[str, str]]) -> str:
@@ -127,8 +125,8 @@ def _section(title: str, rows: Sequence[tuple[str, str]]) -> str:
     for name, text in rows:
         has_own_line = len(name) + 3 > column
         lines += [f"  {name}"] if has_own_line else []
-        indent = " " * column if has_own_line else f"  {name}".ljust(column)
-        lines.append(textwrap.fill(text, _width(), initial_indent=indent, subsequent_indent=" " * column))
+        indent = " " * column
+        lines.append(_fill(text, indent if has_own_line else f"  {name}".ljust(column), indent))
     return "\n".join(lines)
 
 

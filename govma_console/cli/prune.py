@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from govma_console.cli.command import DETACH, VERSION, argument, command, flag
-from govma_console.cli.follow import follow_or_detach, is_dry_run
+from govma_console.cli.command import DETACH, VERSION, argument, command, flag, follow_or_detach, is_dry_run
 from govma_console.config_option import effective, narrating_context, prepare_change
 from govma_console.output import print_json, print_table, say, warn
 from govma_core.errors import ExitCode, RefusedError, UsageError

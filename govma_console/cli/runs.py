@@ -8,15 +8,10 @@ from itertools import islice
 
 from govma_console import reports
 from govma_console.cli.command import MOST, argument, command
-from govma_console.cli.follow import follow_to_end
 from govma_console.config_option import effective
 from govma_console.formats import local_time, seconds
-from govma_console.narration import Narrator
 from govma_console.output import print_json, print_table
 from govma_core.errors import ExitCode, RefusedError, UsageError
-from govma_core.events import to_json
-from govma_core.runs.launch import cancel as cancel_run
-from govma_core.runs.log import follow, read_events
 from govma_core.runs.store import RunRecord, RunStore
 from govma_core.text.language import tr
 
@@ -62,23 +57,17 @@ def _row(record: RunRecord) -> tuple[str, ...]:
 )
 def log(options: argparse.Namespace) -> None:
     """Print a run's log on standard output; as JSON one event a line."""
+    from govma_console.cli.follow import print_log
+
     store = _store(options)
-    record = store.find(options.run)
-    path = store.path(record.id) / "events.jsonl"
-    events = follow(store, record.id) if options.follow else read_events(path)
-    narrator = Narrator(sys.stdout)
-    for event, _ in events:
-        if options.json:
-            print(to_json(event), flush=options.follow)
-        else:
-            narrator.tell(event)
-    if record.state == "interrupted" and not options.follow:
-        narrator.say(record.message)
+    print_log(store, store.find(options.run), to_end=options.follow, as_json=options.json)
 
 
 @command("attach", tr("follow the current run, and exit with its exit code"), RUN)
 def attach(options: argparse.Namespace) -> int:
     """Follow a run that goes on, from its beginning; Ctrl-C leaves it to itself. Exit with the run's exit code."""
+    from govma_console.cli.follow import follow_to_end
+
     store = _store(options)
     record = follow_to_end(store, _active_run(store, options.run).id, interrupt_cancels=False)
     if options.json:
@@ -89,6 +78,8 @@ def attach(options: argparse.Namespace) -> int:
 @command("cancel", tr("ask the current run to stop"), RUN)
 def cancel(options: argparse.Namespace) -> None:
     """Ask a run to stop."""
+    from govma_core.runs.launch import cancel as cancel_run
+
     store = _store(options)
     record = cancel_run(store, _active_run(store, options.run).id)
     if options.json:

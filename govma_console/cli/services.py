@@ -6,8 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from govma_console.cli.command import DETACH, argument, command, flag
-from govma_console.cli.follow import follow_or_detach, show_message
+from govma_console.cli.command import DETACH, argument, command, flag, follow_or_detach, show_message
 from govma_console.config_option import effective, reading_context
 from govma_console.formats import ago_in_words
 from govma_console.output import print_json, print_table, say, warn
@@ -86,22 +85,19 @@ def log(options: argparse.Namespace) -> None:
 )
 def services(options: argparse.Namespace) -> None:
     """Print the containers, where they differ from the compose file, and what could not be examined."""
-    from govma_core.services.view import view
+    from govma_core.services import drift, view
 
     context = reading_context(effective(options))
-    site = view(context, lines=_JSON_LOG_LINES if options.json else 0, disk=options.disk)
-    print_json(site.plain()) if options.json else _print_view(site)
-
-
-def _print_view(site: View) -> None:
-    from govma_core.services.drift import nothing_differs, state_text
-
+    site = view.view(context, lines=_JSON_LOG_LINES if options.json else 0, disk=options.disk)
+    if options.json:
+        print_json(site.plain())
+        return
     if site.services:
-        _print_containers(site.services, [_row(service, state_text(service.state)) for service in site.services])
+        _print_containers(site.services, [_row(service, drift.state_text(service.state)) for service in site.services])
     for problem in site.problems:
         warn(tr("warning: {problem}", problem=problem))
     if site.project and site.services and not site.problems and not site.differences:
-        say(nothing_differs(site.project, every_setting=site.every_setting))
+        say(drift.nothing_differs(site.project, every_setting=site.every_setting))
     if site.differences:
         say(tr("\nDifferences:"))
         for difference in site.differences:

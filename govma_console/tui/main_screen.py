@@ -18,6 +18,7 @@ from govma_console.tui.dialogs.deploy import CancelDialog, DeployDialog, SwitchD
 from govma_console.tui.dialogs.disk import DedupeDialog, PruneDialog
 from govma_console.tui.dialogs.help import HelpScreen
 from govma_console.tui.dialogs.holds import HoldDialog, ReleaseDialog
+from govma_console.tui.dialogs.runs import RunsScreen
 from govma_console.tui.main_view import PANES, MainView
 from govma_core.runs.launch import cancel, prepare_store
 from govma_core.text.language import tr
@@ -188,7 +189,6 @@ class MainScreen(MainView):
 
     def action_runs(self) -> None:
         """List the runs, and show the log of one."""
-        from govma_console.tui.dialogs.runs import RunsScreen
 
         def show(run_id: str | None) -> None:
             if run_id is not None:

@@ -19,6 +19,7 @@ from govma_console.tui.dialogs.base import Panel, Result, Toggle, TypedDialog
 from govma_console.tui.query import Query
 from govma_core.errors import GovmaError
 from govma_core.services.drift import NONE, downtime_text, nothing_differs, state_text
+from govma_core.services.logs import service_log
 from govma_core.settings import Settings
 from govma_core.text.language import counted, tr
 
@@ -313,9 +314,6 @@ class ServiceTail:
         self._closed.set()
 
     def _follow(self) -> None:
-        # Here and not above: it imports the client of the engine.
-        from govma_core.services.logs import service_log
-
         try:
             with service_log(self._settings, self._service, _FIRST_LINES, follow=True, until=self._closed) as batches:
                 for batch in batches:

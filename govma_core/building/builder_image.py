@@ -7,16 +7,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty, Full, Queue
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from docker import DockerClient
-
-from govma_core.engine.client import FAILURES, reason, streaming
+from govma_core.engine.client import failures, reason, streaming
 from govma_core.errors import BuildError
 from govma_core.process.shell import TICK
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 from govma_core.text.clean import LineSplitter, clean_line
+
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 Message = dict[str, Any]
 
@@ -61,7 +62,7 @@ def make_image(client: DockerClient, settings: Settings, context: IO[bytes], rep
                 continue
             if message is None:
                 break
-            if isinstance(message, FAILURES):
+            if isinstance(message, failures()):
                 raise BuildError(
                     "Docker could not make the builder image from {source}: {reason}.",
                     source=source,

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import IO, Any
-
-from docker.errors import ImageNotFound
-from docker.models.containers import Container
-from docker.types import LogConfig, Mount
+from typing import IO, TYPE_CHECKING, Any
 
 from govma_core.building import node_modules
 from govma_core.building.build_script import BuildJob, BuildLog, BuildScript
 from govma_core.building.builder_image import make_image
-from govma_core.engine.client import FAILURES, connected, reason, streaming, told_as
-from govma_core.engine.throwaway import labels, remove_leftovers, throwaway
+from govma_core.engine.client import connected, failures, not_found, reason, streaming, told_as
+from govma_core.engine.throwaway import labels, mount, remove_leftovers, throwaway
 from govma_core.errors import BuildError, EngineError
 from govma_core.process.shell import CHUNK, TICK
 from govma_core.reporting import Cancellation, Reporter
 from govma_core.settings import Settings
 from govma_core.text.language import tr
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
 
 _QUICK = 5
 _MOST_PROCESSES = 4096
@@ -55,7 +54,7 @@ class DockerBuilder:
         with connected() as client:
             if context is not None:
                 make_image(client, self._settings, context, reporter)
-            with told_as(tr("find the image {tag}", tag=tag)), suppress(ImageNotFound):
+            with told_as(tr("find the image {tag}", tag=tag)), suppress(not_found()):
                 return str(client.images.get(tag).id)
             raise BuildError(
                 "The commit has no {builder_context} to make the builder image from, and Docker has no "
@@ -99,11 +98,11 @@ class DockerBuilder:
             "user": f"{settings.build_uid}:{settings.build_gid}",
             "working_dir": "/src",
             "mounts": [
-                Mount("/src", str(job.work_dir), type="bind"),
-                Mount("/src/node_modules", str(settings.node_modules_dir), type="bind"),
+                mount("/src", str(job.work_dir), writable=True),
+                mount("/src/node_modules", str(settings.node_modules_dir), writable=True),
             ],
             # The output is read as it comes; a copy in Docker's own log could fill the disk.
-            "log_config": LogConfig(type=LogConfig.types.NONE),
+            "log_config": {"type": "none"},
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges"],
             "pids_limit": _MOST_PROCESSES,
@@ -163,7 +162,7 @@ class Attachment:
         """Look whether the container has ended: a build may close its output and go on."""
         try:
             self._container.reload()
-        except FAILURES as error:
+        except failures() as error:
             raise BuildError(
                 "Docker stopped answering during the build ({reason}). It was running {where}. Check Docker "
                 "(systemctl status docker), then deploy again.",

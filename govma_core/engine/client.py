@@ -1,24 +1,23 @@
-"""The connection to the Docker engine, and its many kinds of failure as one sentence."""
+"""The connection to the Docker engine, and its many kinds of failure as one sentence.
+
+Docker's library takes a tenth of a second and eight MiB: it is loaded when the engine is asked, not with this file.
+"""
 
 from __future__ import annotations
 
-import http.client
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
-
-import docker
-import requests
-import urllib3
-from docker import DockerClient
-from docker.errors import APIError, DockerException
-from docker.types import CancellableStream
+from typing import TYPE_CHECKING, Any
 
 from govma_core.errors import EngineError
 from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
+
+if TYPE_CHECKING:
+    import requests
+    from docker import DockerClient
 
 _DEFAULT = "unix:///var/run/docker.sock"
 
@@ -49,8 +48,22 @@ def absent() -> bool:
     return False
 
 
-FAILURES = (DockerException, OSError, urllib3.exceptions.HTTPError, http.client.HTTPException)
-"""What the SDK raises; the errors of `requests` are OSErrors."""
+def failures(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    """Return what the SDK raises, and others, for `except`; the errors of `requests` are OSErrors."""
+    import http.client
+
+    import urllib3
+    from docker.errors import DockerException
+
+    return DockerException, OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, *others
+
+
+def not_found() -> type[Exception]:
+    """Return what the SDK raises for a container, an image or a network that is not there."""
+    from docker.errors import NotFound
+
+    return NotFound
+
 
 _LONGEST = 400
 _WITHOUT = tr(", or build without it: GOVMA_BUILDER=local")
@@ -65,8 +78,10 @@ def connected(timeout: int = 60, otherwise: str = _WITHOUT) -> Iterator[DockerCl
     """
     try:
         _knock(timeout)
+        import docker
+
         client = docker.from_env(timeout=timeout, environment={**os.environ, "DOCKER_HOST": host()})
-    except FAILURES as error:
+    except failures() as error:
         raise EngineError(unreachable(error, otherwise)) from None
     try:
         yield client
@@ -80,6 +95,8 @@ def streaming(client: DockerClient) -> Iterator[None]:
 
     While one is open and not read the engine waits, even to remove the container whose output it is.
     """
+    from docker.types import CancellableStream
+
     streams: list[requests.Response] = []
 
     def keep(response: requests.Response, **options: Any) -> None:  # noqa: ANN401
@@ -94,7 +111,7 @@ def streaming(client: DockerClient) -> Iterator[None]:
         hooks.remove(keep)
         for stream in streams:
             # Shut down first: another thread may be reading.
-            with suppress(*FAILURES, AttributeError):
+            with suppress(*failures(AttributeError)):
                 CancellableStream(iter(()), stream).close()
             stream.close()
 
@@ -112,7 +129,7 @@ def told_as(doing: str) -> Iterator[None]:
     """Turn a failure of the engine into an EngineError: "Docker could not <doing>: <reason>". For calls to it only."""
     try:
         yield
-    except FAILURES as error:
+    except failures() as error:
         raise EngineError("Docker could not {doing}: {reason}.", doing=doing, reason=reason(error)) from None
 
 
@@ -132,6 +149,10 @@ def unreachable(error: BaseException, otherwise: str = _WITHOUT) -> str:
 
 def reason(error: BaseException) -> str:
     """Return the engine's own words or the system's, as a harmless piece of a sentence."""
+    import requests
+    import urllib3
+    from docker.errors import APIError
+
     if isinstance(error, APIError):
         text = error.explanation or str(error)
         text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text

@@ -6,14 +6,15 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-from docker import DockerClient
-from docker.models.containers import Container
+from typing import TYPE_CHECKING, Any
 
 from govma_core.engine.client import absent, connected, told_as
 from govma_core.errors import EngineError
 from govma_core.text.language import tr
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.containers import Container
 
 SERVICE_LABEL = "com.docker.compose.service"
 _ONE_OFF_LABEL = "com.docker.compose.oneoff"

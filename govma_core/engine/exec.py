@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from docker import DockerClient
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 STDOUT, STDERR = 1, 2
 _HEAD = struct.Struct(">BxxxL")

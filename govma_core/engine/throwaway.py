@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from docker import DockerClient
-from docker.errors import NotFound
-from docker.models.containers import Container
-
-from govma_core.engine.client import FAILURES, connected, reason, told_as
+from govma_core.engine.client import connected, failures, not_found, reason, told_as
 from govma_core.reporting import Reporter
 from govma_core.text.language import tr
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.containers import Container
 
 SITE_LABEL = "govma-console.site"
 RUN_LABEL = "govma-console.run"
@@ -22,6 +22,12 @@ RUN_LABEL = "govma-console.run"
 def labels(versions_dir: Path, run_id: str) -> dict[str, str]:
     """Return the labels of a throwaway container: the site it works for, and the run that made it."""
     return {SITE_LABEL: str(versions_dir), RUN_LABEL: run_id}
+
+
+def mount(at: str, source: str | None, kind: str = "bind", *, writable: bool = False) -> dict[str, Any]:
+    """Return what is mounted `at` a path of a container, as the engine takes it; a volume is not filled there."""
+    options = {"VolumeOptions": {"NoCopy": True}} if kind == "volume" else {}
+    return {"Type": kind, "Source": source, "Target": at, "ReadOnly": not writable} | options
 
 
 def remove_leftovers(versions_dir: Path, reporter: Reporter) -> None:
@@ -48,7 +54,7 @@ def throwaway(client: DockerClient, reporter: Reporter, image: str, **options: A
     finally:
         try:
             remove(container)
-        except FAILURES as error:
+        except failures() as error:
             # Whatever is going on is told by the error on its way; the labels let the next run find the container.
             reporter.warning(
                 "The container {name} could not be removed ({reason}); the next deploy tries again.",
@@ -61,5 +67,5 @@ def remove(container: Container) -> None:
     """Kill and remove a container and its anonymous volumes, unless it is gone already."""
     try:
         container.remove(force=True, v=True)
-    except NotFound:
+    except not_found():
         return

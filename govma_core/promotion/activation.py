@@ -6,21 +6,19 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from govma_core.context import Context
 from govma_core.errors import CommandError, UnsafeTreeError
 from govma_core.fs import safefs
 from govma_core.process.shell import execute
-from govma_core.promotion import page_checks, proof
+from govma_core.promotion import page_checks, proof, web_servers
 from govma_core.promotion.page_checks import Address
 from govma_core.promotion.proof import Question
+from govma_core.promotion.web_servers import Server
 from govma_core.settings import Settings
 from govma_core.settings.validate import PageCheck
 from govma_core.text.language import tr
-
-if TYPE_CHECKING:
-    from govma_core.promotion.web_servers import Server
+from govma_core.versions.remove import remove_probes
 
 _LEFT_OVER = 1.0
 """Seconds in which the workers of before are waited for, once the new version is proved."""
@@ -199,9 +197,6 @@ def find_servers(settings: Settings) -> tuple[Sequence[Server], Sequence[str]]:
     """Return the containers that serve the site, and a sentence for each that the settings name and is missing."""
     if not settings.activation_containers:
         return (), ()
-    # Imported here: with it comes the engine's library, which takes a tenth of a second.
-    from govma_core.promotion import web_servers
-
     return web_servers.find(settings)
 
 
@@ -209,7 +204,7 @@ def _probe(context: Context, stack: ExitStack, names: list[str]) -> Question | N
     """Put a probe into the versions for as long as the stack lasts; None, and a warning, where that cannot be."""
     try:
         versions = stack.enter_context(safefs.opened_root(context.settings.versions_dir))
-        proof.sweep(versions, names)
+        remove_probes(versions, names)
         return Question(stack.enter_context(proof.place_probe(versions, names)))
     except (OSError, UnsafeTreeError) as error:
         context.reporter.warning(

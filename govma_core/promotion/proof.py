@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from govma_core.errors import UnsafeTreeError
 from govma_core.fs import safefs
 from govma_core.promotion.page_checks import Address, NoAnswerError, ask
 from govma_core.reporting import Reporter
 from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
+from govma_core.versions.remove import remove_probes
 
 _AT_ONCE = 8
 """Requests to one address at the same time, so that several workers have to answer."""
@@ -149,7 +148,6 @@ def _whose(address: Address, problem: str) -> str:
     return f"{address.label}: {problem}" if address.label else problem
 
 
-OURS = re.compile(r"govma-probe-[0-9a-f]{32}\.php")
 _PAGE = """<?php
 header('Content-Type: text/plain');
 header('Cache-Control: no-store');
@@ -181,16 +179,7 @@ def place_probe(versions_fd: int, versions: Sequence[str]) -> Iterator[str]:
                     os.link(name, name, src_dir_fd=html, dst_dir_fd=second, follow_symlinks=False)
         yield f"/{name}"
     finally:
-        for version in versions:
-            _remove(versions_fd, version, [name])
-
-
-def sweep(versions_fd: int, versions: Sequence[str]) -> None:
-    """Remove what a killed run left in these versions. Only under the lock."""
-    for version in versions:
-        with suppress(OSError, UnsafeTreeError), safefs.opened(versions_fd, version, "html") as html:
-            probes = [entry.name for entry in safefs.entries(html) if OURS.fullmatch(entry.name)]
-            _remove(versions_fd, version, probes)
+        remove_probes(versions_fd, versions)
 
 
 def _write(html: int, name: str, content: bytes) -> None:
@@ -202,11 +191,3 @@ def _write(html: int, name: str, content: bytes) -> None:
         os.utime(fd, (past, past))
     finally:
         os.close(fd)
-
-
-def _remove(versions_fd: int, version: str, names: Sequence[str]) -> None:
-    """Remove names of ours from a version; one that is gone needs none."""
-    with suppress(OSError, UnsafeTreeError), safefs.opened(versions_fd, version, "html") as html:
-        for name in names:
-            with suppress(OSError):
-                os.unlink(name, dir_fd=html)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import shlex
 from contextlib import suppress
 
-from docker.errors import ImageNotFound
-
 from govma_core.context import Context
-from govma_core.engine.client import absent, connected, told_as
+from govma_core.engine.client import absent, connected, not_found, told_as
 from govma_core.engine.throwaway import remove_leftovers
 from govma_core.errors import CommandError, EngineError, GovmaError, NotTriedError, RehearsalError
 from govma_core.hooks import variables
@@ -61,7 +59,7 @@ def preflight(settings: Settings) -> list[str]:
                 return []
             with (
                 told_as(tr("find the image {rehearsal_image}", rehearsal_image=settings.rehearsal_image)),
-                suppress(ImageNotFound),
+                suppress(not_found()),
             ):
                 client.images.get(settings.rehearsal_image)
                 return []

@@ -7,16 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-from docker import DockerClient
-from docker.models.containers import Container
-from docker.types import LogConfig, Mount
+from typing import TYPE_CHECKING, Any
 
 from govma_core.context import Context
 from govma_core.engine.client import connected, socket_path, told_as
 from govma_core.engine.containers import Inside, addresses, running, where
-from govma_core.engine.throwaway import labels, throwaway
+from govma_core.engine.throwaway import labels, mount, throwaway
 from govma_core.errors import EngineError, NotTriedError, RehearsalError
 from govma_core.promotion import page_checks
 from govma_core.promotion.page_checks import Address
@@ -26,6 +22,10 @@ from govma_core.settings import Settings
 from govma_core.settings.validate import PageCheck
 from govma_core.text.clean import clean_lines
 from govma_core.text.language import tr
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.containers import Container
 
 _COMPOSE = "com.docker.compose."
 OTHERWISE = tr(", or try versions by rehearsal.command, or not at all (--no-rehearsal)")
@@ -66,19 +66,19 @@ def _container(client: DockerClient, context: Context, stage: Stage) -> Iterator
     options: dict[str, Any]
     networks: list[str]
     if settings.rehearsal_like:
-        image, mount, options, networks = like(client, settings)
+        image, mount_point, options, networks = like(client, settings)
     else:
-        image, mount, networks = settings.rehearsal_image, settings.rehearsal_mount, []
-        options = {"mounts": neighbours(mount, settings)}
+        image, mount_point, networks = settings.rehearsal_image, settings.rehearsal_mount, []
+        options = {"mounts": neighbours(mount_point, settings)}
     options["mounts"] += [
-        Mount(f"{mount}/{inside}".rstrip("/"), str(source), type="bind", read_only=not writable)
+        mount(f"{mount_point}/{inside}".rstrip("/"), str(source), writable=writable)
         for source, inside, writable in stage.mounts
     ]
     # What its programs may quote in errors is not for the log.
     reporter.hide(options.get("environment") or ())
     with told_as(tr("find the image {image}", image=image)):
         image_labels = client.images.get(image).labels
-    ours = blanked(image_labels) | labels(settings.versions_dir, context.run_id) | {_MOUNT_LABEL: mount}
+    ours = blanked(image_labels) | labels(settings.versions_dir, context.run_id) | {_MOUNT_LABEL: mount_point}
     with throwaway(
         client,
         reporter,
@@ -87,7 +87,7 @@ def _container(client: DockerClient, context: Context, stage: Stage) -> Iterator
         labels=ours,
         # On this machine only, and on a port that is free.
         ports={f"{settings.rehearsal_port}/tcp": ("127.0.0.1", None)},
-        log_config=LogConfig(type=LogConfig.types.JSON, config={"max-size": "1m"}),
+        log_config={"type": "json-file", "config": {"max-size": "1m"}},
         network=networks[0] if networks else None,
         **options,
     ) as container:
@@ -165,29 +165,23 @@ def _options(container: Container, inside: Inside, settings: Settings) -> dict[s
         "dns": host.get("Dns") or None,
         "tmpfs": host.get("Tmpfs") or None,
         "mem_limit": host.get("Memory") or None,
-        "mounts": [_mount(mount, settings) for mount in container.attrs["Mounts"] if mount != versions],
+        "mounts": [_mounted_again(entry, settings) for entry in container.attrs["Mounts"] if entry != versions],
     }
 
 
-def _mount(mount: dict[str, Any], settings: Settings) -> Mount:
+def _mounted_again(entry: dict[str, Any], settings: Settings) -> dict[str, Any]:
     """Return what is mounted in a container once more, read-only; what need not last is empty and may be written."""
-    at = mount["Destination"]
-    if mount["Type"] == "tmpfs" or any(PurePosixPath(at).is_relative_to(path) for path in settings.rehearsal_scratch):
-        return Mount(at, None, type="tmpfs")
-    if mount["Type"] == "volume":
-        return Mount(at, mount["Name"], type="volume", read_only=True, no_copy=True)
-    return Mount(at, mount["Source"], type=mount["Type"], read_only=True)
+    at = entry["Destination"]
+    if entry["Type"] == "tmpfs" or any(PurePosixPath(at).is_relative_to(path) for path in settings.rehearsal_scratch):
+        return mount(at, None, "tmpfs", writable=True)
+    return mount(at, entry["Name"] if entry["Type"] == "volume" else entry["Source"], entry["Type"])
 
 
-def neighbours(mount: str, settings: Settings) -> list[Mount]:
+def neighbours(mount_point: str, settings: Settings) -> list[dict[str, Any]]:
     """Return the mounts of uploads and images, where the links of a version lead, for an image that knows none."""
-    beside = Path(mount).parent
+    beside = Path(mount_point).parent
     places = (("uploads", settings.upload_dir), ("images", settings.image_dir))
-    return [
-        Mount(str(beside / name), str(path), type="bind", read_only=True)
-        for name, path in places
-        if path is not None and path.is_dir()
-    ]
+    return [mount(str(beside / name), str(path)) for name, path in places if path is not None and path.is_dir()]
 
 
 def _require_itself(container: Container, stage: Stage) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from govma_core.context import Context, Outcome, commit_of, tell_about
 from govma_core.errors import RefusedError
-from govma_core.promotion import rehearsal_copy, verdicts
+from govma_core.promotion import rehearsal, rehearsal_copy, verdicts
 from govma_core.promotion.go_live import go_live, require_live
 from govma_core.promotion.verdicts import Verdict
 from govma_core.text.language import tr
@@ -61,9 +61,6 @@ def run(
 def _clear_rehearsals(context: Context) -> None:
     """Remove what a killed run's rehearsal left; behind the switch, which waits for no engine that does not answer."""
     if rehearsal_copy.used(context.settings.state_dir):
-        # Imported here: with it comes the engine's library, which takes a tenth of a second.
-        from govma_core.promotion import rehearsal
-
         rehearsal.clear_leftovers(context)
 
 

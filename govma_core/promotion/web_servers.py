@@ -1,8 +1,4 @@
-"""The containers that serve the site: found by the engine before the switch, reloaded and watched after it.
-
-With this file comes Docker's library, which takes a tenth of a second to load: `activation` imports it only for
-settings that name containers.
-"""
+"""The containers that serve the site: found by the engine before the switch, reloaded and watched after it."""
 
 from __future__ import annotations
 
@@ -10,12 +6,10 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-
-from docker import DockerClient
-from docker.models.containers import Container
+from typing import TYPE_CHECKING
 
 from govma_core.engine import exec
-from govma_core.engine.client import FAILURES, connected, streaming, told_as
+from govma_core.engine.client import connected, failures, streaming, told_as
 from govma_core.engine.containers import addresses, running, workers
 from govma_core.errors import EngineError
 from govma_core.process.shell import TICK
@@ -24,6 +18,10 @@ from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 from govma_core.text.clean import LineSplitter
 from govma_core.text.language import tr
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.containers import Container
 
 _QUICK = 5
 _MOST_LINES = 200
@@ -112,7 +110,7 @@ def _run(client: DockerClient, server: Server, command: str, limit: int, reporte
         try:
             for _, piece in exec.output(client, execution):
                 output.extend(splitter.feed(piece))
-        except (*FAILURES, ValueError, AttributeError):
+        except failures(ValueError, AttributeError):
             # Closed under our hands, or gone: how it ended is asked below.
             return
 

@@ -22,12 +22,12 @@ from contextlib import suppress
 from govma_core.context import Context
 from govma_core.errors import GovmaError
 from govma_core.fs import jsonfile, safefs, trees
-from govma_core.promotion import proof, verdicts
+from govma_core.promotion import verdicts
 from govma_core.runs.store import LAST, START_GRACE, RunRecord, RunStore
 from govma_core.runs.totals import Totals
 from govma_core.text.language import tr
 from govma_core.versions.history import History, Promotion, Result
-from govma_core.versions.remove import Remover, sweep, warn_of_leftover
+from govma_core.versions.remove import Remover, remove_probes, sweep, warn_of_leftover
 from govma_core.versions.store import REMOVED_PREFIX
 
 _CLEARING = ("deploy", "prune", "dedupe")
@@ -186,7 +186,7 @@ def clear_versions(context: Context) -> None:
     # Where the link leads to nothing, what it led to may be what was set aside.
     spare = [REMOVED_PREFIX] if pointer.version is None and pointer.target is not None else []
     with safefs.opened_root(context.settings.versions_dir) as fd:
-        proof.sweep(fd, [version.name for version in context.versions.versions()])
+        remove_probes(fd, [version.name for version in context.versions.versions()])
         for leftover in sweep(fd, spare=spare):
             path = context.settings.versions_dir / leftover.name
             warn_of_leftover(context.reporter, path, leftover.what, leftover.unremovable)

@@ -7,14 +7,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from govma_core.services.compose_config import ComposeConfig, Mount, ServiceConfig
+from govma_core.services.inspect import Container, Image, ProjectState
 from govma_core.settings import Settings
 from govma_core.text.language import counted, date_format, marked, tr
-
-if TYPE_CHECKING:
-    from govma_core.services.inspect import Container, Image, ProjectState
 
 SITE_DOWN, PERHAPS, NONE = "site", "pages", "none"
 """What does not answer while a difference is removed, as the words of the JSON."""

@@ -10,13 +10,13 @@ import json
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from docker import DockerClient
-from docker.errors import NotFound
-
-from govma_core.engine.client import FAILURES
+from govma_core.engine.client import failures, not_found
 from govma_core.services.inspect import inspected
+
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 _LABEL = "govma-console.former"
 _DESCRIPTION = "GOVMA_CONSOLE_FORMER="
@@ -39,7 +39,7 @@ def keep_description(client: DockerClient, project: str, container: str) -> None
         "HostConfig": {"NetworkMode": "none"},
     }
     _remove(client, _name(container))
-    with suppress(NotFound):
+    with suppress(not_found()):
         client.api.create_container_from_config(config, _name(container))  # type: ignore[no-untyped-call]
 
 
@@ -52,7 +52,7 @@ def kept_description(client: DockerClient, container: str) -> dict[str, Any] | N
 
 def forget_descriptions(client: DockerClient, project: str) -> None:
     """Remove all that is kept of a project's containers; what resists is removed after the next restart."""
-    with suppress(*FAILURES):
+    with suppress(*failures()):
         for entry in client.api.containers(all=True, filters={"label": f"{_LABEL}={project}"}):
             _remove(client, entry["Id"])
 
@@ -73,7 +73,7 @@ def make_again(client: DockerClient, description: Mapping[str, Any], replicas: M
     elif config.get("Hostname") == former[:12]:
         config["Hostname"] = ""
     image: Mapping[str, Any] = {}
-    with suppress(NotFound):
+    with suppress(not_found()):
         image = client.api.inspect_image(config["Image"])  # type: ignore[no-untyped-call]
     if image.get("Id") != description["Image"]:
         # Its name means another one by now.
@@ -129,5 +129,5 @@ def _name(container: str) -> str:
 
 
 def _remove(client: DockerClient, container: str) -> None:
-    with suppress(NotFound):
+    with suppress(not_found()):
         client.api.remove_container(container, force=True, v=True)

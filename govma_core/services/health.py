@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-
-from docker import DockerClient
+from typing import TYPE_CHECKING
 
 from govma_core.errors import EngineError
 from govma_core.services.inspect import Container, inspected, read_container
 from govma_core.text.language import tr
+
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 STEADY = 3.0
 """Seconds that a container without a health check has to run."""

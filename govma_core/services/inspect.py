@@ -6,17 +6,17 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from docker import DockerClient
-from docker.errors import NotFound
-
-from govma_core.engine.client import told_as
+from govma_core.engine.client import not_found, told_as
 from govma_core.masking import Mask
 from govma_core.services.compose import Project
 from govma_core.services.compose_config import ComposeConfig, Mount
 from govma_core.services.env_secrets import fingerprint, named_mask
 from govma_core.text.language import tr
+
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
@@ -116,7 +116,7 @@ def inspected(client: DockerClient, container: str) -> dict[str, Any] | None:
     with told_as(tr("look at a container")):
         try:
             raw: dict[str, Any] = client.api.inspect_container(container)
-        except NotFound:
+        except not_found():
             return None
         return raw
 
@@ -174,7 +174,7 @@ def _image(client: DockerClient, image_id: str) -> Image | None:
     with told_as(tr("look at an image")):
         try:
             raw: dict[str, Any] = client.api.inspect_image(image_id)  # type: ignore[no-untyped-call]
-        except NotFound:
+        except not_found():
             return None
     config = raw.get("Config") or {}
     command, entrypoint = tuple(config.get("Cmd") or ()), tuple(config.get("Entrypoint") or ())

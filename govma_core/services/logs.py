@@ -7,11 +7,9 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from docker import DockerClient
-
-from govma_core.engine.client import FAILURES, connected, streaming, told_as
+from govma_core.engine.client import connected, failures, streaming, told_as
 from govma_core.errors import EngineError, GovmaError, UsageError
 from govma_core.fs import jsonfile
 from govma_core.masking import Mask
@@ -21,6 +19,9 @@ from govma_core.services.inspect import look, whole_mask
 from govma_core.settings import Settings
 from govma_core.text.clean import LineSplitter
 from govma_core.text.language import tr
+
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 LAST_WORDS = "services-said.txt"
 """File of state_dir: the last lines of the container that was not good last."""
@@ -100,7 +101,7 @@ def _next(stream: Iterator[bytes], *, follow: bool) -> bytes | None:
 def _close_when_asked(stream: Any, stop: threading.Event, end: threading.Event) -> None:  # noqa: ANN401
     while not end.is_set():
         if stop.wait(_TICK):
-            with suppress(*FAILURES, AttributeError):
+            with suppress(*failures(AttributeError)):
                 stream.close()
             return
 

@@ -12,12 +12,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from docker import DockerClient
-from docker.errors import NotFound
-
-from govma_core.engine.client import FAILURES, reason, told_as
+from govma_core.engine.client import failures, not_found, reason, told_as
 from govma_core.errors import GovmaError
 from govma_core.fs import jsonfile
 from govma_core.reporting import Reporter
@@ -27,6 +24,9 @@ from govma_core.services.inspect import PROJECT, SERVICE, inspected
 from govma_core.services.source_drift import opened
 from govma_core.settings import Settings
 from govma_core.text.language import tr
+
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 _SHORT_STOP = 2
 """Seconds that a container which is not good gets to stop."""
@@ -131,9 +131,9 @@ class Restoration:
             repository, _, name = tag.rpartition(":")
             try:
                 self._client.api.tag(image, repository, name)
-            except NotFound:
+            except not_found():
                 self._reporter.warning("The image that {tag} was before is not there any more.", tag=tag)
-            except FAILURES as error:
+            except failures() as error:
                 why = reason(error)
                 self.problems.append(tr("The image {tag} could not be put back: {reason}.", tag=tag, reason=why))
 
@@ -158,7 +158,7 @@ class Restoration:
                     "{service}: the former container {name} runs again.", service=service, name=change.name
                 )
                 yield change
-        except (*FAILURES, GovmaError) as error:
+        except failures(GovmaError) as error:
             why = str(error).rstrip(".") if isinstance(error, GovmaError) else reason(error)
             self.problems.append(
                 tr("{service}: the former container could not be brought back: {why}.", service=service, why=why)
@@ -182,9 +182,9 @@ class Restoration:
         self.final += [_loss(change, keeps_new=keeps_new) for change in missing]
         for container in new:
             try:
-                with suppress(NotFound):
+                with suppress(not_found()):
                     self._client.api.stop(container, timeout=_SHORT_STOP)
-            except FAILURES as error:
+            except failures() as error:
                 # The former one can run beside it, unless they want the same port.
                 why = reason(error)
                 self.problems.append(tr("{service}: the new container does not stop: {why}.", service=service, why=why))
@@ -193,7 +193,7 @@ class Restoration:
             self._client.api.restart(change.former)
             yield change
         for container in new:
-            with suppress(NotFound):
+            with suppress(not_found()):
                 self._client.api.remove_container(container, force=True)
         for change in formers:
             self._rename(change.former, change.name)

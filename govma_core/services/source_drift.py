@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from govma_core.context import Context, commit_of
 from govma_core.errors import GovmaError, RefusedError, SourceError
@@ -15,15 +14,12 @@ from govma_core.git import GitCommands, GitFailedError
 from govma_core.reporting import Reporter
 from govma_core.services.compose_config import ComposeConfig, ServiceConfig
 from govma_core.services.drift import EVERY, NONE, SITE_DOWN, Difference, downtime_of
+from govma_core.services.inspect import ProjectState
 from govma_core.settings import Settings
 from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
 from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.store import VersionStore
-
-if TYPE_CHECKING:
-    # Docker's library takes long to load, and a deploy's plan needs none of it.
-    from govma_core.services.inspect import ProjectState
 
 SOURCES = ("docker", "docker-compose.yml", ".env.sample")
 """What containers are made from."""

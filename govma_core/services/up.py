@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
-
-from docker import DockerClient
+from typing import TYPE_CHECKING, Any
 
 from govma_core.context import Context, Outcome
 from govma_core.engine.client import connected, told_as
@@ -28,6 +26,9 @@ from govma_core.services.restore import Change, Journal, Restoration, path_of, r
 from govma_core.services.source_drift import live_commit, note_built, opened
 from govma_core.services.storage import warn_of_owners
 from govma_core.text.language import counted, tr
+
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 _UP = ("up", "-d", "--no-build", "--no-deps")
 _UP_SECONDS = 600.0

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from govma_core.context import Context
+from govma_core.engine.client import connected
 from govma_core.errors import GovmaError, PreflightError
 from govma_core.masking import Mask
 from govma_core.services.compose import (
@@ -126,10 +127,9 @@ class _Look:
 
     def carry_out(self, lines: int) -> None:
         """Ask all three side by side; the last `lines` of each container's output, too."""
-        # Imported while compose is at work: Docker's library and git's take as long as all of our own.
+        # Imported while compose is at work: git's library takes as long as all of our own.
         from concurrent.futures import Future, ThreadPoolExecutor
 
-        from govma_core.engine.client import connected
         from govma_core.services import inspect, logs, restore, source_drift
 
         compose, project, settings = self.compose, self._project, self._settings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
@@ -207,6 +206,8 @@ def _read_file(path: Path, problems: list[str]) -> dict[str, Any]:
 
 def _similar(spelling: str, value: object, names: Collection[str], tables: Collection[str]) -> list[str]:
     """Return the tables or settings that may be meant by a name that is none: `[[rehearsal]]` is `[rehearsal]`."""
+    import difflib
+
     if spelling in tables:
         return [f"[{spelling}]"]
     in_tables = [name for name in names if name.endswith(f".{spelling}")]

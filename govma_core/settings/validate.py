@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -94,6 +93,8 @@ def read_page_check(raw: object) -> PageCheck:
         raise ValueError(tr('each check must be a table with a path, such as {path = "/", status = 200}'))
     for name, value in raw.items():
         if name not in _KINDS:
+            import difflib
+
             near = difflib.get_close_matches(str(name), _KINDS, n=1)
             raise ValueError(
                 tr("a check has no {name!r}", name=name) + (tr("; did you mean {near}?", near=near[0]) if near else "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ _DESCRIPTIONS = {
     STAGING_PREFIX: tr("files that an interrupted run had staged"),
     REMOVED_PREFIX: tr("what was left of a version that was being removed"),
 }
+PROBE = re.compile(r"govma-probe-[0-9a-f]{32}\.php")
+"""Name of the page in `html/` by which the proof of a promotion tells the versions apart."""
 _MOST_LISTED = 3
 
 
@@ -231,6 +234,16 @@ def _sweep(dir_fd: int, entry: os.DirEntry[str], prefix: str) -> Leftover:
     else:
         unremovable = trees.clear_marked(dir_fd, entry.name)
     return Leftover(entry.name, _DESCRIPTIONS[prefix], unremovable)
+
+
+def remove_probes(versions_fd: int, versions: Sequence[str]) -> None:
+    """Remove the probes in these versions, as far as possible. Only under the lock: no other run asks for them then."""
+    for version in versions:
+        with suppress(OSError, UnsafeTreeError), safefs.opened(versions_fd, version, "html") as html:
+            for entry in safefs.entries(html):
+                if PROBE.fullmatch(entry.name):
+                    with suppress(OSError):
+                        os.unlink(entry.name, dir_fd=html)
 
 
 def warn_of_leftover(reporter: Reporter, path: Path, what: str, unremovable: Sequence[str] | None) -> None:

@@ -51,3 +51,21 @@ def test_the_declarations_load_no_heavy_library() -> None:
     code = "import sys, govma_console.cli.commands, govma_console.cli.parser; print(*sys.modules)"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert HEAVY & set(output.split()) == set()
+
+
+def test_the_core_loads_the_engines_library_only_when_the_engine_is_asked() -> None:
+    """Guards the memory and the start of each run: most never ask the engine."""
+    code = (
+        "import govma_core, importlib, pkgutil, sys\n"
+        "for each in pkgutil.walk_packages(govma_core.__path__, 'govma_core.'): importlib.import_module(each.name)\n"
+        "print(*sys.modules)"
+    )
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert {"docker", "requests", "urllib3"} & set(output.split()) == set()
+
+
+def test_recovery_loads_nothing_that_asks_the_site() -> None:
+    """Guards the memory of runs that switch nothing: dedupe, prune, check."""
+    code = "import sys, govma_core.runs.runner; print(*sys.modules)"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert {"http.client", "ssl", "secrets"} & set(output.split()) == set()

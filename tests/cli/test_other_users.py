@@ -24,8 +24,8 @@ def test_another_user_reads_and_is_refused_to_deploy(command: Command) -> None:
     version = command.run("deploy").out.strip()
     # Imported before the change of user: the interpreter itself may lie where only root can read.
     script = (
-        "import os, sys, shutil, humanize, govma_core.runs.launch, govma_core.deploy.pending\n"
-        "import govma_console.cli.commands\n"
+        "import encodings.utf_8_sig, os, sys, shutil, humanize, govma_core.runs.launch, govma_core.deploy.pending\n"
+        "import govma_console.cli.commands, govma_console.cli.follow\n"
         "from govma_console.cli import parser\nfrom govma_console.cli.main import main\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534); sys.exit(main(sys.argv[1:]))"
     )

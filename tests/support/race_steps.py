@@ -26,7 +26,7 @@ from govma_core.settings import Settings
 from govma_core.text.globs import globs
 from govma_core.versions.contents import ContentsStore
 from govma_core.versions.publish import publish
-from govma_core.versions.remove import Remover
+from govma_core.versions.remove import Remover, remove_probes
 from govma_core.versions.switch import freshen, sweep_links, switch
 from tests.support.race_world import HIDDEN, LIVE, NEW, OLD, WEB, World
 
@@ -154,7 +154,7 @@ def _candidate(world: World) -> None:
 def _probe(version: int, versions: int, world: World) -> None:
     with proof.place_probe(versions, [LIVE, OLD]):
         pass
-    proof.sweep(versions, [LIVE, OLD])
+    remove_probes(versions, [LIVE, OLD])
 
 
 def _leftovers(world: World) -> None:

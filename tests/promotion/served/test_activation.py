@@ -10,9 +10,10 @@ import pytest
 
 from govma_core.deploy.doctor import examine
 from govma_core.errors import RevertedError, UnprovedError
-from govma_core.promotion import promote, proof, rollback
+from govma_core.promotion import promote, rollback
 from govma_core.runs import recovery
 from govma_core.versions.history import History, spans
+from govma_core.versions.remove import PROBE
 from tests.promotion.served.conftest import FIRST, SECOND, THIRD
 from tests.support.apache import Apache, serving
 from tests.support.engine import Engine
@@ -62,7 +63,7 @@ def test_with_activation_every_worker_serves_the_new_version(site: PhpSite, apac
     assert served(apache) == {FIRST}
     for version in (FIRST, SECOND):
         names = [path.name for path in (site.directory / version / "html").iterdir()]
-        assert not any(proof.OURS.fullmatch(name) for name in names)
+        assert not any(PROBE.fullmatch(name) for name in names)
 
 
 def test_promotions_under_load_lose_no_request_and_mix_nothing(site: PhpSite, apache: Apache) -> None:
