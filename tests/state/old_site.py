@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.command import Done
+
 HERE = Path(__file__).parent
 ARCHIVE = HERE / "old_state.tar.xz"
 OUTPUTS = HERE / "old_outputs.json"
@@ -33,19 +35,6 @@ _COUNTED = re.compile(r"govma_(runs|stage)\S*total|govma_stage")
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@dataclass(frozen=True, slots=True)
 class Program:
     """A release of the program, and the settings file of a site."""
 
@@ -56,16 +45,18 @@ class Program:
     def site(self) -> Path:
         return self.config.parent
 
-    def run(self, *arguments: str, code: int | None = 0) -> Result:
+    def run(self, *arguments: str, code: int | None = 0) -> Done:
         """Run a command to its end; AssertionError when its exit code is another one (None: any will do)."""
         line = [*self.words, "--config", str(self.config), *arguments]
         # Not in the checkout, whose packages would be taken instead of those of an earlier one.
-        done = subprocess.run(
+        result = subprocess.run(
             line, cwd="/", env=environment(self.site), capture_output=True, text=True, timeout=120, check=False
         )
-        assert "Traceback" not in done.stderr, done.stderr
-        assert code in (None, done.returncode), f"{arguments}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
-        return Result(done.returncode, done.stdout, done.stderr)
+        assert "Traceback" not in result.stderr, result.stderr
+        assert code in (None, result.returncode), (
+            f"{arguments}: exit code {result.returncode}\n{result.stdout}{result.stderr}"
+        )
+        return Done(result.returncode, result.stdout, result.stderr)
 
     @contextmanager
     def server(self) -> Iterator[Server]:

@@ -21,6 +21,8 @@ from tests.support.engine import REPOSITORY, SYSTEM_PATH, Engine
 
 BUSYBOX_TAG = "govma-test/busybox:latest"
 CACHE = REPOSITORY / ".cache" / "images"
+LOCKS = Path("/var/tmp/govma-test-images")
+"""One place for all checkouts, as they share the machine's engine."""
 RECIPE_LABEL = "govma-test.recipe"
 NODE_UID = 1000
 
@@ -39,10 +41,12 @@ def digest(*parts: bytes | str) -> str:
 def provided(engine: Engine, tag: str, recipe: str, put: Callable[[docker.DockerClient], None]) -> Iterator[str]:
     """Have the tag in the engine: what `put` makes, with the label of its recipe, unless that is there.
 
-    The last of several processes that use it at once removes it; a private engine goes as a whole.
+    The last of several processes that use it at once removes it, whichever checkout they test; a private engine goes as
+    a whole.
     """
     CACHE.mkdir(parents=True, exist_ok=True)
-    place = Path(engine.host.removeprefix("unix://")).parent if engine.private else CACHE
+    place = Path(engine.host.removeprefix("unix://")).parent if engine.private else LOCKS
+    place.mkdir(exist_ok=True)
     # Two locks: who comes later waits while the image is made, and not for as long as others use it.
     making, using = place / f"{digest(tag)}.making", place / f"{digest(tag)}.using"
     with using.open("w") as users, engine.client() as client:
