@@ -114,9 +114,13 @@ class RunFeed:
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
+    """Wait for an event, which is set after these seconds at the latest."""
+    # Not a time-out around the wait: that costs several times as much, and each line of a log is waited for.
+    timer = asyncio.get_running_loop().call_later(seconds, event.set)
+    try:
+        await event.wait()
+    finally:
+        timer.cancel()
 
 
 def _open_inotify(store: RunStore) -> Inotify | None:
