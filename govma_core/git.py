@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pwd
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
@@ -76,6 +77,15 @@ class GitCommands:
             raise SourceError("There is no git on this machine. Install it: apt-get install git.") from None
         self._directory = directory
         self._timeout = timeout
+        self._variables: dict[str, str] = {}
+
+    def elsewhere(self, directory: Path, variables: Mapping[str, str], *, own_identity: bool = False) -> GitCommands:
+        """Return commands that run in another directory with these variables; core.sshCommand is ours, or its own."""
+        commands = copy.copy(self)
+        commands._directory, commands._variables = directory, dict(variables)
+        if own_identity:
+            commands.__dict__.pop("_environment", None)
+        return commands
 
     def run(self, *arguments: str, waiting: Waiting = nullcontext) -> str:
         """Run git and return what it printed; SourceError with git's own words when it fails or takes too long.
@@ -124,7 +134,7 @@ class GitCommands:
         process = subprocess.Popen(
             ["git", *_NO_PROGRAMS, *_DURABLE, *arguments],
             cwd=self._directory,
-            env=self._environment,
+            env=self._environment | self._variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

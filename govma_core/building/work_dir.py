@@ -1,4 +1,4 @@
-"""The work dir: emptied, filled with the checkout without git's credentials, lent to the build's user, taken back."""
+"""The work dir: emptied, given a repository without credentials, lent to the build's user, taken back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from govma_core.errors import BuildError, SourceError
@@ -24,10 +24,10 @@ _RECORDS = ("logs", "FETCH_HEAD")
 """What quotes commands or URLs: `pull https://user:token@…`."""
 
 _HARMLESS = re.compile(
-    r"core\.(?!sshcommand|askpass|gitproxy)\w+|extensions\.\w+|remote\..+\.(url|fetch)|branch\..+\.(remote|merge)",
+    r"core\.(?!sshcommand|askpass|gitproxy|bare|worktree)\w+|extensions\.\w+|remote\..+\.(url|fetch)|branch\..+\.(remote|merge)",
     re.DOTALL,
 )
-"""Settings of git that the build's user may see."""
+"""Settings of git that the build's user may see, and that are as true of the copy."""
 
 _WITH_USER = re.compile(r"([a-z][a-z0-9+.-]*://)(?:[^/]*@)?([^?#]*)", re.IGNORECASE)
 
@@ -95,19 +95,18 @@ def emptied(path: Path, state_dir: Path) -> Iterator[int]:
             yield fd
 
 
-def fill(work_fd: int, source: Path, owner: tuple[int, int] | None, step: Callable[[int], None]) -> int:
-    """Copy the whole checkout, `.git` too but no `node_modules`, into the work dir; entries belong to `owner`.
+def copy_repository(work_fd: int, git_dir: Path, owner: tuple[int, int] | None, step: Callable[[], None]) -> None:
+    """Copy a git directory to the `.git` that is there, its index left out; entries belong to `owner`.
 
     Of git's configuration the copy has only what the build's user may see. SourceError when git cannot read that.
-    Return how many files were copied; `step` is called once a directory with their number so far, and may raise.
+    `step` is called once a directory, and may raise.
     """
-    copier = trees.TreeCopier(owner, lambda: step(copier.files))
-    with safefs.opened_root(source) as source_fd:
-        copier.copy_into(source_fd, work_fd, skip=frozenset({"node_modules"}))
-    if safefs.is_directory(work_fd, ".git"):
-        with safefs.opened(work_fd, ".git") as git_fd:
-            _remove_credentials(git_fd, owner)
-    return copier.files
+    with safefs.opened_root(git_dir) as source, safefs.opened(work_fd, ".git") as copy:
+        trees.TreeCopier(owner, step).copy_into(source, copy, skip=frozenset({"index"}))
+        if owner is not None:
+            os.fchown(copy, *owner)
+        os.fchmod(copy, 0o755)
+        _remove_credentials(copy, owner)
 
 
 def lend(work_fd: int, owner: tuple[int, int] | None) -> None:
@@ -138,7 +137,7 @@ def _remove_credentials(git_fd: int, owner: tuple[int, int] | None) -> None:
         # A link leads to what was not copied: the build reads it with its own rights, if at all.
         if info is not None and stat.S_ISREG(info.st_mode):
             harmless = "".join(_harmless_lines(_list_settings(git_fd, name)))
-            _replace(git_fd, name, harmless, owner)
+            replace_file(git_fd, name, harmless, owner)
     for name in _RECORDS:
         trees.remove(git_fd, name)
     for folder in _GIT_DIRECTORIES:
@@ -195,9 +194,11 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def _replace(git_fd: int, name: str, text: str, owner: tuple[int, int] | None) -> None:
-    os.unlink(name, dir_fd=git_fd)
-    with os.fdopen(os.open(name, safefs.CREATE_FLAGS, 0o644, dir_fd=git_fd), "wb") as file:
+def replace_file(dir_fd: int, name: str, text: str, owner: tuple[int, int] | None) -> None:
+    """Write a file, in place of the one of its name; it belongs to `owner`."""
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=dir_fd)
+    with os.fdopen(os.open(name, safefs.CREATE_FLAGS, 0o644, dir_fd=dir_fd), "wb") as file:
         file.write(text.encode("utf-8", "surrogateescape"))
         if owner is not None:
             os.fchown(file.fileno(), *owner)

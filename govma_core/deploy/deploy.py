@@ -118,7 +118,7 @@ def _update_checkout(
 def _filled_work_dir(
     context: Context, checkout: Checkout, commit: Commit
 ) -> Iterator[tuple[int, vendor.Unpacking, list[str] | None]]:
-    """Copy the commit's files to the emptied work dir; vendor tarballs are unpacked meanwhile.
+    """Fill the emptied work dir with the commit's files; vendor tarballs are unpacked meanwhile.
 
     Yield the opened work dir, the process that unpacks, and the inputs of the assets, None while their cache is off.
     """
@@ -131,16 +131,9 @@ def _filled_work_dir(
             unpacking = stack.enter_context(
                 vendor.unpacking(settings.work_dir, work_fd, tarballs, context.web_owner, earlier)
             )
-            with checkout.at(commit):
-                checkout.require_layout()
-                files = work_dir.fill(
-                    work_fd,
-                    settings.source_dir,
-                    context.build_owner,
-                    lambda count: reporter.progress("workdir", count, 0, "files"),
-                )
-                remark.note("{files} files", files=files)
-                inputs = checkout.inputs(settings.asset_inputs) if settings.asset_inputs else None
+            files = checkout.lay_out(commit, work_fd, context.build_owner)
+            remark.note("{files} files", files=files.count)
+            inputs = files.inputs(settings.asset_inputs) if settings.asset_inputs else None
         yield work_fd, unpacking, inputs
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from govma_core.deploy.checkout_recovery import DEPLOYED, finish_move, noted_move
+from govma_core.deploy.checkout_recovery import finish_move, noted_move
+from govma_core.deploy.commit_files import CommitFiles
 from govma_core.errors import RefusedError, SourceError
 from govma_core.git import GitCommands, GitFailedError, readable
 from govma_core.reporting import Reporter
@@ -22,7 +23,6 @@ from govma_core.text.language import counted, tr
 if TYPE_CHECKING:
     import git
 
-_REQUIRED = ("data", "data/system", "data/system/user", "data/html")
 _MOST_NAMED = 20
 
 
@@ -79,11 +79,9 @@ class Checkout:
 
     def require_clean(self) -> None:
         """Raise SourceError with the files in the way: changed, staged, or untracked and not ignored."""
-        entries = self._git.entries("status", "--porcelain=v1", "-z", "--untracked-files=normal")
-        # A renamed file's former name is an entry without a status.
-        dirty = [entry for entry in entries if len(entry) > 3 and entry[2] == " "]
+        dirty = list(_changes(self._git.entries("status", "--porcelain=v2", "-z", "--untracked-files=normal")))
         if dirty:
-            lines = [f"  {entry[:2]} {entry[3:]}" for entry in dirty[:_MOST_NAMED]]
+            lines = [f"  {entry}" for entry in dirty[:_MOST_NAMED]]
             if len(dirty) > _MOST_NAMED:
                 lines.append(tr("  … and {count} more", count=len(dirty) - _MOST_NAMED))
             raise SourceError(
@@ -243,49 +241,36 @@ class Checkout:
             return False
         return self._git.is_ancestor(older, newer)
 
-    @contextmanager
-    def at(self, commit: Commit) -> Iterator[None]:
-        """Have the files of a commit in the checkout for the time of the block, then go back to the branch."""
-        if commit.sha == self._git.sha("HEAD"):
-            yield
-            return
-        with noted_move(self._settings, self._git):
-            # A name for it, so that a checkout that a killed run leaves here is never at a commit that is on no branch.
-            self._git.run("update-ref", DEPLOYED, commit.sha)
-            self._git.run("checkout", "--quiet", "--detach", commit.sha, "--")
-            try:
-                yield
-            finally:
-                self._git.run("checkout", "--quiet", self._settings.branch, "--")
-
-    def require_layout(self) -> None:
-        """Raise SourceError unless the checkout holds the directories of a site."""
-        missing = [name for name in _REQUIRED if not (self._settings.source_dir / name).is_dir()]
-        if missing:
-            raise SourceError(
-                "The checkout {source_dir} has no {missing}: is it the site's repository?",
-                source_dir=self._settings.source_dir,
-                missing=", ".join(missing),
-            )
-
-    def inputs(self, globs: Sequence[str]) -> list[str]:
-        """Return a text of mode, content hash and path for each file of the checkout that the globs match.
-
-        Tracked files have their hash in git's index (the checkout is clean); ignored ones, which a build could read as
-        well, are hashed.
-        """
-        specs = [f":(top,glob){glob}" for glob in globs]
-        inputs = self._git.entries("ls-files", "--stage", "-z", "--", *specs)
-        for path in self._git.entries("ls-files", "--others", "--ignored", "--exclude-standard", "-z", "--", *specs):
-            if (self._settings.source_dir / path).is_file():
-                inputs.append(f"{self._git.run('hash-object', '--no-filters', '--', path).strip()} {path}")
-        return inputs
+    def lay_out(self, commit: Commit, work_fd: int, owner: tuple[int, int] | None) -> CommitFiles:
+        """Fill the emptied work dir with the files of a commit; see CommitFiles."""
+        files = CommitFiles(self._settings, self._reporter, self._git, work_fd, owner)
+        files.fill(commit.sha)
+        return files
 
     def archive(self, commit: Commit, folder: str) -> io.BytesIO | None:
         """Return a folder of a commit as a tar file, with the folder's content at its top; None without one."""
         if not self._git.run("ls-tree", "-d", commit.sha, "--", folder):
             return None
         return io.BytesIO(self._git.output("archive", "--format=tar", f"{commit.sha}:{folder}"))
+
+
+def _changes(entries: Iterable[str]) -> Iterator[str]:
+    """Yield what differs, as `git status --short` writes it, of the entries of `git status --porcelain=v2 -z`.
+
+    A submodule that is at another commit, and clean, is left out: it is not moved with the checkout.
+    """
+    remaining = iter(entries)
+    for entry in remaining:
+        kind, _, rest = entry.partition(" ")
+        if kind == "?":
+            yield f"?? {rest}"
+            continue
+        fields = {"1": 8, "2": 9, "u": 10}[kind]
+        state, submodule, *_, path = rest.split(" ", fields - 1)
+        if kind == "2":
+            next(remaining)  # the former name
+        if (state, submodule) != (".M", "SC.."):
+            yield f"{state.replace('.', ' ')} {path}"
 
 
 def recover(settings: Settings, reporter: Reporter) -> None:

@@ -21,7 +21,8 @@ def filled(tmp_path: Path, source: Path) -> Path:
     work, state = tmp_path / "work", tmp_path / "state"
     state.mkdir()
     with work_dir.emptied(work, state) as fd:
-        work_dir.fill(fd, source, None, lambda files: None)
+        os.mkdir(".git", dir_fd=fd)
+        work_dir.copy_repository(fd, source / ".git", None, lambda: None)
     return work
 
 

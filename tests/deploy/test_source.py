@@ -133,9 +133,7 @@ def test_a_remote_that_hangs_is_given_up_and_leaves_no_process(sample: SampleSit
 
 
 @pytest.mark.parametrize("kind", ["branch", "tag", "sha"])
-def test_another_ref_is_there_for_the_block_and_the_branch_is_back_after_it(
-    sample: SampleSite, checkout: Checkout, kind: str
-) -> None:
+def test_another_ref_is_found_and_the_checkout_stays(sample: SampleSite, checkout: Checkout, kind: str) -> None:
     git(sample.developer, "checkout", "-q", "-b", "feature")
     (sample.developer / "data/html/feature.php").write_text("feature")
     git(sample.developer, "add", "-A")
@@ -143,15 +141,9 @@ def test_another_ref_is_there_for_the_block_and_the_branch_is_back_after_it(
     sha = git(sample.developer, "rev-parse", "HEAD")
     git(sample.developer, "tag", "v1")
     git(sample.developer, "push", "-q", "origin", "feature", "v1")
-    git(sample.developer, "checkout", "-q", "main")
     before = state(sample.source_dir)
-    checkout.fetch(everything=True)
-    commit = checkout.resolve({"branch": "feature", "tag": "v1", "sha": sha[:10]}[kind])
-    assert commit.sha == sha
-    with checkout.at(commit):
-        assert (sample.source_dir / "data/html/feature.php").exists()
+    assert checkout.update({"branch": "feature", "tag": "v1", "sha": sha[:10]}[kind]).sha == sha
     assert state(sample.source_dir) == before
-    assert git(sample.source_dir, "symbolic-ref", "--short", "HEAD") == "main"
 
 
 @pytest.mark.parametrize("ref", ["nowhere", "--help", "HEAD~1000", "0" * 40, "-x", "a b"])
@@ -184,20 +176,6 @@ def test_commits_between_two(sample: SampleSite, checkout: Checkout) -> None:
     assert [commit.sha for commit in commits] == [second, first]
     assert checkout.between(second, old) == []
     assert checkout.between("0" * 40, second) is None
-
-
-def test_inputs_change_with_content_and_with_ignored_files(sample: SampleSite, checkout: Checkout) -> None:
-    globs = ["package*.json", "resources/**"]
-    before = checkout.inputs(globs)
-    assert {line.split()[-1] for line in before} >= {"package.json", "package-lock.json"}
-    (sample.source_dir / ".git/info").mkdir(exist_ok=True)
-    (sample.source_dir / ".git/info/exclude").write_text("*.local.scss\n")
-    extra = sample.source_dir / "resources/own.local.scss"
-    extra.write_text("a{}")
-    with_ignored = checkout.inputs(globs)
-    assert len(with_ignored) == len(before) + 1
-    extra.write_text("b{}")
-    assert checkout.inputs(globs) != with_ignored
 
 
 def test_what_is_no_checkout_is_said(tmp_path: Path, sample: SampleSite) -> None:
@@ -243,8 +221,6 @@ def test_hooks_of_the_checkout_are_not_run(sample: SampleSite, checkout: Checkou
     sample.commit({"new": "x"}, "Novo")
     checkout.fetch()
     checkout.fast_forward()
-    with checkout.at(checkout.resolve(checkout.fast_forward().sha)):
-        pass
     assert not (sample.root / "ran").exists()
 
 
@@ -254,18 +230,6 @@ def test_variables_of_a_git_hook_lead_nowhere(sample: SampleSite, monkeypatch: p
     checkout = Checkout(load({}, file=sample.config_file).settings, silent())
     checkout.require_clean()
     checkout.close()
-
-
-def test_a_killed_deploy_of_a_commit_on_no_branch_does_not_stop_the_next(
-    sample: SampleSite, checkout: Checkout
-) -> None:
-    git(sample.source_dir, "checkout", "-q", "--detach")
-    git(sample.source_dir, "commit", "--allow-empty", "-qm", "orphan")
-    orphan = git(sample.source_dir, "rev-parse", "HEAD")
-    git(sample.source_dir, "checkout", "-q", "main")
-    with checkout.at(checkout.commit(orphan)):
-        checkout.return_to_branch()
-    assert git(sample.source_dir, "symbolic-ref", "--short", "HEAD") == "main"
 
 
 def test_control_sequences_in_a_commit_do_not_get_further(sample: SampleSite, checkout: Checkout) -> None:

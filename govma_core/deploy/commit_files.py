@@ -1,0 +1,217 @@
+"""Lays a commit out in the work dir: from git's object store, never from the checkout's work tree.
+
+What a work tree can hide comes into no version: edits behind `git update-index --assume-unchanged`, a sparse checkout,
+modes under core.fileMode=false, files that git ignores. Names, modes and content are the commit's, with the line ends
+and filters that its attributes ask for; submodules are filled at the commits that it records.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from pathlib import Path, PurePath
+
+from govma_core.building import work_dir
+from govma_core.deploy.submodules import Repository, Submodules
+from govma_core.errors import PreflightError, SourceError
+from govma_core.fs import safefs
+from govma_core.fs.walk import Directories
+from govma_core.git import GitCommands
+from govma_core.reporting import Reporter
+from govma_core.settings import Settings
+from govma_core.text.language import tr
+
+_PARTS = ("data", "data/system", "data/system/user", "data/html")
+_MOST_NAMED = 20
+_POINTER = b"version https://git-lfs"
+
+# Settings of a checkout under which files would be left out, or links written as files.
+_PLAIN = {"core.sparseCheckout": "false", "core.symlinks": "true", "core.splitIndex": "false"}
+_LFS = {
+    "filter.lfs.smudge": "git-lfs smudge -- %f",
+    "filter.lfs.process": "git-lfs filter-process",
+    "filter.lfs.required": "true",
+}
+_NO_LFS = dict.fromkeys(("filter.lfs.smudge", "filter.lfs.process"), "") | {"filter.lfs.required": "false"}
+
+
+class CommitFiles:
+    """The files of one commit in the work dir, which is ours alone until the build; entries belong to `owner`."""
+
+    def __init__(
+        self, settings: Settings, reporter: Reporter, git: GitCommands, work_fd: int, owner: tuple[int, int] | None
+    ) -> None:
+        self._settings = settings
+        self._reporter = reporter
+        self._git = git
+        self._work_fd = work_fd
+        self._owner = owner
+        self._repositories: dict[Repository, str] = {}
+        self.count = 0
+
+    def fill(self, sha: str) -> None:
+        """Lay the commit out, with a copy of the repository for the build that has no credentials.
+
+        SourceError for a commit without the directories of a site, for a submodule that cannot be fetched, for content
+        that git-lfs would have to bring, and for what git itself cannot lay out.
+        """
+        os.mkdir(".git", 0o700, dir_fd=self._work_fd)
+        submodules = Submodules(self._settings, self._reporter, self._git)
+        pending = [Repository(Path(self._git.repo.git_dir), sha)]
+        with safefs.opened_root(self._settings.source_dir) as source_fd:
+            while pending:
+                repository = pending.pop()
+                index = f".git/{safefs.random_name('index')}"
+                self._repositories[repository] = index
+                paths, modules = self._lay_out(repository, index)
+                self._finish(repository, paths, source_fd)
+                pending += submodules.fetched(repository, modules)
+        self._require_site()
+        common = Path(self._git.repo.common_dir)
+        work_dir.copy_repository(self._work_fd, common, self._owner, self._reporter.cancellation.check)
+        for repository, index in self._repositories.items():
+            self._connect(repository, common, index)
+
+    def inputs(self, globs: Sequence[str]) -> list[str]:
+        """Return mode, content hash and path of each file that the globs match, and the commit of each submodule.
+
+        PreflightError when the globs match no file; one that matches none beside others is named in a warning.
+        """
+        site = next(iter(self._repositories))
+        git = self._commands(site, ".git/index")
+        unmatched = unmatched_globs(git, globs)
+        if len(unmatched) == len(globs):
+            raise PreflightError([no_inputs(unmatched)])
+        if unmatched:
+            self._reporter.warning(no_inputs(unmatched))
+        modules = [f"{module.sha} {module.folder}" for module in self._repositories if module.folder]
+        return git.entries("ls-files", "--stage", "-z", "--", *map(_specification, globs)) + modules
+
+    def _commands(self, repository: Repository, index: str, settings: dict[str, str] | None = None) -> GitCommands:
+        """Return git's commands on the object store of the repository, its folder in the work dir and an own index."""
+        tree = self._settings.work_dir / repository.folder
+        variables = {
+            "GIT_DIR": str(repository.git_dir),
+            "GIT_WORK_TREE": str(tree),
+            "GIT_INDEX_FILE": str(self._settings.work_dir / index),
+            "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_CONFIG_COUNT": str(len(settings or ())),
+        }
+        for number, (key, value) in enumerate((settings or {}).items()):
+            variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+        return self._git.elsewhere(tree, variables)
+
+    def _lay_out(self, repository: Repository, index: str) -> tuple[list[str], dict[str, str]]:
+        """Write the files of the repository's commit; return all paths, and the commits of its submodules by path."""
+        git = self._commands(repository, index, _PLAIN)
+        git.run("read-tree", repository.sha)
+        entries = [entry.partition("\t") for entry in git.entries("ls-files", "--stage", "-z")]
+        paths = [path for _, _, path in entries]
+        large: list[str] = []
+        if any(path.endswith(".gitattributes") for path in paths):
+            large = git.entries("ls-files", "-z", "--", ":(attr:filter=lfs)")
+        if large:
+            git = self._commands(repository, index, _PLAIN | (_LFS if shutil.which("git-lfs") else _NO_LFS))
+        git.run("checkout-index", "--all", "--force", "--quiet", waiting=self._reporter.cancellation.interruptible)
+        self._refuse_pointers([os.path.join(repository.folder, path) for path in large])
+        modules = {path: about.split(" ")[1] for about, _, path in entries if about.startswith("160000 ")}
+        self.count += len(paths) - len(modules)
+        return paths, modules
+
+    def _refuse_pointers(self, paths: Sequence[str]) -> None:
+        """Raise SourceError for files that stand for content in git-lfs, and were not replaced by it."""
+        pointers = []
+        for path in paths:
+            whole = self._settings.work_dir / path
+            if whole.is_file() and not whole.is_symlink():
+                with whole.open("rb") as file:
+                    if file.read(len(_POINTER)) == _POINTER:
+                        pointers.append(path)
+        if pointers:
+            raise SourceError(
+                "The content of {count} files is in git-lfs, and git on this machine did not bring it: {named}. "
+                "Install git-lfs (apt-get install git-lfs), and deploy again.",
+                count=len(pointers),
+                named=", ".join(pointers[:_MOST_NAMED]),
+            )
+
+    def _finish(self, repository: Repository, paths: Sequence[str], source_fd: int) -> None:
+        """Give what was laid out to its owner, and the files that have not changed the mtime of those in the checkout.
+
+        Browsers, proxies and the caches of builds go by it: it must not change with every deploy. What is new or has
+        changed has the present time, and so is later than what was served under its name before.
+        """
+        changed = self._changed_in_checkout(repository)
+        folders: set[str] = set()
+        with closing(Directories([self._work_fd, source_fd])) as directories:
+            for path in paths:
+                folder, _, name = os.path.join(repository.folder, path).rpartition("/")
+                folders.add(folder)
+                if self._owner is not None:
+                    os.chown(name, *self._owner, dir_fd=directories.fd(0, folder), follow_symlinks=False)
+                if path in changed:
+                    continue
+                with suppress(OSError):
+                    info = os.stat(name, dir_fd=directories.fd(1, folder), follow_symlinks=False)
+                    if stat.S_ISREG(info.st_mode):
+                        times = (info.st_mtime_ns, info.st_mtime_ns)
+                        os.utime(name, ns=times, dir_fd=directories.fd(0, folder), follow_symlinks=False)
+            if self._owner is not None:
+                above = {str(parent) for folder in folders for parent in PurePath(folder).parents}
+                for folder in (folders | above) - {"", "."}:
+                    os.fchown(directories.fd(0, folder), *self._owner)
+
+    def _changed_in_checkout(self, repository: Repository) -> frozenset[str]:
+        """Return the paths whose content in the commit is not that which the checkout's index has."""
+        git = self._git.elsewhere(repository.git_dir, {"GIT_DIR": str(repository.git_dir)})
+        names = git.entries("diff-index", "--cached", "--name-only", "--no-renames", "-z", repository.sha)
+        return frozenset(names)
+
+    def _require_site(self) -> None:
+        """Raise SourceError unless the commit holds the directories of a site."""
+        missing = [name for name in _PARTS if not (self._settings.work_dir / name).is_dir()]
+        if missing:
+            raise SourceError(
+                "The checkout {source_dir} has no {missing}: is it the site's repository?",
+                source_dir=self._settings.source_dir,
+                missing=", ".join(missing),
+            )
+
+    def _connect(self, repository: Repository, common: Path, index: str) -> None:
+        """Have the copied repository say what is laid out: its index, and its HEAD."""
+        copy = Path(".git")
+        head = repository.sha
+        if repository.folder:
+            copy /= repository.git_dir.relative_to(common)
+            self._link_to(copy, repository.folder)
+        elif self._git.sha("HEAD") == head:
+            head = (repository.git_dir / "HEAD").read_text().strip()
+        with safefs.opened(self._work_fd, *copy.parts) as fd:
+            os.rename(index, "index", src_dir_fd=self._work_fd, dst_dir_fd=fd)
+            if self._owner is not None:
+                os.chown("index", *self._owner, dir_fd=fd, follow_symlinks=False)
+            work_dir.replace_file(fd, "HEAD", f"{head}\n", self._owner)
+
+    def _link_to(self, git_dir: Path, folder: str) -> None:
+        """Have git find the repository of a submodule from its files, unless they are to be published."""
+        if folder.startswith("data/"):
+            return
+        with safefs.opened(self._work_fd, *Path(folder).parts) as fd:
+            work_dir.replace_file(fd, ".git", f"gitdir: {os.path.relpath(git_dir, folder)}\n", self._owner)
+
+
+def no_inputs(globs: Sequence[str]) -> str:
+    """Return the sentence for globs of asset_inputs that no file fits."""
+    return tr("asset_inputs: no file of the repository fits {globs}. Correct the setting.", globs=", ".join(globs))
+
+
+def unmatched_globs(git: GitCommands, globs: Sequence[str]) -> list[str]:
+    """Return the globs that match no file of git's index."""
+    return [glob for glob in globs if not git.run("ls-files", "-z", "--", _specification(glob))]
+
+
+def _specification(glob: str) -> str:
+    return f":(top,glob){glob}"

@@ -1,0 +1,293 @@
+"""What is published is the commit, whatever the checkout's work tree holds or hides; with real git and git-lfs."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from govma_core.deploy.submodules import resolved
+from govma_core.errors import ExitCode, GovmaError, PreflightError, SourceError
+from tests.deploy.test_source import git
+from tests.support.sites import Site
+
+Tree = dict[str, tuple[str, bytes]]
+"""Mode as git writes it, and content, by path."""
+
+
+def allow_local_submodules(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have all git commands take submodules from folders of this machine."""
+    configuration = site.sample.root / "gitconfig"
+    configuration.write_text('[protocol "file"]\n\tallow = always\n[user]\n\tname = a\n\temail = a@example.invalid\n')
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(configuration))
+
+
+def make_repository(folder: Path, files: dict[str, str]) -> Path:
+    folder.mkdir(parents=True)
+    git(folder, "init", "-q", "-b", "main")
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "Início")
+    return folder
+
+
+def push(site: Site, message: str) -> str:
+    git(site.sample.developer, "add", "-A")
+    git(site.sample.developer, "commit", "-qm", message)
+    git(site.sample.developer, "push", "-q", "origin", "HEAD:main")
+    return git(site.sample.developer, "rev-parse", "HEAD")
+
+
+def in_git(repository: Path, commit: str, modules: dict[str, Path]) -> Tree:
+    """Return what `git ls-tree -r` says of a commit, and of those that it records of submodules."""
+    tree: Tree = {}
+    for line in git(repository, "ls-tree", "-r", "-z", commit).split("\0"):
+        about, _, path = line.partition("\t")
+        mode, _, sha = about.split(" ") if path else ("", "", "")
+        if mode == "160000":
+            inner = in_git(modules[path], sha, modules)
+            tree |= {f"{path}/{name}": entry for name, entry in inner.items()}
+        elif path:
+            tree[path] = mode, subprocess.check_output(["git", "cat-file", "blob", sha], cwd=repository)
+    return tree
+
+
+def on_disk(folder: Path) -> Tree:
+    """Return the files and links of a version, by their paths in the repository."""
+    tree: Tree = {}
+    for path in folder.rglob("*"):
+        name, info = f"data/{path.relative_to(folder)}", path.lstat()
+        if stat.S_ISLNK(info.st_mode):
+            tree[name] = "120000", os.fsencode(os.readlink(path))
+        elif stat.S_ISREG(info.st_mode):
+            tree[name] = f"100{stat.S_IMODE(info.st_mode):o}", path.read_bytes()
+    return tree
+
+
+def published(tree: Tree) -> Tree:
+    """Return what of a commit comes into a version; the uploads go elsewhere."""
+    elsewhere = ("data/html/uploads/", "data/html/images/")
+    return {name: entry for name, entry in tree.items() if name.startswith("data/") and not name.startswith(elsewhere)}
+
+
+def make_hostile(checkout: Path, *, sparse: bool) -> None:
+    """Hide changes in the work tree in each way that `git status` does not show."""
+    git(checkout, "update-index", "--assume-unchanged", "data/html/index.php", ".gitattributes")
+    (checkout / "data/html/index.php").write_text("<?php evil();")
+    (checkout / ".gitattributes").write_text("*.php text eol=crlf\n*.dos text eol=crlf\n")
+    git(checkout, "config", "core.fileMode", "false")
+    (checkout / "data/html/robots.txt").chmod(0o777)
+    git(checkout, "config", "core.symlinks", "false")
+    if sparse:
+        git(checkout, "config", "index.sparse", "true")
+        git(checkout, "sparse-checkout", "set", "--no-cone", "/*", "!/data/html/assets/")
+        assert not (checkout / "data/html/assets").exists()
+    else:
+        git(checkout, "update-index", "--skip-worktree", "data/html/latest")
+        (checkout / "data/html/latest").unlink()
+        (checkout / "data/html/latest").write_text("skipped")
+    (checkout / ".git/info/exclude").write_text("*.evil\n")
+    (checkout / "data/html/x.evil").write_text("ignored")
+    assert git(checkout, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize(("ref", "sparse"), [(None, False), ("release", True)])
+def test_a_version_is_the_commit_in_a_hostile_checkout(
+    site: Site, monkeypatch: pytest.MonkeyPatch, ref: str | None, *, sparse: bool
+) -> None:
+    allow_local_submodules(site, monkeypatch)
+    first = site.deploy().commit
+    added_later = on_disk(site.current).keys() - in_git(site.sample.developer, first, {}).keys()
+    inner = make_repository(site.sample.root / "remotes/inner", {"deep.php": "<?php deep"})
+    module = make_repository(site.sample.root / "remotes/module", {"a b.php": "<?php", "bin/run": "#!/bin/sh"})
+    (module / "bin/run").chmod(0o755)
+    git(module, "submodule", "--quiet", "add", "../inner", "parts/inner")
+    git(module, "add", "-A")
+    git(module, "commit", "-qm", "Mais")
+    developer, checkout = site.sample.developer, site.settings.source_dir
+    (developer / "data/html/latest").symlink_to("index.php")
+    (developer / ".gitattributes").write_text("*.dos text eol=crlf\n*.unseen export-ignore\n")
+    (developer / "data/html/page.dos").write_text("one\r\ntwo\r\n")
+    (developer / "data/html/page.unseen").write_text("seen")
+    (developer / "data/html/run.sh").write_text("#!/bin/sh")
+    (developer / "data/html/run.sh").chmod(0o755)
+    git(developer, "submodule", "--quiet", "add", str(module), "data/system/user/module")
+    sha = push(site, "Tudo")
+    git(checkout, "pull", "-q")
+    (checkout / ".git/info").mkdir(exist_ok=True)
+    make_hostile(checkout, sparse=sparse)
+    if ref:
+        git(developer, "push", "-q", "origin", "HEAD:release")
+        site.sample.commit({"data/html/later.php": "<?php"}, "Depois")
+    assert site.deploy(ref=ref).commit == sha
+    expected = published(in_git(developer, sha, {"data/system/user/module": module, "parts/inner": inner}))
+    there = on_disk(site.current)
+    assert there.keys() - expected.keys() <= added_later
+    # The version has the line ends that the commit asks for.
+    assert expected["data/html/page.dos"] == ("100644", b"one\ntwo\n")
+    expected["data/html/page.dos"] = "100644", b"one\r\ntwo\r\n"
+    assert {name: there.get(name) for name in expected} == expected
+    assert "data/system/user/module/parts/inner/deep.php" in expected
+    # The work tree is as it was, and the next deploy is not refused.
+    assert (checkout / "data/html/index.php").read_text() == "<?php evil();"
+    assert (checkout / "data/html/x.evil").exists()
+    site.deploy()
+
+
+def test_a_submodule_moves_with_the_commit_and_is_fetched_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    allow_local_submodules(site, monkeypatch)
+    module = make_repository(site.sample.root / "remotes/module", {"page.php": "old"})
+    developer, checkout = site.sample.developer, site.settings.source_dir
+    git(developer, "submodule", "--quiet", "add", str(module), "data/html/module")
+    push(site, "Módulo")
+    git(checkout, "pull", "-q")
+    git(checkout, "submodule", "--quiet", "update", "--init")
+    (module / "page.php").write_text("new")
+    git(module, "commit", "-qam", "Novo")
+    git(developer / "data/html/module", "pull", "-q")
+    push(site, "Módulo novo")
+    site.deploy()
+    assert (site.current / "html/module/page.php").read_text() == "new"
+    assert not (site.current / "html/module/.git").exists()
+    module.rename(site.sample.root / "gone")
+    site.deploy()
+    assert (site.current / "html/module/page.php").read_text() == "new"
+    (checkout / "data/html/module/page.php").write_text("edited")
+    with pytest.raises(PreflightError, match=r"is not clean(?s:.*)data/html/module"):
+        site.deploy()
+
+
+def test_a_submodule_that_cannot_be_fetched_is_refused_by_name(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = make_repository(site.sample.root / "remotes/module", {"page.php": "x"})
+    developer = site.sample.developer
+    git(developer, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(module), "data/html/module")
+    push(site, "Módulo")
+    live = site.current
+    # As git itself: an address in the commit leads to no folder of this machine.
+    with pytest.raises(SourceError, match=r"The submodule data/html/module is needed at .* transport 'file' not allow"):
+        site.deploy()
+    assert site.current == live
+    git(site.settings.source_dir, "config", "submodule.data/html/module.update", "none")
+    site.deploy()
+    assert list((site.current / "html/module").iterdir()) == []
+    assert "whose update is none" in site.log()
+
+
+@pytest.mark.parametrize(
+    ("url", "parent", "address"),
+    [
+        ("https://example.invalid/a.git", "/srv/b.git", "https://example.invalid/a.git"),
+        ("../a.git", "https://example.invalid/x/b.git", "https://example.invalid/x/a.git"),
+        ("../../a.git", "https://example.invalid/x/b.git/", "https://example.invalid/a.git"),
+        ("../a.git", "git@example.invalid:b.git", "git@example.invalid:a.git"),
+        ("../a.git", "git@example.invalid:x/b.git", "git@example.invalid:x/a.git"),
+        ("./a.git", "/srv/b.git", "/srv/b.git/a.git"),
+    ],
+)
+def test_the_address_of_a_submodule_may_begin_at_its_parents(url: str, parent: str, address: str) -> None:
+    assert resolved(url, parent) == address
+
+
+def test_content_of_git_lfs_is_published_or_its_files_are_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    developer = site.sample.developer
+    configuration = site.sample.root / "gitconfig"
+    configuration.write_text("")
+    # Not set up for all users: what git-lfs needs is told to git.
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(configuration))
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
+    git(developer, "lfs", "install", "--local")
+    git(developer, "lfs", "track", "*.bin")
+    (developer / "data/html/large.bin").write_bytes(bytes(range(256)) * 100)
+    (developer / "data/html/about.txt").write_text("version https://git-lfs.github.com/spec/v1\n")
+    git(developer, "config", "lfs.url", site.sample.remote.as_uri())
+    push(site, "Grande")
+    git(site.settings.source_dir, "config", "lfs.url", site.sample.remote.as_uri())
+    site.deploy()
+    assert (site.current / "html/large.bin").read_bytes() == bytes(range(256)) * 100
+    live = site.current
+    programs = site.sample.root / "programs"
+    programs.mkdir()
+    for name in ("git", "sh", "env", "ls", "cp", "mkdir", "cat", "touch", "find", "sed", "rm", "sleep"):
+        (programs / name).symlink_to(f"/usr/bin/{name}")
+    monkeypatch.setenv("PATH", str(programs))
+    with pytest.raises(
+        SourceError, match=r"content of 1 files is in git-lfs.*: data/html/large\.bin\. Install git-lfs"
+    ):
+        site.deploy()
+    assert site.current == live
+
+
+def test_files_that_have_not_changed_keep_their_mtime(site: Site) -> None:
+    site.flags["dedupe"] = "off"
+    site.deploy()
+    before = {path: site.current.joinpath(path).stat().st_mtime_ns for path in ("html/index.php", "html/robots.txt")}
+    sha = site.sample.commit({"data/html/robots.txt": "Allow: /"}, "Robots")
+    site.deploy(ref=sha)
+    assert site.current.joinpath("html/index.php").stat().st_mtime_ns == before["html/index.php"]
+    assert site.current.joinpath("html/robots.txt").stat().st_mtime_ns > before["html/robots.txt"]
+
+
+def test_a_build_sees_the_repository_at_its_commit(site: Site) -> None:
+    site.flags |= {
+        "install_command": "git describe --tags --dirty >data/html/described; git status --porcelain -uno >data/status",
+        "build_commands": ["git symbolic-ref -q --short HEAD >data/html/branch || echo none >data/html/branch"],
+        "asset_inputs": [],
+    }
+    git(site.sample.developer, "tag", "v7")
+    git(site.sample.developer, "push", "-q", "origin", "v7")
+    git(site.settings.source_dir, "fetch", "-q", "--tags")
+    site.deploy()
+    assert (site.current / "html/described").read_text() == "v7\n"
+    assert (site.current / "html/branch").read_text() == "main\n"
+    older = git(site.settings.source_dir, "rev-parse", "HEAD~1")
+    git(site.settings.source_dir, "tag", "v6", older)
+    site.deploy(ref=older)
+    assert (site.current / "html/described").read_text() == "v6\n"
+    assert (site.current / "html/branch").read_text() == "none\n"
+    assert (site.current / "status").read_text() == ""
+
+
+def test_a_checkout_that_is_a_worktree_of_another_is_deployed(site: Site) -> None:
+    checkout = site.settings.source_dir
+    main = checkout.with_name("main-clone")
+    checkout.rename(main)
+    git(main, "checkout", "-q", "--detach")
+    git(main, "worktree", "add", "-q", str(checkout), "main")
+    site.flags |= {"install_command": "git log -1 --format=%H > data/html/sha", "asset_inputs": []}
+    assert site.deploy().commit == (site.current / "html/sha").read_text().strip()
+
+
+def test_asset_inputs_that_fit_nothing_are_refused_and_one_of_them_is_named(site: Site) -> None:
+    site.flags["asset_inputs"] = ["resources/**", "no/such/*.scss"]
+    site.deploy()
+    assert "asset_inputs: no file of the repository fits no/such/*.scss." in site.log("warning")
+    site.flags["asset_inputs"] = ["no/such/*.scss"]
+    with pytest.raises(GovmaError, match=r"no file of the repository fits no/such/\*\.scss") as refusal:
+        site.deploy()
+    assert refusal.value.exit_code == ExitCode.CONFIGURATION
+
+
+def test_a_submodule_is_an_input_of_the_assets(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    allow_local_submodules(site, monkeypatch)
+    module = make_repository(site.sample.root / "remotes/module", {"a.scss": "a{}"})
+    developer = site.sample.developer
+    git(developer, "submodule", "--quiet", "add", str(module), "resources/module")
+    push(site, "Módulo")
+    site.deploy()
+    git(developer / "resources/module", "commit", "-q", "--allow-empty", "-m", "Vazio")
+    git(developer / "resources/module", "push", "-q", "origin", "HEAD:other")
+    push(site, "Módulo novo")
+    site.deploy()
+    assert "no recorded build has these inputs" in site.log()
+
+
+def test_a_commit_without_the_directories_of_a_site_is_refused(site: Site) -> None:
+    git(site.sample.developer, "rm", "-rq", "data/system")
+    push(site, "Sem o sistema")
+    with pytest.raises(SourceError, match=r"has no data/system, data/system/user: is it the site's repository\?"):
+        site.deploy()
