@@ -132,9 +132,8 @@ class CommitFiles:
                         pointers.append(path)
         if pointers:
             raise SourceError(
-                "The content of {count} files is in git-lfs, and git on this machine did not bring it: {named}. "
-                "Install git-lfs (apt-get install git-lfs), and deploy again.",
-                count=len(pointers),
+                "Files whose content git-lfs has to bring, and did not: {named}. Install git-lfs on this machine "
+                "(apt-get install git-lfs), and deploy again.",
                 named=", ".join(pointers[:_MOST_NAMED]),
             )
 
