@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -193,6 +194,7 @@ def test_the_address_of_a_submodule_may_begin_at_its_parents(url: str, parent: s
     assert resolved(url, parent) == address
 
 
+@pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed (apt-get install git-lfs)")
 def test_content_of_git_lfs_is_published_or_its_files_are_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     developer = site.sample.developer
     configuration = site.sample.root / "gitconfig"
