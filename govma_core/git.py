@@ -8,13 +8,10 @@ import pwd
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
-
-import git
-from gitdb.exc import ODBError
 
 from govma_core.errors import SourceError
 from govma_core.text.clean import clean_line
@@ -46,24 +43,13 @@ class GitFailedError(SourceError):
         super().__init__(message)
 
 
-@contextmanager
-def readable(directory: Path) -> Iterator[None]:
-    """Raise SourceError where GitPython cannot read the repository."""
-    try:
-        yield
-    except (git.GitError, ODBError, ValueError) as error:
-        words = clean_line(" ".join(str(error).split()))[:300]
-        raise SourceError(
-            "The repository in {directory} cannot be read: {words}. `git status` and `git fsck` there say more.",
-            directory=directory,
-            words=words,
-        ) from error
-
-
 class GitCommands:
     """Runs git in one checkout. Each command has a session of its own, so that its helpers end with it."""
 
     def __init__(self, directory: Path, timeout: int) -> None:
+        # GitPython takes long to load, and a server that is not asked about the checkout needs none of it.
+        import git
+
         for name in _LOCAL_VARIABLES:
             os.environ.pop(name, None)
         try:
@@ -156,6 +142,8 @@ class GitCommands:
                         timeout=self._timeout,
                     ) from None
                 raise
+        if b"dubious ownership" in err:
+            raise self._foreign()
         if process.returncode != 0:
             raise GitFailedError(
                 tr(
@@ -167,6 +155,22 @@ class GitCommands:
                 process.returncode,
             )
         return out
+
+    def _foreign(self) -> SourceError:
+        """Return the error for a checkout that is another user's, or a part of it: git would advise to trust it."""
+        path = self._directory
+        for part in (path, path / ".git", Path(self.repo.git_dir)):
+            if part.lstat().st_uid != os.geteuid():
+                path = part
+                break
+        return SourceError(
+            "{path} belongs to uid {owner}, and git trusts no checkout of another user than its own (uid {geteuid}). "
+            "Give it to that user: chown -R {geteuid}:{getegid} {path}",
+            path=path,
+            owner=path.lstat().st_uid,
+            geteuid=os.geteuid(),
+            getegid=os.getegid(),
+        )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -185,7 +189,8 @@ def environment(configured_ssh: str = "") -> dict[str, str]:
 
     `configured_ssh` is core.sshCommand, which git uses where no variable names another command.
     """
-    variables = {"HOME": _home(), "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+    # Without optional locks looking at the checkout cannot stop a run that moves it at this moment.
+    variables = {"HOME": _home(), "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
     if "SSH_ASKPASS_REQUIRE" not in os.environ:
         # Without `force` it is a window, for an operator in front of it.
         variables |= {"SSH_ASKPASS": "", "SSH_ASKPASS_REQUIRE": "never"}

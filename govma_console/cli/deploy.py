@@ -9,7 +9,7 @@ from govma_console.cli.command import DETACH, OPTIONAL_VERSION, VERSION, argumen
 from govma_console.config_option import narrating_context
 from govma_console.formats import local_time
 from govma_console.output import print_json, print_table, say
-from govma_core.errors import ExitCode
+from govma_core.errors import ExitCode, SourceError
 from govma_core.runs.store import RunRecord
 from govma_core.text.language import tr
 
@@ -107,6 +107,8 @@ def pending(options: argparse.Namespace) -> None:
 
     difference = find_pending(narrating_context(options), ref=options.ref, fetch=not options.no_fetch)
     print_json(difference) if options.json else _print_pending(difference)
+    if difference.refusal:
+        raise SourceError(difference.refusal)
 
 
 def _print_pending(difference: Pending) -> None:
@@ -128,8 +130,9 @@ def _print_pending(difference: Pending) -> None:
         if difference.undone:
             say(tr("Live now, and not in what would be deployed:"))
             _print_commits(difference.undone)
-    if difference.containers:
-        say(difference.containers)
+    for sentence in (difference.hold.sentence() if difference.hold else "", difference.warning, difference.containers):
+        if sentence:
+            say(sentence)
 
 
 def _print_commits(commits: list[Commit]) -> None:

@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from govma_console.server import api, webhooks
-from govma_console.server.auth import get_site
+from govma_console.server.auth import authenticate, get_site
 from govma_console.server.deploy import deploy
 from govma_console.server.metrics import metrics
 from govma_console.server.middleware import RequestGuard
@@ -48,10 +48,12 @@ async def healthz(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Tell whether a deploy can be started now."""
+    """Tell whether a deploy of the branch would begin now, by what was fetched last; whoever may deploy is told why."""
     site = get_site(request)
     if site.draining:
         raise Refusal(503, tr("This server is stopping."), retry=5)
-    if VersionStore(site.settings.versions_dir).directory.is_dir():
-        return PlainTextResponse("ready\n")
-    raise Refusal(503, tr("versions_dir ({versions_dir}) is not there.", versions_dir=site.settings.versions_dir))
+    if not VersionStore(site.settings.versions_dir).directory.is_dir():
+        raise Refusal(503, tr("versions_dir ({versions_dir}) is not there.", versions_dir=site.settings.versions_dir))
+    if reason := await site.refusal():
+        raise Refusal(503, reason if site.may_deploy(authenticate(request)) else tr("A deploy would be refused now."))
+    return PlainTextResponse("ready\n")

@@ -16,8 +16,10 @@ from govma_console.server.peer import Peer, user_name
 from govma_console.server.responses import Refusal
 from govma_console.server.run_feed import RunFeed
 from govma_console.server.tokens import Tokens
+from govma_core.deploy import source
 from govma_core.errors import GovmaError
 from govma_core.runs.launch import Requester, StartedRun, launch, prepare_store
+from govma_core.runs.lock import lock_holder
 from govma_core.runs.queue import Admission, admit, with_key
 from govma_core.settings import Settings
 from govma_core.text.language import tr
@@ -127,6 +129,7 @@ class Site:
         self.services_command = SharedCommand(config_arguments, "services", tr("The containers"))
         self.draining = False
         self.own_runs: list[StartedRun] = []
+        self._refusal: asyncio.Task[str] | None = None
         self._launches: set[asyncio.Task[None]] = set()
         self.apply(settings)
 
@@ -136,6 +139,15 @@ class Site:
         self.tokens = Tokens(settings.token_file)
         self.rate = RateLimit(settings.requests_per_minute)
         self.streams.most = settings.max_streams
+
+    async def refusal(self) -> str:
+        """Return why a deploy would be refused now, '' when it would begin; requests that come meanwhile share it.
+
+        While a run is at work, which may be moving the checkout, it is what was so before.
+        """
+        if self._refusal is None or (self._refusal.done() and lock_holder(self.store.state_dir) is None):
+            self._refusal = asyncio.create_task(asyncio.to_thread(source.refusal, self.settings))
+        return await asyncio.shield(self._refusal)
 
     def may_change(self, caller: Caller) -> bool:
         """Tell whether a caller may do everything: by a token; as root or one of unix_group by the unix socket."""

@@ -73,11 +73,12 @@ async def hook(request: Request) -> Response:
     caller = Caller(request.scope[PEER], token=f"{request.path_params['sender']} hook")
     # Ids of deliveries are not signed: a delivery that comes again is recognised by its content.
     key = hashlib.sha256(request.path_params["sender"].encode() + b"\0" + body).hexdigest()
+    # Only told: what stands in the way of a deploy may be over when the run has its turn.
+    refusal = await site.refusal()
     admission = site.admit("deploy", DEFAULTS, caller, policy=_policy(site.settings.queue), key=key)
     site.launch(admission)
-    return AsciiJson(
-        {"run": admission.record.id, "new": admission.fresh}, 202, {"location": f"/api/v1/runs/{admission.record.id}"}
-    )
+    answer = {"run": admission.record.id, "new": admission.fresh} | ({"refusal": refusal} if refusal else {})
+    return AsciiJson(answer, 202, {"location": f"/api/v1/runs/{admission.record.id}"})
 
 
 def read_secret(path: Path | None) -> bytes:

@@ -18,7 +18,6 @@ from govma_core.errors import GovmaError
 from govma_core.reporting import silent
 from govma_core.settings import Settings
 from govma_core.text.language import tr
-from govma_core.versions.holds import Hold, HoldStore
 
 if TYPE_CHECKING:
     from govma_core.deploy.pending import Pending
@@ -30,11 +29,10 @@ _fetching = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class DeployPlan:
-    """What a deploy would bring, when that was fetched (epoch seconds), and the hold that it would have to override."""
+    """What a deploy would bring, and when that was fetched (epoch seconds)."""
 
     changes: Pending
     fetched_at: float
-    hold: Hold | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def plan_deploy(settings: Settings, ref: str | None) -> DeployPlan:
 
     with _fetching:
         changes = pending(Context.for_reading(settings), ref=ref)
-    return DeployPlan(changes, time.time(), HoldStore(settings.state_dir).read().of(changes.target.sha))
+    return DeployPlan(changes, time.time())
 
 
 def after_deploy(settings: Settings) -> list[str]:

@@ -105,11 +105,16 @@ def _update_checkout(
 ) -> Commit:
     """Fetch, and return the commit to deploy; refuse another one than was confirmed, and one that is held."""
     with context.reporter.stage("source") as remark:
-        commit = checkout.update(ref)
-        context.about.commit = commit.sha
+        checkout.fetch()
+        next_deploy = checkout.next_deploy(ref)
+        context.about.commit = next_deploy.target.sha
         context.about.version_before = context.versions.pointer().version or ""
-        commit.require(confirmed_sha)
+        commit = next_deploy.require(confirmed_sha)
         gate.require_commit(checkout, commit)
+        if next_deploy.warning:
+            context.reporter.warning(next_deploy.warning)
+        if ref is None:
+            checkout.follow(commit)
         remark.note(f"{commit.short} {commit.subject}")
     return commit
 

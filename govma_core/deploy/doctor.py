@@ -21,6 +21,7 @@ from govma_core.promotion import activation, rehearsal
 from govma_core.settings import Settings
 from govma_core.settings.parse import KEYS
 from govma_core.text.language import tr
+from govma_core.versions.holds import HoldStore
 
 
 def examine(context: Context) -> Iterator[Finding]:
@@ -124,19 +125,20 @@ def _source(context: Context) -> Iterator[Finding]:
     yield Finding("source_dir", "ok", tr("{source_dir}, clean", source_dir=settings.source_dir))
     try:
         with closing(source.Checkout(settings, context.reporter)) as checkout:
-            checkout.fetch(everything=False)
-            target = checkout.resolve(None)
-        yield Finding(
-            "remote",
-            "ok",
-            tr(
-                "{remote}/{branch} is at {short} {subject}",
-                remote=settings.remote,
-                branch=settings.branch,
-                short=target.short,
-                subject=target.subject,
-            ),
+            checkout.fetch()
+            next_deploy = checkout.next_deploy()
+        sentence = tr(
+            "{remote}/{branch} is at {short} {subject}",
+            remote=settings.remote,
+            branch=settings.branch,
+            short=next_deploy.target.short,
+            subject=next_deploy.target.subject,
         )
+        yield Finding("remote", "wrong" if next_deploy.refusal else "ok", next_deploy.refusal or sentence)
+        if next_deploy.warning:
+            yield Finding("remote", "note", next_deploy.warning)
+        if hold := HoldStore(settings.state_dir).read().of(next_deploy.target.sha):
+            yield Finding("holds", "note", hold.sentence())
     except GovmaError as error:
         yield Finding("remote", "wrong", str(error))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from govma_core.errors import PreflightError, RefusedError
 from govma_core.fs.permissions import cannot_write
 from govma_core.services.source_drift import due
 from govma_core.text.language import tr
+from govma_core.versions.holds import Hold, HoldStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,12 @@ class Pending:
     undone: list[Commit] | None
     containers: str = ""
     """What the containers need besides, as a sentence; '' when they need nothing."""
+    withdrawn: Sequence[Commit] = ()
+    """What the remote's branch had and has no more: a deploy leaves it behind, as `warning` says."""
+    warning: str = ""
+    refusal: str = ""
+    """Why a deploy would be refused, as a sentence; '' when it would begin."""
+    hold: Hold | None = None
 
 
 def pending(context: Context, *, ref: str | None = None, fetch: bool = True) -> Pending:
@@ -47,9 +55,21 @@ def pending(context: Context, *, ref: str | None = None, fetch: bool = True) -> 
         raise RefusedError(refusal)
     with closing(Checkout(context.settings, context.reporter)) as checkout:
         if fetch:
-            checkout.fetch(everything=ref is not None)
-        target = checkout.resolve(ref)
+            checkout.fetch()
+        next_deploy = checkout.next_deploy(ref)
+        target = next_deploy.target
         commits = checkout.between(live_commit, target.sha) if live_commit else None
         undone = checkout.between(target.sha, live_commit) if live_commit else None
     containers = due(context.settings, target.sha, live_commit)
-    return Pending(live, live_commit, target, commits, undone, containers.sentence() if containers else "")
+    return Pending(
+        live,
+        live_commit,
+        target,
+        commits,
+        undone,
+        containers.sentence() if containers else "",
+        next_deploy.withdrawn,
+        next_deploy.warning,
+        next_deploy.refusal,
+        HoldStore(context.settings.state_dir).read().of(target.sha),
+    )

@@ -5,25 +5,26 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from govma_core.deploy.checkout_recovery import finish_move, noted_move
 from govma_core.deploy.commit_files import CommitFiles
-from govma_core.errors import RefusedError, SourceError
-from govma_core.git import GitCommands, GitFailedError, readable
-from govma_core.reporting import Reporter
+from govma_core.errors import GovmaError, RefusedError, SourceError
+from govma_core.git import GitCommands, GitFailedError
+from govma_core.reporting import Reporter, silent
 from govma_core.settings import Settings
 from govma_core.text.clean import clean_line
 from govma_core.text.language import counted, tr
-
-if TYPE_CHECKING:
-    import git
+from govma_core.versions.holds import HoldStore
+from govma_core.versions.manifest import ManifestStore
 
 _MOST_NAMED = 20
+_FIELDS = "%H%x00%s%x00%an%x00%ct"
+_TIMES = (-62_000_000_000.0, 253_000_000_000.0)
+"""What Python takes for a time, in seconds since the epoch; a commit may tell any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,26 @@ class Commit:
                 subject=self.subject,
             )
 
-    @classmethod
-    def of(cls, commit: git.Commit) -> Commit:
-        """Return the commit that GitPython has read, in words that a terminal can show."""
-        summary = commit.summary
-        text = summary.decode("utf-8", "replace") if isinstance(summary, bytes) else summary
-        return cls(commit.hexsha, clean_line(text), clean_line(commit.author.name or ""), float(commit.committed_date))
+
+@dataclass(frozen=True, slots=True)
+class NextDeploy:
+    """What a deploy would do now: build `target`, or be refused with the sentence `refusal`.
+
+    `withdrawn` are commits of the checkout that the remote's branch had and has no more, the latest first; a deploy
+    leaves them behind, and `warning` says so.
+    """
+
+    target: Commit
+    withdrawn: list[Commit]
+    warning: str = ""
+    refusal: str = ""
+
+    def require(self, confirmed_sha: str | None = None) -> Commit:
+        """Return the commit; raise SourceError for a refusal, RefusedError when another one was confirmed."""
+        if self.refusal:
+            raise SourceError(self.refusal)
+        self.target.require(confirmed_sha)
+        return self.target
 
 
 class Checkout:
@@ -66,174 +81,225 @@ class Checkout:
         self._settings = settings
         self._reporter = reporter
         self._git = GitCommands(settings.source_dir, settings.git_timeout)
-        self._repo = self._git.repo
         self._remote_branch = f"refs/remotes/{settings.remote}/{settings.branch}"
+        self._branch = f"refs/heads/{settings.branch}"
 
     def close(self) -> None:
         """End the helper processes of GitPython."""
-        self._repo.close()
+        self._git.repo.close()
 
     def recover(self) -> None:
         """Put right what a power cut left of a move; SourceError where git cannot. Only under the lock."""
         finish_move(self._settings, self._git, self._reporter)
 
-    def require_clean(self) -> None:
-        """Raise SourceError with the files in the way: changed, staged, or untracked and not ignored."""
+    def changes(self) -> str:
+        """Return a sentence with the files in the way: changed, staged, or untracked and not ignored; '' for none."""
         dirty = list(_changes(self._git.entries("status", "--porcelain=v2", "-z", "--untracked-files=normal")))
-        if dirty:
-            lines = [f"  {entry}" for entry in dirty[:_MOST_NAMED]]
-            if len(dirty) > _MOST_NAMED:
-                lines.append(tr("  … and {count} more", count=len(dirty) - _MOST_NAMED))
-            raise SourceError(
-                tr(
-                    "The checkout {source_dir} is not clean. Commit, move or remove what is named here "
-                    "(`git status` there says more):\n",
-                    source_dir=self._settings.source_dir,
-                )
-                + "\n".join(lines)
-            )
+        if not dirty:
+            return ""
+        sentence = tr(
+            "The checkout {source_dir} is not clean. Commit, move or remove what is named here "
+            "(`git status` there says more):\n",
+            source_dir=self._settings.source_dir,
+        )
+        lines = [f"  {entry}" for entry in dirty[:_MOST_NAMED]]
+        if len(dirty) > _MOST_NAMED:
+            lines.append(tr("  … and {count} more", count=len(dirty) - _MOST_NAMED))
+        return sentence + "\n".join(lines)
 
-    def update(self, ref: str | None) -> Commit:
-        """Fetch, and return the commit to deploy: the branch's, moved straight ahead, or that of another ref."""
-        with noted_move(self._settings, self._git):
-            self.return_to_branch()
-            self.fetch(everything=ref is not None)
-            return self.resolve(ref) if ref is not None else self.fast_forward()
-
-    def return_to_branch(self) -> None:
-        """Go back to the configured branch, from wherever a killed run (or a person) left the checkout."""
-        branch = self._settings.branch
-        if not self._git.sha(f"refs/heads/{branch}"):
-            self._require_remote_branch()
-            raise SourceError(
-                "branch ({branch}) is no branch of the checkout {source_dir}. Set GOVMA_BRANCH, or check it out there.",
-                branch=branch,
-                source_dir=self._settings.source_dir,
-            )
-        with readable(self._settings.source_dir):
-            if not self._repo.head.is_detached and self._repo.active_branch.name == branch:
-                return
-            head = self._repo.head.commit.hexsha
-        if not self._git.run("for-each-ref", "--contains", head, "--count=1"):
-            raise SourceError(
-                "The checkout {source_dir} is at {head}, a commit that is on no branch. Keep it with "
-                "`git branch NAME {head}`, then deploy again.",
-                source_dir=self._settings.source_dir,
-                head=head[:9],
-            )
-        self._reporter.warning("The checkout was not on {branch}; it goes back there.", branch=branch)
-        self._git.run("checkout", "--quiet", branch, "--")
-
-    def fetch(self, *, everything: bool = False) -> None:
-        """Fetch the branch, or all branches and tags; the checkout itself is not touched."""
-        remote = self._settings.remote
-        if everything:
-            refs = ["--tags", "--force", remote, f"+refs/heads/*:refs/remotes/{remote}/*"]
-        else:
-            refs = ["--no-tags", remote, f"+refs/heads/{self._settings.branch}:{self._remote_branch}"]
+    def fetch(self) -> None:
+        """Fetch the branches and tags of the remote, and forget those branches that it has no more."""
+        remote, branch = self._settings.remote, self._settings.branch
         try:
+            if self._git.run("rev-parse", "--is-shallow-repository").strip() == "true":
+                # All branches would bring the history that this clone is without.
+                self._git.run("remote", "prune", remote, waiting=self._reporter.cancellation.interruptible)
+                refs = [remote, f"+refs/heads/{branch}:{self._remote_branch}"]
+            else:
+                # Tags of the checkout's own stay, but `git describe` in a build says what the remote's say.
+                refs = ["--prune", "--tags", "--force", remote, f"+refs/heads/*:refs/remotes/{remote}/*"]
             self._git.run("fetch", "--quiet", *refs, waiting=self._reporter.cancellation.interruptible)
         except GitFailedError as error:
-            self._require_remote_branch()
+            if "couldn't find remote ref" in str(error):
+                self._git.run("update-ref", "-d", self._remote_branch)
+                return
             raise SourceError(
                 "{error}. The settings name remote {remote!r} and branch {branch!r}: `git remote -v` in "
                 "{source_dir} shows where that is, `git ls-remote {remote}` whether it answers.",
                 error=str(error).rstrip("."),
                 remote=remote,
-                branch=self._settings.branch,
+                branch=branch,
                 source_dir=self._settings.source_dir,
             ) from None
+        if not self._git.sha(self._remote_branch):
+            # So that what says that it is gone can name the one which has taken its place.
+            with suppress(GitFailedError):
+                self._git.run("remote", "set-head", remote, "--auto")
 
-    def _require_remote_branch(self) -> None:
-        """Raise SourceError with the branches of the remote when ours is none of them; nothing when it cannot tell."""
-        settings = self._settings
-        try:
-            lines = self._git.run("ls-remote", "--heads", "--", settings.remote).splitlines()
-        except GitFailedError:
+    def next_deploy(self, ref: str | None = None) -> NextDeploy:
+        """Return what a deploy of the branch, or of another ref, would do now, by what was fetched last.
+
+        Whatever speaks of a deploy to come asks here, and so does the deploy. SourceError when there is nothing that
+        could be deployed.
+        """
+        target = self._resolve(ref)
+        unpushed, withdrawn = ([], []) if ref is not None else self._not_in(target)
+        refusal = self.changes() or self._nameless_head() or self._unpushed(unpushed)
+        return NextDeploy(target, withdrawn, self._withdrawal(withdrawn), refusal)
+
+    def _not_in(self, target: Commit) -> tuple[list[Commit], list[Commit]]:
+        """Return what the checkout has and the remote's branch has not: never had, and has no more."""
+        # A checkout without the branch may follow the remote with no branch at all.
+        start = self._git.sha(self._branch) or ("" if self._head() else self._git.sha("HEAD"))
+        if not start:
+            return [], []
+        unpushed = self._only_here(start)
+        return unpushed, [commit for commit in self._commits(start, "--not", target.sha) if commit not in unpushed]
+
+    def _nameless_head(self) -> str:
+        if self._head() or not self._only_here("HEAD", "--branches"):
+            return ""
+        return tr(
+            "The checkout {source_dir} is at {head}, a commit that is on no branch. Keep it with "
+            "`git branch NAME {head}`, then deploy again.",
+            source_dir=self._settings.source_dir,
+            head=self._git.sha("HEAD")[:9],
+        )
+
+    def _unpushed(self, commits: Sequence[Commit]) -> str:
+        if not commits:
+            return ""
+        return tr(
+            "{branch} in {source_dir} has {commits} that {remote} never had: {named}. A deploy takes what the "
+            "remote has. Push them; or keep them with `git branch NAME {branch}`, and go to what the remote has "
+            "with `git reset --keep {remote}/{branch}`.",
+            branch=self._settings.branch,
+            source_dir=self._settings.source_dir,
+            commits=counted(len(commits), "commit", "commits"),
+            remote=self._settings.remote,
+            named=_named(commits),
+        )
+
+    def _withdrawal(self, commits: Sequence[Commit]) -> str:
+        if not commits:
+            return ""
+        return tr(
+            "{remote}/{branch} had {commits} that it has no more: {named}. A deploy leaves them behind; `git reflog` "
+            "in {source_dir} still has them.",
+            remote=self._settings.remote,
+            branch=self._settings.branch,
+            commits=counted(len(commits), "commit", "commits"),
+            named=_named(commits),
+            source_dir=self._settings.source_dir,
+        )
+
+    def follow(self, target: Commit) -> None:
+        """Have the branch checked out at the remote's commit, wherever a killed run, a person or a push has left it."""
+        head, branch = self._head(), self._settings.branch
+        if (head, self._git.sha("HEAD")) == (self._branch, target.sha):
             return
-        branches = sorted(line.partition("\t")[2].removeprefix("refs/heads/") for line in lines)
-        if branches and settings.branch not in branches:
-            raise SourceError(
-                "{remote} has no branch {branch!r} (the setting branch, GOVMA_BRANCH). It has: {there}.",
-                remote=settings.remote,
-                branch=settings.branch,
-                there=", ".join(branches[:_MOST_NAMED]),
-            )
+        if head != self._branch:
+            self._reporter.warning("The checkout was not on {branch}; it goes back there.", branch=branch)
+        others = (ref.removeprefix("refs/heads/") for ref in self._refs("refs/heads/"))
+        # `release` and `release/2026` cannot both be there; the branch in the way is a person's, and stays.
+        has_room = not any(
+            f"{branch}/".startswith(f"{other}/") or other.startswith(f"{branch}/")
+            for other in others
+            if other != branch
+        )
+        with noted_move(self._settings, self._git):
+            self._git.run("checkout", "--quiet", *(("-B", branch) if has_room else ("--detach",)), target.sha, "--")
 
-    def fast_forward(self) -> Commit:
-        """Move the branch to where its remote is, if that is straight ahead; SourceError when they diverged."""
-        branch, settings = self._settings.branch, self._settings
-        ours, theirs, newer = self._compare_with_remote()
-        if newer is None:
-            raise SourceError(
-                "{branch} in {source_dir} ({short}) and on {remote} ({short2}) have diverged. Nothing "
-                "was changed. If the local commits are not wanted: `git reset --hard "
-                "{remote}/{branch}` there.",
-                branch=branch,
-                source_dir=settings.source_dir,
-                short=ours.short,
-                remote=settings.remote,
-                short2=theirs.short,
-            )
-        if newer != ours:
-            self._git.run("merge", "--ff-only", "--quiet", theirs.sha)
-        elif newer != theirs:
-            self._warn_of_unpushed(ours, theirs)
-        return newer
+    def _head(self) -> str:
+        """Return the branch that is checked out, as a whole ref; '' for none."""
+        try:
+            return self._git.run("symbolic-ref", "--quiet", "HEAD").strip()
+        except GitFailedError as error:
+            if error.code == 1:
+                return ""
+            raise
 
-    def resolve(self, ref: str | None) -> Commit:
-        """Return the commit that a branch of the remote, a tag or a sha names; None: what fast_forward() deploys."""
+    def _refs(self, prefix: str) -> list[str]:
+        return self._git.run("for-each-ref", "--format=%(refname)", prefix).split()
+
+    def _resolve(self, ref: str | None) -> Commit:
+        """Return the commit of the remote's branch, or the one that a branch of it, a tag or a sha names."""
+        remote = self._settings.remote
         if ref is None:
-            ours, theirs, newer = self._compare_with_remote()
-            if newer == ours != theirs:
-                self._warn_of_unpushed(ours, theirs)
-            return newer or theirs
-        names = [f"refs/remotes/{self._settings.remote}/{ref}", f"refs/tags/{ref}"]
-        if re.fullmatch(r"[0-9a-fA-F]{4,40}", ref):
-            names.append(ref)
-        for name in names:
-            sha = self._git.sha(name)
-            if sha:
+            if sha := self._git.sha(self._remote_branch):
+                return self.commit(sha)
+            raise SourceError(self._no_branch())
+        for name in (f"refs/remotes/{remote}/{ref}", f"refs/tags/{ref}"):
+            if sha := self._git.sha(name):
+                return self.commit(sha)
+        if re.fullmatch(r"[0-9a-fA-F]{4,64}", ref):
+            sha = self._git.sha(ref)
+            if sha and not self._only_here(sha, "--tags"):
                 return self.commit(sha)
         raise SourceError(
             "{ref!r} is no branch of {remote}, no tag, and no commit that was fetched from it.",
             ref=ref,
-            remote=self._settings.remote,
+            remote=remote,
         )
 
-    def _compare_with_remote(self) -> tuple[Commit, Commit, Commit | None]:
-        """Return our branch, the remote's, and the one of them that holds the other (None: they diverged)."""
-        with readable(self._settings.source_dir):
-            ours = self._repo.commit(f"refs/heads/{self._settings.branch}")
-            theirs = self._repo.commit(self._remote_branch)
-            newer = None
-            if self._repo.is_ancestor(ours, theirs):
-                newer = Commit.of(theirs)
-            elif self._repo.is_ancestor(theirs, ours):
-                newer = Commit.of(ours)
-            return Commit.of(ours), Commit.of(theirs), newer
-
-    def _warn_of_unpushed(self, ours: Commit, theirs: Commit) -> None:
-        """Name the commits that only the checkout has: it may not be known that they are not pushed."""
-        unpushed = self.between(theirs.sha, ours.sha) or []
-        self._reporter.warning(
-            "The checkout has {commits} that {remote} has not; what a deploy makes live has them too: {named}.",
-            commits=counted(len(unpushed), "commit", "commits"),
-            remote=self._settings.remote,
-            named=", ".join(f"{commit.short} {commit.subject}" for commit in unpushed[:_MOST_NAMED]),
+    def _no_branch(self) -> str:
+        """Say that the remote has no such branch, and which it has."""
+        remote, branch = self._settings.remote, self._settings.branch
+        prefix = f"refs/remotes/{remote}/"
+        default = ""
+        with suppress(GitFailedError):
+            default = self._git.run("symbolic-ref", "--quiet", f"{prefix}HEAD").strip()
+        branches = [
+            ref.removeprefix(prefix) + (tr(" (its default)") if ref == default else "")
+            for ref in self._refs(prefix)
+            if ref != f"{prefix}HEAD"
+        ]
+        there = ", ".join(branches[:_MOST_NAMED]) or tr("none that was fetched")
+        if self._git.sha(self._branch):
+            return tr(
+                "{remote} has no branch {branch!r} any more (the setting branch, GOVMA_BRANCH): it was deleted or "
+                "renamed there. It has: {there}.",
+                remote=remote,
+                branch=branch,
+                there=there,
+            )
+        return tr(
+            "{remote} has no branch {branch!r} (the setting branch, GOVMA_BRANCH). It has: {there}.",
+            remote=remote,
+            branch=branch,
+            there=there,
         )
+
+    def _only_here(self, start: str, *others: str) -> list[Commit]:
+        """Return the commits up to `start` that the remote never had, nor one of these other refs, the latest first."""
+        path = self._git.run("rev-parse", "--git-path", f"logs/{self._remote_branch}").strip()
+        former: set[str] = set()
+        with suppress(OSError):
+            former |= ManifestStore(self._settings.state_dir).commits()
+            lines = Path(self._settings.source_dir, path).read_bytes().splitlines()
+            former |= {os.fsdecode(sha) for line in lines for sha in line.split()[:2]}
+        return self._commits(start, "--not", f"--remotes={self._settings.remote}", *others, *sorted(former))
+
+    def _commits(self, *revisions: str, most: int = 500) -> list[Commit]:
+        """Return commits, the latest first; revisions that are not there are passed over."""
+        options = ("-z", "--no-show-signature", "--encoding=UTF-8", f"--max-count={most}", f"--format={_FIELDS}")
+        output = self._git.output("log", *options, "--ignore-missing", *revisions, "--").decode("utf-8", "replace")
+        fields = iter(output.split("\0"))
+        return [
+            Commit(sha, clean_line(subject), clean_line(author), min(max(float(at or 0), _TIMES[0]), _TIMES[1]))
+            for sha, subject, author, at in zip(fields, fields, fields, fields, strict=False)
+        ]
 
     def commit(self, sha: str) -> Commit:
         """Return a commit of the checkout."""
-        with readable(self._settings.source_dir):
-            return Commit.of(self._repo.commit(sha))
+        (commit,) = self._commits(sha, most=1)
+        return commit
 
-    def between(self, older: str, newer: str, most: int = 500) -> list[Commit] | None:
+    def between(self, older: str, newer: str) -> list[Commit] | None:
         """Return the commits in `newer` that are not in `older`, the latest first; None when one is not there."""
         if not self._git.sha(older) or not self._git.sha(newer):
             return None
-        with readable(self._settings.source_dir):
-            return [Commit.of(commit) for commit in islice(self._repo.iter_commits(f"{older}..{newer}"), most)]
+        return self._commits(newer, "--not", older)
 
     def is_ancestor(self, older: str, newer: str) -> bool:
         """Tell whether all of `older` is in `newer`; False when one of them is not there."""
@@ -273,6 +339,22 @@ def _changes(entries: Iterable[str]) -> Iterator[str]:
             yield f"{state.replace('.', ' ')} {path}"
 
 
+def _named(commits: Sequence[Commit]) -> str:
+    more = tr(" … and {count} more", count=len(commits) - _MOST_NAMED) if len(commits) > _MOST_NAMED else ""
+    return ", ".join(f"{commit.short} {commit.subject}" for commit in commits[:_MOST_NAMED]) + more
+
+
+def refusal(settings: Settings) -> str:
+    """Return why a deploy of the branch would be refused now, by what was fetched last; '' when it would begin."""
+    try:
+        with closing(Checkout(settings, silent())) as checkout:
+            next_deploy = checkout.next_deploy()
+        hold = HoldStore(settings.state_dir).read().of(next_deploy.target.sha)
+    except (GovmaError, OSError) as error:
+        return str(error)
+    return next_deploy.refusal or (hold.sentence() if hold else "")
+
+
 def recover(settings: Settings, reporter: Reporter) -> None:
     """Put the checkout right after a power cut; what is wrong with it otherwise is for `preflight` to say."""
     with suppress(SourceError), closing(Checkout(settings, reporter)) as checkout:
@@ -291,20 +373,7 @@ def preflight(settings: Settings, reporter: Reporter) -> list[str]:
         ]
     try:
         with closing(Checkout(settings, reporter)) as checkout:
-            checkout.require_clean()
+            problem = checkout.changes()
     except SourceError as error:
-        if "dubious ownership" not in str(error):
-            return [str(error)]
-        owner = directory.stat().st_uid
-        return [
-            tr(
-                "source_dir ({directory}) belongs to uid {owner}, and git trusts no checkout of "
-                "another user than its own (uid {geteuid}). Give it to that user: chown -R "
-                "{geteuid}:{getegid} {directory}",
-                directory=directory,
-                owner=owner,
-                geteuid=os.geteuid(),
-                getegid=os.getegid(),
-            )
-        ]
-    return []
+        return [str(error)]
+    return [problem] if problem else []

@@ -103,6 +103,11 @@ class ManifestStore:
         manifests = {name: self.read(name) for name in others if name != version}
         return {name for name, other in manifests.items() if other and other.fingerprint.matches(manifest.fingerprint)}
 
+    def commits(self) -> set[str]:
+        """Return the commits that all versions with a manifest were made from."""
+        manifests = (self.read(path.stem) for path in self._directory.glob("*.json"))
+        return {manifest.commit for manifest in manifests if manifest}
+
     def _path(self, version: str) -> Path:
         return self._directory / f"{version}.json"
 

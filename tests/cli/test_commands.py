@@ -14,7 +14,7 @@ import pytest
 from govma_core.runs import launch
 from govma_core.runs.lock import Holder, hold_lock
 from tests.support.command import Command
-from tests.support.sample import LEGACY_VERSION, SampleSite
+from tests.support.sample import LEGACY_VERSION, SampleSite, git
 from tests.support.waiting import wait_for
 
 
@@ -60,6 +60,21 @@ def test_list_status_pending_runs_and_log_agree(command: Command, sample: Sample
     assert "successfully deployed" in command.run("log", run["id"][-4:]).out
     events = [json.loads(line) for line in command.run("log", "--json").out.splitlines()]
     assert events[-1]["event"] == "run-finished"
+
+
+def test_pending_fails_where_a_deploy_would_be_refused(command: Command, sample: SampleSite) -> None:
+    assert command.run("deploy").code == 0
+    sample.commit({"data/html/x.php": "<?php"}, "Página pendente")
+    git("commit", "--quiet", "--allow-empty", "--message", "precious", cwd=sample.source_dir)
+    pending, deploy = command.run("pending"), command.run("deploy")
+    assert (pending.code, deploy.code) == (1, 1)
+    assert "Página pendente" in pending.out
+    assert "1 commit that origin never had" in pending.err
+    assert pending.err.strip().removeprefix("govma-console: ") in deploy.err
+    as_json = command.run("pending", "--json")
+    assert (as_json.code, "precious" in as_json.json["refusal"]) == (1, True)
+    git("push", "--quiet", "--force", "origin", "HEAD:main", cwd=sample.source_dir)
+    assert command.run("pending").code == 0
 
 
 def test_pending_of_a_version_without_manifest_says_so(command: Command) -> None:

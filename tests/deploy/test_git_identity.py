@@ -87,7 +87,7 @@ def test_a_program_for_ssh_is_the_one_that_is_started(
     sha = site.commit({"new": "x"}, "Novo")
     with closing(Checkout(load({}, file=site.config_file).settings, silent())) as checkout:
         checkout.fetch()
-        assert checkout.resolve(None).sha == sha
+        assert checkout.next_deploy().target.sha == sha
     assert "git-upload-pack" in (site.root / "started").read_text()
 
 

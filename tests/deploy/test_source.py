@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from govma_console import formats
 from govma_core.deploy import source
-from govma_core.deploy.source import Checkout
+from govma_core.deploy.source import Checkout, Commit
 from govma_core.errors import SourceError
 from govma_core.events import Event
 from govma_core.reporting import Reporter, silent
@@ -46,11 +48,17 @@ def state(directory: Path) -> tuple[str, str, str]:
     return git(directory, "rev-parse", "HEAD"), git(directory, "status", "--porcelain"), git(directory, "stash", "list")
 
 
+def take(checkout: Checkout) -> Commit:
+    """Bring the checkout to what the remote has, as a deploy does."""
+    checkout.fetch()
+    commit = checkout.next_deploy().require()
+    checkout.follow(commit)
+    return commit
+
+
 def test_a_new_commit_is_fast_forwarded(sample: SampleSite, checkout: Checkout) -> None:
     sha = sample.commit({"data/html/new.php": "<?php"}, "Adiciona página")
-    checkout.require_clean()
-    checkout.fetch()
-    commit = checkout.fast_forward()
+    commit = take(checkout)
     assert (commit.sha, commit.subject) == (sha, "Adiciona página")
     assert (sample.source_dir / "data/html/new.php").read_text() == "<?php"
 
@@ -61,38 +69,17 @@ def test_a_checkout_that_is_not_clean_is_named_and_untouched(sample: SampleSite,
     path.write_text("something")
     if kind == "staged":
         git(sample.source_dir, "add", "package.json")
-    with pytest.raises(SourceError) as raised:
-        checkout.require_clean()
-    assert path.name in str(raised.value)
-    assert str(sample.source_dir) in str(raised.value)
+    sentence = checkout.changes()
+    assert path.name in sentence
+    assert str(sample.source_dir) in sentence
+    assert checkout.next_deploy().refusal == sentence
     assert path.read_text() == "something"
 
 
 def test_ignored_files_are_no_dirt(sample: SampleSite, checkout: Checkout) -> None:
     (sample.source_dir / "node_modules").mkdir()
     (sample.source_dir / "node_modules/x.js").write_text("x")
-    checkout.require_clean()
-
-
-def test_diverged_branches_change_nothing(sample: SampleSite, checkout: Checkout) -> None:
-    git(sample.source_dir, "commit", "--allow-empty", "-m", "local")
-    sample.commit({"a.txt": "a"}, "remote")
-    before = state(sample.source_dir)
-    checkout.fetch()
-    with pytest.raises(SourceError, match=r"have diverged. Nothing was changed"):
-        checkout.fast_forward()
-    assert state(sample.source_dir) == before
-
-
-def test_local_commits_are_deployed_and_said(sample: SampleSite, checkout: Checkout, events: list[Event]) -> None:
-    git(sample.source_dir, "commit", "--allow-empty", "-m", "local")
-    checkout.fetch()
-    assert checkout.fast_forward().subject == "local"
-    assert "1 commit that origin has not" in str(events)
-    events.clear()
-    # As pending does.
-    local = checkout.resolve(None)
-    assert f"{local.short} local" in str(events)
+    assert checkout.changes() == ""
 
 
 def test_a_remote_that_is_gone_is_a_sentence(sample: SampleSite, checkout: Checkout) -> None:
@@ -105,11 +92,10 @@ def test_a_remote_that_is_gone_is_a_sentence(sample: SampleSite, checkout: Check
 
 def test_a_branch_that_is_not_on_the_remote_is_a_sentence(sample: SampleSite) -> None:
     settings = load({}, file=sample.config_file, flags={"branch": "nowhere"}).settings
-    checkout = Checkout(settings, silent())
-    for step in (checkout.fetch, checkout.return_to_branch):
-        with pytest.raises(SourceError, match=r"origin has no branch 'nowhere' .* It has: main\."):
-            step()
-    checkout.close()
+    with closing(Checkout(settings, silent())) as checkout:
+        checkout.fetch()
+        with pytest.raises(SourceError, match=r"origin has no branch 'nowhere' \(.*It has: main \(its default\)\."):
+            checkout.next_deploy()
 
 
 def test_a_remote_that_hangs_is_given_up_and_leaves_no_process(sample: SampleSite) -> None:
@@ -142,29 +128,21 @@ def test_another_ref_is_found_and_the_checkout_stays(sample: SampleSite, checkou
     git(sample.developer, "tag", "v1")
     git(sample.developer, "push", "-q", "origin", "feature", "v1")
     before = state(sample.source_dir)
-    assert checkout.update({"branch": "feature", "tag": "v1", "sha": sha[:10]}[kind]).sha == sha
+    checkout.fetch()
+    assert checkout.next_deploy({"branch": "feature", "tag": "v1", "sha": sha[:10]}[kind]).require().sha == sha
     assert state(sample.source_dir) == before
 
 
 @pytest.mark.parametrize("ref", ["nowhere", "--help", "HEAD~1000", "0" * 40, "-x", "a b"])
 def test_a_ref_that_is_none_is_a_sentence(checkout: Checkout, ref: str) -> None:
     with pytest.raises(SourceError, match="is no branch of origin, no tag"):
-        checkout.resolve(ref)
+        checkout.next_deploy(ref)
 
 
 def test_a_checkout_left_elsewhere_by_a_killed_run_returns(sample: SampleSite, checkout: Checkout) -> None:
     git(sample.source_dir, "checkout", "-q", "--detach", "HEAD~1")
-    checkout.return_to_branch()
+    take(checkout)
     assert git(sample.source_dir, "symbolic-ref", "--short", "HEAD") == "main"
-
-
-def test_a_detached_commit_on_no_branch_is_not_abandoned(sample: SampleSite, checkout: Checkout) -> None:
-    git(sample.source_dir, "checkout", "-q", "--detach")
-    git(sample.source_dir, "commit", "--allow-empty", "-qm", "precious")
-    before = state(sample.source_dir)
-    with pytest.raises(SourceError, match="on no branch"):
-        checkout.return_to_branch()
-    assert state(sample.source_dir) == before
 
 
 def test_commits_between_two(sample: SampleSite, checkout: Checkout) -> None:
@@ -189,27 +167,29 @@ def test_what_is_no_checkout_is_said(tmp_path: Path, sample: SampleSite) -> None
 
 
 @as_root
-@pytest.mark.root
-def test_a_checkout_of_another_user_is_not_trusted(sample: SampleSite) -> None:
-    subprocess.run(["chown", "-R", "1000:1000", str(sample.source_dir)], check=True)
-    checkout = Checkout(load({}, file=sample.config_file).settings, silent())
-    with pytest.raises(SourceError, match="ownership"):
-        checkout.require_clean()
-    checkout.close()
+@pytest.mark.parametrize("part", ["", ".git", ".git/worktrees/other"])
+def test_a_part_of_another_user_is_named(sample: SampleSite, part: str) -> None:
+    """Guards that it is the part which git does not trust, and its owner, that are named."""
+    directory = sample.source_dir
+    if "worktrees" in part:
+        git(directory, "checkout", "-q", "--detach")
+        git(directory, "worktree", "add", "-q", str(sample.root / "other"), "main")
+        directory = sample.root / "other"
+    path = sample.source_dir / part
+    subprocess.run(["chown", "1000:1000", str(path)], check=True)
+    settings = load({}, file=sample.config_file, flags={"source_dir": str(directory)}).settings
+    (problem,) = source.preflight(settings, silent())
+    assert problem.startswith(f"{path} belongs to uid 1000,")
+    assert problem.endswith(f"chown -R 0:0 {path}")
+    assert source.refusal(settings) == problem
 
 
-def test_what_would_be_deployed_is_the_same_for_pending_and_deploy(sample: SampleSite, checkout: Checkout) -> None:
-    checkout.fetch()
-    assert checkout.resolve(None) == checkout.fast_forward()
-    git(sample.source_dir, "commit", "--allow-empty", "-m", "local")
-    assert checkout.resolve(None) == checkout.fast_forward()
-    assert checkout.resolve(None).subject == "local"
-
-
-def test_a_checkout_without_commits_is_a_sentence(sample: SampleSite, checkout: Checkout) -> None:
+def test_a_checkout_without_commits_takes_what_the_remote_has(sample: SampleSite, checkout: Checkout) -> None:
     git(sample.source_dir, "checkout", "-q", "--orphan", "empty")
-    with pytest.raises(SourceError, match="cannot be read"):
-        checkout.return_to_branch()
+    assert "is not clean" in checkout.next_deploy().refusal
+    git(sample.source_dir, "rm", "-rqf", ".")
+    take(checkout)
+    assert git(sample.source_dir, "symbolic-ref", "--short", "HEAD") == "main"
 
 
 def test_hooks_of_the_checkout_are_not_run(sample: SampleSite, checkout: Checkout) -> None:
@@ -219,20 +199,61 @@ def test_hooks_of_the_checkout_are_not_run(sample: SampleSite, checkout: Checkou
         (hooks / name).write_text(f"#!/bin/sh\ntouch {sample.root}/ran\n")
         (hooks / name).chmod(0o755)
     sample.commit({"new": "x"}, "Novo")
-    checkout.fetch()
-    checkout.fast_forward()
+    take(checkout)
     assert not (sample.root / "ran").exists()
 
 
 def test_variables_of_a_git_hook_lead_nowhere(sample: SampleSite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_INDEX_FILE", str(sample.root / "other-index"))
     monkeypatch.setenv("GIT_DIR", str(sample.remote))
-    checkout = Checkout(load({}, file=sample.config_file).settings, silent())
-    checkout.require_clean()
-    checkout.close()
+    with closing(Checkout(load({}, file=sample.config_file).settings, silent())) as checkout:
+        assert checkout.next_deploy().refusal == ""
 
 
 def test_control_sequences_in_a_commit_do_not_get_further(sample: SampleSite, checkout: Checkout) -> None:
     sample.commit({"x": "1"}, "Perigo \x1b[31mvermelho\x1b]0;t\x07")
-    checkout.fetch()
-    assert checkout.fast_forward().subject == "Perigo vermelho"
+    assert take(checkout).subject == "Perigo vermelho"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(10**14, 253_000_000_000.0), (-(10**12), 0.0), (10**40, 253_000_000_000.0)]
+)
+def test_a_commit_of_any_year_has_a_time(sample: SampleSite, checkout: Checkout, seconds: int, shown: float) -> None:
+    tree = git(sample.developer, "rev-parse", "HEAD^{tree}")
+    person = f"A <a@b.c> {seconds} +0000"
+    parent = git(sample.developer, "rev-parse", "HEAD")
+    text = f"tree {tree}\nparent {parent}\nauthor {person}\ncommitter {person}\n\nLonge\n"
+    write_commit(sample, text.encode())
+    assert (take(checkout).committed, formats.moment(shown)[:1] != "?") == (shown, True)
+
+
+def test_a_message_in_another_encoding_is_read_as_it_was_written(sample: SampleSite, checkout: Checkout) -> None:
+    lines = git(sample.developer, "cat-file", "commit", "HEAD").split("\n\n")[0].split("\n")
+    head = git(sample.developer, "rev-parse", "HEAD")
+    lines = [line for line in lines if not line.startswith("parent")]
+    lines[1:1] = [f"parent {head}"]
+    text = "\n".join([*lines, "encoding ISO-8859-1", "", "Correção\n"])
+    write_commit(sample, text.encode("latin-1"))
+    assert take(checkout).subject == "Correção"
+
+
+def write_commit(sample: SampleSite, text: bytes) -> None:
+    """Write a commit as it is, and push it."""
+    command = ["git", "hash-object", "-t", "commit", "-w", "--stdin", "--literally"]
+    process = subprocess.run(command, cwd=sample.developer, input=text, capture_output=True, check=True)
+    git(sample.developer, "push", "-q", "origin", f"{process.stdout.decode().strip()}:main")
+
+
+def test_a_repository_of_sha_256_works(sample: SampleSite) -> None:
+    """Its commits have names of 64 digits, which GitPython cannot read."""
+    remote, clone = sample.root / "new.git", sample.root / "new"
+    git(sample.root, "init", "-q", "--bare", "--object-format=sha256", "--initial-branch=main", str(remote))
+    git(sample.root, "init", "-q", "--object-format=sha256", "--initial-branch=main", str(clone))
+    git(clone, "remote", "add", "origin", str(remote))
+    git(clone, "commit", "-q", "--allow-empty", "-m", "Um")
+    git(clone, "push", "-q", "origin", "main")
+    settings = load({}, file=sample.config_file, flags={"source_dir": str(clone)}).settings
+    with closing(Checkout(settings, silent())) as checkout:
+        sha = take(checkout).sha
+        assert len(sha) == 64
+        assert checkout.next_deploy(sha[:50]).require().sha == sha

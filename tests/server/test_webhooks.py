@@ -76,6 +76,21 @@ def _nothing_runs(server: Server) -> Iterator[None]:
     assert server.runs.ids() == before
 
 
+def test_the_answer_tells_why_the_deploy_would_be_refused_now(server: Server, site: SampleSite) -> None:
+    path = site.source_dir / "own.txt"
+    path.touch()
+    try:
+        answer = deliver(server, "github", push(after="refused"))
+        assert answer.status == 202
+        assert "is not clean" in answer.json["refusal"]
+        assert ended(server.runs, answer.json["run"]).message == answer.json["refusal"]
+        readiness = server.get("/readyz")
+        assert (readiness.status, readiness.text.strip()) == (503, answer.json["refusal"])
+    finally:
+        path.unlink()
+    assert server.get("/readyz").text == "ready\n"
+
+
 @pytest.mark.parametrize("sender", SENDERS)
 def test_a_push_to_the_branch_starts_a_deploy_and_its_record_names_the_hook(server: Server, sender: str) -> None:
     answer = deliver(server, sender, push(after=f"record {sender}"))

@@ -6,10 +6,13 @@ import dataclasses
 import os
 import time
 
+from textual.widgets import Checkbox
+
 from govma_console.tui.dialogs.deploy import CancelDialog, DeployDialog, SwitchDialog
 from govma_core.runs.store import RunStore
 from tests.support.console import Driven, drive
 from tests.support.histories import going_run
+from tests.support.sample import git
 from tests.support.sites import Site
 
 
@@ -35,6 +38,31 @@ def test_deploy_shows_the_pending_commits_and_deploys_them(past: Site) -> None:
 
     drive(past.settings, scenario)
     assert past.store.pointer().version not in before
+
+
+def test_a_deploy_that_would_be_refused_cannot_be_started(past: Site) -> None:
+    """Guards that the dialog says what the deploy would say: what is in the way, and what the remote has no more."""
+    past.sample.commit({"data/html/a.txt": "a"}, "Vazamento")
+    past.deploy()
+    git("push", "--quiet", "--force", "origin", "HEAD~1:main", cwd=past.sample.developer)
+    own = past.settings.source_dir / "own.txt"
+
+    async def scenario(app: Driven) -> None:
+        own.touch()
+        await app.press("d")
+        await app.sees("is not clean")
+        await app.sees("Vazamento")
+        assert app.app.screen.query_one("#do").disabled
+        app.app.screen.query_one("#promote", Checkbox).toggle()
+        await app.idle()
+        assert app.app.screen.query_one("#do").disabled
+        own.unlink()
+        app.app.screen.set_focus(app.app.screen.query_one("#ref"))
+        await app.press("enter")
+        await app.until(lambda: not app.app.screen.query_one("#do").disabled, "the button")
+        await app.sees("that it has no more")
+
+    drive(past.settings, scenario)
 
 
 def test_enter_on_a_dialog_that_just_opened_does_nothing(past: Site) -> None:

@@ -57,7 +57,9 @@ class DeployDialog(Dialog):
         self._weigh()
 
     def _weigh(self) -> None:
-        hold = self._plan.hold if self._plan else None
+        if self._plan is None or self._plan.changes.refusal:
+            return
+        hold = self._plan.changes.hold
         if hold is not None:
             nothing_goes_live = bool(hold.commit) and not self.query_one("#promote", Toggle).value
             is_possible = self.query_one("#force", Toggle).value or nothing_goes_live
@@ -86,8 +88,8 @@ class DeployDialog(Dialog):
         self._plan = plan
         if self.query_one("#ref").has_focus:
             self.query_one("#leave").focus()
-        self.say(*_deploy_lines(plan, self._settings))
-        self.query_one("#force").display = plan.hold is not None
+        self.say(*_deploy_lines(plan, self._settings), ready=not plan.changes.refusal)
+        self.query_one("#force").display = plan.changes.hold is not None
         self._weigh()
 
     def result(self) -> Result:
@@ -107,7 +109,10 @@ class DeployDialog(Dialog):
 def _deploy_lines(plan: DeployPlan, settings: Settings) -> list[Content]:
     """Return the text of a plan: what is built, what is live, and the commits between."""
     changes, target = plan.changes, plan.changes.target
-    lines = [Content.styled(clean_line(plan.hold.sentence()), "bold $text-warning")] if plan.hold else []
+    lines = [Content.styled(line, "$text-error") for line in changes.refusal.splitlines()]
+    warnings = [changes.hold.sentence()] if changes.hold else []
+    warnings += [changes.warning] if changes.warning else []
+    lines += [Content.styled(clean_line(sentence), "bold $text-warning") for sentence in warnings]
     lines += [
         Content.assemble(tr("Builds "), (target.short, "bold $text-accent"), f" {target.subject} ({target.author})"),
         Content.styled(tr("as fetched at {clock}", clock=formats.clock(plan.fetched_at)), "$muted"),
