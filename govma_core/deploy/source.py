@@ -184,8 +184,8 @@ class Checkout:
         if not commits:
             return ""
         return tr(
-            "{remote}/{branch} had {commits} that it has no more: {named}. A deploy leaves them behind; `git reflog` "
-            "in {source_dir} still has them.",
+            "Withdrawn from {remote}/{branch}: {commits} ({named}). A deploy leaves them behind; `git reflog` in "
+            "{source_dir} still has them.",
             remote=self._settings.remote,
             branch=self._settings.branch,
             commits=counted(len(commits), "commit", "commits"),
@@ -340,7 +340,7 @@ def _changes(entries: Iterable[str]) -> Iterator[str]:
 
 
 def _named(commits: Sequence[Commit]) -> str:
-    more = tr(" … and {count} more", count=len(commits) - _MOST_NAMED) if len(commits) > _MOST_NAMED else ""
+    more = tr(", {count} more", count=len(commits) - _MOST_NAMED) if len(commits) > _MOST_NAMED else ""
     return ", ".join(f"{commit.short} {commit.subject}" for commit in commits[:_MOST_NAMED]) + more
 
 

@@ -92,7 +92,7 @@ def test_what_the_remote_has_taken_back_is_told_and_left_behind(site: Site, push
     sha = push(site)
     said = said_by_all(site)
     assert (said.refusal, said.commit) == ("", sha)
-    assert f"origin/main had 1 commit that it has no more: {leak[:9]} Vazamento." in said.warning
+    assert f"Withdrawn from origin/main: 1 commit ({leak[:9]} Vazamento)." in said.warning
     assert not (site.current / "html/leak.txt").exists()
     assert here(site, "symbolic-ref", "--short", "HEAD") == "main"
     assert here(site, "status", "--porcelain") == ""

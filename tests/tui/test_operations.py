@@ -60,7 +60,7 @@ def test_a_deploy_that_would_be_refused_cannot_be_started(past: Site) -> None:
         app.app.screen.set_focus(app.app.screen.query_one("#ref"))
         await app.press("enter")
         await app.until(lambda: not app.app.screen.query_one("#do").disabled, "the button")
-        await app.sees("that it has no more")
+        await app.sees("Withdrawn from origin/main")
 
     drive(past.settings, scenario)
 
