@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 from govma_core import hooks
 from govma_core.building import work_dir
 from govma_core.building.builder import make_builder
-from govma_core.context import Context, Outcome
+from govma_core.context import Context, Outcome, commit_of
 from govma_core.deploy import env_file, ownership, preflight, source, unchanged, uploads, vendor
 from govma_core.deploy.asset_stage import Assets, AssetStage
 from govma_core.deploy.hold_gate import Gate
@@ -67,7 +67,10 @@ def run(
             variables = hooks.variables(context, commit=commit.sha)
             hooks.before(context, "pre-build", variables | {"GOVMA_WORK_DIR": str(context.settings.work_dir)})
             assets = AssetStage(context, builder, checkout, commit, inputs).execute(work_fd, rebuild=rebuild)
-            manifest = _assemble(context, work_fd, unpacking, _new_manifest(context, commit, ref, assets, gate))
+            # Of these, what is not among the persistent uploads any more was deleted there.
+            uploads_before = checkout.files(commit_of(context, context.about.version_before), uploads.FOLDER)
+            manifest = _new_manifest(context, commit, ref, assets, gate)
+            manifest = _assemble(context, work_fd, unpacking, manifest, uploads_before)
             if twin := unchanged.live_twin(context, manifest.fingerprint):
                 context.reporter.info(unchanged.sentence(twin, commit.sha))
             _publish(context, work_fd, manifest)
@@ -162,7 +165,9 @@ def _new_manifest(context: Context, commit: Commit, ref: str | None, assets: Ass
     )
 
 
-def _assemble(context: Context, work_fd: int, unpacking: vendor.Unpacking, manifest: Manifest) -> Manifest:
+def _assemble(
+    context: Context, work_fd: int, unpacking: vendor.Unpacking, manifest: Manifest, uploads_before: Collection[str]
+) -> Manifest:
     """Put the version together from the built tree; return the manifest with what came into it."""
     settings, reporter = context.settings, context.reporter
     with safefs.opened(work_fd, "data") as data:
@@ -178,7 +183,7 @@ def _assemble(context: Context, work_fd: int, unpacking: vendor.Unpacking, manif
             unpacked = unpacking.join(data)
             remark.note("{sum} files", sum=sum(result.files for result in unpacked.values()))
         with reporter.stage("uploads"), safefs.opened(data, "html") as html:
-            uploads.move_out(context, html)
+            uploads.move_out(context, html, uploads_before)
     return dataclasses.replace(
         manifest,
         ee_sha256=unpacked["ee"].sha256,

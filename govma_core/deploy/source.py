@@ -313,6 +313,13 @@ class Checkout:
         files.fill(commit.sha)
         return files
 
+    def files(self, sha: str, folder: str) -> frozenset[str]:
+        """Return the paths of a commit's files below a folder, from that folder on; none where there is no commit."""
+        if not sha or not self._git.sha(sha):
+            return frozenset()
+        paths = self._git.entries("ls-tree", "-r", "-z", "--name-only", sha, "--", f"{folder}/")
+        return frozenset(path.removeprefix(f"{folder}/") for path in paths)
+
     def archive(self, commit: Commit, folder: str) -> io.BytesIO | None:
         """Return a folder of a commit as a tar file, with the folder's content at its top; None without one."""
         if not self._git.run("ls-tree", "-d", commit.sha, "--", folder):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,9 @@ from govma_core.errors import UnsafeTreeError
 from govma_core.fs import safefs, trees
 from govma_core.reporting import Reporter
 from govma_core.text.language import tr
+
+FOLDER = "data/html"
+"""The folder of a commit in which its uploads are."""
 
 DEEPEST = 100
 """Levels of directories that uploads may have."""
@@ -40,8 +43,11 @@ class UploadsResult:
     replaced: int = 0
 
 
-def move_out(context: Context, html_fd: int) -> None:
-    """Move what the commit brings as uploads to the persistent directories, and put links in their place."""
+def move_out(context: Context, html_fd: int, before: Collection[str]) -> None:
+    """Move what the commit brings as uploads to the persistent directories, and put links in their place.
+
+    `before` are the paths that the live version's commit has in FOLDER.
+    """
     settings = context.settings
     for name, target in (("uploads", settings.upload_dir), ("images", settings.image_dir)):
         if target is None or (name == "images" and not target.exists()):
@@ -59,6 +65,7 @@ def move_out(context: Context, html_fd: int) -> None:
             kept_dir=settings.state_dir / "replaced" / context.run_id / name,
             owner=context.web_owner,
             reporter=context.reporter,
+            before={path.removeprefix(f"{name}/") for path in before if path.startswith(f"{name}/")},
         )
         replace_by_link(html_fd, name, f"../../../{name}", context.web_owner)
 
@@ -72,12 +79,15 @@ def synchronise(
     kept_dir: Path,
     owner: tuple[int, int] | None,
     reporter: Reporter,
+    before: Collection[str] = (),
 ) -> UploadsResult:
     """Copy what is new in `<tree>/<name>` into the directory `target`, owned by `owner` (None: by us).
 
     A file that is there with other content stays and is named in the log (policy "keep"), or is replaced ("overwrite")
     once it is kept at the same path below kept_dir, a directory that is made when it is needed. Links and special
-    files are never followed, copied or replaced. UnsafeTreeError when folders are nested deeper than DEEPEST.
+    files are never followed, copied or replaced. A new file that is one of `before`, the paths that were copied with
+    an earlier version, was deleted by a person meanwhile: it is named in the log. UnsafeTreeError when folders are
+    nested deeper than DEEPEST.
     """
     info = safefs.lstat(tree_fd, name)
     if info is None:
@@ -91,7 +101,7 @@ def synchronise(
         return UploadsResult()
     keeper = upload_files.Keeper(kept_dir) if policy == "overwrite" else None
     with safefs.opened(tree_fd, name) as source_fd, safefs.opened_root(target) as target_fd:
-        work = _Synchronisation(target, keeper, owner, reporter)
+        work = _Synchronisation(target, keeper, owner, reporter, before)
         work.directory(source_fd, target_fd, ())
         result = work.result
         if result.new_files or result.new_dirs or result.replaced:
@@ -111,12 +121,18 @@ class _Synchronisation:
     """One run over the two trees, directory by directory; entries are taken one at a time, never listed."""
 
     def __init__(
-        self, target: Path, keeper: upload_files.Keeper | None, owner: tuple[int, int] | None, reporter: Reporter
+        self,
+        target: Path,
+        keeper: upload_files.Keeper | None,
+        owner: tuple[int, int] | None,
+        reporter: Reporter,
+        before: Collection[str],
     ) -> None:
         self._target = target
         self._keeper = keeper
         self._owner = owner
         self._reporter = reporter
+        self._before = before
         self.result = UploadsResult()
 
     def directory(self, src: int, dst: int, path: tuple[str, ...]) -> None:
@@ -181,11 +197,22 @@ class _Synchronisation:
     def _place(self, src: int, dst: int, path: tuple[str, ...], names: Sequence[str]) -> None:
         remaining = upload_files.place_new(src, dst, names, self._owner)
         self.result.new_files += len(names) - len(remaining)
-        for name in remaining:
+        for name in names:
             inner = (*path, name)
+            if name not in remaining:
+                self._tell_of_deleted("/".join(inner))
+                continue
             info = safefs.lstat(src, name)
             if info is None or not stat.S_ISREG(info.st_mode) or not self._existing(src, dst, inner, info):
                 self._leave_alone(inner, _CHANGED)
+
+    def _tell_of_deleted(self, path: str) -> None:
+        if path in self._before:
+            self._reporter.warning(
+                "Uploads: {path!r} was deleted from {target}, and comes back with the repository. Delete it there.",
+                path=path,
+                target=self._target,
+            )
 
     def _existing(self, src: int, dst: int, path: tuple[str, ...], info: os.stat_result) -> bool:
         """Deal with a file whose name is in the target already; False when the name is free."""

@@ -16,6 +16,7 @@ from govma_core.deploy import uploads
 from govma_core.errors import UnsafeTreeError
 from govma_core.fs import safefs
 from tests.support.rights import as_root
+from tests.support.sites import make_site
 from tests.support.upload_sites import Site, content, guarded_site
 
 WEB = (33, 33)
@@ -79,6 +80,25 @@ def test_a_file_that_people_replaced_is_kept_and_named(site: Site) -> None:
     assert site.said("'logo.png'", "other content", str(site.target))
     assert site.said("'same-size.png'")
     assert not site.kept.exists()
+
+
+def test_a_deleted_file_that_comes_back_is_named(tmp_path: Path) -> None:
+    """Guards against a file that a person removed for good reasons, and each deploy brings back in silence."""
+    site = make_site(tmp_path / "site")
+    uploaded = {f"data/html/uploads/{name}": name for name in ("portal/secret ç.pdf", "portal/other.pdf", "top.pdf")}
+    site.sample.commit(uploaded, "Anexa")
+    site.deploy()
+    assert "was deleted from" not in site.log()
+    for name in ("portal/secret ç.pdf", "top.pdf"):
+        (site.settings.upload_dir / name).unlink()
+    site.sample.commit({"data/html/uploads/portal/new.pdf": "new"}, "Anexa mais um")
+    site.deploy()
+    lines = [line for line in site.log("warning").splitlines() if "was deleted from" in line]
+    assert len(lines) == 2
+    assert all(str(site.settings.upload_dir) in line for line in lines)
+    assert any("'portal/secret ç.pdf'" in line for line in lines)
+    assert any("'top.pdf'" in line for line in lines)
+    assert (site.settings.upload_dir / "top.pdf").exists()
 
 
 @pytest.mark.parametrize("policy", ["keep", "overwrite"])
