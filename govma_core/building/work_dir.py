@@ -11,10 +11,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from govma_core.errors import BuildError, SourceError
-from govma_core.fs import jsonfile, safefs, trees
+from govma_core.fs import claims, safefs, trees
 from govma_core.text.language import tr
 
-_NOTE = "work-dir"
+ROLE = "work-dir"
+"""The name of its claim (see fs/claims.py)."""
 
 _CONFIGURATIONS = ("config", "config.worktree")
 _GIT_DIRECTORIES = ("modules", "worktrees")
@@ -67,14 +68,7 @@ def _ours(path: Path, state_dir: Path) -> bool:
     """Tell whether the directory is empty, was our work dir before, or holds a checkout or what is left of one."""
     if not os.listdir(path) or any((path / name).is_dir() for name in (".git", "data")):
         return True
-    return _noted(path, state_dir)
-
-
-def _noted(path: Path, state_dir: Path) -> bool:
-    try:
-        return (state_dir / _NOTE).read_bytes() == os.fsencode(path)
-    except FileNotFoundError:
-        return False
+    return claims.is_noted(path, state_dir, ROLE)
 
 
 @contextmanager
@@ -83,11 +77,10 @@ def emptied(path: Path, state_dir: Path) -> Iterator[int]:
 
     That it is ours is noted in state_dir: when we are killed in the middle of emptying it, the next run goes on.
     """
-    if not _noted(path, state_dir):
-        jsonfile.replace_bytes(state_dir / _NOTE, os.fsencode(path))
     with safefs.opened_root(path.parent) as parent:
         if not safefs.is_directory(parent, path.name):
             os.mkdir(path.name, 0o700, dir_fd=parent)
+        claims.claim(path, state_dir, ROLE)
         with safefs.opened(parent, path.name) as fd:
             take_back(fd)
             for entry in safefs.entries(fd):

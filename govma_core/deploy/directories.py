@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from govma_core.building import work_dir
+from govma_core.fs import claims
 from govma_core.fs.permissions import cannot_write
 from govma_core.settings import Settings
 from govma_core.text.language import tr
@@ -48,6 +49,9 @@ class Finding:
         return tr("{what}: {said}. To fix: {command}", what=self.what, said=self.said, command=self.command)
 
 
+VERSIONS_ROLE = "versions-dir"
+"""The name of the claim of versions_dir (see fs/claims.py)."""
+
 _MADE = tr("the next deploy makes it")
 _ROOT = (0, 0)
 
@@ -58,6 +62,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     # A run has made state_dir before it looks, and a deploy looks at the tarballs themselves.
     yield replace(_no_parent("state_dir", settings.state_dir) or _state_dir(settings), stops=False)
     yield _directory("versions_dir", settings.versions_dir, web)
+    yield from claimed_elsewhere(settings)
     yield _directory("upload_dir", settings.upload_dir, web)
     if settings.image_dir is not None:
         images = _directory("image_dir", settings.image_dir, web)
@@ -69,6 +74,24 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _node_modules(settings)
     yield from _work_dir(settings)
     yield replace(_directory("vendor_dir", settings.vendor_dir, _ROOT, writes=False), stops=False)
+
+
+def claimed_elsewhere(settings: Settings) -> Iterator[Finding]:
+    """Yield a finding for each directory in which the runs of another state_dir work."""
+    for what, path, role in (
+        ("versions_dir", settings.versions_dir, VERSIONS_ROLE),
+        ("work_dir", settings.work_dir, work_dir.ROLE),
+    ):
+        if (owner := claims.other_owner(path, settings.state_dir, role)) is not None:
+            problem = tr(
+                "{path} belongs to the site whose state_dir is {owner}, not {state_dir}: two would end each other's "
+                "builds, and prune what the other has pinned. Use its settings, or other directories; a state_dir "
+                "that is in use no more has to be moved away",
+                path=path,
+                owner=owner,
+                state_dir=settings.state_dir,
+            )
+            yield Finding(what, "wrong", problem, stops=True)
 
 
 def _state_dir(settings: Settings) -> Finding:

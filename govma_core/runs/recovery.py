@@ -3,7 +3,8 @@
 1. Its record is completed: the run was interrupted (`settle_records`).
 2. What it said against versions is taken back or confirmed, and a missing proof is noted (`settle_version`).
 3. Old runs are removed (`prune_runs`).
-4. The versions directory is cleared: a removal half done, probes, staged links and copies (`clear_versions`).
+4. The versions directory is no other state_dir's (`claim_directories`), and is cleared: a removal half done, probes,
+   staged links and copies (`clear_versions`).
 
 A rollback and a promotion stop at 3. Whatever needs the engine is left to the operations, as one that does not answer
 may keep them waiting for a minute: the container and the copies of a rehearsal (`promotion.rehearsal.clear_leftovers`)
@@ -20,8 +21,9 @@ import time
 from contextlib import suppress
 
 from govma_core.context import Context
-from govma_core.errors import GovmaError
-from govma_core.fs import jsonfile, safefs, trees
+from govma_core.deploy import directories
+from govma_core.errors import GovmaError, PreflightError
+from govma_core.fs import claims, jsonfile, safefs, trees
 from govma_core.promotion import verdicts
 from govma_core.runs.store import LAST, START_GRACE, RunRecord, RunStore
 from govma_core.runs.totals import Totals
@@ -51,6 +53,7 @@ def recover(context: Context, store: RunStore) -> None:
             Totals(store.state_dir).add_run(record.operation, "interrupted")
     prune_runs(store, context.settings.keep_runs)
     if context.operation in _CLEARING:
+        claim_directories(context)
         clear_versions(context)
 
 
@@ -168,6 +171,17 @@ def prune_runs(store: RunStore, keep: int) -> None:
         record = store.stored(run_id)
         if record is None or record.ended:
             _remove_run(store, run_id)
+
+
+def claim_directories(context: Context) -> None:
+    """Claim versions_dir for our state_dir; PreflightError where another one has it, or the work dir of a deploy."""
+    settings = context.settings
+    findings = directories.claimed_elsewhere(settings)
+    needed = ("versions_dir", "work_dir") if context.operation == "deploy" else ("versions_dir",)
+    if problems := [finding.sentence() for finding in findings if finding.what in needed]:
+        raise PreflightError(problems)
+    if settings.versions_dir.is_dir():
+        claims.claim(settings.versions_dir, settings.state_dir, directories.VERSIONS_ROLE)
 
 
 def clear_versions(context: Context) -> None:

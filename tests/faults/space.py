@@ -148,6 +148,9 @@ def _saved(site: CrashSite, folder: Path) -> int:
     """Roll back by the command while state_dir is full, has no inode, is read-only, or is gone."""
     state = folder / "state"
     done = 0
+    # What belongs to one state_dir is refused to another.
+    for note in ("versions-dir", "work-dir"):
+        (site.sample.state_dir / note).unlink()
     for name, options in (("full", "size=2m"), ("without inodes", "nr_inodes=300"), ("read-only", "size=2m")):
         state.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"{options},mode=755", "tmpfs", state], check=True)
