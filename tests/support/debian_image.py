@@ -23,6 +23,7 @@ INCLUDE = (
     *("systemd", "systemd-sysv", "dbus", "polkitd", "python3", "git", "curl", "procps", "util-linux"),
     *("apache2", "libapache2-mod-php", "php-opcache"),
     *("pipx", "python3-venv", "make"),
+    "openssh-server",
 )
 """Packages of any of the images; what starts by itself is masked where systemd is."""
 MMDEBSTRAP = (

@@ -25,8 +25,8 @@ MASKED = (
     *("systemd-firstboot.service", "systemd-logind.service", "getty.target", "console-getty.service"),
     *("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer", "dpkg-db-backup.timer"),
     *("systemd-update-utmp.service", "systemd-update-utmp-runlevel.service", "systemd-tmpfiles-clean.timer"),
-    # Of another image.
-    *("apache2.service", "apache-htcacheclean.service", "phpsessionclean.timer"),
+    # Of another image, or started by a test that needs it.
+    *("ssh.service", "apache2.service", "apache-htcacheclean.service", "phpsessionclean.timer"),
 )
 INSTRUCTIONS = (
     # Where Python looks by itself, as it does for what is installed for the whole machine.
