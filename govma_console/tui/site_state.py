@@ -135,6 +135,7 @@ class SnapshotReader:
             unread=bool(unread),
         )
         entries: list[Promotion | Result] = self._try(History(state_dir).entries, [])
+        holds = self._try(HoldStore(state_dir).read, NO_HOLDS)
         runs: tuple[RunRecord, ...] = self._try(self._all_runs, ())
         holder = self._try(lambda: lock_holder(state_dir), None)
         if unread:
@@ -150,7 +151,7 @@ class SnapshotReader:
             runs=runs,
             read_only=read_only(settings),
             problems=tuple(dict.fromkeys(map(clean_line, self._problems))),
-            holds=self._try(HoldStore(state_dir).read, NO_HOLDS),
+            holds=holds,
             spans=tuple(spans(entries, pointer.version)),
             unread=bool(unread),
             rehearsed=settings.rehearsed,

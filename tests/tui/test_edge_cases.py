@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -17,7 +18,7 @@ from govma_console.tui.panes.versions import COLUMNS, fit, needs
 from govma_console.tui.site_state import SnapshotReader
 from govma_core.errors import RefusedError
 from govma_core.runs.store import RunStore
-from govma_core.versions.holds import HoldStore
+from govma_core.versions.holds import Holds, HoldStore
 from govma_core.versions.store import PREFIX
 from tests.support.console import Driven, drive
 from tests.support.histories import going_run, many_versions
@@ -136,6 +137,14 @@ def test_the_run_that_goes_on_is_shown_and_waiting_ones_are_counted(past: Site) 
     drive(past.settings, scenario)
 
 
+def test_holds_that_cannot_be_read_are_a_notice(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(store: HoldStore) -> Holds:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "holds")
+
+    monkeypatch.setattr(HoldStore, "read", refuse)
+    assert SnapshotReader(site.settings).read().problems == ("holds: Permission denied.",)
+
+
 def test_the_free_space_is_kept_up_to_date_while_nothing_is_measured(
     past: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +169,27 @@ def test_a_log_that_cannot_be_saved_is_refused_with_a_sentence(name: str, reason
     with pytest.raises(RefusedError, match=reason) as caught:
         save(name, ["line"])
     assert "Errno" not in str(caught.value)
+
+
+def test_matches_that_were_asked_for_are_forgotten_with_the_log(past: Site) -> None:
+    going_run(RunStore(past.settings.state_dir), 300)
+
+    async def scenario(app: Driven) -> None:
+        file = await app.until(
+            lambda: app.log.file if app.log.file and app.log.file.count == 301 else None, "all lines"
+        )
+        app.log.search("line")
+        for _ in range(2):
+            app.log.find(1)
+        app.log.show(None)
+        await app.until(lambda: not app.log._searching, "the end of the search")
+        app.log.show(file)
+        app.log.go_to(10)
+        app.log.find(1)
+        await app.until(lambda: not app.log._searching, "the match")
+        assert app.log.cursor == 11
+
+    drive(past.settings, scenario)
 
 
 def test_saving_proposes_the_home_when_the_directory_was_removed(

@@ -85,7 +85,7 @@ class LogView(ScrollView, can_focus=True):
     def show(self, file: LogFile | None) -> None:
         """Show another file from its end."""
         self.file, self.mark, self.cursor, self._widest = file, None, 0, 0
-        self.following = True
+        self.following, self._steps_ahead = True, 0
         self.grown()
 
     def grown(self) -> None:
