@@ -25,7 +25,7 @@ def style_of(event: Event) -> str:
         case LogLine():
             return event.level
         case RunFinished():
-            return "good" if event.result == "ok" else "bad"
+            return "good" if event.is_success else "bad"
     return "stage"
 
 
@@ -50,7 +50,7 @@ def _lines(event: Event) -> list[tuple[str, str]]:
             # The reason of a failure has been a line of the log already; an interrupted run could log nothing.
             text = (
                 message
-                if result in ("ok", "interrupted")
+                if event.is_success or result == "interrupted"
                 else tr("The run ended: {result} (exit code {code}).", result=tr(result), code=code)
             )
             return [(clean_line(line), "") for line in text.split("\n")]

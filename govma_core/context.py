@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from govma_core.reporting import Reporter, silent
 from govma_core.settings import Settings
@@ -80,7 +80,7 @@ def tell_about(context: Context, version: Version, live: str | None) -> str:
 class Outcome:
     """What an operation came to: a sentence, the version it is about, the one that was live before, the commit.
 
-    `details` is what else a front end may show, as JSON holds it.
+    `details` is what else a front end may show, as JSON holds it. `state` is `unchanged` when there was nothing to do.
     """
 
     message: str
@@ -88,3 +88,4 @@ class Outcome:
     version_before: str = ""
     commit: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
+    state: Literal["ok", "unchanged"] = "ok"

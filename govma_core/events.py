@@ -69,6 +69,11 @@ class RunFinished:
     exit_code: int
     message: str
 
+    @property
+    def is_success(self) -> bool:
+        """True when the run did what it was for, or had nothing to do."""
+        return self.exit_code == 0
+
 
 Event = StageStarted | StageFinished | LogLine | Progress | RunFinished
 Emit = Callable[[Event], None]

@@ -29,9 +29,11 @@ NO_REHEARSAL = flag("--no-rehearsal", tr("don't test the version before the swit
     flag("--no-promote", tr("publish the version, but don't make it live")),
     NO_REHEARSAL,
     flag("--force", tr("deploy even while deploys, or those of this commit, are held (this is recorded)")),
+    flag("--if-new", tr("make nothing when the live version was made from the same commit, files and builder")),
     DETACH,
     examples=(
         "govma-console deploy",
+        "govma-console deploy --if-new",
         "govma-console deploy --ref v2.4 --no-promote",
         "govma-console deploy --detach",
     ),
@@ -40,8 +42,7 @@ def deploy(options: argparse.Namespace) -> int:
     """Start a deploy."""
     arguments = {"ref": options.ref, "rebuild": options.rebuild, "promote": not options.no_promote}
     arguments |= _rehearsal(options)
-    if options.force:
-        arguments["force"] = True
+    arguments |= {name: True for name in ("force", "if_new") if getattr(options, name)}
     return follow_or_detach(options, "deploy", arguments, _print_version)
 
 

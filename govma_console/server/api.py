@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from govma_console import reports
 from govma_console.server.auth import authenticate, get_site, require_changer, require_reader
-from govma_console.server.deploy import DEFAULTS
+from govma_console.server.deploy import DEFAULTS, IF_NEW
 from govma_console.server.openapi import load_document
 from govma_console.server.requests import parse_commit, parse_hold_request, parse_run_request
 from govma_console.server.responses import AsciiJson, Refusal
@@ -120,7 +120,7 @@ async def start_run(request: Request) -> Response:
     """Start a run: 202 and its path; deploys wait for their turn, other operations are refused while a run goes on."""
     caller = authenticate(request)
     operation, arguments = await parse_run_request(request)
-    is_plain_deploy = operation == "deploy" and arguments == DEFAULTS
+    is_plain_deploy = operation == "deploy" and arguments in (DEFAULTS, IF_NEW)
     caller = require_reader(request) if is_plain_deploy else require_changer(request)
     site = get_site(request)
     policy = site.settings.queue if operation == "deploy" else "reject"

@@ -16,32 +16,35 @@ from govma_core.text.language import tr
 
 DEFAULTS = {"ref": None, "rebuild": False, "promote": True}
 """The arguments of a deploy of the configured branch."""
+IF_NEW = DEFAULTS | {"if_new": True}
+"""Those of one that makes nothing when the live version was made from the same."""
 
 
 async def deploy(request: Request) -> ASGIApp:
     """Start a deploy, or share one that waits, and stream its log.
 
-    With `wait=1` the response begins when the run has ended: 500 when it failed, 423 when it was held. With
-    `on_fail=abort` the stream of a failed run is cut.
+    With `if_new=1` nothing is made when the live version was made from the same. With `wait=1` the response begins when
+    the run has ended: 500 when it failed, 423 when it was held. With `on_fail=abort` the stream of a failed run is cut.
     """
     site = get_site(request)
     caller = require_reader(request)
     # Not used, but a body that is refused must be so before there is a run.
     await request.body()
     require_stream(site, caller.peer)
+    options = request.query_params
+    arguments = IF_NEW if options.get("if_new") == "1" else DEFAULTS
     try:
-        admission = site.admit("deploy", DEFAULTS, caller, policy=site.settings.queue)
+        admission = site.admit("deploy", arguments, caller, policy=site.settings.queue)
     except GovmaError as error:
         refusal = refusal_of(error)
         raise Refusal(refusal.status, f"deploy failed: {error}", headers=refusal.headers) from None
     site.launch(admission)
     run_id = admission.record.id
-    options = request.query_params
     status = 200
     if options.get("wait") == "1":
         with site.streams.occupy(caller.peer):
             end = await unless_gone(request.receive, _wait_for_end(site, run_id))
-        status = 200 if end is not None and end.result == "ok" else _failure_status(site, run_id)
+        status = 200 if end is not None and end.is_success else _failure_status(site, run_id)
     aborts_on_failure = options.get("on_fail") == "abort"
     return RunStream(
         site=site,
@@ -51,7 +54,7 @@ async def deploy(request: Request) -> ASGIApp:
         headers=PLAIN | {"x-run-id": run_id},
         first=_first_line(admission).encode("utf-8", "replace"),
         last=lambda end: _last_lines(run_id, end).encode("utf-8", "replace"),
-        is_complete=lambda end: end.result == "ok" or not aborts_on_failure,
+        is_complete=lambda end: end.is_success or not aborts_on_failure,
     )
 
 
@@ -86,5 +89,5 @@ def _first_line(admission: Admission) -> str:
 def _last_lines(run_id: str, end: RunFinished) -> str:
     # A deploy that went well has printed the banner of deploy.sh as its last line. Scripts look for these words: they
     # are the same in every language.
-    failure = "" if end.result == "ok" else f"deploy failed: {' '.join(end.message.split()) or end.result}\n"
+    failure = "" if end.is_success else f"deploy failed: {' '.join(end.message.split()) or end.result}\n"
     return f"{failure}run {run_id}: {end.result}, exit code {end.exit_code}\n"

@@ -66,5 +66,5 @@ class Monitor:
             case LogLine(_, level, text) if level in _LEVELS:
                 log.log(_LEVELS[level], "%s", text, extra=extra)
             case RunFinished(_, result, code, message):
-                severity = logging.INFO if result == "ok" else logging.ERROR
+                severity = logging.INFO if event.is_success else logging.ERROR
                 log.log(severity, tr("%s: %s (exit code %d)"), result, message, code, extra=extra)

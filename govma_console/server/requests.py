@@ -14,7 +14,7 @@ from govma_core.text.durations import age_seconds
 from govma_core.text.language import tr
 
 ARGUMENTS: dict[str, dict[str, type]] = {
-    "deploy": {"ref": str, "rebuild": bool, "promote": bool, "rehearse": bool, "force": bool},
+    "deploy": {"ref": str, "rebuild": bool, "promote": bool, "rehearse": bool, "force": bool, "if_new": bool},
     "rollback": {"version": str, "keep_mark": bool},
     "promote": {"version": str, "rehearse": bool},
     "check": {"version": str},
@@ -45,9 +45,9 @@ async def parse_run_request(request: Request) -> tuple[str, dict[str, Any]]:
     arguments = {name: _parse_argument(operation, name, value) for name, value in arguments.items()}
     if missing := REQUIRED.get(operation, set()) - arguments.keys():
         raise UsageError("{operation} needs the argument {missing}.", operation=operation, missing=", ".join(missing))
-    if operation == "deploy" and not arguments.get("force"):
+    if operation == "deploy":
         # A deploy that is not forced is the same as one that does not mention it.
-        arguments.pop("force", None)
+        arguments = {name: value for name, value in arguments.items() if value or name not in ("force", "if_new")}
     return operation, (DEFAULTS | arguments if operation == "deploy" else arguments)
 
 

@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Route
 
 from govma_console.server.auth import get_site
 from govma_console.server.connection import PEER
-from govma_console.server.deploy import DEFAULTS
+from govma_console.server.deploy import DEFAULTS, IF_NEW
 from govma_console.server.responses import AsciiJson, Refusal
 from govma_console.server.state import Caller
 from govma_console.server.tokens import check_private
@@ -72,10 +72,12 @@ async def hook(request: Request) -> Response:
         return AsciiJson({"ignored": tr("not a push to {branch}", branch=branch)})
     caller = Caller(request.scope[PEER], token=f"{request.path_params['sender']} hook")
     # Ids of deliveries are not signed: a delivery that comes again is recognised by its content.
-    key = hashlib.sha256(request.path_params["sender"].encode() + b"\0" + body).hexdigest()
+    arguments = IF_NEW if site.settings.hook_if_new else DEFAULTS
+    about = f"{request.path_params['sender']}{', if new' if site.settings.hook_if_new else ''}\0"
+    key = hashlib.sha256(about.encode() + body).hexdigest()
     # Only told: what stands in the way of a deploy may be over when the run has its turn.
     refusal = await site.refusal()
-    admission = site.admit("deploy", DEFAULTS, caller, policy=_policy(site.settings.queue), key=key)
+    admission = site.admit("deploy", arguments, caller, policy=_policy(site.settings.queue), key=key)
     site.launch(admission)
     answer = {"run": admission.record.id, "new": admission.fresh} | ({"refusal": refusal} if refusal else {})
     return AsciiJson(answer, 202, {"location": f"/api/v1/runs/{admission.record.id}"})

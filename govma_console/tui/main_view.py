@@ -202,7 +202,7 @@ class MainView(Screen[None]):
         if isinstance(self.app.screen, CancelDialog):
             # Nothing is left that could be stopped.
             self.app.screen.action_leave()
-        severity: Any = "information" if record.state == "ok" else "error"
+        severity: Any = "information" if record.exit_code == 0 else "error"
         message = " ".join(record.message.split("\n")[:2])
         self.notify(message, title=f"{record.operation}: {tr(record.state)}", severity=severity, markup=False)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,10 +30,14 @@ _fetching = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class DeployPlan:
-    """What a deploy would bring, and when that was fetched (epoch seconds)."""
+    """What a deploy would bring, and when that was fetched (epoch seconds).
+
+    `differences` names what the live version was made from otherwise, where it was made from the same commit.
+    """
 
     changes: Pending
     fetched_at: float
+    differences: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +59,16 @@ class SwitchPlan:
 
 def plan_deploy(settings: Settings, ref: str | None) -> DeployPlan:
     """Fetch, and compare what is live with what would be deployed; GovmaError or OSError when that fails."""
+    from govma_core.deploy import unchanged
     from govma_core.deploy.pending import pending
 
+    context = Context.for_reading(settings)
     with _fetching:
-        changes = pending(Context.for_reading(settings), ref=ref)
-    return DeployPlan(changes, time.time())
+        changes = pending(context, ref=ref)
+    commit, differences = changes.target.sha, list[str]()
+    if changes.live_commit == commit:
+        _, differences = unchanged.compare_with_live(context, unchanged.planned_fingerprint(settings, commit))
+    return DeployPlan(changes, time.time(), differences)
 
 
 def after_deploy(settings: Settings) -> list[str]:

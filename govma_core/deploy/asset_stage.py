@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from govma_core.building import tree_snapshot, work_dir
 from govma_core.building.asset_cache import AssetCache, CacheEntry, DamagedEntryError, cache_key
 from govma_core.building.build_script import BuildJob
-from govma_core.building.builder import Builder
 from govma_core.context import Context
 from govma_core.deploy.source import Checkout, Commit
 from govma_core.fs import safefs, trees
 from govma_core.reporting import StageRemark
 from govma_core.text.language import tr
+
+if TYPE_CHECKING:
+    from govma_core.building.builder import Builder
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,16 @@ class Assets:
 
     builder_id: str
     origin: str
+
+
+def prepare_builder(context: Context, builder: Builder, checkout: Checkout, commit: Commit) -> str:
+    """Have the builder ready for a commit, and return its identity."""
+    folder = checkout.archive(commit, context.settings.builder_context)
+    try:
+        return builder.prepare(folder, context.reporter)
+    finally:
+        if folder is not None:
+            folder.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +53,7 @@ class AssetStage:
 
     def _reuse_or_build(self, work_fd: int, remark: StageRemark, *, rebuild: bool) -> Assets:
         settings, reporter = self.context.settings, self.context.reporter
-        folder = self.checkout.archive(self.commit, settings.builder_context)
-        try:
-            identity = self.builder.prepare(folder, reporter)
-        finally:
-            if folder is not None:
-                folder.close()
+        identity = prepare_builder(self.context, self.builder, self.checkout, self.commit)
         if self.inputs is None:
             reporter.info("The asset cache is off (asset_inputs is empty); the assets are built.")
             self._build(work_fd)

@@ -41,12 +41,13 @@ def run(
     promote: bool = True,
     rehearse: bool = True,
     force: bool = False,
+    if_new: bool = False,
     commit_shown: str | None = None,
 ) -> Outcome:
     """Build the remote's branch (or `ref`: branch, tag, sha) as a new version, and promote it unless told not to.
 
     `commit_shown` is the sha that the operator confirmed; RefusedError when another one would be built by now.
-    HeldError while deploys, or those of the commit, are held, unless it is forced.
+    HeldError while deploys, or those of the commit, are held, unless it is forced. `if_new` makes nothing twice.
     """
     if os.geteuid() != 0:
         context.reporter.info("Not running as root: owners of files are left as they are.")
@@ -63,6 +64,8 @@ def run(
     with closing(Checkout(context.settings, context.reporter)) as checkout:
         commit = _update_checkout(context, checkout, gate, ref, commit_shown)
         tell_due(context, commit.sha)
+        if if_new and (live := unchanged.live_twin(context, builder, checkout, commit)):
+            return Outcome(unchanged.sentence(live, commit.sha), live, live, commit.sha, state="unchanged")
         with _filled_work_dir(context, checkout, commit) as (work_fd, unpacking, inputs):
             variables = hooks.variables(context, commit=commit.sha)
             hooks.before(context, "pre-build", variables | {"GOVMA_WORK_DIR": str(context.settings.work_dir)})
@@ -71,8 +74,6 @@ def run(
             uploads_before = checkout.files(commit_of(context, context.about.version_before), uploads.FOLDER)
             manifest = _new_manifest(context, commit, ref, assets, gate)
             manifest = _assemble(context, work_fd, unpacking, manifest, uploads_before)
-            if twin := unchanged.live_twin(context, manifest.fingerprint):
-                context.reporter.info(unchanged.sentence(twin, commit.sha))
             _publish(context, work_fd, manifest)
     version = context.about.version = manifest.version
     rehearsal.rehearse(context, version, skip=not rehearse)
@@ -195,6 +196,9 @@ def _assemble(
 def _publish(context: Context, work_fd: int, manifest: Manifest) -> None:
     """Give the version its place and its official name, with its manifest."""
     settings = context.settings
+    live, differences = unchanged.compare_with_live(context, manifest.fingerprint)
+    if live and not differences:
+        context.reporter.info(unchanged.sentence(live, manifest.commit))
     with context.reporter.stage("publish") as remark, safefs.opened_root(settings.versions_dir) as versions:
         require_free(versions, manifest.version)
         manifests = ManifestStore(settings.state_dir)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from govma_core.context import Context
+from govma_core.deploy.asset_stage import prepare_builder
+from govma_core.deploy.source import Checkout, Commit
 from govma_core.errors import UnsafeTreeError
 from govma_core.fs.permissions import open_file
 from govma_core.settings import Settings
 from govma_core.text.language import tr
 from govma_core.versions.manifest import Fingerprint, ManifestStore
+
+if TYPE_CHECKING:
+    from govma_core.building.builder import Builder
 
 
 def commands_sha256(settings: Settings) -> str:
@@ -40,11 +46,27 @@ def _sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def live_twin(context: Context, fingerprint: Fingerprint) -> str:
-    """Return the live version when it was made from what the fingerprint tells; '' otherwise."""
+def compare_with_live(context: Context, planned: Fingerprint) -> tuple[str, list[str]]:
+    """Return the live version when it was made from the same commit ('' otherwise), and what else it was made from."""
     live = context.versions.pointer().version or ""
     manifest = ManifestStore(context.settings.state_dir).read(live) if live else None
-    return live if manifest is not None and manifest.fingerprint.matches(fingerprint) else ""
+    if manifest is None or manifest.commit != planned.commit:
+        return "", []
+    return live, manifest.fingerprint.differences(planned)
+
+
+def live_twin(context: Context, builder: Builder, checkout: Checkout, commit: Commit) -> str:
+    """Return the live version when a deploy of the commit would be made from the same; '' otherwise."""
+    if not compare_with_live(context, Fingerprint(commit.sha))[0]:
+        return ""
+    with context.reporter.stage("compare") as remark:
+        builder_id = prepare_builder(context, builder, checkout, commit)
+        live, differences = compare_with_live(context, planned_fingerprint(context.settings, commit.sha, builder_id))
+        if differences:
+            remark.note("{live} was made with another {parts}", live=live, parts=", ".join(differences))
+            return ""
+        context.reporter.info(sentence(live, commit.sha))
+    return live
 
 
 def sentence(live: str, commit: str) -> str:

@@ -157,7 +157,7 @@ class Runner:
 
     def _outcome(self) -> tuple[State, ExitCode, Outcome]:
         state, code, outcome = self._attempt()
-        if state != "ok":
+        if code != ExitCode.OK:
             outcome = dataclasses.replace(outcome, **dataclasses.asdict(self._about))
         if state == "failed":
             self._on_failure(code, outcome)
@@ -177,7 +177,8 @@ class Runner:
 
     def _attempt(self) -> tuple[State, ExitCode, Outcome]:
         try:
-            return "ok", ExitCode.OK, self._run_operation()
+            outcome = self._run_operation()
+            return outcome.state, ExitCode.OK, outcome
         except RunCancelled:
             is_deploy = self._record.operation == "deploy"
             rest = tr("The work dir is kept") if is_deploy else tr("What was done so far is kept")

@@ -20,7 +20,9 @@ from govma_core.fs import jsonfile
 from govma_core.process.proc import ProcessId
 from govma_core.text.language import tr
 
-State = Literal["starting", "waiting", "running", "ok", "failed", "refused", "busy", "cancelled", "interrupted"]
+State = Literal[
+    "starting", "waiting", "running", "ok", "unchanged", "failed", "refused", "busy", "cancelled", "interrupted"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,6 +97,9 @@ class Settings:
         Path("/etc/govma-console.hook-secret"),
         tr("file with the secret shared with the git server whose push starts a deploy"),
     )
+    hook_if_new: bool = _setting(
+        True, tr("a push to a hook makes nothing when the live version was made from the same (`deploy --if-new`)")
+    )
     allowed_hosts: tuple[str, ...] = _setting((), tr("more host names that requests to the HTTP server may use"))
     allow_unauthenticated_remote: bool = _setting(
         False, tr("let anybody who can reach a listen_addr other than loopback deploy and read without a token")

@@ -119,6 +119,7 @@ SHOWN = (
     marked("waiting"),
     marked("running"),
     marked("ok"),
+    marked("unchanged"),
     marked("failed"),
     marked("skipped"),
     marked("refused"),

@@ -379,3 +379,12 @@ def test_a_state_dir_in_a_place_that_is_not_there_is_not_made(command: Command, 
         assert result.code == 3
         assert "Make the directory above it, or correct the setting" in result.err
     assert not wrong.parent.exists()
+
+
+def test_if_new_ends_as_unchanged_and_prints_the_live_version(command: Command) -> None:
+    version = command.run("deploy", "--if-new").out.strip()
+    again = command.run("deploy", "--if-new")
+    assert (again.code, again.out.strip()) == (0, version)
+    assert f"nothing new: {version} is live with " in again.err
+    record = command.run("deploy", "--if-new", "--json").json
+    assert (record["state"], record["exit_code"], record["version_before"]) == ("unchanged", 0, version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import subprocess
@@ -186,3 +187,33 @@ def test_what_resists_of_the_unpacking_of_a_killed_run_is_told(site: Site) -> No
         subprocess.run(["umount", staging / "mounted"], check=True)
     assert f"{staging.name} (vendor tarballs that an interrupted run was unpacking) cannot be" in site.log("warning")
     assert any(site.sample.vendor_dir.iterdir())
+
+
+def test_if_new_makes_nothing_when_the_live_version_was_made_from_the_same(site: Site) -> None:
+    first = site.deploy(if_new=True)
+    assert first.state == "ok", "the version of deploy.sh has no fingerprint"
+    inode = site.current.stat().st_ino
+    again = site.deploy(if_new=True)
+    assert (again.state, again.version, again.version_before) == ("unchanged", first.version, first.version)
+    assert again.message == f"nothing new: {first.version} is live with {first.commit[:9]}"
+    assert list(site.stages()) == ["preflight", "source", "compare"]
+    assert (site.current.name, site.current.stat().st_ino) == (first.version, inode)
+    assert len(site.store.versions()) == 2
+
+
+@pytest.mark.parametrize("part", ["commit", "env_file", "ee_tarball", "build_commands"])
+def test_if_new_makes_a_version_when_anything_is_new(site: Site, part: str) -> None:
+    first = site.deploy()
+    if part == "commit":
+        site.sample.commit({"data/html/new.php": "<?php"}, "Novo")
+    elif part == "build_commands":
+        site.flags[part] = ["sh tools/build.sh docs"]
+    else:
+        path = site.settings.env_file if part == "env_file" else site.settings.ee_path
+        with path.open("ab") as file:
+            # A second member of a .gz, as long as none.
+            file.write(b"# new\n" if part == "env_file" else gzip.compress(b""))
+    second = site.deploy(if_new=True)
+    assert (second.state, second.version != first.version) == ("ok", True)
+    assert part == "commit" or site.stages()["compare"].remark == f"{first.version} was made with another {part}"
+    assert "nothing new" not in site.log()

@@ -165,8 +165,8 @@ def _take_over(machine: Machine) -> None:
 
 def _call(machine: Machine) -> None:
     """Follow what the pages have for scripts, for callers with a token, for holds and for a service that gave up."""
-    for output in follow(machine, "scripts").values():
-        assert "successfully deployed" in output
+    for command, output in follow(machine, "scripts").items():
+        assert ("nothing new: " if "if_new" in command else "successfully deployed") in output
     follow(machine, "retry")
     token, *requests = commands()["tokens"]
     machine.shell(f"cd {HOME}; {token}")

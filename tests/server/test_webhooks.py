@@ -6,14 +6,16 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 
 from govma_console.server.middleware import HOOK_BODY_BYTES
-from tests.support.asking import Header, ask
+from tests.support.asking import Header, ask, order
 from tests.support.gates import Gate, at_gate, ended, idle, shared_site
-from tests.support.sample import SampleSite
+from tests.support.rights import passable
+from tests.support.sample import SampleSite, create_sample
 from tests.support.server import Answer, Server
 
 SECRET = b"a secret of this test"
@@ -60,7 +62,7 @@ def _site(tmp_path_factory: pytest.TempPathFactory) -> SampleSite:
 
 @pytest.fixture(scope="module", name="server")
 def _server(site: SampleSite) -> Iterator[Server]:
-    with Server(site, requests_per_minute=100_000, **Gate(site).settings) as server:
+    with Server(site, requests_per_minute=100_000, hook_if_new=False, **Gate(site).settings) as server:
         yield server
 
 
@@ -255,3 +257,23 @@ def test_without_a_secret_there_are_no_hooks(server: Server, site: SampleSite) -
     finally:
         secret.write_bytes(content_before)
         secret.chmod(0o600)
+
+
+def test_by_default_a_push_of_what_is_live_makes_nothing(tmp_path: Path) -> None:
+    site = create_sample(passable(tmp_path) / "site")
+    secret = site.root / "hook-secret"
+    secret.write_bytes(SECRET)
+    secret.chmod(0o600)
+    with Server(site) as server:
+        first = ended(server.runs, deliver(server, "github", push(after="1")).json["run"])
+        again = ended(server.runs, deliver(server, "github", push(after="2")).json["run"])
+        assert (first.state, again.state, again.exit_code, again.version) == ("ok", "unchanged", 0, first.version)
+        # As any local user may: it is less than a deploy.
+        sentence = f"nothing new: {first.version} is live with {first.commit[:9]}"
+        answer = server.get("/deploy?if_new=1&wait=1&on_fail=abort")
+        assert (answer.status, sentence in answer.text) == (200, True)
+        assert answer.text.endswith(": unchanged, exit code 0\n")
+        assert ended(server.runs, order(server, "deploy", if_new=True).json["run"]["id"]).state == "unchanged"
+        plain = server.get("/deploy?wait=1")
+        assert (plain.status, sentence in plain.text, "successfully deployed" in plain.text) == (200, True, True)
+        assert ended(server.runs, order(server, "deploy", if_new=False).json["run"]["id"]).state == "ok"

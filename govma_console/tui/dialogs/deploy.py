@@ -129,12 +129,19 @@ def _deploy_lines(plan: DeployPlan, settings: Settings) -> list[Content]:
         )
         lines.append(Content(tr("What is pending cannot be listed: {why}.", why=why)))
     elif not changes.commits and not changes.undone:
-        lines.append(Content(tr("Nothing is pending: this commit is live. A deploy would build it again.")))
+        lines.append(Content(_about_same_commit(plan)))
     lines += commits(tr("Brings"), changes.commits or [], _MOST_COMMITS)
     lines += commits(tr("Takes back what is live and not in it,"), changes.undone or [], _MOST_COMMITS)
     if changes.containers:
         lines += [Content(""), Content.styled(changes.containers, "bold $text-warning")]
     return lines + [Content.styled(sentence, "$text-warning") for sentence in plans.after_deploy(settings)]
+
+
+def _about_same_commit(plan: DeployPlan) -> str:
+    if not plan.differences:
+        return tr("Nothing is new: this commit is live, made from the same files. A deploy would build it again.")
+    parts = ", ".join(plan.differences)
+    return tr("This commit is live, made with another {parts}. A deploy would build it again.", parts=parts)
 
 
 class SwitchDialog(Dialog):

@@ -16,7 +16,15 @@ from govma_console.tui.dialogs.base import Panel
 from govma_core.runs.store import RunRecord
 from govma_core.text.language import tr
 
-_MARKS = {"ok": "✓", "running": "●", "starting": "●", "waiting": "…", "refused": "-", "cancelled": "-"}
+_MARKS = {
+    "ok": "✓",
+    "unchanged": "✓",
+    "running": "●",
+    "starting": "●",
+    "waiting": "…",
+    "refused": "-",
+    "cancelled": "-",
+}
 
 
 class RunsScreen(Panel[str | None]):

@@ -26,6 +26,7 @@ from govma_core.text.language import counted, tr
 _CATCH_UP_SECONDS = 0.03
 _STATES = {
     "ok": "$text-success",
+    "unchanged": "$text-success",
     "running": "bold $text-accent",
     "starting": "bold $text-accent",
     "waiting": "$text-warning",

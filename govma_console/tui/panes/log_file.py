@@ -141,7 +141,7 @@ def read_line(raw: bytes) -> Line:
             first = str(message).split("\n")[0]
             text = (
                 first
-                if result in ("ok", "interrupted")
+                if event.is_success or result == "interrupted"
                 else tr(
                     "The run ended: {result} (exit code {code}). {first}", result=tr(result), code=code, first=first
                 )
