@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 
 from govma_core import hooks
@@ -15,8 +15,11 @@ from govma_core.building.builder import make_builder
 from govma_core.config_file import CONFIG_VARIABLE
 from govma_core.context import Context
 from govma_core.deploy import directories, env_file, exposed_paths, free_space, source, tarball
+from govma_core.deploy.commit_files import no_inputs
 from govma_core.deploy.directories import Finding as Finding
+from govma_core.disk.unshare import fits_any
 from govma_core.errors import GovmaError
+from govma_core.fs import safefs
 from govma_core.promotion import activation, rehearsal
 from govma_core.settings import Settings
 from govma_core.settings.parse import KEYS
@@ -41,6 +44,7 @@ def examine(context: Context) -> Iterator[Finding]:
     if settings.activated:
         yield from _from_preflight("activation", tr("ready"), lambda: list(activation.find_servers(settings)[1]))
     yield _pointer(context)
+    yield from _keep_single(context)
     yield from _from_preflight("room", tr("enough for the next deploy"), lambda: free_space.problems(context))
 
 
@@ -125,6 +129,8 @@ def _source(context: Context) -> Iterator[Finding]:
     yield Finding("source_dir", "ok", tr("{source_dir}, clean", source_dir=settings.source_dir))
     try:
         with closing(source.Checkout(settings, context.reporter)) as checkout:
+            if unmatched := checkout.unmatched(settings.asset_inputs):
+                yield Finding("asset_inputs", "note", no_inputs(unmatched))
             checkout.fetch()
             next_deploy = checkout.next_deploy()
         sentence = tr(
@@ -154,6 +160,20 @@ def _pointer(context: Context) -> Finding:
     return Finding(
         "current-version", "note" if pointer.target is None and not pointer.blocks else "wrong", pointer.problem
     )
+
+
+def _keep_single(context: Context) -> Iterator[Finding]:
+    """Name the globs of the operator's that fit nothing in the live version; the CMS may not have written yet."""
+    patterns = [glob for glob in context.settings.keep_single if glob not in KEYS["keep_single"].default]
+    with suppress(GovmaError, OSError):
+        live = context.versions.pointer().version
+        if live is None or not patterns:
+            return
+        with safefs.opened_root(context.settings.versions_dir) as versions, safefs.opened(versions, live) as version:
+            unmatched = [glob for glob in patterns if not fits_any(version, glob)]
+        if unmatched:
+            sentence = tr("no file of the live version fits {globs}", globs=", ".join(unmatched))
+            yield Finding("keep_single", "note", sentence)
 
 
 def _from_preflight(what: str, good: str, look: Callable[[], list[str]]) -> Iterator[Finding]:

@@ -190,11 +190,11 @@ class _Tree:
         os.close(self._fd)
 
     def make_directory(self, path: Components, mode: int) -> None:
-        os.fchmod(self._enter(path), mode & 0o755 | 0o700)
+        os.fchmod(self._enter(path), mode & 0o775 | 0o700)
 
     def make_file(self, path: Components, member: TarInfo, content: Iterator[bytes]) -> None:
         parent = self._enter(path[:-1])
-        mode = member.mode & 0o755 | 0o400
+        mode = member.mode & 0o775 | 0o400
         if self._earlier is not None and self._earlier.holds(member.size):
             whole = b"".join(content)
             owner = self._owner or (os.geteuid(), os.getegid())

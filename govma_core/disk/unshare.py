@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
@@ -31,16 +31,25 @@ class Unshared:
 
 def shared_files(version_fd: int, patterns: Sequence[str]) -> dict[str, int]:
     """Return the paths of the files that fit and share their inode with another name, each with its inode's number."""
+    # Asked first: almost nothing is shared, and then the name need not be compared.
+    return {path: entry.inode() for path, entry in _fitting(version_fd, patterns, _is_shared)}
+
+
+def fits_any(version_fd: int, pattern: str) -> bool:
+    """Tell whether a file of an open version fits the pattern."""
+    return any(_fitting(version_fd, [pattern], lambda entry: entry.is_file(follow_symlinks=False)))
+
+
+def _fitting(
+    version_fd: int, patterns: Sequence[str], is_candidate: Callable[[os.DirEntry[str]], bool]
+) -> Iterator[tuple[str, os.DirEntry[str]]]:
     fits = globs(patterns).fullmatch
-    files: dict[str, int] = {}
     with closing(Directories([version_fd], _OPEN)) as directories:
         for start, levels in starts(patterns).items():
             for path, entries in walk(directories, start, levels=levels):
                 for entry in entries:
-                    # Asked first: almost nothing is shared, and then the name need not be compared.
-                    if _is_shared(entry) and fits(full_path := join(path, entry.name)):
-                        files[full_path] = entry.inode()
-    return files
+                    if is_candidate(entry) and fits(full_path := join(path, entry.name)):
+                        yield full_path, entry
 
 
 def _is_shared(entry: os.DirEntry[str]) -> bool:

@@ -49,6 +49,20 @@ def test_from_nothing_to_a_deploy_by_what_it_says(tmp_path: Path) -> None:
     assert "current-version   data-build--" in command.run("doctor").out
 
 
+def test_globs_that_fit_nothing_are_named(tmp_path: Path) -> None:
+    sample = create_sample(tmp_path / "site")
+    text = sample.config_file.read_text()
+    lines = [line for line in text.splitlines() if not line.startswith(("asset_inputs", "keep_single"))]
+    globs = 'asset_inputs = ["package.json", "no/such/*"]\nkeep_single = ["html/index.php", "html/nothing.*"]\n'
+    sample.config_file.write_text(globs + "\n".join(lines))
+    findings = Command(sample.config_file, sample.state_dir).run("doctor", "--json").json
+    notes = {each["what"]: each["said"] for each in findings if each["what"] in globs}
+    assert notes == {
+        "asset_inputs": "asset_inputs: no file of the repository fits no/such/*. Correct the setting.",
+        "keep_single": "no file of the live version fits html/nothing.*",
+    }
+
+
 SEED = """
 build-env/gov_ma_node_modules 1000
 build-env/gov-tech__ma 0

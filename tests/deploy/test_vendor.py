@@ -8,6 +8,7 @@ import io
 import os
 import random
 import stat
+import subprocess
 import tarfile
 import tempfile
 import tracemalloc
@@ -114,7 +115,7 @@ def test_modes_times_and_duplicates(tmp_path: Path, place: Path) -> None:
     path = packed(tmp_path / "t.tar.gz", suid, world, dark, member(folder, tarfile.DIRTYPE, mode=0o1777), again)
     unpack(path, place)
     modes = {name: stat.S_IMODE((place / "ee" / name).stat().st_mode) for name in "abcd"}
-    assert modes == {"a": 0o644, "b": 0o644, "c": 0o400, "d": 0o755}
+    assert modes == {"a": 0o644, "b": 0o664, "c": 0o400, "d": 0o775}
     assert (place / "ee/a").read_bytes() == bytes(7)
     assert (place / "ee/b").stat().st_mtime == 0
 
@@ -153,6 +154,24 @@ names = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size
 )
 
 
+def test_modes_are_those_that_deploy_sh_left(tmp_path: Path, place: Path) -> None:
+    """Guards links to its versions: most archives are packed under umask 002."""
+    there = tmp_path / "in/ee"
+    (there / "folder").mkdir(parents=True)
+    for name in ("a.php", "folder/b.php", "run"):
+        (there / name).touch()
+    for name, mode in (("a.php", 0o664), ("folder/b.php", 0o640), ("run", 0o775), ("folder", 0o775), ("", 0o2775)):
+        (there / name).chmod(mode)
+    path = gnu_tar(tmp_path / "in", tmp_path / "ee.tar.gz")
+    by_tar = tmp_path / "by tar"
+    by_tar.mkdir()
+    subprocess.run(["tar", "--preserve-permissions", "-xzf", path, "-C", by_tar], check=True)
+    unpack(path, place)
+    for name in ("ee/a.php", "ee/folder/b.php", "ee/run", "ee/folder"):
+        assert (place / name).stat().st_mode == (by_tar / name).stat().st_mode
+    assert stat.S_IMODE((place / "ee").stat().st_mode) == 0o775
+
+
 paths = st.lists(names, min_size=1, max_size=4)
 
 
@@ -173,7 +192,7 @@ def test_any_tree_comes_out_as_it_went_in(files: list[tuple[list[str], bytes, in
                 info.mtime = mtime
                 with suppress(ValueError, UnicodeEncodeError):
                     archive.addfile(info, io.BytesIO(content))
-                    expected[info.name] = mode & 0o755 | 0o400, mtime, content
+                    expected[info.name] = mode & 0o775 | 0o400, mtime, content
         out = Path(tmp, "out")
         out.mkdir()
         unpack(Path(tmp, "t.tar.gz"), out)
