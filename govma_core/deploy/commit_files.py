@@ -70,6 +70,7 @@ class CommitFiles:
                 self._finish(repository, paths, source_fd)
                 pending += submodules.fetched(repository, modules)
         self._require_site()
+        self._name_ignored()
         common = Path(self._git.repo.common_dir)
         work_dir.copy_repository(self._work_fd, common, self._owner, self._reporter.cancellation.check)
         for repository, index in self._repositories.items():
@@ -177,6 +178,16 @@ class CommitFiles:
                 "The checkout {source_dir} has no {missing}: is it the site's repository?",
                 source_dir=self._settings.source_dir,
                 missing=", ".join(missing),
+            )
+
+    def _name_ignored(self) -> None:
+        """Name what lies in the checkout and is ignored by git: deploy.sh published it, and builds could read it."""
+        ignored = self._git.entries("ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z")
+        names = [path for path in ignored if path != "node_modules/"]
+        if names:
+            self._reporter.info(
+                "Ignored by git in the checkout, and not in the version: {named}.",
+                named=", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else ""),
             )
 
     def _connect(self, repository: Repository, common: Path, index: str) -> None:

@@ -313,18 +313,16 @@ class Checkout:
         files.fill(commit.sha)
         return files
 
-<<<<<<< HEAD
     def files(self, sha: str, folder: str) -> frozenset[str]:
         """Return the paths of a commit's files below a folder, from that folder on; none where there is no commit."""
         if not sha or not self._git.sha(sha):
             return frozenset()
         paths = self._git.entries("ls-tree", "-r", "-z", "--name-only", sha, "--", f"{folder}/")
         return frozenset(path.removeprefix(f"{folder}/") for path in paths)
-=======
+
     def unmatched(self, globs: Sequence[str]) -> list[str]:
         """Return the globs that match no file of the checkout's index."""
         return unmatched_globs(self._git, globs)
->>>>>>> e708e2b (Keep group bits of vendor tarballs; name globs that fit nothing)
 
     def archive(self, commit: Commit, folder: str) -> io.BytesIO | None:
         """Return a folder of a commit as a tar file, with the folder's content at its top; None without one."""

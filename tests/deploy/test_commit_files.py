@@ -134,6 +134,7 @@ def test_a_version_is_the_commit_in_a_hostile_checkout(
     expected["data/html/page.dos"] = "100644", b"one\r\ntwo\r\n"
     assert {name: there.get(name) for name in expected} == expected
     assert "data/system/user/module/parts/inner/deep.php" in expected
+    assert "Ignored by git in the checkout, and not in the version: data/html/x.evil." in site.log()
     # The work tree is as it was, and the next deploy is not refused.
     assert (checkout / "data/html/index.php").read_text() == "<?php evil();"
     assert (checkout / "data/html/x.evil").exists()
