@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tarfile import TarInfo
+from typing import BinaryIO, cast
 
 from govma_core.deploy.tarball import Components, Tarball, open_tarball
 from govma_core.disk.link_new_version import EarlierFiles
@@ -30,6 +31,7 @@ from govma_core.versions.remove import warn_of_leftover
 FOLDERS = {"ee": "system", "themes": "html"}
 """The top folder of each vendor tarball, and the directory of a version in which it lies."""
 
+_BLOCK = 1 << 20
 _LATEST = float(1 << 33)
 _PREFIX = "govma-vendor"
 _STAGING = re.compile(rf"\.{_PREFIX}-[0-9a-f]{{16}}")
@@ -135,9 +137,8 @@ def unpack(path: Path, into_fd: int, top: str, owner: Owner, earlier: EarlierFil
     directories, or a damaged tarball.
     """
     with open_tarball(path) as file, closing(_Tree(into_fd, owner, earlier)) as tree:
-        result = Unpacked(sha256=hashlib.file_digest(file, "sha256").hexdigest())
-        file.seek(0)
-        tarball = Tarball(path, file)
+        result, hashed = Unpacked(), _Hashed(file)
+        tarball = Tarball(path, cast("BinaryIO", hashed))
         for member_path, member in tarball:
             if member_path:
                 _place(tarball, tree, member_path, member, top)
@@ -146,7 +147,24 @@ def unpack(path: Path, into_fd: int, top: str, owner: Owner, earlier: EarlierFil
                 result.bytes += member.size
         if not safefs.is_directory(into_fd, top):
             raise tarball.refusal(tr("it holds no {top}/.", top=top), tr("Is it the right file?"))
+        while hashed.read(_BLOCK):
+            # What follows the end of the archive.
+            pass
+        result.sha256 = hashed.sha256.hexdigest()
     return result
+
+
+class _Hashed:
+    """A file that is hashed as it is read: the hash is of what was unpacked, whatever becomes of the file meanwhile."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        block = self._file.read(size)
+        self.sha256.update(block)
+        return block
 
 
 def _place(tarball: Tarball, tree: _Tree, path: Components, member: TarInfo, top: str) -> None:

@@ -14,7 +14,7 @@ from govma_core.prune.keep_rules import Decision
 from govma_core.prune.plan import PrunePlan, current_users, make_plan, make_policy
 from govma_core.text.clean import bytes_text
 from govma_core.text.language import counted, tr
-from govma_core.versions.remove import Removal, Remover, first_few
+from govma_core.versions.remove import Removal, Remover, clear, first_few
 
 _MOST_RECORDED = 20
 
@@ -64,6 +64,7 @@ def run(
         directory = context.settings.versions_dir
         if directory.is_dir() and (problem := cannot_write("versions_dir", directory)):
             raise PreflightError([problem])
+        clear(context.versions, context.settings.state_dir, reporter)
     with reporter.stage("plan") as remark:
         prune_plan = make_plan(context, policy)
         if only is not None:

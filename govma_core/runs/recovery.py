@@ -4,7 +4,7 @@
 2. What it said against versions is taken back or confirmed, and a missing proof is noted (`settle_version`).
 3. Old runs are removed (`prune_runs`).
 4. The versions directory is no other state_dir's (`claim_directories`), and is cleared: a removal half done, probes,
-   staged links and copies (`clear_versions`).
+   staged links and copies (`clear_versions`; a prune does that itself, once it is sure to begin).
 
 A rollback and a promotion stop at 3. Whatever needs the engine is left to the operations, as one that does not answer
 may keep them waiting for a minute: the container and the copies of a rehearsal (`promotion.rehearsal.clear_leftovers`)
@@ -29,11 +29,10 @@ from govma_core.runs.store import LAST, START_GRACE, RunRecord, RunStore
 from govma_core.runs.totals import Totals
 from govma_core.text.language import tr
 from govma_core.versions.history import History, Promotion, Result
-from govma_core.versions.remove import Remover, remove_probes, sweep, warn_of_leftover
-from govma_core.versions.store import REMOVED_PREFIX
+from govma_core.versions.remove import clear
 
-_CLEARING = ("deploy", "prune", "dedupe")
-"""Operations before which the versions directory is cleared."""
+_WRITING = ("deploy", "prune", "dedupe")
+"""Operations that no other state_dir may come between. Prune clears versions_dir itself, after its own preflight."""
 
 
 def recover(context: Context, store: RunStore) -> None:
@@ -52,9 +51,10 @@ def recover(context: Context, store: RunStore) -> None:
         with suppress(OSError):
             Totals(store.state_dir).add_run(record.operation, "interrupted")
     prune_runs(store, context.settings.keep_runs)
-    if context.operation in _CLEARING:
+    if context.operation in _WRITING:
         claim_directories(context)
-        clear_versions(context)
+        if context.operation != "prune":
+            clear_versions(context)
 
 
 def settle_records(store: RunStore) -> list[RunRecord]:
@@ -185,24 +185,5 @@ def claim_directories(context: Context) -> None:
 
 
 def clear_versions(context: Context) -> None:
-    """Clear the versions directory of what killed runs left, and say what that was.
-
-    What resists (an immutable file, a mount) is named in a warning, and tried again by the next run.
-    """
-    try:
-        pointer = context.versions.pointer()
-    except (GovmaError, OSError):
-        # The operation that needs the versions directory says what is wrong with it.
-        return
-    if sentence := Remover(context.versions, context.settings.state_dir).take_up():
-        context.reporter.warning(sentence)
-        pointer = context.versions.pointer()
-    # Where the link leads to nothing, what it led to may be what was set aside.
-    spare = [REMOVED_PREFIX] if pointer.version is None and pointer.target is not None else []
-    with safefs.opened_root(context.settings.versions_dir) as fd:
-        remove_probes(fd, [version.name for version in context.versions.versions()])
-        for leftover in sweep(fd, spare=spare):
-            path = context.settings.versions_dir / leftover.name
-            warn_of_leftover(context.reporter, path, leftover.what, leftover.unremovable)
-            if leftover.unremovable == []:
-                context.reporter.info("Removed {name}, {what}.", name=leftover.name, what=leftover.what)
+    """Clear the versions directory of what killed runs left, and say what that was."""
+    clear(context.versions, context.settings.state_dir, context.reporter)

@@ -15,7 +15,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from govma_core.errors import PublishError, UnsafeTreeError
+from govma_core.errors import GovmaError, PublishError, UnsafeTreeError
 from govma_core.fs import jsonfile, safefs, trees
 from govma_core.reporting import Reporter
 from govma_core.text.language import tr
@@ -234,6 +234,30 @@ def _sweep(dir_fd: int, entry: os.DirEntry[str], prefix: str) -> Leftover:
     else:
         unremovable = trees.clear_marked(dir_fd, entry.name)
     return Leftover(entry.name, _DESCRIPTIONS[prefix], unremovable)
+
+
+def clear(versions: VersionStore, state_dir: Path, reporter: Reporter) -> None:
+    """Clear the versions directory of what killed runs left, and say what that was. Only under the lock.
+
+    What resists (an immutable file, a mount) is named in a warning, and tried again by the next run.
+    """
+    try:
+        pointer = versions.pointer()
+    except (GovmaError, OSError):
+        # The operation that needs the versions directory says what is wrong with it.
+        return
+    if sentence := Remover(versions, state_dir).take_up():
+        reporter.warning(sentence)
+        pointer = versions.pointer()
+    # Where the link leads to nothing, what it led to may be what was set aside.
+    spare = [REMOVED_PREFIX] if pointer.version is None and pointer.target is not None else []
+    with safefs.opened_root(versions.directory) as fd:
+        remove_probes(fd, [version.name for version in versions.versions()])
+        for leftover in sweep(fd, spare=spare):
+            path = versions.directory / leftover.name
+            warn_of_leftover(reporter, path, leftover.what, leftover.unremovable)
+            if leftover.unremovable == []:
+                reporter.info("Removed {name}, {what}.", name=leftover.name, what=leftover.what)
 
 
 def remove_probes(versions_fd: int, versions: Sequence[str]) -> None:

@@ -72,6 +72,25 @@ def test_unpacks_as_tar_does(sample: Path, tmp_path: Path, place: Path, fmt: str
     assert result.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def test_the_hash_is_of_what_was_unpacked(tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards the manifest against a tarball that is written over between two looks at it."""
+    tarballs = {}
+    for version in ("first", "other"):
+        (tmp_path / version / "ee").mkdir(parents=True)
+        (tmp_path / version / "ee/version").write_text(version)
+        tarballs[version] = gnu_tar(tmp_path / version, tmp_path / f"{version}.tar.gz").read_bytes()
+
+    class WrittenOver(io.BytesIO):
+        def seek(self, position: int, whence: int = 0, /) -> int:
+            self.truncate(super().seek(0))
+            self.write(tarballs["other"])
+            return super().seek(position, whence)
+
+    monkeypatch.setattr(vendor, "open_tarball", lambda path: WrittenOver(tarballs["first"]))
+    result = unpack(tmp_path / "ee.tar.gz", place)
+    assert result.sha256 == hashlib.sha256(tarballs[(place / "ee/version").read_text()]).hexdigest()
+
+
 @pytest.mark.parametrize("fmt", ["ustar", "v7"])
 def test_old_formats_with_names_that_fit(tmp_path: Path, place: Path, fmt: str) -> None:
     ee = tmp_path / "in/ee"

@@ -15,7 +15,8 @@ import pytest
 
 from govma_core.errors import GovmaError, RefusedError
 from govma_core.prune import prune
-from govma_core.runs import recovery
+from govma_core.runs import launch
+from govma_core.runs.store import RunStore
 from tests.support.releases import NAMES, Releases
 from tests.support.sample import LEGACY_VERSION
 from tests.support.sites import STAGES, Site
@@ -72,7 +73,6 @@ def test_a_prune_that_is_killed_is_finished_by_the_next_one(
         assert process.stdout.readline() == b"ready\n"
         kill(releases, process.pid)
     assert releases.whole(NAMES[7])
-    recovery.clear_versions(releases.context())
     prune.run(releases.context(), keep=1)
     assert releases.there() == NAMES[6:8]
     assert all(releases.whole(name) for name in NAMES[6:8])
@@ -96,11 +96,23 @@ def test_the_next_deploy_sweeps_what_a_killed_prune_left(site: Site) -> None:
     assert version in [existing.name for existing in site.store.versions()]
 
 
+def test_what_a_killed_run_left_is_not_touched_before_the_preflight(releases: Releases) -> None:
+    """Guards that a prune that is refused has removed nothing."""
+    leftover = releases.directory / ".govma-removed-0123456789abcdef"
+    leftover.mkdir(mode=0o1700)
+    leftover.chmod(0o1700)
+    settings = releases.context().settings
+    for arguments, is_there in (({"older_than": "soon"}, True), ({"keep": 8}, False)):
+        run = launch.start(settings, "prune", arguments, launch.Requester("ana", "test"))
+        run.process.wait()
+        assert RunStore(settings.state_dir).read(run.record.id).ended
+        assert leftover.exists() is is_there
+
+
 def test_leftovers_are_not_swept_while_the_link_leads_to_nothing(releases: Releases) -> None:
     """Guards a live version under a hidden name without a note: after a full disk, a kill and a switch by hand."""
     aside = releases.directory / ".govma-removed-0123456789abcdef"
     (releases.directory / NAMES[7]).rename(aside)
-    recovery.clear_versions(releases.context())
     with pytest.raises(RefusedError):
         prune.run(releases.context())
     assert (aside / "html").is_dir()
