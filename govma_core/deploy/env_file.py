@@ -50,11 +50,9 @@ def install(path: Path, data_fd: int) -> str:
     file, info = open_file(path)
     with os.fdopen(file, "rb") as source, safefs.opened(data_fd, *_FOLDER, make=True) as folder:
         trees.remove(folder, _NAME)
-        target = os.open(_NAME, safefs.CREATE_FLAGS, 0o600, dir_fd=folder)
-        try:
-            trees.copy_content(file, target)
-            os.fchmod(target, stat.S_IMODE(info.st_mode) & 0o777)
-        finally:
-            os.close(target)
-        source.seek(0)
-        return hashlib.file_digest(source, "sha256").hexdigest()
+        # Read once: the hash is of what the version has, whoever edits the file meanwhile.
+        content = source.read()
+        with os.fdopen(os.open(_NAME, safefs.CREATE_FLAGS, 0o600, dir_fd=folder), "wb") as target:
+            target.write(content)
+            os.fchmod(target.fileno(), stat.S_IMODE(info.st_mode) & 0o777)
+    return hashlib.sha256(content).hexdigest()

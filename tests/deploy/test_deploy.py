@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -217,3 +219,21 @@ def test_if_new_makes_a_version_when_anything_is_new(site: Site, part: str) -> N
     assert (second.state, second.version != first.version) == ("ok", True)
     assert part == "commit" or site.stages()["compare"].remark == f"{first.version} was made with another {part}"
     assert "nothing new" not in site.log()
+
+
+def test_the_hash_of_the_env_file_is_of_what_the_version_has(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards what a rollback says of another env file against one that is edited during the deploy."""
+    digest = hashlib.file_digest
+
+    def digest_of_edited(file: Any, algorithm: str) -> Any:
+        if os.path.sameopenfile(file.fileno(), edited.fileno()):
+            edited.write("# edited meanwhile\n")
+            edited.flush()
+        return digest(file, algorithm)
+
+    monkeypatch.setattr(hashlib, "file_digest", digest_of_edited)
+    with site.settings.env_file.open("a") as edited:
+        manifest = ManifestStore(site.settings.state_dir).read(site.deploy().version)
+    assert manifest is not None
+    content = (site.current / "system/user/config/.env").read_bytes()
+    assert manifest.env_sha256 == hashlib.sha256(content).hexdigest()
