@@ -200,8 +200,10 @@ def read_only(settings: Settings) -> str:
     """Say why nothing can be changed by this user; '' when it can."""
     state = settings.state_dir
     place = next((path for path in (state / "runs", state, *state.parents) if os.path.lexists(path)), Path("/"))
-    for path in (place, settings.versions_dir):
-        if os.path.lexists(path) and not os.access(path, os.W_OK | os.X_OK):
+    versions = settings.versions_dir
+    # One that is no directory is a problem of another kind.
+    for path in (place, versions) if os.path.isdir(versions) else (place,):
+        if not os.access(path, os.W_OK | os.X_OK):
             return tr("Read-only: {place} cannot be written by this user. Run as root to change anything.", place=path)
     return ""
 

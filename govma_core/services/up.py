@@ -53,11 +53,11 @@ def run(context: Context, *, services: Sequence[str] | None = None, sync: bool =
         with restart.put_back_if_it_fails():
             if sync and restart.sync():
                 restart.choose(services)
-            state = look(client, project.name)
+            state = look(client, restart.project.name)
             restart.hide(whole_mask(restart.project, restart.config, state))
             with restart.mask.over_errors():
                 restart.build(state)
-                state = look(client, project.name)
+                state = look(client, restart.project.name)
                 changed = restart.changed(state)
                 if changed:
                     restart.prepare(changed, state)

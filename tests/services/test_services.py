@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from govma_core.errors import CommandError, GovmaError, RefusedError, UsageError
+from govma_core.errors import CommandError, EngineError, GovmaError, RefusedError, UsageError
 from govma_core.services import up
 from govma_core.services import view as view_of_services
+from govma_core.services.compose import Project, find_project
+from govma_core.services.inspect import ProjectState
+from govma_core.settings import Settings
 from tests.support.stack import Stack, dockerfile
 from tests.support.waiting import wait_for
 
@@ -175,6 +179,29 @@ def test_when_a_build_fails_nothing_is_touched(site: Stack) -> None:
     assert (site.container(), site.git("rev-parse", "HEAD")) == (apache, head)
     assert site.containers("apache") == [apache]
     assert site.answers()
+    site.change("two")
+
+
+def test_after_a_sync_the_project_is_looked_at_that_the_new_files_name(
+    site: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards a project that a commit gives another name: its containers are not those of before."""
+    commit = site.change("five")
+    names = []
+
+    def find_renamed(settings: Settings) -> Project:
+        project = find_project(settings)
+        return replace(project, name="renamed") if site.git("rev-parse", "HEAD") == commit else project
+
+    def look(client: object, name: str) -> ProjectState:
+        names.append(name)
+        raise EngineError("Docker went away.")
+
+    monkeypatch.setattr(up, "find_project", find_renamed)
+    monkeypatch.setattr(up, "look", look)
+    with pytest.raises(EngineError, match="went away"):
+        site.up("redis", sync=True)
+    assert names == ["renamed"]
     site.change("two")
 
 

@@ -145,6 +145,15 @@ def test_holds_that_cannot_be_read_are_a_notice(site: Site, monkeypatch: pytest.
     assert SnapshotReader(site.settings).read().problems == ("holds: Permission denied.",)
 
 
+def test_versions_dir_that_is_no_directory_is_not_called_read_only(site: Site) -> None:
+    versions = site.settings.versions_dir
+    versions.rename(versions.with_name("elsewhere"))
+    versions.symlink_to("nowhere")
+    snapshot = SnapshotReader(site.settings).read()
+    assert snapshot.read_only == ""
+    assert "cannot be read" in " ".join(snapshot.problems)
+
+
 def test_the_free_space_is_kept_up_to_date_while_nothing_is_measured(
     past: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
