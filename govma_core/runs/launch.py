@@ -76,8 +76,8 @@ def start(
 ) -> StartedRun:
     """Start a run in a detached process, and give it at once; BusyError when another one is going.
 
-    A `queued` one is not overtaken by what is started after it: that waits for it, and is not refused, while it has not
-    begun, or when it was only just asked for.
+    A `queued` one has its turn whatever comes between. What the same person starts right after it, as a script does,
+    waits for it and is not refused.
     """
     try:
         store = prepare_store(settings)
@@ -86,19 +86,21 @@ def start(
             raise
         store = RunStore(settings.state_dir)
     holder = _at_work(store)
-    if _comes_next(store, holder):
+    if _comes_next(store, holder, requester):
         queued = True
     elif holder is not None:
         raise BusyError(holder.sentence())
     return launch(store, write_down(store, settings, operation, arguments, requester, queued=queued))
 
 
-def _comes_next(store: RunStore, holder: Holder | None) -> bool:
-    """Tell whether what is started now is to wait for the run that was asked for before it."""
+def _comes_next(store: RunStore, holder: Holder | None, requester: Requester) -> bool:
+    """Tell whether what is started now is to wait for the queued run that this person has asked for just before."""
     latest = None
     with suppress(OSError):
         latest = store.latest()
     if latest is None or latest.ended or not latest.queued:
+        return False
+    if (latest.by, latest.origin) != (requester.by, requester.origin):
         return False
     return holder is None or time.time() - latest.created < _RIGHT_AFTER
 
