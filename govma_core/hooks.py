@@ -22,9 +22,10 @@ MOMENTS: tuple[Moment, ...] = get_args(Moment)
 
 def refusals(settings: Settings) -> Iterator[str]:
     """Yield a sentence for each hook that is there and would not be run."""
-    for moment in MOMENTS:
+    directory = settings.hooks_dir
+    for moment in MOMENTS if directory is not None and directory.is_dir() else ():
         try:
-            _program(settings.hooks_dir, moment)
+            _program(directory, moment)
         except HookError as error:
             yield str(error)
 

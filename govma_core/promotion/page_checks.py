@@ -124,9 +124,17 @@ def ask(address: Address, path: str, *, host: str = "", timeout: float = 10.0) -
         raise NoAnswerError(tr("the answer was cut after {count} bytes", count=len(body)))
     received: dict[str, str] = {}
     for key, value in response.getheaders():
-        key = key.lower()
+        key, value = key.lower(), _header_text(value)
         received[key] = f"{received[key]}, {value}" if key in received else value
     return Answer(response.status, received, body)
+
+
+def _header_text(value: str) -> str:
+    """Return a header's value, which http.client takes for Latin-1, as UTF-8 where it is that."""
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return value
 
 
 def _connection(address: Address, host: str, timeout: float) -> http.client.HTTPConnection:

@@ -187,6 +187,12 @@ def _read_file(path: Path, problems: list[str]) -> dict[str, Any]:
     except OSError as error:
         problems.append(tr("The settings file {path} cannot be read: {strerror}.", path=path, strerror=error.strerror))
         return {}
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        problems.append(
+            tr("The settings file {path} is not in UTF-8 (line {line}). Save it as that.", path=path, line=line)
+        )
+        return {}
     except ValueError as error:
         problems.append(tr("The settings file {path} is not valid TOML: {error}.", path=path, error=error))
         return {}

@@ -219,10 +219,12 @@ def test_what_is_named_like_no_hook_is_named_by_a_deploy_and_the_doctor(site: Si
     assert [finding.said + "." for finding in findings[1:]] == warnings
 
 
-def test_a_directory_of_hooks_that_is_set_and_not_there_is_named(site: Site, tmp_path: Path) -> None:
-    site.flags["hooks_dir"] = str(tmp_path / "none")
+@pytest.mark.parametrize("name", ["none", "loop"])
+def test_a_directory_of_hooks_that_is_set_and_cannot_be_listed_is_named(site: Site, tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    site.flags["hooks_dir"] = str(tmp_path / name)
     (finding,) = [finding for finding in doctor.examine(site.context()) if finding.what == "hooks_dir"]
-    assert str(tmp_path / "none") in finding.said
+    assert str(tmp_path / name) in finding.said
 
 
 def test_the_example_posts_what_happened(site: Site, hooks: Hooks, tmp_path: Path) -> None:

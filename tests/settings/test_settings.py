@@ -100,6 +100,13 @@ def test_a_byte_order_mark_is_no_part_of_the_first_setting(tmp_path: Path) -> No
     assert load({}, file=write(tmp_path, '\ufeffbranch = "other"')).settings.branch == "other"
 
 
+def test_a_file_that_is_not_in_utf_8_is_named_with_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_bytes("branch = 'main'\n# Configuração\n".encode("latin-1"))
+    with pytest.raises(ConfigurationError, match=r"settings.toml is not in UTF-8 \(line 2\)"):
+        load({}, file=file)
+
+
 def test_every_problem_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as raised:
         load({"GOVMA_BUILDER": "x"}, file=write(tmp_path, 'unknwon = 1\nbranch = 2\nwork_dir = "w"'))

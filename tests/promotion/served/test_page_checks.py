@@ -172,3 +172,10 @@ def test_text_is_compared_in_the_charset_of_the_page(header: bytes, body: bytes)
     for check in (PageCheck(path="/", contains="São Luís: 5 €"), PageCheck(path="/", lacks="Ã")):
         with saying(HEAD[:-2] % len(body) + b"Content-Type: " + header + b"\r\n\r\n", body) as address:
             assert look(address, check, Mask()) is None
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "latin-1"])
+def test_a_header_is_compared_in_utf_8_where_it_is_that(charset: str) -> None:
+    head = HEAD[:-2] % 2 + "X-Title: São Luís\r\n\r\n".encode(charset)
+    with saying(head, b"ok") as address:
+        assert look(address, PageCheck(path="/", header="X-Title: São"), Mask()) is None
