@@ -12,7 +12,8 @@ import shutil
 import stat
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from pathlib import Path, PurePath
+from itertools import groupby
+from pathlib import Path
 
 from govma_core.building import work_dir
 from govma_core.deploy.submodules import Repository, Submodules
@@ -146,23 +147,21 @@ class CommitFiles:
         """
         changed = self._changed_in_checkout(repository)
         folders: set[str] = set()
-        with closing(Directories([self._work_fd, source_fd])) as directories:
-            for path in paths:
-                folder, _, name = os.path.join(repository.folder, path).rpartition("/")
-                folders.add(folder)
+        with closing(Directories([self._work_fd])) as work, closing(Directories([source_fd])) as checkout:
+            for inner, inside in groupby(paths, os.path.dirname):
+                folder = os.path.join(repository.folder, inner).rstrip("/")
                 if self._owner is not None:
-                    os.chown(name, *self._owner, dir_fd=directories.fd(0, folder), follow_symlinks=False)
-                if path in changed:
-                    continue
+                    _give_folders(work, folder, self._owner, folders)
+                target = work.fd(0, folder)
+                source: int | None = None
                 with suppress(OSError):
-                    info = os.stat(name, dir_fd=directories.fd(1, folder), follow_symlinks=False)
-                    if stat.S_ISREG(info.st_mode):
-                        times = (info.st_mtime_ns, info.st_mtime_ns)
-                        os.utime(name, ns=times, dir_fd=directories.fd(0, folder), follow_symlinks=False)
-            if self._owner is not None:
-                above = {str(parent) for folder in folders for parent in PurePath(folder).parents}
-                for folder in (folders | above) - {"", "."}:
-                    os.fchown(directories.fd(0, folder), *self._owner)
+                    source = checkout.fd(0, folder)
+                for path in inside:
+                    name = os.path.basename(path)
+                    if self._owner is not None:
+                        os.chown(name, *self._owner, dir_fd=target, follow_symlinks=False)
+                    if source is not None and path not in changed:
+                        _copy_time(name, source, target)
 
     def _changed_in_checkout(self, repository: Repository) -> frozenset[str]:
         """Return the paths whose content in the commit is not that which the checkout's index has."""
@@ -211,6 +210,23 @@ class CommitFiles:
             return
         with safefs.opened(self._work_fd, *Path(folder).parts) as fd:
             work_dir.replace_file(fd, ".git", f"gitdir: {os.path.relpath(git_dir, folder)}\n", self._owner)
+
+
+def _give_folders(directories: Directories, folder: str, owner: tuple[int, int], folders: set[str]) -> None:
+    """Give a directory and those above it to their owner; `folders` are those that were given before."""
+    while folder and folder not in folders:
+        folders.add(folder)
+        os.fchown(directories.fd(0, folder), *owner)
+        folder = os.path.dirname(folder)
+
+
+def _copy_time(name: str, source_fd: int, target_fd: int) -> None:
+    """Give a file the mtime of the file of the same name in another directory, if there is one."""
+    with suppress(OSError):
+        info = os.stat(name, dir_fd=source_fd, follow_symlinks=False)
+        if stat.S_ISREG(info.st_mode):
+            times = (info.st_mtime_ns, info.st_mtime_ns)
+            os.utime(name, ns=times, dir_fd=target_fd, follow_symlinks=False)
 
 
 def no_inputs(globs: Sequence[str]) -> str:
