@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from govma_core.fs import jsonfile, safefs
-from govma_core.git import GitCommands
+from govma_core.git import GitCommands, GitFailedError
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 
@@ -24,10 +24,16 @@ _LOCKS = ("*.lock", "refs/**/*.lock")
 
 @contextmanager
 def noted_move(settings: Settings, git: GitCommands) -> Iterator[None]:
-    """Have the note on the disk for the block, which may move the checkout; it stays when the block fails."""
+    """Have the note on the disk for the block, which may move the checkout; it stays when that fails half way."""
     before = git.sha("HEAD")
     jsonfile.replace(settings.state_dir / _NOTE, {"head": before})
-    yield
+    try:
+        yield
+    except GitFailedError:
+        # What git refuses before it begins is a person's.
+        if git.sha("HEAD") == before and not git.entries("status", "--porcelain", "-z"):
+            _end_move(settings, moved=False)
+        raise
     _end_move(settings, moved=git.sha("HEAD") != before)
 
 

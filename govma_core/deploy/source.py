@@ -75,7 +75,7 @@ class NextDeploy:
 
 
 class Checkout:
-    """The checkout in source_dir. Nothing in it is ever lost: it moves forward, or to a commit and back."""
+    """The checkout in source_dir: it follows the remote, and what a person made in it is never lost."""
 
     def __init__(self, settings: Settings, reporter: Reporter) -> None:
         self._settings = settings

@@ -13,6 +13,7 @@ import pytest
 
 from govma_core.deploy.checkout_recovery import noted_move
 from govma_core.deploy.source import Checkout, recover
+from govma_core.errors import SourceError
 from govma_core.events import Event, LogLine
 from govma_core.fs import jsonfile
 from govma_core.reporting import Reporter, silent
@@ -155,6 +156,20 @@ def test_locks_of_before_the_boot_are_removed_and_no_others(settings: Settings) 
         os.utime(path, (booted - 5, booted - 5))
     lines_of_recovery(settings)
     assert [path.exists() for path in (*old, young)] == [False, False, False, True]
+
+
+def test_an_edit_that_git_was_not_to_see_is_refused_again_and_again(sample: SampleSite, settings: Settings) -> None:
+    git(settings.source_dir, "update-index", "--assume-unchanged", CHANGED)
+    (settings.source_dir / CHANGED).write_text("Allow: /")
+    sample.commit({CHANGED: "Disallow: /"}, "Muda")
+    for _ in range(2):
+        assert lines_of_recovery(settings) == []
+        with closing(Checkout(settings, silent())) as checkout:
+            checkout.fetch()
+            target = checkout.next_deploy().require()
+            with pytest.raises(SourceError, match=r"robots\.txt"):
+                checkout.follow(target)
+    assert (settings.source_dir / CHANGED).read_text() == "Allow: /"
 
 
 def test_the_lock_of_a_git_that_was_killed_in_a_move_is_removed(settings: Settings, earlier_commit: str) -> None:
