@@ -125,6 +125,24 @@ def require_parts(data_fd: int) -> None:
 
 def _remove_credentials(git_fd: int, owner: tuple[int, int] | None) -> None:
     """Leave of a copied git directory what the build's user may see; SourceError when git cannot read it."""
+    _clean(git_fd, owner)
+    for folder in _GIT_DIRECTORIES:
+        if safefs.is_directory(git_fd, folder):
+            with safefs.opened(git_fd, folder) as inside:
+                _clean_all_below(inside, owner)
+
+
+def _clean_all_below(fd: int, owner: tuple[int, int] | None) -> None:
+    # The name of a module, which a commit chooses, is a path, and may lead into the git directory of another module.
+    if safefs.lstat(fd, "HEAD") and any(safefs.lstat(fd, name) for name in ("objects", "commondir")):
+        _clean(fd, owner)
+    for entry in safefs.entries(fd):
+        if entry.is_dir(follow_symlinks=False):
+            with safefs.opened(fd, entry.name) as child:
+                _clean_all_below(child, owner)
+
+
+def _clean(git_fd: int, owner: tuple[int, int] | None) -> None:
     for name in _CONFIGURATIONS:
         info = safefs.lstat(git_fd, name)
         # A link leads to what was not copied: the build reads it with its own rights, if at all.
@@ -133,18 +151,6 @@ def _remove_credentials(git_fd: int, owner: tuple[int, int] | None) -> None:
             replace_file(git_fd, name, harmless, owner)
     for name in _RECORDS:
         trees.remove(git_fd, name)
-    for folder in _GIT_DIRECTORIES:
-        if safefs.is_directory(git_fd, folder):
-            with safefs.opened(git_fd, folder) as inside:
-                _remove_credentials_below(inside, owner)
-
-
-def _remove_credentials_below(fd: int, owner: tuple[int, int] | None) -> None:
-    for entry in safefs.entries(fd):
-        if entry.is_dir(follow_symlinks=False):
-            with safefs.opened(fd, entry.name) as child:
-                # The name of a module may be a path.
-                (_remove_credentials if safefs.lstat(child, "HEAD") else _remove_credentials_below)(child, owner)
 
 
 def _list_settings(git_fd: int, name: str) -> str:

@@ -1,5 +1,8 @@
 """A checkout that a power cut or a kill caught between two commits is put right by the next run.
 
+Git outlives the run that it works for. What lays out the commit of a killed run in the work dir is ended: it would go
+on between the files of the next one.
+
 A note in state_dir tells that the checkout moves. Git puts its objects, references and index on the disk at once (see
 govma_core.git), but not the files that it checks out. Nothing is taken from those files, so that they need not be
 judged: of the files that the move was about, what differs goes to git's stash, where a person finds what they may have
@@ -8,6 +11,8 @@ written meanwhile. Other files stay: the deploy refuses them by name.
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,11 +20,14 @@ from pathlib import Path
 
 from govma_core.fs import jsonfile, safefs
 from govma_core.git import GitCommands, GitFailedError
+from govma_core.process import proc
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 
 _NOTE = "checkout-move.json"
 _LOCKS = ("*.lock", "refs/**/*.lock")
+_PATIENCE = 10.0
+"""Seconds that a killed git may take to be gone."""
 
 
 @contextmanager
@@ -46,6 +54,7 @@ def _end_move(settings: Settings, *, moved: bool) -> None:
 
 def finish_move(settings: Settings, git: GitCommands, reporter: Reporter) -> None:
     """Put right what an interrupted move left; SourceError where git cannot. Only under the lock."""
+    _end_left_behind(settings.work_dir)
     git_dir, note = Path(git.repo.git_dir), jsonfile.read(settings.state_dir / _NOTE)
     _remove_locks(git_dir, settings, was_moving=note is not None)
     if note is None:
@@ -85,10 +94,25 @@ def _remove_locks(git_dir: Path, settings: Settings, *, was_moving: bool) -> Non
                 path.unlink()
 
 
-def _git_works_in(checkout: Path) -> bool:
-    """Tell whether a git works in the checkout: one that outlives the run which had started it, or a person's."""
-    for process in Path("/proc").glob("[0-9]*"):
+def _git_works_in(directory: Path) -> bool:
+    """Tell whether a git works in the directory: one that outlives the run which had started it, or a person's."""
+    return any(True for _ in _gits_in(directory))
+
+
+def _end_left_behind(work_dir: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    for process in _gits_in(work_dir):
         with suppress(OSError):
-            if (process / "comm").read_text() == "git\n" and (process / "cwd").samefile(checkout):
-                return True
-    return False
+            proc.send(process.pid, process.started, signal.SIGKILL)
+    while _git_works_in(work_dir) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _gits_in(directory: Path) -> Iterator[proc.Process]:
+    """Yield the git processes that work in the directory or below."""
+    top = directory.resolve()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            process = proc.read(int(folder.name))
+            if process and process.name == "git" and Path(os.readlink(folder / "cwd")).is_relative_to(top):
+                yield process

@@ -208,7 +208,9 @@ class Checkout:
             if other != branch
         )
         with noted_move(self._settings, self._git):
-            self._git.run("checkout", "--quiet", *(("-B", branch) if has_room else ("--detach",)), target.sha, "--")
+            # What git ignores is a person's as well.
+            options = ("--no-overwrite-ignore", *(("-B", branch) if has_room else ("--detach",)))
+            self._git.run("checkout", "--quiet", *options, target.sha, "--")
 
     def _head(self) -> str:
         """Return the branch that is checked out, as a whole ref; '' for none."""

@@ -86,6 +86,8 @@ class Submodules:
         try:
             if not (module.git_dir / "HEAD").exists():
                 self._git.run("init", "--quiet", "--bare", str(module.git_dir))
+                # It is to be used by `git submodule update` as well, which gives it a work tree.
+                git.run("config", "core.bare", "false")
                 git.run("config", "remote.origin.url", module.url)
             branches = "+refs/heads/*:refs/remotes/origin/*"
             git.run("fetch", "--quiet", "--force", "--tags", "--", module.url, branches, waiting=waiting)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import time
 from contextlib import closing, suppress
@@ -193,6 +194,20 @@ def test_a_git_that_outlives_its_run_is_waited_for(settings: Settings, earlier_c
         wait_until(lock.exists, "git works")
         lines_of_recovery(settings)
         assert (settings.source_dir / ".git/ended").exists()
+
+
+def test_a_git_that_still_lays_out_the_commit_of_a_killed_run_is_ended(settings: Settings) -> None:
+    folder = settings.work_dir / "data/module"
+    folder.mkdir(parents=True)
+    # It waits for what would come from standard input.
+    waiting = ["git", "hash-object", "--stdin"]
+    with (
+        subprocess.Popen(waiting, cwd=folder, stdin=subprocess.PIPE) as in_work_dir,
+        subprocess.Popen(waiting, cwd=settings.source_dir, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as beside,
+    ):
+        lines_of_recovery(settings)
+        assert in_work_dir.wait(1) == -signal.SIGKILL
+        assert beside.poll() is None
 
 
 def test_a_move_that_ends_leaves_no_note(sample: SampleSite, settings: Settings) -> None:

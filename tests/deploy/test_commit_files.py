@@ -180,6 +180,38 @@ def test_a_submodule_that_cannot_be_fetched_is_refused_by_name(site: Site, monke
     assert "whose update is none" in site.log()
 
 
+def test_a_submodule_that_a_deploy_has_fetched_can_be_checked_out(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    allow_local_submodules(site, monkeypatch)
+    module = make_repository(site.sample.root / "remotes/module", {"page.php": "old"})
+    git(site.sample.developer, "submodule", "--quiet", "add", str(module), "data/html/module")
+    push(site, "Módulo")
+    site.deploy()
+    git(site.settings.source_dir, "submodule", "--quiet", "update", "--init")
+    assert (site.settings.source_dir / "data/html/module/page.php").read_text() == "old"
+    site.deploy()
+
+
+def test_a_build_sees_no_credentials_whatever_the_name_of_a_submodule(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow_local_submodules(site, monkeypatch)
+    names, remotes = ("a", "a/objects/b", "c/HEAD", "."), site.sample.root / "remotes"
+    for number, name in enumerate(names):
+        address = f"https://ana:s3cret@example.invalid/{number}.git"
+        module = make_repository(remotes / str(number), {"page.php": name})
+        added = site.sample.developer / f"data/html/module-{number}"
+        git(site.sample.developer, "clone", "-q", str(module), str(added))
+        git(site.sample.developer, "add", f"data/html/{added.name}")
+        for key, value in (("path", f"data/html/{added.name}"), ("url", address)):
+            git(site.sample.developer, "config", "--file", ".gitmodules", f"submodule.{name}.{key}", value)
+        git(remotes, "config", "--file", str(site.sample.root / "gitconfig"), f"url.{module}.insteadOf", address)
+    push(site, "Módulos")
+    site.deploy()
+    assert (site.current / "html/module-3/page.php").read_text() == "."
+    grep = ["grep", "-rl", "s3cret", str(site.settings.work_dir / ".git")]
+    assert subprocess.run(grep, capture_output=True, text=True, check=False).stdout == ""
+
+
 @pytest.mark.parametrize(
     ("url", "parent", "address"),
     [

@@ -76,6 +76,21 @@ def test_a_checkout_that_is_not_clean_is_named_and_untouched(sample: SampleSite,
     assert path.read_text() == "something"
 
 
+def test_an_ignored_file_is_never_overwritten(sample: SampleSite, checkout: Checkout) -> None:
+    (sample.source_dir / ".git/info").mkdir(exist_ok=True)
+    (sample.source_dir / ".git/info/exclude").write_text("notes.txt\n")
+    (sample.source_dir / "notes.txt").write_text("a person's")
+    sample.commit({"notes.txt": "the commit's"}, "Notas")
+    for _ in range(2):
+        with pytest.raises(SourceError, match=r"would be overwritten by checkout:; notes\.txt"):
+            take(checkout)
+        checkout.recover()
+        assert (sample.source_dir / "notes.txt").read_text() == "a person's"
+    (sample.source_dir / "notes.txt").rename(sample.root / "notes.txt")
+    take(checkout)
+    assert (sample.source_dir / "notes.txt").read_text() == "the commit's"
+
+
 def test_ignored_files_are_no_dirt(sample: SampleSite, checkout: Checkout) -> None:
     (sample.source_dir / "node_modules").mkdir()
     (sample.source_dir / "node_modules/x.js").write_text("x")
