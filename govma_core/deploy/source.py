@@ -118,7 +118,9 @@ class Checkout:
             else:
                 # Tags of the checkout's own stay, but `git describe` in a build says what the remote's say.
                 refs = ["--prune", "--tags", "--force", remote, f"+refs/heads/*:refs/remotes/{remote}/*"]
-            self._git.run("fetch", "--quiet", *refs, waiting=self._reporter.cancellation.interruptible)
+            self._git.run(
+                "fetch", "--quiet", "--no-recurse-submodules", *refs, waiting=self._reporter.cancellation.interruptible
+            )
         except GitFailedError as error:
             if "couldn't find remote ref" in str(error):
                 self._git.run("update-ref", "-d", self._remote_branch)

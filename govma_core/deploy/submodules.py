@@ -89,6 +89,8 @@ class Submodules:
                 # It is to be used by `git submodule update` as well, which gives it a work tree.
                 git.run("config", "core.bare", "false")
                 git.run("config", "remote.origin.url", module.url)
+            # `git submodule update` in the checkout, which may come later, gives it a work tree.
+            git.run("config", "core.bare", "false")
             branches = "+refs/heads/*:refs/remotes/origin/*"
             git.run("fetch", "--quiet", "--force", "--tags", "--", module.url, branches, waiting=waiting)
             if not git.sha(module.sha):

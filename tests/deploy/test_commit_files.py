@@ -174,10 +174,15 @@ def test_a_submodule_that_cannot_be_fetched_is_refused_by_name(site: Site, monke
     with pytest.raises(SourceError, match=r"The submodule data/html/module is needed at .* transport 'file' not allow"):
         site.deploy()
     assert site.current == live
-    git(site.settings.source_dir, "config", "submodule.data/html/module.update", "none")
+    checkout = site.settings.source_dir
+    git(checkout, "config", "submodule.data/html/module.update", "none")
     site.deploy()
     assert list((site.current / "html/module").iterdir()) == []
     assert "whose update is none" in site.log()
+    git(checkout, "config", "--unset", "submodule.data/html/module.update")
+    git(checkout, "-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init")
+    site.deploy()
+    assert (site.current / "html/module/page.php").read_text() == "x"
 
 
 def test_a_submodule_that_a_deploy_has_fetched_can_be_checked_out(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
