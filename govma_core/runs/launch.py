@@ -49,10 +49,6 @@ def local_requester(front_end: str) -> Requester:
 SAVING = ("rollback", "promote")
 """Operations that save the site: a state_dir without room, or that cannot be written, does not prevent them."""
 
-_LETTING_GO = 10.0
-"""Seconds that a run may take from the end of its record until it lets go of the lock."""
-_LOCK_POLL = 0.05
-"""Seconds between two looks whether it has."""
 _RIGHT_AFTER = 2.0
 """Seconds within which a script's next command comes, after one that left a run behind."""
 
@@ -85,7 +81,7 @@ def start(
         if operation not in SAVING or os.geteuid() != 0:
             raise
         store = RunStore(settings.state_dir)
-    holder = _at_work(store)
+    holder = lock_holder(store.state_dir)
     if _comes_next(store, holder, requester):
         queued = True
     elif holder is not None:
@@ -94,26 +90,22 @@ def start(
 
 
 def _comes_next(store: RunStore, holder: Holder | None, requester: Requester) -> bool:
-    """Tell whether what is started now is to wait for the queued run that this person has asked for just before."""
-    latest = None
+    """Tell whether what is started now is to wait for the run before it, and is not refused for its sake.
+
+    That is one whose end is written down already: who saw it may ask for the next, though the lock is not free yet. And
+    it is a queued one that the same person has asked for just before.
+    """
+    latest = before = None
     with suppress(OSError):
+        before = store.stored(holder.run) if holder is not None else None
         latest = store.latest()
+    if before is not None and before.ended:
+        return True
     if latest is None or latest.ended or not latest.queued:
         return False
     if (latest.by, latest.origin) != (requester.by, requester.origin):
         return False
     return holder is None or time.time() - latest.created < _RIGHT_AFTER
-
-
-def _at_work(store: RunStore) -> Holder | None:
-    """Return who holds the lock. One whose end is written down is waited for: who saw it end may ask for the next."""
-    ends = time.monotonic() + _LETTING_GO
-    while (holder := lock_holder(store.state_dir)) is not None and time.monotonic() < ends:
-        record = store.stored(holder.run)
-        if record is None or not record.ended:
-            break
-        time.sleep(_LOCK_POLL)
-    return holder
 
 
 def write_down(
