@@ -29,6 +29,8 @@ _NO_PROGRAMS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
 # An index or a reference that a power cut leaves empty stops every deploy that follows (git-config(1), core.fsync).
 _DURABLE = ("-c", "core.fsync=all")
 _PATIENCE = 2.0
+_SECRET_IN_URL = re.compile(r"([?&][^=&\s]*(?:token|secret|key|pass|auth|sig)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
+"""A secret in the query of a remote's URL; one in its user part git leaves out itself."""
 _SSH = re.compile(r"(\S*/)?ssh(\s|$)")
 _BATCH = "-o BatchMode=yes -o ConnectTimeout=20"
 
@@ -214,5 +216,5 @@ def _home() -> str:
 
 def _last_words(err: bytes) -> str:
     lines = [clean_line(line.strip()) for line in err.decode("utf-8", "replace").splitlines()]
-    words = [line for line in lines if line and not line.startswith("hint:")][-6:]
+    words = [_SECRET_IN_URL.sub(r"\1***", line) for line in lines if line and not line.startswith("hint:")][-6:]
     return "; ".join(words) or tr("it said nothing")

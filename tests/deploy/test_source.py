@@ -105,6 +105,16 @@ def test_a_remote_that_is_gone_is_a_sentence(sample: SampleSite, checkout: Check
     assert state(sample.source_dir) == before
 
 
+def test_a_token_in_the_query_of_the_remotes_url_is_not_told(sample: SampleSite, checkout: Checkout) -> None:
+    for name in ("private_token", "access_token", "x=1&job-token"):
+        url = f"http://127.0.0.1:1/site.git?{name}=s3cr3tt0ken"
+        subprocess.run(["git", "-C", str(sample.source_dir), "remote", "set-url", "origin", url], check=True)
+        with pytest.raises(SourceError) as caught:
+            checkout.fetch()
+        assert f"{name}=***" in str(caught.value)
+        assert "s3cr3t" not in str(caught.value)
+
+
 def test_a_branch_that_is_not_on_the_remote_is_a_sentence(sample: SampleSite) -> None:
     settings = load({}, file=sample.config_file, flags={"branch": "nowhere"}).settings
     with closing(Checkout(settings, silent())) as checkout:
