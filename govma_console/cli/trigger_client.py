@@ -11,18 +11,24 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 from govma_core.errors import BusyError, GovmaError, RefusedError, UsageError
+from govma_core.settings.load import local_url, split_address
 
 _CONNECT_SECONDS = 10
 _TRIES = 30
 """Times a broken connection is made again, a second apart: the server may be restarting."""
 _BLOCK = 1 << 16
+_SILENCE = "… ".encode()
+"""Begins a line that only says what goes on, and is not counted."""
 _REFUSALS: dict[int, type[GovmaError]] = {409: BusyError, 423: RefusedError, 429: BusyError}
 
 
 class ServerClient:
-    """A client of the server at a URL."""
+    """A client of the server at a URL, or at an address as listen_addr has it."""
 
     def __init__(self, url: str) -> None:
+        if "//" not in url:
+            with suppress(ValueError):
+                url = local_url(*split_address(url))
         try:
             parts = urlsplit(url if "//" in url else f"http://{url}")
             host, port = parts.hostname or "", parts.port or 80
@@ -30,7 +36,7 @@ class ServerClient:
             host = ""
         if not host or parts.scheme != "http":
             raise UsageError("{url!r} is not the address of a server, such as http://127.0.0.1:50024.", url=url)
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - listened on, not asked
+        host = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(host, host)  # noqa: S104 - listened on, not asked
         self._address = (host, port)
         self._prefix = parts.path.removesuffix("/deploy").rstrip("/")
 
@@ -85,11 +91,12 @@ class ServerClient:
 
 
 def _print_body(response: http.client.HTTPResponse) -> int:
-    """Print a body as it comes, until it ends or the connection breaks; return the number of its bytes."""
-    count = 0
+    """Print a body as it comes, until it ends or the connection breaks; return the number of the log's bytes in it."""
+    count, line = 0, b""
     with suppress(OSError, http.client.HTTPException):
         while block := response.read1(_BLOCK):
             sys.stdout.buffer.write(block)
             sys.stdout.buffer.flush()
-            count += len(block)
-    return count
+            *lines, line = (line + block).split(b"\n")
+            count += sum(len(each) + 1 for each in lines if not each.startswith(_SILENCE))
+    return count + (0 if line.startswith(_SILENCE) else len(line))

@@ -137,7 +137,12 @@ def peer_of(connection: socket.socket) -> Peer:
             connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         )
         return Peer(uid=uid, gid=gid, groups=_groups(connection))
-    return Peer(connection.getpeername()[:2], connection.getsockname()[:2])
+    return Peer(_as_ipv4(connection.getpeername()), _as_ipv4(connection.getsockname()))
+
+
+def _as_ipv4(address: tuple[str, int, int, int] | Address) -> Address:
+    """Return an address without what IPv6 adds to those of IPv4 on a socket of both families."""
+    return address[0].removeprefix("::ffff:") if "." in address[0] else address[0], address[1]
 
 
 def _groups(connection: socket.socket) -> frozenset[int]:

@@ -18,10 +18,12 @@ from govma_console.server.systemd import sockets_from_systemd
 from govma_console.server.tokens import Tokens
 from govma_core.errors import BusyError, ConfigurationError, GovmaError
 from govma_core.settings import Settings
-from govma_core.settings.load import split_address
+from govma_core.settings.load import local_url, split_address
 from govma_core.text.language import tr
 
 _BACKLOG = 1024
+_ALL = "::"
+"""All addresses: of both families, for a socket that is told so."""
 _CONNECT_SECONDS = 5.0
 _KEEP_ALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -42,11 +44,9 @@ class Listeners:
     unix_inode: int = 0
 
     def addresses(self) -> list[str]:
-        """Return the addresses as operators write them."""
+        """Return the addresses as URLs that can be copied, and the path of the unix socket."""
         names = [each.getsockname() for each in self.sockets]
-        return [
-            str(self.unix_name or name) if isinstance(name, str) else f"http://{name[0]}:{name[1]}" for name in names
-        ]
+        return [str(self.unix_name or name) if isinstance(name, str) else local_url(*name[:2]) for name in names]
 
     def remove_name(self) -> None:
         """Remove the name of the unix socket, unless it is another server's by now."""
@@ -104,6 +104,8 @@ def _listen_tcp(settings: Settings) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if address[0] == _ALL:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError as error:
@@ -116,14 +118,18 @@ def _listen_tcp(settings: Settings) -> socket.socket:
 
 
 def address_of(settings: Settings) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
-    """Return the family and the address that listen_addr stands for; ConfigurationError when there is none."""
+    """Return the family and the address that listen_addr stands for; ConfigurationError when there is none.
+
+    As Go's net.Listen has it: no host is all addresses of both families, as is `[::]`; of a name's, IPv4 comes first.
+    """
     host, port = split_address(settings.listen_addr)
+    if not host:
+        host = _ALL if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104 - what the setting says
     try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
+        choices = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise ConfigurationError(_unusable(settings, error)) from None
+    family, _, _, _, address = min(choices, key=lambda each: each[0] != socket.AF_INET)
     return family, address
 
 

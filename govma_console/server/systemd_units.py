@@ -11,6 +11,7 @@ from pathlib import Path
 from govma_console.server.sockets import address_of
 from govma_core.errors import GovmaError, RefusedError
 from govma_core.settings import Settings
+from govma_core.settings.load import split_address
 
 DIRECTORY = Path("/etc/systemd/system")
 SERVICE, SOCKET = "govma-console.service", "govma-console.socket"
@@ -93,7 +94,7 @@ def make_units(settings: Settings, config: Path | None, *, with_socket: bool) ->
 def _listen_stream(settings: Settings) -> str:
     """Return listen_addr as systemd.socket(5) wants it: no name, and the port alone for all addresses."""
     if settings.listen_addr.startswith(":"):
-        return settings.listen_addr[1:]
+        return str(split_address(settings.listen_addr)[1])
     family, address = address_of(settings)
     host = f"[{address[0]}]" if family == socket.AF_INET6 else address[0]
     return f"{host}:{address[1]}"

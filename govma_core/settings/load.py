@@ -106,15 +106,38 @@ def on_this_machine(url: str) -> bool:
 
 
 def split_address(text: str) -> tuple[str, int]:
-    """Take `host:port` apart, IPv6 addresses in brackets, an empty host for all; ValueError says what is wrong."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or not 0 <= int(port) <= 65535:
+    """Take `host:port` apart as Go's net.Listen does; ValueError says what is wrong.
+
+    IPv6 addresses are in brackets, an empty host is for all, a port may be the name of a service, an empty one is 0.
+    """
+    host, colon, name = text.rpartition(":")
+    port = _port_of(name)
+    if not colon or port is None:
         raise ValueError(tr("is {text_!r}; it must be host:port, such as 127.0.0.1:50024", text_=text))
     if host.startswith("[") and host.endswith("]"):
-        return host[1:-1], int(port)
+        return host[1:-1], port
     if ":" in host:
         raise ValueError(tr("is {text_!r}; an IPv6 address is written in brackets, such as [::1]:50024", text_=text))
-    return host, int(port)
+    return host, port
+
+
+def _port_of(name: str) -> int | None:
+    if not name or name.isdecimal():
+        port = int(name or 0)
+        return port if port <= 65535 else None
+    # Most settings name a number: they start without it.
+    import socket
+
+    try:
+        return socket.getservbyname(name, "tcp")
+    except (OSError, ValueError):
+        return None
+
+
+def local_url(host: str, port: int) -> str:
+    """Return the URL by which this machine asks a server that listens there."""
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(host, host)  # noqa: S104 - asked, not listened on
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _real(path: Path) -> Path:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from govma_console.server.peer import peer_of
+from govma_console.server.sockets import open_listeners
 from govma_core.errors import ExitCode
+from govma_core.settings import Settings
 from tests.support.asking import ask, bearer, order
 from tests.support.command import Command
 from tests.support.gates import ended, idle, make_token
@@ -62,6 +66,34 @@ def test_a_server_that_listens_everywhere_takes_plain_deploys_of_local_users(tmp
         assert (answer.status, answer.text.endswith("ok, exit code 0\n")) == (200, True), answer.text
         record = next(server.runs.records())
         assert record.origin.endswith(f"uid {os.getuid()}")
+
+
+@pytest.mark.parametrize(
+    ("listen_addr", "families", "url"),
+    [
+        (":0", "46", "http://127.0.0.1:{port}"),
+        ("[::]:0", "46", "http://127.0.0.1:{port}"),
+        (":", "46", "http://127.0.0.1:{port}"),
+        ("0.0.0.0:0", "4", "http://127.0.0.1:{port}"),
+        ("localhost:0", "4", "http://127.0.0.1:{port}"),
+        ("127.0.0.1:", "4", "http://127.0.0.1:{port}"),
+        ("[::1]:0", "6", "http://[::1]:{port}"),
+    ],
+)
+def test_each_form_of_an_address_is_listened_on_as_by_go(listen_addr: str, families: str, url: str) -> None:
+    listeners = open_listeners(Settings(listen_addr=listen_addr, unix_socket=None, allow_unauthenticated_remote=True))
+    (listener,) = listeners.sockets
+    with listener:
+        port = listener.getsockname()[1]
+        answers = ""
+        for family, host in (("4", "127.0.0.1"), ("6", "::1")):
+            with suppress(OSError), socket.create_connection((host, port), 5) as client:
+                answers += family
+                accepted, _ = listener.accept()
+                with accepted:
+                    assert peer_of(accepted).remote == client.getsockname()[:2]
+        assert answers == families
+        assert listeners.addresses() == [url.format(port=port)]
 
 
 @as_root

@@ -15,8 +15,10 @@ from govma_core.settings import Settings
         ("127.0.0.1:50024", ["127.0.0.1:50024"]),
         (":50024", ["50024"]),
         ("[::1]:50024", ["[::1]:50024"]),
-        # systemd takes no names.
-        ("localhost:50024", ["127.0.0.1:50024", "[::1]:50024"]),
+        (":http", ["80"]),
+        ("[::]:50024", ["[::]:50024"]),
+        # systemd takes no names; of a name's addresses, Go listens on the first of IPv4.
+        ("localhost:50024", ["127.0.0.1:50024"]),
     ],
 )
 def test_the_socket_unit_listens_where_the_server_would(listen_addr: str, streams: list[str]) -> None:
