@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import re
 import shlex
+import stat
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,6 +21,31 @@ _typed_command = ""
 """A command as it is typed for the settings file in use; '' where that is the usual one."""
 _LEAST_COLUMNS = 12
 """Characters of a column that is cut that stay at least."""
+
+
+class _Pipe(io.FileIO):
+    """A pipe whose reader may go away: what is written then is lost, and no error."""
+
+    def write(self, data: Any, /) -> int:  # noqa: ANN401 - whatever is a buffer
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return len(data)
+
+
+def outlive_readers() -> None:
+    """Have the command go on when the reader of its output goes away (`| head`), for its exit code's sake."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        try:
+            mode = os.fstat(stream.fileno()).st_mode
+        except (OSError, ValueError):
+            continue
+        if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+            stream.flush()
+            pipe = io.BufferedWriter(_Pipe(stream.fileno(), "w", closefd=False))
+            is_lines = name == "stderr"
+            setattr(sys, name, io.TextIOWrapper(pipe, stream.encoding, stream.errors, line_buffering=is_lines))
 
 
 def print_json(data: Any) -> None:  # noqa: ANN401 - whatever JSON can hold

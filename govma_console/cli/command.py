@@ -13,7 +13,7 @@ from typing import Any
 
 from govma_console import reports
 from govma_console.config_option import effective
-from govma_console.output import print_json, say
+from govma_console.output import outlive_readers, print_json, say
 from govma_core.errors import ExitCode, UsageError
 from govma_core.runs.store import RunRecord
 from govma_core.text.language import tr
@@ -86,6 +86,7 @@ def follow_or_detach(
     """Start a run, follow it to its end, show its record, and return its exit code. With --detach print its id."""
     from govma_console.cli.follow import follow_started, start_run
 
+    outlive_readers()
     settings = effective(options)
     # What is left behind must not lose its turn to the next command of a script.
     started_run = start_run(settings, operation, arguments, "cli", queued=options.detach)

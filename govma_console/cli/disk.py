@@ -18,7 +18,7 @@ from govma_console.cli.command import (
     show_message,
 )
 from govma_console.config_option import effective, narrating_context, reading_context
-from govma_console.output import print_json, print_table, say, warn
+from govma_console.output import outlive_readers, print_json, print_table, say, warn
 from govma_core.disk.usage import Usage, account
 from govma_core.errors import ExitCode
 from govma_core.text.clean import bytes_text
@@ -165,6 +165,7 @@ def verify(options: argparse.Namespace) -> int:
     """Compare versions with what was published; exit with 1 when a file differs that should not."""
     from govma_core.disk.verify import verify as compare
 
+    outlive_readers()
     results = []
     for result in compare(narrating_context(options), version=options.version_name):
         results.append(result)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from govma_console.cli.command import command, flag
 from govma_console.config_option import loaded, reading_context
-from govma_console.output import hinted, print_json, say, warn
+from govma_console.output import hinted, outlive_readers, print_json, say, warn
 from govma_core.errors import ExitCode
 from govma_core.text.language import counted, tr
 
@@ -32,6 +32,7 @@ def doctor(options: argparse.Namespace) -> int:
     from govma_console.server import doctor as server
     from govma_core.deploy import doctor as site
 
+    outlive_readers()
     settings = loaded(options)
     context = reading_context(settings.settings)
     if options.fix:
@@ -39,7 +40,7 @@ def doctor(options: argparse.Namespace) -> int:
     file = os.path.abspath(settings.file) if settings.file else tr("no file: the defaults, and the environment")
     source = site.Finding("settings", "ok", file)
     findings = []
-    for finding in chain([source], site.examine(context), [server.address(settings.settings)], server.examine()):
+    for finding in chain([source], site.examine(context), server.examine(settings.settings)):
         findings.append(finding)
         if not options.json:
             _print_finding(finding)

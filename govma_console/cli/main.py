@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = command_line.parse_args(words)
     hint_with(options.config, (command.name for command in commands.COMMANDS))
     try:
-        return _run(options)
+        exit_code = _run(options)
+        sys.stdout.flush()
+        return exit_code
     except GovmaError as error:
         warn(tr("govma-console: {error}", error=error))
         return error.exit_code
@@ -79,7 +81,15 @@ def _open_console(options: argparse.Namespace) -> int:
 
     Returns 2 where there is no terminal that can be drawn on.
     """
-    if not (sys.stdin is not None and sys.stdin.isatty() and os.isatty(2)):
+    if sys.stdin is not None and sys.stdin.isatty() and not os.isatty(2):
+        warn(
+            tr(
+                "govma-console: The console draws on standard error, which leads elsewhere (2>FILE?). Leave that out, "
+                "or name a command; `govma-console --help` lists them."
+            )
+        )
+        return ExitCode.USAGE
+    if not (sys.stdin is not None and sys.stdin.isatty()):
         warn(tr("govma-console: There is no terminal to draw on. Name a command; `govma-console --help` lists them."))
         return ExitCode.USAGE
     if os.environ.get("TERM", "") in ("", "dumb"):

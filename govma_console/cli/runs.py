@@ -10,7 +10,7 @@ from govma_console import reports
 from govma_console.cli.command import MOST, argument, command
 from govma_console.config_option import effective
 from govma_console.formats import local_time, seconds
-from govma_console.output import print_json, print_table
+from govma_console.output import outlive_readers, print_json, print_table
 from govma_core.errors import ExitCode, RefusedError, UsageError
 from govma_core.runs.store import RunRecord, RunStore
 from govma_core.text.language import tr
@@ -68,6 +68,7 @@ def attach(options: argparse.Namespace) -> int:
     """Follow a run that goes on, from its beginning; Ctrl-C leaves it to itself. Exit with the run's exit code."""
     from govma_console.cli.follow import follow_to_end
 
+    outlive_readers()
     store = _store(options)
     record = follow_to_end(store, _active_run(store, options.run).id, interrupt_cancels=False)
     if options.json:

@@ -6,7 +6,7 @@ import argparse
 
 from govma_console.cli.command import argument, command
 from govma_console.config_option import effective
-from govma_console.output import warn
+from govma_console.output import outlive_readers, warn
 from govma_core.errors import ExitCode
 from govma_core.text.language import tr
 
@@ -30,7 +30,8 @@ def trigger(options: argparse.Namespace) -> int:
     """
     from govma_console.cli.trigger_client import ServerClient
 
-    client = ServerClient(options.url or f"http://{effective(options).listen_addr}")
+    outlive_readers()
+    client = ServerClient(options.url or effective(options).listen_addr)
     run_id, response = client.deploy()
     try:
         return client.follow(run_id, response)

@@ -76,8 +76,8 @@ def status(options: argparse.Namespace) -> None:
 
 def _print_live(site: reports.SiteStatus) -> None:
     pointer = site.pointer
-    say(tr("current-version  {version}", version=pointer.version or tr("none")))
-    if pointer.problem:
+    say(tr("current-version  {version}", version=pointer.version or pointer.problem or tr("none")))
+    if pointer.problem and pointer.version:
         say(tr("  problem        {problem}", problem=pointer.problem))
     if site.manifest:
         _print_commit(site.manifest)

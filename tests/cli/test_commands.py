@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -13,7 +14,7 @@ import pytest
 
 from govma_core.runs import launch
 from govma_core.runs.lock import Holder, hold_lock
-from tests.support.command import Command
+from tests.support.command import Command, environment
 from tests.support.sample import LEGACY_VERSION, SampleSite, git
 from tests.support.waiting import wait_for
 
@@ -316,6 +317,33 @@ def test_output_into_a_closed_pipe_is_no_error(command: Command) -> None:
     assert "Traceback" not in result.stderr
 
 
+def test_the_exit_code_is_the_results_when_the_reader_of_the_output_has_gone(
+    command: Command, sample: SampleSite
+) -> None:
+    version = command.run("deploy").out.strip()
+    with (sample.versions_dir / version / "html/index.php").open("a") as file:
+        file.write("changed")
+    sample.env_file.rename(sample.env_file.with_name("away"))
+    for words in (
+        "deploy",
+        "deploy --json",
+        "promote 1999",
+        "rollback 1999",
+        "doctor",
+        "verify --json",
+        "verify --all",
+    ):
+        line = command.line(*words.split())
+        code = command.run(*words.split()).code
+        assert code > 0, words
+        for reader in ("| true", "2>&1 | true"):
+            script = f"{{ sleep 0.1; {shlex.join(line)}; }} {reader}; exit ${{PIPESTATUS[0]}}"
+            ended = subprocess.run(
+                ["bash", "-c", script], env=environment(), capture_output=True, text=True, check=False
+            )
+            assert (ended.returncode, "Traceback" in ended.stderr) == (code, False), f"{words} {reader}"
+
+
 def test_demo_deploys_takes_up_and_removes(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     command = Command(tmp_path / "unused.toml", folder / "state")
@@ -388,3 +416,29 @@ def test_if_new_ends_as_unchanged_and_prints_the_live_version(command: Command) 
     assert f"nothing new: {version} is live with " in again.err
     record = command.run("deploy", "--if-new", "--json").json
     assert (record["state"], record["exit_code"], record["version_before"]) == ("unchanged", 0, version)
+
+
+def test_status_without_a_live_version_says_so_once(command: Command, sample: SampleSite) -> None:
+    link = sample.versions_dir / "current-version"
+    link.unlink()
+    lines = command.run("status").out.splitlines()
+    assert lines[0] == f"current-version  {link} is missing: nothing is live. Deploy, or promote a version."
+    assert not [line for line in lines[1:] if "missing" in line or "none" in line]
+
+
+def test_the_console_says_that_it_draws_on_standard_error(command: Command) -> None:
+    main, terminal = os.openpty()
+    try:
+        result = subprocess.run(
+            command.line(),
+            env=environment(TERM="xterm"),
+            stdin=terminal,
+            stdout=terminal,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    finally:
+        os.close(main)
+        os.close(terminal)
+    assert result.returncode == 2
+    assert b"draws on standard error" in result.stderr

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.command import Command
+from govma_console.cli.trigger_client import ServerClient
+from tests.support.command import Command, environment
 from tests.support.sample import SampleSite, create_sample
 from tests.support.server import Server
 from tests.support.waiting import wait_for
@@ -54,6 +57,15 @@ def test_a_failed_deploy_exits_as_the_run_did(site: SampleSite) -> None:
         (run,) = server.runs.records()
     assert trigger.code == run.exit_code == 3
     assert "deploy failed: " in trigger.out
+
+
+def test_a_failed_deploy_exits_so_when_the_reader_of_the_log_has_gone(site: SampleSite) -> None:
+    (site.source_dir / "left by somebody").touch()
+    with Server(site) as server:
+        line = shlex.join(command(server).line("trigger", server.url))
+        script = f"{{ sleep 0.2; {line}; }} | true; exit ${{PIPESTATUS[0]}}"
+        trigger = subprocess.run(["bash", "-c", script], env=environment(), capture_output=True, check=False)
+    assert (trigger.returncode, trigger.stderr) == (3, b"")
 
 
 def test_without_a_url_the_settings_say_where_the_server_is(site: SampleSite) -> None:
@@ -119,3 +131,19 @@ def test_a_server_that_is_killed_and_comes_back_is_taken_up_again_where_the_line
     assert process.returncode == 0
     assert [lines.count(f"   {word}") for word in ("before", "after")] == [1, 1]
     assert lines[-1].endswith("ok, exit code 0")
+
+
+@pytest.mark.parametrize(
+    ("words", "address"),
+    [
+        (":50024", ("127.0.0.1", 50024)),
+        ("0.0.0.0:50024", ("127.0.0.1", 50024)),
+        ("[::]:50024", ("127.0.0.1", 50024)),
+        ("[::1]:50024", ("::1", 50024)),
+        ("localhost:http", ("localhost", 80)),
+        ("http://[::1]:50024/deploy", ("::1", 50024)),
+        ("deploy.example.org", ("deploy.example.org", 80)),
+    ],
+)
+def test_an_address_is_asked_however_it_is_written(words: str, address: tuple[str, int]) -> None:
+    assert ServerClient(words)._address == address
