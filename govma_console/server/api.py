@@ -14,11 +14,25 @@ from starlette.types import ASGIApp
 
 from govma_console import reports
 from govma_console.server.auth import authenticate, get_site, require_changer, require_reader
-from govma_console.server.deploy import DEFAULTS, IF_NEW
 from govma_console.server.openapi import load_document
-from govma_console.server.requests import parse_commit, parse_hold_request, parse_run_request
+from govma_console.server.requests import (
+    DEFAULTS,
+    IF_NEW,
+    parse_commit,
+    parse_flag,
+    parse_hold_request,
+    parse_run_request,
+    with_options,
+)
 from govma_console.server.responses import AsciiJson, Refusal
-from govma_console.server.stream import PLAIN, RunStream, render_server_sent, render_text, require_stream
+from govma_console.server.stream import (
+    PLAIN,
+    RunStream,
+    comment_silence,
+    render_server_sent,
+    render_text,
+    require_stream,
+)
 from govma_core.errors import RefusedError, UsageError
 from govma_core.runs.launch import cancel
 from govma_core.runs.store import RunRecord
@@ -28,12 +42,14 @@ from govma_core.versions.holds import HoldStore
 _MOST_RUNS = 1000
 
 
+@with_options()
 async def versions(request: Request) -> Response:
     """List the versions, the latest first."""
     require_reader(request)
     return AsciiJson(await asyncio.to_thread(reports.versions, get_site(request).settings))
 
 
+@with_options()
 async def status(request: Request) -> Response:
     """Report what is live, what runs and waits, and the result of the last run."""
     require_reader(request)
@@ -41,6 +57,7 @@ async def status(request: Request) -> Response:
     return AsciiJson(report.plain())
 
 
+@with_options("limit")
 async def history(request: Request) -> Response:
     """Report which version was live from when to when, the latest first."""
     require_reader(request)
@@ -49,12 +66,14 @@ async def history(request: Request) -> Response:
     return AsciiJson({"history": spans})
 
 
+@with_options()
 async def usage(request: Request) -> Response:
     """Report what versions take on the disk."""
     require_reader(request)
     return Response(await get_site(request).usage_command.output(), media_type="application/json")
 
 
+@with_options()
 async def services(request: Request) -> Response:
     """Report the containers; their output is for callers who may change something."""
     caller = require_reader(request)
@@ -70,6 +89,7 @@ async def runs(request: Request) -> Response:
     return await (start_run if request.method == "POST" else list_runs)(request)
 
 
+@with_options("limit")
 async def list_runs(request: Request) -> Response:
     """List the runs, the latest first."""
     require_reader(request)
@@ -77,12 +97,14 @@ async def list_runs(request: Request) -> Response:
     return AsciiJson({"runs": await asyncio.to_thread(reports.runs, get_site(request).store, most)})
 
 
+@with_options()
 async def show_run(request: Request) -> Response:
     """Return one run."""
     require_reader(request)
     return AsciiJson(reports.run(_run(request)))
 
 
+@with_options("follow", "offset")
 async def run_log(request: Request) -> ASGIApp:
     """Send a run's log as plain text, from a byte on; with `follow=1` until the run ends."""
     caller = require_reader(request)
@@ -95,11 +117,12 @@ async def run_log(request: Request) -> ASGIApp:
         render=render_text,
         headers=PLAIN,
         skip=_number(request, "offset", 0, 1 << 62),
-        to_end=_flag(request, "follow"),
+        to_end=parse_flag(request, "follow"),
         last=lambda end: f"run {record.id}: {end.result}, exit code {end.exit_code}\n".encode(),
     )
 
 
+@with_options()
 async def run_events(request: Request) -> ASGIApp:
     """Send a run's events as server-sent events until it ends, from behind the one that `Last-Event-ID` names."""
     caller = require_reader(request)
@@ -111,11 +134,13 @@ async def run_events(request: Request) -> ASGIApp:
         site=site,
         run_id=record.id,
         render=render_server_sent,
+        silence=comment_silence,
         headers={"content-type": "text/event-stream; charset=utf-8"},
         offset=int(last) if last.isascii() and last.isdigit() and len(last) < 19 else 0,
     )
 
 
+@with_options()
 async def start_run(request: Request) -> Response:
     """Start a run: 202 and its path; deploys wait for their turn, other operations are refused while a run goes on."""
     caller = authenticate(request)
@@ -132,6 +157,7 @@ async def start_run(request: Request) -> Response:
     return AsciiJson(content, 202, headers)
 
 
+@with_options()
 async def cancel_run(request: Request) -> Response:
     """Ask a run to stop, which it does at its next safe point: 202."""
     require_changer(request)
@@ -149,6 +175,7 @@ async def cancel_run(request: Request) -> Response:
     return AsciiJson(reports.run(record), 202)
 
 
+@with_options()
 async def openapi(request: Request) -> Response:
     """Return the description of this API."""
     return AsciiJson(load_document())
@@ -168,13 +195,6 @@ def _number(request: Request, name: str, default: int, most: int) -> int:
     return int(text)
 
 
-def _flag(request: Request, name: str) -> bool:
-    text = request.query_params.get(name, "0")
-    if text not in ("0", "1"):
-        raise UsageError("{name} must be 0 or 1.", name=name)
-    return text == "1"
-
-
 def _key(request: Request, by: str) -> str:
     """Return the key that tells a request sent again, apart from the keys of other callers; '' without one."""
     key = request.headers.get("idempotency-key", "")
@@ -185,12 +205,17 @@ def _key(request: Request, by: str) -> str:
 
 async def holds(request: Request) -> Response:
     """Return the holds, or hold all deploys; one route, so that a 405 names both methods."""
-    if request.method == "POST":
-        return await hold(request)
+    return await (hold if request.method == "POST" else list_holds)(request)
+
+
+@with_options()
+async def list_holds(request: Request) -> Response:
+    """Return the holds."""
     require_reader(request)
     return AsciiJson(HoldStore(get_site(request).settings.state_dir).read().plain())
 
 
+@with_options()
 async def hold(request: Request) -> Response:
     """Hold all deploys, instead of an earlier hold by hand; return the hold."""
     caller = require_changer(request)
@@ -200,6 +225,7 @@ async def hold(request: Request) -> Response:
     return AsciiJson(store.hold(reason, caller.requester().by, now, now + seconds if seconds else 0.0))
 
 
+@with_options("commit")
 async def release(request: Request) -> Response:
     """End all holds, or that of the commit in the query; return those that were in force."""
     require_changer(request)

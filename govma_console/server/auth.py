@@ -19,16 +19,18 @@ def get_site(request: Request) -> Site:
     return site
 
 
+def token_name(request: Request, site: Site) -> str:
+    """Return the name of the token that came with a request; '' without one that is in token_file."""
+    values = request.headers.getlist("authorization")
+    scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
+    return site.tokens.name_of(token.strip()) if scheme.lower() == "bearer" else ""
+
+
 def authenticate(request: Request) -> Caller:
     """Return the caller; a request whose token is not in token_file is refused."""
-    values = request.headers.getlist("authorization")
     is_forwarded = any(name in request.headers for name in _FORWARDED)
-    if not values:
-        return Caller(request.scope[PEER], is_forwarded=is_forwarded)
-    scheme, _, token = values[0].partition(" ")
-    is_bearer = scheme.lower() == "bearer" and len(values) == 1
-    name = get_site(request).tokens.name_of(token.strip()) if is_bearer else ""
-    if not name:
+    name = token_name(request, get_site(request))
+    if not name and "authorization" in request.headers:
         raise Refusal(401, tr("The token of this request is not in token_file."), headers=CHALLENGE)
     return Caller(request.scope[PEER], name, is_forwarded)
 

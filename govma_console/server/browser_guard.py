@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
@@ -13,6 +13,14 @@ Headers = Iterable[tuple[bytes, bytes]]
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - not listened on here
 _NO_NAMES = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 - names that are refused
+
+_OF_BROWSERS = frozenset(
+    {
+        *("accept-language", "upgrade-insecure-requests", "cookie", "dnt", "sec-gpc", "origin", "referer"),
+        *("sec-ch-ua", "sec-fetch-mode", "sec-fetch-dest"),
+    }
+)
+"""Headers that browsers send of themselves, and programs do not."""
 
 
 def allowed_names(bind_hosts: Iterable[str], more: Iterable[str]) -> frozenset[str]:
@@ -37,12 +45,17 @@ def is_loopback(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
-def refusal_reason(headers: Headers, http_version: str, names: Collection[str] | None) -> str:
-    """Return why a request is refused, '' when it is not; with `names` None it may be addressed to any name."""
+def refusal_reason(
+    headers: Headers, http_version: str, names: Collection[str] | None, has_token: Callable[[], bool]
+) -> str:
+    """Return why a request is refused, '' when it is not; with `names` None it may be addressed to any name.
+
+    `has_token` tells whether a valid token came with it, which no page can send to a server that is not its own.
+    """
     values: dict[str, list[str]] = {}
     for name, value in headers:
         values.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1").strip())
-    return _host_refusal(values.get("host", []), http_version, names) or _browser_refusal(values)
+    return _host_refusal(values.get("host", []), http_version, names) or _browser_refusal(values, has_token)
 
 
 def _host_refusal(hosts: list[str], http_version: str, names: Collection[str] | None) -> str:
@@ -55,7 +68,7 @@ def _host_refusal(hosts: list[str], http_version: str, names: Collection[str] | 
     return ""
 
 
-def _browser_refusal(values: dict[str, list[str]]) -> str:
+def _browser_refusal(values: dict[str, list[str]], has_token: Callable[[], bool]) -> str:
     host = values.get("host", [""])[0].lower()
     for name in ("origin", "referer"):
         for value in values.get(name, []):
@@ -68,9 +81,11 @@ def _browser_refusal(values: dict[str, list[str]]) -> str:
     if any(value != "same-origin" for value in values.get("sec-fetch-site", [])):
         return tr("The request comes from a browser (Sec-Fetch-Site); use curl, or `govma-console trigger`.")
     # To a name that it does not know for loopback a browser sends no fetch metadata, and a page can have it leave out
-    # the rest; what it calls itself a page cannot change where it cannot read either.
+    # the rest; what it calls itself a page cannot change where it cannot read either, nor that it names languages.
+    # PowerShell and monitors call themselves so, too, and send nothing else of a browser's.
     agents = values.get("user-agent", [])
-    if "sec-fetch-site" not in values and any(agent.lower().startswith("mozilla/") for agent in agents):
+    is_named_so = any(agent.lower().startswith("mozilla/") for agent in agents)
+    if is_named_so and "sec-fetch-site" not in values and not _OF_BROWSERS.isdisjoint(values) and not has_token():
         return tr("The request comes from a browser (User-Agent); use curl, or `govma-console trigger`.")
     for name in ("sec-purpose", "purpose", "x-moz", "x-purpose"):
         if name in values:

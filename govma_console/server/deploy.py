@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from govma_console.server.auth import get_site, require_reader
+from govma_console.server.requests import DEFAULTS, IF_NEW, parse_flag, with_options
 from govma_console.server.responses import LOCKED, Refusal, refusal_of
 from govma_console.server.state import Site
 from govma_console.server.stream import PLAIN, RunStream, render_text, require_stream, unless_gone
@@ -14,12 +15,8 @@ from govma_core.events import RunFinished
 from govma_core.runs.queue import Admission
 from govma_core.text.language import tr
 
-DEFAULTS = {"ref": None, "rebuild": False, "promote": True}
-"""The arguments of a deploy of the configured branch."""
-IF_NEW = DEFAULTS | {"if_new": True}
-"""Those of one that makes nothing when the live version was made from the same."""
 
-
+@with_options("wait", "on_fail", "if_new")
 async def deploy(request: Request) -> ASGIApp:
     """Start a deploy, or share one that waits, and stream its log.
 
@@ -28,11 +25,11 @@ async def deploy(request: Request) -> ASGIApp:
     """
     site = get_site(request)
     caller = require_reader(request)
+    waits, aborts_on_failure = parse_flag(request, "wait"), parse_flag(request, "on_fail", "abort")
     # Not used, but a body that is refused must be so before there is a run.
     await request.body()
     require_stream(site, caller.peer)
-    options = request.query_params
-    arguments = IF_NEW if options.get("if_new") == "1" else DEFAULTS
+    arguments = IF_NEW if parse_flag(request, "if_new") else DEFAULTS
     try:
         admission = site.admit("deploy", arguments, caller, policy=site.settings.queue)
     except GovmaError as error:
@@ -41,11 +38,10 @@ async def deploy(request: Request) -> ASGIApp:
     site.launch(admission)
     run_id = admission.record.id
     status = 200
-    if options.get("wait") == "1":
+    if waits:
         with site.streams.occupy(caller.peer):
             end = await unless_gone(request.receive, _wait_for_end(site, run_id))
         status = 200 if end is not None and end.is_success else _failure_status(site, run_id)
-    aborts_on_failure = options.get("on_fail") == "abort"
     return RunStream(
         site=site,
         run_id=run_id,

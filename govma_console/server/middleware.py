@@ -10,22 +10,23 @@ from contextlib import suppress
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from govma_console.server.auth import token_name
 from govma_console.server.browser_guard import refusal_reason
 from govma_console.server.connection import PEER
 from govma_console.server.peer import Peer
 from govma_console.server.responses import Refusal, refusal_response
 from govma_console.server.state import Site
+from govma_core.errors import ConfigurationError
 from govma_core.text.language import tr
 
 BODY_BYTES = 1 << 16
-HOOK_BODY_BYTES = 1 << 20
-"""A push of many commits takes more than a request of the API."""
+HOOK_BODY_BYTES = 25 << 20
+"""What GitHub sends at most; it is read part by part."""
 BODY_SECONDS = 10.0
 """Seconds in which the whole body of a request must be there."""
-_DISCARDED_BYTES = 4 << 20
+_DISCARDED_BYTES = HOOK_BODY_BYTES + (4 << 20)
 _DISCARDED_SECONDS = 5.0
 CLOSE = {"connection": "close"}
-_TARGET_CHARACTERS = 100
 _WITHOUT_BODY = ("GET", "HEAD")
 
 log = logging.getLogger("govma.http")
@@ -68,13 +69,13 @@ class RequestGuard:
             raise Refusal(505, tr("HTTP/1.1 and HTTP/1.0 are spoken here."), headers=CLOSE)
         peer: Peer = scope[PEER]
         # First: refusals are logged, and the log must not be flooded either.
-        wait = self._site.rate.take(peer.key)
+        wait, is_repeated = self._site.rate.take(peer.key)
         if wait:
             sentence = tr("More requests than a caller may make in a minute (requests_per_minute).")
-            raise Refusal(429, sentence, retry=wait, headers=CLOSE)
-        reason = refusal_reason(scope["headers"], scope["http_version"], None if peer.unix else self.names)
+            raise Refusal(429, sentence, retry=wait, headers=CLOSE, reason="" if is_repeated else None)
+        names = None if peer.unix else self.names
+        reason = refusal_reason(scope["headers"], scope["http_version"], names, lambda: self._has_token(scope))
         if reason:
-            log.warning(tr("Refused %s %s of %s: %s"), scope["method"], _target(scope), peer.key, reason)
             raise Refusal(403, reason, headers=CLOSE if scope["method"] not in _WITHOUT_BODY else None)
         headers = dict(scope["headers"])
         if headers.get(b"transfer-encoding", b"chunked").strip().lower() != b"chunked":
@@ -87,12 +88,11 @@ class RequestGuard:
         if length.isdigit() and int(length) > _body_limit(scope):
             raise _body_too_large(scope)
 
-
-def _target(scope: Scope) -> str:
-    """Return what a request asks for as it was sent: percent signs keep it on one line of the log."""
-    query: bytes = scope["query_string"]
-    target: bytes = scope["raw_path"] + (b"?" + query if query else b"")
-    return ascii(target[:_TARGET_CHARACTERS].decode("latin-1"))[1:-1]
+    def _has_token(self, scope: Scope) -> bool:
+        # What is wrong with token_file is told to those who need one.
+        with suppress(ConfigurationError):
+            return bool(token_name(Request(scope), self._site))
+        return False
 
 
 def _bound_body(scope: Scope, receive: Receive) -> Receive:

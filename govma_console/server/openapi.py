@@ -12,6 +12,7 @@ from govma_console.server.requests import ARGUMENTS, REFLINK, REQUIRED
 Json = dict[str, Any]
 
 _ERRORS = {
+    400: "The query has an option that is not known here",
     401: "It takes a token that is in token_file",
     403: "It comes from a web page, or is refused on purpose",
     404: "There is no such run",

@@ -1,14 +1,16 @@
-"""The bodies of requests that start runs and hold deploys, checked field by field."""
+"""What requests ask for, checked: the options in their query, and the bodies that start runs and hold deploys."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from govma_console.server.deploy import DEFAULTS
+from govma_console.server.responses import Refusal
 from govma_core.errors import UsageError
 from govma_core.text.durations import age_seconds
 from govma_core.text.language import tr
@@ -26,6 +28,39 @@ _WORDS = {str: tr("a text"), bool: tr("true or false"), int: tr("a whole number"
 SHA = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 REFLINK = ("auto", "always", "never")
 REQUIRED = {"promote": {"version"}, "check": {"version"}}
+DEFAULTS = {"ref": None, "rebuild": False, "promote": True}
+"""The arguments of a deploy of the configured branch."""
+IF_NEW = DEFAULTS | {"if_new": True}
+"""Those of one that makes nothing when the live version was made from the same."""
+_YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+Response = TypeVar("Response")
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def with_options(*names: str) -> Callable[[Endpoint[Response]], Endpoint[Response]]:
+    """Have an endpoint refuse what it does not know in a query: an option that is overlooked is one that was meant."""
+
+    def declare(endpoint: Endpoint[Response]) -> Endpoint[Response]:
+        @wraps(endpoint)
+        async def checked(request: Request) -> Response:
+            for name in request.query_params:
+                if name not in names:
+                    there = tr("there are: {names}", names=", ".join(names)) if names else tr("there are none")
+                    raise Refusal(400, tr("There is no option {name!r} here; {there}.", name=name[:80], there=there))
+            return await endpoint(request)
+
+        return checked
+
+    return declare
+
+
+def parse_flag(request: Request, name: str, *more: str) -> bool:
+    """Return whether an option is on; `more` are other words for that. UsageError for a value that is no answer."""
+    text = request.query_params.get(name, "0")
+    if text.lower() not in (*_YES, *_NO, *more):
+        raise UsageError("{name} must be one of {words}.", name=name, words=", ".join((*more, *_YES, *_NO)))
+    return text.lower() not in _NO
 
 
 async def parse_run_request(request: Request) -> tuple[str, dict[str, Any]]:

@@ -4,30 +4,47 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
+import re
 import time
 from collections.abc import Mapping
+from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from govma_console.server.connection import PEER
 from govma_core.errors import BusyError, ConfigurationError, ExitCode, GovmaError, HeldError, PreflightError, UsageError
 from govma_core.runs.queue import QueueFullError
 from govma_core.text.language import tr
 
+log = logging.getLogger("govma.http")
+
 RETRY_SECONDS = 30
+_TARGET_CHARACTERS = 100
 LOCKED = 423
 """Deploys are held: RFC 4918, 11.3, which says of what is locked that it is there and must not be changed."""
 
 
 class Refusal(Exception):
-    """Why a request is not carried out: the status, a sentence, and the seconds until the next try (0: none)."""
+    """Why a request is not carried out: the status, a sentence, and the seconds until the next try (0: none).
+
+    It becomes a line of the journal, with a `reason` in place of the sentence; an empty one leaves that line out.
+    """
 
     def __init__(
-        self, status: int, sentence: str, *, retry: float = 0.0, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        sentence: str,
+        *,
+        retry: float = 0.0,
+        headers: Mapping[str, str] | None = None,
+        reason: str | None = None,
     ) -> None:
         super().__init__(sentence)
         self.status = status
+        self.reason = (sentence or HTTPStatus(status).phrase) if reason is None else reason
         self.headers = dict(headers or {})
         if retry:
             self.headers["retry-after"] = str(max(1, round(retry)))
@@ -52,8 +69,17 @@ def refusal_of(error: GovmaError) -> Refusal:
 
 
 def refusal_response(request: Request, refusal: Refusal) -> Response:
-    """Return the response that tells a refusal."""
+    """Return the response that tells a refusal, and write it into the journal."""
     sentence = str(refusal)
+    if refusal.reason:
+        log.warning(
+            tr("Refused %s %s of %s (%d): %s"),
+            request.method,
+            _target(request),
+            request.scope[PEER].key,
+            refusal.status,
+            " ".join(refusal.reason.split()),
+        )
     if _is_api(request):
         return AsciiJson({"error": sentence}, refusal.status, refusal.headers)
     body = f"{sentence}\n".encode("utf-8", "replace") if sentence else b""
@@ -85,6 +111,17 @@ async def handle_error(request: Request, error: Exception) -> Response:
 
 
 ERROR_HANDLERS = dict.fromkeys((Refusal, GovmaError, HTTPException), handle_error)
+
+
+def _target(request: Request) -> str:
+    """Return what a request asks for as it was sent: percent signs keep it on one line of the journal.
+
+    Without the values in its query: one of them may be meant to be a secret.
+    """
+    target: bytes = request.scope["raw_path"]
+    if query := request.scope["query_string"]:
+        target += b"?" + re.sub(rb"=[^&]*", b"=...", query)
+    return ascii(target[:_TARGET_CHARACTERS].decode("latin-1"))[1:-1]
 
 
 def _is_api(request: Request) -> bool:

@@ -57,7 +57,8 @@ class RunFeed:
     async def follow(self, run_id: str, offset: int = 0, *, to_end: bool = True) -> AsyncGenerator[Piece, None]:
         """Yield a run's events from a byte offset on, until the run ends or its record is removed.
 
-        With `to_end` False only what is there now is read. The last piece of an ended run holds its RunFinished.
+        An empty piece stands for a second in which nothing came. With `to_end` False only what is there now is read.
+        The last piece of an ended run holds its RunFinished.
         """
         follower = LogFollower(self.store, run_id, offset)
         with self._wake_event(run_id) as wake, suppress(UsageError):
@@ -77,8 +78,8 @@ class RunFeed:
                     await asyncio.sleep(0)
                 elif not to_end and not follower.has_ended:
                     return
-                else:
-                    await _wait(wake, _POLL_SECONDS)
+                elif not await _wait(wake, _POLL_SECONDS):
+                    yield Piece(b"", follower.offset)
 
     def _wake_followers(self, inotify: Inotify) -> None:
         for event in inotify:
@@ -113,14 +114,16 @@ class RunFeed:
                         self._inotify.rm_watch(watch)
 
 
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    """Wait for an event, which is set after these seconds at the latest."""
+async def _wait(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event, which is set after these seconds at the latest; return whether it came before."""
     # Not a time-out around the wait: that costs several times as much, and each line of a log is waited for.
-    timer = asyncio.get_running_loop().call_later(seconds, event.set)
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(seconds, event.set)
     try:
         await event.wait()
     finally:
         timer.cancel()
+    return loop.time() < timer.when()
 
 
 def _open_inotify(store: RunStore) -> Inotify | None:

@@ -33,18 +33,21 @@ class RateLimit:
 
     def __init__(self, per_minute: int) -> None:
         self._size = float(per_minute)
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[str, tuple[float, float, bool]] = OrderedDict()
 
-    def take(self, caller: str) -> float:
-        """Take a request out of a caller's bucket; return 0, or the seconds until there is one to take."""
+    def take(self, caller: str) -> tuple[float, bool]:
+        """Take a request out of a caller's bucket: (0, False), or the seconds until there is one to take.
+
+        Beside these, whether the caller's request before was one too many, too.
+        """
         now = time.monotonic()
-        level, then = self._buckets.pop(caller, (self._size, now))
+        level, then, was_empty = self._buckets.pop(caller, (self._size, now, False))
         level = min(self._size, level + (now - then) * self._size / 60)
         has_request = level >= 1
-        self._buckets[caller] = (level - 1 if has_request else level, now)
+        self._buckets[caller] = (level - 1 if has_request else level, now, not has_request)
         if len(self._buckets) > _CALLERS:
             self._buckets.popitem(last=False)
-        return 0.0 if has_request else (1 - level) * 60 / self._size
+        return (0.0, False) if has_request else ((1 - level) * 60 / self._size, was_empty)
 
 
 class Slots:
@@ -162,7 +165,14 @@ class Site:
         return is_local or self.may_change(caller) or self.settings.allow_unauthenticated_remote
 
     def admit(
-        self, operation: str, arguments: dict[str, Any], caller: Caller, *, policy: str, key: str = ""
+        self,
+        operation: str,
+        arguments: dict[str, Any],
+        caller: Caller,
+        *,
+        policy: str,
+        key: str = "",
+        retry_failed: bool = False,
     ) -> Admission:
         """Return the run that serves a request; errors as those of govma_core.runs.queue.admit().
 
@@ -170,7 +180,11 @@ class Site:
         """
         if self.draining:
             raise GovmaError("This server is stopping; ask again in a moment.")
-        if operation == "deploy" and not arguments.get("force") and not (key and with_key(self.store, key)):
+        if (
+            operation == "deploy"
+            and not arguments.get("force")
+            and not (key and with_key(self.store, key, retry_failed=retry_failed))
+        ):
             HoldStore(self.settings.state_dir).check()
         return admit(
             self.store,
@@ -181,6 +195,7 @@ class Site:
             policy=policy,
             most_waiting=self.settings.max_waiting,
             key=key,
+            retry_failed=retry_failed,
         )
 
     def launch(self, admission: Admission) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -11,12 +12,14 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
+from govma_console.formats import seconds
 from govma_console.narration import plain_text
 from govma_console.server.connection import ABORT, PEER, UNCHUNKED
 from govma_console.server.peer import Peer
 from govma_console.server.responses import RETRY_SECONDS, Refusal
 from govma_console.server.state import Site
-from govma_core.events import LogLine, RunFinished, from_json, to_json
+from govma_core.errors import UsageError
+from govma_core.events import LogLine, RunFinished, StageStarted, from_json, to_json
 from govma_core.runs.log import Piece
 from govma_core.text.language import tr
 
@@ -26,6 +29,8 @@ HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-ty
 PLAIN = {"content-type": "text/plain; charset=utf-8"}
 STALLED_SECONDS = 900.0
 """Seconds after which a client that reads nothing of what is sent to it is given up: others want its place."""
+SILENT_SECONDS = 15.0
+"""Seconds after which a line says what goes on: proxies cut what is idle for a minute."""
 
 _PLAIN_OUTPUT = re.compile(rb'\{"event":"log","at":[0-9.e+]+,"level":"output","text":"([^"\\\x00-\x1f]*)"\}\n')
 """Output without anything that JSON escapes, as most is."""
@@ -49,6 +54,16 @@ def render_server_sent(piece: Piece) -> bytes:
     """Return events in the format of the WHATWG HTML standard, "Server-sent events"; ids are offsets."""
     texts = [f"id: {end}\nevent: {event.kind}\ndata: {to_json(event)}\n\n" for event, end in piece.events()]
     return "".join(texts).encode("utf-8", "replace")
+
+
+def render_silence(doing: str) -> bytes:
+    """Return the line of the plain log that says what goes on; no other one begins so."""
+    return f"… {doing}\n".encode()
+
+
+def comment_silence(doing: str) -> bytes:
+    """Return the same as a comment between server-sent events."""
+    return f": {doing}\n\n".encode()
 
 
 def require_stream(site: Site, peer: Peer) -> None:
@@ -81,7 +96,8 @@ async def _wait_for_disconnect(receive: Receive) -> None:
 class RunStream:
     """An ASGI response: what `render` makes of a run's events, from byte `offset` of the events file on.
 
-    `first` comes before them and `last` after them; `skip` leaves out that many bytes at the start of all that. With
+    `first` comes before them and `last` after them; `skip` leaves out that many bytes at the start of all that. What
+    `silence` makes of the stage and its time comes between them while there is nothing else, and does not count. With
     `to_end` the response ends with the run, else with what there is. A response whose `is_complete` is False for the
     run's end is left without its own end, which clients take for an error.
     """
@@ -89,6 +105,7 @@ class RunStream:
     site: Site
     run_id: str
     render: Callable[[Piece], bytes]
+    silence: Callable[[str], bytes] = render_silence
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     offset: int = 0
@@ -119,24 +136,42 @@ class RunStream:
 
     async def _send_body(self, send: Send) -> bool:
         """Send the body part by part; return whether the response may be ended in peace."""
-        skip = self.skip
+        skip, sent_at = self.skip, time.monotonic()
 
         async def send_part(part: bytes) -> None:
-            nonlocal skip
+            nonlocal skip, sent_at
             body = part[skip:]
             skip = max(0, skip - len(part))
             if body:
                 async with asyncio.timeout(STALLED_SECONDS):
                     await send({"type": "http.response.body", "body": body, "more_body": True})
+                sent_at = time.monotonic()
 
         await send_part(self.first)
-        end = None
+        end, stage = None, None
         async with aclosing(self.site.feed.follow(self.run_id, self.offset, to_end=self.to_end)) as pieces:
             async for piece in pieces:
                 await send_part(self.render(piece))
                 end = piece.finished
+                for event, _ in piece.events(output=False):
+                    stage = event if isinstance(event, StageStarted) else stage
+                # Progress is no line, so that there may be silence while it comes.
+                if end is None and self.to_end and time.monotonic() - sent_at >= SILENT_SECONDS:
+                    skip, rest = 0, skip
+                    await send_part(self.silence(self._doing(stage)))
+                    skip = rest
         if end is None:
             # A run whose record is removed while it is followed has no end to tell.
             return not self.to_end
         await send_part(self.last(end))
         return self.is_complete(end)
+
+    def _doing(self, stage: StageStarted | None) -> str:
+        """Say what the run does, and for how long: its stage, where the client knows none as its record has it."""
+        if stage is not None:
+            return f"{stage.stage}, {seconds(time.time() - stage.at)}"
+        try:
+            record = self.site.store.read(self.run_id)
+        except UsageError:
+            return self.run_id
+        return f"{record.stage or tr(record.state)}, {seconds(time.time() - (record.started or record.created))}"

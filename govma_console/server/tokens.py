@@ -86,6 +86,22 @@ class Tokens:
         return token
 
 
+def read_secret(path: Path | None) -> bytes:
+    """Return the secret shared with the git server, b'' without one; ConfigurationError when others can read it."""
+    if path is None:
+        return b""
+    try:
+        with path.open("rb") as file:
+            check_private(path, os.fstat(file.fileno()))
+            return file.read(4096).strip()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise ConfigurationError(
+            "hook_secret_file ({path}) cannot be read: {strerror}.", path=path, strerror=error.strerror
+        ) from None
+
+
 def check_private(path: Path, status: os.stat_result) -> None:
     """Raise ConfigurationError when others than the owner may read or write a file with secrets."""
     if status.st_uid not in (0, os.geteuid()):

@@ -42,17 +42,19 @@ def admit(
     policy: str,
     most_waiting: int,
     key: str = "",
+    retry_failed: bool = False,
 ) -> Admission:
     """Return the run that serves this request.
 
     It always begins after the request: `coalesce` shares one that waits and asks for the same, `each` makes one of its
     own, `reject` raises BusyError when another one has not ended. A request whose `key` is that of an earlier one gets
-    that one's run; UsageError when it asks for something else. QueueFullError when `most_waiting` runs wait already.
+    that one's run, with `retry_failed` unless it failed; UsageError when it asks for something else. QueueFullError
+    when `most_waiting` runs wait already.
     """
     plain_settings = to_plain(settings)
     with _admissions(store.state_dir):
         if key:
-            earlier = with_key(store, key)
+            earlier = with_key(store, key, retry_failed=retry_failed)
             if earlier is not None:
                 if (earlier.operation, earlier.arguments) != (operation, arguments):
                     raise UsageError("The key of this request was used for another one, run {id}.", id=earlier.id)
@@ -85,13 +87,17 @@ def admit(
         return Admission(record, fresh=True, behind=behind)
 
 
-def with_key(store: RunStore, key: str) -> RunRecord | None:
-    """Return the run that serves the request of this key; one that was interrupted serves none."""
+def with_key(store: RunStore, key: str, *, retry_failed: bool = False) -> RunRecord | None:
+    """Return the run that serves the request of this key; one that was interrupted serves none.
+
+    With `retry_failed` neither does one that ended otherwise than well.
+    """
     for record in store.records():
         keys = [record.key]
         with suppress(FileNotFoundError):
             keys += (store.path(record.id) / _KEYS).read_text().splitlines()
-        if key in keys and record.state != "interrupted":
+        has_failed = record.state == "interrupted" or (retry_failed and record.ended and record.exit_code != 0)
+        if key in keys and not has_failed:
             return record
     return None
 

@@ -11,8 +11,10 @@ import pytest
 
 from govma_console.server import doctor
 from govma_console.server.systemd_units import SERVICE
+from govma_core.settings import Settings
 from tests.support.command import Command
 from tests.support.sample import create_sample
+from tests.support.server import configure
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="directories are given to other users")
 
@@ -129,7 +131,7 @@ def test_what_the_service_takes_is_one_command(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     for name in ("_SYSTEMD", "DIRECTORY"):
         monkeypatch.setattr(doctor, name, tmp_path)
-    (finding,) = doctor.examine()
+    *_, finding = doctor.examine(Settings())
     assert finding.command == (
         "govma-console units --socket --install && systemctl daemon-reload && "
         "systemctl enable --now govma-console.socket govma-console.service"
@@ -147,7 +149,7 @@ def test_the_former_server_is_wrong_beside_the_new_one_alone(
         monkeypatch.setattr(doctor, name, tmp_path)
     if is_installed:
         (tmp_path / SERVICE).touch()
-    *_, finding = doctor.examine()
+    *_, finding = doctor.examine(Settings())
     assert (finding.state, finding.mend[-1]) == (state, "dispatcher-server.service")
 
 
@@ -157,9 +159,14 @@ def test_wrong_owners_secrets_and_remotes_are_named(tmp_path: Path) -> None:
     command = Command(sample.config_file, sample.state_dir)
     os.chown(sample.versions_dir, 0, 0)
     sample.env_file.chmod(0o644)
+    secret = tmp_path / "hook-secret"
+    secret.write_text("open\n")
+    configure(sample, hook_secret_file=str(secret))
     subprocess.run(["git", "-C", str(sample.source_dir), "remote", "set-url", "origin", "/nowhere"], check=True)
     findings = {finding["what"]: finding for finding in command.run("doctor", "--json").json}
     assert findings["versions_dir"]["command"] == f"chown 33:33 {sample.versions_dir}"
+    assert findings["hook_secret_file"]["state"] == "wrong"
+    assert f"chmod 600 {secret}" in findings["hook_secret_file"]["said"]
     assert findings["env_file"]["state"] == "note"
     assert findings["env_file"]["command"] == f"chmod o-r {sample.env_file}"
     assert findings["remote"]["state"] == "wrong"

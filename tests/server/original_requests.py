@@ -7,6 +7,7 @@ from dataclasses import dataclass
 _NO_METHOD = "only GET and POST deploy: everything else that a web page could send, or a person by mistake, does not"
 _STRICT = "the parser is strict about what proxies and servers read differently (request smuggling)"
 _LENIENT = "the parser forgives it; nothing more than a plain GET comes of it"
+_OPTION = "an option that is overlooked is one that was meant"
 _NEW = "an address that the original did not have"
 _NAME = "a page whose name was made to resolve to loopback must not deploy"
 _PAGE = "pages in a browser on this machine must not deploy"
@@ -66,7 +67,11 @@ CASES = (
         "the body of a GET means nothing, and is where requests are smuggled",
     ),
     # Paths and queries.
-    *(Case(path, _get(path)) for path in ("/deploy?x=1", "/deploy?", "/%64eploy", "/deploy?wait=0", "/deploy?a?b/c")),
+    *(Case(path, _get(path)) for path in ("/deploy?", "/%64eploy", "/deploy?wait=0", "/deploy?on_fail=off")),
+    *(
+        Case(path, _get(path), _DEPLOYS, "400, no deploy, open", _OPTION)
+        for path in ("/deploy?x=1", "/deploy?a?b/c", "/deploy?Wait=1")
+    ),
     *(Case(path, _get(path)) for path in ("/", "/deploy/", "//deploy", "/deploy%2F", "/deploy%00", "/deploy;x")),
     *(
         Case(path, _get(path))

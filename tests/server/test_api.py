@@ -158,3 +158,48 @@ def test_a_run_that_goes_on_and_one_that_waits_are_both_cancelled(server: Server
             assert (again.status, "has ended already" in again.text) == (409, True)
     none = ask(server, "POST", "/api/v1/runs/20260101-000000-0000/cancel", bearer(token))
     assert none.status == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("/deploy?rebuild=1", "wait, on_fail"),
+        ("/deploy?wait=1&whatever", "wait, on_fail"),
+        ("/api/v1/runs?limits=1", "limit"),
+        ("/api/v1/status?x=1", ""),
+        ("/api/v1/hold?x=1", ""),
+        ("/api/v1/runs/none/log?from=1", "follow, offset"),
+    ],
+)
+def test_an_option_that_is_not_known_is_refused_with_those_there_are(server: Server, path: str, options: str) -> None:
+    before = server.runs.ids()
+    answer = server.get(path)
+    assert (answer.status, answer.text.count("There is no option")) == (400, 1)
+    assert f"there are: {options}." in answer.text if options else "there are none" in answer.text
+    assert server.runs.ids() == before
+
+
+@pytest.mark.parametrize("text", ["1", "true", "yes", "on", "TRUE"])
+def test_an_option_is_on_by_any_word_for_it(server: Server, text: str) -> None:
+    run_id = ended(server.runs, order(server, "deploy").json["run"]["id"]).id
+    assert server.get(f"/api/v1/runs/{run_id}/log?follow={text}").text.endswith("ok, exit code 0\n")
+    for wrong in (f"/api/v1/runs/{run_id}/log?follow=maybe", "/deploy?wait=maybe", "/deploy?on_fail=stop"):
+        answer = server.get(wrong)
+        assert (answer.status, "true, yes, on" in answer.text) == (422, True)
+    assert server.runs.ids()[0] == run_id
+
+
+def test_each_refusal_is_a_line_of_the_journal_without_the_values_of_its_query(server: Server) -> None:
+    server.get("/deploy?token=SECRET")
+    ask(server, "POST", "/api/v1/release", bearer("wrong"))
+    server.get("/nowhere")
+    lines = server.said().splitlines()
+    for line in (
+        "Refused GET /deploy?token=... of {peer} (400): There is no option 'token' here; there are: wait, on_fail.",
+        "Refused POST /api/v1/release of {peer} (401): The token of this request is not in token_file.",
+        "Refused GET /nowhere of {peer} (404): Not Found",
+    ):
+        matches = [each for each in lines if line.partition(" of {peer}")[0] + " of " in each]
+        assert len(matches) == 1, lines
+        assert matches[0].endswith(line.partition("{peer}")[2])
+    assert "SECRET" not in server.said()

@@ -11,10 +11,15 @@ HOST = ("Host", "127.0.0.1:50024")
 CURL = (HOST, ("User-Agent", "curl/7.88.1"), ("Accept", "*/*"))
 
 
-def refused(*headers: tuple[str, str], http_version: str = "1.1", names: frozenset[str] | None = LOOPBACK) -> str:
+def refused(
+    *headers: tuple[str, str],
+    http_version: str = "1.1",
+    names: frozenset[str] | None = LOOPBACK,
+    has_token: bool = False,
+) -> str:
     """Return why a request with these headers is refused, an empty text when it is not."""
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
-    return refusal_reason(raw, http_version, names)
+    return refusal_reason(raw, http_version, names, lambda: has_token)
 
 
 @pytest.mark.parametrize(
@@ -217,8 +222,23 @@ def test_a_preflight_is_refused(header: str) -> None:
 )
 def test_a_browser_that_says_nothing_else_is_known_by_its_user_agent(agent: str) -> None:
     names = allowed_names(["127.0.0.1"], ["deploy.example.org"])
-    assert "browser" in refused(("Host", "deploy.example.org"), ("User-Agent", agent), names=names)
+    # What a page cannot keep out: the languages of its reader.
+    sent = (("Host", "deploy.example.org"), ("User-Agent", agent), ("Accept-Language", ""))
+    assert "browser" in refused(*sent, names=names)
+    assert refused(*sent, names=names, has_token=True) == ""
     assert refused(HOST, ("User-Agent", agent), ("Sec-Fetch-Site", "same-origin")) == ""
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("User-Agent", "Mozilla/5.0 (Windows NT; Windows NT 10.0; pt-BR) WindowsPowerShell/5.1.19041.1"), HOST],
+        [("User-Agent", "Mozilla/5.0+(compatible; UptimeRobot/2.0)"), ("Accept-Encoding", "gzip, deflate"), HOST],
+        [("User-Agent", "Mozilla/5.0 (compatible; StatusCake)"), ("Accept", "*/*"), ("Connection", "close"), HOST],
+    ],
+)
+def test_programs_that_call_themselves_mozilla_are_answered(headers: list[tuple[str, str]]) -> None:
+    assert refused(*headers) == ""
 
 
 @pytest.mark.parametrize("agent", ["curl/7.88.1", "Wget/1.21.3", "GitHub-Hookshot/1a2b3c", "Go-http-client/1.1", ""])

@@ -56,6 +56,8 @@ def test_a_caller_asks_so_often_a_minute_and_is_told_when_to_come_again(tmp_path
         assert answers[-1].status == 429
         assert 1 <= int(answers[-1].headers["retry-after"]) <= 13
         assert "requests_per_minute" in answers[-1].text
+        # One line, not as many as somebody likes.
+        assert server.said().count("(429)") == 1
         assert server.runs.ids() == []
 
 

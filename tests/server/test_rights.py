@@ -112,7 +112,7 @@ def test_a_token_works_until_its_line_is_taken_out_and_its_secret_is_written_now
     token = make_token(server, "brief")
     assert server.get("/api/v1/status", dict([bearer(token)])).status == 200
     assert ask(server, "GET", "/api/v1/status", bearer(token), bearer(token)).status == 401
-    assert ask(server, "GET", f"/api/v1/status?token={token}&access_token={token}").status == 200
+    assert ask(server, "GET", f"/api/v1/status?token={token}&access_token={token}").status == 400
     assert order(server, "rollback").status == 401
     path = server.settings.token_file
     assert path is not None

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
+import re
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,9 @@ from govma_console.server import run_feed, stream
 from govma_console.server.connection import ABORT, PEER
 from govma_console.server.peer import Peer
 from govma_console.server.state import Site, Slots
+from govma_core.events import Progress, StageStarted
+from govma_core.process.proc import ProcessId
+from govma_core.runs.log import EventLog, Piece
 from tests.support.asking import ask, asked
 from tests.support.command import Command
 from tests.support.gates import held_deploy
@@ -114,3 +121,48 @@ def test_without_the_kernels_watches_logs_are_followed_more_slowly(
         assert b"successfully deployed" in asyncio.run(followed(run_id))
     finally:
         process.communicate()
+
+
+def test_a_run_without_output_is_told_of_by_lines_that_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards streams from proxies, which cut what is idle; progress is no line, and does not break the silence."""
+    monkeypatch.setattr(stream, "SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(run_feed, "_POLL_SECONDS", 0.05)
+    site = Site(make_site(tmp_path / "site").settings)
+    run = site.store.create("deploy", {}, "ana", "test", settings={})
+    log = EventLog(site.store.path(run.id) / "events.jsonl", 1 << 20)
+    log.write(StageStarted(time.time() - 44, "assets"))
+
+    async def sent(skip: int, render: Callable[[Piece], bytes], silence: Callable[[str], bytes]) -> bytes:
+        body = b""
+
+        async def send(message: Message) -> None:
+            nonlocal body
+            body += message["body"]
+
+        run_stream = stream.RunStream(site=site, run_id=run.id, render=render, silence=silence, skip=skip)
+        sending = asyncio.create_task(run_stream._send_body(send))
+        for number in range(8):
+            await asyncio.sleep(0.05)
+            if render is stream.render_text:
+                log.write(Progress(time.time(), "assets", number, 8, "files"))
+        assert not sending.done(), sending
+        sending.cancel()
+        return body
+
+    plain = asyncio.run(sent(0, stream.render_text, stream.render_silence)).decode()
+    assert re.fullmatch(r"== assets\n(… assets, 4\d s\n)+", plain)
+    assert asyncio.run(sent(9, stream.render_text, stream.render_silence)).decode().startswith("\n… assets, 4")
+    events = asyncio.run(sent(0, stream.render_server_sent, stream.comment_silence)).decode()
+    assert re.search(r"\n\n: assets, 4\d s\n\n", events)
+
+
+def test_a_run_that_waits_is_told_of_as_what_it_is(tmp_path: Path) -> None:
+    site = Site(make_site(tmp_path / "site").settings)
+    run = site.store.create("deploy", {}, "ana", "test", settings={})
+    process = ProcessId.current()
+    runner = {"pid": process.pid, "pid_started": process.started, "boot": process.boot}
+    site.store.write(dataclasses.replace(run, state="waiting", created=time.time() - 90, **runner))  # type: ignore[arg-type]
+    run_stream = stream.RunStream(site=site, run_id=run.id, render=stream.render_text)
+    assert run_stream._doing(None) == "waiting, 1 min 30 s"

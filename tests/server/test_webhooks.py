@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import pytest
 
 from govma_console.server.middleware import HOOK_BODY_BYTES
+from govma_console.server.webhooks import Members
 from tests.support.asking import Header, ask, order
 from tests.support.gates import Gate, at_gate, ended, idle, shared_site
 from tests.support.rights import passable
@@ -209,6 +210,50 @@ def test_other_events_are_ignored_and_a_forged_one_is_refused(server: Server, se
 def test_a_signed_body_that_is_no_json_is_refused_with_the_remedy(server: Server, body: bytes) -> None:
     answer = deliver(server, "github", body, kind="application/x-www-form-urlencoded")
     assert (answer.status, "content type of the hook to application/json" in answer.text) == (422, True)
+
+
+def test_a_delivery_whose_run_failed_is_tried_again_when_it_comes_again(server: Server, site: SampleSite) -> None:
+    dirt = site.source_dir / "in-the-way"
+    body = push(after="after a failure")
+    dirt.touch()
+    try:
+        failed = ended(server.runs, deliver(server, "github", body).json["run"])
+    finally:
+        dirt.unlink()
+    assert failed.exit_code not in (0, None)
+    again = deliver(server, "github", body)
+    assert (again.status, again.json["new"]) == (202, True)
+    assert ended(server.runs, again.json["run"]).state == "ok"
+    assert deliver(server, "github", body).json == {"run": again.json["run"], "new": False}
+
+
+@pytest.mark.parametrize("more", [{"after": "0" * 40}, {"after": "0" * 64}, {"after": "1", "deleted": True}])
+@pytest.mark.usefixtures("nothing_runs")
+def test_a_push_that_deletes_the_branch_is_taken_note_of(server: Server, more: dict[str, object]) -> None:
+    answer = deliver(server, "github", json.dumps({"ref": "refs/heads/main", "commits": [], **more}).encode())
+    assert (answer.status, answer.json) == (200, {"ignored": "refs/heads/main was deleted"})
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_a_push_of_many_commits_takes_little_memory(server: Server) -> None:
+    commit = {"id": "1" * 40, "message": 'Not\u00edcias "novas"\n{[\\', "added": ["data/html/a.html"] * 3}
+    large = {"commits": [commit] * 140_000, "ref": "refs/heads/other", "repository": {"ref": "refs/heads/main"}}
+    body = json.dumps(large).encode()
+    assert (20 << 20) < len(body) < HOOK_BODY_BYTES
+    deliver(server, "github", push("refs/heads/other"))
+    before = server.memory(peak=True)
+    assert deliver(server, "github", body).json == {"ignored": "not a push to refs/heads/main"}
+    assert server.memory(peak=True) - before < 10
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7])
+def test_members_are_read_however_the_body_is_cut(length: int) -> None:
+    data = {'a\\"': "x{[\\", "commits": [{"b": ']}"\\'}, []], "after": "1", "z": {"y": "\\\\"}, "t": True, "é": "ü"}
+    body = json.dumps(data, ensure_ascii=False).encode()
+    members = Members()
+    for start in range(0, len(body), length):
+        members.feed(body[start : start + length])
+    assert members.read() == {name: None if isinstance(value, list | dict) else value for name, value in data.items()}
 
 
 @pytest.mark.usefixtures("nothing_runs")
