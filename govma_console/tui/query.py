@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from govma_core.context import Context
+from govma_core.disk.usage import account
 from govma_core.errors import GovmaError
 from govma_core.settings import Settings, from_plain, to_plain
 
@@ -58,8 +59,6 @@ class Query:
 
 
 def _usage(settings: Settings) -> dict[str, Any]:
-    from govma_core.disk.usage import account
-
     usage = dataclasses.asdict(account(Context.for_reading(settings)))
     return {name: usage[name] for name in ("versions", "real", "unlinked", "free", "capacity", "unread")}
 

@@ -163,8 +163,8 @@ def test_a_run_that_goes_on_and_one_that_waits_are_both_cancelled(server: Server
 @pytest.mark.parametrize(
     ("path", "options"),
     [
-        ("/deploy?rebuild=1", "wait, on_fail"),
-        ("/deploy?wait=1&whatever", "wait, on_fail"),
+        ("/deploy?rebuild=1", "wait, on_fail, if_new"),
+        ("/deploy?wait=1&whatever", "wait, on_fail, if_new"),
         ("/api/v1/runs?limits=1", "limit"),
         ("/api/v1/status?x=1", ""),
         ("/api/v1/hold?x=1", ""),
@@ -195,7 +195,8 @@ def test_each_refusal_is_a_line_of_the_journal_without_the_values_of_its_query(s
     server.get("/nowhere")
     lines = server.said().splitlines()
     for line in (
-        "Refused GET /deploy?token=... of {peer} (400): There is no option 'token' here; there are: wait, on_fail.",
+        "Refused GET /deploy?token=... of {peer} (400): There is no option 'token' here; there are: "
+        "wait, on_fail, if_new.",
         "Refused POST /api/v1/release of {peer} (401): The token of this request is not in token_file.",
         "Refused GET /nowhere of {peer} (404): Not Found",
     ):
