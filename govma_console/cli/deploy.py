@@ -65,12 +65,14 @@ def promote(options: argparse.Namespace) -> int:
     tr("go back to the version that was live before, or to a named one"),
     OPTIONAL_VERSION,
     flag("--keep-mark", tr("don't mark the current version as bad, and don't hold deploys of its commit")),
+    flag("--current-env", tr("put the present env_file into that version before the switch")),
     DETACH,
-    examples=("govma-console rollback", "govma-console rollback 2026-11-20"),
+    examples=("govma-console rollback", "govma-console rollback 2026-11-20 --current-env"),
 )
 def rollback(options: argparse.Namespace) -> int:
     """Start a rollback."""
-    arguments = {"version": options.version_name} | ({"keep_mark": True} if options.keep_mark else {})
+    flags = {name: True for name in ("keep_mark", "current_env") if getattr(options, name)}
+    arguments = {"version": options.version_name} | flags
     return follow_or_detach(options, "rollback", arguments, _print_version)
 
 

@@ -17,7 +17,7 @@ from govma_core.text.language import tr
 
 ARGUMENTS: dict[str, dict[str, type]] = {
     "deploy": {"ref": str, "rebuild": bool, "promote": bool, "rehearse": bool, "force": bool, "if_new": bool},
-    "rollback": {"version": str, "keep_mark": bool},
+    "rollback": {"version": str, "keep_mark": bool, "current_env": bool},
     "promote": {"version": str, "rehearse": bool},
     "check": {"version": str},
     "dedupe": {"anywhere": bool, "reflink": str},

@@ -19,6 +19,7 @@ from govma_core.errors import GovmaError
 from govma_core.reporting import silent
 from govma_core.settings import Settings
 from govma_core.text.language import tr
+from govma_core.versions import env_file
 
 if TYPE_CHECKING:
     from govma_core.deploy.pending import Pending
@@ -55,6 +56,8 @@ class SwitchPlan:
     """When the target went live the last time (epoch seconds); 0 when that is not recorded."""
     was_live: bool
     why_unknown: str = ""
+    env_difference: str = ""
+    """Says that the target was made with another env_file than the present one; '' when not, or when not known."""
 
 
 def plan_deploy(settings: Settings, ref: str | None) -> DeployPlan:
@@ -104,7 +107,9 @@ def plan_switch(settings: Settings, snapshot: Snapshot, target: VersionRow) -> S
     source = snapshot.pointer.version or ""
     times = [promotion.at for promotion in snapshot.promotions if promotion.version == target.name]
     undone, added, why = _between(settings, snapshot.current, target)
-    return SwitchPlan(source, target, undone, added, max(times, default=0.0), snapshot.was_live(target.name), why)
+    was_live, last = snapshot.was_live(target.name), max(times, default=0.0)
+    env_difference = env_file.difference(target.manifest, settings.env_file)
+    return SwitchPlan(source, target, undone, added, last, was_live, why, env_difference)
 
 
 def _between(

@@ -13,7 +13,7 @@ from govma_core import hooks
 from govma_core.building import work_dir
 from govma_core.building.builder import make_builder
 from govma_core.context import Context, Outcome, commit_of
-from govma_core.deploy import env_file, ownership, preflight, source, unchanged, uploads, vendor
+from govma_core.deploy import ownership, preflight, source, unchanged, uploads, vendor
 from govma_core.deploy.asset_stage import Assets, AssetStage
 from govma_core.deploy.hold_gate import Gate
 from govma_core.deploy.source import Checkout, Commit
@@ -25,6 +25,7 @@ from govma_core.promotion.go_live import go_live
 from govma_core.prune import prune
 from govma_core.services.source_drift import tell_due
 from govma_core.text.language import tr
+from govma_core.versions import env_file
 from govma_core.versions.contents import ContentsStore
 from govma_core.versions.manifest import Manifest, ManifestStore
 from govma_core.versions.publish import publish, require_free

@@ -14,7 +14,7 @@ from govma_core import hooks
 from govma_core.building.builder import make_builder
 from govma_core.config_file import CONFIG_VARIABLE
 from govma_core.context import Context
-from govma_core.deploy import directories, env_file, exposed_paths, free_space, source, tarball
+from govma_core.deploy import directories, exposed_paths, free_space, source, tarball
 from govma_core.deploy.commit_files import no_inputs
 from govma_core.deploy.directories import Finding as Finding
 from govma_core.disk.unshare import fits_any
@@ -24,6 +24,7 @@ from govma_core.promotion import activation, rehearsal
 from govma_core.settings import Settings
 from govma_core.settings.parse import KEYS
 from govma_core.text.language import tr
+from govma_core.versions import env_file
 from govma_core.versions.holds import HoldStore
 
 

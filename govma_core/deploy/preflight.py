@@ -7,10 +7,11 @@ import os
 from govma_core import hooks
 from govma_core.building.builder import Builder
 from govma_core.context import Context
-from govma_core.deploy import directories, env_file, exposed_paths, free_space, source, tarball
+from govma_core.deploy import directories, exposed_paths, free_space, source, tarball
 from govma_core.errors import PreflightError
 from govma_core.promotion import rehearsal
 from govma_core.text.language import tr
+from govma_core.versions import env_file
 from govma_core.versions.store import version_name
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from govma_core.context import Context
 from govma_core.deploy.asset_stage import prepare_builder
 from govma_core.deploy.source import Checkout, Commit
-from govma_core.errors import UnsafeTreeError
-from govma_core.fs.permissions import open_file
+from govma_core.fs.permissions import sha256_of
 from govma_core.settings import Settings
 from govma_core.text.language import tr
 from govma_core.versions.manifest import Fingerprint, ManifestStore
@@ -29,21 +26,12 @@ def planned_fingerprint(settings: Settings, commit: str, builder_id: str = "") -
     """Return that of the version that a deploy of a commit would make now; '' for what this user cannot read."""
     return Fingerprint(
         commit,
-        _sha256_of(settings.ee_path),
-        _sha256_of(settings.themes_path),
-        _sha256_of(settings.env_file),
+        sha256_of(settings.ee_path),
+        sha256_of(settings.themes_path),
+        sha256_of(settings.env_file),
         f"{settings.builder}:{builder_id}" if builder_id else "",
         commands_sha256(settings),
     )
-
-
-def _sha256_of(path: Path) -> str:
-    try:
-        fd, _ = open_file(path)
-    except (OSError, UnsafeTreeError):
-        return ""
-    with os.fdopen(fd, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def compare_with_live(context: Context, planned: Fingerprint) -> tuple[str, list[str]]:

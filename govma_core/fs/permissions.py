@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -84,6 +85,16 @@ def open_file(path: Path, links: int = _MOST_LINKS) -> tuple[int, os.stat_result
         os.close(fd)
         raise _odd(path)
     return fd, info
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a configured file; '' for one that this user cannot read."""
+    try:
+        fd, _ = open_file(path)
+    except (OSError, UnsafeTreeError):
+        return ""
+    with os.fdopen(fd, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _odd(path: Path) -> UnsafeTreeError:

@@ -9,23 +9,33 @@ switch does not happen. Behind the switch nothing speaks any more against the ve
 
 from __future__ import annotations
 
+import dataclasses
+
 from govma_core.context import Context, Outcome, commit_of, tell_about
-from govma_core.errors import RefusedError
+from govma_core.errors import PublishError, RefusedError, UnsafeTreeError
+from govma_core.fs import safefs
 from govma_core.promotion import rehearsal, rehearsal_copy, verdicts
 from govma_core.promotion.go_live import go_live, require_live
 from govma_core.promotion.verdicts import Verdict
 from govma_core.text.language import tr
+from govma_core.versions import env_file
 from govma_core.versions.history import History, live_before, rollback_target
 from govma_core.versions.manifest import ManifestStore
-from govma_core.versions.store import Version
+from govma_core.versions.store import Version, staging
 
 
 def run(
-    context: Context, *, version: str | None = None, live_shown: str | None = None, keep_mark: bool = False
+    context: Context,
+    *,
+    version: str | None = None,
+    live_shown: str | None = None,
+    keep_mark: bool = False,
+    current_env: bool = False,
 ) -> Outcome:
     """Point `current-version` back; without `version` to the one that was live before this one, by the history.
 
-    RefusedError when another version is live than `live_shown`, the one that was confirmed to be left.
+    RefusedError when another version is live than `live_shown`, the one that was confirmed to be left. `current_env`
+    puts the present env file into the version before the switch.
     """
     with context.reporter.stage("preflight"):
         current = require_live(context, live_shown)
@@ -44,6 +54,7 @@ def run(
                 name=target.name,
                 live=current,
             )
+        _look_at_env_file(context, target.name, renew=current_env)
     verdict = None
     if current is not None and not keep_mark:
         why = tr("rolled back to {target}", target=target.name)
@@ -56,6 +67,41 @@ def run(
 
     go_live(context, target.name, "rollback", commit, verdict=verdict, behind=behind)
     return Outcome(tr("Rolled back to {name}.", name=target.name), target.name, current or "", commit)
+
+
+def _look_at_env_file(context: Context, name: str, *, renew: bool) -> None:
+    """Put the present env file into the version, or say that it was made with another one.
+
+    PublishError when it cannot be put there: nothing is switched then.
+    """
+    settings, manifests = context.settings, ManifestStore(context.settings.state_dir)
+    manifest = manifests.read(name)
+    difference = env_file.difference(manifest, settings.env_file)
+    if not renew:
+        if difference:
+            context.reporter.warning(
+                "{difference} `govma-console rollback --current-env` puts that into it.", difference=difference
+            )
+        return
+    try:
+        with (
+            safefs.opened_root(settings.versions_dir) as versions,
+            safefs.opened(versions, name) as version,
+            staging(versions) as place,
+        ):
+            sha256 = env_file.renew(settings.env_file, version, place(), context.web_owner)
+    except (OSError, UnsafeTreeError) as error:
+        raise PublishError(
+            "env_file ({path}) could not be put into {name}: {error}. Nothing was switched.",
+            path=settings.env_file,
+            name=name,
+            error=str(error).rstrip("."),
+        ) from None
+    context.reporter.info("The present env_file (sha256 {sha256}) is in {name}.", sha256=sha256[:12], name=name)
+    if manifest is not None:
+        # Behind the file: a manifest that tells of one that is not there would have a deploy find nothing new.
+        with verdicts.attempt(context, tr("It could not be recorded that {name} has another env_file", name=name)):
+            manifests.write(dataclasses.replace(manifest, env_sha256=sha256))
 
 
 def _clear_rehearsals(context: Context) -> None:

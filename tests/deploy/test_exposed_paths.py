@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from govma_core.deploy import env_file, exposed_paths, tarball
+from govma_core.deploy import exposed_paths, tarball
 from govma_core.deploy.doctor import Finding, examine
 from govma_core.errors import PreflightError, UnsafeTreeError, VendorError
 from govma_core.fs.permissions import above, open_file
+from govma_core.versions import env_file
 from tests.support.rights import as_root
 from tests.support.sample import LEGACY_VERSION as LEGACY
 from tests.support.sites import Site

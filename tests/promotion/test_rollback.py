@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from govma_core.errors import RefusedError
+from govma_core.errors import PublishError, RefusedError
 from govma_core.promotion import promote, rollback
 from govma_core.versions.history import History
+from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.marks import MarkStore
 from tests.support.sample import LEGACY_VERSION as LEGACY
 from tests.support.sites import Site
@@ -111,3 +114,74 @@ def test_manifests_of_the_code_before_are_read_as_they_are(site: Site) -> None:
     site.deploy()
     assert f"nothing new: {versions[-1]} is live" in site.log("info")
     assert site.rollback().version == good
+
+
+ENV = "system/user/config/.env"
+
+
+def changed_env_file(site: Site) -> tuple[str, str, str]:
+    """Deploy two contents, the second one with another env file; give both versions and the text of the second's."""
+    first = commit_and_deploy(site, "first")
+    with site.sample.env_file.open("a") as file:
+        file.write("NEW_PASSWORD=geheim\n")
+    return first, commit_and_deploy(site, "second"), site.sample.env_file.read_text()
+
+
+def test_a_rollback_says_that_its_target_has_another_env_file_and_leaves_it(site: Site) -> None:
+    first, _, present = changed_env_file(site)
+    site.rollback()
+    manifest = ManifestStore(site.settings.state_dir).read(first)
+    assert manifest is not None
+    said = f"{first} was made with another env_file (sha256 {manifest.env_sha256[:12]}) than the present one"
+    assert said in site.log("warning")
+    assert "--current-env" in site.log("warning")
+    assert "geheim" not in site.log()
+    assert (site.current / ENV).read_text() != present
+
+
+def test_current_env_goes_into_the_target_and_into_no_other_version(site: Site) -> None:
+    first, second, present = changed_env_file(site)
+    former = site.settings.versions_dir / first / ENV
+    twin = site.settings.versions_dir / LEGACY / ENV
+    twin.unlink(missing_ok=True)
+    twin.hardlink_to(former)
+    content = former.read_text()
+    site.sample.env_file.chmod(0o640)
+    assert rollback.run(site.context(), current_env=True).version == first
+    info = (site.current / ENV).stat()
+    assert (site.current / ENV).read_text() == present
+    assert (info.st_nlink, info.st_mode & 0o777) == (1, 0o640)
+    assert os.geteuid() != 0 or (info.st_uid, info.st_gid) == (33, 33)
+    assert twin.read_text() == content
+    manifests = ManifestStore(site.settings.state_dir)
+    versions = [manifests.read(name) for name in (first, second)]
+    assert len({each.env_sha256 for each in versions if each}) == 1
+    assert "geheim" not in site.log()
+    assert "with another env_file" not in site.log()
+    assert not [path for path in site.settings.versions_dir.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("fault", ["folder is a link", "rename fails", "no env file"])
+def test_current_env_that_cannot_be_put_there_switches_nothing(
+    site: Site, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, _ = changed_env_file(site)
+    folder = (site.settings.versions_dir / first / ENV).parent
+    content = (folder / ".env").read_text()
+    if fault == "folder is a link":
+        folder.rename(tmp_path / "config")
+        folder.symlink_to(tmp_path / "config")
+    elif fault == "no env file":
+        site.sample.env_file.unlink()
+    else:
+
+        def fail(*args: Any, **more: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "rename", fail)
+    with pytest.raises(PublishError, match="Nothing was switched"):
+        rollback.run(site.context(), current_env=True)
+    assert site.current.name == second
+    assert (folder / ".env").read_text() == content
+    assert not [path for path in site.settings.versions_dir.iterdir() if path.name.startswith(".")]
+    assert MarkStore(site.settings.state_dir).read() == {}

@@ -11,7 +11,7 @@ from pathlib import Path
 from govma_core.building import node_modules, tree_snapshot, work_dir
 from govma_core.building.asset_cache import AssetCache
 from govma_core.context import Context
-from govma_core.deploy import env_file, ownership, uploads
+from govma_core.deploy import ownership, uploads
 from govma_core.deploy.vendor import merge, unpacking
 from govma_core.disk import dedupe, link_new_version
 from govma_core.disk.link_new_version import link_tree
@@ -24,6 +24,7 @@ from govma_core.reporting import Reporter
 from govma_core.runs import recovery
 from govma_core.settings import Settings
 from govma_core.text.globs import globs
+from govma_core.versions import env_file
 from govma_core.versions.contents import ContentsStore
 from govma_core.versions.publish import publish
 from govma_core.versions.remove import Remover, remove_probes

@@ -226,3 +226,39 @@ def test_quitting_leaves_the_run_and_the_next_console_attaches(past: Site) -> No
 
     drive(past.settings, attach)
     assert RunStore(past.settings.state_dir).read(run.id).state == "ok"
+
+
+def test_a_rollback_shows_another_env_file_and_can_renew_it(past: Site) -> None:
+    _, before, *_ = names(past)
+    with past.sample.env_file.open("a") as file:
+        file.write("NEW=1\n")
+
+    async def scenario(app: Driven) -> None:
+        await app.press("r")
+        await app.sees("was made with another env_file")
+        await app.sees("[ ] put the present env_file into that version before the switch")
+        app.app.screen.set_focus(app.app.screen.query_one("#env"))
+        await app.press("space")
+        app.app.screen.set_focus(app.app.screen.query_one("#do"))
+        await app.press("enter")
+        await app.until(lambda: app.main.snapshot.pointer.version == before, "the switch")
+        await app.sees("rollback ok")
+
+    drive(past.settings, scenario)
+    env_file = past.settings.versions_dir / before / "system/user/config/.env"
+    assert env_file.read_text() == past.sample.env_file.read_text()
+
+
+def test_the_deploy_dialog_says_when_nothing_is_new_and_what_else_is(past: Site) -> None:
+    past.deploy()
+
+    async def scenario(app: Driven) -> None:
+        await app.press("d")
+        await app.sees("Nothing is new: this commit is live, made from the same")
+        await app.press("escape")
+        with past.sample.env_file.open("a") as file:
+            file.write("NEW=1\n")
+        await app.press("d")
+        await app.sees("This commit is live, made with another env_file")
+
+    drive(past.settings, scenario)

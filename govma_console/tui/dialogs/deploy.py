@@ -154,17 +154,18 @@ class SwitchDialog(Dialog):
         self._plan: SwitchPlan | None = None
 
     def options(self) -> list[Widget]:
-        """Return the choices: whether a promotion is rehearsed, whether a rollback marks the version that it leaves."""
+        """Return the choices: the rehearsal of a promotion; of a rollback the mark, and the env file of the target."""
         if self._operation == "promote":
             return _rehearsal(self._settings)
-        live = self._snapshot.pointer.version
-        if live is None:
-            return []
-        label = tr("mark {short_name} bad and hold its commit", short_name=formats.short_name(live))
-        return [Toggle(label, True, id="mark")]
+        toggles: list[Widget] = []
+        if live := self._snapshot.pointer.version:
+            label = tr("mark {short_name} bad and hold its commit", short_name=formats.short_name(live))
+            toggles.append(Toggle(label, True, id="mark"))
+        return [*toggles, Toggle(tr("put the present env_file into that version before the switch"), id="env")]
 
     def opened(self) -> None:
         """Compare the two versions."""
+        self._show_env_choice(False)
         self.wait(tr("Comparing …"))
         self.find_out(self._make_plan, self._show)
 
@@ -177,9 +178,14 @@ class SwitchDialog(Dialog):
             )
         return plans.plan_switch(self._settings, self._snapshot, target)
 
+    def _show_env_choice(self, is_shown: bool) -> None:
+        for toggle in self.query("#env"):
+            toggle.display = is_shown
+
     def _show(self, plan: SwitchPlan) -> None:
         self._plan = plan
         target = plan.target
+        self._show_env_choice(bool(plan.env_difference))
         self.say(
             Content.assemble((tr("from "), "$muted"), (plan.source or tr("nothing"), "bold")),
             self._about(self._snapshot.current),
@@ -187,14 +193,22 @@ class SwitchDialog(Dialog):
             self._about(target),
             Content(""),
             _when_live(plan),
-            *self._warnings(target),
+            *self._warnings(plan),
             Content(""),
             *_changes(plan),
             ready=target.version.complete and not target.is_live,
         )
 
-    def _warnings(self, target: VersionRow) -> list[Content]:
+    def _warnings(self, plan: SwitchPlan) -> list[Content]:
         lines = []
+        target = plan.target
+        if self._operation == "rollback":
+            prints = [row.manifest.fingerprint for row in (self._snapshot.current, target) if row and row.manifest]
+            if len(prints) == 2 and prints[0].matches(prints[1]):
+                sentence = tr("It was made from the same as the live one: what is wrong with that stays.")
+                lines.append(Content.styled(sentence, "bold $text-warning"))
+            if plan.env_difference:
+                lines.append(Content.styled(plan.env_difference, "bold $text-warning"))
         if target.mark is not None:
             sentence = tr("It was {sentence}. Making it live removes the mark.", sentence=target.mark.sentence())
             lines.append(Content.styled(clean_line(sentence), "bold $text-warning"))
@@ -215,8 +229,10 @@ class SwitchDialog(Dialog):
         """Return the arguments of the operation: the very version that was shown."""
         if self._plan is None:
             return None
-        mark_arguments = {"keep_mark": True} if self.has_unticked("mark") else {}
-        return mark_arguments | {"version": self._plan.target.name, "live_shown": self._plan.source} | _rehearse(self)
+        arguments = {"keep_mark": True} if self.has_unticked("mark") else {}
+        if any(toggle.value for toggle in self.query("#env").results(Toggle)):
+            arguments["current_env"] = True
+        return arguments | {"version": self._plan.target.name, "live_shown": self._plan.source} | _rehearse(self)
 
 
 def _when_live(plan: SwitchPlan) -> Content:
