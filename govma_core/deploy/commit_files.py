@@ -7,6 +7,7 @@ and filters that its attributes ask for; submodules are filled at the commits th
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -20,13 +21,15 @@ from govma_core.deploy.submodules import Repository, Submodules
 from govma_core.errors import PreflightError, SourceError
 from govma_core.fs import safefs
 from govma_core.fs.walk import Directories
-from govma_core.git import GitCommands
+from govma_core.git import GitCommands, GitFailedError
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 from govma_core.text.language import tr
 
 _PARTS = ("data", "data/system", "data/system/user", "data/html")
 _MOST_NAMED = 20
+_LEAST_ROOM = 1 << 20
+"""Bytes below which a file system passes for full."""
 _POINTER = b"version https://git-lfs"
 
 # Settings of a checkout under which files would be left out, or links written as files.
@@ -117,7 +120,14 @@ class CommitFiles:
             large = git.entries("ls-files", "-z", "--", ":(attr:filter=lfs)")
         if large:
             git = self._commands(repository, index, _PLAIN | (_LFS if shutil.which("git-lfs") else _NO_LFS))
-        git.run("checkout-index", "--all", "--force", "--quiet", waiting=self._reporter.cancellation.interruptible)
+        try:
+            git.run("checkout-index", "--all", "--force", "--quiet", waiting=self._reporter.cancellation.interruptible)
+        except GitFailedError:
+            # Git names the files that it could not write, and not the reason.
+            room = os.statvfs(self._settings.work_dir)
+            if room.f_bavail * room.f_frsize < _LEAST_ROOM or (room.f_files and not room.f_favail):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
+            raise
         self._refuse_pointers([os.path.join(repository.folder, path) for path in large])
         modules = {path: about.split(" ")[1] for about, _, path in entries if about.startswith("160000 ")}
         self.count += len(paths) - len(modules)
