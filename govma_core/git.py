@@ -100,6 +100,10 @@ class GitCommands:
                 return ""
             raise
 
+    def refs(self, prefix: str) -> list[str]:
+        """Return the references that begin so, by their whole names."""
+        return self.run("for-each-ref", "--format=%(refname)", prefix).split()
+
     def is_ancestor(self, older: str, newer: str) -> bool:
         """Tell whether all of `older` is in `newer`; both have to be there."""
         try:

@@ -14,8 +14,8 @@ from govma_core.runs.store import RunRecord
 from govma_core.text.language import tr
 
 if TYPE_CHECKING:
+    from govma_core.deploy.commits import Commit
     from govma_core.deploy.pending import Pending
-    from govma_core.deploy.source import Commit
 
 REF = argument("--ref", metavar="REF", help=tr("branch, tag or commit instead of the configured branch"))
 NO_REHEARSAL = flag("--no-rehearsal", tr("don't test the version before the switch (this is recorded)"))

@@ -22,8 +22,8 @@ from govma_core.text.language import tr
 from govma_core.versions import env_file
 
 if TYPE_CHECKING:
+    from govma_core.deploy.commits import Commit
     from govma_core.deploy.pending import Pending
-    from govma_core.deploy.source import Commit
 
 _fetching = threading.Lock()
 """Two fetches at once in one checkout get in each other's way."""

@@ -9,7 +9,8 @@ from govma_core.building import tree_snapshot, work_dir
 from govma_core.building.asset_cache import AssetCache, CacheEntry, DamagedEntryError, cache_key
 from govma_core.building.build_script import BuildJob
 from govma_core.context import Context
-from govma_core.deploy.source import Checkout, Commit
+from govma_core.deploy.commits import Commit
+from govma_core.deploy.source import Checkout
 from govma_core.fs import safefs, trees
 from govma_core.reporting import StageRemark
 from govma_core.text.language import tr

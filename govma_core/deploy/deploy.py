@@ -15,8 +15,9 @@ from govma_core.building.builder import make_builder
 from govma_core.context import Context, Outcome, commit_of
 from govma_core.deploy import ownership, preflight, source, unchanged, uploads, vendor
 from govma_core.deploy.asset_stage import Assets, AssetStage
+from govma_core.deploy.commits import Commit
 from govma_core.deploy.hold_gate import Gate
-from govma_core.deploy.source import Checkout, Commit
+from govma_core.deploy.source import Checkout
 from govma_core.disk import dedupe, link_new_version, usage
 from govma_core.errors import GovmaError, RunCancelled
 from govma_core.fs import safefs

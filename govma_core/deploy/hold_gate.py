@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from govma_core.context import Context
-from govma_core.deploy.source import Checkout, Commit
+from govma_core.deploy.commits import Commit
+from govma_core.deploy.source import Checkout
 from govma_core.errors import HeldError
 from govma_core.promotion import verdicts
 from govma_core.text.language import tr

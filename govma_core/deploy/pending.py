@@ -7,7 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from govma_core.context import Context, commit_of
-from govma_core.deploy.source import Checkout, Commit
+from govma_core.deploy.commits import Commit
+from govma_core.deploy.source import Checkout
 from govma_core.errors import PreflightError, RefusedError
 from govma_core.fs.permissions import cannot_write
 from govma_core.services.source_drift import due

@@ -4,53 +4,23 @@ from __future__ import annotations
 
 import io
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from govma_core.deploy.checkout_recovery import finish_move, noted_move
 from govma_core.deploy.commit_files import CommitFiles, unmatched_globs
-from govma_core.errors import GovmaError, RefusedError, SourceError
+from govma_core.deploy.commits import Commit, describe, read_commits
+from govma_core.deploy.remote import Remote
+from govma_core.errors import GovmaError, SourceError
 from govma_core.git import GitCommands, GitFailedError
 from govma_core.reporting import Reporter, silent
 from govma_core.settings import Settings
 from govma_core.text.clean import clean_line
 from govma_core.text.language import counted, tr
 from govma_core.versions.holds import HoldStore
-from govma_core.versions.manifest import ManifestStore
 
 _MOST_NAMED = 20
-_FIELDS = "%H%x00%s%x00%an%x00%ct"
-_TIMES = (-62_000_000_000.0, 253_000_000_000.0)
-"""What Python takes for a time, in seconds since the epoch; a commit may tell any."""
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """A commit: full sha, first line of its message, author's name, commit time (epoch seconds)."""
-
-    sha: str
-    subject: str
-    author: str
-    committed: float
-
-    @property
-    def short(self) -> str:
-        """Return the sha as people write it."""
-        return self.sha[:9]
-
-    def require(self, confirmed_sha: str | None) -> None:
-        """Raise RefusedError unless it is the commit that the operator confirmed (None: any)."""
-        if confirmed_sha is not None and confirmed_sha != self.sha:
-            raise RefusedError(
-                "{commit_shown} was to be deployed, but {short} ({subject}) has been pushed since. "
-                "Look at what is pending, and deploy again.",
-                commit_shown=confirmed_sha[:9],
-                short=self.short,
-                subject=self.subject,
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +51,7 @@ class Checkout:
         self._settings = settings
         self._reporter = reporter
         self._git = GitCommands(settings.source_dir, settings.git_timeout)
-        self._remote_branch = f"refs/remotes/{settings.remote}/{settings.branch}"
+        self._remote = Remote(settings, reporter, self._git)
         self._branch = f"refs/heads/{settings.branch}"
 
     def close(self) -> None:
@@ -102,41 +72,15 @@ class Checkout:
             "(`git status` there says more):\n",
             source_dir=self._settings.source_dir,
         )
-        lines = [f"  {entry}" for entry in dirty[:_MOST_NAMED]]
+        # /readyz sends it to a terminal, say, and names of files are any bytes.
+        lines = [f"  {clean_line(os.fsencode(entry).decode('utf-8', 'replace'))}" for entry in dirty[:_MOST_NAMED]]
         if len(dirty) > _MOST_NAMED:
             lines.append(tr("  … and {count} more", count=len(dirty) - _MOST_NAMED))
         return sentence + "\n".join(lines)
 
     def fetch(self) -> None:
-        """Fetch the branches and tags of the remote, and forget those branches that it has no more."""
-        remote, branch = self._settings.remote, self._settings.branch
-        try:
-            if self._git.run("rev-parse", "--is-shallow-repository").strip() == "true":
-                # All branches would bring the history that this clone is without.
-                self._git.run("remote", "prune", remote, waiting=self._reporter.cancellation.interruptible)
-                refs = [remote, f"+refs/heads/{branch}:{self._remote_branch}"]
-            else:
-                # Tags of the checkout's own stay, but `git describe` in a build says what the remote's say.
-                refs = ["--prune", "--tags", "--force", remote, f"+refs/heads/*:refs/remotes/{remote}/*"]
-            self._git.run(
-                "fetch", "--quiet", "--no-recurse-submodules", *refs, waiting=self._reporter.cancellation.interruptible
-            )
-        except GitFailedError as error:
-            if "couldn't find remote ref" in str(error):
-                self._git.run("update-ref", "-d", self._remote_branch)
-                return
-            raise SourceError(
-                "{error}. The settings name remote {remote!r} and branch {branch!r}: `git remote -v` in "
-                "{source_dir} shows where that is, `git ls-remote {remote}` whether it answers.",
-                error=str(error).rstrip("."),
-                remote=remote,
-                branch=branch,
-                source_dir=self._settings.source_dir,
-            ) from None
-        if not self._git.sha(self._remote_branch):
-            # So that what says that it is gone can name the one which has taken its place.
-            with suppress(GitFailedError):
-                self._git.run("remote", "set-head", remote, "--auto")
+        """Fetch what the remote has; the checkout itself is not touched."""
+        self._remote.fetch()
 
     def next_deploy(self, ref: str | None = None) -> NextDeploy:
         """Return what a deploy of the branch, or of another ref, would do now, by what was fetched last.
@@ -144,7 +88,7 @@ class Checkout:
         Whatever speaks of a deploy to come asks here, and so does the deploy. SourceError when there is nothing that
         could be deployed.
         """
-        target = self._resolve(ref)
+        target = self._remote.resolve(ref)
         unpushed, withdrawn = ([], []) if ref is not None else self._not_in(target)
         refusal = self.changes() or self._nameless_head() or self._unpushed(unpushed)
         return NextDeploy(target, withdrawn, self._withdrawal(withdrawn), refusal)
@@ -155,11 +99,12 @@ class Checkout:
         start = self._git.sha(self._branch) or ("" if self._head() else self._git.sha("HEAD"))
         if not start:
             return [], []
-        unpushed = self._only_here(start)
-        return unpushed, [commit for commit in self._commits(start, "--not", target.sha) if commit not in unpushed]
+        unpushed = self._remote.lacked(start)
+        others = read_commits(self._git, start, "--not", target.sha)
+        return unpushed, [commit for commit in others if commit not in unpushed]
 
     def _nameless_head(self) -> str:
-        if self._head() or not self._only_here("HEAD", "--branches"):
+        if self._head() or not self._remote.lacked("HEAD", "--branches"):
             return ""
         return tr(
             "The checkout {source_dir} is at {head}, a commit that is on no branch. Keep it with "
@@ -179,7 +124,7 @@ class Checkout:
             source_dir=self._settings.source_dir,
             commits=counted(len(commits), "commit", "commits"),
             remote=self._settings.remote,
-            named=_named(commits),
+            named=describe(commits),
         )
 
     def _withdrawal(self, commits: Sequence[Commit]) -> str:
@@ -191,7 +136,7 @@ class Checkout:
             remote=self._settings.remote,
             branch=self._settings.branch,
             commits=counted(len(commits), "commit", "commits"),
-            named=_named(commits),
+            named=describe(commits),
             source_dir=self._settings.source_dir,
         )
 
@@ -202,7 +147,7 @@ class Checkout:
             return
         if head != self._branch:
             self._reporter.warning("The checkout was not on {branch}; it goes back there.", branch=branch)
-        others = (ref.removeprefix("refs/heads/") for ref in self._refs("refs/heads/"))
+        others = (ref.removeprefix("refs/heads/") for ref in self._git.refs("refs/heads/"))
         # `release` and `release/2026` cannot both be there; the branch in the way is a person's, and stays.
         has_room = not any(
             f"{branch}/".startswith(f"{other}/") or other.startswith(f"{branch}/")
@@ -223,87 +168,16 @@ class Checkout:
                 return ""
             raise
 
-    def _refs(self, prefix: str) -> list[str]:
-        return self._git.run("for-each-ref", "--format=%(refname)", prefix).split()
-
-    def _resolve(self, ref: str | None) -> Commit:
-        """Return the commit of the remote's branch, or the one that a branch of it, a tag or a sha names."""
-        remote = self._settings.remote
-        if ref is None:
-            if sha := self._git.sha(self._remote_branch):
-                return self.commit(sha)
-            raise SourceError(self._no_branch())
-        for name in (f"refs/remotes/{remote}/{ref}", f"refs/tags/{ref}"):
-            if sha := self._git.sha(name):
-                return self.commit(sha)
-        if re.fullmatch(r"[0-9a-fA-F]{4,64}", ref):
-            sha = self._git.sha(ref)
-            if sha and not self._only_here(sha, "--tags"):
-                return self.commit(sha)
-        raise SourceError(
-            "{ref!r} is no branch of {remote}, no tag, and no commit that was fetched from it.",
-            ref=ref,
-            remote=remote,
-        )
-
-    def _no_branch(self) -> str:
-        """Say that the remote has no such branch, and which it has."""
-        remote, branch = self._settings.remote, self._settings.branch
-        prefix = f"refs/remotes/{remote}/"
-        default = ""
-        with suppress(GitFailedError):
-            default = self._git.run("symbolic-ref", "--quiet", f"{prefix}HEAD").strip()
-        branches = [
-            ref.removeprefix(prefix) + (tr(" (its default)") if ref == default else "")
-            for ref in self._refs(prefix)
-            if ref != f"{prefix}HEAD"
-        ]
-        there = ", ".join(branches[:_MOST_NAMED]) or tr("none that was fetched")
-        if self._git.sha(self._branch):
-            return tr(
-                "{remote} has no branch {branch!r} any more (the setting branch, GOVMA_BRANCH): it was deleted or "
-                "renamed there. It has: {there}.",
-                remote=remote,
-                branch=branch,
-                there=there,
-            )
-        return tr(
-            "{remote} has no branch {branch!r} (the setting branch, GOVMA_BRANCH). It has: {there}.",
-            remote=remote,
-            branch=branch,
-            there=there,
-        )
-
-    def _only_here(self, start: str, *others: str) -> list[Commit]:
-        """Return the commits up to `start` that the remote never had, nor one of these other refs, the latest first."""
-        path = self._git.run("rev-parse", "--git-path", f"logs/{self._remote_branch}").strip()
-        former: set[str] = set()
-        with suppress(OSError):
-            former |= ManifestStore(self._settings.state_dir).commits()
-            lines = Path(self._settings.source_dir, path).read_bytes().splitlines()
-            former |= {os.fsdecode(sha) for line in lines for sha in line.split()[:2]}
-        return self._commits(start, "--not", f"--remotes={self._settings.remote}", *others, *sorted(former))
-
-    def _commits(self, *revisions: str, most: int = 500) -> list[Commit]:
-        """Return commits, the latest first; revisions that are not there are passed over."""
-        options = ("-z", "--no-show-signature", "--encoding=UTF-8", f"--max-count={most}", f"--format={_FIELDS}")
-        output = self._git.output("log", *options, "--ignore-missing", *revisions, "--").decode("utf-8", "replace")
-        fields = iter(output.split("\0"))
-        return [
-            Commit(sha, clean_line(subject), clean_line(author), min(max(float(at or 0), _TIMES[0]), _TIMES[1]))
-            for sha, subject, author, at in zip(fields, fields, fields, fields, strict=False)
-        ]
-
     def commit(self, sha: str) -> Commit:
         """Return a commit of the checkout."""
-        (commit,) = self._commits(sha, most=1)
+        (commit,) = read_commits(self._git, sha, most=1)
         return commit
 
     def between(self, older: str, newer: str) -> list[Commit] | None:
         """Return the commits in `newer` that are not in `older`, the latest first; None when one is not there."""
         if not self._git.sha(older) or not self._git.sha(newer):
             return None
-        return self._commits(newer, "--not", older)
+        return read_commits(self._git, newer, "--not", older)
 
     def is_ancestor(self, older: str, newer: str) -> bool:
         """Tell whether all of `older` is in `newer`; False when one of them is not there."""
@@ -352,11 +226,6 @@ def _changes(entries: Iterable[str]) -> Iterator[str]:
             next(remaining)  # the former name
         if (state, submodule) != (".M", "SC.."):
             yield f"{state.replace('.', ' ')} {path}"
-
-
-def _named(commits: Sequence[Commit]) -> str:
-    more = tr(", {count} more", count=len(commits) - _MOST_NAMED) if len(commits) > _MOST_NAMED else ""
-    return ", ".join(f"{commit.short} {commit.subject}" for commit in commits[:_MOST_NAMED]) + more
 
 
 def refusal(settings: Settings) -> str:

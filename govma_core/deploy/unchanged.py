@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from govma_core.context import Context
 from govma_core.deploy.asset_stage import prepare_builder
-from govma_core.deploy.source import Checkout, Commit
+from govma_core.deploy.commits import Commit
+from govma_core.deploy.source import Checkout
 from govma_core.fs.permissions import sha256_of
 from govma_core.settings import Settings
 from govma_core.text.language import tr

@@ -253,6 +253,15 @@ def test_tags_of_the_remote_are_there_for_a_build(site: Site) -> None:
     assert here(site, "tag").split() == ["own", "v1"]
 
 
+def test_a_tag_in_the_way_of_another_stops_no_deploy(site: Site) -> None:
+    here(site, "tag", "v1")
+    develop(site, "tag", "v1/1")
+    develop(site, "push", "-q", "origin", "v1/1")
+    sha = site.sample.commit({"data/html/new.txt": "new"}, "Novo")
+    assert site.deploy().commit == sha
+    assert "Not all branches and tags could be fetched: git fetch failed" in site.log("warning")
+
+
 def test_deploys_that_are_held_are_no_readiness(site: Site) -> None:
     from govma_core.versions.holds import HoldStore
 

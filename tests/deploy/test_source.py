@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ import pytest
 
 from govma_console import formats
 from govma_core.deploy import source
-from govma_core.deploy.source import Checkout, Commit
+from govma_core.deploy.commits import Commit
+from govma_core.deploy.source import Checkout
 from govma_core.errors import SourceError
 from govma_core.events import Event
 from govma_core.reporting import Reporter, silent
@@ -61,6 +63,11 @@ def test_a_new_commit_is_fast_forwarded(sample: SampleSite, checkout: Checkout) 
     commit = take(checkout)
     assert (commit.sha, commit.subject) == (sha, "Adiciona página")
     assert (sample.source_dir / "data/html/new.php").read_text() == "<?php"
+
+
+def test_a_name_with_control_characters_is_named_without_them(sample: SampleSite, checkout: Checkout) -> None:
+    Path(os.fsdecode(os.fsencode(sample.source_dir) + b"/a\x1b[31m\xff")).touch()
+    assert checkout.changes().encode().endswith("?? a�".encode())
 
 
 @pytest.mark.parametrize("kind", ["changed", "staged", "untracked"])

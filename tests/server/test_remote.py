@@ -115,6 +115,12 @@ def test_from_elsewhere_everything_takes_the_token(tmp_path: Path) -> None:
             assert (record.state, record.by) == ("ok", "ci")
             assert record.origin.startswith(f"http, {_ADDRESS}:")
             assert ask(server, "GET", "/api/v1/status", token).status == 200
+            # What is wrong with the checkout is not for everybody.
+            (server.site.source_dir / "own.txt").touch()
+            answers = ask(server, "GET", "/readyz"), ask(server, "GET", "/readyz", token)
+            assert [answer.status for answer in answers] == [503, 503]
+            assert answers[0].text == "A deploy would be refused now.\n"
+            assert "own.txt" in answers[1].text
 
     with _network() as thread:
         thread.submit(scenario).result()

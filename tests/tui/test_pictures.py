@@ -21,7 +21,7 @@ from govma_console.tui.disk_use import DiskUse
 from govma_console.tui.plans import SwitchPlan
 from govma_console.tui.site_state import Snapshot
 from govma_console.version_row import VersionRow
-from govma_core.deploy.source import Commit
+from govma_core.deploy.commits import Commit
 from govma_core.disk.usage import VersionUsage
 from govma_core.events import Event, LogLine, Progress, StageFinished, StageStarted, to_json
 from govma_core.runs.store import RunRecord

@@ -109,7 +109,7 @@ class DeployDialog(Dialog):
 def _deploy_lines(plan: DeployPlan, settings: Settings) -> list[Content]:
     """Return the text of a plan: what is built, what is live, and the commits between."""
     changes, target = plan.changes, plan.changes.target
-    lines = [Content.styled(line, "$text-error") for line in changes.refusal.splitlines()]
+    lines = [Content.styled(clean_line(line), "$text-error") for line in changes.refusal.splitlines()]
     warnings = [changes.hold.sentence()] if changes.hold else []
     warnings += [changes.warning] if changes.warning else []
     lines += [Content.styled(clean_line(sentence), "bold $text-warning") for sentence in warnings]

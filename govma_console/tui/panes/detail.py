@@ -22,7 +22,7 @@ from govma_core.versions.history import Span
 from govma_core.versions.manifest import Manifest
 
 if TYPE_CHECKING:
-    from govma_core.deploy.source import Commit
+    from govma_core.deploy.commits import Commit
 
 _MOST_COMMITS = 12
 _INDENT = 10
