@@ -95,7 +95,7 @@ def test_what_a_hook_is_told_and_says(releases: Releases, hooks: Hooks, monkeypa
     assert variables["GOVMA_VERSION_PATH"] == str(releases.directory / SECOND)
     assert variables["GOVMA_PREVIOUS"] == FIRST
     assert variables["GOVMA_BY"] == "ana"
-    assert variables["GOVMA_COMMIT"] == "c"
+    assert variables["GOVMA_COMMIT"] == SECOND, "each release is recorded as made from a commit of its name"
     assert "SECRET_OF_OURS" not in variables
     assert "after post-promote, served yes" in releases.log("output")
     assert list(releases.stages()) == ["preflight", "pre-promote", "promote", "post-promote"]

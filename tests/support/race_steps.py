@@ -28,6 +28,7 @@ from govma_core.versions import env_file
 from govma_core.versions.contents import ContentsStore
 from govma_core.versions.publish import publish
 from govma_core.versions.remove import Remover, remove_probes
+from govma_core.versions.store import staging
 from govma_core.versions.switch import freshen, sweep_links, switch
 from tests.support.race_world import HIDDEN, LIVE, NEW, OLD, WEB, World
 
@@ -182,6 +183,11 @@ def _node_modules(world: World) -> None:
     node_modules.recover(kept, world.root / "work", reporter)
 
 
+def _renew(version: int, versions: int, world: World) -> None:
+    with staging(versions) as place:
+        env_file.renew(world.env, version, place(), WEB)
+
+
 def _birth(version: int, versions: int, world: World) -> None:
     with safefs.opened(versions, OLD) as old:
         born = link_tree(version, [old], globs(_SINGLE), workers=1)
@@ -215,6 +221,7 @@ STEPS: dict[str, tuple[Callable[[World], None], tuple[str, ...], tuple[str, ...]
     "assets recorded": (_work(_record), _IN_WORK, ()),
     "assets restored": (_work(_restore), _IN_WORK, ()),
     "env": (_work(lambda data, world: env_file.install(world.env, data)), _IN_WORK, ()),
+    "env renewed": (_version(_renew), _IN_LIVE, ()),
     "ownership": (_work(lambda data, world: ownership.hand_over(data, WEB, 1000)), _IN_WORK, ()),
     "uploads": (_work(_uploads), _IN_WORK, ("uploads/portal/logo.svg", "uploads/portal")),
     "vendor merged": (_work(_merge), _IN_WORK, ()),
