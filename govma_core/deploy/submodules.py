@@ -86,8 +86,6 @@ class Submodules:
         try:
             if not (module.git_dir / "HEAD").exists():
                 self._git.run("init", "--quiet", "--bare", str(module.git_dir))
-                # It is to be used by `git submodule update` as well, which gives it a work tree.
-                git.run("config", "core.bare", "false")
                 git.run("config", "remote.origin.url", module.url)
             # `git submodule update` in the checkout, which may come later, gives it a work tree.
             git.run("config", "core.bare", "false")

@@ -180,8 +180,10 @@ def claim_directories(context: Context) -> None:
     needed = ("versions_dir", "work_dir") if context.operation == "deploy" else ("versions_dir",)
     if problems := [finding.sentence() for finding in findings if finding.what in needed]:
         raise PreflightError(problems)
-    if settings.versions_dir.is_dir():
-        claims.claim(settings.versions_dir, settings.state_dir, directories.VERSIONS_ROLE)
+    # Versions must be removable on a full disk above all.
+    with suppress(OSError):
+        if settings.versions_dir.is_dir():
+            claims.claim(settings.versions_dir, settings.state_dir, directories.VERSIONS_ROLE)
 
 
 def clear_versions(context: Context) -> None:

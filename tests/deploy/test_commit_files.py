@@ -196,6 +196,25 @@ def test_a_submodule_that_a_deploy_has_fetched_can_be_checked_out(site: Site, mo
     site.deploy()
 
 
+def test_a_submodule_is_fetched_from_its_address_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    allow_local_submodules(site, monkeypatch)
+    module = make_repository(site.sample.root / "remotes/module", {"page.php": "old"})
+    developer, checkout = site.sample.developer, site.settings.source_dir
+    git(developer, "submodule", "--quiet", "add", str(module), "data/html/module")
+    push(site, "Módulo")
+    git(checkout, "pull", "-q")
+    git(checkout, "submodule", "--quiet", "update", "--init")
+    # The submodule in the checkout still has the former address.
+    module = module.rename(module.with_name("moved"))
+    (module / "page.php").write_text("new")
+    git(module, "commit", "-qam", "Novo")
+    git(developer / "data/html/module", "pull", "-q", str(module))
+    push(site, "Módulo novo")
+    git(checkout, "config", "submodule.data/html/module.url", str(module))
+    site.deploy()
+    assert (site.current / "html/module/page.php").read_text() == "new"
+
+
 def test_a_build_sees_no_credentials_whatever_the_name_of_a_submodule(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

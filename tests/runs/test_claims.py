@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from govma_core.fs import jsonfile
+from govma_core.runs import recovery
 from tests.support.command import Command
 from tests.support.sample import LEGACY_VERSION, SampleSite, create_sample
+from tests.support.sites import Site
 from tests.support.waiting import wait_for
 
 
@@ -73,3 +79,13 @@ def test_a_state_dir_that_was_moved_or_went_elsewhere_claims_nothing(sample: Sam
     assert first.run("deploy").code == 3
     shutil.rmtree(second.state_dir)
     assert first.run("deploy").code == 0
+
+
+def test_a_claim_that_cannot_be_written_keeps_no_prune_from_making_room(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(jsonfile, "replace_bytes", no_space)
+    recovery.claim_directories(dataclasses.replace(site.context(), operation="prune"))
