@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -31,10 +31,10 @@ _PATIENCE = 10.0
 
 
 @contextmanager
-def noted_move(settings: Settings, git: GitCommands) -> Iterator[None]:
-    """Have the note on the disk for the block, which may move the checkout; it stays when that fails half way."""
+def noted_move(settings: Settings, git: GitCommands, target: str) -> Iterator[None]:
+    """Have the note on the disk for the block, which moves the checkout to `target`; it stays if that fails half way."""
     before = git.sha("HEAD")
-    jsonfile.replace(settings.state_dir / _NOTE, {"head": before})
+    jsonfile.replace(settings.state_dir / _NOTE, {"head": before, "target": target})
     try:
         yield
     except GitFailedError:
@@ -62,13 +62,15 @@ def finish_move(settings: Settings, git: GitCommands, reporter: Reporter) -> Non
     # Made anew, whatever is left of it: the checkout was clean, and nothing of a person's was in it.
     (git_dir / "index").unlink(missing_ok=True)
     git.run("reset", "--quiet", "--mixed")
-    _set_aside(settings, git, reporter, str(note.get("head")))
+    # A note of an earlier version of this program names no target.
+    former = (f"refs/remotes/{settings.remote}/{settings.branch}", "refs/govma-console/deployed")
+    targets = (str(note["target"]),) if "target" in note else former
+    _set_aside(settings, git, reporter, [sha for sha in map(git.sha, (str(note.get("head")), *targets)) if sha])
     _end_move(settings, moved=True)
 
 
-def _set_aside(settings: Settings, git: GitCommands, reporter: Reporter, before: str) -> None:
-    names = (before, f"refs/heads/{settings.branch}", f"refs/remotes/{settings.remote}/{settings.branch}")
-    commits = [sha for sha in map(git.sha, names) if sha]
+def _set_aside(settings: Settings, git: GitCommands, reporter: Reporter, commits: Sequence[str]) -> None:
+    """Put into git's stash what differs of the files that changed between the commits and HEAD."""
     moved = {path for sha in commits for path in git.entries("diff", "--name-only", "--no-renames", "-z", sha, "HEAD")}
     status = git.entries("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all")
     torn = [entry[3:] for entry in status if entry[3:] in moved]

@@ -154,7 +154,7 @@ class Checkout:
             for other in others
             if other != branch
         )
-        with noted_move(self._settings, self._git):
+        with noted_move(self._settings, self._git, target.sha):
             # What git ignores is a person's as well.
             options = ("--no-overwrite-ignore", *(("-B", branch) if has_room else ("--detach",)))
             self._git.run("checkout", "--quiet", *options, target.sha, "--")

@@ -52,8 +52,8 @@ def earlier_commit(sample: SampleSite, settings: Settings) -> str:
     git(sample.developer, "add", LINK)
     sha = sample.commit({NEW: CONTENT, CHANGED: CONTENT}, "Muda")
     before = git(settings.source_dir, "rev-parse", "HEAD")
-    with closing(Checkout(settings, silent())) as checkout, suppress(Cut), noted_move(settings, checkout._git):
-        checkout.fetch()
+    git(settings.source_dir, "fetch", "-q")
+    with closing(Checkout(settings, silent())) as checkout, suppress(Cut), noted_move(settings, checkout._git, sha):
         git(settings.source_dir, "checkout", "-q", "-B", "main", sha)
         raise Cut
     assert (settings.state_dir / "checkout-move.json").exists()
@@ -212,8 +212,25 @@ def test_a_git_that_still_lays_out_the_commit_of_a_killed_run_is_ended(settings:
 
 def test_a_move_that_ends_leaves_no_note(sample: SampleSite, settings: Settings) -> None:
     sha = sample.commit({NEW: "new"}, "Muda")
-    with closing(Checkout(settings, silent())) as checkout, noted_move(settings, checkout._git):
+    with closing(Checkout(settings, silent())) as checkout, noted_move(settings, checkout._git, sha):
         assert (settings.state_dir / "checkout-move.json").exists()
-        assert take(checkout).sha == sha
-        jsonfile.replace(settings.state_dir / "checkout-move.json", {"head": sha})
+        git(settings.source_dir, "pull", "-q")
     assert not (settings.state_dir / "checkout-move.json").exists()
+
+
+@pytest.mark.parametrize("is_former_note", [False, True])
+def test_a_move_that_had_hardly_begun_is_put_right(
+    sample: SampleSite, settings: Settings, *, is_former_note: bool
+) -> None:
+    """HEAD and the index are as before, and some files are not; by the note of this version and of the one before."""
+    before = git(settings.source_dir, "rev-parse", "HEAD")
+    sha = sample.commit({NEW: CONTENT, CHANGED: CONTENT}, "Muda")
+    git(settings.source_dir, "fetch", "-q")
+    note = {"head": before} | ({} if is_former_note else {"target": sha})
+    jsonfile.replace(settings.state_dir / "checkout-move.json", note)
+    for path in (NEW, CHANGED):
+        (settings.source_dir / path).write_text(CONTENT[:1000])
+    (line,) = lines_of_recovery(settings)
+    assert "Files put right: 2." in line
+    assert git(settings.source_dir, "status", "--porcelain") == ""
+    assert git(settings.source_dir, "rev-parse", "HEAD") == before
