@@ -86,7 +86,7 @@ def claimed_elsewhere(settings: Settings) -> Iterator[Finding]:
             problem = tr(
                 "{path} belongs to the site whose state_dir is {owner}, not {state_dir}: two would end each other's "
                 "builds, and prune what the other has pinned. Use its settings, or other directories; a state_dir "
-                "that is in use no more has to be moved away",
+                "that is no longer used has to be moved away",
                 path=path,
                 owner=owner,
                 state_dir=settings.state_dir,
