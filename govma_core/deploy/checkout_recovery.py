@@ -32,7 +32,7 @@ _PATIENCE = 10.0
 
 @contextmanager
 def noted_move(settings: Settings, git: GitCommands, target: str) -> Iterator[None]:
-    """Have the note on the disk for the block, which moves the checkout to `target`; it stays if that fails half way."""
+    """Have the note on the disk for the block, which moves the checkout to `target`; it stays when that fails."""
     before = git.sha("HEAD")
     jsonfile.replace(settings.state_dir / _NOTE, {"head": before, "target": target})
     try:
