@@ -298,4 +298,4 @@ def test_a_way_back_is_told_which_commit_it_leads_to(releases: Releases, monkeyp
     monkeypatch.setattr(go_live, "_reason_to_revert", lambda *arguments: "not good")
     with pytest.raises(RevertedError):
         promote.run(releases.context(), version=NEW)
-    assert report.read_text().splitlines() == [f"{OLD} c", f"{NEW} c", f"{OLD} c"]
+    assert report.read_text().splitlines() == [f"{name} {name}" for name in (OLD, NEW, OLD)]
