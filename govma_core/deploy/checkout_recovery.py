@@ -18,7 +18,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from govma_core.fs import jsonfile, safefs
+from govma_core.building import work_dir
+from govma_core.fs import claims, jsonfile, safefs
 from govma_core.git import GitCommands, GitFailedError
 from govma_core.process import proc
 from govma_core.reporting import Reporter
@@ -54,7 +55,8 @@ def _end_move(settings: Settings, *, moved: bool) -> None:
 
 def finish_move(settings: Settings, git: GitCommands, reporter: Reporter) -> None:
     """Put right what an interrupted move left; SourceError where git cannot. Only under the lock."""
-    _end_left_behind(settings.work_dir)
+    if claims.is_noted(settings.work_dir, settings.state_dir, work_dir.ROLE):
+        _end_left_behind(settings.work_dir)
     git_dir, note = Path(git.repo.git_dir), jsonfile.read(settings.state_dir / _NOTE)
     _remove_locks(git_dir, settings, was_moving=note is not None)
     if note is None:
@@ -101,12 +103,12 @@ def _git_works_in(directory: Path) -> bool:
     return any(True for _ in _gits_in(directory))
 
 
-def _end_left_behind(work_dir: Path) -> None:
+def _end_left_behind(directory: Path) -> None:
     deadline = time.monotonic() + _PATIENCE
-    for process in _gits_in(work_dir):
+    for process in _gits_in(directory):
         with suppress(OSError):
             proc.send(process.pid, process.started, signal.SIGKILL)
-    while _git_works_in(work_dir) and time.monotonic() < deadline:
+    while _git_works_in(directory) and time.monotonic() < deadline:
         time.sleep(0.05)
 
 

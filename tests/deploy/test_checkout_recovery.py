@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from govma_core.building.work_dir import ROLE
 from govma_core.deploy.checkout_recovery import noted_move
 from govma_core.deploy.source import Checkout, recover
 from govma_core.errors import SourceError
 from govma_core.events import Event, LogLine
-from govma_core.fs import jsonfile
+from govma_core.fs import claims, jsonfile
 from govma_core.reporting import Reporter, silent
 from govma_core.settings import Settings, load
 from tests.deploy.test_source import git, take
@@ -196,17 +197,20 @@ def test_a_git_that_outlives_its_run_is_waited_for(settings: Settings, earlier_c
         assert (settings.source_dir / ".git/ended").exists()
 
 
-def test_a_git_that_still_lays_out_the_commit_of_a_killed_run_is_ended(settings: Settings) -> None:
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_git_that_still_lays_out_the_commit_of_a_killed_run_is_ended(settings: Settings, *, ours: bool) -> None:
     folder = settings.work_dir / "data/module"
     folder.mkdir(parents=True)
+    if ours:
+        claims.claim(settings.work_dir, settings.state_dir, ROLE)
     # It waits for what would come from standard input.
     waiting = ["git", "hash-object", "--stdin"]
     with (
-        subprocess.Popen(waiting, cwd=folder, stdin=subprocess.PIPE) as in_work_dir,
+        subprocess.Popen(waiting, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as in_work_dir,
         subprocess.Popen(waiting, cwd=settings.source_dir, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as beside,
     ):
         lines_of_recovery(settings)
-        assert in_work_dir.wait(1) == -signal.SIGKILL
+        assert in_work_dir.poll() == (-signal.SIGKILL if ours else None)
         assert beside.poll() is None
 
 
