@@ -91,6 +91,8 @@ class Checkout:
         target = self._remote.resolve(ref)
         unpushed, withdrawn = ([], []) if ref is not None else self._not_in(target)
         refusal = self.changes() or self._nameless_head() or self._unpushed(unpushed)
+        if not refusal and ref is None:
+            refusal = self._hidden_changes(target)
         return NextDeploy(target, withdrawn, self._withdrawal(withdrawn), refusal)
 
     def _not_in(self, target: Commit) -> tuple[list[Commit], list[Commit]]:
@@ -102,6 +104,31 @@ class Checkout:
         unpushed = self._remote.lacked(start)
         others = read_commits(self._git, start, "--not", target.sha)
         return unpushed, [commit for commit in others if commit not in unpushed]
+
+    def _hidden_changes(self, target: Commit) -> str:
+        """Return a sentence with the edits that git does not look at and would not overwrite on the way to a commit."""
+        entries = self._git.entries("ls-files", "-v", "-z")
+        hidden = {entry[2:] for entry in entries if entry[0].islower() or entry[0] == "S"}
+        if not hidden:
+            return ""
+        changed = self._git.entries("diff", "--name-only", "--no-renames", "-z", "HEAD", target.sha)
+        edited = [path for path in changed if path in hidden and self._is_edited(path)]
+        if not edited:
+            return ""
+        return tr(
+            "The checkout {source_dir} has edits that git was told not to look at, in files that a deploy would "
+            "change: {files}. Let git look with `git update-index --no-assume-unchanged FILE` or `--no-skip-worktree "
+            "FILE`, and move the edits elsewhere.",
+            source_dir=self._settings.source_dir,
+            files=", ".join(clean_line(os.fsencode(path).decode("utf-8", "replace")) for path in edited[:_MOST_NAMED]),
+        )
+
+    def _is_edited(self, path: str) -> bool:
+        if not os.path.lexists(self._settings.source_dir / path):
+            return False
+        with suppress(GitFailedError):
+            return self._git.run("hash-object", "--", path) != self._git.run("rev-parse", f"HEAD:{path}")
+        return True
 
     def _nameless_head(self) -> str:
         if self._head() or not self._remote.lacked("HEAD", "--branches"):

@@ -168,7 +168,7 @@ def test_an_edit_that_git_was_not_to_see_is_refused_again_and_again(sample: Samp
         assert lines_of_recovery(settings) == []
         with closing(Checkout(settings, silent())) as checkout:
             checkout.fetch()
-            target = checkout.next_deploy().require()
+            target = checkout.next_deploy().target
             with pytest.raises(SourceError, match=r"robots\.txt"):
                 checkout.follow(target)
     assert (settings.source_dir / CHANGED).read_text() == "Allow: /"

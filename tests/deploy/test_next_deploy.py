@@ -253,6 +253,23 @@ def test_tags_of_the_remote_are_there_for_a_build(site: Site) -> None:
     assert here(site, "tag").split() == ["own", "v1"]
 
 
+@pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
+def test_an_edit_that_git_does_not_look_at_is_named_before_it_stops_a_deploy(site: Site, flag: str) -> None:
+    path = site.settings.source_dir / "data/html/robots.txt"
+    here(site, "update-index", flag, "data/html/robots.txt")
+    sha = site.sample.commit({"data/html/new.txt": "new"}, "Novo")
+    before = path.read_text()
+    path.write_text("hidden")
+    assert said_by_all(site) == Said("", "", sha)
+    sha = site.sample.commit({"data/html/robots.txt": "Allow: /"}, "Robots")
+    assert "in files that a deploy would change: data/html/robots.txt. Let git look" in said_by_all(site).refusal
+    assert path.read_text() == "hidden"
+    here(site, "update-index", flag.replace("--", "--no-"), "data/html/robots.txt")
+    assert "is not clean" in said_by_all(site).refusal
+    path.write_text(before)
+    assert said_by_all(site) == Said("", "", sha)
+
+
 def test_a_tag_in_the_way_of_another_stops_no_deploy(site: Site) -> None:
     here(site, "tag", "v1")
     develop(site, "tag", "v1/1")
