@@ -26,7 +26,7 @@ from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 
 _NOTE = "checkout-move.json"
-_LOCKS = ("*.lock", "refs/**/*.lock")
+_LOCKS = ("*.lock", "refs/**/*.lock", "modules/**/*.lock")
 _PATIENCE = 10.0
 """Seconds that a killed git may take to be gone."""
 

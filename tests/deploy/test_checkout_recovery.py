@@ -149,15 +149,17 @@ def test_what_is_no_file_any_more_is_neither_waited_for_nor_followed(
 
 def test_locks_of_before_the_boot_are_removed_and_no_others(settings: Settings) -> None:
     directory = settings.source_dir / ".git"
-    old = [directory / "index.lock", directory / "refs/heads/main.lock", directory / "HEAD.lock"]
+    names = ("index.lock", "refs/heads/main.lock", "HEAD.lock", "modules/a/b/refs/remotes/origin/main.lock")
+    old = [directory / name for name in names]
     young = directory / "refs/remotes/origin/main.lock"
     for path in (*old, young):
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     for path in old:
         os.utime(path, (booted - 5, booted - 5))
     lines_of_recovery(settings)
-    assert [path.exists() for path in (*old, young)] == [False, False, False, True]
+    assert [path.exists() for path in (*old, young)] == [False, False, False, False, True]
 
 
 def test_an_edit_that_git_was_not_to_see_is_refused_again_and_again(sample: SampleSite, settings: Settings) -> None:
