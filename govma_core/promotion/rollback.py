@@ -14,6 +14,7 @@ import dataclasses
 from govma_core.context import Context, Outcome, commit_of, tell_about
 from govma_core.errors import PublishError, RefusedError, UnsafeTreeError
 from govma_core.fs import safefs
+from govma_core.fs.permissions import sha256_of
 from govma_core.promotion import rehearsal, rehearsal_copy, verdicts
 from govma_core.promotion.go_live import go_live, require_live
 from govma_core.promotion.verdicts import Verdict
@@ -39,7 +40,8 @@ def run(
     """
     with context.reporter.stage("preflight"):
         current = require_live(context, live_shown)
-        target = context.versions.find(version) if version is not None else previous(context, current)
+        env_sha256 = sha256_of(context.settings.env_file) if current_env else ""
+        target = context.versions.find(version) if version is not None else previous(context, current, env_sha256)
         commit = tell_about(context, target, current)
         if target.name == current:
             raise RefusedError(
@@ -48,7 +50,7 @@ def run(
                 listing=context.versions.listing(),
             )
         context.versions.require_promotable(target)
-        if ManifestStore(context.settings.state_dir).twins(current, [target.name]):
+        if ManifestStore(context.settings.state_dir).twins(current, [target.name], env_sha256):
             context.reporter.warning(
                 "{name} was made from the same as {live}: what is wrong with that stays.",
                 name=target.name,
@@ -110,14 +112,15 @@ def _clear_rehearsals(context: Context) -> None:
         rehearsal.clear_leftovers(context)
 
 
-def previous(context: Context, current: str | None) -> Version:
+def previous(context: Context, current: str | None, env_sha256: str = "") -> Version:
     """Return the version a rollback leads to: the latest that was live before the current one, is whole and not marked.
 
-    One that was made from the same as the current one is passed over. RefusedError when there is no other.
+    One that was made from the same as the current one is passed over, also one that only the env file of the hash
+    `env_sha256` will make the same. RefusedError when there is no other.
     """
     trail = live_before(History(context.settings.state_dir).read(), current)
     marks = verdicts.marks(context)
-    twins = ManifestStore(context.settings.state_dir).twins(current, trail)
+    twins = ManifestStore(context.settings.state_dir).twins(current, trail, env_sha256)
     versions = context.versions.versions()
     target = rollback_target(trail, versions, {*marks, *twins})
     if target is not None:

@@ -95,13 +95,21 @@ class ManifestStore:
         data = jsonfile.read(self._path(version))
         return _from(data) if data else None
 
-    def twins(self, version: str | None, others: Iterable[str]) -> set[str]:
-        """Return those of the other versions that were made from the same as this one; none where that is not known."""
+    def twins(self, version: str | None, others: Iterable[str], env_sha256: str = "") -> set[str]:
+        """Return those of the other versions that were made from the same as this one; none where that is not known.
+
+        With `env_sha256` they are compared as they will be, once each has that env file.
+        """
         manifest = self.read(version) if version else None
         if manifest is None:
             return set()
-        manifests = {name: self.read(name) for name in others if name != version}
-        return {name for name, other in manifests.items() if other and other.fingerprint.matches(manifest.fingerprint)}
+        twins = set()
+        for name in others:
+            other = self.read(name) if name != version else None
+            if other is not None:
+                fingerprint = other.fingerprint._replace(env_file=env_sha256 or other.env_sha256)
+                twins |= {name} if fingerprint.matches(manifest.fingerprint) else set()
+        return twins
 
     def commits(self) -> set[str]:
         """Return the commits that all versions with a manifest were made from."""

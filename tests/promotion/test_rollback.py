@@ -161,6 +161,19 @@ def test_current_env_goes_into_the_target_and_into_no_other_version(site: Site) 
     assert not [path for path in site.settings.versions_dir.iterdir() if path.name.startswith(".")]
 
 
+def test_current_env_does_not_make_the_target_the_same_as_what_is_left(site: Site) -> None:
+    first, second, _ = changed_env_file(site)
+    with site.sample.env_file.open("a") as file:
+        file.write("OTHER_PASSWORD=outra\n")
+    third = site.deploy().version
+    assert rollback.previous(site.context(), third).name == second
+    assert rollback.run(site.context(), current_env=True).version == first
+    assert "was made from the same as" not in site.log("warning")
+    rollback.run(site.context(), version=third)
+    rollback.run(site.context(), version=second, current_env=True)
+    assert f"{second} was made from the same as {third}" in site.log("warning")
+
+
 @pytest.mark.parametrize("fault", ["folder is a link", "rename fails", "no env file"])
 def test_current_env_that_cannot_be_put_there_switches_nothing(
     site: Site, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
