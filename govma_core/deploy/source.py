@@ -65,8 +65,9 @@ class Checkout:
     def changes(self) -> str:
         """Return a sentence with the files in the way: changed, staged, or untracked and not ignored; '' for none."""
         dirty = list(_changes(self._git.entries("status", "--porcelain=v2", "-z", "--untracked-files=normal")))
-        if not dirty:
-            return ""
+        return self._not_clean(dirty) if dirty else ""
+
+    def _not_clean(self, dirty: list[str]) -> str:
         sentence = tr(
             "The checkout {source_dir} is not clean. Commit, move or remove what is named here "
             "(`git status` there says more):\n",
@@ -92,7 +93,7 @@ class Checkout:
         unpushed, withdrawn = ([], []) if ref is not None else self._not_in(target)
         refusal = self.changes() or self._nameless_head() or self._unpushed(unpushed)
         if not refusal and ref is None:
-            refusal = self._hidden_changes(target)
+            refusal = self._in_the_way(target)
         return NextDeploy(target, withdrawn, self._withdrawal(withdrawn), refusal)
 
     def _not_in(self, target: Commit) -> tuple[list[Commit], list[Commit]]:
@@ -105,13 +106,17 @@ class Checkout:
         others = read_commits(self._git, start, "--not", target.sha)
         return unpushed, [commit for commit in others if commit not in unpushed]
 
-    def _hidden_changes(self, target: Commit) -> str:
-        """Return a sentence with the edits that git does not look at and would not overwrite on the way to a commit."""
-        entries = self._git.entries("ls-files", "-v", "-z")
-        hidden = {entry[2:] for entry in entries if entry[0].islower() or entry[0] == "S"}
-        if not hidden:
+    def _in_the_way(self, target: Commit) -> str:
+        """Return a sentence with what `git status` does not show, and git would not overwrite to get to a commit."""
+        if self._git.sha("HEAD") in ("", target.sha):
             return ""
+        flags = {entry[2:]: entry[0] for entry in self._git.entries("ls-files", "-v", "-z")}
         changed = self._git.entries("diff", "--name-only", "--no-renames", "-z", "HEAD", target.sha)
+        untracked = [self._settings.source_dir / path for path in changed if path not in flags]
+        ignored = [path for path in untracked if path.is_symlink() or path.is_file()]
+        if ignored:
+            return self._not_clean([f"!! {path.relative_to(self._settings.source_dir)}" for path in ignored])
+        hidden = {path for path, flag in flags.items() if flag.islower() or flag == "S"}
         edited = [path for path in changed if path in hidden and self._is_edited(path)]
         if not edited:
             return ""

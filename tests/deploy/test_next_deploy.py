@@ -270,6 +270,19 @@ def test_an_edit_that_git_does_not_look_at_is_named_before_it_stops_a_deploy(sit
     assert said_by_all(site) == Said("", "", sha)
 
 
+def test_an_ignored_file_that_a_deploy_would_overwrite_is_named_before(site: Site) -> None:
+    (site.settings.source_dir / ".git/info").mkdir(exist_ok=True)
+    (site.settings.source_dir / ".git/info/exclude").write_text("*.local\n")
+    path = site.settings.source_dir / "data/html/notes.local"
+    path.write_text("mine")
+    assert said_by_all(site).refusal == ""
+    sha = site.sample.commit({"data/html/notes.local": "theirs"}, "Notas")
+    assert said_by_all(site).refusal.endswith("\n  !! data/html/notes.local")
+    assert path.read_text() == "mine"
+    path.unlink()
+    assert said_by_all(site) == Said("", "", sha)
+
+
 def test_a_tag_in_the_way_of_another_stops_no_deploy(site: Site) -> None:
     here(site, "tag", "v1")
     develop(site, "tag", "v1/1")
