@@ -8,10 +8,12 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from govma_core.runs.lock import lock_holder
 from tests.support.asking import bearer, order
 from tests.support.gates import Gate, at_gate, ended, make_token
 from tests.support.sample import create_sample
 from tests.support.server import Server
+from tests.support.waiting import wait_for
 
 Numbers = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -95,6 +97,8 @@ def test_counters_go_on_when_records_of_old_runs_are_removed_and_the_server_star
     for _ in range(2):
         with server:
             ended(server.runs, order(server, "deploy").json["run"]["id"])
+            # It is counted between the end of its record and that of the runner.
+            wait_for(lambda: lock_holder(site.state_dir) is None, "the runner's end")
             samples = numbers(server)
     assert _one(samples, "govma_runs_total", operation="deploy", result="ok") == 2
     assert len(server.runs.ids()) == 1

@@ -25,9 +25,9 @@ _REPLACED = ("state_dir", "install_command", "build_commands", "asset_inputs")
 
 
 def make_site(machine: Machine) -> None:
-    """Make the sample site and its first version."""
+    """Make the sample site and its first version; its state_dir is not the one of the service."""
     machine.out(COMMAND, "demo", SITE)
-    machine.shell(f"cp {CONFIG} {CONFIG}.first; cp -a {SITE}/state /srv/state.first")
+    machine.shell(f"cp {CONFIG} {CONFIG}.first; rm -r {SITE}/state")
 
 
 class Service:
