@@ -17,9 +17,10 @@ from govma_core.errors import SourceError
 from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
 
-# `git rev-parse --local-env-vars`: set in a git hook, say, they would lead git to another repository or index.
+# `git rev-parse --local-env-vars`: set in a git hook, say, they would lead git to another repository or index. But for
+# GIT_CONFIG_COUNT, which is a way to give the service its identity.
 _LOCAL_VARIABLES = (
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_CONFIG_PARAMETERS",
     "GIT_DIR", "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_NO_REPLACE_OBJECTS",
     "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
 )  # fmt: skip
@@ -66,11 +67,23 @@ class GitCommands:
         self._directory = directory
         self._timeout = timeout
         self._variables: dict[str, str] = {}
+        self._options: list[str] = []
 
-    def elsewhere(self, directory: Path, variables: Mapping[str, str], *, own_identity: bool = False) -> GitCommands:
-        """Return commands that run in another directory with these variables; core.sshCommand is ours, or its own."""
+    def elsewhere(
+        self,
+        directory: Path,
+        variables: Mapping[str, str],
+        settings: Mapping[str, str] | None = None,
+        *,
+        own_identity: bool = False,
+    ) -> GitCommands:
+        """Return commands that run in another directory with these variables and settings of git.
+
+        core.sshCommand is that of this checkout, or the directory's own.
+        """
         commands = copy.copy(self)
         commands._directory, commands._variables = directory, dict(variables)
+        commands._options = [part for name, value in (settings or {}).items() for part in ("-c", f"{name}={value}")]
         if own_identity:
             commands.__dict__.pop("_environment", None)
         return commands
@@ -124,7 +137,7 @@ class GitCommands:
 
     def _run(self, arguments: tuple[str, ...], waiting: Waiting) -> bytes:
         process = subprocess.Popen(
-            ["git", *_NO_PROGRAMS, *_DURABLE, *arguments],
+            ["git", *_NO_PROGRAMS, *_DURABLE, *self._options, *arguments],
             cwd=self._directory,
             env=self._environment | self._variables,
             stdin=subprocess.DEVNULL,

@@ -80,7 +80,7 @@ def _set_aside(settings: Settings, git: GitCommands, reporter: Reporter, commits
         git.run("--literal-pathspecs", "stash", "push", "--quiet", "--include-untracked", "--", *torn)
         reporter.warning(
             "A move of the checkout to another commit was interrupted. Files put right: {count}. What they were, in "
-            "case you had changed them: `git stash show -p` in {source_dir}.",
+            "case you had changed them: `git stash show -p -u` in {source_dir}.",
             count=len(torn),
             source_dir=settings.source_dir,
         )

@@ -103,11 +103,8 @@ class CommitFiles:
             "GIT_WORK_TREE": str(tree),
             "GIT_INDEX_FILE": str(self._settings.work_dir / index),
             "GIT_NO_REPLACE_OBJECTS": "1",
-            "GIT_CONFIG_COUNT": str(len(settings or ())),
         }
-        for number, (key, value) in enumerate((settings or {}).items()):
-            variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
-        return self._git.elsewhere(tree, variables)
+        return self._git.elsewhere(tree, variables, settings)
 
     def _lay_out(self, repository: Repository, index: str) -> tuple[list[str], dict[str, str]]:
         """Write the files of the repository's commit; return all paths, and the commits of its submodules by path."""

@@ -49,7 +49,8 @@ def run(
     """Build the remote's branch (or `ref`: branch, tag, sha) as a new version, and promote it unless told not to.
 
     `commit_shown` is the sha that the operator confirmed; RefusedError when another one would be built by now.
-    HeldError while deploys, or those of the commit, are held, unless it is forced. `if_new` makes nothing twice.
+    HeldError while deploys, or those of the commit, are held, unless it is forced. `if_new` makes nothing twice,
+    unless it is to `rebuild`.
     """
     if os.geteuid() != 0:
         context.reporter.info("Not running as root: owners of files are left as they are.")
@@ -66,7 +67,7 @@ def run(
     with closing(Checkout(context.settings, context.reporter)) as checkout:
         commit = _update_checkout(context, checkout, gate, ref, commit_shown)
         tell_due(context, commit.sha)
-        if if_new and (live := unchanged.live_twin(context, builder, checkout, commit)):
+        if if_new and not rebuild and (live := unchanged.live_twin(context, builder, checkout, commit)):
             return Outcome(unchanged.sentence(live, commit.sha), live, live, commit.sha, state="unchanged")
         with _filled_work_dir(context, checkout, commit) as (work_fd, unpacking, inputs):
             variables = hooks.variables(context, commit=commit.sha)

@@ -201,6 +201,7 @@ def test_if_new_makes_nothing_when_the_live_version_was_made_from_the_same(site:
     assert list(site.stages()) == ["preflight", "source", "compare"]
     assert (site.current.name, site.current.stat().st_ino) == (first.version, inode)
     assert len(site.store.versions()) == 2
+    assert site.deploy(if_new=True, rebuild=True).state == "ok"
 
 
 @pytest.mark.parametrize("part", ["commit", "env_file", "ee_tarball", "build_commands"])

@@ -72,6 +72,16 @@ def test_askpass_programs_stay_and_windows_do_not_open(monkeypatch: pytest.Monke
     assert environment()["SSH_ASKPASS"] == "/usr/bin/ssh-askpass"
 
 
+def test_settings_of_git_in_the_environment_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = create_sample(tmp_path / "site")
+    git("remote", "set-url", "origin", "https://git.invalid/site.git", cwd=site.source_dir)
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", f"url.{site.remote}.insteadOf")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "https://git.invalid/site.git")
+    with closing(Checkout(load({}, file=site.config_file).settings, silent())) as checkout:
+        checkout.fetch()
+
+
 @pytest.mark.parametrize("how", ["core.sshCommand", "GIT_SSH_COMMAND", "GIT_SSH"])
 def test_a_program_for_ssh_is_the_one_that_is_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
