@@ -49,8 +49,7 @@ def run(
     """Build the remote's branch (or `ref`: branch, tag, sha) as a new version, and promote it unless told not to.
 
     `commit_shown` is the sha that the operator confirmed; RefusedError when another one would be built by now.
-    HeldError while deploys, or those of the commit, are held, unless it is forced. `if_new` makes nothing twice,
-    unless it is to `rebuild`.
+    HeldError while deploys, or those of the commit, are held, unless forced. `if_new` makes nothing twice (`rebuild` does).
     """
     if os.geteuid() != 0:
         context.reporter.info("Not running as root: owners of files are left as they are.")
