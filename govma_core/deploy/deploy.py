@@ -49,7 +49,7 @@ def run(
     """Build the remote's branch (or `ref`: branch, tag, sha) as a new version, and promote it unless told not to.
 
     `commit_shown` is the sha that the operator confirmed; RefusedError when another one would be built by now.
-    HeldError while deploys, or those of the commit, are held, unless forced. `if_new` makes nothing twice (`rebuild` does).
+    HeldError while deploys, or those of the commit, are held, unless forced. `if_new` makes nothing twice.
     """
     if os.geteuid() != 0:
         context.reporter.info("Not running as root: owners of files are left as they are.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -89,6 +88,9 @@ def open_file(path: Path, links: int = _MOST_LINKS) -> tuple[int, os.stat_result
 
 def sha256_of(path: Path) -> str:
     """Return the sha256 of a configured file; '' for one that this user cannot read."""
+    # `list` asks this file for rights alone, and starts without OpenSSL.
+    import hashlib
+
     try:
         fd, _ = open_file(path)
     except (OSError, UnsafeTreeError):

@@ -15,6 +15,7 @@ HEAVY = {
     "asyncio",
     "docker",
     "git",
+    "hashlib",
     "http.client",
     "humanize",
     "starlette",
