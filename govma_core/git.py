@@ -6,6 +6,7 @@ import copy
 import os
 import pwd
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Mapping
@@ -50,6 +51,9 @@ class GitCommands:
     """Runs git in one checkout. Each command has a session of its own, so that its helpers end with it."""
 
     def __init__(self, directory: Path, timeout: int) -> None:
+        if shutil.which("git") is None:
+            # GitPython would fail to load.
+            raise SourceError("There is no git on this machine. Install it: apt-get install git.")
         # GitPython takes long to load, and a server that is not asked about the checkout needs none of it.
         import git
 
@@ -62,8 +66,6 @@ class GitCommands:
                 "source_dir ({directory}) is not a git checkout. Clone the site's repository there.",
                 directory=directory,
             ) from None
-        except git.GitCommandNotFound:
-            raise SourceError("There is no git on this machine. Install it: apt-get install git.") from None
         self._directory = directory
         self._timeout = timeout
         self._variables: dict[str, str] = {}

@@ -18,6 +18,7 @@ from govma_core.events import Event, LogLine, StageStarted
 from govma_core.fs import safefs
 from govma_core.reporting import Reporter
 from govma_core.versions.store import version_name
+from tests.support.command import Command
 from tests.support.rights import as_root
 from tests.support.sample import LEGACY_VERSION as LEGACY
 from tests.support.sites import STAGES, Site
@@ -70,6 +71,16 @@ def test_a_failed_precondition_names_setting_path_and_remedy(
     assert str(site.sample.root) in problem
     assert raised.value.exit_code == 3
     assert site.current.name == LEGACY
+
+
+def test_a_machine_without_git_is_told_so(site: Site, tmp_path: Path) -> None:
+    command = Command(site.sample.config_file, site.settings.state_dir)
+    for name in ("sh", "env", "ls", "cp", "mkdir", "cat", "touch", "find", "sed", "rm", "sleep"):
+        (tmp_path / name).symlink_to(f"/usr/bin/{name}")
+    for arguments, code in (("deploy",), 3), (("pending",), 1), (("doctor",), 3):
+        result = command.run(*arguments, PATH=str(tmp_path))
+        assert result.code == code
+        assert "There is no git on this machine. Install it: apt-get install git." in result.out + result.err
 
 
 def test_all_failed_preconditions_are_said_at_once(site: Site) -> None:
