@@ -131,7 +131,13 @@ def _print_pending(difference: Pending) -> None:
             say(tr("Nothing is pending: {short} is live.", short=target.short))
         _print_commits(difference.commits)
         if difference.undone:
-            say(tr("Live now, and not in what would be deployed:"))
+            say(
+                tr(
+                    "Live now, and not in {short} {subject}, which would be deployed:",
+                    short=target.short,
+                    subject=target.subject,
+                )
+            )
             _print_commits(difference.undone)
     for sentence in (difference.hold.sentence() if difference.hold else "", difference.warning, difference.containers):
         if sentence:

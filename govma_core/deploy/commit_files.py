@@ -26,7 +26,6 @@ from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 from govma_core.text.language import tr
 
-_PARTS = ("data", "data/system", "data/system/user", "data/html")
 _MOST_NAMED = 20
 _LEAST_ROOM = 1 << 20
 """Bytes below which a file system passes for full."""
@@ -59,8 +58,8 @@ class CommitFiles:
     def fill(self, sha: str) -> None:
         """Lay the commit out, with a copy of the repository for the build that has no credentials.
 
-        SourceError for a commit without the directories of a site, for a submodule that cannot be fetched, for content
-        that git-lfs would have to bring, and for what git itself cannot lay out.
+        SourceError for a submodule that cannot be fetched, for content that git-lfs would have to bring, and for what
+        git itself cannot lay out.
         """
         os.mkdir(".git", 0o700, dir_fd=self._work_fd)
         submodules = Submodules(self._settings, self._reporter, self._git)
@@ -73,7 +72,6 @@ class CommitFiles:
                 paths, modules = self._lay_out(repository, index)
                 self._finish(repository, paths, source_fd)
                 pending += submodules.fetched(repository, modules)
-        self._require_site()
         self._name_ignored()
         common = Path(self._git.repo.common_dir)
         work_dir.copy_repository(self._work_fd, common, self._owner, self._reporter.cancellation.check)
@@ -175,16 +173,6 @@ class CommitFiles:
         git = self._git.elsewhere(repository.git_dir, {"GIT_DIR": str(repository.git_dir)})
         names = git.entries("diff-index", "--cached", "--name-only", "--no-renames", "-z", repository.sha)
         return frozenset(names)
-
-    def _require_site(self) -> None:
-        """Raise SourceError unless the commit holds the directories of a site."""
-        missing = [name for name in _PARTS if not (self._settings.work_dir / name).is_dir()]
-        if missing:
-            raise SourceError(
-                "The checkout {source_dir} has no {missing}: is it the site's repository?",
-                source_dir=self._settings.source_dir,
-                missing=", ".join(missing),
-            )
 
     def _name_ignored(self) -> None:
         """Name what lies in the checkout and is ignored by git: deploy.sh published it, and builds could read it."""

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 
-from govma_core.deploy.checkout_recovery import finish_move, noted_move
+from govma_core.deploy.checkout_recovery import abandoned_lock, finish_move, noted_move, torn_files
 from govma_core.deploy.commit_files import CommitFiles, unmatched_globs
 from govma_core.deploy.commits import Commit, describe, read_commits
 from govma_core.deploy.remote import Remote
-from govma_core.errors import GovmaError, SourceError
+from govma_core.errors import GovmaError, PreflightError, SourceError
 from govma_core.git import GitCommands, GitFailedError
 from govma_core.reporting import Reporter, silent
 from govma_core.settings import Settings
@@ -21,6 +21,7 @@ from govma_core.text.language import counted, tr
 from govma_core.versions.holds import HoldStore
 
 _MOST_NAMED = 20
+_PARTS = ("data", "data/system", "data/system/user", "data/html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,9 @@ class NextDeploy:
     refusal: str = ""
 
     def require(self, confirmed_sha: str | None = None) -> Commit:
-        """Return the commit; raise SourceError for a refusal, RefusedError when another one was confirmed."""
+        """Return the commit; raise PreflightError for a refusal, RefusedError when another one was confirmed."""
         if self.refusal:
-            raise SourceError(self.refusal)
+            raise PreflightError([self.refusal])
         self.target.require(confirmed_sha)
         return self.target
 
@@ -64,7 +65,10 @@ class Checkout:
 
     def changes(self) -> str:
         """Return a sentence with the files in the way: changed, staged, or untracked and not ignored; '' for none."""
-        dirty = list(_changes(self._git.entries("status", "--porcelain=v2", "-z", "--untracked-files=normal")))
+        torn = torn_files(self._settings, self._git)
+        untracked = f"--untracked-files={'all' if torn else 'normal'}"
+        status = self._git.entries("status", "--porcelain=v2", "-z", untracked)
+        dirty = [change for change in _changes(status) if change[3:] not in torn]
         return self._not_clean(dirty) if dirty else ""
 
     def _not_clean(self, dirty: list[str]) -> str:
@@ -93,7 +97,8 @@ class Checkout:
         unpushed, withdrawn = ([], []) if ref is not None else self._not_in(target)
         refusal = self.changes() or self._nameless_head() or self._unpushed(unpushed)
         if not refusal and ref is None:
-            refusal = self._in_the_way(target)
+            refusal = self._in_the_way(target) or self._locked(target)
+        refusal = refusal or self._no_site(target)
         return NextDeploy(target, withdrawn, self._withdrawal(withdrawn), refusal)
 
     def _not_in(self, target: Commit) -> tuple[list[Commit], list[Commit]]:
@@ -110,7 +115,8 @@ class Checkout:
         """Return a sentence with what `git status` does not show, and git would not overwrite to get to a commit."""
         if self._git.sha("HEAD") in ("", target.sha):
             return ""
-        flags = {entry[2:]: entry[0] for entry in self._git.entries("ls-files", "-v", "-z")}
+        flags = dict.fromkeys(torn_files(self._settings, self._git), "H")
+        flags |= {entry[2:]: entry[0] for entry in self._git.entries("ls-files", "-v", "-z")}
         changed = self._git.entries("diff", "--name-only", "--no-renames", "-z", "HEAD", target.sha)
         untracked = [self._settings.source_dir / path for path in changed if path not in flags]
         ignored = [path for path in untracked if path.is_symlink() or path.is_file()]
@@ -134,6 +140,30 @@ class Checkout:
         with suppress(GitFailedError):
             return self._git.run("hash-object", "--", path) != self._git.run("rev-parse", f"HEAD:{path}")
         return True
+
+    def _locked(self, target: Commit) -> str:
+        lock = None if self._is_at(target) else abandoned_lock(self._settings, self._git)
+        if lock is None:
+            return ""
+        return tr(
+            "A git that was killed has left {lock}, and the checkout cannot move to {short}. Remove it: rm {lock}",
+            lock=lock,
+            short=target.short,
+        )
+
+    def _no_site(self, target: Commit) -> str:
+        """Return a sentence with the directories of a site that a commit has not; a submodule may bring some."""
+        entries = (entry.partition("\t") for entry in self._git.entries("ls-tree", "-tz", target.sha, "--", *_PARTS))
+        kinds = {path: about.split(" ")[1] for about, _, path in entries}
+        missing = [part for part in _PARTS if kinds.get(part) != "tree"]
+        if not missing or "commit" in kinds.values():
+            return ""
+        return tr(
+            "Commit {short} ({subject}) has no {missing}: is it the site's repository, and the right branch?",
+            short=target.short,
+            subject=target.subject,
+            missing=", ".join(missing),
+        )
 
     def _nameless_head(self) -> str:
         if self._head() or not self._remote.lacked("HEAD", "--branches"):
@@ -174,10 +204,10 @@ class Checkout:
 
     def follow(self, target: Commit) -> None:
         """Have the branch checked out at the remote's commit, wherever a killed run, a person or a push has left it."""
-        head, branch = self._head(), self._settings.branch
-        if (head, self._git.sha("HEAD")) == (self._branch, target.sha):
+        branch = self._settings.branch
+        if self._is_at(target):
             return
-        if head != self._branch:
+        if self._head() != self._branch:
             self._reporter.warning("The checkout was not on {branch}; it goes back there.", branch=branch)
         others = (ref.removeprefix("refs/heads/") for ref in self._git.refs("refs/heads/"))
         # `release` and `release/2026` cannot both be there; the branch in the way is a person's, and stays.
@@ -186,10 +216,14 @@ class Checkout:
             for other in others
             if other != branch
         )
-        with noted_move(self._settings, self._git, target.sha):
-            # What git ignores is a person's as well.
+        with noted_move(self._settings, self._git, self._reporter, target.sha):
+            # What git ignores is a person's as well. What git-lfs cannot bring is for the work dir to tell.
             options = ("--no-overwrite-ignore", *(("-B", branch) if has_room else ("--detach",)))
-            self._git.run("checkout", "--quiet", *options, target.sha, "--")
+            git = self._git.elsewhere(self._settings.source_dir, {"GIT_LFS_SKIP_DOWNLOAD_ERRORS": "1"})
+            git.run("checkout", "--quiet", *options, target.sha, "--")
+
+    def _is_at(self, target: Commit) -> bool:
+        return (self._head(), self._git.sha("HEAD")) == (self._branch, target.sha)
 
     def _head(self) -> str:
         """Return the branch that is checked out, as a whole ref; '' for none."""

@@ -63,12 +63,22 @@ def test_list_status_pending_runs_and_log_agree(command: Command, sample: Sample
     assert events[-1]["event"] == "run-finished"
 
 
+def test_pending_names_the_commit_that_takes_others_back(command: Command, sample: SampleSite) -> None:
+    sample.commit({"data/html/new.php": "<?php"}, "Página retirada")
+    assert command.run("deploy").code == 0
+    git("push", "-qf", "origin", "HEAD~1:main", cwd=sample.developer)
+    target = git("log", "-1", "--format=%h %s", "--abbrev=9", "HEAD~1", cwd=sample.developer).strip()
+    out = command.run("pending").out
+    assert f"Live now, and not in {target}, which would be deployed:" in out
+    assert "Página retirada" in out
+
+
 def test_pending_fails_where_a_deploy_would_be_refused(command: Command, sample: SampleSite) -> None:
     assert command.run("deploy").code == 0
     sample.commit({"data/html/x.php": "<?php"}, "Página pendente")
     git("commit", "--quiet", "--allow-empty", "--message", "precious", cwd=sample.source_dir)
     pending, deploy = command.run("pending"), command.run("deploy")
-    assert (pending.code, deploy.code) == (1, 1)
+    assert (pending.code, deploy.code) == (1, 3)
     assert "Página pendente" in pending.out
     assert "1 commit that origin never had" in pending.err
     assert pending.err.strip().removeprefix("govma-console: ") in deploy.err

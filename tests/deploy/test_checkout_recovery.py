@@ -54,7 +54,11 @@ def earlier_commit(sample: SampleSite, settings: Settings) -> str:
     sha = sample.commit({NEW: CONTENT, CHANGED: CONTENT}, "Muda")
     before = git(settings.source_dir, "rev-parse", "HEAD")
     git(settings.source_dir, "fetch", "-q")
-    with closing(Checkout(settings, silent())) as checkout, suppress(Cut), noted_move(settings, checkout._git, sha):
+    with (
+        closing(Checkout(settings, silent())) as checkout,
+        suppress(Cut),
+        noted_move(settings, checkout._git, silent(), sha),
+    ):
         git(settings.source_dir, "checkout", "-q", "-B", "main", sha)
         raise Cut
     assert (settings.state_dir / "checkout-move.json").exists()
@@ -176,6 +180,22 @@ def test_an_edit_that_git_was_not_to_see_is_refused_again_and_again(sample: Samp
     assert (settings.source_dir / CHANGED).read_text() == "Allow: /"
 
 
+def test_what_git_cannot_check_out_is_put_right_at_once(sample: SampleSite, settings: Settings) -> None:
+    (sample.developer / ".gitattributes").write_text("*.key filter=locked\n")
+    git(sample.developer, "add", ".gitattributes")
+    sample.commit({"data/html/a.key": "secret", CHANGED: "Disallow: /"}, "Chave")
+    git(settings.source_dir, "config", "filter.locked.smudge", "false")
+    git(settings.source_dir, "config", "filter.locked.required", "true")
+    with closing(Checkout(settings, silent())) as checkout:
+        with pytest.raises(SourceError, match="smudge filter locked failed"):
+            take(checkout)
+        assert git(settings.source_dir, "status", "--porcelain") == ""
+        assert not (settings.state_dir / "checkout-move.json").exists()
+        git(settings.source_dir, "config", "filter.locked.smudge", "cat")
+        take(checkout)
+    assert (settings.source_dir / "data/html/a.key").read_text() == "secret"
+
+
 def test_the_lock_of_a_git_that_was_killed_in_a_move_is_removed(settings: Settings, earlier_commit: str) -> None:
     lock = settings.source_dir / ".git/index.lock"
     lock.touch()
@@ -218,7 +238,7 @@ def test_a_git_that_still_lays_out_the_commit_of_a_killed_run_is_ended(settings:
 
 def test_a_move_that_ends_leaves_no_note(sample: SampleSite, settings: Settings) -> None:
     sha = sample.commit({NEW: "new"}, "Muda")
-    with closing(Checkout(settings, silent())) as checkout, noted_move(settings, checkout._git, sha):
+    with closing(Checkout(settings, silent())) as checkout, noted_move(settings, checkout._git, silent(), sha):
         assert (settings.state_dir / "checkout-move.json").exists()
         git(settings.source_dir, "pull", "-q")
     assert not (settings.state_dir / "checkout-move.json").exists()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from govma_core.deploy.source import refusal
 from govma_core.deploy.submodules import resolved
 from govma_core.errors import ExitCode, GovmaError, PreflightError, SourceError
 from tests.deploy.test_source import git
@@ -279,6 +280,31 @@ def test_content_of_git_lfs_is_published_or_its_files_are_named(site: Site, monk
     assert site.current == live
 
 
+def test_content_that_git_lfs_cannot_bring_leaves_the_checkout_clean(site: Site) -> None:
+    git(site.sample.developer, "lfs", "install", "--local")
+    git(site.sample.developer, "lfs", "track", "*.bin")
+    git(site.sample.developer, "config", "lfs.url", site.sample.remote.as_uri())
+    git(site.settings.source_dir, "config", "lfs.url", site.sample.remote.as_uri())
+    git(site.settings.source_dir, "lfs", "install", "--local")
+    for content in (b"first", b"second"):
+        (site.sample.developer / "data/html/large.bin").write_bytes(content)
+        push(site, "Grande")
+        if content == b"first":
+            site.deploy()
+    store = site.sample.remote / "lfs/objects"
+    store.rename(site.sample.root / "objects")
+    for _ in range(2):
+        with pytest.raises(SourceError, match=r"large\.bin"):
+            site.deploy()
+        assert git(site.settings.source_dir, "status", "--porcelain") == ""
+        assert git(site.settings.source_dir, "stash", "list") == ""
+        assert refusal(site.settings) == ""
+    shutil.rmtree(store, ignore_errors=True)
+    (site.sample.root / "objects").rename(store)
+    site.deploy()
+    assert (site.current / "html/large.bin").read_bytes() == b"second"
+
+
 def test_files_that_have_not_changed_keep_their_mtime(site: Site) -> None:
     site.flags["dedupe"] = "off"
     site.deploy()
@@ -341,10 +367,3 @@ def test_a_submodule_is_an_input_of_the_assets(site: Site, monkeypatch: pytest.M
     push(site, "Módulo novo")
     site.deploy()
     assert "no recorded build has these inputs" in site.log()
-
-
-def test_a_commit_without_the_directories_of_a_site_is_refused(site: Site) -> None:
-    git(site.sample.developer, "rm", "-rq", "data/system")
-    push(site, "Sem o sistema")
-    with pytest.raises(SourceError, match=r"has no data/system, data/system/user: is it the site's repository\?"):
-        site.deploy()

@@ -11,7 +11,8 @@ import pytest
 
 from govma_console.tui.plans import plan_deploy
 from govma_core.deploy import doctor, source
-from govma_core.errors import GovmaError, SourceError
+from govma_core.errors import PreflightError, SourceError
+from govma_core.fs import jsonfile
 from govma_core.versions.manifest import ManifestStore
 from tests.deploy.test_source import git
 from tests.support.sites import Site, make_site
@@ -51,7 +52,8 @@ def said_by_all(site: Site) -> Said:
     assert "\n".join(f.said for f in findings if f.state == "note") == expected.warning
     if expected.refusal:
         checked_out = here(site, "rev-parse", "HEAD")
-        with pytest.raises(GovmaError) as raised:
+        is_gone = "has no branch" in expected.refusal
+        with pytest.raises(SourceError if is_gone else PreflightError) as raised:
             site.deploy()
         assert str(raised.value) == expected.refusal
         assert here(site, "rev-parse", "HEAD") == checked_out
@@ -290,6 +292,43 @@ def test_a_tag_in_the_way_of_another_stops_no_deploy(site: Site) -> None:
     sha = site.sample.commit({"data/html/new.txt": "new"}, "Novo")
     assert site.deploy().commit == sha
     assert "Not all branches and tags could be fetched: git fetch failed" in site.log("warning")
+
+
+def test_a_lock_that_a_killed_git_left_is_named_before_it_stops_a_deploy(site: Site) -> None:
+    lock = site.settings.source_dir / ".git/index.lock"
+    sha = site.sample.commit({"data/html/new.txt": "new"}, "Novo")
+    lock.touch()
+    assert said_by_all(site).refusal.endswith(f"cannot move to {sha[:9]}. Remove it: rm {lock}")
+    lock.unlink()
+    assert said_by_all(site) == Said("", "", sha)
+
+
+def test_a_commit_without_the_directories_of_a_site_is_refused(site: Site) -> None:
+    here_before = here(site, "rev-parse", "HEAD")
+    develop(site, "rm", "-rq", "data/system")
+    develop(site, "commit", "-qm", "Sem o sistema")
+    develop(site, "push", "-q", "origin", "HEAD:main")
+    short = develop(site, "rev-parse", "HEAD")[:9]
+    assert said_by_all(site) == Said(
+        f"Commit {short} (Sem o sistema) has no data/system, data/system/user: is it the site's repository, and the "
+        "right branch?"
+    )
+    assert here(site, "rev-parse", "HEAD") == here_before
+
+
+@pytest.mark.parametrize("path", ["data/html/leak.txt", "data/html/folder/new.txt"])
+def test_a_move_that_was_killed_stops_no_deploy_and_is_put_right_by_it(site: Site, path: str) -> None:
+    before = here(site, "rev-parse", "HEAD")
+    sha = site.sample.commit({path: "new"}, "Novo")
+    here(site, "fetch", "-q")
+    jsonfile.replace(site.settings.state_dir / "checkout-move.json", {"head": before, "target": sha})
+    (site.settings.source_dir / path).parent.mkdir(exist_ok=True)
+    (site.settings.source_dir / path).write_text("half")
+    (site.settings.source_dir / ".git/index.lock").touch()
+    assert said_by_all(site) == Said("", "", sha)
+    assert here(site, "show", "stash@{0}^3:" + path if "folder" in path else "stash@{0}:" + path) == "half"
+    (site.settings.source_dir / "data/html/robots.txt").write_text("mine")
+    assert "robots.txt" in said_by_all(site).refusal
 
 
 def test_deploys_that_are_held_are_no_readiness(site: Site) -> None:

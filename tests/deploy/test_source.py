@@ -15,7 +15,7 @@ from govma_console import formats
 from govma_core.deploy import source
 from govma_core.deploy.commits import Commit
 from govma_core.deploy.source import Checkout
-from govma_core.errors import SourceError
+from govma_core.errors import PreflightError, SourceError
 from govma_core.events import Event
 from govma_core.reporting import Reporter, silent
 from govma_core.settings import load
@@ -89,7 +89,7 @@ def test_an_ignored_file_is_never_overwritten(sample: SampleSite, checkout: Chec
     (sample.source_dir / "notes.txt").write_text("a person's")
     sample.commit({"notes.txt": "the commit's"}, "Notas")
     for _ in range(2):
-        with pytest.raises(SourceError, match=r"is not clean(?s:.*)!! notes\.txt"):
+        with pytest.raises(PreflightError, match=r"is not clean(?s:.*)!! notes\.txt"):
             take(checkout)
         checkout.recover()
         assert (sample.source_dir / "notes.txt").read_text() == "a person's"
@@ -282,7 +282,11 @@ def test_a_repository_of_sha_256_works(sample: SampleSite) -> None:
     git(sample.root, "init", "-q", "--bare", "--object-format=sha256", "--initial-branch=main", str(remote))
     git(sample.root, "init", "-q", "--object-format=sha256", "--initial-branch=main", str(clone))
     git(clone, "remote", "add", "origin", str(remote))
-    git(clone, "commit", "-q", "--allow-empty", "-m", "Um")
+    for name in ("html", "system/user"):
+        (clone / "data" / name).mkdir(parents=True)
+        (clone / "data" / name / "index.php").touch()
+    git(clone, "add", "-A")
+    git(clone, "commit", "-q", "-m", "Um")
     git(clone, "push", "-q", "origin", "main")
     settings = load({}, file=sample.config_file, flags={"source_dir": str(clone)}).settings
     with closing(Checkout(settings, silent())) as checkout:
