@@ -220,7 +220,7 @@ class Checkout:
             # What git ignores is a person's as well. What git-lfs cannot bring is for the work dir to tell.
             options = ("--no-overwrite-ignore", *(("-B", branch) if has_room else ("--detach",)))
             git = self._git.elsewhere(self._settings.source_dir, {"GIT_LFS_SKIP_DOWNLOAD_ERRORS": "1"})
-            git.run("checkout", "--quiet", *options, target.sha, "--")
+            git.run("checkout", "--quiet", "--no-recurse-submodules", *options, target.sha, "--")
 
     def _is_at(self, target: Commit) -> bool:
         return (self._head(), self._git.sha("HEAD")) == (self._branch, target.sha)

@@ -362,6 +362,9 @@ def test_a_submodule_is_an_input_of_the_assets(site: Site, monkeypatch: pytest.M
     git(developer, "submodule", "--quiet", "add", str(module), "resources/module")
     push(site, "Módulo")
     site.deploy()
+    # Git would move the submodule with the checkout, before its new commit is there.
+    git(site.settings.source_dir, "submodule", "--quiet", "update", "--init")
+    git(site.settings.source_dir, "config", "submodule.recurse", "true")
     git(developer / "resources/module", "commit", "-q", "--allow-empty", "-m", "Vazio")
     git(developer / "resources/module", "push", "-q", "origin", "HEAD:other")
     push(site, "Módulo novo")
