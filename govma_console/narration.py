@@ -31,7 +31,7 @@ def style_of(event: Event) -> str:
 
 def stage_result(event: StageFinished, duration: Callable[[float], str]) -> tuple[str, str]:
     """Return how a stage ended, and its remark as the rest of the line."""
-    remark = f": {event.remark}" if event.remark else ""
+    remark = f": {hinted(event.remark)}" if event.remark else ""
     return f"{event.stage} {tr(event.outcome)}, {duration(event.seconds)}", remark
 
 
@@ -45,7 +45,7 @@ def _lines(event: Event) -> list[tuple[str, str]]:
             return [(f"== {result}", remark)]
         case LogLine(_, level, text):
             label = f"{tr(level)}: " if level in ("warning", "error") else ""
-            return [(f"   {label}{text}", "")]
+            return [(f"   {label}{text if level == 'output' else hinted(text)}", "")]
         case RunFinished(_, result, code, message):
             # The reason of a failure has been a line of the log already; an interrupted run could log nothing.
             text = (
@@ -53,7 +53,7 @@ def _lines(event: Event) -> list[tuple[str, str]]:
                 if event.is_success or result == "interrupted"
                 else tr("The run ended: {result} (exit code {code}).", result=tr(result), code=code)
             )
-            return [(clean_line(line), "") for line in text.split("\n")]
+            return [(clean_line(line), "") for line in hinted(text).split("\n")]
     return []
 
 
@@ -84,11 +84,10 @@ class Narrator:
                 self._progress = (
                     tr("{done} of {total} {unit}", done=count, total=total, unit=unit) if total else f"{count} {unit}"
                 )
-        is_output = isinstance(event, LogLine) and event.level == "output"
         colour = _COLOURS.get(style_of(event), "") if self._has_colour else ""
         for text, rest in _lines(event):
             line = f"{colour}{text}{_PLAIN}{rest}" if colour else text + rest
-            self._write_line(line if is_output else hinted(line))
+            self._write_line(line)
 
     def idle(self) -> None:
         """Bring the status line up to date; called a few times a second while nothing happens."""

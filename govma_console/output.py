@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from govma_core.text.clean import clean_line
+from govma_core.text.language import finish_with
 
 _advice: re.Pattern[str] | None = None
 _typed_command = ""
@@ -100,10 +101,11 @@ def _fit(widths: list[int], columns: int, cut: Sequence[int], drop: Sequence[int
 
 
 def hint_with(config: Path | None, commands: Iterable[str]) -> None:
-    """Have the commands in texts name this settings file, too: without it they would act on another site."""
+    """Have the commands in all texts name this settings file, too: without it they would act on another site."""
     global _advice
-    _advice = re.compile(rf"\bgovma-console(?=`| (?:--|(?:{'|'.join(commands)})\b))")
+    _advice = re.compile(rf"\bgovma-console(?=`| (?:--(?!config )|(?:{'|'.join(commands)})\b))")
     hint_file(config)
+    finish_with(hinted)
 
 
 def hint_file(config: Path | None) -> None:

@@ -32,6 +32,9 @@ from govma_core.versions.holds import Hold, HoldStore
 )
 def hold(options: argparse.Namespace) -> None:
     """Hold all deploys, in place of an earlier hold by hand."""
+    reason = " ".join(options.reason)
+    if options.reason and not 0 < len(reason.strip()) <= 255:
+        raise UsageError("The argument {name} must be a text of 1 to 255 printable characters.", name="REASON")
     now, settings = time.time(), effective(options)
     try:
         until = moment_to_come(options.until, now) if options.until is not None else 0.0
@@ -40,7 +43,7 @@ def hold(options: argparse.Namespace) -> None:
     by = prepare_change(settings)
     store = HoldStore(settings.state_dir)
     earlier = store.read().by_hand
-    new = store.hold(" ".join(options.reason), by, now, until)
+    new = store.hold(reason, by, now, until)
     if options.json:
         print_json(new)
     else:

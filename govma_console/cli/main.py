@@ -50,8 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         name = f" ({os.fsdecode(error.filename)})" if error.filename is not None else ""
         hint = tr(" Run as root.") if isinstance(error, PermissionError) and os.geteuid() else ""
+        code = ExitCode.REFUSED if isinstance(error, PermissionError) else ExitCode.FAILED
+        if isinstance(error, NotADirectoryError):
+            hint = tr(" A setting leads through a file; `govma-console config` lists the settings.")
+            code = ExitCode.CONFIGURATION
         warn(tr("govma-console: {strerror}{name}.{hint}", strerror=error.strerror or error, name=name, hint=hint))
-        return ExitCode.REFUSED if isinstance(error, PermissionError) else ExitCode.FAILED
+        return code
 
 
 def _prepare_streams() -> None:

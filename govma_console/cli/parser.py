@@ -6,6 +6,7 @@ import argparse
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from govma_console.cli.command import Command
 from govma_console.cli.completion import COMPLETED, complete_name
@@ -39,6 +40,13 @@ class _Parser(argparse.ArgumentParser):
 
     command: Command | None = None
     """None in the parser of the program itself."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401
+        """Parse a command's words; of what it does not know it says so itself, with its own usage."""
+        options, unknown = super().parse_known_args(args, namespace)
+        if unknown and self.command:
+            self.error(tr("unrecognized arguments: %s") % " ".join(unknown))
+        return options, unknown
 
     def format_help(self) -> str:
         """Return the help, with the manual or the command's examples below it."""

@@ -44,13 +44,10 @@ def _confirm(project: str) -> None:
     """Have the operator type the project's name; RefusedError for anything else, and without a terminal."""
     if not sys.stdin.isatty():
         raise RefusedError(
-            "This restarts containers, and the site does not answer meanwhile. Without a terminal, confirm with --yes."
+            "This restarts containers, and the site may not answer meanwhile. Without a terminal, confirm with --yes."
         )
     warn(
-        tr(
-            "This restarts the containers that changed; the site does not answer for a moment. The "
-            "former ones come back"
-        )
+        tr("This restarts the containers that changed; the site may not answer for a moment. The former ones come back")
     )
     warn(tr("if the new ones are not good. Type the project's name ({project}) to continue:", project=project))
     if sys.stdin.readline().strip() != project:

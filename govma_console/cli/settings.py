@@ -16,7 +16,7 @@ from govma_core.fs import jsonfile
 from govma_core.settings import DEFAULT_FILE, load, to_plain
 from govma_core.settings.parse import KEYS
 from govma_core.settings.write import commented_file, toml_value
-from govma_core.text.language import tr
+from govma_core.text.language import counted, tr
 
 
 @command("config", tr("print the effective settings and where each comes from"))
@@ -67,7 +67,11 @@ def init(options: argparse.Namespace) -> None:
         ) from None
     source = ""
     if options.script:
-        source = tr(" with {count} settings from {script}.", count=len(settings), script=options.script)
+        source = tr(
+            " with {settings} from {script}.",
+            settings=counted(len(settings), "setting", "settings"),
+            script=options.script,
+        )
     print(tr("Wrote {path}", path=path) + (source or "."))
     load(file=path)
 

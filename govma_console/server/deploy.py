@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
+from govma_console.output import hinted
 from govma_console.server.auth import get_site, require_reader
 from govma_console.server.requests import DEFAULTS, IF_NEW, parse_flag, with_options
 from govma_console.server.responses import LOCKED, Refusal, refusal_of
@@ -85,5 +86,5 @@ def _first_line(admission: Admission) -> str:
 def _last_lines(run_id: str, end: RunFinished) -> str:
     # A deploy that went well has printed the banner of deploy.sh as its last line. Scripts look for these words: they
     # are the same in every language.
-    failure = "" if end.is_success else f"deploy failed: {' '.join(end.message.split()) or end.result}\n"
+    failure = "" if end.is_success else f"deploy failed: {' '.join(hinted(end.message).split()) or end.result}\n"
     return f"{failure}run {run_id}: {end.result}, exit code {end.exit_code}\n"

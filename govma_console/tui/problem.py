@@ -43,7 +43,7 @@ class ProblemApp(App[int]):
         with VerticalScroll(id="problem") as box:
             box.border_title = tr("The settings are wrong")
             lines = [Content(f"• {line}") for line in hinted(self._text).split("\n")]
-            advice = hinted(tr("`govma-console config` prints the effective settings and where each comes from."))
+            advice = tr("`govma-console config` prints the effective settings and where each comes from.")
             keys = tr("r refreshes, q quits.")
             yield Static(Content("\n").join([*lines, Content(""), Content.styled(f"{advice} {keys}", "$muted")]))
 

@@ -15,6 +15,7 @@ from textual.widgets import Input, Log, OptionList, Static
 from textual.widgets.option_list import Option
 
 from govma_console import formats
+from govma_console.output import hinted
 from govma_console.tui.dialogs.base import Panel, Result, Toggle, TypedDialog
 from govma_console.tui.query import Query
 from govma_core.errors import GovmaError
@@ -207,7 +208,7 @@ def _row(service: dict[str, Any], view: dict[str, Any], width: int) -> Content:
 
 def _about(view: dict[str, Any], service: dict[str, Any] | None) -> list[Content]:
     """Return the lines about a service, all differences (its own first) and the storage."""
-    lines = [Content.styled(problem, "$text-warning") for problem in view["problems"]]
+    lines = [Content.styled(hinted(problem), "$text-warning") for problem in view["problems"]]
     if service is not None:
         made_ago = tr(", made {ago}", ago=formats.ago(service["image_made"])) if service["image_made"] else ""
         image = f"{service['image']} {service['image_id']}{made_ago}"

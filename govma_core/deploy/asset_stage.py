@@ -13,7 +13,7 @@ from govma_core.deploy.commits import Commit
 from govma_core.deploy.source import Checkout
 from govma_core.fs import safefs, trees
 from govma_core.reporting import StageRemark
-from govma_core.text.language import tr
+from govma_core.text.language import marked
 
 if TYPE_CHECKING:
     from govma_core.building.builder import Builder
@@ -73,7 +73,7 @@ class AssetStage:
                 run=entry.run,
                 count2=len(entry.files),
             )
-            return Assets(identity, tr("reused from {run}", run=entry.run))
+            return Assets(identity, marked("reused from {run}").format(run=entry.run))
         changes = self._build(work_fd)
         with safefs.opened(work_fd, "data") as data:
             self._record(cache, key, changes, data)

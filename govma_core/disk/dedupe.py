@@ -54,7 +54,7 @@ def run(context: Context, *, anywhere: bool = False, reflink: str | None = None)
         _require_known_link(context)
     with reporter.stage("dedupe") as remark:
         result = _dedupe(context, anywhere=anywhere, apply=True, reflink=reflink or context.settings.reflink)
-        remark.note(result.sentence())
+        remark.note("{seen} files seen", seen=result.tally.files)
     for reason, files in result.tally.left_alone.items():
         more = tr(", … ({count} in all)", count=files.count) if files.count > len(files.names) else ""
         reporter.warning(
@@ -62,17 +62,11 @@ def run(context: Context, *, anywhere: bool = False, reflink: str | None = None)
         )
     released = (
         tr("; the file system has {released} more free", released=bytes_text(result.released))
-        if result.released > 0
+        if result.released > 0 and result.tally.freed
         else ""
     )
-    reporter.info(
-        "{seen} files seen. {sentence}{released}.",
-        seen=result.tally.files,
-        sentence=result.sentence(),
-        released=released,
-    )
     usage.refresh(context)
-    return Outcome(f"{result.sentence()}.", details=result.details())
+    return Outcome(f"{result.sentence()}{released}.", details=result.details())
 
 
 def dry_run(context: Context, *, anywhere: bool = False) -> Deduped:

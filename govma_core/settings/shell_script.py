@@ -67,6 +67,8 @@ class _Parser:
         while self._position < len(self._script):
             match = _TOKEN.match(self._script, self._position)
             if match is None:
+                # Such as a quote without its end: the words before it are not whole.
+                command.is_text = True
                 yield command
                 yield self._text(len(self._script))
                 return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gettext
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -29,7 +29,14 @@ def tr(text: str, /, **values: object) -> str:
     A text without values is given as it is: braces in it mean nothing.
     """
     translated = _translations.gettext(text) if text else text
-    return _formatter.vformat(translated, (), values) if values else translated
+    sentence = _formatter.vformat(translated, (), values) if values else translated
+    return _finish(sentence) if _finish else sentence
+
+
+def finish_with(finish: Callable[[str], str]) -> None:
+    """Have a front end put its last touch to every text, such as the settings file that commands in it need."""
+    global _finish
+    _finish = finish
 
 
 class _Localised(Formatter):
@@ -109,6 +116,7 @@ def _of(name: str) -> gettext.NullTranslations:
 
 
 _formatter = _Localised()
+_finish: Callable[[str], str] | None = None
 _language = known(os.environ.get(_INHERITED, "")) or wanted_by(os.environ)
 _translations = _of(_language)
 

@@ -60,11 +60,11 @@ class Hold:
         if self.commit:
             advice = tr(
                 "A newer commit can be deployed, and ends this hold. To deploy this one again: "
-                "`govma-console release {commit}`, or `deploy --force`.",
+                "`govma-console release {commit}`, or `govma-console deploy --force`.",
                 commit=self.commit[:9],
             )
         else:
-            advice = tr("`govma-console release` ends the hold; `deploy --force` deploys in spite of it.")
+            advice = tr("`govma-console release` ends the hold; `govma-console deploy --force` deploys in spite of it.")
         return HeldError(f"{self.sentence()} {advice}", self.until)
 
 

@@ -452,3 +452,20 @@ def test_the_console_says_that_it_draws_on_standard_error(command: Command) -> N
         os.close(terminal)
     assert result.returncode == 2
     assert b"draws on standard error" in result.stderr
+
+
+@pytest.mark.parametrize("words", [("deploy",), ("services", "up")])
+def test_an_option_that_a_command_does_not_have_is_answered_with_its_own_usage(
+    command: Command, words: tuple[str, ...]
+) -> None:
+    refusal = command.run(*words, "--foo")
+    assert refusal.code == 2
+    assert f"govma-console {' '.join(words)}: error: unrecognized arguments: --foo" in refusal.err
+
+
+def test_a_state_dir_that_is_a_file_is_a_wrong_setting_for_views_too(command: Command, sample: SampleSite) -> None:
+    file = sample.root / "file"
+    file.touch()
+    for view in ("list", "status", "runs", "history"):
+        refusal = command.run(view, GOVMA_STATE_DIR=str(file))
+        assert (refusal.code, "A setting leads through a file" in refusal.err) == (3, True), refusal.err

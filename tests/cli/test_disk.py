@@ -70,6 +70,8 @@ def test_dedupe_links_and_tells(sample: SampleSite, command: Command) -> None:
     again = command.run("dedupe")
     assert again.code == 0
     assert again.out.startswith("0 files linked, 0 B freed")
+    assert again.err.count(" freed") == 1
+    assert "more free" not in again.out
 
 
 def test_verify_names_what_changed_and_fails(sample: SampleSite, command: Command) -> None:

@@ -31,6 +31,13 @@ def test_held_deploys_exit_with_5_until_they_are_released_or_forced(command: Com
     assert command.run("deploy").code == 0
 
 
+@pytest.mark.parametrize("reason", ["", " ", "x" * 256])
+def test_a_reason_is_as_long_as_over_http(command: Command, reason: str) -> None:
+    refusal = command.run("hold", reason)
+    assert (refusal.code, "1 to 255 printable characters" in refusal.err) == (2, True)
+    assert command.run("status", "--json").json["holds"]["by_hand"] is None
+
+
 def test_after_a_rollback_the_list_the_history_and_the_status_tell(command: Command, sample: SampleSite) -> None:
     version = command.run("deploy").out.strip()
     assert command.run("rollback").code == 0

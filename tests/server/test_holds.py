@@ -50,6 +50,7 @@ def test_while_all_deploys_are_held_each_way_to_ask_for_one_gets_423_and_no_run(
         assert answer.status == 423, answer.text
         assert "Deploys are held by ci since" in answer.text
         assert "election night" in answer.text
+        assert f"govma-console --config {site.config_file} release" in answer.text
         assert 7000 < int(answer.headers["retry-after"]) <= 7200
     assert answers[0].text.startswith("deploy failed: ")
     assert list(answers[2].json) == ["error"]

@@ -111,6 +111,7 @@ def test_what_is_set_for_certain_is_understood(script: str, work_dir: str | None
         (f". /home/app/ci/deploy.sh\nexport {WORK}=/x", 2),
         (f"exit\nexport {WORK}=/x", 2),
         (f"date\necho 'never closed\nexport {WORK}=/x", 3),
+        (f'export {WORK}="/x\n', 1),
         (f"A=/x\nread A\nexport {WORK}=$A/y", 3),
         (f"A=/x\nexport A=/z {WORK}=$A/y B=1\nA=$(date) {WORK}=$A", 3),
     ],
@@ -190,3 +191,9 @@ def test_init_names_them_and_reads_a_mark_and_comments_in_latin_1(tmp_path: Path
     assert result.code == 0, result.err
     assert f"line 3, {SOURCE}: " in result.err
     assert 'work_dir = "/srv/work"' in target.read_text()
+    assert f" with 1 setting from {script}." in result.out
+
+
+def test_a_value_whose_quote_is_not_closed_is_not_taken_for_an_empty_one() -> None:
+    (problem,) = read_exports(f'export {WORK}="/x\n').problems
+    assert "what cannot be read" in problem

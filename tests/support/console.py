@@ -91,13 +91,18 @@ def screen_text(app: App[int]) -> str:
 
 
 def drive(
-    settings: Settings, scenario: Scenario, *, size: tuple[int, int] = (80, 24), background: Background | None = None
+    settings: Settings,
+    scenario: Scenario,
+    *,
+    size: tuple[int, int] = (80, 24),
+    background: Background | None = None,
+    notifications: bool = False,
 ) -> ConsoleApp:
     """Run a scenario on the app; the first state is there when it begins. Gives the app as it ended."""
     app = ConsoleApp(background or Background(settings), theme="govma-dark")
 
     async def run() -> None:
-        async with app.run_test(size=size) as pilot:
+        async with app.run_test(size=size, notifications=notifications) as pilot:
             driven = Driven(app, pilot)
             await driven.until(lambda: driven.main.snapshot.at, "the first snapshot")
             await scenario(driven)

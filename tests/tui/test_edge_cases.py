@@ -69,6 +69,18 @@ def test_a_dialog_with_a_long_text_shows_its_buttons_and_is_read_with_keys(site:
     drive(site.settings, scenario)
 
 
+def test_notifications_leave_the_buttons_of_a_dialog_free(past: Site) -> None:
+    async def scenario(app: Driven) -> None:
+        await app.press("d")
+        await app.sees("Cancel        Deploy")
+        for number in range(6):
+            app.app.screen.notify(f"note {number}", timeout=60)
+        await app.sees("note 5")
+        assert "Cancel        Deploy" in app.text()
+
+    drive(past.settings, scenario, size=(80, 24), notifications=True)
+
+
 def test_names_of_impossible_times_are_shown(site: Site) -> None:
     for name in ("0001-01-01-00h00m00s", "9999-12-31-23h59m59s"):
         (site.settings.versions_dir / f"{PREFIX}{name}" / "html").mkdir(parents=True)

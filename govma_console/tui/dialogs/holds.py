@@ -9,7 +9,6 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from govma_console import formats
-from govma_console.output import hinted
 from govma_console.tui.dialogs.base import Dialog, Result
 from govma_core.text.clean import clean_line
 from govma_core.text.durations import moment_to_come
@@ -95,5 +94,5 @@ class ReleaseDialog(Dialog):
         this_ends = tr("All of these end") if len(self._holds) > 1 else tr("This ends")
         lines += ["", tr("{this_ends}, and deploys go live again.", this_ends=this_ends)]
         if len(self._holds) > 1:
-            lines.append(Content.styled(hinted(tr("`govma-console release COMMIT` ends one.")), "$muted"))
+            lines.append(Content.styled(tr("`govma-console release COMMIT` ends one."), "$muted"))
         self.say(*lines)

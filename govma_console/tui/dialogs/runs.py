@@ -12,6 +12,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from govma_console import formats
+from govma_console.output import hinted
 from govma_console.tui.dialogs.base import Panel
 from govma_core.runs.store import RunRecord
 from govma_core.text.language import tr
@@ -56,7 +57,7 @@ class RunsScreen(Panel[str | None]):
 
 def _line(run: RunRecord) -> Content:
     took = formats.duration(run.finished - run.started) if run.finished and run.started else ""
-    message = run.message.split("\n")[0] or run.stage
+    message = hinted(run.message).split("\n")[0] or run.stage
     # No colour: the line that is highlighted has its own.
     state = f"{_MARKS.get(run.state, '✗')} {tr(run.state)}"
     return Content(

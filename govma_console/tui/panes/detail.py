@@ -81,7 +81,9 @@ def _origin(snapshot: Snapshot, row: VersionRow) -> list[tuple[str, str]]:
         deployed += tr(", took {finished}", finished=formats.duration(manifest.finished - manifest.started))
     run = snapshot.run(manifest.run)
     run_state = tr("{state} (o shows its log)", state=tr(run.state)) if run else tr("record gone")
-    assets = tr("{assets}, builder {builder}", assets=tr(manifest.assets) or "?", builder=manifest.builder or "?")
+    run_of_assets = manifest.assets.removeprefix("reused from ")
+    origin = tr(manifest.assets) if run_of_assets == manifest.assets else tr("reused from {run}", run=run_of_assets)
+    assets = tr("{assets}, builder {builder}", assets=origin or "?", builder=manifest.builder or "?")
     return [
         (tr("Deployed"), deployed),
         (tr("Ref"), manifest.ref or tr("the configured branch")),

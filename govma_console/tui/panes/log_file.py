@@ -14,6 +14,7 @@ from pathlib import Path
 
 from govma_console.formats import clock, duration
 from govma_console.narration import stage_result, style_of
+from govma_console.output import hinted
 from govma_core.events import Event, LogLine, Progress, RunFinished, StageFinished, StageStarted, from_json
 from govma_core.runs.log import Piece, read_piece
 from govma_core.text.clean import clean_line
@@ -132,13 +133,14 @@ def read_line(raw: bytes) -> Line:
     event = from_json(raw)
     match event:
         case LogLine(at, level, text):
-            return Line(_time(at), _LEVELS.get(level, "info"), clean_line(str(text)))
+            line = str(text) if level == "output" else hinted(str(text))
+            return Line(_time(at), _LEVELS.get(level, "info"), clean_line(line))
         case StageStarted(at, stage):
             text = f"── {stage}"
         case StageFinished(at):
             text = f"── {''.join(stage_result(event, _duration))}"
         case RunFinished(at, result, code, message):
-            first = str(message).split("\n")[0]
+            first = hinted(str(message)).split("\n")[0]
             text = (
                 first
                 if event.is_success or result == "interrupted"
