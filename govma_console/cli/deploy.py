@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from typing import TYPE_CHECKING
 
 from govma_console.cli.command import DETACH, OPTIONAL_VERSION, VERSION, argument, command, flag, follow_or_detach
 from govma_console.config_option import narrating_context
 from govma_console.formats import local_time
 from govma_console.output import print_json, print_table, say
-from govma_core.errors import ExitCode, SourceError
+from govma_core.errors import ExitCode
 from govma_core.runs.store import RunRecord
 from govma_core.text.language import tr
 
@@ -109,9 +110,13 @@ def pending(options: argparse.Namespace) -> None:
     from govma_core.deploy.pending import pending as find_pending
 
     difference = find_pending(narrating_context(options), ref=options.ref, fetch=not options.no_fetch)
-    print_json(difference) if options.json else _print_pending(difference)
-    if difference.refusal:
-        raise SourceError(difference.refusal)
+    error = difference.error()
+    if options.json:
+        print_json(dataclasses.asdict(difference) | {"refusal": str(error or "")})
+    else:
+        _print_pending(difference)
+    if error:
+        raise error
 
 
 def _print_pending(difference: Pending) -> None:
@@ -139,7 +144,7 @@ def _print_pending(difference: Pending) -> None:
                 )
             )
             _print_commits(difference.undone)
-    for sentence in (difference.hold.sentence() if difference.hold else "", difference.warning, difference.containers):
+    for sentence in (difference.warning, difference.containers):
         if sentence:
             say(sentence)
 

@@ -76,7 +76,10 @@ def release(options: argparse.Namespace) -> None:
     settings = effective(options)
     prepare_change(settings)
     store = HoldStore(settings.state_dir)
-    ended_holds = store.release_commit(_find_hold(store, options.commit).commit) if options.commit else store.release()
+    if options.commit is None:
+        ended_holds = store.release()
+    else:
+        ended_holds = store.release_commit(_find_hold(store, options.commit).commit)
     if options.json:
         print_json({"released": ended_holds})
         return
@@ -88,6 +91,8 @@ def release(options: argparse.Namespace) -> None:
 
 def _find_hold(store: HoldStore, prefix: str) -> Hold:
     """Return the one hold of a commit that begins with `prefix`."""
+    if not prefix:
+        raise UsageError("No commit is named. Without COMMIT all holds end.")
     commits = store.read().commits
     matches = [hold for hold in commits if hold.commit.startswith(prefix.lower())]
     if len(matches) == 1:

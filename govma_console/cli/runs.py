@@ -65,12 +65,12 @@ def log(options: argparse.Namespace) -> None:
 
 @command("attach", tr("follow the current run, and exit with its exit code"), RUN)
 def attach(options: argparse.Namespace) -> int:
-    """Follow a run that goes on, from its beginning; Ctrl-C leaves it to itself. Exit with the run's exit code."""
+    """Follow a run from its beginning, also one that has ended; Ctrl-C leaves it to itself. Exit with its exit code."""
     from govma_console.cli.follow import follow_to_end
 
     outlive_readers()
     store = _store(options)
-    record = follow_to_end(store, _active_run(store, options.run).id, interrupt_cancels=False)
+    record = follow_to_end(store, _run(store, options.run).id, interrupt_cancels=False)
     if options.json:
         print_json(reports.run(record))
     return ExitCode.FAILED if record.exit_code is None else record.exit_code
@@ -82,7 +82,7 @@ def cancel(options: argparse.Namespace) -> None:
     from govma_core.runs.launch import cancel as cancel_run
 
     store = _store(options)
-    record = cancel_run(store, _active_run(store, options.run).id)
+    record = cancel_run(store, _run(store, options.run).id)
     if options.json:
         print_json(reports.run(record))
     else:
@@ -93,15 +93,9 @@ def _store(options: argparse.Namespace) -> RunStore:
     return RunStore(effective(options).state_dir)
 
 
-def _active_run(store: RunStore, run_id: str | None) -> RunRecord:
-    """Return the named run, or the current one; RefusedError when it has ended, or there is none."""
+def _run(store: RunStore, run_id: str | None) -> RunRecord:
+    """Return the named run, or the current one; RefusedError when there is none."""
     record = store.find(run_id) if run_id else store.going()
     if record is None:
         raise RefusedError("Nothing is running. `govma-console log` prints the log of the last run.")
-    if record.ended:
-        raise RefusedError(
-            "Run {id} has ended ({state}). `govma-console log {id}` prints its log.",
-            id=record.id,
-            state=tr(record.state),
-        )
     return record

@@ -25,7 +25,6 @@ from govma_core.settings import Settings
 from govma_core.settings.parse import KEYS
 from govma_core.text.language import tr
 from govma_core.versions import env_file
-from govma_core.versions.holds import HoldStore
 
 
 def examine(context: Context) -> Iterator[Finding]:
@@ -142,10 +141,10 @@ def _source(context: Context) -> Iterator[Finding]:
             subject=next_deploy.target.subject,
         )
         yield Finding("remote", "wrong" if next_deploy.refusal else "ok", next_deploy.refusal or sentence)
+        if next_deploy.hold:
+            yield Finding("holds", "wrong", str(next_deploy.hold.error()))
         if next_deploy.warning:
             yield Finding("remote", "note", next_deploy.warning)
-        if hold := HoldStore(settings.state_dir).read().of(next_deploy.target.sha):
-            yield Finding("holds", "note", hold.sentence())
     except GovmaError as error:
         yield Finding("remote", "wrong", str(error))
 

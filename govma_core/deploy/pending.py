@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 from govma_core.context import Context, commit_of
 from govma_core.deploy.commits import Commit
-from govma_core.deploy.source import Checkout
+from govma_core.deploy.source import Checkout, NextDeploy
 from govma_core.errors import PreflightError, RefusedError
 from govma_core.fs.permissions import cannot_write
 from govma_core.services.source_drift import due
 from govma_core.text.language import tr
-from govma_core.versions.holds import Hold, HoldStore
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
-    """What a deploy would bring.
+class Pending(NextDeploy):
+    """What a deploy would do, and bring.
 
     `commits` are those it adds, the latest first; `undone` those that are live and not in it. Both are None when the
     live version's commit is not known (no manifest, or not in the checkout).
@@ -26,17 +24,10 @@ class Pending:
 
     live: str
     live_commit: str
-    target: Commit
     commits: list[Commit] | None
     undone: list[Commit] | None
-    containers: str = ""
+    containers: str
     """What the containers need besides, as a sentence; '' when they need nothing."""
-    withdrawn: Sequence[Commit] = ()
-    """What the remote's branch had and has no more: a deploy leaves it behind, as `warning` says."""
-    warning: str = ""
-    refusal: str = ""
-    """Why a deploy would be refused, as a sentence; '' when it would begin."""
-    hold: Hold | None = None
 
 
 def pending(context: Context, *, ref: str | None = None, fetch: bool = True) -> Pending:
@@ -63,14 +54,14 @@ def pending(context: Context, *, ref: str | None = None, fetch: bool = True) -> 
         undone = checkout.between(target.sha, live_commit) if live_commit else None
     containers = due(context.settings, target.sha, live_commit)
     return Pending(
-        live,
-        live_commit,
         target,
-        commits,
-        undone,
-        containers.sentence() if containers else "",
         next_deploy.withdrawn,
         next_deploy.warning,
         next_deploy.refusal,
-        HoldStore(context.settings.state_dir).read().of(target.sha),
+        next_deploy.hold,
+        live,
+        live_commit,
+        commits,
+        undone,
+        containers.sentence() if containers else "",
     )

@@ -18,7 +18,7 @@ from govma_core.reporting import Reporter, silent
 from govma_core.settings import Settings
 from govma_core.text.clean import clean_line
 from govma_core.text.language import counted, tr
-from govma_core.versions.holds import HoldStore
+from govma_core.versions.holds import Hold, HoldStore
 
 _MOST_NAMED = 20
 _PARTS = ("data", "data/system", "data/system/user", "data/html")
@@ -26,7 +26,7 @@ _PARTS = ("data", "data/system", "data/system/user", "data/html")
 
 @dataclass(frozen=True, slots=True)
 class NextDeploy:
-    """What a deploy would do now: build `target`, or be refused with the sentence `refusal`.
+    """What a deploy would do now: build `target`, or be refused for the checkout (`refusal`, a sentence) or a hold.
 
     `withdrawn` are commits of the checkout that the remote's branch had and has no more, the latest first; a deploy
     leaves them behind, and `warning` says so.
@@ -34,8 +34,16 @@ class NextDeploy:
 
     target: Commit
     withdrawn: list[Commit]
-    warning: str = ""
-    refusal: str = ""
+    warning: str
+    refusal: str
+    hold: Hold | None
+
+    def error(self) -> GovmaError | None:
+        """Return what a deploy without --force would raise; None when it would begin."""
+        # It looks at the hold of all deploys first, and at that of a commit behind the checkout.
+        if self.refusal and (self.hold is None or self.hold.commit):
+            return PreflightError([self.refusal])
+        return self.hold.error() if self.hold else None
 
     def require(self, confirmed_sha: str | None = None) -> Commit:
         """Return the commit; raise PreflightError for a refusal, RefusedError when another one was confirmed."""
@@ -99,7 +107,8 @@ class Checkout:
         if not refusal and ref is None:
             refusal = self._in_the_way(target) or self._locked(target)
         refusal = refusal or self._no_site(target)
-        return NextDeploy(target, withdrawn, self._withdrawal(withdrawn), refusal)
+        hold = HoldStore(self._settings.state_dir).read().of(target.sha)
+        return NextDeploy(target, withdrawn, self._withdrawal(withdrawn), refusal, hold)
 
     def _not_in(self, target: Commit) -> tuple[list[Commit], list[Commit]]:
         """Return what the checkout has and the remote's branch has not: never had, and has no more."""
@@ -208,7 +217,7 @@ class Checkout:
         if self._is_at(target):
             return
         if self._head() != self._branch:
-            self._reporter.warning("The checkout was not on {branch}; it goes back there.", branch=branch)
+            self._reporter.warning("The checkout was not on {branch}; it goes there.", branch=branch)
         others = (ref.removeprefix("refs/heads/") for ref in self._git.refs("refs/heads/"))
         # `release` and `release/2026` cannot both be there; the branch in the way is a person's, and stays.
         has_room = not any(
@@ -298,11 +307,9 @@ def refusal(settings: Settings) -> str:
     """Return why a deploy of the branch would be refused now, by what was fetched last; '' when it would begin."""
     try:
         with closing(Checkout(settings, silent())) as checkout:
-            next_deploy = checkout.next_deploy()
-        hold = HoldStore(settings.state_dir).read().of(next_deploy.target.sha)
+            return str(checkout.next_deploy().error() or "")
     except (GovmaError, OSError) as error:
         return str(error)
-    return next_deploy.refusal or (hold.sentence() if hold else "")
 
 
 def recover(settings: Settings, reporter: Reporter) -> None:

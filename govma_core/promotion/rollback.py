@@ -118,7 +118,8 @@ def previous(context: Context, current: str | None, env_sha256: str = "") -> Ver
     One that was made from the same as the current one is passed over, also one that only the env file of the hash
     `env_sha256` will make the same. RefusedError when there is no other.
     """
-    trail = live_before(History(context.settings.state_dir).read(), current)
+    history = History(context.settings.state_dir).read()
+    trail = live_before(history, current)
     marks = verdicts.marks(context)
     twins = ManifestStore(context.settings.state_dir).twins(current, trail, env_sha256)
     versions = context.versions.versions()
@@ -128,12 +129,14 @@ def previous(context: Context, current: str | None, env_sha256: str = "") -> Ver
     objections = dict.fromkeys((version.name for version in versions), tr("incomplete"))
     objections |= dict.fromkeys(objections.keys() & twins, tr("made from the same as the live one"))
     objections |= {name: marks[name].sentence() for name in objections.keys() & marks.keys()}
+    # What a rollback has left is not on the trail any more, and was live as well.
+    once_live = dict.fromkeys([*trail, *(entry.version for entry in reversed(history) if entry.version in marks)])
     listed = ", ".join(
         tr("{name} was live before, but is {why}", name=name, why=objections.get(name, tr("gone")))
-        for name in trail[:3]
+        for name in list(once_live)[:3]
     )
     raise RefusedError(
-        "No record in state_dir ({state_dir}) tells of another version that was live before this one{gone}. Name the "
+        "No record in state_dir ({state_dir}) tells of a good version that was live before this one{gone}. Name the "
         "one to go back to: `govma-console rollback VERSION`. There are:\n{listing}",
         state_dir=context.settings.state_dir,
         gone=f" ({listed})" if listed else "",

@@ -78,12 +78,12 @@ def test_pending_fails_where_a_deploy_would_be_refused(command: Command, sample:
     sample.commit({"data/html/x.php": "<?php"}, "Página pendente")
     git("commit", "--quiet", "--allow-empty", "--message", "precious", cwd=sample.source_dir)
     pending, deploy = command.run("pending"), command.run("deploy")
-    assert (pending.code, deploy.code) == (1, 3)
+    assert (pending.code, deploy.code) == (3, 3)
     assert "Página pendente" in pending.out
     assert "1 commit that origin never had" in pending.err
     assert pending.err.strip().removeprefix("govma-console: ") in deploy.err
     as_json = command.run("pending", "--json")
-    assert (as_json.code, "precious" in as_json.json["refusal"]) == (1, True)
+    assert (as_json.code, "precious" in as_json.json["refusal"]) == (3, True)
     git("push", "--quiet", "--force", "origin", "HEAD:main", cwd=sample.source_dir)
     assert command.run("pending").code == 0
 
@@ -111,6 +111,7 @@ def test_rollback_and_promote(command: Command, sample: SampleSite) -> None:
         (["rollback"], 5, "Name the one to go back to"),
         (["promote", "../.."], 5, "There is no version"),
         (["rollback", ""], 2, "No version is named"),
+        (["release", ""], 2, "No commit is named"),
         (["deploy", "--ref", "no-such-ref"], 1, "is no branch of origin"),
         (["deploy", "--ref", "--upload-pack=x"], 2, "expected one argument"),
         (["log"], 2, "no run yet"),
@@ -139,6 +140,8 @@ def test_a_preflight_failure_exits_with_3_and_names_everything(command: Command,
     assert result.code == 3
     assert "env_file" in result.err
     assert "themes_tarball" in result.err
+    attached = command.run("attach", next(command.runs.records()).id)
+    assert (attached.code, "themes_tarball" in attached.err) == (3, True)
 
 
 def test_a_wrong_setting_exits_with_3_and_names_the_nearest(command: Command, sample: SampleSite) -> None:

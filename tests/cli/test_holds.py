@@ -20,6 +20,10 @@ def test_held_deploys_exit_with_5_until_they_are_released_or_forced(command: Com
     assert "replaces an earlier hold: Deploys are held by root" in again.out
     refusal = command.run("deploy")
     assert refusal.code == 5
+    pending = command.run("pending")
+    assert (pending.code, pending.err.removeprefix("govma-console: ") in refusal.err) == (5, True)
+    as_json = command.run("pending", "--json")
+    assert (as_json.code, "election night" in as_json.json["refusal"]) == (5, True)
     for sentence in ("held by root since", "election night", " release` ends the hold", "--force"):
         assert sentence in refusal.err
     assert "held             Deploys are held by root" in command.run("status").out
@@ -55,6 +59,7 @@ def test_after_a_rollback_the_list_the_history_and_the_status_tell(command: Comm
     (last,) = command.run("history", "-n", "1", "--json").json
     assert (last["version"], last["until"], last["previous"], last["by"]) == (LEGACY_VERSION, None, version, "root")
     assert command.run("release", "0123").code == 5
+    assert command.run("release", "").code == 2
     assert command.run("deploy", "--force").code == 0
     assert command.run("status", "--json").json["holds"]["commits"] == []
     assert command.run("rollback").code == 0

@@ -11,8 +11,9 @@ import pytest
 
 from govma_console.tui.plans import plan_deploy
 from govma_core.deploy import doctor, source
-from govma_core.errors import PreflightError, SourceError
+from govma_core.errors import HeldError, PreflightError, SourceError
 from govma_core.fs import jsonfile
+from govma_core.versions.holds import HoldStore
 from govma_core.versions.manifest import ManifestStore
 from tests.deploy.test_source import git
 from tests.support.sites import Site, make_site
@@ -43,17 +44,18 @@ def said_by_all(site: Site) -> Said:
     """Ask them all, which have to agree; the deploy at last."""
     try:
         changes = plan_deploy(site.settings, None).changes
-        expected = Said(changes.refusal, changes.warning, "" if changes.refusal else changes.target.sha)
+        refusal = str(changes.error() or "")
+        expected = Said(refusal, changes.warning, "" if refusal else changes.target.sha)
     except SourceError as error:
         expected = Said(str(error))
     assert source.refusal(site.settings) == expected.refusal
-    findings = [f for f in doctor.examine(site.context()) if f.what in ("remote", "source_dir")]
+    findings = [f for f in doctor.examine(site.context()) if f.what in ("remote", "source_dir", "holds")]
     assert "\n".join(f.said for f in findings if f.state == "wrong") == expected.refusal
     assert "\n".join(f.said for f in findings if f.state == "note") == expected.warning
     if expected.refusal:
         checked_out = here(site, "rev-parse", "HEAD")
-        is_gone = "has no branch" in expected.refusal
-        with pytest.raises(SourceError if is_gone else PreflightError) as raised:
+        is_gone, is_held = "has no branch" in expected.refusal, "are held" in expected.refusal
+        with pytest.raises(SourceError if is_gone else HeldError if is_held else PreflightError) as raised:
             site.deploy()
         assert str(raised.value) == expected.refusal
         assert here(site, "rev-parse", "HEAD") == checked_out
@@ -172,6 +174,7 @@ def test_a_branch_that_the_checkout_never_had_is_taken_from_the_remote(site: Sit
     develop(site, "push", "-q", "origin", "HEAD~1:refs/heads/stable")
     site.flags["branch"] = "stable"
     assert said_by_all(site) == Said("", "", develop(site, "rev-parse", "HEAD~1"))
+    assert "The checkout was not on stable; it goes there." in site.log("warning")
     assert here(site, "symbolic-ref", "--short", "HEAD") == "stable"
 
 
@@ -331,13 +334,19 @@ def test_a_move_that_was_killed_stops_no_deploy_and_is_put_right_by_it(site: Sit
     assert "robots.txt" in said_by_all(site).refusal
 
 
-def test_deploys_that_are_held_are_no_readiness(site: Site) -> None:
-    from govma_core.versions.holds import HoldStore
-
-    hold = HoldStore(site.settings.state_dir).hold("eleições", "ana", 1_000_000.0)
-    assert source.refusal(site.settings) == hold.sentence()
-    assert plan_deploy(site.settings, None).changes.hold == hold
-    assert hold.sentence() in [finding.said for finding in doctor.examine(site.context())]
+def test_deploys_that_are_held_are_refused_by_all(site: Site) -> None:
+    holds = HoldStore(site.settings.state_dir)
+    assert said_by_all(site).refusal == ""
+    holds.hold("eleições", "ana", 1_000_000.0)
+    assert ": eleições. `govma-console release` ends" in said_by_all(site).refusal
+    (site.settings.state_dir / "holds/all.json").write_text("{")
+    assert "the record of the hold is damaged" in said_by_all(site).refusal
+    holds.release()
+    site.rollback()
+    assert "rolled back to" in said_by_all(site).refusal
+    develop(site, "commit", "-q", "--allow-empty", "-m", "Conserta")
+    develop(site, "push", "-q", "origin", "HEAD:main")
+    assert said_by_all(site).refusal == ""
 
 
 def test_looking_takes_no_lock_of_git(site: Site) -> None:
