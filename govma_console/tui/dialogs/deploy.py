@@ -57,9 +57,7 @@ class DeployDialog(Dialog):
         self._weigh()
 
     def _weigh(self) -> None:
-        if self._plan is None or self._plan.changes.refusal:
-            return
-        hold = self._plan.changes.hold
+        hold = self._plan.changes.hold if self._plan else None
         if hold is not None:
             nothing_goes_live = bool(hold.commit) and not self.query_one("#promote", Toggle).value
             is_possible = self.query_one("#force", Toggle).value or nothing_goes_live
@@ -85,10 +83,13 @@ class DeployDialog(Dialog):
         self.find_out(lambda: plans.plan_deploy(self._settings, ref), self._show)
 
     def _show(self, plan: DeployPlan) -> None:
+        if plan.changes.refusal:
+            self.show_problem("\n".join(clean_line(line) for line in plan.changes.refusal.splitlines()))
+            return
         self._plan = plan
         if self.query_one("#ref").has_focus:
             self.query_one("#leave").focus()
-        self.say(*_deploy_lines(plan, self._settings), ready=not plan.changes.refusal)
+        self.say(*_deploy_lines(plan, self._settings))
         self.query_one("#force").display = plan.changes.hold is not None
         self._weigh()
 
@@ -109,10 +110,9 @@ class DeployDialog(Dialog):
 def _deploy_lines(plan: DeployPlan, settings: Settings) -> list[Content]:
     """Return the text of a plan: what is built, what is live, and the commits between."""
     changes, target = plan.changes, plan.changes.target
-    lines = [Content.styled(clean_line(line), "$text-error") for line in changes.refusal.splitlines()]
     warnings = [changes.hold.sentence()] if changes.hold else []
     warnings += [changes.warning] if changes.warning else []
-    lines += [Content.styled(clean_line(sentence), "bold $text-warning") for sentence in warnings]
+    lines = [Content.styled(clean_line(sentence), "bold $text-warning") for sentence in warnings]
     lines += [
         Content.assemble(tr("Builds "), (target.short, "bold $text-accent"), f" {target.subject} ({target.author})"),
         Content.styled(tr("as fetched at {clock}", clock=formats.clock(plan.fetched_at)), "$muted"),
