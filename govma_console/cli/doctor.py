@@ -49,7 +49,8 @@ def doctor(options: argparse.Namespace) -> int:
         print_json([dataclasses.asdict(finding) | {"command": hinted(finding.command)} for finding in findings])
     else:
         say()
-        say(_verdict(problems))
+        is_held = any(finding.what == "holds" for finding in findings)
+        say(_verdict(problems, is_held=is_held))
     return ExitCode.CONFIGURATION if problems else ExitCode.OK
 
 
@@ -73,7 +74,9 @@ def _fix(findings: Iterable[Finding]) -> None:
             warn(f"$ {finding.command}" + (f"\n{errors}" if errors else ""))
 
 
-def _verdict(problems: list[Finding]) -> str:
+def _verdict(problems: list[Finding], *, is_held: bool) -> str:
+    if not problems and is_held:
+        return tr("Nothing is wrong with this server, but a deploy would be refused now: it is held.")
     if not problems:
         return tr("Nothing is wrong. `govma-console deploy` deploys.")
     safe = sum(finding.safe for finding in problems)

@@ -142,7 +142,7 @@ def _source(context: Context) -> Iterator[Finding]:
         )
         yield Finding("remote", "wrong" if next_deploy.refusal else "ok", next_deploy.refusal or sentence)
         if next_deploy.hold:
-            yield Finding("holds", "wrong", str(next_deploy.hold.error()))
+            yield Finding("holds", "note", str(next_deploy.hold.error()))
         if next_deploy.warning:
             yield Finding("remote", "note", next_deploy.warning)
     except GovmaError as error:

@@ -49,6 +49,12 @@ def test_from_nothing_to_a_deploy_by_what_it_says(tmp_path: Path) -> None:
     assert "Nothing is wrong" in report.out
     assert command.run("deploy").code == 0
     assert "current-version   data-build--" in command.run("doctor").out
+    command.run("hold", "election night")
+    report = command.run("doctor")
+    assert (report.code, report.out.splitlines()[-1].endswith("a deploy would be refused now: it is held.")) == (
+        0,
+        True,
+    )
 
 
 def test_globs_that_fit_nothing_are_named(tmp_path: Path) -> None:
