@@ -33,6 +33,15 @@ def prepare(folder: Path, variant: str = "deploy", *, held: bool = False) -> Pro
     return Program((sys.executable, "-P", "-m", "govma_console"), site / "govma-console.toml")
 
 
+def in_the_shape_of(expected: Any, output: Any) -> Any:
+    """Return JSON without the keys that have been added since."""
+    if isinstance(expected, dict) and isinstance(output, dict):
+        return {key: in_the_shape_of(expected[key], value) for key, value in output.items() if key in expected}
+    if isinstance(expected, list) and isinstance(output, list) and len(expected) == len(output):
+        return [in_the_shape_of(*pair) for pair in zip(expected, output, strict=True)]
+    return output
+
+
 def hidden_names(program: Program) -> list[str]:
     return [path.name for path in (program.site / "www_versions").iterdir() if path.name.startswith(".")]
 
@@ -62,7 +71,11 @@ def test_a_command_says_what_it_said_before(outputs: dict[str, Any], name: str) 
             for kind in ("changes", "written"):
                 version[kind] = [change for change in version[kind] if change["kind"] != "owner"]
             version["sound"] = not version["changes"]
-    assert outputs[name] == EXPECTED[name]
+    expected = EXPECTED[name]
+    if name.startswith("pending"):
+        # While a deploy would be refused, as here by a hold, it ends with 1 by now.
+        expected |= {"code": 1}
+    assert in_the_shape_of(expected, outputs[name]) == expected
 
 
 def test_the_server_knows_the_runs_the_counters_the_token_and_the_keys(tmp_path: Path) -> None:
