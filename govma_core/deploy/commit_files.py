@@ -69,7 +69,11 @@ class CommitFiles:
                 repository = pending.pop()
                 index = f".git/{safefs.random_name('index')}"
                 self._repositories[repository] = index
-                paths, modules = self._lay_out(repository, index)
+                try:
+                    paths, modules = self._lay_out(repository, index)
+                except GitFailedError:
+                    self._require_room()
+                    raise
                 self._finish(repository, paths, source_fd)
                 pending += submodules.fetched(repository, modules)
         self._name_ignored()
@@ -115,18 +119,17 @@ class CommitFiles:
             large = git.entries("ls-files", "-z", "--", ":(attr:filter=lfs)")
         if large:
             git = self._commands(repository, index, _PLAIN | (_LFS if shutil.which("git-lfs") else _NO_LFS))
-        try:
-            git.run("checkout-index", "--all", "--force", "--quiet", waiting=self._reporter.cancellation.interruptible)
-        except GitFailedError:
-            # Git names the files that it could not write, and not the reason.
-            room = os.statvfs(self._settings.work_dir)
-            if room.f_bavail * room.f_frsize < _LEAST_ROOM or (room.f_files and not room.f_favail):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
-            raise
+        git.run("checkout-index", "--all", "--force", "--quiet", waiting=self._reporter.cancellation.interruptible)
         self._refuse_pointers([os.path.join(repository.folder, path) for path in large])
         modules = {path: about.split(" ")[1] for about, _, path in entries if about.startswith("160000 ")}
         self.count += len(paths) - len(modules)
         return paths, modules
+
+    def _require_room(self) -> None:
+        """Raise OSError where the work dir is full: git names the files that it could not write, and not the reason."""
+        room = os.statvfs(self._settings.work_dir)
+        if room.f_bavail * room.f_frsize < _LEAST_ROOM or (room.f_files and not room.f_favail):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
 
     def _refuse_pointers(self, paths: Sequence[str]) -> None:
         """Raise SourceError for files that stand for content in git-lfs, and were not replaced by it."""
