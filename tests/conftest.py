@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from govma_console.output import hint_file
 from govma_core.versions.store import VersionStore
 from tests.support import workers
 from tests.support.apache_image import apache_image
@@ -92,6 +93,13 @@ def _refuse_skip(report: Report) -> Report:
         report.outcome = "failed"
         report.longrepr = f"{reason}\n(CI=true: nothing may be skipped)"
     return report
+
+
+@pytest.fixture(autouse=True)
+def _no_advice_for_another_site() -> Iterator[None]:
+    """Forget the settings file that a command, run in this process, has put into all advice."""
+    yield
+    hint_file(None)
 
 
 @pytest.fixture(scope="session")
