@@ -142,14 +142,20 @@ def test_a_version_is_the_commit_in_a_hostile_checkout(
     site.deploy()
 
 
+def check_out_submodule(site: Site, module: Path) -> None:
+    """Push a submodule `data/html/module`, and have the server's checkout with it filled."""
+    checkout = site.settings.source_dir
+    git(site.sample.developer, "submodule", "--quiet", "add", str(module), "data/html/module")
+    push(site, "Módulo")
+    git(checkout, "pull", "-q")
+    git(checkout, "submodule", "--quiet", "update", "--init")
+
+
 def test_a_submodule_moves_with_the_commit_and_is_fetched_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     allow_local_submodules(site, monkeypatch)
     module = make_repository(site.sample.root / "remotes/module", {"page.php": "old"})
     developer, checkout = site.sample.developer, site.settings.source_dir
-    git(developer, "submodule", "--quiet", "add", str(module), "data/html/module")
-    push(site, "Módulo")
-    git(checkout, "pull", "-q")
-    git(checkout, "submodule", "--quiet", "update", "--init")
+    check_out_submodule(site, module)
     (module / "page.php").write_text("new")
     git(module, "commit", "-qam", "Novo")
     git(developer / "data/html/module", "pull", "-q")
@@ -201,10 +207,7 @@ def test_a_submodule_is_fetched_from_its_address_alone(site: Site, monkeypatch: 
     allow_local_submodules(site, monkeypatch)
     module = make_repository(site.sample.root / "remotes/module", {"page.php": "old"})
     developer, checkout = site.sample.developer, site.settings.source_dir
-    git(developer, "submodule", "--quiet", "add", str(module), "data/html/module")
-    push(site, "Módulo")
-    git(checkout, "pull", "-q")
-    git(checkout, "submodule", "--quiet", "update", "--init")
+    check_out_submodule(site, module)
     # The submodule in the checkout still has the former address.
     module = module.rename(module.with_name("moved"))
     (module / "page.php").write_text("new")

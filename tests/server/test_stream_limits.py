@@ -162,7 +162,7 @@ def test_a_run_that_waits_is_told_of_as_what_it_is(tmp_path: Path) -> None:
     site = Site(make_site(tmp_path / "site").settings)
     run = site.store.create("deploy", {}, "ana", "test", settings={})
     process = ProcessId.current()
-    runner = {"pid": process.pid, "pid_started": process.started, "boot": process.boot}
-    site.store.write(dataclasses.replace(run, state="waiting", created=time.time() - 90, **runner))  # type: ignore[arg-type]
+    waiting = dataclasses.replace(run, state="waiting", created=time.time() - 90)
+    site.store.write(dataclasses.replace(waiting, pid=process.pid, pid_started=process.started, boot=process.boot))
     run_stream = stream.RunStream(site=site, run_id=run.id, render=stream.render_text)
     assert run_stream._doing(None) == "waiting, 1 min 30 s"
