@@ -137,18 +137,21 @@ def _git_works_in(directory: Path) -> bool:
 
 def _end_left_behind(directory: Path) -> None:
     deadline = time.monotonic() + _PATIENCE
-    for process in _gits_in(directory):
+    processes = list(_gits_in(directory))
+    for process in processes:
         with suppress(OSError):
             proc.send(process.pid, process.started, signal.SIGKILL)
-    while _git_works_in(directory) and time.monotonic() < deadline:
+    while processes and _git_works_in(directory) and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
 def _gits_in(directory: Path) -> Iterator[proc.Process]:
     """Yield the git processes that work in the directory or below."""
-    top = directory.resolve()
-    for folder in Path("/proc").glob("[0-9]*"):
+    top = f"{directory.resolve()}/"
+    for name in filter(str.isdigit, os.listdir("/proc")):
         with suppress(OSError):
-            process = proc.read(int(folder.name))
-            if process and process.name == "git" and Path(os.readlink(folder / "cwd")).is_relative_to(top):
+            if not f"{os.readlink(f'/proc/{name}/cwd')}/".startswith(top):
+                continue
+            process = proc.read(int(name))
+            if process and process.name == "git":
                 yield process

@@ -98,6 +98,14 @@ def test_an_ignored_file_is_never_overwritten(sample: SampleSite, checkout: Chec
     assert (sample.source_dir / "notes.txt").read_text() == "the commit's"
 
 
+def test_the_next_looks_at_the_files_find_the_index_renewed(sample: SampleSite, checkout: Checkout) -> None:
+    """What git has to read whole to see that it is unchanged is read once in a deploy, and not by each command."""
+    (sample.source_dir / "README.md").touch()
+    assert git(sample.source_dir, "diff-files", "--name-only") == "README.md"
+    checkout.recover()
+    assert git(sample.source_dir, "diff-files", "--name-only") == ""
+
+
 def test_ignored_files_are_no_dirt(sample: SampleSite, checkout: Checkout) -> None:
     (sample.source_dir / "node_modules").mkdir()
     (sample.source_dir / "node_modules/x.js").write_text("x")
