@@ -31,6 +31,9 @@ _IGNORABLE = {errno.ENOENT, errno.ESRCH, errno.EINVAL, errno.EACCES, errno.EPERM
 """Errors of /proc for a process that has just ended, one that this user may not read, and a path beyond 4,096 bytes.
 Any other error (no descriptor free) must not make a version look unused."""
 
+_SINGLE = frozenset((b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"zfs", b"f2fs", b"tmpfs", b"ramfs"))
+"""Types of file systems that show each of their directories under one device, and none of another file system."""
+
 
 def in_use(versions_dir: Path, names: Collection[str]) -> Uses:
     """Return which of these versions are used, and by which processes and mounts.
@@ -67,7 +70,7 @@ def versions_on_paths(versions_dir: Path, names: Collection[str], paths: Iterabl
     """Return those of these versions to which or into which one of the paths of this machine leads."""
     versions = _Versions(versions_dir, names)
     mentions = [mention for path in paths for mention in versions.mentioned_in(os.fsencode(path))]
-    return {name for name, inode, path in mentions if _is_at(inode, path)}
+    return {name for name, inode, path in mentions if _is_at(inode, path, "/proc/self")}
 
 
 def links_to_versions(versions_dir: Path, names: Collection[str]) -> dict[str, list[str]]:
@@ -127,7 +130,7 @@ class _ProcessView:
         uses: dict[str, str] = {}
         for kind, text in self._paths():
             for name, inode, path in self._versions.mentioned_in(text):
-                if name not in uses and _is_at(inode, path, self._root):
+                if name not in uses and self._is_at(inode, path):
                     uses[name] = kind
         return uses
 
@@ -142,17 +145,18 @@ class _ProcessView:
             if _PREFIX not in line:
                 continue
             source, point, options = (_unescape(part) for part in line.split(b" ", 5)[3:])
-            names = [
-                name for name, inode, path in self._versions.mentioned_in(point) if _is_at(inode, path, self._root)
-            ]
+            names = [name for name, inode, path in self._versions.mentioned_in(point) if self._is_at(inode, path)]
             for name, _, path in self._versions.mentioned_in(source):
                 inode = self._versions.inode(name, source[len(path) :])
-                if inode is None or _is_at(inode, point, self._root):
+                if inode is None or self._is_at(inode, point):
                     names.append(name)
-            # The layers of an overlay: /proc does not say where they are in our namespace.
+            # The layers of an overlay: /proc does not say in which namespace these paths are.
             names += [name for name, _, _ in self._versions.mentioned_in(options)]
             points |= dict.fromkeys(names, os.fsdecode(point))
         return points
+
+    def _is_at(self, inode: tuple[int, int], path: bytes) -> bool:
+        return _is_at(inode, path, self._directory, self._root)
 
     def _paths(self) -> Iterator[tuple[str, bytes]]:
         """Yield the kind and the path of all that the process has open."""
@@ -170,17 +174,30 @@ class _ProcessView:
                 yield tr("mapped file"), line[line.index(b"/") :]
 
 
-def _is_at(inode: tuple[int, int], path: bytes, root: bytes = b"") -> bool:
-    """Tell whether the directory of this device and inode is at a path below root; True in doubt."""
+def _is_at(inode: tuple[int, int], path: bytes, process: str, root: bytes = b"") -> bool:
+    """Tell whether the directory of this device and inode is at a path below the root of a process; True in doubt."""
     try:
-        info = os.stat(root + path)
+        fd = os.open(root + path, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
         # Removed with all that was in it; or a path that begins elsewhere (chroot in another namespace).
         return root != b""
     except OSError:
         return True
-    # Another device may be an overlay that has the version as a layer.
-    return (info.st_dev, info.st_ino) == inode or info.st_dev != inode[0]
+    try:
+        info = os.fstat(fd)
+        return (info.st_dev, info.st_ino) == inode or (info.st_dev != inode[0] and not _has_own_device(fd, process))
+    finally:
+        os.close(fd)
+
+
+def _has_own_device(fd: int, process: str) -> bool:
+    """Tell whether a file that is seen on another device is another file: not on an overlay, which may show ours."""
+    mount = re.search(rb"^mnt_id:\s*(\d+)$", _read_file(f"/proc/self/fdinfo/{fd}"), re.MULTILINE)
+    for line in _read_file(f"{process}/mountinfo").splitlines():
+        number, _, rest = line.partition(b" ")
+        if mount and number == mount[1]:
+            return rest.partition(b" - ")[2].split(b" ", 1)[0] in _SINGLE
+    return False
 
 
 def _process_name(directory: str) -> str:

@@ -19,7 +19,6 @@ from tests.support.engine import Engine
 from tests.support.rights import as_root
 from tests.support.sleeper import sleeping
 
-# Names that no other test has: a process in a version of such a name on another file system counts as a use, in doubt.
 OLD, NEW = "data-build--2019-05-06-07h08m09s", "data-build--2019-06-07-08h09m10s"
 WAIT = "import os, sys; print(os.getpid(), flush=True); sys.stdin.read()"
 
@@ -111,6 +110,56 @@ def test_a_version_of_the_same_name_in_another_site_is_not_in_use(versions: Path
     other.mkdir(parents=True)
     with process(*python(), cwd=other):
         assert users(versions) == {}
+
+
+IN_A_VERSION = f'cd "$0/{OLD}/html" && exec 3<index.php && echo $$ && cat'
+
+
+@as_root
+def test_a_version_of_the_same_name_on_another_device_is_not_in_use(versions: Path, tmp_path: Path) -> None:
+    """Guards two sites that deploy in the same second, each on a disk of its own."""
+    other = tmp_path / "other"
+    (other / OLD).mkdir(parents=True)
+    site = f'mkdir -p "$0/{OLD}/html/mounted" && touch "$0/{OLD}/html/index.php"'
+    script = f'mount -t tmpfs none "$0" && {site} && mount --bind "$0/{OLD}/html" "$0/{OLD}/html/mounted"'
+    with process("unshare", "-m", "sh", "-c", f"{script} && {IN_A_VERSION}", str(other)) as pid:
+        assert os.stat(f"/proc/{pid}/cwd").st_dev != versions.stat().st_dev
+        assert users(versions) == {}
+
+
+@as_root
+def test_a_version_on_another_device_of_this_namespace_is_not_in_use(versions: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", other], check=True)
+    try:
+        (other / OLD / "html").mkdir(parents=True)
+        assert versions_on_paths(versions, [OLD, NEW], [f"{other}/{OLD}", f"{versions}/{NEW}/html"]) == {NEW}
+        with process(*python(), cwd=other / OLD / "html"):
+            assert users(versions) == {}
+    finally:
+        subprocess.run(["umount", other], check=True)
+
+
+@as_root
+def test_what_a_process_with_a_root_of_its_own_has_open_is_a_use_in_doubt(versions: Path, tmp_path: Path) -> None:
+    """Guards what a process in another namespace opened before its root was changed: it is at no path of its own."""
+    code = f"{OPEN}; import os; os.chroot(sys.argv[2]); os.chdir('/')"
+    with process("unshare", "-m", *python(code, versions / OLD / "html/index.php", tmp_path)):
+        (who,) = users(versions)[OLD]
+        assert who.endswith("open file")
+
+
+@as_root
+def test_an_overlay_that_may_have_the_versions_below_it_is_a_use_in_doubt(versions: Path, tmp_path: Path) -> None:
+    upper = tmp_path / "upper"
+    upper.mkdir()
+    layers = 'mkdir "$1/u" "$1/w" "$1/merged" && mount -t overlay -o "lowerdir=$0,upperdir=$1/u,workdir=$1/w"'
+    script = f'mount -t tmpfs none "$1" && {layers} none "$1/merged" && set -- "$1/merged" && cd "$1/{OLD}/html"'
+    with process("unshare", "-m", "sh", "-c", f"{script} && echo $$ && exec cat", str(versions), str(upper)):
+        (who,) = users(versions)[OLD]
+        assert who.endswith("working directory")
+        assert NEW not in users(versions)
 
 
 def test_processes_that_end_during_the_scan_are_passed_over(versions: Path) -> None:

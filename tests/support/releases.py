@@ -16,10 +16,7 @@ from govma_core.settings import Settings, load
 from govma_core.versions.manifest import Manifest, ManifestStore
 from govma_core.versions.store import VersionStore, version_name, version_time
 
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-# Names that no test has that goes on at the same time: a process in such a version on another file system is a use, in
-# doubt, and keeps it.
-NAMES = [f"data-build--2021-09-{day:02}-10h{20 + _WORKER % 40}m30s" for day in range(1, 29)]
+NAMES = [f"data-build--2021-09-{day:02}-10h20m30s" for day in range(1, 29)]
 SHARED, OWN = 20, 6
 
 
