@@ -13,8 +13,8 @@ from govma_console.output import print_json, print_table, say, warn
 from govma_core.errors import RefusedError, UsageError
 from govma_core.runs.store import RunStore
 from govma_core.settings import Settings
-from govma_core.text.durations import moment_to_come
 from govma_core.text.language import tr
+from govma_core.text.times import moment_to_come
 from govma_core.versions.history import Span
 from govma_core.versions.holds import Hold, HoldStore
 

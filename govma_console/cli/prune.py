@@ -13,8 +13,8 @@ from govma_core.fs.permissions import cannot_know
 from govma_core.runs.store import RunRecord
 from govma_core.settings import Settings
 from govma_core.text.clean import bytes_text
-from govma_core.text.durations import age_seconds
 from govma_core.text.language import tr
+from govma_core.text.times import age_seconds
 from govma_core.versions.marks import PinStore
 from govma_core.versions.store import PREFIX, VersionStore, version_time
 

@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from govma_console import reports
-from govma_console.server.auth import authenticate, get_site, require_changer, require_reader
+from govma_console.server.auth import authenticate, get_site, may_change, require_changer, require_reader
 from govma_console.server.openapi import load_document
 from govma_console.server.requests import (
     DEFAULTS,
@@ -79,7 +79,7 @@ async def services(request: Request) -> Response:
     caller = require_reader(request)
     site = get_site(request)
     report = json.loads(await site.services_command.output())
-    if not site.may_change(caller):
+    if not may_change(caller, site.settings):
         report["services"] = [service | {"lines": []} for service in report["services"]]
     return AsciiJson(report)
 

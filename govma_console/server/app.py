@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from govma_console.server import api, webhooks
-from govma_console.server.auth import authenticate, get_site
+from govma_console.server.auth import authenticate, get_site, may_deploy
 from govma_console.server.deploy import deploy
 from govma_console.server.metrics import metrics
 from govma_console.server.middleware import RequestGuard
@@ -55,5 +55,7 @@ async def readyz(request: Request) -> Response:
     if not VersionStore(site.settings.versions_dir).directory.is_dir():
         raise Refusal(503, tr("versions_dir ({versions_dir}) is not there.", versions_dir=site.settings.versions_dir))
     if reason := await site.refusal():
-        raise Refusal(503, reason if site.may_deploy(authenticate(request)) else tr("A deploy would be refused now."))
+        raise Refusal(
+            503, reason if may_deploy(authenticate(request), site.settings) else tr("A deploy would be refused now.")
+        )
     return PlainTextResponse("ready\n")

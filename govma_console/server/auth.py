@@ -7,6 +7,7 @@ from starlette.requests import Request
 from govma_console.server.connection import PEER
 from govma_console.server.responses import Refusal
 from govma_console.server.state import Caller, Site
+from govma_core.settings import Settings
 from govma_core.text.language import tr
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
@@ -35,10 +36,24 @@ def authenticate(request: Request) -> Caller:
     return Caller(request.scope[PEER], name, is_forwarded)
 
 
+def may_change(caller: Caller, settings: Settings) -> bool:
+    """Tell whether a caller may do everything: by a token; as root or one of unix_group by the unix socket."""
+    peer = caller.peer
+    if caller.token or not peer.unix:
+        return bool(caller.token)
+    return peer.superuser or peer.in_group(settings.unix_group)
+
+
+def may_deploy(caller: Caller, settings: Settings) -> bool:
+    """Tell whether a caller may read and deploy the configured branch, as every user of this machine may."""
+    is_local = caller.peer.loopback and not caller.is_forwarded
+    return is_local or may_change(caller, settings) or settings.allow_unauthenticated_remote
+
+
 def require_reader(request: Request) -> Caller:
     """Return a caller who may read, and deploy the configured branch; callers from elsewhere are refused."""
     caller = authenticate(request)
-    if not get_site(request).may_deploy(caller):
+    if not may_deploy(caller, get_site(request).settings):
         raise Refusal(
             401,
             tr("From another machine, or through a proxy, this takes a token (`govma-console token NAME`)."),
@@ -50,7 +65,7 @@ def require_reader(request: Request) -> Caller:
 def require_changer(request: Request) -> Caller:
     """Return a caller who may change more than that; refused without a token or the right unix socket."""
     caller = authenticate(request)
-    if not get_site(request).may_change(caller):
+    if not may_change(caller, get_site(request).settings):
         raise Refusal(
             401,
             tr("This takes a token (`govma-console token NAME`), or root or unix_group by the unix socket."),

@@ -12,8 +12,8 @@ from starlette.requests import Request
 
 from govma_console.server.responses import Refusal
 from govma_core.errors import UsageError
-from govma_core.text.durations import age_seconds
 from govma_core.text.language import tr
+from govma_core.text.times import age_seconds
 
 ARGUMENTS: dict[str, dict[str, type]] = {
     "deploy": {"ref": str, "rebuild": bool, "promote": bool, "rehearse": bool, "force": bool, "if_new": bool},

@@ -62,7 +62,7 @@ class SwitchPlan:
 
 def plan_deploy(settings: Settings, ref: str | None) -> DeployPlan:
     """Fetch, and compare what is live with what would be deployed; GovmaError or OSError when that fails."""
-    from govma_core.deploy import unchanged
+    from govma_core.deploy import fingerprint
     from govma_core.deploy.pending import pending
 
     context = Context.for_reading(settings)
@@ -70,7 +70,7 @@ def plan_deploy(settings: Settings, ref: str | None) -> DeployPlan:
         changes = pending(context, ref=ref)
     commit, differences = changes.target.sha, list[str]()
     if changes.live_commit == commit:
-        _, differences = unchanged.compare_with_live(context, unchanged.planned_fingerprint(settings, commit))
+        _, differences = fingerprint.compare_with_live(context, fingerprint.planned_fingerprint(settings, commit))
     return DeployPlan(changes, time.time(), differences)
 
 

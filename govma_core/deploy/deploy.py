@@ -13,7 +13,7 @@ from govma_core import hooks
 from govma_core.building import work_dir
 from govma_core.building.builder import make_builder
 from govma_core.context import Context, Outcome, commit_of
-from govma_core.deploy import ownership, preflight, source, unchanged, uploads, vendor
+from govma_core.deploy import fingerprint, ownership, preflight, source, uploads, vendor
 from govma_core.deploy.asset_stage import Assets, AssetStage
 from govma_core.deploy.commits import Commit
 from govma_core.deploy.hold_gate import Gate
@@ -66,8 +66,8 @@ def run(
     with closing(Checkout(context.settings, context.reporter)) as checkout:
         commit = _update_checkout(context, checkout, gate, ref, commit_shown)
         tell_due(context, commit.sha)
-        if if_new and not rebuild and (live := unchanged.live_twin(context, builder, checkout, commit)):
-            return Outcome(unchanged.sentence(live, commit.sha), live, live, commit.sha, state="unchanged")
+        if if_new and not rebuild and (live := fingerprint.live_twin(context, builder, checkout, commit)):
+            return Outcome(fingerprint.sentence(live, commit.sha), live, live, commit.sha, state="unchanged")
         with _filled_work_dir(context, checkout, commit) as (work_fd, unpacking, inputs):
             variables = hooks.variables(context, commit=commit.sha)
             hooks.before(context, "pre-build", variables | {"GOVMA_WORK_DIR": str(context.settings.work_dir)})
@@ -162,7 +162,7 @@ def _new_manifest(context: Context, commit: Commit, ref: str | None, assets: Ass
         started=context.started,
         builder=context.settings.builder,
         builder_id=assets.builder_id,
-        commands_sha256=unchanged.commands_sha256(context.settings),
+        commands_sha256=fingerprint.commands_sha256(context.settings),
         assets=assets.origin,
         forced=gate.overridden,
     )
@@ -198,9 +198,9 @@ def _assemble(
 def _publish(context: Context, work_fd: int, manifest: Manifest) -> None:
     """Give the version its place and its official name, with its manifest."""
     settings = context.settings
-    live, differences = unchanged.compare_with_live(context, manifest.fingerprint)
+    live, differences = fingerprint.compare_with_live(context, manifest.fingerprint)
     if live and not differences:
-        context.reporter.info(unchanged.sentence(live, manifest.commit))
+        context.reporter.info(fingerprint.sentence(live, manifest.commit))
     with context.reporter.stage("publish") as remark, safefs.opened_root(settings.versions_dir) as versions:
         require_free(versions, manifest.version)
         manifests = ManifestStore(settings.state_dir)

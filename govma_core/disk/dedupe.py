@@ -1,4 +1,4 @@
-"""Dedupe: equal files of different versions take their space once."""
+"""The dedupe operation: what it works on, what it says, and the account after it; dedupe_pass.py does the work."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from govma_core.context import Context, Outcome
-from govma_core.disk import duplicates, usage
+from govma_core.disk import dedupe_pass, usage
 from govma_core.disk.compare import Tally
 from govma_core.disk.reflinks import can_share_extents
 from govma_core.disk.unshare import shared_files
@@ -95,8 +95,8 @@ def _dedupe(context: Context, *, anywhere: bool, apply: bool, reflink: str) -> D
         with ExitStack() as inner:
             place = inner.enter_context(staging(versions))() if apply else None
             extents = place is not None and _use_extents(context, place, reflink)
-            trees = duplicates.Trees(names, roots, current, globs(settings.keep_single), place, not_linked, extents)
-            tally = duplicates.dedupe(
+            trees = dedupe_pass.Trees(names, roots, current, globs(settings.keep_single), place, not_linked, extents)
+            tally = dedupe_pass.dedupe(
                 trees,
                 lambda so_far: reporter.progress(
                     "dedupe", so_far.files, total, tr("files, {freed} freed", freed=bytes_text(so_far.freed))

@@ -1,26 +1,19 @@
-"""The rehearsal: a version is tried in a throwaway web container before anything leads to it."""
+"""The container that a version is tried in: what it is made of, and how it is like the live one."""
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from govma_core.context import Context
-from govma_core.engine.client import connected, socket_path, told_as
-from govma_core.engine.containers import Inside, addresses, running, where
+from govma_core.engine.client import told_as
+from govma_core.engine.containers import Inside, running, where
 from govma_core.engine.throwaway import labels, mount, throwaway
-from govma_core.errors import EngineError, NotTriedError, RehearsalError
-from govma_core.promotion import page_checks
-from govma_core.promotion.page_checks import Address
+from govma_core.errors import NotTriedError
 from govma_core.promotion.rehearsal_copy import Stage
-from govma_core.reporting import Reporter
 from govma_core.settings import Settings
-from govma_core.settings.validate import PageCheck
-from govma_core.text.clean import clean_lines
 from govma_core.text.language import tr
 
 if TYPE_CHECKING:
@@ -28,40 +21,13 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
 _COMPOSE = "com.docker.compose."
-OTHERWISE = tr(", or try versions by rehearsal.command, or not at all (--no-rehearsal)")
-_PAUSE = 0.1
-_MOUNT_LABEL = "govma-console.mount"
+MOUNT_LABEL = "govma-console.mount"
 """Where in the container the candidate's versions directory is."""
-_LOG_LINES = 200
-
-
-def rehearse(context: Context, stage: Stage) -> str:
-    """Try a version in a container; give a few words on how it went. RehearsalError when it is not good.
-
-    The container's own log goes into the run's then. Whatever happens, the container is gone afterwards.
-    """
-    settings, reporter = context.settings, context.reporter
-    checks = settings.rehearsal_checks or page_checks.DEFAULT
-    with connected(otherwise=OTHERWISE) as client, _container(client, context, stage) as container:
-        _require_itself(container, stage)
-        ends = time.monotonic() + settings.rehearsal_timeout
-        try:
-            ready = _answering(context, container, checks[0], ends)
-            findings = page_checks.failing([ready], checks, reporter, ends)
-            if findings:
-                raise RehearsalError("The new version is not good: {told}.", told=page_checks.sentence_of(findings))
-        except RehearsalError:
-            _tell_log(container, reporter)
-            raise
-    return (
-        tr("{count} pages answer as they must", count=len(checks))
-        if len(checks) > 1
-        else tr("{path} answers as it must", path=checks[0].path)
-    )
 
 
 @contextmanager
-def _container(client: DockerClient, context: Context, stage: Stage) -> Iterator[Container]:
+def container_for(client: DockerClient, context: Context, stage: Stage) -> Iterator[Container]:
+    """Run a container with the staged version for the block, under the labels of this run."""
     settings, reporter = context.settings, context.reporter
     options: dict[str, Any]
     networks: list[str]
@@ -78,7 +44,7 @@ def _container(client: DockerClient, context: Context, stage: Stage) -> Iterator
     reporter.hide(options.get("environment") or ())
     with told_as(tr("find the image {image}", image=image)):
         image_labels = client.images.get(image).labels
-    ours = blanked(image_labels) | labels(settings.versions_dir, context.run_id) | {_MOUNT_LABEL: mount_point}
+    ours = blanked(image_labels) | labels(settings.versions_dir, context.run_id) | {MOUNT_LABEL: mount_point}
     with throwaway(
         client,
         reporter,
@@ -95,7 +61,7 @@ def _container(client: DockerClient, context: Context, stage: Stage) -> Iterator
             with told_as(tr("connect the container to the network {network}", network=network)):
                 client.networks.get(network).connect(container)
         if not stage.in_place():
-            raise _exchanged()
+            raise exchanged()
         with told_as(tr("start the container in which the version is tried")):
             container.start()
         yield container
@@ -184,75 +150,6 @@ def neighbours(mount_point: str, settings: Settings) -> list[dict[str, Any]]:
     return [mount(str(beside / name), str(path)) for name, path in places if path is not None and path.is_dir()]
 
 
-def _require_itself(container: Container, stage: Stage) -> None:
-    """See that the container shows the version that was staged: its path is in a tree that others can write.
-
-    Only root can look; and an engine of another machine has none of this one's directories.
-    """
-    if os.geteuid() != 0 or not socket_path():
-        return
-    try:
-        if _running(container) and not stage.shown_by(container.attrs["State"]["Pid"], container.labels[_MOUNT_LABEL]):
-            raise _exchanged()
-    except OSError as error:
-        # A container that has ended is reported by _answering; the engine may be late to notice.
-        if _running(container) and Path(f"/proc/{container.attrs['State']['Pid']}").exists():
-            raise NotTriedError(
-                "The container for testing the version cannot be inspected: {error}.",
-                error=error.strerror,
-            ) from None
-
-
-def _exchanged() -> NotTriedError:
+def exchanged() -> NotTriedError:
+    """Return the error for a version whose place another tree has taken."""
     return NotTriedError("Something else was put in the place of the version while it was being tested.")
-
-
-def _running(container: Container) -> bool:
-    with told_as(tr("look at the container in which the version is tried")):
-        container.reload()
-    return bool(container.attrs["State"]["Running"])
-
-
-def _answering(context: Context, container: Container, first: PageCheck, ends: float) -> Address:
-    """Wait until the container answers its first check in any way, and say where."""
-    settings, reporter = context.settings, context.reporter
-    while True:
-        if not _running(container):
-            raise RehearsalError(
-                "The container for testing the version ended (exit code {state}) before it answered. Its log is above.",
-                state=container.attrs["State"]["ExitCode"],
-            )
-        address = _address(container, settings.rehearsal_port)
-        with reporter.cancellation.interruptible():
-            finding = page_checks.look(address, first, reporter.mask) if address else None
-        if address and (finding is None or finding.ready):
-            return address
-        if time.monotonic() >= ends:
-            if finding is None:
-                raise NotTriedError("The container for testing the version got no address.")
-            sentence = finding.sentence()
-            raise RehearsalError(
-                "The new version did not answer within {rehearsal_timeout} s (rehearsal.timeout): {said}.",
-                rehearsal_timeout=settings.rehearsal_timeout,
-                said=sentence,
-            )
-        with reporter.cancellation.interruptible():
-            time.sleep(_PAUSE)
-
-
-def _address(container: Container, port: int) -> Address | None:
-    """Say where this machine reaches the container: its published port, or itself where its networks are internal."""
-    published = container.attrs["NetworkSettings"]["Ports"].get(f"{port}/tcp") or ()
-    own = (Address(at, port) for at in addresses(container))
-    return next((Address("127.0.0.1", int(entry["HostPort"])) for entry in published), next(own, None))
-
-
-def _tell_log(container: Container, reporter: Reporter) -> None:
-    """Pass on what the container said; that it cannot be had must not hide why the version is not good."""
-    try:
-        with told_as(tr("read the log of the container in which the version was tried")):
-            lines = clean_lines(container.logs(tail=_LOG_LINES))
-    except EngineError as error:
-        return reporter.warning(str(error))
-    reporter.info(tr("The container said:") if lines else tr("The container said nothing."))
-    reporter.output(*lines)

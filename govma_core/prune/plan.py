@@ -15,8 +15,8 @@ from govma_core.engine.containers import container_mounts
 from govma_core.errors import EngineError, GovmaError, UsageError
 from govma_core.prune.in_use import Uses, in_use, links_to_versions, versions_on_paths
 from govma_core.prune.keep_rules import Candidate, Decision, Facts, Policy, decide
-from govma_core.text.durations import age_seconds
 from govma_core.text.language import tr
+from govma_core.text.times import age_seconds
 from govma_core.versions.history import History, Promotion, live_before, rollback_target
 from govma_core.versions.manifest import Manifest, ManifestStore
 from govma_core.versions.marks import Mark, MarkStore, PinStore

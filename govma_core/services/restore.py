@@ -18,7 +18,7 @@ from govma_core.engine.client import failures, not_found, reason, told_as
 from govma_core.errors import GovmaError
 from govma_core.fs import jsonfile
 from govma_core.reporting import Reporter
-from govma_core.services.former import kept_description, make_again
+from govma_core.services.former_containers import kept_description, make_again
 from govma_core.services.health import wait_until_good
 from govma_core.services.inspect import PROJECT, SERVICE, inspected
 from govma_core.services.source_drift import opened

@@ -18,7 +18,7 @@ from govma_core.masking import Mask
 from govma_core.services.compose import Project, Question, execute, find_project, hashes_in
 from govma_core.services.compose_config import ComposeConfig, ServiceConfig, load_config
 from govma_core.services.downtime_probe import Probe, address
-from govma_core.services.former import forget_descriptions, keep_description
+from govma_core.services.former_containers import forget_descriptions, keep_description
 from govma_core.services.health import runs_well, wait_until_good
 from govma_core.services.inspect import Container, ProjectState, listed_name, look, whole_mask
 from govma_core.services.logs import keep_last_words

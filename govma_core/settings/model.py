@@ -9,8 +9,8 @@ from typing import Any
 
 from govma_core.settings import validate
 from govma_core.settings.validate import PageCheck
-from govma_core.text.durations import age_seconds
 from govma_core.text.language import tr
+from govma_core.text.times import age_seconds
 
 
 def _setting(default: Any, doc: str, env: str | None = None, **more: Any) -> Any:  # noqa: ANN401

@@ -1,1 +1,1 @@
-"""Words: language, cleaning, durations, patterns."""
+"""Words: language, cleaning, times, patterns."""

@@ -17,8 +17,9 @@ from starlette.types import Message
 
 from govma_console.server import run_feed, stream
 from govma_console.server.connection import ABORT, PEER
+from govma_console.server.limits import Slots
 from govma_console.server.peer import Peer
-from govma_console.server.state import Site, Slots
+from govma_console.server.state import Site
 from govma_core.events import Progress, StageStarted
 from govma_core.process.proc import ProcessId
 from govma_core.runs.log import EventLog, Piece

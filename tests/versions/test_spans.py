@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from govma_core.text.durations import moment_to_come
+from govma_core.text.times import moment_to_come
 from govma_core.versions.history import History, How, Promotion, Result, Span, live_before, spans
 
 

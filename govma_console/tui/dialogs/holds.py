@@ -11,8 +11,8 @@ from textual.widgets import Input
 from govma_console import formats
 from govma_console.tui.dialogs.base import Dialog, Result
 from govma_core.text.clean import clean_line
-from govma_core.text.durations import moment_to_come
 from govma_core.text.language import tr
+from govma_core.text.times import moment_to_come
 from govma_core.versions.holds import Holds
 
 

@@ -1,4 +1,4 @@
-"""Ages as people write them in settings and flags: `45s`, `30m`, `12h`, `30d`, `2w`."""
+"""Ages and moments as people write them in settings and flags: `45s`, `12h`, `2w`; `18:30`, `2027-01-31`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dedupe: equal files of the same relative path in different versions become one inode.
+"""One pass of dedupe: equal files of the same relative path in different versions become one inode.
 
 A merge walk over all versions, byte by byte comparison, a lease on each file, and an exchange of names. Threads, more
 than two processes, and an index of digests were measured, and gained nothing.
