@@ -37,9 +37,12 @@ def authenticate(request: Request) -> Caller:
 
 
 def may_change(caller: Caller, settings: Settings) -> bool:
-    """Tell whether a caller may do everything: by a token; as root or one of unix_group by the unix socket."""
+    """Tell whether a caller may do everything: by a token; as root or one of unix_group at the unix socket.
+
+    A proxy there, which may be one of the group, speaks for others.
+    """
     peer = caller.peer
-    if caller.token or not peer.unix:
+    if caller.token or caller.is_forwarded or not peer.unix:
         return bool(caller.token)
     return peer.superuser or peer.in_group(settings.unix_group)
 
