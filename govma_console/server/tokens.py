@@ -38,10 +38,10 @@ class Tokens:
         try:
             with self._path.open("rb") as file:
                 status = os.fstat(file.fileno())
-                identity = (status.st_ino, status.st_mtime_ns, status.st_mode)
+                check_private(self._path, status)
+                identity = (status.st_ino, status.st_size, status.st_ctime_ns)
                 if identity == self._identity:
                     return self._hashes
-                check_private(self._path, status)
                 text = file.read(1 << 20).decode("utf-8", "replace")
         except FileNotFoundError:
             self._identity, self._hashes = None, {}
