@@ -111,6 +111,9 @@ def append(path: Path, data: Mapping[str, Any]) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+    if not size:
+        # The file may have been made just now.
+        sync_directory(path.parent)
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from govma_core.disk.unshare import Unshared, shared_files, unshare
-from govma_core.fs import safefs, trees
+from govma_core.fs import leases, safefs, trees
 from tests.support.rights import as_root
 
 PATTERNS = ("config/**", "html/.htaccess", ".env")
@@ -67,6 +67,67 @@ def test_nothing_to_do_asks_for_no_staging(tmp_path: Path) -> None:
     fd = os.open(tmp_path, safefs.DIRECTORY_FLAGS)
     assert unshare(fd, PATTERNS, lambda: pytest.fail("staging was asked for")) == Unshared()
     os.close(fd)
+
+
+@as_root
+def test_owner_mode_and_times_stay_whoever_the_file_belongs_to(tmp_path: Path) -> None:
+    """Guards the CMS, which could not write its configuration any more, and what only its group may read."""
+    old, new = versions(tmp_path)
+    kinds = {
+        "config/config.php": (1234, 33, 0o640),
+        "config/deep/er.php": (33, 1234, 0o2755),
+        "html/.htaccess": (33, 33, 0o4755),
+        ".env": (1234, 1234, 0o600),
+    }
+    for number, (path, (uid, gid, mode)) in enumerate(kinds.items()):
+        os.chown(new / path, uid, gid)
+        (new / path).chmod(mode)
+        os.utime(new / path, ns=(number * 10**9 + 1, number * 10**9 + 123_456_789))
+    os.chown(new / "config/deep", 33, 54321)
+    (new / "config/deep").chmod(0o2775)
+    before, folder = {path: (old / path).stat() for path in kinds}, (new / "config/deep").stat()
+    assert unshared(new, tmp_path / "staging").files == len(kinds)
+    for path, expected in kinds.items():
+        for info in ((new / path).stat(), (old / path).stat()):
+            assert (info.st_uid, info.st_gid, info.st_mode & 0o7777) == expected, path
+            assert info.st_mtime_ns == before[path].st_mtime_ns
+        assert (new / path).stat().st_atime_ns == before[path].st_atime_ns
+        assert (new / path).read_text() == path
+    after = (new / "config/deep").stat()
+    assert (after.st_uid, after.st_gid, after.st_mode) == (folder.st_uid, folder.st_gid, folder.st_mode)
+
+
+def test_without_an_exchange_of_names_a_rename_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards file systems that cannot exchange two names (some FUSE, old NFS)."""
+    monkeypatch.setattr(safefs, "rename_exchange", lambda *names, **directories: False)
+    old, new = versions(tmp_path)
+    assert unshared(new, tmp_path / "staging") == Unshared(4, {})
+    assert not (new / ".env").samefile(old / ".env")
+    assert (new / ".env").read_text() == (old / ".env").read_text() == ".env"
+
+
+@pytest.mark.parametrize("by_rename", [False, True])
+def test_what_is_written_again_and_again_is_left_to_its_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_rename: bool
+) -> None:
+    _, new = versions(tmp_path)
+    target = new / "config/config.php"
+    texts = iter(f"saved {number}" for number in range(100))
+
+    def copy_then_write(src: int, dst: int) -> None:
+        trees.copy_content(src, dst)
+        if by_rename:
+            (tmp_path / "saved").write_text(next(texts))
+            (tmp_path / "saved").rename(target)
+        else:
+            target.write_text(next(texts))
+
+    monkeypatch.setattr("govma_core.disk.unshare.trees", types.SimpleNamespace(copy_content=copy_then_write))
+    # Without leases, as for files of other users: the writer does not wait.
+    monkeypatch.setattr(leases, "take", lambda fd: None)
+    result = unshared(new, tmp_path / "staging", ("config/config.php",))
+    assert result.still_shared == {"config/config.php": "it is being written again and again"}
+    assert (result.files, target.read_text()) == (0, "saved 4")
 
 
 @as_root

@@ -8,20 +8,25 @@ import sys
 from pathlib import Path
 
 from govma_core.runs.launch import Requester, write_down
+from govma_core.runs.store import LAST
 from tests.faults.result import Result
 from tests.support.crashes import CrashSite
 from tests.support.engine import REPOSITORY
+from tests.support.journal import Call, unsafe
 
-_CALLS = "syncfs,fsync,fdatasync,rename,renameat,renameat2"
-_LINE = re.compile(r"(?:\[pid +\d+\] |\d+ +)?(?P<call>\w+)\((?P<arguments>.*)\) += 0")
-_FD = re.compile(r"\d+<(?P<path>[^>]*)>")
+_CALLS = "syncfs,fsync,fdatasync,rename,renameat,renameat2,link,linkat"
+_LINE = re.compile(r"(?P<pid>\d+) +(?P<call>\w+)\((?P<arguments>.*)\) += 0")
+_SYNCED = re.compile(r"\d+<(?P<path>[^>]*)>")
+_NAMED = re.compile(r'(?:(?:AT_FDCWD|\d+)<(?P<at>[^>]*)>, )?"(?P<name>[^"]*)"')
+_PASSING = ("usage.json", "totals.json", "holder.json")
+"""Records that are made anew after a power cut, or need not be there."""
 
 
 def sweep(folder: Path) -> Result:
     """Trace a deploy and a rollback, and look at the order of what they do."""
     folder.chmod(0o755)
     site = CrashSite.make(folder / "site")
-    calls: list[tuple[str, str]] = []
+    calls: list[Call] = []
     for operation in ("deploy", "rollback"):
         traced = trace(site, operation)
         site.problems += [f"{operation}: {problem}" for problem in judged(site, operation, traced)]
@@ -31,61 +36,53 @@ def sweep(folder: Path) -> Result:
     return Result(
         "power loss: every rename that makes a version, a link or a record official, traced",
         f"{len(calls)} calls of a deploy and a rollback",
-        "synced before, the directory synced after",
+        "that file synced just before, its directory just after",
         len(site.problems),
         len(calls),
     )
 
 
-def trace(site: CrashSite, operation: str) -> list[tuple[str, str]]:
-    """Run the operation under strace; give its calls with their arguments, in order."""
+def trace(site: CrashSite, operation: str) -> list[Call]:
+    """Run the operation under strace; give its own calls, in order, and not those of the processes that it starts."""
     record = write_down(site.store, site.settings, operation, {}, Requester("ana", "test"))
     out = site.sample.root / "trace"
     line = [sys.executable, "-m", "govma_core.runs.runner", str(site.settings.state_dir), record.id]
     subprocess.run(
         ["strace", "-f", "-y", "-s", "4096", "-e", f"trace={_CALLS}", "-o", out, *line], cwd=REPOSITORY, check=True
     )
-    found = (_LINE.match(text) for text in out.read_text(errors="replace").splitlines())
-    return [(match["call"], match["arguments"]) for match in found if match]
+    lines = out.read_text(errors="replace").splitlines()
+    runner = lines[0].split()[0]
+    matches = (_LINE.match(text) for text in lines)
+    return [_call(match["call"], match["arguments"]) for match in matches if match and match["pid"] == runner]
 
 
-def judged(site: CrashSite, operation: str, calls: list[tuple[str, str]]) -> list[str]:
+def _call(call: str, arguments: str) -> Call:
+    if match := _SYNCED.match(arguments) if "sync" in call else None:
+        return Call("syncfs" if call == "syncfs" else "fsync", Path(match["path"]))
+    source, path = (Path(match["at"] or "/", match["name"]) for match in _NAMED.finditer(arguments))
+    return Call("name", path, source)
+
+
+def judged(site: CrashSite, operation: str, calls: list[Call]) -> list[str]:
     """Tell what is not in the order that survives a power cut."""
-    versions = str(site.settings.versions_dir)
-    problems = []
-    official = 0
-    for number, (call, arguments) in enumerate(calls):
-        if not call.startswith("rename"):
-            continue
-        version = re.search(r'"(data-build--[^"/]*)"(?:, RENAME_NOREPLACE)?$', arguments)
-        pointer = arguments.rstrip().endswith('"current-version"')
-        if (version and ".govma-removed" not in arguments) or pointer:
-            official += 1
-            what = "current-version" if pointer else version[1] if version else ""
-            # What is in the version was written in the work dir, which is on the same file system here.
-            places = (versions,) if pointer else (versions, str(site.settings.work_dir))
-            if not any(_synced(calls[max(0, number - 6) : number], place, "syncfs") for place in places):
-                problems.append(f"{what}: no syncfs just before its rename")
-            if not _synced(calls[number + 1 : number + 3], versions):
-                problems.append(f"{what}: the directory is not synced after its rename")
-    wanted = 2 if operation == "deploy" else 1
-    if official != wanted:
-        problems.append(f"{official} renames of versions and links, {wanted} expected")
-    last = [number for number, (call, text) in enumerate(calls) if call.startswith("rename") and "/.last" in text]
-    if len(last) != 1 or calls[last[0] - 1][0] != "fsync" or calls[last[0] + 1][0] != "fsync":
-        problems.append("the run's last record is not on the disk when the run ends")
-    if operation == "deploy":
-        renames = [(n, call, text) for n, (call, text) in enumerate(calls) if call.startswith("rename")]
-        manifest = [n for n, _, text in renames if "/state/versions/" in text]
-        named = [n for n, call, text in renames if call == "renameat2" and "data-build--" in text]
-        if not manifest or not named or manifest[0] > named[0] or calls[manifest[0] - 1][0] != "fsync":
-            problems.append("the manifest is not on the disk before its version has its name")
+    state, versions = site.settings.state_dir, site.settings.versions_dir
+
+    def official(path: Path) -> bool:
+        if path.parent == versions:
+            return not path.name.startswith(".")
+        inside = path.relative_to(state).parts if path.is_relative_to(state) else ("assets",)
+        return inside[0] not in ("assets", "runs") and not path.name.startswith(".") and path.name not in _PASSING
+
+    names, problems = unsafe(calls, official)
+    ends, unwritten = unsafe([call for call in calls if call.source is None or call.source.name == LAST], _is_of_a_run)
+    problems += unwritten
+    version = site.versions.pointer().version or ""
+    made = [f"{version}.json.z", f"{version}.json", version]
+    order = [*(made if operation == "deploy" else ()), "current-version"]
+    if [name for name in names if name in order] != order or ends != ["run.json"]:
+        problems.append(f"renamed, in this order: {', '.join(names + ends)}; expected: {', '.join(order)}, run.json")
     return problems
 
 
-def _synced(calls: list[tuple[str, str]], directory: str, wanted: str = "fsync") -> bool:
-    for call, arguments in calls:
-        match = _FD.match(arguments)
-        if call == wanted and match and (match["path"] == directory or match["path"].startswith(f"{directory}/")):
-            return True
-    return False
+def _is_of_a_run(path: Path) -> bool:
+    return path.name == "run.json"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
+import stat
+import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +22,9 @@ from govma_core.versions.publish import publish
 from govma_core.versions.remove import sweep
 from govma_core.versions.store import VersionStore
 from govma_core.versions.switch import switch
+from tests.support.journal import Journal
 from tests.support.nesting import nest
+from tests.support.rights import as_root
 
 OLD, NEW = "data-build--2021-09-03-00h03m29s", "data-build--2022-01-02-03h04m05s"
 
@@ -200,38 +207,109 @@ def test_an_absolute_link_into_the_directory_names_its_version(store: VersionSto
     assert store.pointer().version == NEW
 
 
-def publish_tree(tree: Path, store: VersionStore, name: str) -> bool:
+WEB = (33, 33) if os.geteuid() == 0 else None
+
+
+def publish_tree(tree: Path, store: VersionStore, name: str, **more: Any) -> bool:
     with safefs.opened_root(tree) as src, safefs.opened_root(store.directory) as dst:
-        return publish(src, "data", dst, name, None, lambda: None)
+        return publish(src, "data", dst, name, WEB, more.pop("step", lambda: None), **more)
 
 
-@pytest.mark.parametrize("elsewhere", [False, True], ids=["same file system", "another file system"])
-def test_a_tree_is_published_whole(store: VersionStore, tmp_path: Path, elsewhere: bool) -> None:
-    work = Path("/dev/shm") / f"govma-{os.getpid()}" if elsewhere else tmp_path / "work"
+def look(tree: Path) -> dict[str, tuple[int, int, int, int, str]]:
+    """Tell mode, mtime and owner of all entries, and where links lead."""
+    return {
+        str(path.relative_to(tree)): (
+            (info := path.lstat()).st_mode,
+            # A link is made anew.
+            0 if path.is_symlink() else info.st_mtime_ns,
+            info.st_uid,
+            info.st_gid,
+            os.readlink(path) if path.is_symlink() else "" if path.is_dir() else path.read_text(),
+        )
+        for path in [tree, *tree.rglob("*")]
+    }
+
+
+@pytest.fixture(params=["same file system", "another file system", pytest.param("another mount", marks=as_root)])
+def work(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """Yield a directory with the tree `data`, which is the web server's, as a deploy has it before it is published."""
+    work = Path("/dev/shm") / f"govma-{os.getpid()}" if request.param == "another file system" else tmp_path / "work"
     work.mkdir()
+    if request.param == "another mount":
+        # The device number is that of the versions, and no rename leads there all the same.
+        subprocess.run(["mount", "--bind", work, work], check=True)
     try:
-        make_version(work, "data")
-        (work / "data/html/uploads").symlink_to("../../../uploads")
-        (work / "data/html/index.php").chmod(0o640)
-        name = "data-build--2023-01-01-00h00m00s"
-        assert publish_tree(work, store, name) is elsewhere
-        published = store.directory / name
-        assert os.readlink(published / "html/uploads") == "../../../uploads"
-        assert (published / "html/index.php").stat().st_mode & 0o777 == 0o640
-        assert (published / "system/user/templates/portal/site.css").stat().st_mtime == 1
-        assert not (work / "data").exists()
-        assert not [entry for entry in names(store) if entry.startswith(".")]
+        version = make_version(work, "data")
+        (version / "html/uploads").symlink_to("../../../uploads")
+        for name, mode in (("index.php", 0o640), ("tool", 0o755), ("private", 0o600)):
+            (version / "html" / name).touch()
+            (version / "html" / name).chmod(mode)
+        (version / "html/sticky").mkdir()
+        (version / "html/sticky").chmod(0o1750)
+        for path in [version, *version.rglob("*")]:
+            if not path.is_symlink():
+                os.utime(path, ns=(1, 1_500_000_000_123_456_789))
+            if WEB:
+                os.chown(path, *WEB, follow_symlinks=False)
+        yield work
     finally:
+        if request.param == "another mount":
+            subprocess.run(["umount", work], check=True)
         shutil.rmtree(work)
+
+
+def is_copied(work: Path, store: VersionStore) -> bool:
+    with safefs.opened_root(work) as here, safefs.opened_root(store.directory) as there:
+        return safefs.mount_of(here) != safefs.mount_of(there)
+
+
+PUBLISHED = "data-build--2023-01-01-00h00m00s"
+
+
+def test_a_tree_is_published_whole(store: VersionStore, work: Path) -> None:
+    """Guards owners, modes and times, also where the tree has to be copied; and the env file, which is for few."""
+    before, was_copied = look(work / "data"), is_copied(work, store)
+    assert publish_tree(work, store, PUBLISHED) is was_copied
+    assert look(store.directory / PUBLISHED) == before
+    assert not (work / "data").exists()
+    assert not [entry for entry in names(store) if entry.startswith(".")]
+
+
+def test_what_is_still_to_be_done_to_a_tree_is_done_beside_the_versions(store: VersionStore, work: Path) -> None:
+    """Guards the manifest and the links to earlier versions: neither can be made on another file system."""
+    places = []
+
+    def prepare(fd: int) -> None:
+        places.append(Path(os.readlink(f"/proc/self/fd/{fd}")))
+        (places[-1] / "html/prepared").touch()
+        hidden = [name for name in names(store) if name.startswith(".")]
+        assert [stat.S_IMODE((store.directory / name).stat().st_mode) for name in hidden] in ([], [0o1700])
+
+    was_copied = is_copied(work, store)
+    publish_tree(work, store, PUBLISHED, prepare=prepare)
+    assert (store.directory / PUBLISHED / "html/prepared").exists()
+    assert places[-1].is_relative_to(store.directory) is was_copied
+
+
+def test_a_tree_whose_publication_is_given_up_stays_where_it_was(store: VersionStore, work: Path) -> None:
+    before, there = look(work / "data"), names(store)
+
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    for more in ({"prepare": fail}, {"step": fail}) if is_copied(work, store) else ({"prepare": fail},):
+        with pytest.raises(OSError, match="Input/output error"):
+            publish_tree(work, store, PUBLISHED, **more)
+        assert look(work / "data") == before
+        assert names(store) == there
 
 
 @pytest.mark.parametrize("kind", ["directory", "empty directory", "file", "link"])
 def test_a_name_that_is_taken_is_not_touched(store: VersionStore, tmp_path: Path, kind: str) -> None:
     make_version(tmp_path / "work", "data")
-    name = "data-build--2023-01-01-00h00m00s"
-    path = store.directory / name
+    path = store.directory / PUBLISHED
     if kind == "directory":
-        make_version(store.directory, name)
+        make_version(store.directory, PUBLISHED)
     elif kind == "empty directory":
         path.mkdir()
     elif kind == "file":
@@ -240,7 +318,7 @@ def test_a_name_that_is_taken_is_not_touched(store: VersionStore, tmp_path: Path
         path.symlink_to(tmp_path)
     before = path.lstat()
     with pytest.raises(PublishError, match="Start the deploy again"):
-        publish_tree(tmp_path / "work", store, name)
+        publish_tree(tmp_path / "work", store, PUBLISHED)
     assert path.lstat().st_ino == before.st_ino
     assert (tmp_path / "work/data").is_dir()
 
@@ -300,11 +378,11 @@ def test_folders_without_end_do_not_stop_the_switch(store: VersionStore) -> None
 
 
 def test_a_version_is_on_the_disk_before_it_has_its_name(
-    store: VersionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: VersionStore, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_version(tmp_path / "work", "data")
-    samples: list[bool] = []
-    name = "data-build--2023-01-01-00h00m00s"
-    monkeypatch.setattr(safefs, "syncfs", lambda fd: samples.append((store.directory / name).exists()))
-    publish_tree(tmp_path / "work", store, name)
-    assert samples == [False]
+    journal = Journal(monkeypatch)
+    publish_tree(work, store, PUBLISHED)
+    assert journal.unsafe(lambda path: path.parent == store.directory and path.name == PUBLISHED) == ([PUBLISHED], [])
+    journal.calls.clear()
+    switch(store, PUBLISHED, None)
+    assert journal.unsafe(lambda path: path.name == "current-version") == (["current-version"], [])
