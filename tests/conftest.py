@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from govma_console.output import hint_file
 from govma_core.versions.store import VersionStore
@@ -29,8 +30,11 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 # Seconds for a test that may have to wait until an image is made.
 PATIENCE = {"docker_engine": 300, "busybox_image": 300, "node_image": 900, "systemd_image": 600, "apache_image": 600}
-MARKS = dict.fromkeys(PATIENCE, "docker") | {"node_image": "node"}
+MARKS = dict.fromkeys(PATIENCE, "engine") | {"node_image": "node"}
 
+# How long an example takes is the machine's.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 # Started in the background, or with nohup, this process ignores these, and so would every command that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

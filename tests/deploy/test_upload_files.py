@@ -243,7 +243,7 @@ def build(root: Path, files: dict[tuple[str, ...], tuple[str, str]]) -> None:
             continue
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ours=layout, theirs=layout, policy=st.sampled_from(["keep", "overwrite"]))
 def test_whatever_is_on_the_two_sides(
     ours: dict[tuple[str, ...], tuple[str, str]], theirs: dict[tuple[str, ...], tuple[str, str]], policy: str

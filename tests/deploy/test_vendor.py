@@ -194,7 +194,7 @@ def test_modes_are_those_that_deploy_sh_left(tmp_path: Path, place: Path) -> Non
 paths = st.lists(names, min_size=1, max_size=4)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.lists(st.tuples(paths, st.binary(max_size=1500), st.integers(0, 0o777), st.integers(0, 1 << 32)), max_size=12),
     st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT]),

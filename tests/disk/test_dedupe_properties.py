@@ -22,7 +22,7 @@ from tests.support.random_trees import Tree, make_tree, versions
 from tests.support.releases import NAMES, Releases
 
 _FITS = globs(Settings().keep_single).fullmatch
-_SETTINGS = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+_SETTINGS = settings(max_examples=50, suppress_health_check=list(HealthCheck))
 _MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 _CURRENTS = st.none() | st.integers(0, 1)
 

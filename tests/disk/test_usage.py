@@ -21,7 +21,7 @@ from tests.support.du import assert_is_du, du
 from tests.support.random_trees import Tree, make_tree, versions
 
 NAMES = ["v1", "v2", "v3", "v4"]
-_SETTINGS = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+_SETTINGS = settings(max_examples=40, suppress_health_check=list(HealthCheck))
 _links = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=6)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,11 @@ from tests.server.browser import Elsewhere, browsing, page_shown
 from tests.support.sample import create_sample
 from tests.support.server import Server
 from tests.support.waiting import wait_for
+
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser (apt-get install chromium)"),
+]
 
 # Each names itself in the query, so that the server's log tells which of them arrived.
 MARKUP = """
@@ -111,7 +117,7 @@ def test_nothing_that_a_page_tries_starts_a_deploy(
             for _ in range(VISITS):
                 # A browser under load now and then gives up a request of its own; the next visit sends it.
                 with browsing(tmp_path, f"http://{from_}:{port}/"), suppress(AssertionError):
-                    wait_for(lambda: refusals(server).keys() >= NAMES, "every request of the page", patience=30)
+                    wait_for(lambda: refusals(server).keys() >= NAMES, "every request of the page")
                     break
         assert NAMES - refusals(server).keys() == set()
         assert {re.findall(r"\(([^()]+)\)", reason)[-1] for reason in refusals(server).values()} == reasons

@@ -155,7 +155,7 @@ LINES = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.lists(LINES, min_size=1, max_size=8))
 @example(["A=/a", "A=/b GOVMA_BRANCH=$A"])
 @example(["A=/a", "export A=/b GOVMA_BRANCH=$A"])

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from tests.support.engine import (
 )
 from tests.support.engine_traces import CGROUPS, HOST_FILES, IP_FORWARD
 from tests.support.images import NODE_UID, busybox_image
+from tests.support.waiting import wait_for
 
 
 def output(*argv: str) -> str:
@@ -83,6 +83,7 @@ def test_node_installs_a_package_into_a_bound_directory(docker_engine: Engine, n
 
 
 @pytest.mark.root
+@pytest.mark.engine
 @pytest.mark.usefixtures("may_start_engine")
 def test_a_private_engine_works_and_leaves_nothing_behind() -> None:
     before = shared_state()
@@ -96,6 +97,7 @@ def test_a_private_engine_works_and_leaves_nothing_behind() -> None:
 
 
 @pytest.mark.root
+@pytest.mark.engine
 @pytest.mark.usefixtures("may_start_engine")
 def test_a_private_engine_goes_when_its_session_is_killed() -> None:
     code = """
@@ -114,10 +116,7 @@ with private_engine() as engine, busybox_image(engine) as tag, engine.client() a
         engine = Engine(session.stdout.readline().strip(), private=True)
         assert len(traces_of(engine)) == 7
         session.kill()
-    deadline = time.monotonic() + 60
-    while traces_of(engine) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert traces_of(engine) == {}
+    wait_for(lambda: traces_of(engine) == {}, "the end of the engine and of all that names it")
     assert shared_state() == before
 
 

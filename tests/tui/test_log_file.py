@@ -42,7 +42,7 @@ def test_every_line_can_be_read_by_its_number(tmp_path: Path, count: int) -> Non
         ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 90), min_size=1, max_size=8), st.lists(st.integers(1, 40), max_size=4))
 def test_a_growing_file_has_the_lines_of_a_whole_one(
     tmp_path_factory: pytest.TempPathFactory, parts: list[int], cuts: list[int]
