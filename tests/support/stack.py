@@ -13,7 +13,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -285,7 +285,9 @@ def remove(engine: Engine, project: str) -> None:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nobody listens on, of those that the kernel gives to no connection by itself."""
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            port = secrets.choice(range(10_000, 32_768))
+            probe.bind(("127.0.0.1", port))
+            return port
