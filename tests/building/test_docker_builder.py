@@ -23,10 +23,11 @@ from govma_core.building.docker_builder import Attachment
 from govma_core.errors import BuildError, EngineError, RunCancelled
 from govma_core.reporting import Cancellation, Reporter
 from tests.support.builder_contract import BuilderContract
-from tests.support.builds import Place, wait_until
+from tests.support.builds import Place
 from tests.support.builds import place as made_place
 from tests.support.cut_line import cut_line
 from tests.support.engine import Engine
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -149,7 +150,7 @@ def test_the_limits_reach_the_container(place: Place, containers: Callable[[], l
 
 def test_what_a_killed_run_left_is_removed_and_named(place: Place, containers: Callable[[], list[Container]]) -> None:
     with place.detached("echo ready; sleep 1000") as process:
-        wait_until(lambda: process.stdout and process.stdout.readline() == "ready\n", "the build's line")
+        wait_for(lambda: process.stdout and process.stdout.readline() == "ready\n", "the build's line")
     (leftover,) = containers()
     assert leftover.status == "running"
     place.builder.remove_leftovers(place.reporter)
@@ -161,7 +162,7 @@ def test_what_a_killed_run_left_is_removed_and_named(place: Place, containers: C
 
 def test_containers_of_other_sites_are_left_alone(place: Place, containers: Callable[[], list[Container]]) -> None:
     with place.detached("echo ready; sleep 1000") as process:
-        wait_until(lambda: process.stdout and process.stdout.readline() == "ready\n", "the build's line")
+        wait_for(lambda: process.stdout and process.stdout.readline() == "ready\n", "the build's line")
     mine = place.settings
     place.set(versions_dir=place.root / "other")
     place.builder.remove_leftovers(place.reporter)
@@ -231,7 +232,7 @@ def test_making_the_image_can_be_cancelled(
         prepare(place, f"FROM {busybox_image}\nRUN echo waiting; exec sleep 998877\n")
     # The engine notices that nobody listens any more, and ends the step.
     with docker_engine.client() as client:
-        wait_until(
+        wait_for(
             lambda: not any("998877" in str(c.attrs) for c in client.containers.list(all=True, ignore_removed=True)),
             "the end of the step",
         )

@@ -17,9 +17,10 @@ import pytest
 from govma_core.errors import BuildError, CommandError
 from govma_core.process import descendants
 from tests.support.builder_contract import BuilderContract
-from tests.support.builds import Place, alive, wait_until
+from tests.support.builds import Place, alive
 from tests.support.builds import place as made_place
 from tests.support.rights import as_root
+from tests.support.waiting import wait_for
 
 DAEMON = "(setsid sh -c 'echo $$ > pid; while :; do echo tick > tick; sleep 0.01; done' {streams} &)"
 UNTIL_TICK = "until [ -s tick ]; do sleep 0.01; done"
@@ -94,7 +95,7 @@ def test_what_cannot_be_ended_in_time_is_not_left_stopped(monkeypatch: pytest.Mo
         try:
             with pytest.raises(CommandError, match=rf"{process.pid} \(sleep\)"):
                 below.end()
-            wait_until(lambda: not alive(process.pid), "the end of what was stopped")
+            wait_for(lambda: not alive(process.pid), "the end of what was stopped")
         finally:
             process.kill()
 
@@ -127,11 +128,11 @@ def test_a_first_build_makes_what_is_kept(place: Place) -> None:
 
 def test_node_modules_is_kept_when_the_build_fails_or_takes_too_long(place: Place) -> None:
     fill(place.cache, place)
-    with pytest.raises(BuildError):
+    with pytest.raises(BuildError, match="exit code 1"):
         place.build("false")
     assert (place.cache / "package").exists()
     place.set(build_timeout=1)
-    with pytest.raises(BuildError):
+    with pytest.raises(BuildError, match="build_timeout"):
         place.build("sleep 1000")
     assert (place.cache / "package").exists()
 
@@ -186,7 +187,7 @@ def test_what_a_killed_run_left_is_ended_and_its_node_modules_kept(place: Place,
     script = f"echo $$ > pid; ({daemon} & echo $! > daemon); {wait}; echo ready; sleep 1000"
     with place.detached(script) as process:
         assert process.stdout is not None
-        wait_until(lambda: process.stdout and process.stdout.readline() == "ready\n", "the build's line")
+        wait_for(lambda: process.stdout and process.stdout.readline() == "ready\n", "the build's line")
     pids = [int((place.work / name).read_text()) for name in ("pid", "daemon")]
     assert [alive(pid) for pid in pids] == [True, True]
     assert not place.cache.exists()
@@ -248,7 +249,7 @@ def test_one_in_a_container_is_ended_only_where_the_directory_is_ours(place: Pla
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
             uid = f"Uid:\t{place.settings.build_uid}\t"
-            wait_until(lambda: uid in Path(f"/proc/{process.pid}/status").read_text(), "the user of the build")
+            wait_for(lambda: uid in Path(f"/proc/{process.pid}/status").read_text(), "the user of the build")
             place.builder.remove_leftovers(place.reporter)
             assert alive(process.pid) is theirs
         finally:

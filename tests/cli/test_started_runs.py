@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 
 import pytest
 
+from govma_console.cli.main import main
 from govma_core.runs import launch
 from tests.support.command import Command
 from tests.support.sample import LEGACY_VERSION, SampleSite
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE, wait_for
 
 
 def slow_build(sample: SampleSite) -> None:
@@ -37,14 +39,27 @@ def test_a_second_deploy_is_busy_and_says_who(command: Command, sample: SampleSi
     assert process.returncode == 0
 
 
-def test_a_command_right_after_a_detached_one_comes_after_it(command: Command, sample: SampleSite) -> None:
+def test_a_command_right_after_a_detached_one_comes_after_it(
+    command: Command, sample: SampleSite, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Guards the turn of what was left behind: the next command of a script neither overtakes it nor is refused."""
-    first = command.run("deploy", "--detach").out.strip()
-    second = command.run("prune", "--detach").out.strip()
-    third = command.run("rollback", "--json")
-    assert third.code == 0, third.err
-    assert third.json["version"] == LEGACY_VERSION
-    records = [command.runs.read(run) for run in (first, second, third.json["id"])]
+    # How long a command takes to start is the machine's: here, they are all right after one another.
+    monkeypatch.setattr(launch, "_RIGHT_AFTER", PATIENCE)
+
+    def said(*words: str) -> str:
+        code = main(["--config", str(sample.config_file), *words])
+        printed = capsys.readouterr()
+        assert code == 0, printed.err
+        return printed.out.strip()
+
+    slow_build(sample)
+    first = said("deploy", "--detach")
+    command.wait_for_stage("assets")
+    second = said("prune", "--detach")
+    (sample.root / "go").touch()
+    third = json.loads(said("rollback", "--json"))
+    assert third["version"] == LEGACY_VERSION
+    records = [command.runs.read(run) for run in (first, second, third["id"])]
     assert [record.state for record in records] == ["ok"] * 3
     assert records[0].finished <= records[1].started
     assert records[1].finished <= records[2].started
@@ -78,7 +93,7 @@ def test_ctrl_c_cancels_cleanly(command: Command, sample: SampleSite) -> None:
     process = command.start("deploy")
     record = command.wait_for_stage("assets")
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert b"Cancelling" in err
     assert command.runs.read(record.id).state == "cancelled"
@@ -94,7 +109,7 @@ def test_cancel_from_another_terminal(command: Command, sample: SampleSite) -> N
     process = command.start("deploy")
     command.wait_for_stage("assets")
     assert command.run("cancel").code == 0
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
 
 
@@ -104,7 +119,7 @@ def test_a_lost_terminal_cancels_nothing(command: Command, sample: SampleSite, n
     process = command.start("deploy")
     record = command.wait_for_stage("assets")
     os.killpg(process.pid, number)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     assert command.runs.read(record.id).state == "running"
     attached = command.start("attach")
     log = attached.stderr
@@ -112,7 +127,7 @@ def test_a_lost_terminal_cancels_nothing(command: Command, sample: SampleSite, n
     # Only once it follows may the run go on: it could be over before the command has started.
     wait_for(lambda: b"== source ok" in log.readline(), "the log from its beginning")
     (sample.root / "go").touch()
-    attached.communicate(timeout=60)
+    attached.communicate(timeout=PATIENCE)
     assert attached.returncode == 0
     assert (
         os.readlink(sample.versions_dir / "current-version") == command.runs.read(record.id).version != LEGACY_VERSION
@@ -124,7 +139,7 @@ def test_a_killed_runner_is_interrupted_and_the_next_deploy_works(command: Comma
     process = command.start("deploy")
     record = command.wait_for_stage("assets")
     command.kill_runner(record)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert b"interrupted during assets" in err
     status = command.run("status", "--json").json
@@ -144,7 +159,7 @@ def test_ctrl_c_while_attached_only_leaves(command: Command, sample: SampleSite)
     assert log is not None
     wait_for(lambda: b"== preflight" in log.readline(), "the log")
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert command.runs.read(run).state == "running"
     (sample.root / "go").touch()

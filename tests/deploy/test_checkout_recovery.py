@@ -21,8 +21,8 @@ from govma_core.fs import claims, jsonfile
 from govma_core.reporting import Reporter, silent
 from govma_core.settings import Settings, load
 from tests.deploy.test_source import git, take
-from tests.support.builds import wait_until
 from tests.support.sample import SampleSite, create_sample
+from tests.support.waiting import wait_for
 
 NEW = "data/html/new.bin"
 CHANGED = "data/html/robots.txt"
@@ -214,7 +214,7 @@ def test_a_git_that_outlives_its_run_is_waited_for(settings: Settings, earlier_c
         "move",
     ]
     with subprocess.Popen(slow, cwd=settings.source_dir):
-        wait_until(lock.exists, "git works")
+        wait_for(lock.exists, "git works")
         lines_of_recovery(settings)
         assert (settings.source_dir / ".git/ended").exists()
 

@@ -10,7 +10,7 @@ import pytest
 from tests.support.command import Command
 from tests.support.engine import Engine
 from tests.support.sample import LEGACY_VERSION, SampleSite, create_sample
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE, wait_for
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="builds in a container leave files of another user")
 
@@ -72,7 +72,7 @@ def test_a_container_that_a_killed_run_left_is_removed_by_the_next(
     record = command.wait_for_stage("assets")
     (container,) = wait_for(lambda: containers(docker_engine, sample), "the container")
     command.kill_runner(record)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     assert containers(docker_engine, sample) == [container]
     set_commands(sample, "true")
     result = command.run("deploy")
@@ -90,7 +90,7 @@ def test_a_cancelled_build_leaves_no_container(tmp_path: Path, docker_engine: En
     command.wait_for_stage("assets")
     wait_for(lambda: containers(docker_engine, sample), "the container")
     assert command.run("cancel").code == 0
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert containers(docker_engine, sample) == []
     assert current(sample) == LEGACY_VERSION

@@ -21,6 +21,7 @@ from govma_core.reporting import Reporter, silent
 from govma_core.settings import load
 from tests.support.rights import as_root
 from tests.support.sample import SampleSite, create_sample
+from tests.support.waiting import wait_for
 
 
 def git(directory: Path, *arguments: str) -> str:
@@ -152,10 +153,7 @@ def test_a_remote_that_hangs_is_given_up_and_leaves_no_process(sample: SampleSit
     checkout.close()
     assert time.monotonic() - began < 30
     status = Path(f"/proc/{pid_file.read_text().strip()}/stat")
-    deadline = time.monotonic() + 10
-    while status.exists() and status.read_text().split()[2] != "Z" and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not status.exists() or status.read_text().split()[2] == "Z"
+    wait_for(lambda: not status.exists() or status.read_text().split()[2] == "Z", "the end of what hangs")
 
 
 @pytest.mark.parametrize("kind", ["branch", "tag", "sha"])

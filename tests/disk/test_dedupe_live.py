@@ -27,6 +27,7 @@ from tests.support.deduping import (
     start_writer,
     written_and_lost,
 )
+from tests.support.waiting import PATIENCE
 
 READER = """
 import os, sys
@@ -79,7 +80,7 @@ def test_a_reader_sees_no_gap_and_no_other_content(tmp_path: Path, started: Star
     finished(result)
     stop.touch()
     for reader in readers:
-        out, err = reader.communicate(timeout=60)
+        out, err = reader.communicate(timeout=PATIENCE)
         assert (reader.returncode, err) == (0, "")
         assert int(out) >= 1
     assert contents(versions) == before
@@ -116,7 +117,7 @@ def test_killed_at_any_moment_it_leaves_a_sound_tree(tmp_path: Path) -> None:
         time.sleep(random.uniform(0.3, 1.0) * seconds)
         # The runner alone: its workers must not outlive it.
         run.send_signal(signal.SIGKILL)
-        run.communicate(timeout=30)
+        run.communicate(timeout=PATIENCE)
         assert contents(versions) == before
     result = start_dedupe(versions, tmp_path / "state")
     finished(result)

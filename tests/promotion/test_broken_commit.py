@@ -13,7 +13,7 @@ from tests.support.apache import containers_of, serving
 from tests.support.command import Command
 from tests.support.engine import Engine
 from tests.support.sample import create_sample
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE, wait_for
 
 BROKEN = "<?php\nrequire __DIR__ . '/../system/user/nada.php';\n"
 
@@ -69,7 +69,7 @@ def test_what_a_killed_rehearsal_left_is_removed_by_the_next(
     record = command.wait_for_stage("rehearsal")
     wait_for(lambda: containers_of(docker_engine, sample.versions_dir), "the container")
     command.kill_runner(record)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     containers = containers_of(docker_engine, sample.versions_dir)
     assert containers == [f"govma-rehearsal-{record.id}"]
     sample.commit({"data/html/slow.php": "<?php echo 1;\n"}, "Depressa")

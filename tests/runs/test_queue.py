@@ -21,7 +21,7 @@ from govma_core.runs.queue import Admission, QueueFullError, admit
 from govma_core.runs.store import RunRecord, RunStore, State
 from govma_core.runs.totals import Totals
 from govma_core.settings import Settings, load
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE, wait_for
 
 DEPLOY = {"ref": None}
 
@@ -212,7 +212,7 @@ def test_a_run_that_waits_can_be_cancelled(queue: Queue, order: list[str]) -> No
         # Meant for a signal's handler, which runs in the thread that waits: in ours it may raise.
         with suppress(RunCancelled):
             waiter.cancellation.request()
-        waiter.join(5)
+        waiter.join(PATIENCE)
     assert waiter.cancelled
     assert order == []
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from govma_console.server import logging as server_logging
+from tests.support.waiting import PATIENCE
 
 MANY = 300
 
@@ -37,7 +38,7 @@ def test_a_slow_journal_gets_every_record_with_its_fields(
             record = logging.LogRecord("test", logging.WARNING, "", 0, "line %d", (number,), None)
             record.run = "the-run"
             handler.emit(record)
-        reader.join(30)
+        reader.join(PATIENCE)
         handler.close()
     assert received == [
         f"MESSAGE=line {number}\nPRIORITY=4\nSYSLOG_IDENTIFIER=test\nRUN_ID=the-run\n".encode()

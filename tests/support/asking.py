@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.server import Answer, Server
+from tests.support.waiting import PATIENCE
 
 Header = tuple[str, str]
-_PATIENCE = 30.0
 
 
 class UnixConnection(http.client.HTTPConnection):
     """HTTP over a unix socket."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_PATIENCE)
+        super().__init__("localhost", timeout=PATIENCE)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(_PATIENCE)
+        self.sock.settimeout(PATIENCE)
         self.sock.connect(str(self._path))
 
 
@@ -34,7 +34,7 @@ def asked(
     server: Server, method: str, path: str, *headers: Header, body: bytes = b"", unix: Path | None = None
 ) -> Iterator[http.client.HTTPResponse]:
     """Yield the response while it still comes."""
-    connection = UnixConnection(unix) if unix else http.client.HTTPConnection(server.host, server.port, _PATIENCE)
+    connection = UnixConnection(unix) if unix else http.client.HTTPConnection(server.host, server.port, PATIENCE)
     connection.putrequest(method, path, skip_accept_encoding=True)
     for name, value in headers:
         connection.putheader(name, value)
@@ -70,7 +70,7 @@ def bearer(token: str) -> Header:
 
 def raw(server: Server, data: bytes) -> bytes:
     """Send bytes, and give all that comes back until the server closes."""
-    with socket.create_connection((server.host, server.port), _PATIENCE) as connection:
+    with socket.create_connection((server.host, server.port), PATIENCE) as connection:
         connection.sendall(data)
         found = b""
         while part := connection.recv(1 << 16):

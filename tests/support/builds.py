@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -29,16 +28,7 @@ from govma_core.fs import safefs
 from govma_core.reporting import Cancellation, Reporter
 from govma_core.settings import Settings, from_plain, to_plain
 from tests.support.engine import REPOSITORY
-
-PATIENCE = 60
-
-
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    """Wait for a condition; fail after a minute."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
-        time.sleep(0.01)
+from tests.support.waiting import PATIENCE
 
 
 @dataclass
@@ -149,7 +139,7 @@ def place(**settings: Any) -> Iterator[Place]:
         defaults: dict[str, Any] = {
             "versions_dir": root / "versions",
             "work_dir": root / "work",
-            "build_timeout": PATIENCE,
+            "build_timeout": int(PATIENCE),
         }
         yield Place(root, Settings(**(defaults | {"node_modules_dir": root / "kept"} | settings)))
     finally:

@@ -16,6 +16,7 @@ from govma_console.tui.main_screen import MainScreen
 from govma_console.tui.panes.log_view import LogView
 from govma_console.tui.panes.versions import VersionTable
 from govma_core.settings import Settings
+from tests.support.waiting import PATIENCE
 
 T = TypeVar("T")
 Scenario = Callable[["Driven"], Awaitable[None]]
@@ -59,7 +60,7 @@ class Driven:
     async def type(self, text: str) -> None:
         await self.press(*("space" if character == " " else character for character in text))
 
-    async def until(self, condition: Callable[[], T | None], what: str, patience: float = 60.0) -> T:
+    async def until(self, condition: Callable[[], T | None], what: str, patience: float = PATIENCE) -> T:
         """Wait until the answer is true, and give it."""
         deadline = time.monotonic() + patience
         while True:
@@ -76,7 +77,7 @@ class Driven:
             lambda: self.main.snapshot.active is None and self.main.snapshot.holder is None, "the end of the run"
         )
 
-    async def sees(self, text: str, patience: float = 60.0) -> None:
+    async def sees(self, text: str, patience: float = PATIENCE) -> None:
         """Wait until the screen shows a text."""
         await self.until(lambda: text in self.text(), repr(text), patience)
 

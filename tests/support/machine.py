@@ -20,12 +20,11 @@ from docker.models.containers import Container
 from govma_core.engine import exec
 from tests.support.engine import REPOSITORY, Engine
 from tests.support.systemd_image import PROJECT
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE, wait_for
 
 COMMAND = "/usr/local/bin/govma-console"
 _SOURCES = ("govma_core", "govma_console")
 _TMPFS = {"/run": "", "/run/lock": "", "/tmp": ""}
-_PATIENCE = 60
 _TIME_LIMIT = 124
 """Exit code of timeout(1)."""
 
@@ -46,7 +45,7 @@ class Machine:
         self._container = container
         self._workers = workers
 
-    def run(self, *command: str, user: str = "root", patience: int = _PATIENCE) -> Ended:
+    def run(self, *command: str, user: str = "root", patience: float = PATIENCE) -> Ended:
         """Run a command to its end, `patience` seconds at most."""
         argv = ["timeout", str(patience), *command]
         client = self._container.client

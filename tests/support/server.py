@@ -19,10 +19,9 @@ from govma_core.runs.store import RunStore
 from govma_core.settings import Settings, load
 from tests.support.command import environment
 from tests.support.sample import SampleSite
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE, wait_for
 
 _LISTENING = re.compile(r"Listening on .*?http://([^\s,]+):(\d+)")
-_PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +106,11 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(_PATIENCE)
+            return self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            raise AssertionError(f"the server did not stop within {_PATIENCE} s:\n{self.said()}") from None
+            raise AssertionError(f"the server did not stop within {PATIENCE} s:\n{self.said()}") from None
 
     def __enter__(self) -> Server:
         self.start()
@@ -131,7 +130,7 @@ class Server:
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Answer:
         """Send a request on a connection of its own, and give the whole answer."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=_PATIENCE)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE)
         try:
             connection.request(method, path, body, dict(headers or {}))
             response = connection.getresponse()

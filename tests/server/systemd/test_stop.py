@@ -102,7 +102,7 @@ def test_a_deploy_that_restarts_the_service_itself_ends_well(service: Service) -
     before, former = service.version(), service.show("MainPID")
     answer = service.deploy()
     wait_for(lambda: service.show("MainPID") not in ("0", former), "another server")
-    wait_for(lambda: service.runs()[0]["state"] == "ok", "the deploy's end", patience=20)
+    wait_for(lambda: service.runs()[0]["state"] == "ok", "the deploy's end")
     (record,) = service.runs()
     assert service.version() == record["version"] != before
     assert "restarted" in service.command("log", record["id"])
