@@ -9,6 +9,7 @@ import pytest
 
 from govma_core.building import tree_snapshot
 from govma_core.building.asset_cache import AssetCache, DamagedEntryError, cache_key
+from govma_core.errors import UnsafeTreeError
 from govma_core.fs import safefs
 
 KEY = "a" * 64
@@ -132,6 +133,9 @@ def test_a_link_put_in_place_of_a_folder_is_not_written_through(cache: AssetCach
     (fresh / "html").symlink_to(outside)
     entry = cache.find(KEY)
     assert entry is not None
-    with safefs.opened_root(fresh) as fd, pytest.raises(Exception, match="link or a file where a directory must be"):
+    with (
+        safefs.opened_root(fresh) as fd,
+        pytest.raises(UnsafeTreeError, match="link or a file where a directory must be"),
+    ):
         cache.restore(entry, fd)
     assert os.listdir(outside) == []

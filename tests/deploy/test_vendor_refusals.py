@@ -65,7 +65,9 @@ def test_refuses_with_tarball_member_and_advice(tmp_path: Path, place: Path, cas
     assert message.startswith(f"{path}: ")
     assert message.endswith((".", "…", "?"))
     if BAD[case] and case != "top is missing":
-        assert BAD[case][-1].name.strip("/")[:100] in message or "'ee/l'" in message
+        # The link by itself is what is wrong, before anything uses it.
+        wrong = BAD[case][0 if case == "symbolic link to use" else -1]
+        assert f"'{wrong.name.rstrip('/')[:100]}" in message
 
 
 def test_refuses_a_sparse_file(tmp_path: Path, place: Path) -> None:
@@ -189,7 +191,7 @@ RAW = b"".join(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, len(RAW) - 1), st.integers(0, 255)), min_size=1, max_size=6), st.booleans())
 def test_changed_bytes_are_refused_or_harmless(changes: list[tuple[int, int]], mend: bool) -> None:
     """No header, its checksum mended or not, brings another exception than VendorError, or a link, or a way out."""

@@ -13,6 +13,7 @@ import pytest
 
 from govma_core.disk import dedupe
 from govma_core.disk.unshare import shared_files
+from govma_core.errors import RefusedError
 from govma_core.fs import safefs
 from govma_core.runs.store import RunStore
 from tests.support.releases import Releases
@@ -86,7 +87,7 @@ def test_a_pointer_that_leads_astray_is_refused(releases: Releases) -> None:
     write(releases, "html/a", b"same", b"same")
     (releases.directory / "current-version").unlink()
     (releases.directory / "current-version").symlink_to("nowhere")
-    with pytest.raises(Exception, match=re.escape("Until then nothing is deduped")):
+    with pytest.raises(RefusedError, match=re.escape("Until then nothing is deduped")):
         details(releases)
 
 

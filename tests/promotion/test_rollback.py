@@ -36,8 +36,16 @@ def test_promote_and_rollback(site: Site) -> None:
     ]
 
 
-@pytest.mark.parametrize("kind", ["current", "missing", "incomplete", "no record"])
-def test_a_rollback_that_makes_no_sense_is_refused_with_the_list(site: Site, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("current", "is live already"),
+        ("missing", "There is no version '1999'"),
+        ("incomplete", "2020-01-01-00h00m00s is incomplete"),
+        ("no record", "No record in state_dir"),
+    ],
+)
+def test_a_rollback_that_makes_no_sense_is_refused_with_the_list(site: Site, kind: str, words: str) -> None:
     version = site.deploy().version
     (site.settings.versions_dir / "data-build--2020-01-01-00h00m00s").mkdir()
     target: str | None = {"current": version, "missing": "1999", "incomplete": "2020-01-01"}.get(kind)
@@ -45,6 +53,7 @@ def test_a_rollback_that_makes_no_sense_is_refused_with_the_list(site: Site, kin
         (site.settings.state_dir / "history.jsonl").unlink()
     with pytest.raises(RefusedError) as raised:
         site.rollback(target)
+    assert words in str(raised.value)
     assert LEGACY in str(raised.value)
     assert site.current.name == version
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from govma_core.deploy.doctor import examine
-from govma_core.errors import RevertedError, UnprovedError
+from govma_core.errors import RefusedError, RevertedError, UnprovedError
 from govma_core.promotion import promote, rollback
 from govma_core.runs import recovery
 from govma_core.versions.history import History, spans
@@ -183,7 +183,7 @@ def test_the_probe_is_not_written_through_a_link(site: PhpSite, apache: Apache, 
     html.rename(outside)
     html.symlink_to(outside)
     listing = sorted(path.name for path in outside.iterdir())
-    with pytest.raises(Exception, match="incomplete"):
+    with pytest.raises(RefusedError, match="incomplete"):
         promote.run(site.context(), version=SECOND)
     activated(site, apache)
     site.live(SECOND)
