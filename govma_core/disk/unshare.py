@@ -75,9 +75,11 @@ def unshare(version_fd: int, patterns: Sequence[str], staging: Callable[[], int]
             with safefs.opened(version_fd, *above) as directory:
                 _give_own_inode(directory, name, staging())
             result.files += 1
-        except (FileNotFoundError, UnsafeTreeError, LeftAloneError):
+        except (FileNotFoundError, UnsafeTreeError):
             # Gone, or another thing by now: no file that is shared.
             continue
+        except LeftAloneError as error:
+            result.still_shared[path] = tr(error.reason)
         except OSError as error:
             result.still_shared[path] = error.strerror or str(error)
     return result
@@ -95,10 +97,8 @@ def _give_own_inode(dir_fd: int, name: str, staging: int) -> None:
             if not safefs.rename_exchange(staged, name, src_dir_fd=staging, dst_dir_fd=dir_fd):
                 os.rename(staged, name, src_dir_fd=staging, dst_dir_fd=dir_fd)
                 return
-            after = os.fstat(src)
             taken_out = os.stat(staged, dir_fd=staging, follow_symlinks=False)
-            unchanged = content_state(before) == content_state(after) == content_state(taken_out)
-            if unchanged and (lease is None or leases.held(src)):
+            if content_state(before) == content_state(taken_out) and (lease is None or leases.held(src)):
                 return
             # It was written to, or another file was put there, while it was copied: the newest content counts.
             safefs.rename_exchange(staged, name, src_dir_fd=staging, dst_dir_fd=dir_fd)

@@ -82,10 +82,13 @@ def difference(manifest: Manifest | None, path: Path) -> str:
 
 
 def _read(path: Path) -> tuple[bytes, int]:
-    """Return the content, read once: the hash is of what a version has, whoever edits the file; and the mode."""
+    """Return the content, read once: the hash is of what a version has, whoever edits the file; and the mode.
+
+    What is in a version nobody else can write.
+    """
     file, info = open_file(path)
     with os.fdopen(file, "rb") as source:
-        return source.read(), stat.S_IMODE(info.st_mode) & 0o777
+        return source.read(), stat.S_IMODE(info.st_mode) & 0o775
 
 
 def _write(content: bytes, mode: int, folder_fd: int, owner: tuple[int, int] | None) -> None:

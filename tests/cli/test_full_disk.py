@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import Command
+from tests.support.mounts import small_file_system
 from tests.support.sample import LEGACY_VERSION, SampleSite, create_sample
 
 pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root"),
 ]
-
-
-@contextmanager
-def small_file_system(path: Path, size: str) -> Iterator[None]:
-    """Mount a tmpfs of that size for the time of the block."""
-    path.mkdir(parents=True, exist_ok=True)
-    result = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)], capture_output=True, text=True, check=False
-    )
-    if result.returncode != 0:
-        pytest.skip(f"a tmpfs cannot be mounted here: {result.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(path)], check=True)
 
 
 def set_path(sample: SampleSite, name: str, path: Path) -> None:

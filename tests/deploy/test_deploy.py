@@ -55,9 +55,11 @@ def test_the_manifest_says_where_a_version_comes_from_and_no_secret(site: Site) 
 @as_root
 @pytest.mark.root
 def test_owners_are_the_operators(site: Site) -> None:
+    site.sample.env_file.chmod(0o600)
     site.deploy()
     owners = {(p.lstat().st_uid, p.lstat().st_gid) for p in [site.current, *site.current.rglob("*")]}
     assert owners == {(33, 33)}
+    assert (site.current / ENV).stat().st_mode & 0o7777 == 0o600
     link = (site.settings.versions_dir / "current-version").lstat()
     assert (link.st_uid, link.st_gid) == (33, 33)
     assert {p.lstat().st_uid for p in site.settings.upload_dir.rglob("*")} == {33}
@@ -144,13 +146,42 @@ def test_without_an_image_dir_images_stay_in_the_version(site: Site) -> None:
     assert not (site.current / "html/images").is_symlink()
 
 
+ENV = "system/user/config/.env"
+
+
+def look(version: Path) -> dict[str, tuple[int, int, int, int]]:
+    """Tell mode, owner and mtime of all entries of a version; css and js are touched before a switch."""
+    fresh = (".css", ".js")
+    return {
+        str(path.relative_to(version)): (
+            (info := path.lstat()).st_mode,
+            info.st_uid,
+            info.st_gid,
+            info.st_mtime_ns if path.is_file() and not path.is_symlink() and path.suffix not in fresh else 0,
+        )
+        for path in [version, *version.rglob("*")]
+    }
+
+
 def test_a_work_dir_on_another_file_system_is_copied(site: Site) -> None:
+    """Guards owners, modes and times there, the manifest, and the links to what is equal."""
     work = Path("/dev/shm") / f"govma-work-{os.getpid()}"
+    site.sample.env_file.chmod(0o600)
+    site.deploy()
+    moved = look(site.current)
     site.flags["work_dir"] = str(work)
     try:
-        site.deploy()
+        version = site.deploy().version
         assert "another file system" in site.stages()["publish"].remark
-        assert (site.current / "html/index.php").exists()
+        copied = look(site.current)
+        # The env file is new in each version.
+        assert moved.pop(ENV)[:3] == copied.pop(ENV)[:3]
+        assert copied == moved
+        manifest = ManifestStore(site.settings.state_dir).read(version)
+        assert manifest is not None
+        assert manifest.files == len([path for path in site.current.rglob("*") if path.is_file()])
+        assert "files linked to identical ones" in site.log()
+        assert not (work / "data").exists()
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
 import types
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from govma_core.disk.unshare import Unshared, shared_files, unshare
 from govma_core.fs import leases, safefs, trees
+from govma_core.fs.walk import walk
 from tests.support.rights import as_root
 
 PATTERNS = ("config/**", "html/.htaccess", ".env")
@@ -128,6 +131,64 @@ def test_what_is_written_again_and_again_is_left_to_its_writer(
     result = unshared(new, tmp_path / "staging", ("config/config.php",))
     assert result.still_shared == {"config/config.php": "it is being written again and again"}
     assert (result.files, target.read_text()) == (0, "saved 4")
+
+
+def test_without_leases_what_nobody_writes_gets_its_own_inode_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, new = versions(tmp_path)
+    monkeypatch.setattr(leases, "take", lambda fd: None)
+    assert unshared(new, tmp_path / "staging") == Unshared(4, {})
+
+
+@pytest.mark.parametrize("when", ["listed", "opened"])
+@pytest.mark.parametrize("change", ["gone", "folder gone", "link", "folder is a link"])
+def test_what_the_cms_takes_away_meanwhile_shares_nothing_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, when: str
+) -> None:
+    """Guards the switch from a CMS that clears its caches."""
+    old, new = versions(tmp_path)
+    file, aside, opened = new / "config/deep/er.php", tmp_path / "aside", safefs.opened
+
+    def take_away() -> None:
+        if aside.exists():
+            return
+        path = file.parent if "folder" in change else file
+        path.rename(aside)
+        if "link" in change:
+            path.symlink_to(aside)
+
+    def listed(*arguments: Any, **more: Any) -> Any:
+        for path, entries in walk(*arguments, **more):
+            if path == "config/deep":
+                take_away()
+            yield path, entries
+
+    def opened_late(fd: int, *names: str) -> Any:
+        if names:
+            take_away()
+        return opened(fd, *names)
+
+    if when == "listed":
+        monkeypatch.setattr("govma_core.disk.unshare.walk", listed)
+    else:
+        monkeypatch.setattr(safefs, "opened", opened_late)
+    assert unshared(new, tmp_path / "staging").still_shared == {}
+    assert (old / "config/deep/er.php").read_text() == "config/deep/er.php"
+    assert not (new / ".env").samefile(old / ".env")
+
+
+def test_what_cannot_be_copied_with_its_attributes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards a file that would lose its access list, and the operator who would not know that it is still shared."""
+    old, new = versions(tmp_path)
+    os.setxattr(new / ".env", "user.origin", b"here")
+
+    def fail(*arguments: object) -> bytes:
+        raise OSError(errno.ENODATA, "No data available")
+
+    monkeypatch.setattr(os, "getxattr", fail)
+    assert unshared(new, tmp_path / "staging") == Unshared(3, {".env": "changed meanwhile"})
+    assert (new / ".env").samefile(old / ".env")
 
 
 @as_root

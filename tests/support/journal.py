@@ -26,11 +26,11 @@ class Call:
     state: tuple[int, int] | None = field(default=None)
     device: int = 0
 
-    def covers(self, kind: str, path: Path, call: Call) -> bool:
-        """Tell whether this put `path` on the disk as the other call has it."""
+    def covers(self, call: Call) -> bool:
+        """Tell whether this put on the disk what the other call gives a name, as it is then."""
         if self.kind == "syncfs":
             return self.device == call.device
-        return self.kind == kind and self.path == path
+        return self.kind == "fsync" and self.path == call.source and self.state in (None, call.state)
 
 
 def unsafe(calls: Sequence[Call], official: Callable[[Path], bool]) -> tuple[list[str], list[str]]:
@@ -45,10 +45,9 @@ def unsafe(calls: Sequence[Call], official: Callable[[Path], bool]) -> tuple[lis
         names.append(call.path.name)
         before = calls[number - 1] if number else None
         after = calls[number + 1] if number + 1 < len(calls) else None
-        assert call.source is not None
-        if before is None or not before.covers("fsync", call.source, call) or before.state not in (None, call.state):
+        if before is None or not before.covers(call):
             problems.append(f"{call.path}: what it names is not synced just before")
-        if after is None or not after.covers("fsync", call.path.parent, call):
+        if after is None or (after.kind, after.path) != ("fsync", call.path.parent):
             problems.append(f"{call.path}: its directory is not synced just after")
     return names, problems
 
