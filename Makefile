@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench faults audit screenshots translations docs wheel clean
+.PHONY: help demo test check bench faults mutants audit screenshots translations docs wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -30,6 +30,11 @@ faults: ## the long sweeps of faults (ARGS=... for the sweeps)
 	@scripts/test-packages
 	@scripts/bootstrap dev
 	.venv/bin/python -m tests.faults $(ARGS)
+
+mutants: ## change the code where a silent fault hurts, and see that a test fails (ARGS="--sample 6 switch")
+	@scripts/test-packages
+	@scripts/bootstrap dev
+	.venv/bin/python -m tests.mutants $(ARGS)
 
 audit: ## look the pinned dependencies up among known vulnerabilities, where that service can be reached
 	@scripts/bootstrap dev

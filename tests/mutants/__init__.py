@@ -1,0 +1,1 @@
+"""Mutation testing of the code where a silent fault hurts (`make mutants`)."""
