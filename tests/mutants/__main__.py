@@ -23,6 +23,7 @@ from typing import Any
 from tests.mutants import code, covering, results
 from tests.mutants.clones import PYTEST, Clone
 from tests.mutants.mutations import Mutant, mutants_of, sample
+from tests.mutants.results import StaleError
 from tests.support.results import line
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -220,4 +221,9 @@ def document(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted; the next `make mutants` with these arguments goes on.")
+    except StaleError as error:
+        sys.exit(f"tests/mutants/equivalent.toml: {error}.")

@@ -65,13 +65,16 @@ def measure(clone: Clone, test_file: str, files: list[str]) -> None:
     folder.chmod(0o1777)  # some tests start processes of another user
     (clone.path / ".cache/coveragerc").write_text(CONFIGURATION.format(root=clone.root))
     inside = f"{clone.root}/.cache"
-    clone.run(
+    exit_code = clone.run(
         [*PYTEST, "-m", "not docker and not node", test_file],
         timeout=1800,
         COVERAGE_PROCESS_START=f"{inside}/coveragerc",
         MUTANTS_SECONDS=f"{inside}/measured/seconds",
     )
-    write(clone.root, test_file, files, folder)
+    if exit_code in (2, 3, 4):
+        raise SystemExit(f"{test_file} cannot be run:\n{clone.last_words()}")
+    if exit_code is None or exit_code >= 0:  # below 0 it was interrupted, and only a part was seen
+        write(clone.root, test_file, files, folder)
 
 
 def write(root: Path, test_file: str, files: list[str], folder: Path) -> None:
@@ -82,7 +85,8 @@ def write(root: Path, test_file: str, files: list[str], folder: Path) -> None:
     for path in folder.glob("data*"):
         data = CoverageData(str(path))
         data.read()
-        for file in files:
+        measured = data.measured_files()
+        for file in (file for file in files if f"{root}/{file}" in measured):
             for number, contexts in data.contexts_by_lineno(f"{root}/{file}").items():
                 for name in lines.keys() & contexts:
                     lines[name].setdefault(file, []).append(number)
