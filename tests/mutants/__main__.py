@@ -162,8 +162,8 @@ def main() -> int:
     judges = [test for all_of in tests.values() for test in all_of]
     kept = {file: FileResults(file, tests) for file in files}
     todo = [mutant for file in files for mutant in chosen[file] if mutant.name not in kept[file].by_name]
-    for mutant in {mutant.file: mutant for mutant in todo}.values():
-        check(crew.clones[0], mutant, judges)
+    firsts = {mutant.file: mutant for mutant in todo}.values()
+    crew.work("files checked", [lambda clone, mutant=mutant: check(clone, mutant, judges) for mutant in firsts])  # type: ignore[misc]
     lock = threading.Lock()
 
     def job(clone: Clone, mutant: Mutant) -> None:

@@ -66,7 +66,7 @@ def measure(clone: Clone, test_file: str, files: list[str]) -> None:
     (clone.path / ".cache/coveragerc").write_text(CONFIGURATION.format(root=clone.root))
     inside = f"{clone.root}/.cache"
     exit_code = clone.run(
-        [*PYTEST, "-m", "not docker and not node", test_file],
+        [*PYTEST, "-m", "not engine and not node", test_file],
         timeout=1800,
         COVERAGE_PROCESS_START=f"{inside}/coveragerc",
         MUTANTS_SECONDS=f"{inside}/measured/seconds",
