@@ -112,9 +112,7 @@ class LiveSite(RuleBasedStateMachine):
 
 
 TestLiveSite = LiveSite.TestCase
-TestLiveSite.settings = settings(
-    max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestLiveSite.settings = settings(max_examples=30, stateful_step_count=25, suppress_health_check=list(HealthCheck))
 
 
 def test_a_write_stays_in_its_version_from_deploy_to_rollback(tmp_path: Path) -> None:
