@@ -64,18 +64,19 @@ class Mask:
 
     def __call__(self, text: str) -> str:
         """Return the text without them; also without the beginning of one where the text was cut."""
+        # A cut one first: another one may be its beginning, and would leave what follows.
+        if _CUT in text and self._values:
+            *pieces, rest = text.split(_CUT)
+            text = _CUT.join([*map(self._without_beginning, pieces), rest])
         # Looked for one by one: many times faster than the pattern, which has something to do once in a long while.
         if any(value in text for value in self._values):
             text = self._pattern.sub(lambda match: self._labels[match.group()], text)
-        if _CUT not in text or not self._values:
-            return text
-        *pieces, rest = text.split(_CUT)
-        return _CUT.join([*map(self._without_beginning, pieces), rest])
+        return text
 
     def _without_beginning(self, text: str) -> str:
         """Take out the beginning of a value at the end of a text that was cut there."""
         end = text.rstrip(" \ufffd")
-        beginnings = [(at, value) for value in self._values if (at := _begins(value, end)) >= 0]
+        beginnings = [(at, value) for value in self._values if _CUT not in value and (at := _begins(value, end)) >= 0]
         if not beginnings:
             return text
         at, value = min(beginnings)
@@ -160,18 +161,29 @@ def _text(env_file: Path) -> str:
         os.close(fd)
 
 
+def _assignments(text: str) -> Iterator[tuple[str, str]]:
+    """Yield each value with its name; a line within quotes by both readings, as the last one of a key ends in `=`."""
+    name = owner = quote = ""
+    for line in text.splitlines():
+        if quote:
+            yield owner, line.strip()
+            quote = "" if quote in line else quote
+        match = _LINE.fullmatch(line)
+        # A line that assigns nothing belongs to a value of several lines, such as a key.
+        name, value = (match[1], match[2]) if match else (name, line.strip())
+        if match and value[:1] in ("'", '"') and value.count(value[0]) == 1:
+            owner, quote = name, value[0]
+        yield name, value
+
+
 def _values(text: str) -> list[tuple[bool, str]]:
     """Return what is to be masked, each with whether its name speaks of a secret."""
     values = []
-    name = ""
-    for line in text.splitlines():
-        match = _LINE.fullmatch(line)
-        # A line that assigns nothing belongs to a value of several lines, such as a key.
-        name, value = (match[1], match[2]) if match and not line.startswith(" ") else (name, line.strip())
+    for name, value in _assignments(text):
         if value.startswith("#") and not SECRET.search(name):
             continue
         quoted = re.match(r"""(["'])(.*)\1""", value)
-        forms = {value, value.strip("\"'"), value.partition(" #")[0].strip(" \"'")}
+        forms = {value.strip("\"'"), value.partition(" #")[0].strip(" \"'")}
         if quoted:
             forms |= {quoted[2], re.sub(r"\\(.)", r"\1", quoted[2])}
         secret = bool(SECRET.search(name))

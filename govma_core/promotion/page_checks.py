@@ -303,6 +303,6 @@ def _header_problem(expected: str, answer: Answer, mask: Callable[[str], str]) -
 def _short(text: str, mask: Callable[[str], str]) -> str:
     """Return the beginning of what a page said. A secret that was cut in two could not be masked."""
     # A page of four million `<` would keep the search for tags busy for hours.
-    text = text[:_CONSIDERED]
+    text = text if len(text) <= _CONSIDERED else text[:_CONSIDERED] + "…"
     text = mask(clean_line(" ".join(_TAG.sub("", text).split())))
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"

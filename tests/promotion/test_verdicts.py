@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from govma_core.errors import NotTriedError, RehearsalError, RevertedError, UnprovedError
+from govma_core.masking import Mask
 from govma_core.promotion import go_live, promote, rollback, verdicts
 from govma_core.promotion.activation import Activation, Served
 from govma_core.promotion.go_live import make_live
@@ -57,6 +58,23 @@ def test_what_is_live_on_purpose_has_no_mark_though_nobody_proves_it(releases: R
     with pytest.raises(UnprovedError):
         promote.run(releases.context(), version=NEW)
     assert marks(releases) == {}
+
+
+def test_no_reason_holds_a_secret_that_an_error_quoted(releases: Releases) -> None:
+    """Guards marks, holds and the history: all users may read them, and they stay."""
+    secret = "hunter2-of-the-db"
+    context = releases.context()
+    context.reporter.mask = Mask([secret])
+    verdicts.write(context, Verdict(NEW, COMMIT, f"denied for {secret}\n{secret}", f"held: {secret}"))
+    verdicts.mark_failed(context, OLD, f"{secret} did not answer")
+    verdicts.note_result(context, f"failed with {secret}")
+    reasons = {name: mark.reason for name, mark in MarkStore(releases.state).read().items()}
+    assert reasons == {NEW: "denied for ***", OLD: "*** did not answer"}
+    assert [hold.reason for hold in HoldStore(releases.state).read().commits] == ["held: ***"]
+    assert "failed with ***" in str(History(releases.state).entries())
+    written = [path for path in releases.state.rglob("*") if path.is_file()]
+    assert [path for path in written if secret.encode() in path.read_bytes()] == []
+    assert secret not in releases.log()
 
 
 @pytest.mark.parametrize("marked", [True, False])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from govma_core.building.build_script import BuildLog, BuildScript
+from govma_core.errors import PreflightError
 from govma_core.events import Event, LogLine
 from govma_core.masking import Mask, mask_of
 from govma_core.reporting import Reporter
@@ -30,7 +31,25 @@ QUOTED="with \\"quotes\\" in it"
 UPLOAD_DIR=/srv/uploads
 PRIVATE_KEY="-----BEGIN KEY-----
 TUlJRXZRSUJBREFOQmdr
+bGFzdGxpbmU==
+  aW5kZW50ZWQ==
 -----END KEY-----"
+HARD_KEY="one # two" # three
+COLOUR=#ff0000
+COLOUR_KEY=#ff0001
+SHORT_KEY=12345
+DB_PORT=33060123
+DB_NUMBER=330601234
+DB_CHARSET=utf8mb4
+SOCKET_URL=redis://:no-use@cache
+LONG_URL=pgsql://gov:pa/ss-1@db
+SHORT_URL=pgsql://gov:short@db
+FOLDER_URL=pgsql://gov:home/app@db
+  INDENTED_TOKEN=hunter-indented
+HASH_KEY=mid #dle
+COMMENT_KEY=hunter-two # is old
+NOT_CLOSED='it is
+BEHIND_TOKEN=hunter-behind-it
 """
 
 
@@ -54,6 +73,21 @@ def mask(tmp_path: Path) -> Mask:
         'with "quotes" in it',
         'with \\"quotes\\" in it',
         "TUlJRXZRSUJBREFOQmdr",
+        # Lines of a key that read as assignments.
+        "bGFzdGxpbmU==",
+        "aW5kZW50ZWQ==",
+        "-----BEGIN KEY-----",
+        "-----END KEY-----",
+        "hunter-behind-it",
+        "#ff0001",
+        "330601234",
+        "no-use",
+        "pa/ss-1",
+        "home/app",
+        "hunter-indented",
+        "mid #dle",
+        "hunter-two",
+        "one # two",
     ],
 )
 def test_a_value_is_hidden_wherever_it_stands(mask: Mask, secret: str) -> None:
@@ -61,9 +95,56 @@ def test_a_value_is_hidden_wherever_it_stands(mask: Mask, secret: str) -> None:
     assert mask.lines(["one", f"<{secret}>", "three"]) == ["one", "<***>", "three"]
 
 
-@pytest.mark.parametrize("word", ["production", "portal", "db", "0", "/srv/uploads", "password", "comment"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("production", "portal", "db", "0", "/srv/uploads", "password", "comment", "# a comment that says password"),
+        *("COLOUR=#ff0000", "12345", "33060123", "utf8mb4", "short"),
+    ],
+)
 def test_words_and_what_is_public_stay(mask: Mask, word: str) -> None:
     assert mask(f"npm run {word}") == f"npm run {word}"
+
+
+_NAMES = "PASS PASSWD DB_PWD SECRET_1 my_token API_KEY SALT CREDENTIALS BASIC_AUTH PRIVATE SENTRY_DSN SIGNING"
+
+
+@pytest.mark.parametrize("name", _NAMES.split())
+def test_a_word_is_hidden_when_its_name_speaks_of_a_secret(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "env"
+    path.write_text(f"{name}=carnaval\nTOWN=caxias\n")
+    assert mask_of(path, ["/srv/carnaval"])("carnaval in caxias") == "*** in caxias"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_secrets_of_which_one_begins_the_other_nothing_is_left(order: int) -> None:
+    short, long = "abc12345", "abc12345xyz-more"
+    for mask in (Mask([short, long][::order]), Mask([short]).beside(Mask([long])), Mask([long]).beside(Mask([short]))):
+        assert mask(f"{long} {short} {long}{short}{long}") == "*** *** *********"
+        assert mask.lines([f"{short}.", f"<{long}>"]) == ["***.", "<***>"]
+        # Cut anywhere, and so behind the shorter one, too.
+        assert [mask(f"x {long[:cut]}…") for cut in range(4, len(long) + 1)] == ["x ***…"] * (len(long) - 3)
+
+
+def test_a_text_is_looked_at_where_it_was_cut_and_the_rest_of_it_stays() -> None:
+    mask = Mask(["abcdefgh", "defgxyz1", "aaaab123", "senhaç-longa", "with…inside"])
+    assert mask("see abcdefg … (3 more) abcdefg") == "see *** … (3 more) abcdefg"
+    # A sign that was cut in two, and a beginning that begins twice.
+    assert mask("senha\ufffd …") == "***\ufffd …"
+    assert mask("aaaaaab…") == "aa***…"
+    assert mask("with…inside, abc…") == "***, abc…"
+
+
+def test_each_problem_of_an_error_is_masked(mask: Mask) -> None:
+    with pytest.raises(PreflightError) as caught, mask.over_errors():
+        raise PreflightError(["no t0k3n-0123456789", "hunter2 is odd"])
+    assert caught.value.problems == ("no ***", "*** is odd")
+    assert str(caught.value) == "no ***\n*** is odd"
+
+
+def test_what_an_environment_adds_are_its_secrets_only() -> None:
+    mask = Mask(["of-the-site"]).also(["TOKEN=abc123", "SHORT_TOKEN=abc12", "HOME=/srv/home", "odd", "API_KEY=k=1=2=3"])
+    assert mask("of-the-site abc123 abc12 /srv/home k=1=2=3") == "*** *** abc12 /srv/home ***"
 
 
 def test_no_file_hides_nothing(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_a_long_value_is_never_left_however_it_is_written(value: str, before: st
 def test_short_values_are_masked_where_they_stand_alone_and_names_of_services_never() -> None:
     """Guards the picture from masks that eat it, and short values that are whole answers."""
     mask = named_mask({"PIN": {"4711x"}, "PORT": {"80"}, "HOST": {"redis"}, "FLAG": {"true"}}, {"redis"})
-    assert mask("4711x a4711xb 80 redis true") == "${PIN} a4711xb 80 redis true"
+    assert mask("4711x a4711xb a4711x 4711xb 80 redis true") == "${PIN} a4711xb a4711x 4711xb 80 redis true"
     assert (mask.whole("80"), mask.whole("redis"), mask.image("a/b:80")) == ("${PORT}", "redis", "a/b:${PORT}")
 
 
@@ -51,7 +51,7 @@ def test_errors_leave_without_values_whatever_their_kind() -> None:
     for error in (PreflightError(["with a secret value"]), GitFailedError("with a secret value", 3)):
         with pytest.raises(type(error), match=r"with \$\{NAME\}") as caught, mask.over_errors():
             raise error
-        assert "a secret value" not in repr(caught.value)
+        assert "a secret value" not in f"{caught.value!r} {getattr(caught.value, 'problems', '')}"
 
 
 @pytest.mark.parametrize(("name", "masked"), [("DB_PASSWORD", "-p${DB_PASSWORD}2"), ("COLOUR", "-phunter2")])
@@ -81,6 +81,16 @@ def test_what_a_reporter_tells_is_masked_by_both_kinds_of_mask() -> None:
         remark.note("value-of-env")
     assert [event.text for event in events if isinstance(event, LogLine)] == ["${NAME} ***", "***", "${NAME}"]
     assert [event.remark for event in events if isinstance(event, StageFinished)] == ["${NAME}"]
+
+
+def test_two_masks_know_together_what_each_of_them_knows() -> None:
+    """Guards `beside`: a value that is hidden in words by one of them is so by both, and short ones stay known."""
+    anywhere, alone = named_mask({"A_KEY": {"hunter"}, "PORT": {"80"}}), named_mask({"B": {"hunter"}, "TO": {"81"}})
+    for mask, label in ((anywhere.beside(alone), "${B}"), (alone.beside(anywhere), "${A_KEY}")):
+        assert mask("-phunter2 hunter") == f"-p{label}2 {label}"
+        assert (mask.whole("80"), mask.whole("81"), mask.whole("x-hunter")) == ("${PORT}", "${TO}", f"x-{label}")
+    assert alone.beside(Mask(["other-value"]))("-phunter2 hunter") == "-phunter2 ${B}"
+    assert named_mask({"IMAGE": {"registry/app"}, "TAG": {"9"}}).image("registry/app:9") == "${IMAGE}:${TAG}"
 
 
 def _project(directory: Path, env: str, text: str) -> Project:

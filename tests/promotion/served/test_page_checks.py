@@ -121,6 +121,25 @@ def test_what_a_page_must_be(body: bytes, check: dict[str, str], said: str) -> N
     assert said in (finding.problem if finding else "")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        # Longer than what is quoted, than what is looked at, and the more so without its tags.
+        "x" * 135 + "hunter2-of-the-db",
+        "<i>" * 1355 + "hunter2-of-the-db",
+        "denied for hunter2-of-the-db",
+    ],
+)
+@pytest.mark.parametrize("more", ["", "hunter2-of-the-db" * 400])
+def test_what_is_quoted_of_a_page_is_masked_before_it_is_cut(said: str, more: str) -> None:
+    body = f"<b>Fatal error</b>: {said}{more}".encode()
+    with saying(HEAD % len(body), body) as address:
+        finding = look(address, PageCheck(path="/"), Mask(["hunter2-of-the-db"]))
+    assert finding is not None
+    assert "hunt" not in finding.problem
+    assert "***" in finding.problem
+
+
 @pytest.mark.parametrize("trouble", [[3.2, HEAD % 2 + b"ok"], [b""]])
 def test_what_is_slow_or_stumbled_once_before_the_switch_did_not_fail_before(trouble: list[bytes | float]) -> None:
     """Guards the verdict after the switch: a page that only was slow must not excuse the new version's failure."""
