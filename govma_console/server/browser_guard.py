@@ -27,7 +27,7 @@ def allowed_names(bind_hosts: Iterable[str], more: Iterable[str]) -> frozenset[s
     """Return the names a request may be addressed to: those of the addresses listened on, and those of the settings."""
     names = {host.lower() for host in more}
     for host in bind_hosts:
-        names.add(f"[{host}]" if ":" in host else host.lower())
+        names.add(f"[{host}]" if ":" in host else host)
         if is_loopback(host) or host in _EVERYWHERE:
             names |= _LOOPBACK
     return frozenset(names - _NO_NAMES)
@@ -105,4 +105,4 @@ def _parses(url: str) -> bool:
 
 def _without_port(host: str) -> str:
     name, colon, port = host.rpartition(":")
-    return (name if colon and port.isdigit() and (":" not in name or name.startswith("[")) else host).lower()
+    return (name if colon and port.isdigit() else host).lower()

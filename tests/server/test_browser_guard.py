@@ -230,6 +230,51 @@ def test_a_browser_that_says_nothing_else_is_known_by_its_user_agent(agent: str)
 
 
 @pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("Accept-Language", "pt-BR,pt;q=0.9"),
+        ("Upgrade-Insecure-Requests", "1"),
+        ("Cookie", "session=1"),
+        ("DNT", "1"),
+        ("Sec-GPC", "1"),
+        ("Origin", "http://127.0.0.1:50024"),
+        ("Referer", "http://127.0.0.1:50024/"),
+        ("Sec-CH-UA", '"Chromium";v="140"'),
+        ("Sec-Fetch-Mode", "no-cors"),
+        ("Sec-Fetch-Dest", "image"),
+    ],
+)
+def test_one_header_that_only_browsers_send_tells_what_calls_itself_mozilla(header: str, value: str) -> None:
+    browser = ("User-Agent", "Mozilla/5.0")
+    assert "(User-Agent)" in refused(HOST, browser, (header, value))
+    assert "(User-Agent)" in refused(HOST, ("User-Agent", "curl/8"), browser, (header, value))
+    assert refused(*CURL, (header, value)) == ""
+    # Of itself, as the browser says.
+    assert refused(HOST, browser, (header, value), ("Sec-Fetch-Site", "same-origin")) == ""
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("Host", "evil.example")],
+        [HOST, HOST],
+        [HOST, ("Origin", "null")],
+        [HOST, ("Referer", "http://evil.example/")],
+        [HOST, ("Sec-Fetch-Site", "none")],
+        [HOST, ("Sec-Purpose", "prefetch")],
+        [HOST, ("Access-Control-Request-Method", "POST")],
+    ],
+)
+def test_a_token_excuses_nothing_but_a_name(headers: list[tuple[str, str]]) -> None:
+    assert refused(*headers, has_token=True)
+
+
+def test_what_is_compared_is_so_without_regard_to_case() -> None:
+    assert refused(("Host", "LocalHost:50024"), ("Origin", "http://localhost:50024")) == ""
+    assert refused(("Host", "localhost:50024"), ("Origin", "http://LOCALHOST:50024")) == ""
+
+
+@pytest.mark.parametrize(
     "headers",
     [
         [("User-Agent", "Mozilla/5.0 (Windows NT; Windows NT 10.0; pt-BR) WindowsPowerShell/5.1.19041.1"), HOST],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
+from signal import SIGKILL
 from threading import Barrier
 
 import pytest
@@ -11,6 +13,7 @@ from tests.support.asking import bearer, order
 from tests.support.gates import Gate, at_gate, ended, idle, make_token
 from tests.support.sample import SampleSite
 from tests.support.server import Answer, Server
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -91,3 +94,21 @@ def test_a_key_that_shared_a_waiting_run_stays_with_it(server: Server, site: Sam
 def test_a_key_may_have_255_characters(server: Server) -> None:
     run_of(order(server, "deploy", key("x" * 255)))
     assert order(server, "deploy", key("x" * 256)).status == 422
+
+
+def test_a_key_whose_run_was_killed_gives_another_run_and_that_one_from_then_on(
+    server: Server, site: SampleSite
+) -> None:
+    with Gate(site).closed():
+        killed = at_gate(server.runs, run_of(order(server, "deploy", key("f"))))
+        shared = run_of(order(server, "deploy", key("g")))
+        assert run_of(order(server, "deploy", key("h"))) == shared
+        for run_id in (shared, killed.id):
+            os.kill(wait_for(lambda run_id=run_id: server.runs.read(run_id).pid, f"the process of {run_id}"), SIGKILL)  # type: ignore[misc]
+            assert ended(server.runs, run_id).state == "interrupted"
+    again = run_of(order(server, "deploy", key("f")))
+    assert again not in (killed.id, shared)
+    assert ended(server.runs, again).state == "ok"
+    assert run_of(order(server, "deploy", key("f"))) == again
+    # Who shared a run was not served by it either.
+    assert ended(server.runs, run_of(order(server, "deploy", key("h")))).state == "ok"

@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -17,7 +21,7 @@ from tests.support.asking import Header, ask, order
 from tests.support.gates import Gate, at_gate, ended, idle, shared_site
 from tests.support.rights import passable
 from tests.support.sample import SampleSite, create_sample
-from tests.support.server import Answer, Server
+from tests.support.server import Answer, Server, configure
 from tests.support.waiting import wait_for
 
 SECRET = b"a secret of this test"
@@ -25,6 +29,7 @@ SENDERS = ["github", "gitea", "gitlab"]
 _SIGNATURES = {"github": "X-Hub-Signature-256", "gitea": "X-Gitea-Signature", "gitlab": "X-Gitlab-Token"}
 _EVENTS = {"github": "X-GitHub-Event", "gitea": "X-Gitea-Event", "gitlab": "X-Gitlab-Event"}
 _DELIVERIES = {"github": "X-GitHub-Delivery", "gitea": "X-Gitea-Delivery", "gitlab": "X-Gitlab-Event-UUID"}
+_RELOADED = "The settings were read again."
 _AGENTS = {"github": "GitHub-Hookshot/044aadd", "gitea": "Go-http-client/1.1", "gitlab": "GitLab/17.4.0"}
 
 
@@ -71,6 +76,25 @@ def _server(site: SampleSite) -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def _one_after_the_other(server: Server) -> None:
     idle(server.runs)
+
+
+@contextmanager
+def reloaded(server: Server, **settings: Any) -> Iterator[None]:
+    """Have the server take these settings for the block, and those of before behind it."""
+    before = server.site.config_file.read_text()
+
+    def reload() -> None:
+        count = server.said().count(_RELOADED)
+        server.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: server.said().count(_RELOADED) > count, "the settings' being read again")
+
+    configure(server.site, **settings)
+    reload()
+    try:
+        yield
+    finally:
+        server.site.config_file.write_text(before)
+        reload()
 
 
 @pytest.fixture(name="nothing_runs")
@@ -226,7 +250,51 @@ def test_a_delivery_whose_run_failed_is_tried_again_when_it_comes_again(server: 
     again = deliver(server, "github", body)
     assert (again.status, again.json["new"]) == (202, True)
     assert ended(server.runs, again.json["run"]).state == "ok"
+    # Beside these, until the runner has let go of the lock, the refusal of before.
+    assert deliver(server, "github", body).json.items() >= {"run": again.json["run"], "new": False}.items()
+
+
+def test_a_delivery_whose_run_was_killed_is_tried_again_when_it_comes_again(server: Server, site: SampleSite) -> None:
+    body = push(after="after a kill")
+    with Gate(site).closed():
+        killed = at_gate(server.runs, deliver(server, "github", body).json["run"])
+        assert deliver(server, "github", body).json == {"run": killed.id, "new": False}
+        os.kill(killed.pid, signal.SIGKILL)
+        assert ended(server.runs, killed.id).state == "interrupted"
+    again = deliver(server, "github", body)
+    assert (again.status, again.json["new"]) == (202, True)
+    assert ended(server.runs, again.json["run"]).state == "ok"
     assert deliver(server, "github", body).json == {"run": again.json["run"], "new": False}
+
+
+def test_a_push_waits_where_other_callers_are_refused_and_is_another_one_with_other_settings(
+    server: Server, site: SampleSite
+) -> None:
+    body = push(after="waits")
+    first = deliver(server, "github", body).json["run"]
+    ended(server.runs, first)
+    with reloaded(server, queue="reject", hook_if_new=True), Gate(site).closed():
+        at_gate(server.runs, order(server, "deploy").json["run"]["id"])
+        # The same delivery: what it asks for now is something else.
+        answer = deliver(server, "github", body)
+        assert (answer.status, answer.json["new"]) == (202, True)
+        assert deliver(server, "gitea", body).json == {"run": answer.json["run"], "new": False}
+        assert order(server, "deploy").status == 409
+    assert ended(server.runs, answer.json["run"]).state == "unchanged"
+    with reloaded(server, queue="each"), Gate(site).closed():
+        waiting = [deliver(server, "github", push(after=each)).json["run"] for each in ("a", "b", "c")]
+        assert len(set(waiting)) == 3
+    assert [ended(server.runs, each).state for each in waiting] == ["ok"] * 3
+    assert deliver(server, "github", body).json == {"run": first, "new": False}
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_the_guard_against_browsers_stands_before_the_hooks_too(server: Server) -> None:
+    body = push(after="page")
+    proof = (_SIGNATURES["github"], signature("github", body))
+    for header in (("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site")):
+        answer = ask(server, "POST", "/hooks/github", (_EVENTS["github"], "push"), proof, header, body=body)
+        assert answer.status == 403, header
 
 
 @pytest.mark.parametrize("more", [{"after": "0" * 40}, {"after": "0" * 64}, {"after": "1", "deleted": True}])
