@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import hashlib
 import os
 import subprocess
@@ -11,8 +12,12 @@ from typing import Any
 
 import pytest
 
+from govma_console.server.auth import may_change, may_deploy
+from govma_console.server.peer import Peer
+from govma_console.server.state import Caller
 from govma_core.errors import ExitCode
-from tests.support.asking import ask, bearer, order
+from govma_core.settings import Settings
+from tests.support.asking import Header, ask, bearer, order, raw
 from tests.support.gates import ended, idle, make_token, shared_site
 from tests.support.rights import as_root
 from tests.support.sample import SampleSite, create_sample
@@ -24,8 +29,10 @@ CHANGES = [
     ("deploy", {"rebuild": True}),
     ("deploy", {"promote": False}),
     ("deploy", {"force": True}),
+    ("deploy", {"rehearse": False}),
     ("rollback", {}),
     ("promote", {"version": "x"}),
+    ("check", {"version": "x"}),
     ("dedupe", {}),
     ("prune", {"keep": 1}),
 ]
@@ -60,6 +67,79 @@ def curl(unix: Path, *arguments: str, uid: int, gid: int, groups: tuple[int, ...
         line, user=uid, group=gid, extra_groups=groups, stdout=subprocess.PIPE, text=True, check=False
     )
     return completed.returncode, completed.stdout
+
+
+@pytest.mark.parametrize(
+    ("peer", "token", "is_forwarded", "deploys", "changes"),
+    [
+        (Peer(uid=0, gid=0), "", False, True, True),
+        (Peer(uid=os.geteuid(), gid=_NOBODY), "", False, True, True),
+        (Peer(uid=_NOBODY, gid=_GID), "", False, True, True),
+        (Peer(uid=_NOBODY, gid=_NOBODY, groups=frozenset({_GID})), "", False, True, True),
+        (Peer(uid=_NOBODY, gid=_NOBODY), "", False, True, False),
+        (Peer(uid=_NOBODY, gid=_NOBODY), "ci", False, True, True),
+        (Peer(uid=0, gid=0), "", True, False, False),
+        (Peer(uid=0, gid=0), "ci", True, True, True),
+        (Peer(("127.0.0.1", 9), ("127.0.0.1", 1), uid=0), "", False, True, False),
+        (Peer(("127.0.0.1", 9), ("127.0.0.1", 1), uid=0, gid=_GID), "", False, True, False),
+        (Peer(("::1", 9), ("::1", 1)), "", False, True, False),
+        (Peer(("127.0.0.1", 9), ("127.0.0.1", 1), uid=0), "", True, False, False),
+        (Peer(("127.0.0.1", 9), ("127.0.0.1", 1)), "ci", True, True, True),
+        (Peer(("10.0.0.7", 9), ("10.0.0.1", 1)), "", False, False, False),
+        (Peer(("10.0.0.7", 9), ("10.0.0.1", 1)), "ci", False, True, True),
+    ],
+)
+def test_who_deploys_and_who_changes_more(
+    peer: Peer, token: str, is_forwarded: bool, deploys: bool, changes: bool
+) -> None:
+    caller = Caller(peer, token, is_forwarded)
+    for remote in (False, True):
+        settings = Settings(unix_group=_GROUP, allow_unauthenticated_remote=remote)
+        assert (may_deploy(caller, settings), may_change(caller, settings)) == (deploys or remote, changes)
+    # Without a group it is root's, and the tokens', alone.
+    assert may_change(caller, Settings(unix_group="")) is (bool(token) or (changes and peer.superuser))
+
+
+def test_who_is_in_a_group_is_told_by_the_process_and_by_the_groups_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grp, "getgrnam", {"www-data": grp.struct_group(("www-data", "x", 33, ["nobody"]))}.__getitem__)
+    member = Peer(uid=_NOBODY, gid=_NOBODY)
+    assert (member.in_group("www-data"), member.in_group("none"), member.in_group("")) == (True, False, False)
+    assert not Peer(uid=1, gid=1).in_group("www-data")
+    assert not Peer(("127.0.0.1", 9), ("127.0.0.1", 1)).in_group("www-data")
+
+
+def test_a_token_may_be_sent_in_each_way_that_http_has_for_it(server: Server) -> None:
+    token = make_token(server, "spelt")
+    for value in (f"bearer {token}", f"BEARER {token}", f"Bearer  {token}"):
+        assert ask(server, "POST", "/api/v1/release", ("authorization", value)).status == 200, value
+    wrong = ask(server, "GET", "/api/v1/status", bearer("wrong"))
+    assert (wrong.status, wrong.headers["www-authenticate"]) == (401, "Bearer")
+
+
+def test_a_page_is_refused_with_a_token_too_and_at_each_address(server: Server, unix: Path) -> None:
+    token = bearer(make_token(server, "page"))
+    before = server.runs.ids()
+    page: tuple[Header, ...] = (("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site"))
+    for header in page:
+        for method, path in (("GET", "/deploy"), ("POST", "/deploy"), ("POST", "/api/v1/runs"), ("GET", "/healthz")):
+            answer = ask(server, method, path, header, token)
+            closes = answer.headers.get("connection") == "close"
+            assert (answer.status, closes) == (403, method == "POST"), (method, path, header)
+        assert ask(server, "POST", "/deploy", header, unix=unix).status == 403
+    rebound = raw(server, b"GET /deploy HTTP/1.1\r\nHost: rebound.example\r\nConnection: close\r\n\r\n")
+    assert rebound.startswith(b"HTTP/1.1 403 ")
+    # A browser's own words are excused by a token, and only by one that can be looked up.
+    browser = (("User-Agent", "Mozilla/5.0"), ("Accept-Language", "pt-BR"))
+    assert ask(server, "GET", "/api/v1/status", *browser, token).status == 200
+    assert ask(server, "GET", "/api/v1/status", *browser, bearer("wrong")).status == 403
+    file = server.settings.token_file
+    assert file is not None
+    file.chmod(0o644)
+    try:
+        assert ask(server, "GET", "/api/v1/status", *browser, token).status == 403
+    finally:
+        file.chmod(0o600)
+    assert server.runs.ids() == before
 
 
 @pytest.mark.parametrize(("operation", "arguments"), CHANGES)
