@@ -66,9 +66,7 @@ def _give_file(fd: int, name: str, owner: tuple[int, int] | None, build_uid: int
         return
     try:
         file, info = safefs.open_regular(fd, name)
-    except (UnsafeTreeError, OSError) as error:
-        if isinstance(error, OSError) and error.errno not in (errno.ENXIO, errno.ENOENT):
-            raise
+    except (UnsafeTreeError, FileNotFoundError):
         raise BuildError(
             "The build left {path!r}, which is neither a file, a directory nor a link.", path=path
         ) from None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
 import stat
 import struct
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +21,7 @@ from govma_core.fs import safefs
 from tests.support.rights import as_root
 
 BUILD, WEB = 1000, (33, 33)
+ANYBODY = 0xFFFFFFFF
 
 
 @pytest.fixture
@@ -45,8 +49,12 @@ def test_everything_changes_owner_links_themselves_included(tree: Path, tmp_path
     outside = tmp_path / "outside"
     outside.write_text("secret")
     (tree / "out").symlink_to(outside)
+    (tree / "from the cache").touch()
     lent(tree)
-    assert hand_over(tree) == 1
+    # What the program or a hook has put there has these owners.
+    os.chown(tree / "from the cache", *WEB)
+    os.chown(tree / "html/sub/link", WEB[0], BUILD, follow_symlinks=False)
+    assert hand_over(tree) == 2
     assert {(p.lstat().st_uid, p.lstat().st_gid) for p in [tree, *tree.rglob("*")]} == {WEB}
     assert os.readlink(tree / "html/sub/link") == "../index.php"
     assert (outside.stat().st_uid, outside.read_text()) == (0, "secret")
@@ -58,7 +66,10 @@ def test_set_id_bits_do_not_survive(tree: Path) -> None:
     lent(tree)
     (tree / "html/index.php").chmod(0o6755)
     (tree / "html/sub").chmod(0o2775)
+    (tree / "html/sticky").mkdir()
+    (tree / "html/sticky").chmod(0o7777)
     hand_over(tree)
+    assert (tree / "html/sticky").stat().st_mode & 0o7777 == 0o1775
     assert (tree / "html/index.php").stat().st_mode & (stat.S_ISUID | stat.S_ISGID) == 0
     assert (tree / "html/sub").stat().st_mode & (stat.S_ISUID | stat.S_ISGID) == 0
 
@@ -99,8 +110,8 @@ def access_list(*entries: tuple[int, int, int]) -> bytes:
 @as_root
 @pytest.mark.root
 def test_nobody_else_can_write_the_tree_whatever_modes_and_lists_the_build_left(tree: Path) -> None:
-    anybody, file = 0xFFFFFFFF, tree / "html/index.php"
-    rights = access_list((1, 7, anybody), (2, 7, 54321), (4, 5, anybody), (0x10, 7, anybody), (0x20, 7, anybody))
+    file = tree / "html/index.php"
+    rights = access_list((1, 7, ANYBODY), (2, 7, 54321), (4, 5, ANYBODY), (0x10, 7, ANYBODY), (0x20, 7, ANYBODY))
     os.link(file, tree / "html/second.php")
     lent(tree)
     (tree / "html/plain.php").touch()
@@ -128,6 +139,79 @@ def test_two_names_of_a_built_file_become_two_files(tree: Path, tmp_path: Path) 
     built = (tree / "html/a.js").stat()
     assert (built.st_nlink, built.st_uid, built.st_mtime) == (1, 33, 5)
     assert (elsewhere.stat().st_uid, elsewhere.stat().st_nlink) == (BUILD, 1)
+    os.link(tree / "html/a.js", tree / "html/b.js")
+    lent(tree)
+    hand_over(tree, None)
+    assert [(tree / name).stat().st_nlink for name in ("html/a.js", "html/b.js")] == [1, 1]
+
+
+@as_root
+@pytest.mark.root
+def test_of_the_attributes_only_access_lists_are_taken_away(tree: Path) -> None:
+    for path in (tree / "html", tree / "html/index.php"):
+        os.setxattr(path, "user.origin", b"here")
+        os.setxattr(path, "system.posix_acl_access", access_list((1, 7, ANYBODY), (4, 5, ANYBODY), (0x20, 5, ANYBODY)))
+    lent(tree)
+    hand_over(tree)
+    assert [os.listxattr(path) for path in (tree / "html", tree / "html/index.php")] == [["user.origin"]] * 2
+
+
+@as_root
+@pytest.mark.root
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.ENOSYS, errno.EIO])
+def test_a_file_system_without_attributes_will_do_and_one_that_fails_does_not(
+    tree: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(fd: int) -> list[str]:
+        raise OSError(number, os.strerror(number))
+
+    lent(tree)
+    monkeypatch.setattr(os, "listxattr", fail)
+    with pytest.raises(OSError, match="Input/output error") if number == errno.EIO else nullcontext():
+        hand_over(tree)
+
+
+@pytest.mark.parametrize("kind", ["gone", "link", "directory"])
+def test_what_changes_while_it_is_taken_over_is_refused_by_name(
+    tree: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards files outside from a build that still runs, and the operator from an error without a path."""
+
+    def exchange(path: str, info: os.stat_result) -> None:
+        if path == "html/index.php":
+            (tree / path).rename(tmp_path / "aside")
+            if kind == "link":
+                (tree / path).symlink_to("/etc/passwd")
+            elif kind == "directory":
+                (tree / path).mkdir()
+
+    monkeypatch.setattr(ownership, "refuse_sparse", exchange)
+    with pytest.raises(BuildError, match=r"html/index\.php"):
+        hand_over(tree, (os.geteuid(), os.getegid()))
+
+
+def test_a_file_of_holes_is_refused_by_name(tree: Path) -> None:
+    with (tree / "html/holes").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(BuildError, match="html/holes"):
+        hand_over(tree, None)
+
+
+@as_root
+@pytest.mark.root
+def test_a_directory_over_a_link_while_it_is_made_anew_is_refused_by_name(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exchange(*arguments: Any, **more: Any) -> None:
+        (tree / "html/sub/link").unlink()
+        (tree / "html/sub/link").mkdir()
+        replace(*arguments, **more)
+
+    replace = safefs.replace_symlink
+    lent(tree)
+    monkeypatch.setattr(safefs, "replace_symlink", exchange)
+    with pytest.raises(BuildError, match="'html/sub/link' changed while"):
+        hand_over(tree)
 
 
 @pytest.mark.parametrize("kind", ["fifo", "socket"])
