@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import stat
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -109,6 +110,61 @@ def test_what_somebody_puts_there_once_it_was_kept_is_not_lost(site: Site, kind:
             assert there.is_symlink() if kind == "link" else there.is_dir()
             assert set(content(replaced).values()) == {"people's"}
     assert os.listdir(site.target) == ["a"]
+
+
+@pytest.mark.parametrize("policy", ["keep", "overwrite"])
+def test_a_file_system_without_hard_links_and_exchanges_loses_nothing(
+    site: Site, policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards uploads on a network share: a name in use is not taken, and what is replaced is kept as a copy."""
+
+    def refuse(*arguments: object, **more: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(safefs, "rename_exchange", lambda *names, **directories: False)
+    (site.tree / "new").write_text("repository")
+    site.both("a/logo.png", "repository", "people's")
+    (site.target / "a/logo.png").chmod(0o640)
+    site.run(policy)
+    replaced = "repository" if policy == "overwrite" else "people's"
+    assert content(site.target) == {"new": "repository", "a/logo.png": replaced}
+    if policy == "overwrite":
+        assert content(site.kept) == {"a/logo.png": "people's"}
+        assert stat.S_IMODE((site.kept / "a/logo.png").stat().st_mode) == 0o640
+    with safefs.opened_root(site.tree) as src, safefs.opened_root(site.target) as dst:
+        assert upload_files.place_new(src, dst, ["new"], None) == ["new"]
+
+
+def test_what_vanishes_or_changes_in_the_version_meanwhile_is_named_and_the_rest_comes(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("gone", "link", "stays"):
+        (site.tree / name).write_text("repository")
+    place_new = upload_files.place_new
+
+    def placed(src: int, dst: int, names: Sequence[str], owner: tuple[int, int] | None) -> list[str]:
+        (site.tree / "gone").unlink()
+        (site.tree / "link").unlink()
+        (site.tree / "link").symlink_to(site.outside / "canary")
+        return place_new(src, dst, names, owner)
+
+    monkeypatch.setattr(upload_files, "place_new", placed)
+    assert site.run() == uploads.UploadsResult(new_files=1, left_alone=2)
+    assert content(site.target) == {"stays": "repository"}
+    for name in ("gone", "link"):
+        assert site.said(f"'{name}'", "was changed by somebody else", "stays as it is")
+
+
+@as_root
+@pytest.mark.root
+def test_a_new_folder_has_the_owner_and_no_more_rights_than_the_versions(site: Site) -> None:
+    (site.tree / "new").mkdir()
+    (site.tree / "new").chmod(0o7750)
+    with safefs.opened_root(site.target) as target:
+        os.close(upload_files.make_folder(target, "new", (site.tree / "new").stat(), WEB))
+    info = (site.target / "new").stat()
+    assert (info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode)) == (*WEB, 0o750)
 
 
 @pytest.mark.parametrize("policy", ["keep", "overwrite"])

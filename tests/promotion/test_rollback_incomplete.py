@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from govma_core.errors import RefusedError
-from govma_core.promotion import promote, rollback
+from govma_core.promotion import promote, rehearsal, rehearsal_copy, rollback
 from govma_core.versions import remove
 from govma_core.versions.history import History
 from govma_core.versions.holds import HoldStore
@@ -110,6 +110,54 @@ def test_a_version_that_is_damaged_in_the_last_moment_does_not_go_live(
     assert len(History(releases.state).read()) == 3
     monkeypatch.undo()
     assert rollback.run(releases.context()).version == FIRST
+
+
+def test_what_rollbacks_have_left_is_no_way_back_and_told_with_its_mark(releases: Releases) -> None:
+    rollback.run(releases.context())
+    rollback.run(releases.context())
+    told = (
+        f"{BEFORE} was live before, but is marked bad by ana: rolled back to {FIRST}, "
+        f"{LIVE} was live before, but is marked bad by ana: rolled back to {BEFORE}"
+    )
+    with pytest.raises(RefusedError, match=told):
+        rollback.run(releases.context())
+    assert releases.store.pointer().version == FIRST
+
+
+def test_with_nothing_live_a_named_version_goes_live_and_nothing_is_said_against_any(releases: Releases) -> None:
+    with pytest.raises(RefusedError, match=f"{LIVE} is live now, not nothing"):
+        rollback.run(releases.context(), version=BEFORE, live_shown="")
+    (releases.directory / "current-version").unlink()
+    with pytest.raises(RefusedError, match=f"Nothing is live now, not {LIVE}"):
+        rollback.run(releases.context(), version=BEFORE, live_shown=LIVE)
+    outcome = rollback.run(releases.context(), version=BEFORE, live_shown="")
+    assert (outcome.version, outcome.version_before, releases.store.pointer().version) == (BEFORE, "", BEFORE)
+    assert (MarkStore(releases.state).read(), HoldStore(releases.state).read().commits) == ({}, ())
+    assert History(releases.state).read()[-1].previous == ""
+
+
+def test_another_version_of_the_commit_that_is_left_does_not_end_the_hold_of_it(releases: Releases) -> None:
+    """Guards the next trigger: the same commit would go live again."""
+    for name in (BEFORE, LIVE):
+        releases.record(name, commit="b" * 40)
+    rollback.run(releases.context(), version=BEFORE)
+    assert [hold.commit for hold in HoldStore(releases.state).read().commits] == ["b" * 40]
+    releases.record(FIRST, commit="c" * 40)
+    HoldStore(releases.state).hold_commit("c" * 40, FIRST, "x", "rui", 1.0, "earlier")
+    rollback.run(releases.context(), version=FIRST)
+    assert [hold.commit for hold in HoldStore(releases.state).read().commits] == ["b" * 40]
+
+
+@pytest.mark.parametrize("is_used", [False, True])
+def test_what_a_killed_rehearsal_left_goes_behind_the_switch(
+    releases: Releases, is_used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards the way back from an engine that does not answer."""
+    live: list[str | None] = []
+    monkeypatch.setattr(rehearsal_copy, "used", lambda state_dir: is_used)
+    monkeypatch.setattr(rehearsal, "clear_leftovers", lambda *_: live.append(releases.store.pointer().version))
+    rollback.run(releases.context(), version=BEFORE)
+    assert live == ([BEFORE] if is_used else [])
 
 
 @as_root
