@@ -176,6 +176,19 @@ def test_output_warnings_and_errors_are_masked(mask: Mask) -> None:
     assert not any(secret in text for secret in ("t0k3n", "hunter2", "gov_ma"))
 
 
+def test_a_secret_is_hidden_however_the_output_comes_in_pieces(mask: Mask) -> None:
+    """Guards the log of a build, which is followed while it is written: a piece ends anywhere."""
+    output = "first t0k3n-0123456789 ç\nthe password is correct horse\nno end t0k3n-0123456789".encode()
+    for at in range(len(output)):
+        events: list[Event] = []
+        log = BuildLog(BuildScript(["true"]), Reporter(events.append, mask=mask))
+        for piece in (output[:at], output[at:]):
+            log.feed(piece)
+        log.close()
+        lines = [event.text for event in events if isinstance(event, LogLine)]
+        assert lines == ["first *** ç", "the password is ***", "no end ***"], at
+
+
 def test_a_long_log_is_not_slowed_down(tmp_path: Path) -> None:
     path = tmp_path / "env"
     path.write_text("".join(f"SECRET_{number}=value-{number}-{number * 7919}\n" for number in range(40)))
