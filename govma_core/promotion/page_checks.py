@@ -174,7 +174,7 @@ def _end(connection: http.client.HTTPConnection, reached: list[socket.socket], l
 def _reason(error: Exception) -> str:
     if isinstance(error, http.client.RemoteDisconnected):
         return tr("the connection was closed without an answer")
-    return clean_line(str(getattr(error, "strerror", None) or error)) or type(error).__name__
+    return clean_line(str(getattr(error, "strerror", None) or error).strip()) or type(error).__name__
 
 
 DEFAULT = (PageCheck(path="/"),)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from govma_core.fs import safefs
 from govma_core.process.proc import lineage
 from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
@@ -192,10 +193,10 @@ def _is_at(inode: tuple[int, int], path: bytes, process: str, root: bytes = b"")
 
 def _has_own_device(fd: int, process: str) -> bool:
     """Tell whether a file that is seen on another device is another file: not on an overlay, which may show ours."""
-    mount = re.search(rb"^mnt_id:\s*(\d+)$", _read_file(f"/proc/self/fdinfo/{fd}"), re.MULTILINE)
+    mount = safefs.mount_of(fd)
     for line in _read_file(f"{process}/mountinfo").splitlines():
         number, _, rest = line.partition(b" ")
-        if mount and number == mount[1]:
+        if number == mount:
             return rest.partition(b" - ")[2].split(b" ", 1)[0] in _SINGLE
     return False
 

@@ -309,6 +309,46 @@ def test_an_end_that_is_not_in_the_log_stands_where_reading_stopped(store: RunSt
     assert [(type(event), offset) for event, offset in end.events()] == [(RunFinished, 77)]
 
 
+@pytest.mark.parametrize("has_told_its_end", [True, False])
+def test_what_was_written_just_before_the_record_is_followed_to_the_last_line(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch, has_told_its_end: bool
+) -> None:
+    """Guards the last lines of a log: they come after the last look at it, and before the look at the record."""
+    record = running(store, ProcessId.current())
+    log = EventLog(store.path(record.id) / "events.jsonl", 1 << 20)
+    real = RunStore.read
+
+    def ended_meanwhile(self: RunStore, run_id: str) -> RunRecord:
+        if not real(self, run_id).ended:
+            log.write_output(1.0, ["one", "two"])
+            log.flush()
+            self.write(dataclasses.replace(record, state="failed", exit_code=3, pid_started=1))
+            if has_told_its_end:
+                log.write(RunFinished(2.0, "failed", 3, "no"))
+        return real(self, run_id)
+
+    monkeypatch.setattr(RunStore, "read", ended_meanwhile)
+    *lines, end = (event for event, _ in follow(store, record.id, poll=0.001))
+    assert [line.text for line in lines if isinstance(line, LogLine)] == ["one", "two"]
+    assert isinstance(end, RunFinished)
+    assert (end.result, end.exit_code) == ("failed", 3)
+    log.close()
+
+
+def test_a_log_that_is_whole_before_its_record_ends_with_what_the_log_says(store: RunStore) -> None:
+    """Guards followers against a runner that cannot write its record down: they end, and once."""
+    record = running(store, ProcessId.current())
+    log = EventLog(store.path(record.id) / "events.jsonl", 1 << 20)
+    log.write(StageStarted(1.0, "promote"))
+    log.write(RunFinished(2.0, "failed", 4, "no"))
+    log.close()
+    events = [event for event, _ in follow(store, record.id)]
+    assert events == [StageStarted(1.0, "promote"), RunFinished(2.0, "failed", 4, "no")]
+    follower = LogFollower(store, record.id)
+    assert follower.read() is not None
+    assert follower.read_end() is None, "its record goes on"
+
+
 def test_the_last_event_of_a_run_that_still_writes_it_is_waited_for(store: RunStore) -> None:
     record = running(store, ProcessId.current())
     store.write(dataclasses.replace(record, state="ok", exit_code=0))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from govma_console.tui.panes.log_export import for_clipboard, save
 from govma_console.tui.panes.versions import COLUMNS, fit, needs
 from govma_console.tui.site_state import SnapshotReader
 from govma_core.errors import RefusedError
+from govma_core.process.proc import ProcessId
+from govma_core.runs import launch
 from govma_core.runs.store import RunStore
 from govma_core.versions.holds import Holds, HoldStore
 from govma_core.versions.store import PREFIX
@@ -155,6 +159,29 @@ def test_holds_that_cannot_be_read_are_a_notice(site: Site, monkeypatch: pytest.
 
     monkeypatch.setattr(HoldStore, "read", refuse)
     assert SnapshotReader(site.settings).read().problems == ("holds: Permission denied.",)
+
+
+def test_a_killed_run_is_interrupted_though_its_record_was_read_before(site: Site) -> None:
+    """Guards the list of runs: a record of a killed run is the same file as before."""
+    store = launch.prepare_store(site.settings)
+    reader = SnapshotReader(site.settings)
+    with subprocess.Popen(["sleep", "600"]) as process:
+        runner = ProcessId.of(process.pid)
+        record = store.create("deploy", {}, "ana", "test")
+        store.write(
+            dataclasses.replace(
+                record, state="running", pid=runner.pid, pid_started=runner.started, boot=runner.boot, stage="assets"
+            )
+        )
+        for _ in range(2):
+            snapshot = reader.read()
+            assert [run.state for run in snapshot.runs] == ["running"]
+            assert snapshot.active is not None
+        process.kill()
+    for _ in range(2):
+        snapshot = reader.read()
+        assert [(run.state, run.exit_code) for run in snapshot.runs] == [("interrupted", 1)]
+        assert snapshot.active is None
 
 
 def test_versions_dir_that_is_no_directory_is_not_called_read_only(site: Site) -> None:
