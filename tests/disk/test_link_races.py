@@ -74,7 +74,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
             (tmp_path / name).mkdir()
             roots.append(os.open(tmp_path / name, safefs.DIRECTORY_FLAGS))
             stack.callback(os.close, roots[-1])
-        paths = [tmp_path / name / "a" for name in names]
+        paths = one, two = [tmp_path / name / "a" for name in names]
         for path in paths:
             path.write_bytes(CONTENT)
         directories = Directories(roots[:2])
@@ -85,7 +85,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
         stack.callback(file.close)
         assert master.equals(file)
         sharing = HardLinks(directories, names, roots[2])
-        yield Pair(*paths, tmp_path / "staging", inodes[1], master, file, sharing, Tally())
+        yield Pair(one, two, tmp_path / "staging", inodes[1], master, file, sharing, Tally())
     # Nothing that waits for a lease is left behind.
     assert os.listdir(tmp_path / "staging") == []
 

@@ -108,6 +108,20 @@ def test_what_was_said_before_a_rollback_that_did_not_happen_stays(releases: Rel
     assert marks(releases) == {NEW: "failed"}
 
 
+def test_a_hold_stays_when_a_rollback_leads_to_another_version_of_its_commit(releases: Releases) -> None:
+    """Guards the next trigger: what is live is of the held commit, too, and a deploy of it would be what was left."""
+    for name in (OLD, NEW):
+        releases.record(name, commit=COMMIT)
+    rollback.run(releases.context(), version=OLD)
+    assert (marks(releases), held(releases)) == ({NEW: "bad"}, [COMMIT])
+    promote.run(releases.context(), version=OLD)
+    assert (marks(releases), held(releases)) == ({NEW: "bad"}, [])
+    rollback.run(releases.context(), version=NEW)
+    assert (marks(releases), held(releases)) == ({OLD: "bad"}, [COMMIT])
+    promote.run(releases.context(), version=OLD)
+    assert (marks(releases), held(releases)) == ({}, [])
+
+
 def test_a_rollback_that_was_killed_behind_its_switch_has_said_it(releases: Releases) -> None:
     context = releases.context()
     verdicts.write(context, Verdict(NEW, COMMIT, "rolled back", "rolled back"))

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from govma_core.context import Context
 from govma_core.disk import usage
 from govma_core.errors import GovmaError, RefusedError, RunCancelled, UsageError
 from govma_core.events import Event, LogLine
@@ -224,6 +225,31 @@ def test_a_version_in_use_is_kept_even_when_the_use_begins_after_the_plan(
     assert f"{NAMES[1]} is left alone: in use by sleep" in releases.log("warning")
     assert outcome.details["removed"] == [NAMES[2]]
     assert list(outcome.details["spared"]) == [NAMES[1]]
+
+
+@pytest.mark.parametrize("what", ["pin", "link", "switch"])
+def test_what_is_pinned_linked_or_live_since_the_plan_is_kept(
+    releases: Releases, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    carry_out = prune.carry_out
+
+    def decide_otherwise(context: Context, prune_plan: plan.PrunePlan) -> prune.Result:
+        if what == "pin":
+            PinStore(releases.state).pin(NAMES[1], "rui", "", 1.0)
+        elif what == "link":
+            (releases.directory / "staging").symlink_to(f"{NAMES[1]}/html")
+        else:
+            releases.live(NAMES[1])
+        return carry_out(context, prune_plan)
+
+    monkeypatch.setattr(prune, "carry_out", decide_otherwise)
+    outcome = prune.run(releases.context())
+    assert releases.there() == [NAMES[1], *NAMES[3:8]]
+    assert releases.whole(NAMES[1])
+    assert releases.hidden() == []
+    assert outcome.details["removed"] == [NAMES[0], NAMES[2]]
+    why = {"pin": "it is pinned by now", "link": "in use by staging", "switch": "current-version leads to it by now"}
+    assert outcome.details["spared"] == {NAMES[1]: why[what]}
 
 
 def test_a_version_to_which_a_link_of_the_operator_leads_is_kept(releases: Releases) -> None:

@@ -35,6 +35,19 @@ def test_the_next_run_finishes_what_a_killed_one_began(store: VersionStore, stat
     assert Remover(store, state).take_up() == ""
 
 
+def test_a_note_about_another_versions_dir_is_left_to_that(store: VersionStore, state: Path) -> None:
+    """Guards a versions_dir that was changed in the settings: the version of its name here keeps its records."""
+    hidden_name = hide_as_a_killed_removal_does(store, state, clearing=True)
+    note = state / "removal.json"
+    note.write_text(note.read_text().replace(str(store.directory), "/srv/elsewhere"))
+    records = add_records(state)
+    before = note.read_bytes()
+    assert Remover(store, state).take_up() == ""
+    assert all(path.exists() for path in records)
+    assert note.read_bytes() == before
+    assert hidden(store) == [hidden_name]
+
+
 def test_another_directory_under_the_hidden_name_is_not_removed(store: VersionStore, state: Path) -> None:
     aside = store.directory / hide_as_a_killed_removal_does(store, state, clearing=True)
     aside.rename(store.directory / "elsewhere")
