@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from govma_core.fs import safefs
+from govma_core.promotion import promote
 from govma_core.runs.launch import Requester, prepare_store, write_down
 from govma_core.runs.runner import Runner
 from govma_core.runs.store import RunRecord
 from govma_core.settings import Settings
-from govma_core.versions.history import History
+from govma_core.versions.history import History, Promotion
 from govma_core.versions.holds import HoldStore
 from govma_core.versions.manifest import ManifestStore
 from govma_core.versions.marks import Mark, MarkStore
@@ -106,7 +107,8 @@ def test_a_link_that_was_switched_in_spite_of_an_error_is_told_as_switched(
         record = run(releases.settings, operation, version=OLD)
     assert (record.state, record.exit_code, record.version, record.version_before) == ("ok", 0, OLD, NEW)
     assert releases.store.pointer().version == OLD
-    (entry,) = History(releases.state).read()
+    (entry,) = History(releases.state).entries()
+    assert isinstance(entry, Promotion), "nobody was asked, so that there is no result"
     assert (entry.version, entry.previous, entry.how, entry.run) == (OLD, NEW, operation, record.id)
     left = operation == "rollback"
     assert said_of(releases, NEW) == (left, ["b" * 40] if left else [])
@@ -114,6 +116,23 @@ def test_a_link_that_was_switched_in_spite_of_an_error_is_told_as_switched(
     assert releases.hidden() == []
     assert run(releases.settings, "promote", version=NEW).state == "ok"
     assert releases.store.pointer().version == NEW
+
+
+@pytest.mark.parametrize(("target", "told"), [(None, ""), ("/etc", "Before: "), ("data-build--gone", "Before: ")])
+def test_a_link_that_somebody_had_set_elsewhere_is_told_when_it_is_replaced(
+    releases: Releases, target: str | None, told: str
+) -> None:
+    (releases.directory / POINTER).unlink()
+    if target:
+        (releases.directory / POINTER).symlink_to(target)
+    promote.run(releases.context(), version=OLD)
+    assert releases.store.pointer().version == OLD
+    # Behind the switch nobody can cancel what follows it.
+    releases.cancellation.request()
+    assert not releases.cancellation.requested
+    lines = [line for line in releases.log("warning").splitlines() if line.startswith("Before: ")]
+    assert [target in line for line in lines if target] == ([True] if told else [])
+    assert len(lines) == bool(told)
 
 
 @pytest.mark.parametrize("takes_effect", [False, True])
