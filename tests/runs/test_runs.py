@@ -335,8 +335,11 @@ def test_what_was_written_just_before_the_record_is_followed_to_the_last_line(
     log.close()
 
 
-def test_a_log_that_is_whole_before_its_record_ends_with_what_the_log_says(store: RunStore) -> None:
+def test_a_log_that_is_whole_before_its_record_ends_with_what_the_log_says(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Guards followers against a runner that cannot write its record down: they end, and once."""
+    monkeypatch.setattr("govma_core.runs.log._LAST_EVENT_SECONDS", 0.0)
     record = running(store, ProcessId.current())
     log = EventLog(store.path(record.id) / "events.jsonl", 1 << 20)
     log.write(StageStarted(1.0, "promote"))
