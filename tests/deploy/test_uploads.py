@@ -74,9 +74,10 @@ def test_what_is_new_is_the_web_servers_and_nothing_else_is(site: Site) -> None:
 def test_a_file_that_people_replaced_is_kept_and_named(site: Site) -> None:
     site.both("logo.png", "repository", "people's")
     site.both("same-size.png", "123", "456")
+    site.both("same-time.png", "123", "4567", same_time=True)
     result = site.run()
-    assert result == uploads.UploadsResult(left_alone=2)
-    assert content(site.target) == {"logo.png": "people's", "same-size.png": "456"}
+    assert result == uploads.UploadsResult(left_alone=3)
+    assert content(site.target) == {"logo.png": "people's", "same-size.png": "456", "same-time.png": "4567"}
     assert site.said("'logo.png'", "other content", str(site.target))
     assert site.said("'same-size.png'")
     assert not site.kept.exists()
