@@ -80,6 +80,11 @@ class Mask:
         if not beginnings:
             return text
         at, value = min(beginnings)
+        for whole in self._values:
+            # One that reaches into it would be without its end, and not be found any more.
+            start = end.rfind(whole, 0, at + len(whole) - 1)
+            if 0 <= start < at < start + len(whole):
+                at = start
         return f"{end[:at]}{self._labels[value]}{text[len(end) :]}"
 
     def also(self, environment: Iterable[str]) -> Mask:
@@ -165,13 +170,14 @@ def _assignments(text: str) -> Iterator[tuple[str, str]]:
     """Yield each value with its name; a line within quotes by both readings, as the last one of a key ends in `=`."""
     name = owner = quote = ""
     for line in text.splitlines():
+        was_quoted = bool(quote)
         if quote:
             yield owner, line.strip()
             quote = "" if quote in line else quote
         match = _LINE.fullmatch(line)
         # A line that assigns nothing belongs to a value of several lines, such as a key.
         name, value = (match[1], match[2]) if match else (name, line.strip())
-        if match and value[:1] in ("'", '"') and value.count(value[0]) == 1:
+        if match and not was_quoted and value[:1] in ("'", '"') and value.count(value[0]) == 1:
             owner, quote = name, value[0]
         yield name, value
 

@@ -71,7 +71,10 @@ def require_changer(request: Request) -> Caller:
     if not may_change(caller, get_site(request).settings):
         raise Refusal(
             401,
-            tr("This takes a token (`govma-console token NAME`), or root or unix_group by the unix socket."),
+            tr(
+                "This takes a token (`govma-console token NAME`), "
+                "or root or unix_group by the unix socket, without a proxy."
+            ),
             headers=CHALLENGE,
         )
     return caller

@@ -64,7 +64,9 @@ class Caller:
         uid = self.peer.uid
         name = user_name(uid) if uid is not None else self.peer.remote[0] if self.peer.remote else "?"
         line = "unix socket" if self.peer.remote is None else f"{self.peer.remote[0]}:{self.peer.remote[1]}"
-        origin = f"http, {line}" + (f", uid {uid}" if uid is not None else "")
+        origin = (
+            f"http, {line}" + (f", uid {uid}" if uid is not None else "") + (", a proxy" if self.is_forwarded else "")
+        )
         return Requester(self.token or name, f"{origin}, token {self.token}" if self.token else origin)
 
 

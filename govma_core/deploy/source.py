@@ -71,7 +71,7 @@ class Checkout:
         """Put right what a power cut left of a move; SourceError where git cannot. Only under the lock."""
         finish_move(self._settings, self._git, self._reporter)
         # Files that are as young as the index are read whole by each command that looks at them, until it is renewed.
-        with suppress(GitFailedError):
+        with suppress(SourceError):
             self._git.run("update-index", "-q", "--refresh")
 
     def changes(self) -> str:

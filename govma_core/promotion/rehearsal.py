@@ -164,7 +164,7 @@ def _require_itself(container: Container, stage: Stage) -> None:
         if _running(container) and not stage.shown_by(
             container.attrs["State"]["Pid"], container.labels[rehearsal_container.MOUNT_LABEL]
         ):
-            raise rehearsal_container.exchanged()
+            raise rehearsal_container.exchanged_error()
     except OSError as error:
         # A container that has ended is reported by _answering; the engine may be late to notice.
         if _running(container) and Path(f"/proc/{container.attrs['State']['Pid']}").exists():

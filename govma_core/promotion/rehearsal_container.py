@@ -61,7 +61,7 @@ def container_for(client: DockerClient, context: Context, stage: Stage) -> Itera
             with told_as(tr("connect the container to the network {network}", network=network)):
                 client.networks.get(network).connect(container)
         if not stage.in_place():
-            raise exchanged()
+            raise exchanged_error()
         with told_as(tr("start the container in which the version is tried")):
             container.start()
         yield container
@@ -150,6 +150,6 @@ def neighbours(mount_point: str, settings: Settings) -> list[dict[str, Any]]:
     return [mount(str(beside / name), str(path)) for name, path in places if path is not None and path.is_dir()]
 
 
-def exchanged() -> NotTriedError:
+def exchanged_error() -> NotTriedError:
     """Return the error for a version whose place another tree has taken."""
     return NotTriedError("Something else was put in the place of the version while it was being tested.")

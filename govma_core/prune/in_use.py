@@ -32,8 +32,11 @@ _IGNORABLE = {errno.ENOENT, errno.ESRCH, errno.EINVAL, errno.EACCES, errno.EPERM
 """Errors of /proc for a process that has just ended, one that this user may not read, and a path beyond 4,096 bytes.
 Any other error (no descriptor free) must not make a version look unused."""
 
-_SINGLE = frozenset((b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"zfs", b"f2fs", b"tmpfs", b"ramfs"))
-"""Types of file systems that show each of their directories under one device, and none of another file system."""
+_ONE_DEVICE = frozenset((b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"zfs", b"f2fs", b"tmpfs", b"ramfs"))
+"""Types of file systems that show each of their directories under one device, and none of another file system.
+
+An overlay, say, shows the directories of its layers, under a device of its own.
+"""
 
 
 def in_use(versions_dir: Path, names: Collection[str]) -> Uses:
@@ -71,7 +74,7 @@ def versions_on_paths(versions_dir: Path, names: Collection[str], paths: Iterabl
     """Return those of these versions to which or into which one of the paths of this machine leads."""
     versions = _Versions(versions_dir, names)
     mentions = [mention for path in paths for mention in versions.mentioned_in(os.fsencode(path))]
-    return {name for name, inode, path in mentions if _is_at(inode, path, "/proc/self")}
+    return {name for name, inode, path in mentions if versions.is_at(inode, path)}
 
 
 def links_to_versions(versions_dir: Path, names: Collection[str]) -> dict[str, list[str]]:
@@ -93,6 +96,8 @@ class _Versions:
 
     def __init__(self, versions_dir: Path, names: Collection[str]) -> None:
         self._directory = os.fsencode(versions_dir)
+        with safefs.opened_root(versions_dir) as fd:
+            self._has_one_device = _has_one_device(fd, "/proc/self")
         inodes = {name: self.inode(name) for name in names}
         self._inodes = {name: inode for name, inode in inodes.items() if inode is not None}
 
@@ -109,6 +114,23 @@ class _Versions:
         for name, path in versions_in(text):
             if name in self._inodes:
                 yield name, self._inodes[name], path
+
+    def is_at(self, inode: tuple[int, int], path: bytes, process: str = "/proc/self", root: bytes = b"") -> bool:
+        """Tell whether the directory of this device and inode is at a path below a process's root; True in doubt."""
+        try:
+            fd = os.open(root + path, os.O_PATH | os.O_CLOEXEC)
+        except FileNotFoundError:
+            # Removed with all that was in it; or a path that begins elsewhere (chroot in another namespace).
+            return root != b""
+        except OSError:
+            return True
+        try:
+            info = os.fstat(fd)
+            if info.st_dev == inode[0]:
+                return info.st_ino == inode[1]
+            return not (self._has_one_device and _has_one_device(fd, process))
+        finally:
+            os.close(fd)
 
 
 def versions_in(text: bytes) -> Iterator[tuple[str, bytes]]:
@@ -145,11 +167,11 @@ class _ProcessView:
         for line in _read_file(f"{self._directory}/mountinfo").splitlines():
             if _PREFIX not in line:
                 continue
-            source, point, options = (_unescape(part) for part in line.split(b" ", 5)[3:])
+            mount, _, _, source, point, options = (_unescape(part) for part in line.split(b" ", 5))
             names = [name for name, inode, path in self._versions.mentioned_in(point) if self._is_at(inode, path)]
             for name, _, path in self._versions.mentioned_in(source):
                 inode = self._versions.inode(name, source[len(path) :])
-                if inode is None or self._is_at(inode, point):
+                if inode is None or self._is_at(inode, point) or self._is_covered(mount, point):
                     names.append(name)
             # The layers of an overlay: /proc does not say in which namespace these paths are.
             names += [name for name, _, _ in self._versions.mentioned_in(options)]
@@ -157,7 +179,18 @@ class _ProcessView:
         return points
 
     def _is_at(self, inode: tuple[int, int], path: bytes) -> bool:
-        return _is_at(inode, path, self._directory, self._root)
+        return self._versions.is_at(inode, path, self._directory, self._root)
+
+    def _is_covered(self, mount: bytes, point: bytes) -> bool:
+        """Tell whether another mount is what is at a mount point: over this one, or over a directory above."""
+        try:
+            fd = os.open(self._root + point, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            return True
+        try:
+            return safefs.mount_of(fd) != mount
+        finally:
+            os.close(fd)
 
     def _paths(self) -> Iterator[tuple[str, bytes]]:
         """Yield the kind and the path of all that the process has open."""
@@ -175,29 +208,13 @@ class _ProcessView:
                 yield tr("mapped file"), line[line.index(b"/") :]
 
 
-def _is_at(inode: tuple[int, int], path: bytes, process: str, root: bytes = b"") -> bool:
-    """Tell whether the directory of this device and inode is at a path below the root of a process; True in doubt."""
-    try:
-        fd = os.open(root + path, os.O_PATH | os.O_CLOEXEC)
-    except FileNotFoundError:
-        # Removed with all that was in it; or a path that begins elsewhere (chroot in another namespace).
-        return root != b""
-    except OSError:
-        return True
-    try:
-        info = os.fstat(fd)
-        return (info.st_dev, info.st_ino) == inode or (info.st_dev != inode[0] and not _has_own_device(fd, process))
-    finally:
-        os.close(fd)
-
-
-def _has_own_device(fd: int, process: str) -> bool:
-    """Tell whether a file that is seen on another device is another file: not on an overlay, which may show ours."""
+def _has_one_device(fd: int, process: str) -> bool:
+    """Tell whether all of the file system of a file, on a mount that `process` sees, is on one device."""
     mount = safefs.mount_of(fd)
     for line in _read_file(f"{process}/mountinfo").splitlines():
         number, _, rest = line.partition(b" ")
         if number == mount:
-            return rest.partition(b" - ")[2].split(b" ", 1)[0] in _SINGLE
+            return rest.partition(b" - ")[2].split(b" ", 1)[0] in _ONE_DEVICE
     return False
 
 

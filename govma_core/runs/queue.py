@@ -14,7 +14,6 @@ from govma_core.runs.launch import Requester, write_down
 from govma_core.runs.store import RunRecord, RunStore
 from govma_core.settings import Settings, to_plain
 from govma_core.text.language import tr
-from govma_core.versions.history import History
 
 _KEYS = "keys"
 """A file of a run with the keys of all requests that came to share it, a line each."""
@@ -89,7 +88,7 @@ def admit(
 
 
 def with_key(store: RunStore, key: str, *, retry_failed: bool = False) -> RunRecord | None:
-    """Return the run that serves the request of this key; one that was interrupted before it switched serves none.
+    """Return the run that serves the request of this key; one that was interrupted serves none, unless a rollback.
 
     With `retry_failed` neither does one that ended otherwise than well.
     """
@@ -97,15 +96,12 @@ def with_key(store: RunStore, key: str, *, retry_failed: bool = False) -> RunRec
         keys = [record.key]
         with suppress(FileNotFoundError):
             keys += (store.path(record.id) / _KEYS).read_text().splitlines()
-        has_failed = record.state == "interrupted" or (retry_failed and record.ended and record.exit_code != 0)
         # A rollback that was interrupted behind its switch would go back a second time.
-        if key in keys and (not has_failed or (not retry_failed and _has_switched(store, record))):
+        was_cut_short = record.state == "interrupted" and record.operation != "rollback"
+        has_failed = was_cut_short or (retry_failed and record.ended and record.exit_code != 0)
+        if key in keys and not has_failed:
             return record
     return None
-
-
-def _has_switched(store: RunStore, record: RunRecord) -> bool:
-    return any(promotion.run == record.id for promotion in History(store.state_dir).read())
 
 
 @contextmanager

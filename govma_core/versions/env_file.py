@@ -84,7 +84,7 @@ def difference(manifest: Manifest | None, path: Path) -> str:
 def _read(path: Path) -> tuple[bytes, int]:
     """Return the content, read once: the hash is of what a version has, whoever edits the file; and the mode.
 
-    What is in a version nobody else can write.
+    Other users than its owner and group lose the right to write.
     """
     file, info = open_file(path)
     with os.fdopen(file, "rb") as source:

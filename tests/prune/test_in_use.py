@@ -16,6 +16,7 @@ from govma_core.engine.containers import container_mounts
 from govma_core.errors import EngineError
 from govma_core.prune.in_use import in_use, links_to_versions, versions_in, versions_on_paths
 from tests.support.engine import Engine
+from tests.support.mounts import small_file_system
 from tests.support.rights import as_root
 from tests.support.sleeper import sleeping
 
@@ -160,6 +161,31 @@ def test_an_overlay_that_may_have_the_versions_below_it_is_a_use_in_doubt(versio
         (who,) = users(versions)[OLD]
         assert who.endswith("working directory")
         assert NEW not in users(versions)
+
+
+@as_root
+def test_a_layer_below_the_versions_is_a_use_in_doubt(versions: Path, tmp_path: Path) -> None:
+    layers = f"lowerdir={versions},upperdir={tmp_path}/t/u,workdir={tmp_path}/t/w"
+    with small_file_system(tmp_path / "t", "1m"):
+        for name in ("u", "w", "merged"):
+            (tmp_path / "t" / name).mkdir()
+        merged = tmp_path / "t/merged"
+        subprocess.run(["mount", "-t", "overlay", "-o", layers, "none", merged], check=True)
+        try:
+            with process("sh", "-c", "echo $$ && cat", cwd=versions / OLD / "html"):
+                assert list(users(merged)) == [OLD]
+        finally:
+            subprocess.run(["umount", merged], check=True)
+
+
+@as_root
+def test_a_mount_that_another_one_covers_is_a_use(versions: Path, tmp_path: Path) -> None:
+    point = tmp_path / "inside"
+    point.mkdir()
+    script = f'mount --bind "{versions / OLD}" "{point}" && mount -t tmpfs none "{point}" && echo $$ && cat'
+    with process("unshare", "-m", "sh", "-c", script):
+        (who,) = users(versions)[OLD]
+        assert who.startswith(f"a mount at {point} in the namespace of ")
 
 
 def test_processes_that_end_during_the_scan_are_passed_over(versions: Path) -> None:

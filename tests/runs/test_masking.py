@@ -126,6 +126,12 @@ def test_of_two_secrets_of_which_one_begins_the_other_nothing_is_left(order: int
         assert [mask(f"x {long[:cut]}…") for cut in range(4, len(long) + 1)] == ["x ***…"] * (len(long) - 3)
 
 
+def test_a_secret_whose_end_begins_another_one_is_hidden_whole_where_the_text_was_cut() -> None:
+    assert Mask(["abcd1234", "1234wxyz"])("x abcd1234…") == "x ***…"
+    url, host = "smtp://u:s3cr@mail.example.org", "mail.example.org:587"
+    assert Mask([url, host])(f"to {url}… again {url} of {host}") == "to ***… again *** of ***"
+
+
 def test_a_text_is_looked_at_where_it_was_cut_and_the_rest_of_it_stays() -> None:
     mask = Mask(["abcdefgh", "defgxyz1", "aaaab123", "senhaç-longa", "with…inside"])
     assert mask("see abcdefg … (3 more) abcdefg") == "see *** … (3 more) abcdefg"

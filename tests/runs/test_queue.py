@@ -21,7 +21,6 @@ from govma_core.runs.queue import Admission, QueueFullError, admit
 from govma_core.runs.store import RunRecord, RunStore, State
 from govma_core.runs.totals import Totals
 from govma_core.settings import Settings, load
-from govma_core.versions.history import History, Promotion
 from tests.support.waiting import PATIENCE, wait_for
 
 DEPLOY = {"ref": None}
@@ -125,16 +124,15 @@ def test_reject_sends_away_whoever_comes_while_a_run_has_not_ended(queue: Queue)
     assert queue.ask(policy="reject").fresh
 
 
-@pytest.mark.parametrize("has_switched", [False, True])
-def test_a_key_whose_run_was_killed_gives_it_again_only_when_it_had_switched(queue: Queue, has_switched: bool) -> None:
-    """A rollback that names no version would go back a second time."""
-    first = queue.ask("rollback", key="k").record
+@pytest.mark.parametrize(("operation", "is_repeated"), [("deploy", True), ("rollback", False)])
+def test_a_killed_deploy_is_made_again_for_its_key_and_a_killed_rollback_is_not(
+    queue: Queue, operation: str, is_repeated: bool
+) -> None:
+    """A rollback that names no version would go back a second time, if it had switched the link already."""
+    first = queue.ask(operation, key="k").record
     queue.store.write(_replaced(first, state="running", pid=2**22 + 1, pid_started=1, boot=ProcessId.current().boot))
-    if has_switched:
-        promotion = Promotion(1.0, "data-build--a", "data-build--b", "rollback", "ana", first.id)
-        History(queue.store.state_dir).append(promotion)
-    again = queue.ask("rollback", key="k").record
-    assert (again.id == first.id, again.state) == (has_switched, "interrupted" if has_switched else "starting")
+    again = queue.ask(operation, key="k").record
+    assert (again.id != first.id, again.state) == (is_repeated, "starting" if is_repeated else "interrupted")
 
 
 def test_a_key_gives_the_same_run_again_also_when_it_has_ended(queue: Queue) -> None:

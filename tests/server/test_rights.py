@@ -282,3 +282,7 @@ def test_a_server_that_is_there_keeps_its_unix_socket_and_what_a_killed_one_left
         first.process.wait()
         with second:
             assert ask(second, "GET", "/healthz", unix=path).status == 200
+
+
+def test_the_record_of_a_run_tells_that_a_proxy_asked_for_it() -> None:
+    assert Caller(Peer(uid=0), is_forwarded=True).requester().origin == "http, unix socket, uid 0, a proxy"
