@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -19,13 +17,43 @@ from govma_core.promotion.page_checks import Address
 from govma_core.promotion.proof import Proof, Question, prove, warm
 from govma_core.reporting import Cancellation, Reporter
 from tests.support.releases import NAMES
+from tests.support.waiting import PATIENCE
 
 OLD, NEW = NAMES[:2]
 PROBE = Question("/probe.php")
 AT_ONCE = 8
+SWITCHED = -1.0
+"""When the switch was, on the clock below."""
 
 Said = bytes | tuple[int, str] | float
 """What a request is answered with: a text with a status, a whole answer as it is, or nothing for so many seconds."""
+
+
+class Clock:
+    """The time of the proof: it passes in the pauses and where a script says so, however long answers take."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(proof, "time", clock)
+    limit_answers(monkeypatch, PATIENCE)
+    return clock
+
+
+def limit_answers(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Have each answer waited for that long, before and after the switch."""
+    monkeypatch.setattr(proof, "_PATIENCE_BEFORE", seconds)
+    monkeypatch.setattr(proof._round, "__defaults__", (seconds,))
 
 
 class _Server(ThreadingHTTPServer):
@@ -37,7 +65,7 @@ class Served:
     """A server that answers the requests of each round by `script`: called with the round and the number in it."""
 
     def __init__(self, script: Callable[[int, int], Said], label: str = "") -> None:
-        self.asked = 0
+        self.requests: list[int] = []
         numbers = itertools.count()
         over = self._over = threading.Event()
         served = self
@@ -45,7 +73,7 @@ class Served:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 number = next(numbers)
-                served.asked = max(served.asked, number + 1)
+                served.requests.append(number)
                 said = script(*divmod(number, AT_ONCE))
                 if isinstance(said, float):
                     over.wait(said)
@@ -63,6 +91,10 @@ class Served:
         self.address = Address("127.0.0.1", self._server.server_address[1], label=label)
         self._thread = threading.Thread(target=self._server.serve_forever, args=[0.01])
         self._thread.start()
+
+    @property
+    def asked(self) -> int:
+        return len(self.requests)
 
     def close(self) -> None:
         self._over.set()
@@ -92,7 +124,7 @@ def proved(
     *addresses: Address, timeout: float = 20.0, before: str = OLD, question: Question = PROBE, mask: Mask | None = None
 ) -> Proof:
     reporter = Reporter(lambda event: None, mask=mask)
-    return prove(addresses, question, NEW, before, time.monotonic(), timeout, reporter)
+    return prove(addresses, question, NEW, before, SWITCHED, timeout, reporter)
 
 
 @pytest.mark.parametrize(
@@ -118,22 +150,14 @@ def test_two_rounds_in_a_row_have_to_be_right(rounds: str, needed: int) -> None:
     assert result.workers == 3
 
 
-def test_workers_and_seconds_are_those_of_the_rounds_that_prove_it() -> None:
-    first_right = []
-
+def test_workers_and_seconds_are_those_of_the_rounds_that_prove_it(clock: Clock) -> None:
     def script(turn: int, number: int) -> Said:
-        if turn == 2:
-            first_right.append(time.monotonic())
-        if turn == 3:
-            time.sleep(0.02)
+        clock.now = float(turn)
         return old() if turn == 1 and number == 7 else right(turn)
 
     with serving(script) as served:
-        begins = time.monotonic()
         result = proved(served.address)
-        ends = time.monotonic()
-    assert result.workers == 2, "rounds 2 and 3, not those before"
-    assert min(first_right) - begins <= result.seconds < ends - begins - 0.02, "the first of the rounds in a row"
+    assert result == Proof(2.0 - SWITCHED, workers=2), "rounds 2 and 3, not those before"
 
 
 def test_a_proof_without_workers_counts_none() -> None:
@@ -156,18 +180,23 @@ def test_a_proof_without_workers_counts_none() -> None:
         (b"SSH-2.0-OpenSSH_9.2\r\n", "such as: SSH-2.0-OpenSSH_9.2)"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n" + NEW.encode(), "cut after 32 bytes"),
         (b"HTTP/1.1 200 OK\r\n\r\n" + NEW.encode()[:-1], NEW[:-1]),
-        (5.0, "no whole answer within 1 s"),
     ],
 )
-def test_one_wrong_answer_in_each_round_is_no_proof(monkeypatch: pytest.MonkeyPatch, said: Said, told: str) -> None:
-    if isinstance(said, float):
-        monkeypatch.setattr(proof, "_round", partial(proof._round, patience=1.0))
+def test_one_wrong_answer_in_each_round_is_no_proof(said: Said, told: str) -> None:
     with serving(lambda turn, number: said if number == 3 else right()) as served:
         result = proved(served.address, timeout=0.2)
     assert f"1 of 8 answers were not of {NEW} after 0.2 s (such as: " in result.problem
     assert told in result.problem
     assert "\x1b" not in result.problem
     assert result.changed is (said != old())
+
+
+def test_a_server_that_hangs_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit_answers(monkeypatch, 0.2)
+    with serving(lambda turn, number: PATIENCE) as served:
+        result = proved(served.address, timeout=0.0)
+    assert f"8 of 8 answers were not of {NEW} after 0 s (such as: no whole answer within 0.2 s)" in result.problem
+    assert result.changed
 
 
 def test_what_was_said_is_masked_and_cut() -> None:
@@ -198,22 +227,19 @@ def test_one_right_round_at_the_end_of_the_time_is_too_few() -> None:
         ("eo", OLD, False),
     ],
 )
-def test_a_failure_tells_whether_the_version_before_still_answers(rounds: str, before: str, changed: bool) -> None:
+def test_a_failure_tells_whether_the_version_before_still_answers(
+    clock: Clock, rounds: str, before: str, changed: bool
+) -> None:
     """Guards what is made of checks that fail: `e` is a round of errors, `m` has one old answer in it, `g` garbage."""
-    last = threading.Event()
 
     def script(turn: int, number: int) -> Said:
         if turn:
-            last.wait(5)
+            clock.now = 1.0  # The second round ends after the time is over.
         kind = rounds[turn]
         return old() if kind == "o" or (kind == "m" and number == 2) else (200 if kind == "g" else 500, "x")
 
     with serving(script) as served:
-        # The second round begins before the time is over, and ends after that.
-        timer = threading.Timer(0.4, last.set)
-        timer.start()
-        result = proved(served.address, timeout=0.3, before=before)
-        timer.join()
+        result = proved(served.address, timeout=0.5, before=before)
     assert served.asked == 2 * AT_ONCE
     assert result.changed is changed
 
@@ -248,11 +274,12 @@ def test_a_cancellation_ends_the_asking() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "is_warm"), [(old(), True), (right(), False), ((500, OLD), False), (b"", False), (5.0, False)]
+    ("said", "is_warm"), [(old(), True), (right(), False), ((500, OLD), False), (b"", False), (PATIENCE, False)]
 )
 def test_the_version_before_was_served_when_all_answers_were_of_it(
     monkeypatch: pytest.MonkeyPatch, said: Said, is_warm: bool
 ) -> None:
-    monkeypatch.setattr(proof, "_PATIENCE_BEFORE", 0.5)
+    if said == PATIENCE:
+        limit_answers(monkeypatch, 0.5)
     with serving(lambda turn, number: said if number == 6 else old()) as served:
         assert warm([served.address], PROBE, OLD, Reporter(lambda event: None)) is is_warm
