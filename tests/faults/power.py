@@ -15,7 +15,7 @@ from tests.support.engine import REPOSITORY
 from tests.support.journal import Call, unsafe
 
 _CALLS = "syncfs,fsync,fdatasync,rename,renameat,renameat2,link,linkat"
-_LINE = re.compile(r"(?P<pid>\d+) +(?P<call>\w+)\((?P<arguments>.*)\) += 0")
+_LINE = re.compile(r"(?P<call>\w+)\((?P<arguments>.*)\) += 0")
 _SYNCED = re.compile(r"\d+<(?P<path>[^>]*)>")
 _NAMED = re.compile(r'(?:(?:AT_FDCWD|\d+)<(?P<at>[^>]*)>, )?"(?P<name>[^"]*)"')
 _PASSING = ("usage.json", "totals.json", "holder.json")
@@ -43,17 +43,19 @@ def sweep(folder: Path) -> Result:
 
 
 def trace(site: CrashSite, operation: str) -> list[Call]:
-    """Run the operation under strace; give its own calls, in order, and not those of the processes that it starts."""
+    """Run the operation under strace; give its own calls, in order, and not those of the processes that it starts.
+
+    Each has a file of its own: in a common one a call that another process interrupts is cut in two.
+    """
     record = write_down(site.store, site.settings, operation, {}, Requester("ana", "test"))
     out = site.sample.root / "trace"
     line = [sys.executable, "-m", "govma_core.runs.runner", str(site.settings.state_dir), record.id]
     subprocess.run(
-        ["strace", "-f", "-y", "-s", "4096", "-e", f"trace={_CALLS}", "-o", out, *line], cwd=REPOSITORY, check=True
+        ["strace", "-ff", "-y", "-s", "4096", "-e", f"trace={_CALLS}", "-o", out, *line], cwd=REPOSITORY, check=True
     )
-    lines = out.read_text(errors="replace").splitlines()
-    runner = lines[0].split()[0]
-    matches = (_LINE.match(text) for text in lines)
-    return [_call(match["call"], match["arguments"]) for match in matches if match and match["pid"] == runner]
+    own = out.with_name(f"{out.name}.{site.store.read(record.id).pid}")
+    matches = (_LINE.match(text) for text in own.read_text(errors="replace").splitlines())
+    return [_call(match["call"], match["arguments"]) for match in matches if match]
 
 
 def _call(call: str, arguments: str) -> Call:

@@ -142,25 +142,42 @@ def test_a_version_on_another_device_of_this_namespace_is_not_in_use(versions: P
         subprocess.run(["umount", other], check=True)
 
 
+@pytest.fixture
+def in_doubt(versions: Path) -> str:
+    """Return a version by a name that no other test has, of this suite or of another one on this machine.
+
+    A process whose directory cannot be told from a version's uses each version of its name, wherever that is.
+    """
+    name = f"data-build--{os.getpid()}-07h08m09s"
+    (versions / name / "html").mkdir(parents=True)
+    (versions / name / "html/index.php").touch()
+    return name
+
+
 @as_root
-def test_what_a_process_with_a_root_of_its_own_has_open_is_a_use_in_doubt(versions: Path, tmp_path: Path) -> None:
+def test_what_a_process_with_a_root_of_its_own_has_open_is_a_use_in_doubt(
+    versions: Path, in_doubt: str, tmp_path: Path
+) -> None:
     """Guards what a process in another namespace opened before its root was changed: it is at no path of its own."""
     code = f"{OPEN}; import os; os.chroot(sys.argv[2]); os.chdir('/')"
-    with process("unshare", "-m", *python(code, versions / OLD / "html/index.php", tmp_path)):
-        (who,) = users(versions)[OLD]
+    with process("unshare", "-m", *python(code, versions / in_doubt / "html/index.php", tmp_path)):
+        (who,) = in_use(versions, [in_doubt, NEW])[in_doubt]
         assert who.endswith("open file")
 
 
 @as_root
-def test_an_overlay_that_may_have_the_versions_below_it_is_a_use_in_doubt(versions: Path, tmp_path: Path) -> None:
+def test_an_overlay_that_may_have_the_versions_below_it_is_a_use_in_doubt(
+    versions: Path, in_doubt: str, tmp_path: Path
+) -> None:
     upper = tmp_path / "upper"
     upper.mkdir()
     layers = 'mkdir "$1/u" "$1/w" "$1/merged" && mount -t overlay -o "lowerdir=$0,upperdir=$1/u,workdir=$1/w"'
-    script = f'mount -t tmpfs none "$1" && {layers} none "$1/merged" && set -- "$1/merged" && cd "$1/{OLD}/html"'
+    script = f'mount -t tmpfs none "$1" && {layers} none "$1/merged" && set -- "$1/merged" && cd "$1/{in_doubt}/html"'
     with process("unshare", "-m", "sh", "-c", f"{script} && echo $$ && exec cat", str(versions), str(upper)):
-        (who,) = users(versions)[OLD]
+        uses = in_use(versions, [in_doubt, NEW])
+        (who,) = uses[in_doubt]
         assert who.endswith("working directory")
-        assert NEW not in users(versions)
+        assert NEW not in uses
 
 
 @as_root

@@ -166,18 +166,25 @@ def test_a_killed_run_is_interrupted_though_its_record_was_read_before(site: Sit
     store = launch.prepare_store(site.settings)
     reader = SnapshotReader(site.settings)
     with subprocess.Popen(["sleep", "600"]) as process:
-        runner = ProcessId.of(process.pid)
-        record = store.create("deploy", {}, "ana", "test")
-        store.write(
-            dataclasses.replace(
-                record, state="running", pid=runner.pid, pid_started=runner.started, boot=runner.boot, stage="assets"
+        try:
+            runner = ProcessId.of(process.pid)
+            record = store.create("deploy", {}, "ana", "test")
+            store.write(
+                dataclasses.replace(
+                    record,
+                    state="running",
+                    pid=runner.pid,
+                    pid_started=runner.started,
+                    boot=runner.boot,
+                    stage="assets",
+                )
             )
-        )
-        for _ in range(2):
-            snapshot = reader.read()
-            assert [run.state for run in snapshot.runs] == ["running"]
-            assert snapshot.active is not None
-        process.kill()
+            for _ in range(2):
+                snapshot = reader.read()
+                assert [run.state for run in snapshot.runs] == ["running"]
+                assert snapshot.active is not None
+        finally:
+            process.kill()
     for _ in range(2):
         snapshot = reader.read()
         assert [(run.state, run.exit_code) for run in snapshot.runs] == [("interrupted", 1)]
