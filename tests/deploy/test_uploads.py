@@ -266,6 +266,16 @@ def test_folders_nested_without_end(site: Site) -> None:
     assert site.tree.is_symlink()
 
 
+def test_as_many_levels_as_are_allowed_are_copied_and_no_more(site: Site) -> None:
+    deepest = site.tree.joinpath(*["d"] * uploads.DEEPEST)
+    deepest.mkdir(parents=True)
+    (deepest / "photo").write_text("repository")
+    assert site.run() == uploads.UploadsResult(new_files=1, new_dirs=uploads.DEEPEST)
+    (deepest / "d").mkdir()
+    with pytest.raises(UnsafeTreeError, match=r"'d/d/.*'… are more than 100 levels deep\. Remove them"):
+        site.run()
+
+
 def test_a_large_folder_does_not_fill_memory(site: Site) -> None:
     for number in range(4000):
         (site.tree / f"{number:04}-{'n' * 200}").touch()

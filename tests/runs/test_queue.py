@@ -20,7 +20,7 @@ from govma_core.runs.lock import Holder, hold_lock, turn
 from govma_core.runs.queue import Admission, QueueFullError, admit
 from govma_core.runs.store import RunRecord, RunStore, State
 from govma_core.runs.totals import Totals
-from govma_core.settings import Settings, load
+from govma_core.settings import Settings, load, to_plain
 from tests.support.waiting import PATIENCE, wait_for
 
 DEPLOY = {"ref": None}
@@ -103,6 +103,59 @@ def test_a_queued_run_behind_one_that_was_started_by_hand_is_shared(queue: Queue
     queue.becomes(by_hand, "running")
     queue.becomes(waiting.record, "waiting")
     assert queue.ask().record.id == waiting.record.id
+
+
+def test_a_run_that_was_started_by_hand_or_with_other_settings_is_not_shared(queue: Queue) -> None:
+    """Guards a request from a run that is refused when its turn does not come at once, and from another branch."""
+    for _ in range(2):
+        queue.store.create("deploy", DEPLOY, "root", "cli", settings=to_plain(queue.settings))
+    first = queue.ask()
+    assert first.fresh
+    queue.settings = dataclasses.replace(queue.settings, branch="another")
+    second = queue.ask()
+    assert second.fresh
+    assert second.behind is not None
+    assert second.behind.id == first.record.id
+    assert queue.ask("prune").fresh
+    assert queue.ask().record.id == second.record.id
+
+
+def test_who_shares_a_run_gets_it_again_by_the_own_key_only(queue: Queue) -> None:
+    queue.ask()
+    waiting = queue.ask(key="one").record
+    assert [queue.ask(key=key).record.id for key in ("two", "three", "two", "one")] == [waiting.id] * 4
+    queue.becomes(waiting, "failed")
+    assert [queue.ask(key=key).record.id for key in ("two", "three", "one")] == [waiting.id] * 3
+    assert queue.ask(key="four").record.id != waiting.id
+    with pytest.raises(UsageError, match=waiting.id):
+        queue.ask("prune", key="two")
+
+
+def test_a_key_may_ask_for_another_run_where_the_first_one_failed(queue: Queue) -> None:
+    """Guards a webhook that is delivered once more, whose deploy failed or was killed before; not one that is going."""
+    first = queue.ask(key="k").record
+
+    def retry() -> str:
+        return admit(
+            queue.store,
+            queue.settings,
+            "deploy",
+            DEPLOY,
+            Requester("ana", "test"),
+            policy="each",
+            most_waiting=5,
+            key="k",
+            retry_failed=True,
+        ).record.id
+
+    assert retry() == first.id
+    queue.store.write(_replaced(first, state="ok", exit_code=0))
+    assert retry() == first.id
+    queue.store.write(_replaced(first, state="failed", exit_code=1))
+    second = retry()
+    assert second != first.id
+    queue.store.write(_replaced(queue.store.read(second), state="interrupted", exit_code=1))
+    assert retry() not in (first.id, second)
 
 
 def test_each_gives_every_request_a_run_of_its_own_up_to_the_limit(queue: Queue) -> None:

@@ -6,6 +6,7 @@ import concurrent.futures
 import dataclasses
 import fcntl
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -19,9 +20,11 @@ from govma_core.fs import jsonfile
 from govma_core.runs import launch, recovery, runner
 from govma_core.runs.launch import local_requester
 from govma_core.runs.store import START_GRACE, RunRecord, RunStore
+from govma_core.runs.totals import Totals
 from govma_core.settings import Settings
+from govma_core.versions.history import History, Promotion
 from govma_core.versions.holds import HoldStore
-from tests.support.releases import Releases, eight_releases
+from tests.support.releases import NAMES, Releases, eight_releases
 from tests.support.sites import Site
 from tests.support.waiting import wait_for
 
@@ -58,6 +61,102 @@ def test_runs_kept_elsewhere_come_back_when_there_is_room(settings: Settings, mo
     assert (store.ids(), store.read(record.id).state) == ([record.id], "ok")
     assert store.path(record.id).is_relative_to(store.directory)
     assert not store.spare.parent.exists()
+
+
+@pytest.fixture
+def spare(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> RunStore:
+    """Give a store whose runs can be kept elsewhere, too."""
+    monkeypatch.setattr("govma_core.runs.store._SPARE", settings.state_dir.parent / "spare")
+    store = launch.prepare_store(settings)
+    monkeypatch.setattr(store, "spare", settings.state_dir.parent / "spare/site")
+    return store
+
+
+def test_of_runs_kept_elsewhere_only_those_come_back_that_have_ended(spare: RunStore) -> None:
+    runs = [spare.create("rollback", {}, "ana", "test", spare=True) for _ in range(4)]
+    (spare.path(runs[1].id) / "run.json").write_text("cut sho")
+    for run in runs[2:]:
+        spare.write(dataclasses.replace(run, state="ok", exit_code=0))
+    # Killed between the copy and the removal of the spare one: the copy is whole.
+    shutil.copytree(spare.spare / runs[3].id, spare.directory / runs[3].id)
+    (spare.directory / runs[3].id / "events.jsonl").write_text("first copy")
+    recovery.settle_records(spare)
+    assert sorted(os.listdir(spare.spare)) == [run.id for run in runs[:2]]
+    assert sorted(os.listdir(spare.directory)) == [run.id for run in runs[2:]]
+    assert (spare.path(runs[3].id) / "events.jsonl").read_text() == "first copy"
+    assert spare.read(runs[0].id).state == "starting"
+
+
+def test_a_run_that_finds_no_room_to_come_back_leaves_nothing_half(
+    spare: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = spare.create("rollback", {}, "ana", "test", spare=True)
+    spare.write(dataclasses.replace(record, state="ok", exit_code=0))
+    copytree = shutil.copytree
+
+    def full(src: Path, dst: Path, **options: bool) -> None:
+        copytree(src, dst, **options)
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copytree", full)
+        recovery.settle_records(spare)
+    assert os.listdir(spare.directory) == []
+    assert spare.read(record.id).state == "ok"
+    recovery.settle_records(spare)
+    assert os.listdir(spare.directory) == [record.id]
+
+
+@pytest.mark.parametrize(("stage", "told"), [("assets", "assets"), ("", "?")])
+def test_a_run_that_was_killed_is_told_counted_and_judged_once(tmp_path: Path, stage: str, told: str) -> None:
+    releases = eight_releases(tmp_path / "site")
+    store = RunStore(releases.state)
+    run = store.create("deploy", {}, "ana", "test")
+    History(releases.state).append(Promotion(1.0, NAMES[7], NAMES[6], "deploy", "ana", run.id))
+    store.write(dataclasses.replace(run, state="running", stage=stage, pid=1, pid_started=1, boot="gone"))
+    releases.flags |= {"activation_url": "http://127.0.0.1:1", "keep_runs": 2}
+    kept = [store.create("rollback", {}, "ana", "test", state="ok", finished=1.0) for _ in range(2)]
+    recovery.recover(releases.context(), store)
+    assert f"Run {run.id} (deploy) had been interrupted during {told}." in releases.log("warning")
+    assert f"{NAMES[7]} is live, but run {run.id} was interrupted before it was proved" in releases.log("warning")
+    assert Totals(releases.state).runs() == {("deploy", "interrupted"): 1}
+    assert store.ids() == [kept.id for kept in reversed(kept)], "the oldest beyond keep_runs is removed"
+    recovery.recover(releases.context(), store)
+    assert releases.log() == ""
+
+
+def test_totals_that_cannot_be_written_do_not_stop_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    releases = eight_releases(tmp_path / "site")
+    store = RunStore(releases.state)
+    run = store.create("deploy", {}, "ana", "test")
+    store.write(dataclasses.replace(run, state="running", pid=1, pid_started=1, boot="gone"))
+    monkeypatch.setattr(Totals, "add_run", full)
+    recovery.recover(releases.context(), store)
+    assert store.read(run.id).finished
+
+
+def test_what_is_staged_for_every_record_is_swept_and_old_runs_without_a_record_go(settings: Settings) -> None:
+    store = launch.prepare_store(settings)
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    run = store.create("deploy", {}, "ana", "test")
+    store.write(dataclasses.replace(run, state="running", pid=1, pid_started=1, boot="gone"))
+    leftovers = []
+    for name in ("versions", "contents", "pins", "marks", "holds", "runs", f"runs/{run.id}"):
+        (settings.state_dir / name).mkdir(exist_ok=True)
+        leftovers.append(settings.state_dir / name / f".x.json-{process.pid}-0123456789abcdef")
+        leftovers[-1].touch()
+    recovery.settle_records(store)
+    assert [path for path in leftovers if path.exists()] == []
+    young = [store.create("deploy", {}, "ana", "test") for _ in range(2)]
+    (store.path(run.id) / "run.json").unlink()
+    recovery.prune_runs(store, 1)
+    assert store.ids() == [kept.id for kept in reversed(young)], "one that goes on is kept"
 
 
 @pytest.mark.parametrize("content", [None, "", '{"id": "cut sho'])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 
@@ -112,6 +113,44 @@ def test_holds_that_cannot_be_read_hold(holds: HoldStore, tmp_path: Path) -> Non
     (tmp_path / "holds").write_text("somebody's file")
     with pytest.raises(HeldError, match="damaged"):
         holds.check()
+
+
+def test_files_of_others_among_the_holds_hold_nothing_and_stay(holds: HoldStore, tmp_path: Path) -> None:
+    """Guards a copy that an operator made of a hold, and what an editor leaves."""
+    holds.hold_commit(B, NAME, "rolled back", "ana", 2.0, "r1")
+    names = ["all-old.json", f"{C}.json.bak", f".{C}.json", "README", f"{C}~.json"]
+    for name in names:
+        (tmp_path / "holds" / name).write_text('{"at": 1.0}')
+    assert [hold.commit for hold in holds.read().all] == [B]
+    assert [hold.commit for hold in holds.release()] == [B]
+    assert sorted(os.listdir(tmp_path / "holds")) == sorted(names)
+
+
+def test_who_may_not_read_the_holds_is_not_told_that_deploys_are_held(
+    holds: HoldStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards `status` of users outside log_group: a closed door is no damaged hold."""
+
+    def denied(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    holds.hold("", "ana", 1.0)
+    MarkStore(tmp_path).write(Mark(NAME))
+    monkeypatch.setattr(Path, "iterdir", denied)
+    with pytest.raises(PermissionError):
+        holds.read()
+    assert MarkStore(tmp_path).read() == {}
+
+
+def test_what_is_not_known_of_a_hold_is_left_out_of_its_sentence(holds: HoldStore, tmp_path: Path) -> None:
+    holds.hold("", "", 1.0)
+    (hold,) = holds.read().all
+    assert re.fullmatch(r"Deploys are held by \? since 19\d\d-\d\d-\d\d \d\d:\d\d\.", hold.sentence())
+    (tmp_path / "holds/all.json").write_text('{"at": 1e12, "until": 1e12, "by": 7, "reason": "x"}')
+    (hold,) = holds.read().all
+    assert hold.sentence() == "Deploys are held by ? since ?: x (until ?)."
+    (tmp_path / "holds/all.json").write_text('{"at": 1e13, "by": "ana"}')
+    assert holds.read().all[0].damaged, "no such moment"
 
 
 def test_everybody_may_read_them_whatever_the_umask(holds: HoldStore, tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from govma_core.events import Event, LogLine
 from govma_core.fs import jsonfile, safefs
+from govma_core.reporting import Reporter
 from govma_core.versions import remove
 from govma_core.versions.remove import Remover, sweep
 from govma_core.versions.store import VersionStore
@@ -87,6 +89,69 @@ def test_a_version_that_could_not_be_put_back_is_put_back_by_the_next_run(
             Remover(store, state).take_up()
     assert "is back" in Remover(store, state).take_up()
     assert whole(store.directory / OLD)
+
+
+def test_a_version_that_has_its_name_is_none_that_was_being_removed(store: VersionStore, state: Path) -> None:
+    """Guards a kill before the rename, and one between the way back and the end of the note."""
+    name = hide_as_a_killed_removal_does(store, state, clearing=False)
+    (store.directory / name).rename(store.directory / OLD)
+    records = add_records(state)
+    assert Remover(store, state).take_up() == ""
+    assert not (state / "removal.json").exists()
+    assert whole(store.directory / OLD)
+    assert all(path.exists() for path in records)
+
+
+def test_a_live_version_that_is_gone_altogether_is_not_put_back(store: VersionStore, state: Path) -> None:
+    name = hide_as_a_killed_removal_does(store, state, clearing=False)
+    switch_by_hand(store)
+    (store.directory / name).rename(store.directory.parent / "elsewhere")
+    assert "is finished" in Remover(store, state).take_up()
+    assert not (state / "removal.json").exists()
+
+
+def test_what_else_was_left_is_swept_once_the_live_version_has_its_name_again(store: VersionStore, state: Path) -> None:
+    """Guards the disk: while the link leads to nothing no removed version is swept, and it leads to one again."""
+    hide_as_a_killed_removal_does(store, state, clearing=False)
+    switch_by_hand(store)
+    for name in (other := ".govma-removed-" + "f" * 16, unmarked := ".govma-removed-" + "e" * 16):
+        (store.directory / name / "html").mkdir(parents=True)
+    (store.directory / other).chmod(0o1700)
+    lines: list[Event] = []
+    remove.clear(store, state, Reporter(lines.append))
+    assert whole(store.directory / OLD)
+    assert hidden(store) == [unmarked]
+    told = [(line.level, line.text) for line in lines if isinstance(line, LogLine)]
+    assert [level for level, _ in told] == ["warning", "warning", "info"]
+    assert "is back: current-version leads to it by now" in told[0][1]
+    assert f"{store.directory / unmarked} is named like a leftover" in told[1][1]
+    assert told[2][1] == f"Removed {other}, what was left of a version that was being removed."
+
+
+def test_only_our_own_pages_are_removed_from_the_versions(store: VersionStore, state: Path, tmp_path: Path) -> None:
+    """Guards the pages of the CMS, and what a link leads to."""
+    probe = "govma-probe-" + "0" * 32 + ".php"
+    html = store.directory / OLD / "html"
+    for name in (probe, f"{probe}.bak", "govma-probe-1.php"):
+        (html / name).touch()
+    (html / probe.replace("0", "1")).mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / probe).touch()
+    (store.directory / "data-build--2023-01-01-00h00m00s").mkdir()
+    (store.directory / "data-build--2023-01-01-00h00m00s/html").symlink_to(elsewhere)
+    remove.clear(store, state, Reporter(lambda event: None))
+    assert sorted(path.name for path in html.glob("govma-*")) == [
+        f"{probe}.bak",
+        "govma-probe-1.php",
+        probe.replace("0", "1"),
+    ]
+    assert (elsewhere / probe).exists()
+
+
+@pytest.mark.parametrize(("number", "told"), [(1, "0"), (3, "0; 1; 2"), (4, "0; 1; 2; and 1 more")])
+def test_of_many_problems_the_first_few_are_told(number: int, told: str) -> None:
+    assert remove.first_few([str(n) for n in range(number)]) == told
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'{"directory":1,"version":2,"hidden":3}', b"\xff"])
