@@ -163,7 +163,8 @@ class Keeper:
         with safefs.opened_root(self._directory) as root, safefs.opened(root, *path[:-1], make=True) as parent:
             copy = path[-1]
             if safefs.lstat(parent, copy) is not None:
-                copy = f"{copy[:200]}.{secrets.token_hex(8)}"
+                # A name may have 255 bytes, and a letter several.
+                copy = f"{os.fsdecode(os.fsencode(copy)[:200])}.{secrets.token_hex(8)}"
             try:
                 os.link(name, copy, src_dir_fd=src, dst_dir_fd=parent, follow_symlinks=False)
             except OSError:  # another file system, or one without hard links

@@ -112,6 +112,69 @@ def test_what_somebody_puts_there_once_it_was_kept_is_not_lost(site: Site, kind:
     assert os.listdir(site.target) == ["a"]
 
 
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_without_an_exchange_a_folder_that_comes_is_not_replaced(
+    site: Site, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    site.both("a", "repository", "people's")
+
+    def put() -> None:
+        (site.target / "a").unlink()
+        (site.target / "a").mkdir() if kind == "folder" else (site.target / "a").write_text("people's newest")
+
+    monkeypatch.setattr(safefs, "rename_exchange", lambda *names, **directories: False)
+    with safefs.opened_root(site.tree) as src, safefs.opened_root(site.target) as dst, ExitStack() as stack:
+        if kind == "folder":
+            stack.enter_context(pytest.raises(UnsafeTreeError))
+        upload_files.place_over(src, dst, ("a",), None, _Meanwhile(site.kept, put))
+    assert (site.target / "a").is_dir() is (kind == "folder")
+    assert content(site.kept) == {"a": "people's"}
+
+
+def test_a_link_in_the_place_of_a_finished_copy_is_not_followed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards files of others: a second name of one in the persistent directory would be the web server's to ask for."""
+    (site.tree / "a").write_text("repository")
+
+    def exchanged(fd: int) -> None:
+        for staged in site.target.glob(".govma-upload-*"):
+            staged.unlink()
+            staged.symlink_to(site.outside / "canary")
+
+    monkeypatch.setattr(safefs, "syncfs", exchanged)
+    site.run()
+    assert (site.target / "a").is_symlink()
+
+
+def test_a_folder_that_cannot_get_its_rights_is_closed_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fixture counts the descriptors."""
+
+    def fails(fd: int, mode: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    (site.tree / "new").mkdir()
+    monkeypatch.setattr(os, "fchmod", fails)
+    with pytest.raises(OSError, match="Input/output"):
+        site.run()
+
+
+def test_nothing_is_kept_of_what_is_no_file(site: Site) -> None:
+    (site.target / "a").symlink_to(site.outside / "canary")
+    with safefs.opened_root(site.target) as dst, pytest.raises(UnsafeTreeError):
+        upload_files.Keeper(site.kept).keep(dst, ("a",))
+    assert os.listdir(site.kept) == []
+
+
+@pytest.mark.parametrize("name", ["ã" * 127, "x" * 255])
+def test_what_is_kept_twice_has_a_name_of_its_own_however_long_it_is(site: Site, name: str) -> None:
+    """Guards a deploy from `File name too long`: names are limited in bytes, and a letter may take two."""
+    (site.target / name).write_text("people's")
+    keeper = upload_files.Keeper(site.kept)
+    with safefs.opened_root(site.target) as dst:
+        keeper.keep(dst, (name,))
+        keeper.keep(dst, (name,))
+    assert list(content(site.kept).values()) == ["people's"] * 2
+
+
 @pytest.mark.parametrize("policy", ["keep", "overwrite"])
 def test_a_file_system_without_hard_links_and_exchanges_loses_nothing(
     site: Site, policy: str, monkeypatch: pytest.MonkeyPatch

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from govma_core.deploy import uploads
+from govma_core.deploy import upload_files, uploads
 from govma_core.errors import UnsafeTreeError
 from govma_core.fs import safefs
 from tests.support.rights import as_root
@@ -264,6 +264,26 @@ def test_folders_nested_without_end(site: Site) -> None:
         uploads.replace_by_link(html, "uploads", "../../../uploads", None)
     shutil.rmtree(site.target / ("d" * 100))
     assert site.tree.is_symlink()
+
+
+def test_large_files_are_compared_to_their_last_byte(site: Site) -> None:
+    size = 2 * upload_files._COMPARED + 1
+    for name, theirs in (("differs", "b"), ("equals", "a")):
+        site.both(name, "a" * size, "a" * (size - 1) + theirs)
+    assert site.run().left_alone == 1
+    assert site.said("'differs'", "other content")
+
+
+@pytest.mark.parametrize("side", ["tree", "target"])
+@pytest.mark.parametrize("kind", ["link", "nothing"])
+def test_what_is_exchanged_before_the_comparison_is_not_the_same(site: Site, side: str, kind: str) -> None:
+    site.both("a", "alive", "alive")
+    path = getattr(site, side) / "a"
+    path.unlink()
+    if kind == "link":
+        path.symlink_to(site.outside / "canary")
+    with safefs.opened_root(site.tree) as src, safefs.opened_root(site.target) as dst:
+        assert not upload_files.same_content(src, dst, "a")
 
 
 def test_as_many_levels_as_are_allowed_are_copied_and_no_more(site: Site) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from govma_core.disk.unshare import Unshared
 from govma_core.errors import PublishError, RevertedError, UnprovedError
 from govma_core.promotion import go_live, promote, rollback
 from govma_core.promotion.activation import Activation, Served
@@ -45,6 +49,37 @@ def marks(releases: Releases) -> dict[str, str]:
     return {name: mark.reason for name, mark in MarkStore(releases.state).read().items()}
 
 
+@contextmanager
+def pages(releases: Releases, status: Callable[[str | None], int]) -> Iterator[list[str | None]]:
+    """Serve what is live, and check a page that has a status by that; give what was live each time it was asked for."""
+    asked: list[str | None] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            live = releases.store.pointer().version
+            is_page = self.path == "/page"
+            asked.extend([live] if is_page else [])
+            self.send_response(status(live) if is_page else 200)
+            self.end_headers()
+            self.wfile.write(f"{live} worker".encode())
+
+        def log_message(self, *arguments: object) -> None:
+            """Keep quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        releases.flags |= {
+            "activation_url": f"http://127.0.0.1:{server.server_address[1]}",
+            "activation_checks": [{"path": "/page"}],
+        }
+        try:
+            yield asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @pytest.mark.parametrize("before", [OLD, None])
 def test_there_is_no_way_back_to_the_version_itself_nor_to_none(
     releases: Releases, monkeypatch: pytest.MonkeyPatch, before: str | None
@@ -58,7 +93,7 @@ def test_there_is_no_way_back_to_the_version_itself_nor_to_none(
 
     monkeypatch.setattr("govma_core.hooks.before", hook)
     serve(monkeypatch, lambda version: FAILING)
-    with pytest.raises(UnprovedError, match="500.* There is no version to switch back to"):
+    with pytest.raises(UnprovedError, match=r"500.* There is no version to switch back to"):
         promote.run(releases.context(), version=OLD)
     assert (releases.store.pointer().version, marks(releases)) == (OLD, {})
 
@@ -71,7 +106,9 @@ def test_a_version_is_gone_back_from_once_and_the_history_has_both(
     with pytest.raises(RevertedError) as raised:
         promote.run(releases.context(), version=OLD)
     words = str(raised.value)
-    assert re.search(rf"{OLD} was live for \d s and is not any more: .*500\. {NEW} is live again\. {NEW} is live", words)
+    assert re.search(
+        rf"{OLD} was live for \d s and is not any more: .*500\. {NEW} is live again\. {NEW} is live", words
+    )
     entries = History(releases.state).entries()
     assert [(entry.version, entry.how) for entry in entries if isinstance(entry, Promotion)] == [
         (OLD, "promote"),
@@ -112,6 +149,56 @@ def test_what_is_not_proved_is_gone_back_from_where_the_settings_say_so_and_a_pr
         assert str(raised.value).endswith("nobody answered. Look at the site. `govma-console rollback` goes back.")
     with pytest.raises(UnprovedError, match=r"nobody answered\. Look at the site\.$"):
         rollback.run(releases.context(), version=OLD if expected is RevertedError else NEW)
+
+
+def test_what_failed_before_speaks_against_no_promotion_and_is_not_asked_before_a_rollback(releases: Releases) -> None:
+    """Guards the operator who goes back because of that page, and is to know that it fails there, too."""
+    with pages(releases, lambda live: 500) as asked:
+        promote.run(releases.context(), version=OLD)
+        assert "but that was so before the switch, too" in releases.log("warning")
+        assert asked == [NEW, NEW, OLD, OLD], "what fails is asked once more"
+        asked.clear()
+        with pytest.raises(UnprovedError, match=f"{NEW} is live, but it does not answer as it must: .*500"):
+            rollback.run(releases.context(), version=NEW)
+        assert asked == [NEW, NEW]
+
+
+def test_the_way_back_is_taken_without_a_look_at_the_pages(releases: Releases) -> None:
+    """Guards visitors from waiting while pages are asked that hang."""
+    with pages(releases, lambda live: 500 if live == OLD else 200) as asked:
+        with pytest.raises(RevertedError):
+            promote.run(releases.context(), version=OLD)
+        assert asked == [NEW, OLD, OLD]
+    assert f"Switching back to {NEW}." in releases.log("error")
+
+
+def test_a_history_that_cannot_be_written_leaves_the_switch_as_it_is(
+    releases: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(History, "append", full)
+    promote.run(releases.context(), version=OLD)
+    assert releases.store.pointer().version == OLD
+    assert releases.log("warning").endswith("could not be written to the history: No space left on device.")
+
+
+def test_files_that_could_not_get_inodes_of_their_own_are_told_and_do_not_stop_it(
+    releases: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards going back without room for the copies, and the version that shares a file which the CMS writes."""
+    unshared = Unshared(files=2, still_shared={"system/user/a": "No space left", "system/user/b": "No space left"})
+    monkeypatch.setattr(go_live, "unshare", lambda *arguments: unshared)
+    promote.run(releases.context(), version=OLD)
+    assert releases.store.pointer().version == OLD
+    assert "2 files that are written in place got inodes of their own." in releases.log("info")
+    (warning,) = releases.log("warning").splitlines()
+    assert f"2 files of {OLD} that are written in place still share" in warning
+    assert "(system/user/a: No space left)" in warning
+    unshared = Unshared()
+    promote.run(releases.context(), version=NEW)
+    assert "inodes of their own" not in releases.log()
 
 
 def test_css_that_kept_its_time_is_told_with_the_reason(releases: Releases) -> None:

@@ -88,6 +88,7 @@ def test_a_rollback_that_was_killed_before_its_switch_has_said_nothing(releases:
     assert (bool(marks(releases)), held(releases)) == (marked, [COMMIT])
     recovery.settle_version(releases.context(), "rollback", context.run_id)
     assert (marks(releases), held(releases)) == ({}, [])
+    assert f"{NEW} is still live; its mark and hold were removed." in releases.log("warning")
 
 
 def test_what_was_said_before_a_rollback_that_did_not_happen_stays(releases: Releases) -> None:
@@ -99,6 +100,7 @@ def test_what_was_said_before_a_rollback_that_did_not_happen_stays(releases: Rel
         raise RuntimeError
     assert "removed" not in releases.log()
     verdicts.write(context, Verdict(NEW, COMMIT, "x", "x"))
+    assert f"Deploys of commit {COMMIT[:9]} are held already." in releases.log("info")
     recovery.settle_version(releases.context(), "rollback", context.run_id)
     assert marks(releases) == {NEW: "bad"}
     assert [hold.by for hold in HoldStore(releases.state).read().commits] == ["rui"]
@@ -154,6 +156,38 @@ def test_a_run_that_was_killed_before_its_proof_is_told_so(releases: Releases) -
     assert releases.log() == ""
     releases.directory.rename(releases.root / "aside")
     recovery.settle_version(releases.context(), "deploy", "killed")
+
+
+def test_marks_and_a_history_that_cannot_be_read_are_warnings(
+    releases: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards the way back from a disk with a fault below state_dir."""
+
+    def failing(*arguments: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    context = releases.context()
+    monkeypatch.setattr(MarkStore, "read", failing)
+    monkeypatch.setattr(History, "read", failing)
+    assert verdicts.marks(context) == {}
+    assert verdicts.last_promotion(context) is None
+    assert releases.log("warning").splitlines() == [
+        "The marks of versions cannot be read: Input/output error.",
+        "The history cannot be read: Input/output error.",
+    ]
+
+
+def test_what_is_said_and_unsaid_is_told(releases: Releases) -> None:
+    context = releases.context()
+    verdicts.mark_failed(context, OLD, "no answer")
+    assert f"{OLD} is kept, and marked; current-version is as it was." in releases.log("warning")
+    verdicts.unmark_failed(context, OLD)
+    assert releases.log("info") == ""
+    releases.record(OLD, commit=COMMIT)
+    verdicts.write(context, Verdict(OLD, COMMIT, "slow", "slow"))
+    verdicts.forgive(context, OLD)
+    assert f"{OLD} was marked bad by ana: slow. It is not any more." in releases.log("info")
+    assert f"Deploys of commit {COMMIT[:9]} are no longer held: {OLD} was made live." in releases.log("info")
 
 
 def test_a_version_that_is_good_after_all_is_not_marked_as_failed_any_more(releases: Releases, tmp_path: Path) -> None:

@@ -94,8 +94,8 @@ def test_a_run_that_finds_no_room_to_come_back_leaves_nothing_half(
     spare.write(dataclasses.replace(record, state="ok", exit_code=0))
     copytree = shutil.copytree
 
-    def full(src: Path, dst: Path, **options: bool) -> None:
-        copytree(src, dst, **options)
+    def full(src: Path, dst: Path, symlinks: bool) -> None:
+        copytree(src, dst, symlinks=symlinks)
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:

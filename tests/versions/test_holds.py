@@ -142,6 +142,16 @@ def test_who_may_not_read_the_holds_is_not_told_that_deploys_are_held(
     assert MarkStore(tmp_path).read() == {}
 
 
+def test_a_directory_that_another_process_makes_at_the_same_moment_is_used(
+    holds: HoldStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "holds").mkdir()
+    answers = iter([False])
+    monkeypatch.setattr(Path, "is_dir", lambda path: next(answers, True))
+    holds.hold("", "ana", 1.0)
+    assert holds.read()
+
+
 def test_what_is_not_known_of_a_hold_is_left_out_of_its_sentence(holds: HoldStore, tmp_path: Path) -> None:
     holds.hold("", "", 1.0)
     (hold,) = holds.read().all
