@@ -12,14 +12,12 @@ from govma_core.runs.store import LAST
 from tests.faults.result import Result
 from tests.support.crashes import CrashSite
 from tests.support.engine import REPOSITORY
-from tests.support.journal import Call, unsafe
+from tests.support.journal import Call, is_official, unsafe
 
 _CALLS = "syncfs,fsync,fdatasync,rename,renameat,renameat2,link,linkat"
 _LINE = re.compile(r"(?P<call>\w+)\((?P<arguments>.*)\) += 0")
 _SYNCED = re.compile(r"\d+<(?P<path>[^>]*)>")
 _NAMED = re.compile(r'(?:(?:AT_FDCWD|\d+)<(?P<at>[^>]*)>, )?"(?P<name>[^"]*)"')
-_PASSING = ("usage.json", "totals.json", "holder.json")
-"""Records that are made anew after a power cut, or need not be there."""
 
 
 def sweep(folder: Path) -> Result:
@@ -67,15 +65,8 @@ def _call(call: str, arguments: str) -> Call:
 
 def judged(site: CrashSite, operation: str, calls: list[Call]) -> list[str]:
     """Tell what is not in the order that survives a power cut."""
-    state, versions = site.settings.state_dir, site.settings.versions_dir
-
-    def official(path: Path) -> bool:
-        if path.parent == versions:
-            return not path.name.startswith(".")
-        inside = path.relative_to(state).parts if path.is_relative_to(state) else ("assets",)
-        return inside[0] not in ("assets", "runs") and not path.name.startswith(".") and path.name not in _PASSING
-
-    names, problems = unsafe(calls, official)
+    settings = site.settings
+    names, problems = unsafe(calls, lambda path: is_official(path, settings))
     ends, unwritten = unsafe([call for call in calls if call.source is None or call.source.name == LAST], _is_of_a_run)
     problems += unwritten
     version = site.versions.pointer().version or ""

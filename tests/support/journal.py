@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from govma_core.fs import safefs
+from govma_core.settings import Settings
+
+_PASSING = ("usage.json", "totals.json", "holder.json")
+"""Records that are made anew after a power cut, or need not be there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`fsync` or `syncfs` of a path, or `name`: the path's new name for what was `source`.
+    """`fsync` or `syncfs` of a path, `name`: the path's new name for what was `source`, or `unlink` of a path.
 
     `state` tells the content at that moment, `device` the file system; None and 0 where they are not known.
     """
@@ -23,7 +27,7 @@ class Call:
     kind: str
     path: Path
     source: Path | None = None
-    state: tuple[int, int] | None = field(default=None)
+    state: tuple[int, int] | None = None
     device: int = 0
 
     def covers(self, call: Call) -> bool:
@@ -33,12 +37,22 @@ class Call:
         return self.kind == "fsync" and self.path == call.source and self.state in (None, call.state)
 
 
+def is_official(path: Path, settings: Settings) -> bool:
+    """Tell whether a path is a version, the link, or a record of the state but for those of runs."""
+    if path.name.startswith(".") or path.name in _PASSING:
+        return False
+    inside = path.relative_to(settings.state_dir).parts if path.is_relative_to(settings.state_dir) else ("assets",)
+    return path.parent == settings.versions_dir or inside[0] not in ("assets", "runs")
+
+
 def unsafe(calls: Sequence[Call], official: Callable[[Path], bool]) -> tuple[list[str], list[str]]:
     """Return the official names that were given, and a sentence for each that a power cut could take or leave empty.
 
-    The call before has to sync what gets the name, as it is then; the one after, the directory of the name.
+    The call before has to sync what gets the name, as it is then; the one after, the directory of the name. Removals
+    between them do not matter.
     """
     names, problems = [], []
+    calls = [call for call in calls if call.kind != "unlink"]
     for number, call in enumerate(calls):
         if call.kind != "name" or not official(call.path):
             continue
@@ -59,7 +73,7 @@ class Journal:
         self.calls: list[Call] = []
         for name in ("rename", "replace", "link"):
             monkeypatch.setattr(os, name, self._naming(getattr(os, name)))
-        fsync, syncfs, renameat2 = os.fsync, safefs.syncfs, safefs._renameat2
+        fsync, syncfs, renameat2, unlink = os.fsync, safefs.syncfs, safefs._renameat2, os.unlink
 
         def synced(fd: int) -> None:
             fsync(fd)
@@ -74,7 +88,12 @@ class Journal:
             renameat2(src, dst, src_dir_fd, dst_dir_fd, flags)
             self._named(_path_of(dst_dir_fd) / dst, _path_of(src_dir_fd) / src)
 
+        def unlinked(path: Any, *, dir_fd: int | None = None) -> None:
+            unlink(path, dir_fd=dir_fd)
+            self._add("unlink", Path(path) if dir_fd is None else _path_of(dir_fd) / path)
+
         monkeypatch.setattr(os, "fsync", synced)
+        monkeypatch.setattr(os, "unlink", unlinked)
         monkeypatch.setattr(safefs, "syncfs", all_synced)
         monkeypatch.setattr(safefs, "_renameat2", renamed)
 
