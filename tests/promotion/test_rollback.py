@@ -207,3 +207,11 @@ def test_current_env_that_cannot_be_put_there_switches_nothing(
     assert (folder / ".env").read_text() == content
     assert not [path for path in site.settings.versions_dir.iterdir() if path.name.startswith(".")]
     assert MarkStore(site.settings.state_dir).read() == {}
+
+
+def test_a_run_cannot_be_cancelled_behind_its_switch(site: Site) -> None:
+    """Guards what follows it: the history, the mark and the hold, and the proof."""
+    for operation in (site.deploy, site.rollback):
+        operation()
+        site.cancellation.request()
+        assert not site.cancellation.requested

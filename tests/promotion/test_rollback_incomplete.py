@@ -1,4 +1,7 @@
-"""Rollbacks where the version before is damaged, or state_dir has no room: the link stays valid, the next run works."""
+"""Rollbacks where something is amiss: the link stays valid, and the next run works.
+
+A version before is damaged or marked, nothing is live, a rehearsal was killed, or state_dir has no room.
+"""
 
 from __future__ import annotations
 
@@ -134,18 +137,6 @@ def test_with_nothing_live_a_named_version_goes_live_and_nothing_is_said_against
     assert (outcome.version, outcome.version_before, releases.store.pointer().version) == (BEFORE, "", BEFORE)
     assert (MarkStore(releases.state).read(), HoldStore(releases.state).read().commits) == ({}, ())
     assert History(releases.state).read()[-1].previous == ""
-
-
-def test_another_version_of_the_commit_that_is_left_does_not_end_the_hold_of_it(releases: Releases) -> None:
-    """Guards the next trigger: the same commit would go live again."""
-    for name in (BEFORE, LIVE):
-        releases.record(name, commit="b" * 40)
-    rollback.run(releases.context(), version=BEFORE)
-    assert [hold.commit for hold in HoldStore(releases.state).read().commits] == ["b" * 40]
-    releases.record(FIRST, commit="c" * 40)
-    HoldStore(releases.state).hold_commit("c" * 40, FIRST, "x", "rui", 1.0, "earlier")
-    rollback.run(releases.context(), version=FIRST)
-    assert [hold.commit for hold in HoldStore(releases.state).read().commits] == ["b" * 40]
 
 
 @pytest.mark.parametrize("is_used", [False, True])

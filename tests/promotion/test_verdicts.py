@@ -124,6 +124,14 @@ def test_a_hold_stays_when_a_rollback_leads_to_another_version_of_its_commit(rel
     assert (marks(releases), held(releases)) == ({}, [])
 
 
+def test_a_rollback_to_a_held_commit_ends_its_hold_and_holds_the_one_that_is_left(releases: Releases) -> None:
+    releases.record(NEW, commit=COMMIT)
+    releases.record(OLD, commit="c" * 40)
+    HoldStore(releases.state).hold_commit("c" * 40, OLD, "x", "rui", 1.0, "earlier")
+    rollback.run(releases.context(), version=OLD)
+    assert held(releases) == [COMMIT]
+
+
 def test_a_rollback_that_was_killed_behind_its_switch_has_said_it(releases: Releases) -> None:
     context = releases.context()
     verdicts.write(context, Verdict(NEW, COMMIT, "rolled back", "rolled back"))

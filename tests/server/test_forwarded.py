@@ -40,12 +40,11 @@ def _token(server: Server) -> Header:
     return bearer(make_token(server))
 
 
-@pytest.mark.parametrize("spelling", [str, str.lower, str.upper])
 @pytest.mark.parametrize(("name", "value"), [*HEADERS, *((name, "") for name, _ in HEADERS)])
 def test_each_header_of_a_proxy_has_a_request_take_a_token(
-    server: Server, token: Header, name: str, value: str, spelling: type[str]
+    server: Server, token: Header, name: str, value: str
 ) -> None:
-    header = (spelling(name), value)
+    header = (name, value)
     before = server.runs.ids()
     assert ask(server, "GET", "/api/v1/status").status == 200
     for answer in (
@@ -66,7 +65,7 @@ def test_a_proxy_that_sends_a_token_deploys(server: Server, token: Header) -> No
     assert (record.state, record.by) == ("ok", "ci")
 
 
-def test_by_the_unix_socket_a_proxy_has_the_rights_of_nobody(server: Server, site: SampleSite, token: Header) -> None:
+def test_by_the_unix_socket_a_proxy_takes_a_token_too(server: Server, site: SampleSite, token: Header) -> None:
     """Guards against a web server of unix_group, or root, that passes on what others ask for."""
     unix: Path = site.root / "s.sock"
     before = server.runs.ids()
@@ -93,10 +92,3 @@ def test_no_address_forgets_to_ask_for_it(server: Server) -> None:
     for path in PUBLIC:
         assert ask(server, "GET", path, HEADERS[1]).status == 200, path
     assert server.runs.ids() == before
-
-
-def test_no_address_lets_a_local_user_change_anything(server: Server) -> None:
-    for path, methods in load_document()["paths"].items():
-        if "post" in methods and path != "/api/v1/runs":
-            answer = ask(server, "POST", path.replace("{id}", "none"), body=b"{}")
-            assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer"), path
