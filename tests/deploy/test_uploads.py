@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
 import tempfile
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -198,8 +200,8 @@ def test_links_and_special_files_of_the_version_are_left_out(site: Site) -> None
     (site.tree / "plain").touch()
     assert site.run() == uploads.UploadsResult(new_files=1)
     assert os.listdir(site.target) == ["plain"]
-    for name in ("link", "folder-link", "pipe"):
-        assert site.said(f"'{name}'", "left out")
+    for name, kind in (("link", "a link"), ("folder-link", "a link"), ("pipe", "a special file")):
+        assert site.said(f"'{name}' of the version is {kind}; it is left out")
 
 
 def test_a_version_without_uploads_and_one_with_a_link(site: Site) -> None:
@@ -284,6 +286,61 @@ def test_what_is_exchanged_before_the_comparison_is_not_the_same(site: Site, sid
         path.symlink_to(site.outside / "canary")
     with safefs.opened_root(site.tree) as src, safefs.opened_root(site.target) as dst:
         assert not upload_files.same_content(src, dst, "a")
+
+
+@pytest.mark.parametrize(("theirs", "is_named"), [("repository", False), ("people's", True)])
+def test_a_name_that_comes_into_use_meanwhile_is_named_unless_it_is_the_same_file(
+    site: Site, monkeypatch: pytest.MonkeyPatch, theirs: str, is_named: bool
+) -> None:
+    (site.tree / "a").write_text("repository")
+    place_new = upload_files.place_new
+
+    def placed(src: int, dst: int, names: Sequence[str], owner: tuple[int, int] | None) -> list[str]:
+        (site.target / "a").write_text(theirs)
+        return place_new(src, dst, names, owner)
+
+    monkeypatch.setattr(upload_files, "place_new", placed)
+    assert site.run() == uploads.UploadsResult(left_alone=is_named)
+    assert site.said("'a'", "has other content") is is_named
+    assert content(site.target) == {"a": theirs}
+
+
+def test_a_folder_that_cannot_be_opened_is_no_file(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards a disk with a fault: left alone in silence, its uploads would be missing behind a green deploy."""
+    for side in (site.tree, site.target):
+        (side / "a").mkdir()
+    real = os.open
+
+    def fails(path: str, flags: int, *mode: int, dir_fd: int | None = None) -> int:
+        fd = real(path, flags, *mode, dir_fd=dir_fd)
+        if path == "a" and os.path.samestat(os.fstat(fd), (site.target / "a").stat()):
+            os.close(fd)
+            raise OSError(errno.EIO, "Input/output error")
+        return fd
+
+    monkeypatch.setattr(os, "open", fails)
+    with pytest.raises(OSError, match="Input/output"):
+        site.run()
+
+
+@pytest.mark.parametrize("kind", ["link", "nothing"])
+def test_what_changes_before_it_is_replaced_stays_and_is_named(
+    site: Site, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    site.both("a", "repository", "people's")
+    place_over = upload_files.place_over
+
+    def placed(*arguments: Any) -> None:
+        (site.target / "a").unlink()
+        if kind == "link":
+            (site.target / "a").symlink_to(site.outside / "canary")
+        place_over(*arguments)
+
+    monkeypatch.setattr(upload_files, "place_over", placed)
+    assert site.run("overwrite") == uploads.UploadsResult(left_alone=1)
+    assert site.said("'a'", "was changed by somebody else")
+    assert content(site.target) == {}
+    assert (site.target / "a").is_symlink() is (kind == "link")
 
 
 def test_as_many_levels_as_are_allowed_are_copied_and_no_more(site: Site) -> None:

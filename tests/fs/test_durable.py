@@ -142,6 +142,22 @@ def test_an_upload_is_on_the_disk_before_and_behind_its_name(
         assert journal.calls == [], "where nothing is new nobody waits for the disk"
 
 
+@pytest.mark.parametrize("what", ["file", "folder", "replaced"])
+def test_whatever_is_new_among_the_uploads_is_on_the_disk_at_the_end(
+    tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with guarded_site(tmp_path) as site:
+        if what == "replaced":
+            site.both("a", "repository", "people's")
+        else:
+            (site.tree / "a").mkdir() if what == "folder" else (site.tree / "a").touch()
+        journal = Journal(monkeypatch)
+        site.run("overwrite")
+        assert journal.calls[-1].kind == "syncfs"
+        names = [number for number, call in enumerate(journal.calls) if call.kind == "name"]
+        assert len(journal.calls) - 1 > max(names, default=-1)
+
+
 def test_what_is_kept_on_another_file_system_is_on_its_disk_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from govma_core.fs.trees import clear_opened
 from govma_core.versions.marks import PinStore
 from govma_core.versions.remove import Removal, Remover, sweep
 from govma_core.versions.store import VersionStore
+from tests.support.journal import Journal
 from tests.support.nesting import nest
 from tests.support.rights import as_root
 from tests.support.small_store import NEW, OLD, add_records, hidden, names, switch_by_hand, whole
@@ -99,6 +101,44 @@ def test_a_switch_by_hand_in_the_last_moment_gets_its_version_back(
     assert os.listdir(state) == []
 
 
+@pytest.mark.parametrize("kind", ["nothing", "link", "file"])
+def test_what_is_no_directory_any_more_is_left_alone(store: VersionStore, state: Path, kind: str) -> None:
+    (store.directory / OLD).rename(store.directory / "aside")
+    if kind == "link":
+        (store.directory / OLD).symlink_to("aside")
+    elif kind == "file":
+        (store.directory / OLD).touch()
+    assert Remover(store, state).remove(OLD) == Removal(OLD, "it is gone, or no directory any more")
+    assert whole(store.directory / "aside")
+    assert hidden(store) == os.listdir(state) == []
+
+
+def test_a_removal_is_noted_before_each_of_its_steps_and_its_names_are_on_the_disk(
+    store: VersionStore, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards what the next run knows of a removal that is killed: whether it may take it back, and of which version."""
+    inode = (store.directory / OLD).stat().st_ino
+    notes: list[tuple[str, bool, int]] = []
+
+    def look() -> None:
+        note = json.loads((state / "removal.json").read_text())
+        notes.append((note["version"], note["clearing"], note["inode"]))
+
+    def looked_and_cleared(fd: int, name: str, version: int) -> list[str]:
+        look()
+        # Marked by now: the next run's sweep removes only what is.
+        assert os.fstat(version).st_mode & 0o7777 == 0o1700
+        return clear_opened(fd, name, version)
+
+    during(monkeypatch, look)
+    monkeypatch.setattr(trees, "clear_opened", looked_and_cleared)
+    journal = Journal(monkeypatch)
+    Remover(store, state).remove(OLD)
+    assert notes == [(OLD, False, inode), (OLD, True, inode)]
+    synced = [call.path for call in journal.calls if call.kind == "fsync"]
+    assert synced.count(store.directory) == 2
+
+
 def test_a_pin_in_the_last_moment_is_honoured(
     store: VersionStore, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +160,7 @@ def test_a_name_that_was_taken_meanwhile_is_not_replaced_and_the_version_is_kept
     (aside,) = store.directory.glob(f"{OLD}.aside-*")
     assert str(aside) in str(raised.value)
     assert whole(aside)
+    assert os.listdir(state) == [], "no note about a version that a person has to look at"
     with safefs.opened_root(store.directory) as fd:
         assert sweep(fd) == []
 
