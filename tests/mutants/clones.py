@@ -5,82 +5,72 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass, field
+import zlib
 from pathlib import Path
 
-PYTEST = [".venv/bin/python", "-m", "pytest", "-q", "-p", "tests.mutants.plugin", "-p", "no:cacheprovider"]
-_TIMES = iter(range(1_000_000_000, 2_000_000_000))
-"""Each mutant has a time of its own, in seconds, so that Python never takes another one's compiled code for it."""
+from tests.mutants.mutations import Mutant
+
+_PYTEST = (
+    ".venv/bin/python",
+    "-m",
+    "pytest",
+    "-x",
+    "-q",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:schemathesis",
+    "-m",
+    "not engine and not node",
+)
+# Whatever ends the thread that started it, also a SIGKILL, ends all that runs in it.
+_SANDBOX = ("setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+_NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".*cache", ".hypothesis")
 
 
-@dataclass
 class Clone:
-    """A copy of the working tree `root` below its `.cache/mutants`, and the command that runs in it."""
+    """A copy of the working tree `root` as it is now, in its `.cache/mutants`; SystemExit without namespaces."""
 
-    root: Path
-    name: str
-    _running: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    @property
-    def path(self) -> Path:
-        """Return where it is."""
-        return self.root / ".cache/mutants" / self.name
-
-    def fill(self) -> None:
-        """Copy what git knows, and what it would not ignore, as it is now."""
+    def __init__(self, root: Path, name: str) -> None:
+        self.root, self.path = root, root / ".cache/mutants" / name
         shutil.rmtree(self.path, ignore_errors=True)
-        listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-        for name in filter(None, subprocess.check_output(listing, cwd=self.root).decode().split("\0")):
-            target = self.path / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if (self.root / name).exists():
-                shutil.copy2(self.root / name, target, follow_symlinks=False)
+        shutil.copytree(root, self.path, symlinks=True, ignore=_NOT_COPIED)
         (self.path / ".cache").mkdir()
+        if self._run(["true"], 60) != 0:
+            raise SystemExit(f"make mutants needs root, and namespaces of its own: {self.output()}")
 
-    def run(self, command: list[str], timeout: float | None = None, **variables: str) -> int | None:
-        """Run the command where the clone stands in the place of the tree; give its exit code, None after the time.
+    def run_tests(self, arguments: list[str], seconds: float, **variables: str) -> int | None:
+        """Run pytest up to the first test that fails; return its exit code, None after the seconds."""
+        return self._run([*_PYTEST, *arguments], seconds, **variables)
 
-        What it prints is in `.cache/output` of the clone.
-        """
-        sandbox = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        line = [*sandbox, str(Path(__file__).with_name("sandbox.sh")), str(self.root), str(self.path), *command]
-        with (self.path / ".cache/output").open("wb") as output:
-            # A session of its own: an interruption from the terminal must not look like a test that failed.
-            process = subprocess.Popen(
-                line,
-                env=os.environ | variables,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-            self._running[:] = [process]
-            try:
-                return process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                return None
-            finally:
-                self.stop()
-
-    def run_mutant(self, file: str, code: str, command: list[str], timeout: float, **variables: str) -> int | None:
-        """Do the same while a file has another text."""
-        path = self.path / file
-        text, was = path.read_bytes(), path.stat()
+    def run_mutant(self, mutant: Mutant, arguments: list[str], seconds: float) -> int | None:
+        """Do the same while a mutant's file is changed."""
+        path = self.path / mutant.file
+        path.write_text(mutant.code)
+        # A time of its own: Python takes compiled code for that of any file with the same time and size.
+        os.utime(path, (zlib.crc32(mutant.code.encode()),) * 2)
         try:
-            path.write_text(code)
-            moment = next(_TIMES)
-            os.utime(path, (moment, moment))
-            return self.run(command, timeout, **variables)
+            return self.run_tests(arguments, seconds)
         finally:
-            path.write_bytes(text)
-            os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+            shutil.copy2(self.root / mutant.file, path)
 
-    def stop(self) -> None:
-        """End what runs; its processes end with it."""
-        for process in self._running:
-            process.kill()
-            process.wait()
-
-    def last_words(self) -> str:
+    def output(self) -> str:
         """Return the end of what the last command printed."""
         return (self.path / ".cache/output").read_text(errors="replace")[-2000:]
+
+    def _run(self, command: list[str], seconds: float, **variables: str) -> int | None:
+        """Run a command where the clone stands in the place of the tree."""
+        script = Path(__file__).with_name("sandbox.sh")
+        with (self.path / ".cache/output").open("wb") as output:
+            try:
+                return subprocess.run(
+                    [*_SANDBOX, script, self.root, self.path, *command],
+                    env=os.environ | variables,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    timeout=seconds,
+                    start_new_session=True,  # a Ctrl-C must not look like a test that failed
+                ).returncode
+            except subprocess.TimeoutExpired:
+                return None

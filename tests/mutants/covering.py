@@ -1,26 +1,28 @@
-"""Which tests run which lines of the mutated files; measured by test file, and again when one of these changed."""
+"""Which test files run which lines of the mutated files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
+import sys
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from coverage import CoverageData
+from coverage.exceptions import CoverageException
 
-from tests.mutants.clones import PYTEST, Clone
+from tests.mutants.clones import Clone
 from tests.mutants.mutations import Mutant
 
-CONFIGURATION = """\
+_CONFIGURATION = """\
 [run]
 parallel = true
-data_file = {root}/.cache/measured/data
-include =
-    {root}/*
-context = ${{MUTANTS_TEST}}
+data_file = {folder}/data
+include = {files}
 patch = _exit, execv
 disable_warnings = no-data-collected, module-not-measured, module-not-imported, already-imported, include-ignored
 """
@@ -28,96 +30,66 @@ disable_warnings = no-data-collected, module-not-measured, module-not-imported, 
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
-    """A test that passed: its id, the seconds that it took, and the lines that it ran by their file."""
+class Covering:
+    """A test file, the seconds that it takes, and the lines that it runs by their file."""
 
     name: str
     seconds: float
     lines: dict[str, list[int]]
 
 
-def digest(paths: Iterable[Path]) -> str:
-    """Return a hash of the text of files; one that is not there counts as empty."""
+def digest(root: Path, names: Iterable[str]) -> str:
+    """Return a hash of the files' text; one that is not there counts as empty."""
+    paths = [root / name for name in names]
     return hashlib.sha256(b"\0".join(path.read_bytes() if path.exists() else b"" for path in paths)).hexdigest()
 
 
-def stored(root: Path, test_file: str) -> Path:
-    """Return where what was measured of a test file is written down."""
-    return root / ".cache/mutants/covering" / f"{test_file}.json"
-
-
-def known(root: Path, test_file: str) -> list[Judge] | None:
-    """Return what was measured of a test file; None when it, or a mutated file that it runs, has changed since."""
-    path = stored(root, test_file)
+def recall(root: Path, test_file: str) -> Covering | None:
+    """Return what was measured of a test file; None when it, or a file that it runs, has changed since."""
+    path = root / ".cache/mutants/covering" / test_file
     if not path.exists():
         return None
-    content = json.loads(path.read_text())
-    if any(digest([root / name]) != was for name, was in content["digests"].items()):
-        return None
-    return [Judge(*test) for test in content["tests"]]
+    hashed, seconds, lines = json.loads(path.read_text())
+    return Covering(test_file, seconds, lines) if hashed == digest(root, [test_file, *lines]) else None
 
 
-def measure(clone: Clone, test_file: str, files: list[str]) -> None:
-    """Run a test file, and write down which of its tests runs which lines of `files`."""
-    folder = clone.path / ".cache/measured"
+def measure(clone: Clone, test_file: str, files: Iterable[str]) -> None:
+    """Run a test file, and write down which lines of `files` it runs; not when a test fails in the sandbox."""
+    folder, inside = clone.path / ".cache/measured", clone.root / ".cache/measured"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     folder.chmod(0o1777)  # some tests start processes of another user
-    (clone.path / ".cache/coveragerc").write_text(CONFIGURATION.format(root=clone.root))
-    inside = f"{clone.root}/.cache"
-    exit_code = clone.run(
-        [*PYTEST, "-m", "not engine and not node", test_file],
-        timeout=1800,
-        COVERAGE_PROCESS_START=f"{inside}/coveragerc",
-        MUTANTS_SECONDS=f"{inside}/measured/seconds",
-    )
-    if exit_code in (2, 3, 4):
-        raise SystemExit(f"{test_file} cannot be run:\n{clone.last_words()}")
-    if exit_code is None or exit_code >= 0:  # below 0 it was interrupted, and only a part was seen
-        write(clone.root, test_file, files, folder)
+    include = ", ".join(f"{clone.root}/{file}" for file in files)
+    (folder / "configuration").write_text(_CONFIGURATION.format(folder=inside, files=include))
+    began = time.monotonic()
+    exit_code = clone.run_tests([test_file], 1800, COVERAGE_PROCESS_START=f"{inside}/configuration")
+    if exit_code not in (0, 5):  # 5: all of its tests need an engine
+        print(f"{test_file} is left out, as it fails without a mutant:\n{clone.output()}", file=sys.stderr)
+        return
+    seconds = time.monotonic() - began
+    lines: dict[str, set[int]] = {}
+    for path in folder.glob("data.*"):
+        with suppress(CoverageException):  # its process was killed while it wrote
+            data = CoverageData(str(path))
+            data.read()
+            for file in files:
+                if numbers := data.lines(f"{clone.root}/{file}"):
+                    lines.setdefault(file, set()).update(numbers)
+    path = clone.root / ".cache/mutants/covering" / test_file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    hashed = digest(clone.root, [test_file, *lines])
+    path.write_text(json.dumps([hashed, seconds, {file: sorted(numbers) for file, numbers in lines.items()}]))
 
 
-def write(root: Path, test_file: str, files: list[str], folder: Path) -> None:
-    """Write down what a run of a test file left in a folder."""
-    seconds = folder / "seconds"
-    outcomes = [json.loads(line) for line in seconds.read_text().splitlines()] if seconds.exists() else []
-    lines: dict[str, dict[str, list[int]]] = {name: {} for name, outcome, _ in outcomes if outcome == "passed"}
-    for path in folder.glob("data*"):
-        data = CoverageData(str(path))
-        data.read()
-        measured = data.measured_files()
-        for file in (file for file in files if f"{root}/{file}" in measured):
-            for number, contexts in data.contexts_by_lineno(f"{root}/{file}").items():
-                for name in lines.keys() & contexts:
-                    lines[name].setdefault(file, []).append(number)
-    tests = [
-        Judge(name, took, {file: sorted(set(numbers)) for file, numbers in lines[name].items()})
-        for name, _, took in outcomes
-        if name in lines
-    ]
-    ran = {file for test in tests for file in test.lines}
-    content = {
-        "digests": {name: digest([root / name]) for name in sorted({test_file, *ran})},
-        "tests": [[test.name, test.seconds, test.lines] for test in tests],
-    }
-    stored(root, test_file).parent.mkdir(parents=True, exist_ok=True)
-    stored(root, test_file).write_text(json.dumps(content))
+def choose(mutant: Mutant, test_files: Iterable[Covering], seconds: float) -> tuple[list[Covering], int]:
+    """Return the test files to run, in their order, and how many run the mutant's lines.
 
-
-def choose(mutant: Mutant, tests: Iterable[Judge], seconds: float) -> tuple[list[Judge], int]:
-    """Return the tests that run the mutant's lines, fastest first, while they fit into the seconds, and how many do.
-
-    What runs when the module is imported is run by every test that runs anything of the file.
+    First those of the same feature (tests/fs for govma_core/fs), the fastest first, while they fit into the seconds.
     """
-    covering = [
-        test
-        for test in tests
-        if (lines := test.lines.get(mutant.file)) and (mutant.on_import or not set(mutant.statement).isdisjoint(lines))
-    ]
-    covering.sort(key=lambda test: (test.seconds, test.name))
-    chosen: list[Judge] = []
-    for test in covering:
-        if chosen and sum(other.seconds for other in chosen) + test.seconds > seconds:
-            break
-        chosen.append(test)
+    covering = [each for each in test_files if not set(mutant.statement).isdisjoint(each.lines.get(mutant.file, ()))]
+    covering.sort(key=lambda each: (each.name.split("/")[1] not in mutant.file.split("/"), each.seconds))
+    chosen: list[Covering] = []
+    for each in covering:
+        if not chosen or sum(other.seconds for other in chosen) + each.seconds <= seconds:
+            chosen.append(each)
     return chosen, len(covering)
