@@ -20,6 +20,7 @@ from govma_core.fs import safefs
 from govma_core.fs.walk import Directories
 from govma_core.versions.store import staging
 from tests.support.leased import leased
+from tests.support.mounts import small_file_system
 from tests.support.pictures import identities, picture
 from tests.support.releases import NAMES, Releases
 from tests.support.rights import as_root
@@ -153,14 +154,11 @@ def test_what_is_open_for_writing_is_left_alone_and_named(releases: Releases, ve
 def mounted(releases: Releases) -> Iterator[Releases]:
     """Have a file system of its own inside the oldest version, with the same files."""
     place = at(releases, 0, "html")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], check=True)
-    try:
+    with small_file_system(place, "1m"):
         for path in (PAGE, OTHER):
             at(releases, 0, path).write_bytes(at(releases, 1, path).read_bytes())
             at(releases, 0, path).chmod(0o644)
         yield releases
-    finally:
-        subprocess.run(["umount", place], check=True)
 
 
 @as_root

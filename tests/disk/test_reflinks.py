@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from govma_core.disk import dedupe, link_new_version
 from govma_core.errors import RefusedError
+from tests.support.mounts import file_system_in_a_file, small_file_system
 from tests.support.rights import as_root
 from tests.support.sites import Site, make_site
 
@@ -22,18 +22,8 @@ pytestmark = as_root
 def mounted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     if shutil.which(f"mkfs.{request.param}") is None:
         pytest.skip(f"mkfs.{request.param} is not installed")
-    image, place = tmp_path / "image", tmp_path / "mounted"
-    place.mkdir()
-    with image.open("wb") as file:
-        file.truncate(400 << 20)
-    subprocess.run([f"mkfs.{request.param}", "-q", image], check=True, capture_output=True)
-    result = subprocess.run(["mount", "-o", "loop", image, place], capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        pytest.skip(f"{request.param} cannot be mounted here: {result.stderr.strip()}")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", place], check=True)
+    with file_system_in_a_file(tmp_path / "mounted", request.param, 400):
+        yield tmp_path / "mounted"
 
 
 def two_versions(site: Site, place: Path) -> tuple[Path, Path]:
@@ -80,15 +70,11 @@ def test_never_makes_links_there_too(mounted: Path, tmp_path: Path) -> None:
 def test_always_is_refused_where_it_cannot_be(tmp_path: Path) -> None:
     site = make_site(tmp_path / "site", files=10)
     place = tmp_path / "tmpfs"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
-    try:
+    with small_file_system(place, "16m"):
         two_versions(site, place)
         with pytest.raises(RefusedError, match="does not share extents"):
             dedupe.run(site.context(), reflink="always")
         assert [name for name in os.listdir(place) if name.startswith(".")] == []
-    finally:
-        subprocess.run(["umount", place], check=True)
 
 
 def test_a_new_version_shares_blocks_when_it_is_published(mounted: Path, tmp_path: Path) -> None:

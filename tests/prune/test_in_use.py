@@ -131,15 +131,11 @@ def test_a_version_of_the_same_name_on_another_device_is_not_in_use(versions: Pa
 @as_root
 def test_a_version_on_another_device_of_this_namespace_is_not_in_use(versions: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    other.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "none", other], check=True)
-    try:
+    with small_file_system(other, "1m"):
         (other / OLD / "html").mkdir(parents=True)
         assert versions_on_paths(versions, [OLD, NEW], [f"{other}/{OLD}", f"{versions}/{NEW}/html"]) == {NEW}
         with process(*python(), cwd=other / OLD / "html"):
             assert users(versions) == {}
-    finally:
-        subprocess.run(["umount", other], check=True)
 
 
 @pytest.fixture
@@ -181,7 +177,7 @@ def test_an_overlay_that_may_have_the_versions_below_it_is_a_use_in_doubt(
 
 
 @as_root
-def test_a_layer_below_the_versions_is_a_use_in_doubt(versions: Path, tmp_path: Path) -> None:
+def test_a_layer_below_the_versions_is_a_use_in_doubt(versions: Path, in_doubt: str, tmp_path: Path) -> None:
     layers = f"lowerdir={versions},upperdir={tmp_path}/t/u,workdir={tmp_path}/t/w"
     with small_file_system(tmp_path / "t", "1m"):
         for name in ("u", "w", "merged"):
@@ -189,8 +185,8 @@ def test_a_layer_below_the_versions_is_a_use_in_doubt(versions: Path, tmp_path: 
         merged = tmp_path / "t/merged"
         subprocess.run(["mount", "-t", "overlay", "-o", layers, "none", merged], check=True)
         try:
-            with process("sh", "-c", "echo $$ && cat", cwd=versions / OLD / "html"):
-                assert list(users(merged)) == [OLD]
+            with process("sh", "-c", "echo $$ && cat", cwd=versions / in_doubt / "html"):
+                assert list(in_use(merged, [in_doubt])) == [in_doubt]
         finally:
             subprocess.run(["umount", merged], check=True)
 
@@ -242,11 +238,8 @@ def test_a_bind_mount_of_a_version_is_a_use_wherever_it_is(versions: Path, tmp_p
 @as_root
 def test_a_mount_inside_a_version_is_a_use(versions: Path) -> None:
     point = versions / OLD / "html"
-    subprocess.run(["mount", "-t", "tmpfs", "none", point], check=True)
-    try:
+    with small_file_system(point, "1m"):
         assert users(versions) == {OLD: [f"a mount at {point}"]}
-    finally:
-        subprocess.run(["umount", point], check=True)
 
 
 def test_links_of_the_operator_to_a_version_are_listed_and_ours_are_not(versions: Path) -> None:

@@ -20,6 +20,7 @@ from govma_core.reporting import Reporter
 from govma_core.versions.history import History, Promotion
 from govma_core.versions.marks import PinStore
 from tests.support.engine import Engine
+from tests.support.mounts import file_system_in_a_file, small_file_system
 from tests.support.releases import NAMES, Releases, name_at
 from tests.support.rights import as_root
 from tests.support.sleeper import sleeping
@@ -322,22 +323,9 @@ def test_a_prune_that_can_remove_no_version_fails_and_says_why(
 def own_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """Yield the directory of a file system to which no other process writes."""
     place = tmp_path / "disk"
-    place.mkdir()
-    if request.param == "tmpfs":
-        mount = ["mount", "-t", "tmpfs", "none", str(place)]
-    else:
-        image = tmp_path / "image"
-        with image.open("wb") as file:
-            file.truncate(64 << 20)
-        subprocess.run(["mkfs.ext4", "-q", image], check=True)
-        mount = ["mount", "-o", "loop", str(image), str(place)]
-    result = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if result.returncode:
-        pytest.skip(f"no file system can be mounted here: {result.stderr.strip()}")
-    try:
+    is_tmpfs = request.param == "tmpfs"
+    with small_file_system(place, "64m") if is_tmpfs else file_system_in_a_file(place, request.param, 64):
         yield place
-    finally:
-        subprocess.run(["umount", place], check=True)
 
 
 @as_root

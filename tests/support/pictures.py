@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,16 @@ class Identity:
     written: int
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a publication keeps of a path: mode, owner, when it was written (nanoseconds), its bytes or target."""
+
+    mode: int
+    owner: tuple[int, int]
+    written: int
+    content: bytes
+
+
 def picture(root: Path) -> dict[bytes, Seen]:
     """Look at every path below root, without following links."""
     return {path: _look(path) for path in _paths(root)}
@@ -43,6 +54,17 @@ def identities(root: Path) -> dict[bytes, Identity]:
         info = os.lstat(path)
         found[os.path.relpath(path, os.fsencode(root))] = Identity(info.st_dev, info.st_ino, info.st_mtime_ns)
     return found
+
+
+def entries(tree: Path, is_timed: Callable[[Path], bool] = lambda path: True) -> dict[str, Entry]:
+    """Look at a tree and all that is in it; the times of links, which are made anew, and of what is not timed are 0."""
+    looks = {}
+    for path in [tree, *tree.rglob("*")]:
+        info, is_link = path.lstat(), path.is_symlink()
+        content = os.fsencode(path.readlink()) if is_link else path.read_bytes() if path.is_file() else b""
+        time = info.st_mtime_ns if is_timed(path) and not is_link else 0
+        looks[str(path.relative_to(tree))] = Entry(info.st_mode, (info.st_uid, info.st_gid), time, content)
+    return looks
 
 
 def disk_usage(*roots: Path) -> int:

@@ -24,6 +24,7 @@ from govma_core.versions.store import VersionStore
 from govma_core.versions.switch import switch
 from tests.support.journal import Journal
 from tests.support.nesting import nest
+from tests.support.pictures import entries
 from tests.support.rights import as_root
 
 OLD, NEW = "data-build--2021-09-03-00h03m29s", "data-build--2022-01-02-03h04m05s"
@@ -215,21 +216,6 @@ def publish_tree(tree: Path, store: VersionStore, name: str, **more: Any) -> boo
         return publish(src, "data", dst, name, WEB, more.pop("step", lambda: None), **more)
 
 
-def look(tree: Path) -> dict[str, tuple[int, int, int, int, str]]:
-    """Tell mode, mtime and owner of all entries, and where links lead."""
-    return {
-        str(path.relative_to(tree)): (
-            (info := path.lstat()).st_mode,
-            # A link is made anew.
-            0 if path.is_symlink() else info.st_mtime_ns,
-            info.st_uid,
-            info.st_gid,
-            os.readlink(path) if path.is_symlink() else "" if path.is_dir() else path.read_text(),
-        )
-        for path in [tree, *tree.rglob("*")]
-    }
-
-
 @pytest.fixture(params=["same file system", "another file system", pytest.param("another mount", marks=as_root)])
 def work(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """Yield a directory with the tree `data`, which is the web server's, as a deploy has it before it is published."""
@@ -268,9 +254,9 @@ PUBLISHED = "data-build--2023-01-01-00h00m00s"
 
 def test_a_tree_is_published_whole(store: VersionStore, work: Path) -> None:
     """Guards owners, modes and times, also where the tree has to be copied; and the env file, which is for few."""
-    before, was_copied = look(work / "data"), is_copied(work, store)
+    before, was_copied = entries(work / "data"), is_copied(work, store)
     assert publish_tree(work, store, PUBLISHED) is was_copied
-    assert look(store.directory / PUBLISHED) == before
+    assert entries(store.directory / PUBLISHED) == before
     assert not (work / "data").exists()
     assert not [entry for entry in names(store) if entry.startswith(".")]
 
@@ -292,7 +278,7 @@ def test_what_is_still_to_be_done_to_a_tree_is_done_beside_the_versions(store: V
 
 
 def test_a_tree_whose_publication_is_given_up_stays_where_it_was(store: VersionStore, work: Path) -> None:
-    before, there = look(work / "data"), names(store)
+    before, there = entries(work / "data"), names(store)
 
     def fail(*arguments: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
@@ -300,7 +286,7 @@ def test_a_tree_whose_publication_is_given_up_stays_where_it_was(store: VersionS
     for more in ({"prepare": fail}, {"step": fail}) if is_copied(work, store) else ({"prepare": fail},):
         with pytest.raises(OSError, match="Input/output error"):
             publish_tree(work, store, PUBLISHED, **more)
-        assert look(work / "data") == before
+        assert entries(work / "data") == before
         assert names(store) == there
 
 
