@@ -14,7 +14,7 @@ from pathlib import Path
 from govma_core.services.downtime_probe import Probe
 from tests.benchmarks.harness import Row, console, median, run
 from tests.support.engine import Engine, engine_for_tests
-from tests.support.images import BUSYBOX_TAG, busybox_image
+from tests.support.images import busybox_image, busybox_tag
 from tests.support.stack import SLEEP, Stack, dockerfile, remove, stack
 
 _CONTAINERS = 20
@@ -36,8 +36,9 @@ def _view(folder: Path, engine: Engine) -> list[Row]:
     (folder / "state").mkdir(parents=True)
     project = "govmabench"
     command = json.dumps(SLEEP)
+    image = busybox_tag()
     services = "".join(
-        f"  s{number:02}:\n    image: {BUSYBOX_TAG}\n    command: {command}\n    environment: {{A: '1', B: '${{B}}'}}\n"
+        f"  s{number:02}:\n    image: {image}\n    command: {command}\n    environment: {{A: '1', B: '${{B}}'}}\n"
         for number in range(_CONTAINERS)
     )
     (folder / ".env").write_text("B=/home/app/www_versions\n")

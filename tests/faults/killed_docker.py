@@ -39,7 +39,7 @@ def sweep(folder: Path, kills: int = 15, tries: int = 5, cuts: int = 3, seed: in
             found += bool(containers(engine, site))
             site.check("killed in a build by Docker", record, killed=process.returncode < 0)
             _recover(site, engine)
-        silent = stack.enter_context(busybox_image(engine, "govma-test/silent:latest", "sleep 600"))
+        silent = stack.enter_context(busybox_image(engine, "sleep 600"))
         for _ in range(tries):
             _killed_in_a_rehearsal(site, engine, silent)
         for number in range(cuts):

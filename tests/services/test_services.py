@@ -16,6 +16,7 @@ from govma_core.services import view as view_of_services
 from govma_core.services.compose import Project, find_project
 from govma_core.services.inspect import ProjectState
 from govma_core.settings import Settings
+from tests.support.images import busybox_tag
 from tests.support.stack import Stack, dockerfile
 from tests.support.waiting import wait_for
 
@@ -98,7 +99,7 @@ def test_every_kind_of_drift_is_named_by_service_and_never_by_value(site: Stack)
     with site.engine.client() as client:
         client.containers.get(site.container("redis")).stop(timeout=0)
         client.images.get(image).tag(image, "kept")
-        client.images.get("govma-test/busybox:latest").tag(image, "latest")
+        client.images.get(busybox_tag()).tag(image, "latest")
         try:
             state = site.view()
         finally:

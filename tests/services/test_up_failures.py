@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from govma_core.errors import RestartError
-from tests.support.images import BUSYBOX_TAG
+from tests.support.images import busybox_tag
 from tests.support.stack import Stack, dockerfile
 from tests.support.waiting import wait_for
 
@@ -129,7 +129,7 @@ def test_all_containers_of_a_service_are_brought_back_with_what_only_they_have(s
     """Guards several containers of one service, and volumes without a name."""
     compose = site.directory / "docker-compose.yml"
     original = compose.read_text()
-    many = f"  many:\n    image: {BUSYBOX_TAG}\n    command: [sleep, '600']\n    scale: 2\n    volumes: [/data]\n"
+    many = f"  many:\n    image: {busybox_tag()}\n    command: [sleep, '600']\n    scale: 2\n    volumes: [/data]\n"
     many += "    stop_grace_period: 1s\n"
     try:
         compose.write_text(original.replace("networks:\n  cms:\n", f"{many}networks:\n  cms:\n"))
@@ -149,8 +149,8 @@ def test_a_service_that_ends_and_one_of_which_none_is_wanted_are_as_compose_has_
     """Guards against a restart that fails for a job that did its work, or starts what is turned off."""
     compose = site.directory / "docker-compose.yml"
     original = compose.read_text()
-    idle = f"  idle:\n    image: {BUSYBOX_TAG}\n    command: [sleep, '600']\n    scale: 0\n"
-    once = f"  once:\n    image: {BUSYBOX_TAG}\n    command: ['true']\n"
+    idle = f"  idle:\n    image: {busybox_tag()}\n    command: [sleep, '600']\n    scale: 0\n"
+    once = f"  once:\n    image: {busybox_tag()}\n    command: ['true']\n"
     try:
         compose.write_text(original.replace("networks:\n  cms:\n", f"{idle}{once}networks:\n  cms:\n"))
         result = site.up()
@@ -176,7 +176,7 @@ def test_what_was_broken_before_is_put_back_broken_and_blocks_nothing(site: Stac
     """Guards every later restart from a service that nobody could bring back in a better state than it was in."""
     compose = site.directory / "docker-compose.yml"
     original = compose.read_text()
-    broken = f"  broken:\n    image: {BUSYBOX_TAG}\n    command: ['false']\n"
+    broken = f"  broken:\n    image: {busybox_tag()}\n    command: ['false']\n"
     try:
         compose.write_text(original.replace("networks:\n  cms:\n", f"{broken}networks:\n  cms:\n"))
         site.compose("up", "-d", "broken")

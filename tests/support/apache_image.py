@@ -11,7 +11,6 @@ from tests.support.debian_image import debian_with
 from tests.support.engine import REPOSITORY, Engine
 from tests.support.images import digest
 
-APACHE_TAG = "govma-test/apache:latest"
 SITE = REPOSITORY / "govma_console/demo/site/docker/apache/000-default.conf"
 INSTRUCTIONS = (
     "RUN a2enmod -q rewrite headers"
@@ -32,5 +31,5 @@ def _layer(target: Path, _: Path) -> None:
 @contextmanager
 def apache_image(engine: Engine) -> Iterator[str]:
     """Have the image in the engine, what it is made from kept below .cache; give its tag."""
-    with debian_with(engine, APACHE_TAG, "apache", _layer, digest(SITE.read_bytes()), *INSTRUCTIONS) as tag:
+    with debian_with(engine, "apache", _layer, digest(SITE.read_bytes()), *INSTRUCTIONS) as tag:
         yield tag

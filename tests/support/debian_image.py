@@ -15,9 +15,9 @@ from tempfile import TemporaryDirectory
 from docker import DockerClient
 
 from tests.support.engine import SYSTEM_PATH, Engine
-from tests.support.images import CACHE, NODE_UID, RECIPE_LABEL, ImageUnavailableError, digest, imported, provided
+from tests.support.images import CACHE, NODE_UID, ImageUnavailableError, digest, imported, provided
 
-DEBIAN_TAG = "govma-test/debian:latest"
+DEBIAN = "govma-test/debian"
 SUITE = "bookworm"
 INCLUDE = (
     *("systemd", "systemd-sysv", "dbus", "polkitd", "python3", "git", "curl", "procps", "util-linux"),
@@ -81,31 +81,29 @@ def _bootstrap(target: Path, _: Path) -> None:
 
 @contextmanager
 def debian_with(
-    engine: Engine, tag: str, name: str, layer: Callable[[Path, Path], None], recipe: str, *instructions: str
+    engine: Engine, name: str, layer: Callable[[Path, Path], None], recipe: str, *instructions: str
 ) -> Iterator[str]:
-    """Have an image in the engine that adds a layer to Debian; give its tag.
+    """Have an image of that name in the engine that adds a layer to Debian; give its tag.
 
     `layer` makes a tar of files, kept under this name for as long as the recipe is the same; the instructions are
     lines of a Dockerfile. Raises ImageUnavailableError when it cannot be made.
     """
     base = digest(SUITE, *MMDEBSTRAP)
-    whole = digest(base, recipe, *instructions)
+    image, whole = f"govma-test/{name}", digest(base, recipe, *instructions)
 
     def put(client: DockerClient) -> None:
-        lines = (f"FROM {DEBIAN_TAG}", "ADD layer.tar /", *instructions)
+        lines = (f"FROM {DEBIAN}:{base}", "ADD layer.tar /", *instructions)
         with TemporaryDirectory(dir=CACHE, prefix="building-") as work:
             context = Path(work) / "context.tar"
             with tarfile.open(context, "w") as tar:
                 add(tar, "Dockerfile", "\n".join(lines).encode())
                 tar.add(kept(name, recipe, layer), "layer.tar")
             with context.open("rb") as file:
-                client.images.build(
-                    fileobj=file, custom_context=True, tag=tag, rm=True, forcerm=True, labels={RECIPE_LABEL: whole}
-                )
+                client.images.build(fileobj=file, custom_context=True, tag=f"{image}:{whole}", rm=True, forcerm=True)
 
     with (
-        imported(engine, DEBIAN_TAG, base, lambda: kept("debian", base, _bootstrap), ()),
-        provided(engine, tag, whole, put),
+        imported(engine, DEBIAN, base, lambda: kept("debian", base, _bootstrap), ()),
+        provided(engine, image, whole, put) as tag,
     ):
         yield tag
 

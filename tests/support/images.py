@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
@@ -11,19 +10,17 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import docker
-from docker.errors import ImageNotFound
 
 from tests.support.engine import REPOSITORY, SYSTEM_PATH, Engine
+from tests.support.locks import LOCKS, shared, unused
 
-BUSYBOX_TAG = "govma-test/busybox:latest"
+BUSYBOX = "govma-test/busybox"
 CACHE = REPOSITORY / ".cache" / "images"
-LOCKS = Path("/var/tmp/govma-test-images")
-"""One place for all checkouts, as they share the machine's engine."""
-RECIPE_LABEL = "govma-test.recipe"
 NODE_UID = 1000
 
 
@@ -38,59 +35,50 @@ def digest(*parts: bytes | str) -> str:
 
 
 @contextmanager
-def provided(engine: Engine, tag: str, recipe: str, put: Callable[[docker.DockerClient], None]) -> Iterator[str]:
-    """Have the tag in the engine: what `put` makes, with the label of its recipe, unless that is there.
+def provided(engine: Engine, name: str, recipe: str, put: Callable[[docker.DockerClient], None]) -> Iterator[str]:
+    """Have the tag `name:recipe` in the engine, made by `put` unless it is there; give the tag.
 
     The last of several processes that use it at once removes it, whichever checkout they test; a private engine goes as
-    a whole.
+    a whole. What killed ones left of other recipes goes, too.
     """
     CACHE.mkdir(parents=True, exist_ok=True)
-    place = Path(engine.host.removeprefix("unix://")).parent if engine.private else LOCKS
-    place.mkdir(exist_ok=True)
-    # Two locks: who comes later waits while the image is made, and not for as long as others use it.
-    making, using = place / f"{digest(tag)}.making", place / f"{digest(tag)}.using"
-    with using.open("w") as users, engine.client() as client:
-        with _locked(making):
-            if _recipe_of(client, tag) != recipe:
+    tag = f"{name}:{recipe}"
+    with engine.client() as client:
+        place = Path(engine.host.removeprefix("unix://")).parent if engine.private else LOCKS
+        place.mkdir(exist_ok=True)
+        scope = digest(str(client.info()["ID"]), name)
+
+        def users(tag: str) -> Path:
+            return place / f"{scope}-{tag.rpartition(':')[2]}.using"
+
+        def begin(_: bool) -> None:
+            for other in {other for image in client.images.list(name) for other in image.tags} - {tag}:
+                with users(other).open("w") as lock:
+                    if unused(lock):
+                        client.images.remove(other, force=True)
+            if not client.images.list(tag):
                 put(client)
-            fcntl.flock(users, fcntl.LOCK_SH)
-        try:
+
+        def end() -> None:
+            if not engine.private:
+                client.images.remove(tag, force=True)
+
+        with shared(place / f"{scope}.making", users(tag), begin, end):
             yield tag
-        finally:
-            with _locked(making), suppress(BlockingIOError):
-                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if not engine.private:
-                    client.images.remove(tag, force=True)
 
 
 @contextmanager
-def imported(engine: Engine, tag: str, recipe: str, make: Callable[[], Path], changes: Sequence[str]) -> Iterator[str]:
-    """Have the tag in the engine: imported from the tar that `make` gives, unless one of this recipe is there."""
+def imported(engine: Engine, name: str, recipe: str, make: Callable[[], Path], changes: Sequence[str]) -> Iterator[str]:
+    """Have the tag `name:recipe` in the engine: imported from the tar that `make` gives, unless it is there."""
 
     def put(client: docker.DockerClient) -> None:
-        name, _, version = tag.rpartition(":")
-        settings = [*changes, f"LABEL {RECIPE_LABEL}={recipe}"]
-        client.api.import_image_from_file(str(make()), repository=name, tag=version, changes=settings)
+        client.api.import_image_from_file(str(make()), repository=name, tag=recipe, changes=list(changes))
 
-    with provided(engine, tag, recipe, put):
+    with provided(engine, name, recipe, put) as tag:
         yield tag
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep other processes that do the same out for the block."""
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _recipe_of(client: docker.DockerClient, tag: str) -> str | None:
-    with suppress(ImageNotFound):
-        recipe: str | None = client.images.get(tag).labels.get(RECIPE_LABEL)
-        return recipe
-    return None
-
-
+@cache
 def busybox_tar() -> bytes:
     """Return a root file system: busybox under all its names, root, and `node` with uid 1000.
 
@@ -133,11 +121,16 @@ def _member(name: str, kind: bytes, mode: int, owner: int = 0) -> tarfile.TarInf
     return member
 
 
+def busybox_tag(command: str = "/bin/sh") -> str:
+    """Return the tag that busybox_image gives."""
+    return f"{BUSYBOX}:{digest(busybox_tar(), command)}"
+
+
 @contextmanager
-def busybox_image(engine: Engine, tag: str = BUSYBOX_TAG, command: str = "/bin/sh") -> Iterator[str]:
+def busybox_image(engine: Engine, command: str = "/bin/sh") -> Iterator[str]:
     """Have an image of busybox alone in the engine, which runs this command by itself; give its tag."""
     content = busybox_tar()
-    recipe = digest(content, command)
+    name, _, recipe = busybox_tag(command).partition(":")
 
     def make() -> Path:
         path = CACHE / f"busybox-{digest(content)}.tar"
@@ -147,5 +140,5 @@ def busybox_image(engine: Engine, tag: str = BUSYBOX_TAG, command: str = "/bin/s
         staged.replace(path)
         return path
 
-    with imported(engine, tag, recipe, make, [f"CMD {json.dumps(command.split())}"]):
+    with imported(engine, name, recipe, make, [f"CMD {json.dumps(command.split())}"]) as tag:
         yield tag

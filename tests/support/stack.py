@@ -24,7 +24,7 @@ from govma_core.services import up
 from govma_core.services.view import View, view
 from tests.support.command import Command, environment
 from tests.support.engine import Engine
-from tests.support.images import BUSYBOX_TAG
+from tests.support.images import busybox_tag
 from tests.support.sites import Site, make_site
 
 START = """#!/bin/sh
@@ -71,7 +71,7 @@ networks:
 def dockerfile(page: str, *more: str) -> str:
     """Return the Dockerfile of the web server; `more` are lines at its end."""
     run = f"RUN chmod 755 /start && mkdir -p /srv && echo {page} > /page"
-    lines = (f"FROM {BUSYBOX_TAG}", "COPY start /start", run, *more, 'CMD ["/start"]')
+    lines = (f"FROM {busybox_tag()}", "COPY start /start", run, *more, 'CMD ["/start"]')
     return "\n".join(lines) + "\n"
 
 
@@ -232,7 +232,7 @@ def stack(root: Path, engine: Engine) -> Iterator[Stack]:
     files = {
         "docker/apache/Dockerfile": dockerfile("one"),
         "docker/apache/start": START,
-        "docker-compose.yml": COMPOSE.replace("@IMAGE@", BUSYBOX_TAG).replace(
+        "docker-compose.yml": COMPOSE.replace("@IMAGE@", busybox_tag()).replace(
             "@COMMAND@", json.dumps(SLEEP).replace("$", "$$")
         ),
         ".env.sample": "HTTP_PORT=80\nDB_PASSWORD=\n",

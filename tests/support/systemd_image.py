@@ -14,7 +14,6 @@ from tests.support.debian_image import debian_with, run_tool
 from tests.support.engine import REPOSITORY, Engine
 from tests.support.images import digest
 
-SYSTEMD_TAG = "govma-test/systemd:latest"
 PYTHON = "3.11"
 """Python of the suite; the packages are fetched for it, whichever Python runs the tests."""
 PACKAGES = "/opt/govma/packages"
@@ -66,5 +65,5 @@ def systemd_image(engine: Engine) -> Iterator[str]:
     """Have the image in the engine, what it is made from kept below .cache; give its tag."""
     constraints = (REPOSITORY / "constraints.txt").read_text()
     recipe = digest(PYTHON, platform.machine(), *requirements(), constraints)
-    with debian_with(engine, SYSTEMD_TAG, "systemd", _layer, recipe, *INSTRUCTIONS) as tag:
+    with debian_with(engine, "systemd", _layer, recipe, *INSTRUCTIONS) as tag:
         yield tag
