@@ -31,8 +31,7 @@ def start(undo: ExitStack) -> str:
     directory = Path(tempfile.mkdtemp(prefix=ENGINE_PREFIX, dir="/var/tmp"))
     name = directory.name.removeprefix(ENGINE_PREFIX)
     undo.callback(traces.remove_tree, directory)
-    traces.watch_host_files(undo)
-    bridge, pool = traces.make_network(undo, name)
+    bridge, pool = traces.join(undo, name)
     cgroup = directory.name
     undo.callback(traces.remove_cgroups, cgroup)
     undo.callback(traces.kill_descendants)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -10,6 +11,8 @@ import time
 from contextlib import ExitStack, suppress
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+
+from tests.support.locks import LOCKS, locked, shared
 
 CGROUPS = Path("/sys/fs/cgroup")
 IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
@@ -34,16 +37,29 @@ def run(*argv: str) -> None:
     subprocess.run(argv, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
-def watch_host_files(undo: ExitStack) -> None:
-    """Note which of the files with fixed names are there, so that new ones are removed at the end."""
-    missing = [path for path in HOST_FILES if not path.exists()]
+def join(undo: ExitStack, name: str) -> tuple[str, str]:
+    """Make a network for an engine of that name, as make_network does, in turn with other private engines.
 
-    def remove() -> None:
-        for path in missing:
+    What engines change under names that are not their own is noted by the first of them, and put back by the last.
+    """
+    LOCKS.mkdir(exist_ok=True)
+    making, notes = LOCKS / "engines.making", LOCKS / "engines.json"
+
+    def note(first: bool) -> None:
+        if first:
+            missing = [str(path) for path in HOST_FILES if not path.exists()]
+            notes.write_text(json.dumps([missing, IP_FORWARD.read_text(), list(bridges())]))
+
+    def put_back() -> None:
+        missing, forwarding, bridges_before = json.loads(notes.read_text())
+        for path in map(Path, missing):
             with suppress(OSError):  # never there, or somebody else's by now
                 path.rmdir() if path.is_dir() else path.unlink()
+        put_back_forwarding(forwarding, set(bridges_before))
 
-    undo.callback(remove)
+    undo.enter_context(shared(making, LOCKS / "engines.using", note, put_back))
+    with locked(making):
+        return make_network(undo, name)
 
 
 def bridges() -> dict[str, bool]:
@@ -52,7 +68,7 @@ def bridges() -> dict[str, bool]:
 
 
 def put_back_forwarding(before: str, bridges_before: set[str]) -> None:
-    """Set ip_forward to what it was, unless another engine relies on it by now.
+    """Set ip_forward to what it was, unless an engine that is no private one relies on it by now.
 
     An engine switches it on when it starts, and never looks again: where one has made a bridge meanwhile, or has
     containers, a 0 would cut them from their network.
@@ -86,8 +102,6 @@ def make_network(undo: ExitStack, name: str) -> tuple[str, str]:
 
     bridge = f"gvt{name}"
     mark = ["-m", "comment", "--comment", f"private Docker engine {name} of a test"]
-    forwarding = IP_FORWARD.read_text()
-    undo.callback(put_back_forwarding, forwarding, set(bridges()))
     run("ip", "link", "add", bridge, "type", "bridge")
     undo.callback(run, "ip", "link", "delete", bridge)
     run("ip", "address", "add", f"{lower[1]}/24", "dev", bridge)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
+import tarfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -19,8 +22,8 @@ from tests.support.engine import (
     private_engine,
     require_private_engine,
 )
-from tests.support.engine_traces import CGROUPS, HOST_FILES, IP_FORWARD
-from tests.support.images import NODE_UID, busybox_image
+from tests.support.engine_traces import CGROUPS
+from tests.support.images import NODE_UID, busybox_image, imported
 from tests.support.waiting import wait_for
 
 
@@ -43,11 +46,6 @@ def traces_of(engine: Engine) -> dict[str, list[str]]:
     }
     found = {place: [line for line in text.splitlines() if name in line] for place, text in places.items()}
     return {place: lines for place, lines in found.items() if lines}
-
-
-def shared_state() -> object:
-    """What an engine changes under names that are not its own."""
-    return [path for path in HOST_FILES if path.exists()], IP_FORWARD.read_text()
 
 
 @pytest.fixture
@@ -82,18 +80,42 @@ def test_node_installs_a_package_into_a_bound_directory(docker_engine: Engine, n
     assert installed.stat().st_uid == NODE_UID
 
 
+def test_images_of_two_recipes_do_not_replace_each_other_and_left_ones_go(
+    docker_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two checkouts on one engine: with one tag for both, a test ran in the image of the other's recipe."""
+    monkeypatch.setattr("tests.support.images.LOCKS", tmp_path / "locks")
+    name = f"govma-test/recipes-{secrets.token_hex(4)}"
+    content = tmp_path / "content.tar"
+    with tarfile.open(content, "w") as tar:
+        tar.add(__file__, "file")
+
+    def tags() -> set[str]:
+        return {tag for image in client.images.list(name) for tag in image.tags}
+
+    def image(recipe: str) -> AbstractContextManager[str]:
+        return imported(docker_engine, name, recipe, lambda: content, ())
+
+    with docker_engine.client() as client:
+        client.api.import_image_from_file(str(content), repository=name, tag="left")
+        with image("one") as one:
+            assert tags() == {one}
+            with image("two") as two, image("one"):
+                assert tags() == {one, two}
+            assert tags() == {one}
+        assert tags() == set()
+
+
 @pytest.mark.root
 @pytest.mark.engine
 @pytest.mark.usefixtures("may_start_engine")
 def test_a_private_engine_works_and_leaves_nothing_behind() -> None:
-    before = shared_state()
     with private_engine() as engine, busybox_image(engine) as tag, engine.client() as client:
         client.networks.create("side")
         client.containers.run(tag, ["sleep", "1000"], detach=True, network="side", publish_all_ports=True)
         assert client.containers.run(tag, ["echo", "hello"], remove=True) == b"hello\n"
         assert len(traces_of(engine)) == 7
     assert traces_of(engine) == {}
-    assert shared_state() == before
 
 
 @pytest.mark.root
@@ -108,7 +130,6 @@ with private_engine() as engine, busybox_image(engine) as tag, engine.client() a
     print(engine.host, flush=True)
     input()
 """
-    before = shared_state()
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as session:
@@ -117,7 +138,6 @@ with private_engine() as engine, busybox_image(engine) as tag, engine.client() a
         assert len(traces_of(engine)) == 7
         session.kill()
     wait_for(lambda: traces_of(engine) == {}, "the end of the engine and of all that names it")
-    assert shared_state() == before
 
 
 def test_without_the_programs_the_reason_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,9 +169,43 @@ def test_forwarding_is_put_back_unless_another_engine_relies_on_it(
         f"subprocess.run({meanwhile!r}, shell=True, check=True)\n"
         "put_back_forwarding('0\\n', set(earlier)); print(IP_FORWARD.read_text())"
     )
-    # A network namespace has a forwarding of its own; its bridges are shown by a /sys of its own.
+    assert in_a_network_of_its_own(script) == [after]
+
+
+def test_private_engines_at_once_have_networks_of_their_own_and_the_last_puts_back(
+    may_start_engine: None, tmp_path: Path
+) -> None:
+    """They chose the same addresses, and the end of the first left, or cut off, those that came later."""
+    script = f"""
+import threading; from contextlib import ExitStack, suppress; from pathlib import Path
+from tests.support import engine_traces as traces
+here, routes, both = Path({str(tmp_path)!r}), traces._routes, threading.Barrier(2)
+def slow_routes():
+    with suppress(threading.BrokenBarrierError):
+        both.wait(0.5)
+    return routes()
+traces.LOCKS, traces.HOST_FILES, traces._routes = here / "locks", (here / "key",), slow_routes
+traces.IP_FORWARD.write_text("0")
+undo, networks = {{"one": ExitStack(), "two": ExitStack()}}, {{}}
+def start(name):
+    networks[name] = traces.join(undo[name], name)
+    traces.HOST_FILES[0].touch()
+threads = [threading.Thread(target=start, args=(name,)) for name in undo]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(set(networks.values())), len({{pool for _, pool in networks.values()}}))
+for stack in undo.values():
+    stack.close()
+    print(traces.IP_FORWARD.read_text().strip(), traces.HOST_FILES[0].exists(), *traces.bridges())
+"""
+    assert in_a_network_of_its_own(script) == ["2 2", "1 True gvttwo", "0 False"]
+
+
+def in_a_network_of_its_own(script: str) -> list[str]:
+    """Run Python in a network namespace, which has a forwarding of its own; return the lines that it prints."""
+    # Its bridges are shown by a /sys of its own.
     line = ["unshare", "--net", "--mount", "sh", "-c", 'mount -t sysfs sysfs /sys && exec "$@"', "sh"]
     line += [sys.executable, "-c", script]
     environment = {**os.environ, "PATH": SYSTEM_PATH}
     ended = subprocess.run(line, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True)
-    assert ended.stdout.strip() == after
+    return ended.stdout.strip().splitlines()
