@@ -18,9 +18,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
+import pytest
+
+from govma_core.building import build_script
 from govma_core.building.build_script import BuildJob
 from govma_core.building.builder import Builder, make_builder
 from govma_core.events import Event, LogLine
@@ -59,6 +62,19 @@ class Place:
 
     def set(self, **changes: Any) -> None:
         self.settings = replace(self.settings, **changes)
+
+    def times_out_when(self, condition: Callable[[], bool], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have build_timeout be over once the condition is true, and not before, however fast the machine is."""
+
+        seconds = 0
+
+        def now() -> float:
+            # Again and again: it may be true before the clock of the build is set.
+            nonlocal seconds
+            seconds += self.settings.build_timeout if condition() else 0
+            return seconds
+
+        monkeypatch.setattr(build_script, "time", SimpleNamespace(monotonic=now))
 
     def build(self, *commands: str) -> None:
         """Build in the work dir, lent to the build's user as a deploy does it."""

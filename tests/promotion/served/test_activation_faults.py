@@ -22,12 +22,13 @@ from tests.promotion.served.conftest import FIRST, SECOND
 from tests.support.apache import Apache, serving
 from tests.support.engine import Engine
 from tests.support.php_site import PhpSite
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture
 def apache(docker_engine: Engine, apache_image: str, site: PhpSite) -> Iterator[Apache]:
     with serving(docker_engine, apache_image, site.directory, site.uploads) as server:
-        site.flags |= {"activation_containers": [server.service], "activation_timeout": 2}
+        site.flags |= {"activation_containers": [server.service], "activation_timeout": int(PATIENCE)}
         yield server
 
 
@@ -95,7 +96,7 @@ def test_the_way_back_does_not_wait_for_a_site_that_hangs(site: PhpSite, apache:
 
 def test_a_reload_that_hangs_is_left_behind(site: PhpSite, apache: Apache) -> None:
     """Guards the lock, and everybody who waits for it, from a command that never ends."""
-    site.flags["activation_reload"] = "echo begun; sleep 300"
+    site.flags |= {"activation_reload": "echo begun; sleep 300", "activation_timeout": 2}
     began = time.monotonic()
     # Whether it is proved then is a matter of what PHP had in its caches.
     with suppress(UnprovedError):
