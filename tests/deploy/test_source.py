@@ -99,7 +99,7 @@ def test_an_ignored_file_is_never_overwritten(sample: SampleSite, checkout: Chec
     assert (sample.source_dir / "notes.txt").read_text() == "the commit's"
 
 
-def test_the_next_looks_at_the_files_find_the_index_renewed(sample: SampleSite, checkout: Checkout) -> None:
+def test_a_recovery_renews_the_index_so_that_git_reads_no_file_again(sample: SampleSite, checkout: Checkout) -> None:
     """What git has to read whole to see that it is unchanged is read once in a deploy, and not by each command."""
     os.utime(sample.source_dir / "README.md", (1, 1))  # Git compares whole seconds.
     assert git(sample.source_dir, "diff-files", "--name-only") == "README.md"

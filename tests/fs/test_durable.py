@@ -86,7 +86,7 @@ def test_a_record_is_on_the_disk_when_it_is_written(
         (f"holds/{SHA}.json", lambda state: HoldStore(state).release_commit(SHA)),
     ],
 )
-def test_what_is_taken_back_does_not_come_again(
+def test_the_removal_of_a_record_is_synced(
     tmp_path: Path, name: str, remove: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     MarkStore(tmp_path).write(Mark(NAME))
@@ -158,7 +158,7 @@ def test_whatever_is_new_among_the_uploads_is_on_the_disk_at_the_end(
         assert len(journal.calls) - 1 > max(names, default=-1)
 
 
-def test_what_is_kept_on_another_file_system_is_on_its_disk_first(
+def test_a_copy_kept_on_another_file_system_is_synced_before_the_upload_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, guarded_site(tmp_path) as site:

@@ -137,7 +137,7 @@ def test_a_link_that_was_not_there_is_made_without_a_word_about_it(releases: Rel
 
 
 @pytest.mark.parametrize("takes_effect", [False, True])
-def test_a_version_whose_rename_fails_is_whole_or_not_there(
+def test_a_version_whose_rename_fails_is_whole_or_missing(
     site: Site, takes_effect: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guards the version under its name without a manifest, and the manifest without a version."""

@@ -102,7 +102,7 @@ def test_a_version_whose_manifest_is_missing_or_damaged_is_gone_back_to(
     assert f"It is not recorded which commit {LIVE} was made from" in releases.log("warning")
 
 
-def test_a_version_that_is_damaged_in_the_last_moment_does_not_go_live(
+def test_a_version_that_is_damaged_just_before_the_switch_does_not_go_live(
     releases: Releases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rollback, "_look_at_env_file", lambda *_, **more: DAMAGES["without html"](releases))
@@ -115,7 +115,7 @@ def test_a_version_that_is_damaged_in_the_last_moment_does_not_go_live(
     assert rollback.run(releases.context()).version == FIRST
 
 
-def test_what_rollbacks_have_left_is_no_way_back_and_told_with_its_mark(releases: Releases) -> None:
+def test_a_rollback_passes_over_marked_versions_and_names_their_marks(releases: Releases) -> None:
     rollback.run(releases.context())
     rollback.run(releases.context())
     told = (
@@ -127,7 +127,7 @@ def test_what_rollbacks_have_left_is_no_way_back_and_told_with_its_mark(releases
     assert releases.store.pointer().version == FIRST
 
 
-def test_with_nothing_live_a_named_version_goes_live_and_nothing_is_said_against_any(releases: Releases) -> None:
+def test_with_nothing_live_a_named_version_goes_live_and_none_is_marked(releases: Releases) -> None:
     with pytest.raises(RefusedError, match=f"{LIVE} is live now, not nothing"):
         rollback.run(releases.context(), version=BEFORE, live_shown="")
     (releases.directory / "current-version").unlink()
@@ -140,7 +140,7 @@ def test_with_nothing_live_a_named_version_goes_live_and_nothing_is_said_against
 
 
 @pytest.mark.parametrize("is_used", [False, True])
-def test_what_a_killed_rehearsal_left_goes_behind_the_switch(
+def test_leftovers_of_a_killed_rehearsal_are_removed_after_the_switch(
     releases: Releases, is_used: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guards the way back from an engine that does not answer."""

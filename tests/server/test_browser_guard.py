@@ -244,7 +244,7 @@ def test_a_browser_that_says_nothing_else_is_known_by_its_user_agent(agent: str)
         ("Sec-Fetch-Dest", "image"),
     ],
 )
-def test_one_header_that_only_browsers_send_tells_what_calls_itself_mozilla(header: str, value: str) -> None:
+def test_mozilla_with_one_header_that_only_browsers_send_is_refused(header: str, value: str) -> None:
     browser = ("User-Agent", "Mozilla/5.0")
     assert "(User-Agent)" in refused(HOST, browser, (header, value))
     assert "(User-Agent)" in refused(HOST, ("User-Agent", "curl/8"), browser, (header, value))
@@ -265,11 +265,11 @@ def test_one_header_that_only_browsers_send_tells_what_calls_itself_mozilla(head
         [HOST, ("Access-Control-Request-Method", "POST")],
     ],
 )
-def test_a_token_excuses_nothing_but_a_name(headers: list[tuple[str, str]]) -> None:
+def test_a_token_excuses_only_the_user_agent_of_a_browser(headers: list[tuple[str, str]]) -> None:
     assert refused(*headers, has_token=True)
 
 
-def test_what_is_compared_is_so_without_regard_to_case() -> None:
+def test_hosts_and_headers_are_compared_without_regard_to_case() -> None:
     assert refused(("Host", "LocalHost:50024"), ("Origin", "http://localhost:50024")) == ""
     assert refused(("Host", "localhost:50024"), ("Origin", "http://LOCALHOST:50024")) == ""
 

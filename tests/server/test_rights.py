@@ -110,7 +110,7 @@ def test_who_is_in_a_group_is_told_by_the_process_and_by_the_groups_file(monkeyp
     assert not Peer(("127.0.0.1", 9), ("127.0.0.1", 1)).in_group("www-data")
 
 
-def test_a_token_may_be_sent_in_each_way_that_http_has_for_it(server: Server) -> None:
+def test_the_word_bearer_may_be_in_small_or_capital_letters(server: Server) -> None:
     token = make_token(server, "spelt")
     for value in (f"bearer {token}", f"BEARER {token}", f"Bearer  {token}"):
         assert ask(server, "POST", "/api/v1/release", ("authorization", value)).status == 200, value

@@ -37,7 +37,7 @@ def test_a_token_is_known_by_its_whole_text_and_nothing_else_is(tokens: Tokens, 
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o620, 0o604, 0o602, 0o644])
-def test_a_file_that_is_opened_to_others_after_it_was_read_is_refused_from_then_on(
+def test_a_token_file_whose_mode_becomes_too_open_is_refused_from_then_on(
     tokens: Tokens, path: Path, mode: int
 ) -> None:
     token = tokens.add("ci")
@@ -51,9 +51,7 @@ def test_a_file_that_is_opened_to_others_after_it_was_read_is_refused_from_then_
 
 
 @as_root
-def test_a_file_that_is_given_to_another_user_after_it_was_read_is_refused_from_then_on(
-    tokens: Tokens, path: Path
-) -> None:
+def test_a_token_file_that_gets_another_owner_is_refused_from_then_on(tokens: Tokens, path: Path) -> None:
     token = tokens.add("ci")
     assert tokens.name_of(token) == "ci"
     os.chown(path, 65534, -1)
@@ -64,7 +62,7 @@ def test_a_file_that_is_given_to_another_user_after_it_was_read_is_refused_from_
     assert tokens.name_of(token) == "ci"
 
 
-def test_what_the_file_says_now_counts_also_when_its_times_are_those_of_before(tokens: Tokens, path: Path) -> None:
+def test_a_changed_token_file_is_read_again_though_its_times_are_the_same(tokens: Tokens, path: Path) -> None:
     """Guards against a token that goes on: `cp -p` and `touch` give a file the time that it had."""
     path.write_text(line("old", "a"))
     path.chmod(0o600)
@@ -77,7 +75,7 @@ def test_what_the_file_says_now_counts_also_when_its_times_are_those_of_before(t
     assert (tokens.name_of("a"), tokens.name_of("b")) == ("", "new")
 
 
-def test_a_file_that_is_taken_away_takes_its_tokens_with_it(tokens: Tokens, path: Path) -> None:
+def test_a_removed_token_file_makes_its_tokens_invalid(tokens: Tokens, path: Path) -> None:
     token = tokens.add("ci")
     assert tokens.name_of(token) == "ci"
     aside = path.rename(path.with_name("aside"))
@@ -116,7 +114,7 @@ def test_comments_and_empty_lines_are_passed_over_and_all_else_is_named_by_its_n
         assert "as it is" not in str(caught.value)
 
 
-def test_a_name_that_is_none_or_is_there_already_makes_no_token(tokens: Tokens, path: Path) -> None:
+def test_an_invalid_or_repeated_name_makes_no_token(tokens: Tokens, path: Path) -> None:
     token = tokens.add("ci")
     before = path.read_text()
     for name in ("", "-ci", "c i", "c\ni", "cí", "c" * 65):
@@ -127,7 +125,7 @@ def test_a_name_that_is_none_or_is_there_already_makes_no_token(tokens: Tokens, 
     assert (path.read_text(), tokens.name_of(token)) == (before, "ci")
 
 
-def test_what_cannot_be_read_as_a_file_is_a_sentence(tmp_path: Path) -> None:
+def test_an_unreadable_token_file_is_an_error_with_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"token_file \(.*\) cannot be read: Is a directory"):
         Tokens(tmp_path).read()
     with pytest.raises(ConfigurationError, match=r"hook_secret_file \(.*\) cannot be read: Is a directory"):
