@@ -24,7 +24,18 @@ _PYTEST = (
     "not engine and not node",
 )
 # Whatever ends the thread that started it, also a SIGKILL, ends all that runs in it.
-_SANDBOX = ("setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+_SANDBOX = (
+    "setpriv",
+    "--pdeathsig=KILL",
+    "unshare",
+    "--mount",
+    "--net",
+    "--ipc",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+)
 _NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".*cache", ".hypothesis")
 
 
@@ -65,7 +76,7 @@ class Clone:
             try:
                 return subprocess.run(
                     [*_SANDBOX, script, self.root, self.path, *command],
-                    env=os.environ | variables,
+                    env={name: value for name, value in os.environ.items() if name != "DOCKER_HOST"} | variables,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,

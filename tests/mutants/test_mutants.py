@@ -26,7 +26,7 @@ def refuse():
 """
 # Only in a process that it starts does it run a line of a function.
 TESTS = """\
-import os, subprocess, sys
+import os, socket, subprocess, sys
 import pytest
 
 def test_by_a_process():
@@ -36,6 +36,8 @@ def test_nothing_else_is_reached():
     assert os.getppid() == 1
     with pytest.raises(OSError, match="Read-only"):
         open("OUTSIDE", "w")
+    assert set(os.listdir("/run")) <= {"mount"}
+    assert [name for _, name in socket.if_nameindex()] == ["lo"]
 """
 EQUIVALENT = """\
 [[equivalent]]
