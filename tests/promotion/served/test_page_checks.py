@@ -60,7 +60,7 @@ CLOSES = b"HTTP/1.1 200 OK\r\n%bConnection: close\r\n\r\n"
         ([HEAD % 1000, b"<h1>"], "cut after 4 bytes"),
         ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"], "IncompleteRead"),
         ([b""], "without an answer"),
-        ([b"SSH-2.0-OpenSSH\r\n"], "BadStatusLine"),
+        ([b"SSH-2.0-OpenSSH\r\n"], "SSH-2.0-OpenSSH"),
     ],
 )
 def test_what_is_not_whole_is_no_answer(parts: list[bytes], said: str) -> None:
