@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import secrets
@@ -85,6 +86,8 @@ def test_images_of_two_recipes_do_not_replace_each_other_and_left_ones_go(
 ) -> None:
     """Two checkouts on one engine: with one tag for both, a test ran in the image of the other's recipe."""
     monkeypatch.setattr("tests.support.images.LOCKS", tmp_path / "locks")
+    # A private engine goes as a whole, and its images with it.
+    engine = dataclasses.replace(docker_engine, private=False)
     name = f"govma-test/recipes-{secrets.token_hex(4)}"
     content = tmp_path / "content.tar"
     with tarfile.open(content, "w") as tar:
@@ -94,7 +97,7 @@ def test_images_of_two_recipes_do_not_replace_each_other_and_left_ones_go(
         return {tag for image in client.images.list(name) for tag in image.tags}
 
     def image(recipe: str) -> AbstractContextManager[str]:
-        return imported(docker_engine, name, recipe, lambda: content, ())
+        return imported(engine, name, recipe, lambda: content, ())
 
     with docker_engine.client() as client:
         client.api.import_image_from_file(str(content), repository=name, tag="left")
