@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from govma_core.promotion.activation import Activation, Served
 from govma_core.promotion.go_live import make_live
 from govma_core.versions.history import History, Promotion, Result
 from govma_core.versions.marks import Mark, MarkStore
+from tests.support.handlers import QuietHandler, serving
 from tests.support.leased import leased
 from tests.support.releases import NAMES, Releases
 
@@ -54,7 +53,7 @@ def pages(releases: Releases, status: Callable[[str | None], int]) -> Iterator[l
     """Serve what is live, and check a page that has a status by that; give what was live each time it was asked for."""
     asked: list[str | None] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             live = releases.store.pointer().version
             is_page = self.path == "/page"
@@ -63,21 +62,9 @@ def pages(releases: Releases, status: Callable[[str | None], int]) -> Iterator[l
             self.end_headers()
             self.wfile.write(f"{live} worker".encode())
 
-        def log_message(self, *arguments: object) -> None:
-            """Keep quiet."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        releases.flags |= {
-            "activation_url": f"http://127.0.0.1:{server.server_address[1]}",
-            "activation_checks": [{"path": "/page"}],
-        }
-        try:
-            yield asked
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as port:
+        releases.flags |= {"activation_url": f"http://127.0.0.1:{port}", "activation_checks": [{"path": "/page"}]}
+        yield asked
 
 
 @pytest.mark.parametrize("before", [OLD, None])
@@ -123,10 +110,10 @@ def test_a_version_is_gone_back_from_once_and_the_history_has_both(
 def test_a_way_back_that_fails_is_told_with_the_version_that_stays_live(
     releases: Releases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(context: Any, name: str, how: str, *more: Any) -> Any:
+    def failing(context: Any, name: str, how: Any, *more: Any) -> Any:
         if how == "revert":
             raise PublishError("current-version could not be switched: Input/output error.")
-        return make_live(context, name, how, *more)  # type: ignore[arg-type]
+        return make_live(context, name, how, *more)
 
     monkeypatch.setattr(go_live, "make_live", failing)
     serve(monkeypatch, lambda version: FAILING)

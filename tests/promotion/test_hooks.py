@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from govma_core.deploy import doctor
 from govma_core.errors import HookError
 from govma_core.promotion import promote, rollback
 from tests.support.command import Command
+from tests.support.handlers import QuietHandler, serving
 from tests.support.releases import NAMES, Releases
 from tests.support.sites import Site
 
@@ -50,24 +49,15 @@ def hearing() -> Iterator[Heard]:
     """Listen until the block ends."""
     heard = Heard()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             heard.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
             self.send_response(204)
             self.end_headers()
 
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        heard.url = f"http://127.0.0.1:{server.server_address[1]}/"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield heard
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as port:
+        heard.url = f"http://127.0.0.1:{port}/"
+        yield heard
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import threading
 from contextlib import nullcontext
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from govma_core.runs import recovery
 from govma_core.versions.history import History, Promotion, spans
 from govma_core.versions.holds import HoldStore
 from govma_core.versions.marks import Mark, MarkStore
+from tests.support.handlers import QuietHandler, serving
 from tests.support.releases import NAMES, Releases
 
 OLD, NEW = NAMES[:2]
@@ -308,7 +307,7 @@ def test_a_version_is_gone_back_from_unless_the_one_before_may_have_given_the_an
 ) -> None:
     """Guards against a broken .htaccess, a dead PHP, and a container too few: the site is down, and nobody looks."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             live = releases.store.pointer().version
             code = 200 if live == NEW else 500 if self.path == "/" else status
@@ -318,14 +317,9 @@ def test_a_version_is_gone_back_from_unless_the_one_before_may_have_given_the_an
                 name = {"live": OLD, "before": NEW}.get(said, said) if live == OLD else NEW
                 self.wfile.write(f"{name} worker".encode())
 
-        def log_message(self, *arguments: object) -> None:
-            """Keep quiet."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with serving(Handler) as port:
         releases.flags |= {
-            "activation_url": f"http://127.0.0.1:{server.server_address[1]}",
+            "activation_url": f"http://127.0.0.1:{port}",
             "activation_timeout": 1,
             "activation_checks": [{"path": "/"}],
             "activation_proof_path": proof_path,
@@ -333,12 +327,8 @@ def test_a_version_is_gone_back_from_unless_the_one_before_may_have_given_the_an
         if said == "live":
             monkeypatch.setenv("DOCKER_HOST", f"unix://{releases.root}/no.sock")
             releases.flags["activation_containers"] = ["gone"]
-        try:
-            with pytest.raises(RevertedError if reverted else UnprovedError, match="answered 500"):
-                promote.run(releases.context(), version=OLD)
-        finally:
-            server.shutdown()
-            thread.join()
+        with pytest.raises(RevertedError if reverted else UnprovedError, match="answered 500"):
+            promote.run(releases.context(), version=OLD)
     assert releases.store.pointer().version == (NEW if reverted else OLD)
     assert marks(releases) == ({OLD: "bad"} if reverted else {})
 

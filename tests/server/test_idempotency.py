@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from signal import SIGKILL
 from threading import Barrier
 
@@ -96,6 +97,10 @@ def test_a_key_may_have_255_characters(server: Server) -> None:
     assert order(server, "deploy", key("x" * 256)).status == 422
 
 
+def _pid(server: Server, run_id: str) -> int:
+    return server.runs.read(run_id).pid
+
+
 def test_a_key_whose_run_was_killed_gives_another_run_and_that_one_from_then_on(
     server: Server, site: SampleSite
 ) -> None:
@@ -104,7 +109,7 @@ def test_a_key_whose_run_was_killed_gives_another_run_and_that_one_from_then_on(
         shared = run_of(order(server, "deploy", key("g")))
         assert run_of(order(server, "deploy", key("h"))) == shared
         for run_id in (shared, killed.id):
-            os.kill(wait_for(lambda run_id=run_id: server.runs.read(run_id).pid, f"the process of {run_id}"), SIGKILL)  # type: ignore[misc]
+            os.kill(wait_for(partial(_pid, server, run_id), f"the process of {run_id}"), SIGKILL)
             assert ended(server.runs, run_id).state == "interrupted"
     again = run_of(order(server, "deploy", key("f")))
     assert again not in (killed.id, shared)

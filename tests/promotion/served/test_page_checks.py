@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -15,6 +14,7 @@ from govma_core.masking import Mask
 from govma_core.promotion.page_checks import Address, NoAnswerError, ask, failing, failing_already, look
 from govma_core.reporting import Reporter
 from govma_core.settings.validate import PageCheck
+from tests.support.handlers import QuietHandler, serving
 from tests.support.waiting import PATIENCE
 
 
@@ -155,24 +155,16 @@ def test_who_is_not_ready_is_asked_until_he_is(status: int, patient: bool, asked
     """Guards a version whose pages get ready one after the other; what is wrong is found at once."""
     requests: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             requests.append(self.path)
             self.send_response(status if len(requests) < 5 else 200)
             self.end_headers()
             self.wfile.write(b"x")
 
-        def log_message(self, *arguments: object) -> None:
-            """Keep quiet."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        address = Address("127.0.0.1", server.server_address[1])
+    with serving(Handler) as port:
         ends = time.monotonic() + 60 if patient else 0.0
-        finding = failing([address], [PageCheck(path="/")], Reporter(lambda event: None), ends)
-        server.shutdown()
-        thread.join()
+        finding = failing([Address("127.0.0.1", port)], [PageCheck(path="/")], Reporter(lambda event: None), ends)
     assert (len(requests), bool(finding)) == (asked, fails)
 
 
