@@ -27,7 +27,7 @@ from govma_core.prune import prune
 from govma_core.services.source_drift import tell_due
 from govma_core.text.language import tr
 from govma_core.versions import env_file
-from govma_core.versions.contents import ContentsStore
+from govma_core.versions.contents import ContentsStore, FileRecord
 from govma_core.versions.manifest import Manifest, ManifestStore
 from govma_core.versions.publish import publish, require_free
 from govma_core.versions.store import version_name
@@ -75,8 +75,8 @@ def run(
             # Of these, what is not among the persistent uploads any more was deleted there.
             uploads_before = checkout.files(commit_of(context, context.about.version_before), uploads.FOLDER)
             manifest = _new_manifest(context, commit, ref, assets, gate)
-            manifest = _assemble(context, work_fd, unpacking, manifest, uploads_before)
-            _publish(context, work_fd, manifest)
+            manifest, from_tarballs = _assemble(context, work_fd, unpacking, manifest, uploads_before)
+            _publish(context, work_fd, manifest, from_tarballs)
     version = context.about.version = manifest.version
     rehearsal.rehearse(context, version, skip=not rehearse)
     if not promote:
@@ -140,7 +140,14 @@ def _filled_work_dir(
             tarballs = {"ee": settings.ee_path, "themes": settings.themes_path}
             earlier = stack.enter_context(link_new_version.earlier_files(context, work_fd, vendor.FOLDERS))
             unpacking = stack.enter_context(
-                vendor.unpacking(settings.work_dir, work_fd, tarballs, context.web_owner, earlier)
+                vendor.unpacking(
+                    settings.work_dir,
+                    work_fd,
+                    tarballs,
+                    context.web_owner,
+                    ContentsStore(settings.state_dir, "tarballs"),
+                    earlier,
+                )
             )
             files = checkout.lay_out(commit, work_fd, context.build_owner)
             remark.note("{files} files", files=files.count)
@@ -170,8 +177,8 @@ def _new_manifest(context: Context, commit: Commit, ref: str | None, assets: Ass
 
 def _assemble(
     context: Context, work_fd: int, unpacking: vendor.Unpacking, manifest: Manifest, uploads_before: Collection[str]
-) -> Manifest:
-    """Put the version together from the built tree; return the manifest with what came into it."""
+) -> tuple[Manifest, dict[str, FileRecord]]:
+    """Put the version together from the built tree; return the manifest, and what the tarballs brought."""
     settings, reporter = context.settings, context.reporter
     with safefs.opened(work_fd, "data") as data:
         work_dir.require_parts(data)
@@ -184,19 +191,17 @@ def _assemble(
         # it is not handed over.
         with reporter.stage("vendor") as remark:
             unpacked = unpacking.join(data)
-            remark.note("{sum} files", sum=sum(result.files for result in unpacked.values()))
+            from_tarballs = vendor.files_in_version(unpacked)
+            remark.note("{sum} files", sum=len(from_tarballs))
         with reporter.stage("uploads"), safefs.opened(data, "html") as html:
             uploads.move_out(context, html, uploads_before)
-    return dataclasses.replace(
-        manifest,
-        ee_sha256=unpacked["ee"].sha256,
-        themes_sha256=unpacked["themes"].sha256,
-        env_sha256=env_sha256,
-    )
+    ee, themes = unpacked["ee"].sha256, unpacked["themes"].sha256
+    manifest = dataclasses.replace(manifest, ee_sha256=ee, themes_sha256=themes, env_sha256=env_sha256)
+    return manifest, from_tarballs
 
 
-def _publish(context: Context, work_fd: int, manifest: Manifest) -> None:
-    """Give the version its place and its official name, with its manifest."""
+def _publish(context: Context, work_fd: int, manifest: Manifest, known: dict[str, FileRecord]) -> None:
+    """Give the version its place and its official name, with its manifest; `known` are files not to be read again."""
     settings = context.settings
     live, differences = fingerprint.compare_with_live(context, manifest.fingerprint)
     if live and not differences:
@@ -206,7 +211,7 @@ def _publish(context: Context, work_fd: int, manifest: Manifest) -> None:
         manifests = ManifestStore(settings.state_dir)
 
         def prepare(tree: int) -> None:
-            links = link_new_version.link_to_earlier(context, manifest.version, tree)
+            links = link_new_version.link_to_earlier(context, manifest.version, tree, known)
             # The manifest first: a version of ours under its official name always has one.
             manifests.write(
                 dataclasses.replace(

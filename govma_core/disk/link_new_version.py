@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from govma_core.context import Context
 from govma_core.disk.compare import (
@@ -32,7 +33,7 @@ from govma_core.process.workers import run_workers
 from govma_core.text.clean import bytes_text
 from govma_core.text.globs import globs
 from govma_core.text.language import marked, tr
-from govma_core.versions.contents import ContentsStore, FileRecord, pack, record_file, record_link
+from govma_core.versions.contents import ContentsStore, FileRecord, digest_of, pack, record_file, record_link
 from govma_core.versions.store import staging
 
 _PIECES = 48
@@ -66,10 +67,10 @@ class Links:
         self.parts += other.parts
 
 
-def link_to_earlier(context: Context, name: str, tree_fd: int) -> Links:
+def link_to_earlier(context: Context, name: str, tree_fd: int, known: Mapping[str, FileRecord] | None = None) -> Links:
     """Link the finished tree of the version `name` to the live version and those before, unless dedupe is off.
 
-    What is in it is written to the contents record.
+    What is in it is written to the contents record. `known` are files that were just compared, by their paths.
     """
     began = time.monotonic()
     settings = context.settings
@@ -84,7 +85,7 @@ def link_to_earlier(context: Context, name: str, tree_fd: int) -> Links:
         single = globs(settings.keep_single)
         check = context.reporter.cancellation.check
         extents = bool(others) and _shares_extents(context)
-        links = link_tree(tree_fd, others, single, check, not_linked=not_linked, extents=extents)
+        links = link_tree(tree_fd, others, single, check, not_linked=not_linked, known=known or {}, extents=extents)
     ContentsStore(settings.state_dir).write(name, links.parts)
     if others:
         context.reporter.info(
@@ -121,14 +122,15 @@ def link_tree(
     check: Callable[[], None] = lambda: None,
     *,
     not_linked: frozenset[int] = frozenset(),
+    known: Mapping[str, FileRecord] = MappingProxyType({}),
     extents: bool = False,
     workers: int = 2,
 ) -> Links:
     """Link the files of `tree` to those of `others` (open versions: the live one first, then the latest ones).
 
     What fits `single` is never linked, and nothing is linked to the inodes `not_linked`; without `others` only the
-    record of the files is made. `check` is called now and then, and may raise. With `extents` blocks are shared instead
-    of inodes. OSError for what concerns more than one file.
+    record of the files is made. Files in `known` that are links are not read. `check` is called now and then, and may
+    raise. With `extents` blocks are shared instead of inodes. OSError for what concerns more than one file.
     """
     with closing(Directories([tree])) as directories:
         pieces = subtrees(directories, 1, _PIECES)
@@ -137,7 +139,7 @@ def link_tree(
     def work(share: Iterator[str], report: Callable[[None], None]) -> Links:
         leases.ignore_breaks()
         with closing(Directories([tree, *others])) as directories:
-            linker = _Linker(directories, range(1, len(others) + 1), single, not_linked, extents)
+            linker = _Linker(directories, range(1, len(others) + 1), single, not_linked, known, extents)
             for piece in share:
                 linker.link_piece(piece, elsewhere)
             linker.links.parts.append(pack(linker.records))
@@ -157,6 +159,7 @@ class _Linker:
     others: range
     single: re.Pattern[str]
     not_linked: frozenset[int]
+    known: Mapping[str, FileRecord]
     extents: bool
     records: dict[str, FileRecord] = field(default_factory=dict)
     links: Links = field(default_factory=Links)
@@ -173,12 +176,12 @@ class _Linker:
 
     def _add_file(self, path: str, name: str) -> None:
         full_path = join(path, name)
+        if full_path in self.known and self._add_known(path, name, self.known[full_path]):
+            return
         fd, info = safefs.open_regular(self.directories.fd(0, path), name)
         try:
             content = os.pread(fd, info.st_size + 1, 0) if info.st_size <= IN_MEMORY else None
-            self.records[full_path] = record_file(fd, info, content)
-            self.links.files += 1
-            self.links.bytes += info.st_size
+            self._record(full_path, record_file(fd, info, content))
             if info.st_nlink > 1:
                 # A link already: what came from a tarball, or two names in the new tree.
                 self._count(info)
@@ -186,6 +189,20 @@ class _Linker:
                 self._link(path, name, info, fd, content)
         finally:
             os.close(fd)
+
+    def _add_known(self, path: str, name: str, record: FileRecord) -> bool:
+        """Take a file that is a link as it is known; False when it is none, and has to be read."""
+        info = os.stat(name, dir_fd=self.directories.fd(0, path), follow_symlinks=False)
+        if not stat.S_ISREG(info.st_mode) or info.st_nlink < 2 or info.st_size != record.size:
+            return False
+        self._record(join(path, name), record)
+        self._count(info)
+        return True
+
+    def _record(self, full_path: str, record: FileRecord) -> None:
+        self.records[full_path] = record
+        self.links.files += 1
+        self.links.bytes += record.size
 
     def _count(self, info: os.stat_result) -> None:
         self.links.linked += 1
@@ -247,7 +264,7 @@ def earlier_files(context: Context, work_fd: int, places: Mapping[str, str]) -> 
 
 
 class EarlierFiles:
-    """The files of an open version below `prefix`; those that fit `single`, and inodes `not_linked`, are left out."""
+    """The files of an open version below `prefix`. Those that fit `single`, and inodes `not_linked`, get no link."""
 
     def __init__(self, version_fd: int, prefix: str, single: re.Pattern[str], not_linked: frozenset[int]) -> None:
         self._version = version_fd
@@ -256,35 +273,43 @@ class EarlierFiles:
         self._not_linked = not_linked
         self._directories: Directories | None = None
 
-    def holds(self, size: int) -> bool:
-        """Tell whether files of this size are looked for."""
-        return 0 < size <= IN_MEMORY
+    def link(self, path: tuple[str, ...], record: FileRecord, dir_fd: int) -> bool:
+        """Make the last name of `path` in dir_fd a link to the version's file of that path.
 
-    def link(self, path: tuple[str, ...], content: bytes, mode: int, owner: tuple[int, int], dir_fd: int) -> bool:
-        """Make the last name of `path` in dir_fd a link to the version's file of that path; False when none is equal.
-
-        Equal means content, mode, owner, and no extended attributes. FileExistsError when the name is taken.
+        False when that is not as recorded, or must stay single.
         """
-        *above, name = path
-        directory = "/".join((self._prefix, *above))
-        if self._is_single(f"{directory}/{name}"):
+        if not record.size or self._is_single(f"{self._prefix}/{'/'.join(path)}"):
             return False
+        with suppress(OSError, LeftAloneError), self._opened(path, record) as master:
+            if master.info.st_ino not in self._not_linked and master.quiet():
+                os.link(f"/proc/self/fd/{master.fd}", path[-1], dst_dir_fd=dir_fd, follow_symlinks=True)
+                return True
+        return False
+
+    def read(self, path: tuple[str, ...], record: FileRecord) -> tuple[bytes, int] | None:
+        """Return the content and mtime (ns) of the version's file; None when it is large or not as recorded."""
+        if record.size <= IN_MEMORY:
+            with suppress(OSError, LeftAloneError), self._opened(path, record) as master:
+                content = master.content()
+                return (content, master.info.st_mtime_ns) if digest_of(content) == record.digest else None
+        return None
+
+    @contextmanager
+    def _opened(self, path: tuple[str, ...], record: FileRecord) -> Iterator[OpenFile]:
+        """Yield the version's file opened; LeftAloneError when content, mode, owner or attributes are others."""
         if self._directories is None:
             # Made by the process that uses it.
             leases.ignore_breaks()
             self._directories = Directories([self._version])
-        with suppress(OSError, LeftAloneError):
-            info = os.stat(name, dir_fd=self._directories.fd(0, directory), follow_symlinks=False)
-            traits_needed = (len(content), stat.S_IFREG | mode, *owner)
-            if (info.st_size, info.st_mode, info.st_uid, info.st_gid) != traits_needed:
-                return False
-            if info.st_ino in self._not_linked:
-                return False
-            master = OpenFile(self._directories, Inode(info, [(0, directory, name)], fixed=True))
-            try:
-                if master.content() == content and not master.xattrs() and master.quiet():
-                    os.link(f"/proc/self/fd/{master.fd}", name, dst_dir_fd=dir_fd, follow_symlinks=True)
-                    return True
-            finally:
-                master.close()
-        return False
+        *above, name = path
+        directory = "/".join((self._prefix, *above))
+        info = os.stat(name, dir_fd=self._directories.fd(0, directory), follow_symlinks=False)
+        if (info.st_size, info.st_mode) != (record.size, stat.S_IFREG | record.mode):
+            raise LeftAloneError("changed meanwhile")
+        master = OpenFile(self._directories, Inode(info, [(0, directory, name)], fixed=True))
+        try:
+            if record_file(master.fd, master.info) != record or master.xattrs():
+                raise LeftAloneError("changed meanwhile")
+            yield master
+        finally:
+            master.close()

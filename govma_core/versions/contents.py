@@ -10,7 +10,7 @@ import json
 import os
 import stat
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,10 +32,13 @@ class FileRecord(NamedTuple):
 
 
 class ContentsStore:
-    """The records of all versions: each maps the paths of the files of a version to a FileRecord."""
+    """The records of all versions: each maps the paths of the files of a version to a FileRecord.
 
-    def __init__(self, state_dir: Path) -> None:
-        self._directory = state_dir / "contents"
+    In another folder, those of the vendor tarballs, by their sha256 (see deploy/vendor.py).
+    """
+
+    def __init__(self, state_dir: Path, folder: str = "contents") -> None:
+        self._directory = state_dir / folder
 
     def write(self, version: str, parts: Iterable[str]) -> None:
         """Join parts that `pack` made into the record of a version, and write it; an earlier record is replaced."""
@@ -55,6 +58,12 @@ class ContentsStore:
         """Remove the record of a version."""
         self._path(version).unlink(missing_ok=True)
 
+    def discard_others(self, names: Collection[str]) -> None:
+        """Remove the records of all but these."""
+        kept = {self._path(name) for name in names}
+        for path in set(self._directory.glob(f"*{_SUFFIX}")) - kept:
+            path.unlink(missing_ok=True)
+
     def _path(self, version: str) -> Path:
         return self._directory / f"{version}{_SUFFIX}"
 
@@ -64,9 +73,20 @@ def pack(files: Mapping[str, FileRecord]) -> str:
     return json.dumps(files)[1:-1]
 
 
+def new_digest() -> hashlib.blake2b:
+    """Return the digest of a file of which nothing has been read yet."""
+    return hashlib.blake2b(digest_size=16)
+
+
+def digest_of(content: bytes) -> str:
+    """Return the digest of a file that was read whole."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
 def record_file(fd: int, info: os.stat_result, content: bytes | None = None) -> FileRecord:
     """Return the record of an open regular file; `content` when the caller has read it already."""
-    digest = hashlib.blake2b(content if content is not None else b"", digest_size=16)
+    digest = new_digest()
+    digest.update(content or b"")
     if content is None:
         offset = 0
         while block := os.pread(fd, _BLOCK, offset):

@@ -18,6 +18,7 @@ from govma_core.disk.link_new_version import EarlierFiles, link_tree
 from govma_core.fs import leases, safefs
 from govma_core.fs.walk import Directories
 from govma_core.text.globs import globs
+from govma_core.versions.contents import FileRecord, digest_of
 
 CONTENT = b"<?php echo 1;\n" * 100
 NOTHING = globs([])
@@ -263,9 +264,8 @@ class Born:
             stack.callback(os.close, live)
             stack.callback(os.close, new)
             info = self.live.stat()
-            return EarlierFiles(live, self.live.parent.name, NOTHING, frozenset()).link(
-                ("a",), CONTENT, info.st_mode & 0o7777, (info.st_uid, info.st_gid), new
-            )
+            record = FileRecord(digest_of(CONTENT), len(CONTENT), info.st_mode & 0o7777, info.st_uid, info.st_gid)
+            return EarlierFiles(live, self.live.parent.name, NOTHING, frozenset()).link(("a",), record, new)
 
 
 @pytest.fixture

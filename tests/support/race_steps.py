@@ -168,7 +168,9 @@ def _unpacked(world: World) -> None:
     with (
         safefs.opened_root(world.root / "work") as work,
         link_new_version.earlier_files(_context(world), work, places) as earlier,
-        unpacking(world.root / "work", work, {"ee": world.tarball}, WEB, earlier) as vendor,
+        unpacking(
+            world.root / "work", work, {"ee": world.tarball}, WEB, ContentsStore(world.state, "tarballs"), earlier
+        ) as vendor,
     ):
         vendor.result()
         world.look("unpacked")

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from govma_core.deploy import vendor
+from govma_core.deploy import unpack as unpacking
 from govma_core.fs import safefs
+from govma_core.versions.contents import ContentsStore
 
 Tree = dict[str, tuple[int, int, bytes]]
 
@@ -34,9 +35,9 @@ def guarded_place(tmp_path: Path) -> Iterator[Path]:
     assert threading.active_count() == threads
 
 
-def unpack(path: Path, place: Path, owner: tuple[int, int] | None = None) -> vendor.Unpacked:
+def unpack(path: Path, place: Path, owner: tuple[int, int] | None = None) -> unpacking.Unpacked:
     with safefs.opened_root(place) as fd:
-        return vendor.unpack(path, fd, "ee", owner)
+        return unpacking.unpack(path, fd, "ee", owner, ContentsStore(path.parent, "tarballs"))
 
 
 def packed(path: Path, *members: tarfile.TarInfo, fmt: int = tarfile.GNU_FORMAT) -> Path:
