@@ -308,7 +308,8 @@ class EarlierFiles:
             raise LeftAloneError("changed meanwhile")
         master = OpenFile(self._directories, Inode(info, [(0, directory, name)], fixed=True))
         try:
-            if record_file(master.fd, master.info) != record or master.xattrs():
+            content = master.content() if record.size <= IN_MEMORY else None
+            if record_file(master.fd, master.info, content) != record or master.xattrs():
                 raise LeftAloneError("changed meanwhile")
             yield master
         finally:
