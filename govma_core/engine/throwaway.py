@@ -45,10 +45,24 @@ def remove_leftovers(versions_dir: Path, reporter: Reporter) -> None:
 
 
 @contextmanager
-def throwaway(client: DockerClient, reporter: Reporter, image: str, **options: Any) -> Iterator[Container]:  # noqa: ANN401
-    """Yield a new container that was not started yet; killed and removed at the end, whatever happened."""
+def throwaway(
+    client: DockerClient,
+    reporter: Reporter,
+    image: str,
+    name: str | None = None,
+    configuration: dict[str, Any] | None = None,
+    **options: Any,  # noqa: ANN401
+) -> Iterator[Container]:
+    """Yield a new container that was not started yet; killed and removed at the end, whatever happened.
+
+    It is as the options of docker-py say, or as a whole configuration does that the engine understands.
+    """
     with told_as(tr("make a container of the image {image}", image=image)):
-        container = client.containers.create(image, **options)
+        if configuration is None:
+            container = client.containers.create(image, name=name, **options)
+        else:
+            answer = client.api.create_container_from_config(configuration, name)  # type: ignore[no-untyped-call]
+            container = client.containers.get(answer["Id"])
     try:
         yield container
     finally:

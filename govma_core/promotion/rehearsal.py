@@ -52,12 +52,14 @@ def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
     if skip:
         return reporter.warning("The new version was not tested before the switch (--no-rehearsal).")
     with reporter.stage("rehearsal") as remark:
-        try_version = _by_command if context.settings.rehearsal_command else _in_container
         try:
-            remark.note(try_version(context, version))
+            remark.note(_try(context, version))
         except RehearsalError as error:
+            live = context.versions.pointer().version
             # What is live is judged by who makes another one live, not by a look at it.
-            if version != context.versions.pointer().version:
+            if version != live:
+                if live:
+                    _require_live_passes(context, live, version, error)
                 verdicts.mark_failed(context, version, str(error))
             raise
         except (NotTriedError, EngineError, CommandError) as error:
@@ -65,6 +67,30 @@ def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
                 "{version} was not made live, as it could not be tested. {error}", version=version, error=error
             ) from None
         verdicts.unmark_failed(context, version)
+
+
+def _require_live_passes(context: Context, live: str, version: str, error: RehearsalError) -> None:
+    """Try the live version in the same way as one that failed; NotTriedError when the test fails for both."""
+    reporter = context.reporter
+    reporter.info("For comparison {live}, which is live, is tried in the same way.", live=live)
+    try:
+        _try(context, live)
+    except RehearsalError as same:
+        raise NotTriedError(
+            "{version} was not made live, as it could not be tested: {live}, which is live, fails the same test. "
+            "Correct the test, or what both versions need. {live}: {same} {version}: {error}",
+            version=version,
+            live=live,
+            same=same,
+            error=error,
+        ) from None
+    except (NotTriedError, EngineError, CommandError) as problem:
+        reporter.warning("{live} could not be tried: {problem}", live=live, problem=problem)
+
+
+def _try(context: Context, version: str) -> str:
+    """Try a version as the settings say; return a few words on how it went, RehearsalError when it is not good."""
+    return (_by_command if context.settings.rehearsal_command else _in_container)(context, version)
 
 
 def preflight(settings: Settings) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -29,37 +29,30 @@ MOUNT_LABEL = "govma-console.mount"
 def container_for(client: DockerClient, context: Context, stage: Stage) -> Iterator[Container]:
     """Run a container with the staged version for the block, under the labels of this run."""
     settings, reporter = context.settings, context.reporter
-    options: dict[str, Any]
-    networks: list[str]
     if settings.rehearsal_like:
-        image, mount_point, options, networks = like(client, settings)
+        config, mount_point, networks = like(client, settings)
     else:
-        image, mount_point, networks = settings.rehearsal_image, settings.rehearsal_mount, []
-        options = {"mounts": neighbours(mount_point, settings)}
-    options["mounts"] += [
+        mount_point, networks = settings.rehearsal_mount, {}
+        config = {"Image": settings.rehearsal_image, "HostConfig": {"Mounts": neighbours(mount_point, settings)}}
+    config["HostConfig"]["Mounts"] += [
         mount(f"{mount_point}/{inside}".rstrip("/"), str(source), writable=writable)
         for source, inside, writable in stage.mounts
     ]
     # What its programs may quote in errors is not for the log.
-    reporter.hide(options.get("environment") or ())
-    with told_as(tr("find the image {image}", image=image)):
-        image_labels = client.images.get(image).labels
-    ours = blanked(image_labels) | labels(settings.versions_dir, context.run_id) | {MOUNT_LABEL: mount_point}
-    with throwaway(
-        client,
-        reporter,
-        image,
-        name=f"govma-rehearsal-{context.run_id}",
-        labels=ours,
-        # On this machine only, and on a port that is free.
-        ports={f"{settings.rehearsal_port}/tcp": ("127.0.0.1", None)},
-        log_config={"type": "json-file", "config": {"max-size": "1m"}},
-        network=networks[0] if networks else None,
-        **options,
-    ) as container:
-        for network in networks[1:]:
+    reporter.hide(config.get("Env") or ())
+    with told_as(tr("find the image {image}", image=config["Image"])):
+        image_labels = client.images.get(config["Image"]).labels
+    config["Labels"] = blanked(image_labels) | labels(settings.versions_dir, context.run_id)
+    config["Labels"][MOUNT_LABEL] = mount_point
+    # On this machine only, and on a port that is free.
+    port = f"{settings.rehearsal_port}/tcp"
+    config["ExposedPorts"] = (config.get("ExposedPorts") or {}) | {port: {}}
+    config["HostConfig"]["PortBindings"] = {port: [{"HostIp": "127.0.0.1", "HostPort": ""}]}
+    config["HostConfig"]["LogConfig"] = {"Type": "json-file", "Config": {"max-size": "1m"}}
+    with throwaway(client, reporter, config["Image"], f"govma-rehearsal-{context.run_id}", config) as container:
+        for network, endpoint in networks.items():
             with told_as(tr("connect the container to the network {network}", network=network)):
-                client.networks.get(network).connect(container)
+                client.networks.get(network).connect(container, **endpoint)
         if not stage.in_place():
             raise exchanged_error()
         with told_as(tr("start the container in which the version is tried")):
@@ -67,12 +60,12 @@ def container_for(client: DockerClient, context: Context, stage: Stage) -> Itera
         yield container
 
 
-def like(client: DockerClient, settings: Settings) -> tuple[str, str, dict[str, Any], list[str]]:
+def like(client: DockerClient, settings: Settings) -> tuple[dict[str, Any], str, dict[str, Any]]:
     """Describe a container like the one that `rehearsal.like` names.
 
-    Gives the image's id, where the container has the versions directory, the options for one like it, and the names of
-    the networks it has to be connected to. Everything of this machine that it has mounted is read-only, and it answers
-    to none of the names under which its services find one another.
+    Gives its configuration, where the container has the versions directory, and how it is connected to the networks
+    besides its first. Everything of this machine that it has mounted is read-only, and it answers to none of the
+    addresses and names under which its services find one another.
     NotTriedError when there is not exactly one such container, or one like it could not run beside it.
     """
     service = settings.rehearsal_like
@@ -108,8 +101,14 @@ def like(client: DockerClient, settings: Settings) -> tuple[str, str, dict[str, 
             name=container.name,
             removeprefix=mode.removeprefix("container:"),
         )
-    networks = list(container.attrs["NetworkSettings"]["Networks"] or ())
-    return str(container.attrs["Image"]), inside.path, _options(container, inside, settings), networks
+    config = _configuration(container, inside, settings)
+    networks = {
+        name: {"links": _links(endpoint.get("Links")), "driver_opt": endpoint.get("DriverOpts")}
+        for name, endpoint in (container.attrs["NetworkSettings"]["Networks"] or {}).items()
+        # Its own network is in the configuration.
+        if mode not in (name, endpoint["NetworkID"]) and not (mode == "default" and name == "bridge")
+    }
+    return config, inside.path, networks
 
 
 def blanked(labels: dict[str, str]) -> dict[str, str]:
@@ -117,27 +116,59 @@ def blanked(labels: dict[str, str]) -> dict[str, str]:
     return {name: "" for name in labels if name.startswith(_COMPOSE)}
 
 
-def _options(container: Container, inside: Inside, settings: Settings) -> dict[str, Any]:
+_OTHERWISE = (
+    # What is mounted is read-only, by mounts of our own.
+    *("Binds", "Mounts", "VolumesFrom"),
+    # It must not answer in the other's place, nor outlive the rehearsal.
+    *("PortBindings", "PublishAllPorts", "RestartPolicy", "AutoRemove", "LogConfig", "ContainerIDFile"),
+)
+"""What of a container's HostConfig one like it has otherwise; all else is as it is there."""
+
+
+def _configuration(container: Container, inside: Inside, settings: Settings) -> dict[str, Any]:
+    """Return the configuration for a container like another, as the engine takes it."""
+    attrs = container.attrs
+    config, host, mode = dict(attrs["Config"]), attrs["HostConfig"], attrs["HostConfig"].get("NetworkMode")
+    host = {name: value for name, value in host.items() if name not in _OTHERWISE}
     # A mount of a directory above stays, and the candidate's comes over it.
     versions = inside.mount if inside.mount["Destination"] == inside.path else None
-    config, host = container.attrs["Config"], container.attrs["HostConfig"]
-    return {
-        "command": config.get("Cmd"),
-        "entrypoint": config.get("Entrypoint"),
-        "environment": list(config.get("Env") or ()),
-        "user": config.get("User") or None,
-        "working_dir": config.get("WorkingDir") or None,
-        "extra_hosts": dict(line.split(":", 1) for line in host.get("ExtraHosts") or ()),
-        "dns": host.get("Dns") or None,
-        "tmpfs": host.get("Tmpfs") or None,
-        "mem_limit": host.get("Memory") or None,
-        "mounts": [_mounted_again(entry, settings) for entry in container.attrs["Mounts"] if entry != versions],
+    tmpfs = {entry["Target"]: entry for entry in attrs["HostConfig"].get("Mounts") or () if entry["Type"] == "tmpfs"}
+    mounts = [
+        _mounted_again(entry, tmpfs, settings)
+        for entry in attrs["Mounts"]
+        if entry != versions and entry["Destination"] not in (host.get("Tmpfs") or ())
+    ]
+    host |= {"Mounts": mounts, "Links": _as_told(host.get("Links"))}
+    if config.get("Hostname") == str(container.id)[:12]:
+        config["Hostname"] = ""
+    config.pop("MacAddress", None)
+    endpoints = {
+        name: {"Links": _as_told(endpoint.get("Links")), "DriverOpts": endpoint.get("DriverOpts")}
+        for name, endpoint in (attrs["NetworkSettings"]["Networks"] or {}).items()
+        if mode in (name, endpoint["NetworkID"])
+    }
+    return config | {
+        "Image": str(attrs["Image"]),
+        "HostConfig": host,
+        "NetworkingConfig": {"EndpointsConfig": endpoints},
     }
 
 
-def _mounted_again(entry: dict[str, Any], settings: Settings) -> dict[str, Any]:
+def _links(entries: Iterable[str] | None) -> list[tuple[str, str]]:
+    """Return the containers that one is linked to, and their names there; the engine tells `/db:/web/database`."""
+    pairs = (entry.split(":", 1) for entry in entries or ())
+    return [(name.removeprefix("/"), alias.rpartition("/")[2]) for name, alias in pairs]
+
+
+def _as_told(entries: Iterable[str] | None) -> list[str] | None:
+    return [f"{name}:{alias}" for name, alias in _links(entries)] or None
+
+
+def _mounted_again(entry: dict[str, Any], tmpfs: Mapping[str, dict[str, Any]], settings: Settings) -> dict[str, Any]:
     """Return what is mounted in a container once more, read-only; what need not last is empty and may be written."""
     at = entry["Destination"]
+    if at in tmpfs:
+        return tmpfs[at]
     if entry["Type"] == "tmpfs" or any(PurePosixPath(at).is_relative_to(path) for path in settings.rehearsal_scratch):
         return mount(at, None, "tmpfs", writable=True)
     return mount(at, entry["Name"] if entry["Type"] == "volume" else entry["Source"], entry["Type"])

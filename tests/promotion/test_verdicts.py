@@ -200,7 +200,7 @@ def test_what_is_said_and_unsaid_is_told(releases: Releases) -> None:
 def test_a_version_that_is_good_after_all_is_not_marked_as_failed_any_more(releases: Releases, tmp_path: Path) -> None:
     """Guards rollbacks, which pass over marked versions: the database may have been down."""
     up = tmp_path / "up"
-    releases.flags["rehearsal_command"] = f"test -e '{up}'"
+    releases.flags["rehearsal_command"] = f"test $GOVMA_VERSION = {NEW} || test -e '{up}'"
     with pytest.raises(RehearsalError):
         promote.check(releases.context(), version=OLD)
     assert marks(releases) == {OLD: "failed"}

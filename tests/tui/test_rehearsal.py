@@ -11,7 +11,7 @@ from tests.support.sites import Site
 def test_check_rehearses_the_selected_version_and_marks_a_failure(past: Site) -> None:
     """Guards the key, the mark in the table, and that a promotion of it is tried again unless one says otherwise."""
     live = past.store.pointer().version
-    past.flags["rehearsal_command"] = 'test "$GOVMA_OPERATION" = none'
+    past.flags["rehearsal_command"] = f'test "$GOVMA_VERSION" = {live}'
 
     async def scenario(app: Driven) -> None:
         await app.press("1", "down", "e")
