@@ -15,7 +15,6 @@ from govma_console.server.middleware import RequestGuard
 from govma_console.server.responses import ERROR_HANDLERS, Refusal
 from govma_console.server.state import Site
 from govma_core.text.language import tr
-from govma_core.versions.store import VersionStore
 
 
 def make_app(site: Site, names: frozenset[str]) -> RequestGuard:
@@ -52,8 +51,6 @@ async def readyz(request: Request) -> Response:
     site = get_site(request)
     if site.draining:
         raise Refusal(503, tr("This server is stopping."), retry=5)
-    if not VersionStore(site.settings.versions_dir).directory.is_dir():
-        raise Refusal(503, tr("versions_dir ({versions_dir}) is not there.", versions_dir=site.settings.versions_dir))
     if reason := await site.refusal():
         raise Refusal(
             503, reason if may_deploy(authenticate(request), site.settings) else tr("A deploy would be refused now.")

@@ -20,9 +20,9 @@ PIPELINED_REQUESTS = 8
 """Requests that may wait on a connection for the response to an earlier one; each takes memory."""
 SPARE_CONNECTIONS = 200
 """Connections beyond the limit that get an answer (503); further ones get none: files must be left for the runs."""
-PEER, ABORT, UNCHUNKED = "govma.peer", "govma.abort", "govma.unchunked"
-"""Keys of the scope: the Peer; a function that ends the connection, without what was not sent yet; a function that has
-the response sent without length or chunks."""
+PEER, GIVEN_UP, ABORT, UNCHUNKED = "govma.peer", "govma.given-up", "govma.abort", "govma.unchunked"
+"""Keys of the scope: the Peer; whether it has hung up before the request was read; a function that ends the connection,
+without what was not sent yet; a function that has the response sent without length or chunks."""
 
 
 class Connection(HttpToolsProtocol):
@@ -84,7 +84,9 @@ class Connection(HttpToolsProtocol):
         self._set_deadline(None)
         # Asked once a connection, and not for those that never send a request.
         self._peer = self._peer.identified()
-        self.scope.update({PEER: self._peer, ABORT: self.transport.abort, UNCHUNKED: self._send_until_close})  # type: ignore[misc]
+        given_up = self._peer.has_given_up(self.transport.get_extra_info("socket"))
+        own = {PEER: self._peer, GIVEN_UP: given_up, ABORT: self.transport.abort, UNCHUNKED: self._send_until_close}
+        self.scope.update(own)  # type: ignore[typeddict-item]
         super().on_headers_complete()
         self.cycle.keep_alive &= not self._last
         if len(self.pipeline) > PIPELINED_REQUESTS:

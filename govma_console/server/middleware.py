@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from govma_console.server.auth import token_name
 from govma_console.server.browser_guard import refusal_reason
-from govma_console.server.connection import PEER
+from govma_console.server.connection import ABORT, GIVEN_UP, PEER
 from govma_console.server.peer import Peer
 from govma_console.server.responses import Refusal, refusal_response
 from govma_console.server.state import Site
@@ -50,6 +50,9 @@ class RequestGuard:
             await send(message)
 
         try:
+            if scope[GIVEN_UP]:
+                scope[ABORT]()
+                raise ClientDisconnect
             self._check(scope)
             await self._app(scope, _bound_body(scope, receive), send_response)
         except Refusal as refusal:
@@ -57,7 +60,7 @@ class RequestGuard:
                 await _discard_body(scope, receive)
             await refusal_response(Request(scope), refusal)(scope, receive, send_response)
         except ClientDisconnect:
-            log.info(tr("%s hung up before the request was whole."), scope[PEER].key)
+            log.info(tr("%s hung up before the request was read."), scope[PEER].key)
         except Exception:
             log.error(tr("A fault of govma-console in an answer; please report it.\n%s"), traceback.format_exc())
             if not has_response:

@@ -9,6 +9,7 @@ import pwd
 import select
 import socket
 import struct
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -76,6 +77,12 @@ _GROUPS_BYTES = 1024
 """As much as getsockopt() gives in Python: 256 groups."""
 
 
+_LAST_DATA = slice(52, 56)
+"""tcpi_last_data_recv in tcp_info of <linux/tcp.h>: milliseconds since the last data came."""
+_PATIENCE = 3
+"""Seconds within which a server that works reads a request."""
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
     """The far end of a connection: the addresses of TCP, none for a unix socket, and the local user if known."""
@@ -119,6 +126,20 @@ class Peer:
             poll.register(connection, 0)
             return not poll.poll(0)
         return self.loopback and self.local is not None and owner_of(self.remote, self.local) is not None
+
+    def has_given_up(self, connection: socket.socket) -> bool:
+        """Tell whether the caller hung up while its request waited to be read, as that of a server that does not start.
+
+        Who sends and hangs up at once is not meant; on unix sockets, where the kernel tells no time, it is.
+        """
+        poll = select.poll()
+        poll.register(connection, select.POLLRDHUP)
+        if not poll.poll(0) or self.holds(connection):
+            return False
+        if self.remote is None:
+            return True
+        information = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA.stop)
+        return int.from_bytes(information[_LAST_DATA], sys.byteorder) > _PATIENCE * 1000
 
     def in_group(self, name: str) -> bool:
         """Tell whether the user of a unix socket is in a group of that name."""

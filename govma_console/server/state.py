@@ -13,9 +13,9 @@ from govma_console.server.peer import Peer, user_name
 from govma_console.server.responses import Refusal
 from govma_console.server.run_feed import RunFeed
 from govma_console.server.tokens import Tokens
-from govma_core.deploy import source
+from govma_core.deploy import directories, source
 from govma_core.errors import GovmaError
-from govma_core.runs.launch import Requester, StartedRun, launch, prepare_store
+from govma_core.runs.launch import Requester, StartedRun, launch, obstacle, prepare_store
 from govma_core.runs.lock import lock_holder
 from govma_core.runs.queue import Admission, admit, with_key
 from govma_core.settings import Settings
@@ -70,6 +70,10 @@ class Caller:
         return Requester(self.token or name, f"{origin}, token {self.token}" if self.token else origin)
 
 
+def _refusal(settings: Settings) -> str:
+    return obstacle() or directories.refusal(settings) or source.refusal(settings)
+
+
 class Site:
     """The state of one server."""
 
@@ -98,7 +102,7 @@ class Site:
         While a run is at work, which may be moving the checkout, it is what was so before.
         """
         if self._refusal is None or (self._refusal.done() and lock_holder(self.store.state_dir) is None):
-            self._refusal = asyncio.create_task(asyncio.to_thread(source.refusal, self.settings))
+            self._refusal = asyncio.create_task(asyncio.to_thread(_refusal, self.settings))
         return await asyncio.shield(self._refusal)
 
     def admit(

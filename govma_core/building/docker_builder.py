@@ -67,6 +67,7 @@ class DockerBuilder:
     def build(self, job: BuildJob, reporter: Reporter) -> None:
         """Run the job's commands; BuildError names the one that failed, and how."""
         settings = self._settings
+        node_modules.move_foreign_away(settings.node_modules_dir, settings.build_uid, reporter)
         node_modules.ensure(settings.node_modules_dir, settings.build_owner)
         script = BuildScript(job.commands)
         log = BuildLog(script, reporter)

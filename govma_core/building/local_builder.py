@@ -98,6 +98,7 @@ class LocalBuilder:
         """Run the job's commands; afterwards none of their processes runs. BuildError names the one that failed."""
         script = BuildScript(job.commands)
         log = BuildLog(script, reporter)
+        node_modules.move_foreign_away(self._settings.node_modules_dir, self._uid, reporter)
         with (
             node_modules.lent(self._settings.node_modules_dir, job.work_fd, reporter),
             ExitStack() as stack,

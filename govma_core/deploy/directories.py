@@ -76,6 +76,11 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield replace(_directory("vendor_dir", settings.vendor_dir, _ROOT, writes=False), stops=False)
 
 
+def refusal(settings: Settings) -> str:
+    """Return a sentence for the first that stops a deploy; '' when none does."""
+    return next((finding.sentence() for finding in examine(settings) if finding.stops), "")
+
+
 def claimed_elsewhere(settings: Settings) -> Iterator[Finding]:
     """Yield a finding for each directory in which the runs of another state_dir work."""
     for what, path, role in (

@@ -12,14 +12,16 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from govma_core.errors import BusyError, ConfigurationError, GovmaError, RefusedError
 from govma_core.fs.permissions import cannot_write
 from govma_core.runs.lock import Holder, lock_holder
-from govma_core.runs.store import RunRecord, RunStore
+from govma_core.runs.store import ERRORS, RunRecord, RunStore
 from govma_core.settings import Settings, to_plain
+from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
 
 if TYPE_CHECKING:
@@ -51,6 +53,10 @@ SAVING = ("rollback", "promote")
 
 _RIGHT_AFTER = 2.0
 """Seconds within which a script's next command comes, after one that left a run behind."""
+
+_RUNNER = "govma_core.runs.runner"
+_PATIENCE = 10
+"""Seconds within which Python starts."""
 
 _children: list[subprocess.Popen[bytes]] = []
 
@@ -136,7 +142,7 @@ def launch(store: RunStore, record: RunRecord) -> StartedRun:
     import subprocess
 
     try:
-        errors = open(store.path(record.id) / "runner.err", "xb", opener=_private)  # noqa: SIM115 - closed below
+        errors = open(store.path(record.id) / ERRORS, "xb", opener=_private)  # noqa: SIM115 - closed below
     except OSError as error:
         refusal = _not_written(store, error)
         _end(store, record, str(refusal))
@@ -144,13 +150,17 @@ def launch(store: RunStore, record: RunRecord) -> StartedRun:
     try:
         with errors:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "govma_core.runs.runner", str(store.state_dir), record.id],
+                [sys.executable, "-P", "-m", _RUNNER, str(store.state_dir), record.id],
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,
                 start_new_session=True,
             )
+    except FileNotFoundError as error:
+        message = _broken(error.strerror or str(error))
+        _end(store, record, message)
+        raise GovmaError(message) from None
     except OSError as error:
         message = tr(
             "The run's process cannot be started: {strerror}. Try again when the machine has room for it.",
@@ -162,6 +172,43 @@ def launch(store: RunStore, record: RunRecord) -> StartedRun:
     # A long-lived front end must not collect zombies: those that ended are waited for at the next start.
     _children[:] = [child for child in [*_children, process] if child.poll() is None]
     return StartedRun(record, process)
+
+
+def obstacle() -> str:
+    """Say why no process of a run would start now, as after an upgrade of Python; '' when one would."""
+    import subprocess
+
+    try:
+        _try_start(tuple((info.st_ino, info.st_mtime_ns) for info in map(os.stat, (sys.executable, __file__))))
+    except GovmaError as error:
+        return str(error)
+    except OSError as error:
+        return _broken(error.strerror or str(error))
+    except subprocess.TimeoutExpired:
+        # The machine has much to do; that says nothing about Python.
+        return ""
+    return ""
+
+
+@lru_cache(maxsize=1)
+def _try_start(files: tuple[tuple[int, int], ...]) -> None:
+    """Import what a run does; GovmaError with what Python says. What went well is not tried again for these files."""
+    import subprocess
+
+    command = [sys.executable, "-P", "-c", f"import {_RUNNER}"]
+    result = subprocess.run(command, cwd="/", capture_output=True, timeout=_PATIENCE, check=False)
+    if result.returncode:
+        *_, reason = ["?", *result.stderr.decode("utf-8", "replace").splitlines()]
+        raise GovmaError(_broken(clean_line(reason)))
+
+
+def _broken(reason: str) -> str:
+    return tr(
+        "No run can start: {python}, which this program runs with, does not work any more ({reason}). Install "
+        "govma-console again, as for an upgrade.",
+        python=sys.executable,
+        reason=reason,
+    )
 
 
 def _end(store: RunStore, record: RunRecord, message: str) -> None:
@@ -257,7 +304,7 @@ def cancel(store: RunStore, run_id: str, patience: float = 10.0) -> RunRecord:
             break
         if time.monotonic() > deadline:
             raise RefusedError(
-                "Run {id} does not start; look at {path}.", id=record.id, path=store.path(record.id) / "runner.err"
+                "Run {id} does not start; look at {path}.", id=record.id, path=store.path(record.id) / ERRORS
             )
         time.sleep(0.02)
     try:

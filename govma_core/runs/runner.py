@@ -30,7 +30,7 @@ from govma_core.runs import recovery
 from govma_core.runs.launch import SAVING
 from govma_core.runs.lock import Holder, hold_lock, turn
 from govma_core.runs.log import EventLog
-from govma_core.runs.store import RunRecord, RunStore, State
+from govma_core.runs.store import ERRORS, RunRecord, RunStore, State
 from govma_core.runs.totals import Totals
 from govma_core.settings import Settings, from_plain
 from govma_core.text.language import tr
@@ -193,7 +193,7 @@ class Runner:
         except OSError as error:
             return "failed", ExitCode.FAILED, self._os_failure(error)
         except Exception as error:  # a fault of this program: still recorded, with where to look
-            where = self._store.path(self._record.id) / "runner.err"
+            where = self._store.path(self._record.id) / ERRORS
             sentence = tr(
                 "This is a fault of govma-console ({name}); please report it with {where}.",
                 name=type(error).__name__,

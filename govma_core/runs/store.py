@@ -18,6 +18,7 @@ from typing import Any, Literal
 from govma_core.errors import RefusedError, UsageError
 from govma_core.fs import jsonfile
 from govma_core.process.proc import ProcessId
+from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
 
 State = Literal[
@@ -81,6 +82,9 @@ _PROCESS = "process"
 LAST = ".last"
 """A file that reserves the room for a run's final record, made at its start."""
 _LAST_SIZE = 1 << 14
+
+ERRORS = "runner.err"
+"""A file with what a run's process says that should never be said."""
 
 
 class RunStore:
@@ -202,6 +206,8 @@ class RunStore:
                     "The run was interrupted during {stage}: its process is gone.",
                     stage=record.stage or tr("its start"),
                 )
+                if not record.pid and (last_words := self._last_words(run_id)):
+                    message = tr("The run's process ended during its start: {last_words}", last_words=last_words)
                 return dataclasses.replace(record, state="interrupted", exit_code=1, message=message)
             record = again
         return record
@@ -281,6 +287,14 @@ class RunStore:
         except TypeError:
             # Damaged: a field that it must have is missing.
             return None
+
+    def _last_words(self, run_id: str) -> str:
+        """Return the last line of what its process said, to whoever may read that."""
+        with suppress(OSError), (self.path(run_id) / ERRORS).open("rb") as file:
+            file.seek(-min(_LAST_SIZE, os.fstat(file.fileno()).st_size), os.SEEK_END)
+            lines = file.read(_LAST_SIZE).decode("utf-8", "replace").splitlines()
+            return clean_line(lines[-1]) if lines else ""
+        return ""
 
     def _has_process(self, record: RunRecord) -> bool:
         """Tell whether the process of a run lives, or may still start: then the record does not tell it yet."""

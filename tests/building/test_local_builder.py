@@ -137,6 +137,27 @@ def test_node_modules_is_kept_when_the_build_fails_or_takes_too_long(place: Plac
     assert (place.cache / "package").exists()
 
 
+@as_root
+@pytest.mark.root
+@pytest.mark.parametrize("foreign", ["scope", "scope/package", "."])
+def test_a_node_modules_in_which_npm_ran_as_root_is_put_aside(place: Place, foreign: str) -> None:
+    """Guards builds against files that their user cannot replace, and which are not his to be given."""
+    fill(place.cache, place)
+    fill(place.cache / "scope", place)
+    (place.cache / "link").symlink_to("package")
+    place.build("cp node_modules/package node_modules/new")
+    assert place.lines("warning") == []
+    os.chown(place.cache / foreign, 0, 0)
+    place.build("mkdir node_modules", "echo made > node_modules/package")
+    (warning,) = place.lines("warning")
+    assert f"holds {foreign!r}" in warning
+    assert (place.cache / "package").read_text() == "made\n"
+    aside = Path(warning.rpartition(" ")[2])
+    assert (aside / foreign).stat().st_uid == 0
+    assert (aside / "new").read_text() == "kept"
+    assert aside.parent == place.cache.parent
+
+
 @pytest.mark.parametrize("left", ["ln -s {root}/treasure node_modules", "echo file > node_modules"])
 def test_a_node_modules_that_is_no_directory_is_not_followed_or_kept(place: Place, left: str) -> None:
     (place.root / "treasure").mkdir()

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import site as site_packages
+import sys
+import venv
+from pathlib import Path
 
 import pytest
 
 from tests.support.asking import ask, bearer, order
+from tests.support.engine import REPOSITORY
 from tests.support.gates import Gate, at_gate, ended, idle
-from tests.support.sample import SampleSite
+from tests.support.sample import SampleSite, create_sample
 from tests.support.server import Server
 
 
@@ -49,6 +54,36 @@ def test_health_readiness_and_the_description_are_there(server: Server, site: Sa
         assert (answer.status, "versions_dir" in answer.text) == (503, True)
     finally:
         renamed.rename(site.versions_dir)
+
+
+def test_a_server_whose_python_was_upgraded_is_not_ready_and_its_runs_say_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards upgrades of the system: the server goes on with its Python, a run needs the one on the disk."""
+    venv.create(tmp_path / "venv", symlinks=True)
+    (packages,) = (tmp_path / "venv/lib").glob("python*/site-packages")
+    (packages / "ours.pth").write_text("\n".join([str(REPOSITORY), *site_packages.getsitepackages()]))
+    python = tmp_path / "venv/bin/python"
+    monkeypatch.setattr(sys, "executable", str(python))
+    with Server(create_sample(tmp_path / "site", files=10, vendor_files=12)) as server:
+        assert server.get("/readyz").text == "ready\n"
+        python.rename(tmp_path / "former")
+        python.write_text('#!/bin/sh\nexec /usr/bin/python3 "$@"\n')
+        python.chmod(0o755)
+        for _ in range(2):
+            readiness = server.get("/readyz")
+            assert (readiness.status, f"{python}, which this program runs with" in readiness.text) == (503, True)
+            assert "No module named 'govma_core'" in readiness.text
+        answer = server.get("/deploy").text
+        assert "deploy failed: The run's process ended during its start: " in answer
+        assert "No module named 'govma_core'" in answer
+        assert next(server.runs.records()).state == "interrupted"
+        python.unlink()
+        for path in ("/readyz", "/deploy"):
+            assert "does not work any more (No such file or directory)" in server.get(path).text
+        (tmp_path / "former").rename(python)
+        assert server.get("/readyz").text == "ready\n"
+        assert "successfully deployed" in server.get("/deploy").text
 
 
 def test_rollback_promote_dedupe_and_prune_do_what_they_say(server: Server, site: SampleSite, token: str) -> None:

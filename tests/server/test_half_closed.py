@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +81,36 @@ def test_a_caller_who_hangs_up_in_the_middle_of_a_body_is_no_fault_of_ours(doors
     connection = doors.connect()
     connection.sendall(b"POST /deploy HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nhalf")
     connection.close()
-    wait_for(lambda: "hung up before the request was whole" in doors.server.said(), "a word of it")
+    wait_for(lambda: "hung up before the request was read" in doors.server.said(), "a word of it")
     assert "fault of govma-console" not in doors.server.said()
     assert doors.server.runs.ids() == []
+
+
+def test_who_gave_up_before_a_server_that_was_stuck_reads_the_request_gets_no_deploy(doors: Doors) -> None:
+    """Guards against deploys that nobody waits for any more, hours later: the kernel keeps requests."""
+    doors.build.release()
+    doors.server.process.send_signal(signal.SIGSTOP)
+    gone, patient = doors.connect(), doors.connect()
+    for connection in (gone, patient):
+        connection.sendall(_REQUEST)
+    patient.shutdown(socket.SHUT_WR)
+    sent_at = time.monotonic()
+    gone.close()
+    wait_for(lambda: time.monotonic() > sent_at + 4, "more time than a server that works takes to read a request")
+    doors.server.process.send_signal(signal.SIGCONT)
+    answer = Call(patient)
+    gather([answer])
+    assert doors.build.told_whole(answer)
+    assert len(doors.server.runs.ids()) == 1
+    assert doors.server.said().count("hung up before the request was read") == 1
+
+
+def test_who_sends_a_request_and_goes_at_once_gets_the_deploy(doors: Doors) -> None:
+    """Guards programs that start a deploy and do not wait; on a unix socket this cannot be told from giving up."""
+    doors.build.release()
+    with doors.connect() as connection:
+        connection.sendall(_REQUEST)
+    if connection.family == socket.AF_INET:
+        wait_for(doors.server.runs.ids, "the run")
+    else:
+        wait_for(lambda: "hung up before the request was read" in doors.server.said(), "a word of it")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from govma_console.server.systemd_units import SOCKET, make_units
+from govma_console.server.systemd_units import SERVICE, SOCKET, make_units
 from govma_core.errors import ConfigurationError
 from govma_core.settings import Settings
 
@@ -30,3 +30,13 @@ def test_the_socket_unit_listens_where_the_server_would(listen_addr: str, stream
 def test_an_address_that_is_none_makes_no_unit() -> None:
     with pytest.raises(ConfigurationError, match="cannot be used"):
         make_units(Settings(listen_addr="no such host.invalid:50024"), None, with_socket=True)
+
+
+def test_a_service_that_does_not_start_is_given_up() -> None:
+    """Guards against restarts for ever: all that are allowed have to fit into the time in which they are counted."""
+    lines = make_units(Settings(), None, with_socket=False)[SERVICE].splitlines()
+    values = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    slow_start = 9
+    burst = int(values["StartLimitBurst"])
+    assert burst <= 10
+    assert burst * (int(values["RestartSec"]) + slow_start) < int(values["StartLimitIntervalSec"])

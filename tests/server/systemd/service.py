@@ -17,6 +17,8 @@ STATE = "/var/lib/govma-console"
 URL = "http://127.0.0.1:50024"
 NAME = "govma-console.service"
 SOCKET = "govma-console.socket"
+COULD_NOT_CONNECT = 7
+"""Exit code of curl."""
 GATE = "/run/gate"
 """A build that waits goes on when there is a file of that name."""
 WAITING = f"until [ -e {GATE} ]; do sleep 0.02; done"

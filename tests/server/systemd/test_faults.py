@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.server.systemd.service import CONFIG, NAME, STATE, WAITING, Service
+from tests.server.systemd.service import CONFIG, COULD_NOT_CONNECT, NAME, SOCKET, STATE, WAITING, Service
 from tests.support.machine import COMMAND
 from tests.support.waiting import wait_for
 
@@ -84,3 +84,20 @@ def test_a_deploy_of_the_command_line_outlives_the_server_and_the_next_one_follo
     service.wait_for_property("StatusText", f"deploy {record['id']}: assets")
     service.open_gate()
     assert deploy.result().code == 0
+
+
+def test_a_service_that_cannot_start_is_given_up_and_its_sockets_refuse_callers(service: Service) -> None:
+    """Guards callers against a server that never comes, as after an upgrade of Python: none of them is left hanging."""
+    service.configure()
+    service.install(socket=True, drop_in=f"{QUICKLY}\nExecStart=\nExecStart=/usr/bin/python3 -P -m no_such_module")
+    service.systemctl("start", SOCKET)
+    callers = [service.deploy() for _ in range(3)]
+    service.wait_for_property("Result", "service-start-limit-hit", SOCKET)
+    assert all(caller.result().code != 0 for caller in callers)
+    assert 0 < int(service.show("NRestarts")) <= 10
+    assert service.deploy().result().code == COULD_NOT_CONNECT
+    service.install(socket=True, drop_in=QUICKLY)
+    service.systemctl("reset-failed", NAME, SOCKET)
+    service.systemctl("start", SOCKET)
+    assert service.curl("/healthz").out == "ok\n"
+    assert service.runs() == []

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.server.systemd.service import NAME, SOCKET, URL, WAITING, Service
+from tests.server.systemd.service import COULD_NOT_CONNECT, NAME, SOCKET, URL, WAITING, Service
 from tests.support.waiting import wait_for
 
 UNIX = "/run/govma-console.sock"
-COULD_NOT_CONNECT = 7
-"""Exit code of curl."""
 DEDUPE = (
     *("curl", "--silent", "--show-error", "--unix-socket", UNIX, "--header", "content-type: application/json"),
     *("--data", '{"operation": "dedupe"}', "--write-out", "%{http_code}", "--output", "/dev/null"),

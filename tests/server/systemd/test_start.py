@@ -52,6 +52,15 @@ def test_a_deploy_works_within_the_hardening(service: Service) -> None:
     assert set(owners.split()) == {"33:33"}
 
 
+def test_a_service_that_may_not_write_where_a_deploy_does_is_not_ready(service: Service) -> None:
+    service.configure()
+    service.install(drop_in="ProtectSystem=strict")
+    service.systemctl("start", NAME)
+    readiness = service.curl("/readyz").out
+    assert f"versions_dir ({SITE}/www_versions) is mounted read-only" in readiness
+    assert readiness.strip() in service.deploy().result().out
+
+
 def test_the_journal_knows_priorities_and_the_run_of_each_line(service: Service) -> None:
     service.begin(install_command="echo first >&2; exit 7")
     answer = service.deploy().result()
