@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import IO, Protocol
+from pathlib import Path
+from typing import Protocol
 
 from govma_core.building.build_script import BuildJob
 from govma_core.building.docker_builder import DockerBuilder
@@ -20,10 +21,10 @@ class Builder(Protocol):
     def remove_leftovers(self, reporter: Reporter) -> None:
         """End and remove what a killed run left running, before anything touches the work dir. Holds no lock itself."""
 
-    def prepare(self, context: IO[bytes] | None, reporter: Reporter) -> str:
+    def prepare(self, folder: Path | None, reporter: Reporter) -> str:
         """Make ready to build and return the identity of the environment (part of the asset cache's key).
 
-        `context` is a tar of the builder's folder in the deployed commit, None when the commit has none.
+        `folder` has the files of the builder's folder in the deployed commit; None when the commit has none.
         """
 
     def build(self, job: BuildJob, reporter: Reporter) -> None:

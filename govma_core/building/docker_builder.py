@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from govma_core.building import node_modules
 from govma_core.building.build_script import BuildJob, BuildLog, BuildScript
@@ -36,24 +38,32 @@ class DockerBuilder:
         self._settings = settings
 
     def preflight(self) -> list[str]:
-        """Return a sentence when the engine does not answer within seconds."""
+        """Return a sentence when the engine does not answer within seconds, and when its program is missing."""
+        problems = []
+        if shutil.which("docker") is None:
+            problems.append(
+                tr(
+                    "The program docker, which makes the builder image, is not installed (Debian 13: apt-get install "
+                    "docker-cli; of Docker's own packages: docker-ce-cli)."
+                )
+            )
         try:
             with connected(_QUICK) as client, told_as("answer"):
                 client.ping()
         except EngineError as error:
-            return [str(error)]
-        return []
+            problems.append(str(error))
+        return problems
 
     def remove_leftovers(self, reporter: Reporter) -> None:
         """Kill and remove every container that carries this site's label."""
         remove_leftovers(self._settings.versions_dir, reporter)
 
-    def prepare(self, context: IO[bytes] | None, reporter: Reporter) -> str:
-        """Build the builder image from the folder in `context`, or take the one that is there; give its id."""
+    def prepare(self, folder: Path | None, reporter: Reporter) -> str:
+        """Build the builder image from the folder, or take the one that is there; give its id."""
         tag = self._settings.builder_image
         with connected() as client:
-            if context is not None:
-                make_image(client, self._settings, context, reporter)
+            if folder is not None:
+                make_image(self._settings, folder, reporter)
             with told_as(tr("find the image {tag}", tag=tag)), suppress(not_found()):
                 return str(client.images.get(tag).id)
             raise BuildError(
@@ -104,6 +114,8 @@ class DockerBuilder:
             ],
             # The output is read as it comes; a copy in Docker's own log could fill the disk.
             "log_config": {"type": "none"},
+            # With userns-remap the build's user would be another one, who may not write the mounts.
+            "userns_mode": "host",
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges"],
             "pids_limit": _MOST_PROCESSES,

@@ -9,7 +9,6 @@ import re
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
 
 from govma_core.building import node_modules
 from govma_core.building.build_script import BuildJob, BuildLog, BuildScript
@@ -84,9 +83,9 @@ class LocalBuilder:
             )
         node_modules.recover(settings.node_modules_dir, settings.work_dir, reporter)
 
-    def prepare(self, context: IO[bytes] | None, reporter: Reporter) -> str:
+    def prepare(self, folder: Path | None, reporter: Reporter) -> str:
         """Return the versions of node and npm, and the machine's kind; the repository's Dockerfile has no say here."""
-        if context is not None:
+        if folder is not None:
             reporter.info(
                 "Built on this machine: {builder_context} of the repository is not used.",
                 builder_context=self._settings.builder_context,

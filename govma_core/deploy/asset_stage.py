@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,12 +30,12 @@ class Assets:
 
 def prepare_builder(context: Context, builder: Builder, checkout: Checkout, commit: Commit) -> str:
     """Have the builder ready for a commit, and return its identity."""
-    folder = checkout.archive(commit, context.settings.builder_context)
+    root = context.settings.state_dir / "builder"
     try:
+        folder = checkout.lay_out_folder(commit, context.settings.builder_context, root)
         return builder.prepare(folder, context.reporter)
     finally:
-        if folder is not None:
-            folder.close()
+        shutil.rmtree(root, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)

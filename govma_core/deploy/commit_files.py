@@ -210,6 +210,23 @@ class CommitFiles:
             work_dir.replace_file(fd, ".git", f"gitdir: {os.path.relpath(git_dir, folder)}\n", self._owner)
 
 
+def lay_out_folder(git: GitCommands, sha: str, folder: str, root: Path) -> Path | None:
+    """Write a folder of a commit below `root`, in the place of what is there; return where, None without the folder.
+
+    The files are those of a checkout: names, modes and content the commit's.
+    """
+    if not git.run("ls-tree", "-d", sha, "--", folder):
+        return None
+    shutil.rmtree(root, ignore_errors=True)
+    tree = root / "files"
+    tree.mkdir(parents=True, mode=0o700)
+    variables = {"GIT_DIR": git.repo.git_dir, "GIT_WORK_TREE": str(tree), "GIT_INDEX_FILE": str(root / "index")}
+    there = git.elsewhere(tree, {name: str(value) for name, value in variables.items()}, _PLAIN)
+    there.run("read-tree", f"{sha}:{folder}")
+    there.run("checkout-index", "--all", "--quiet")
+    return tree
+
+
 def _give_folders(directories: Directories, folder: str, owner: tuple[int, int], folders: set[str]) -> None:
     """Give a directory and those above it to their owner; `folders` are those that were given before."""
     while folder and folder not in folders:

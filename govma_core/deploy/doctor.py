@@ -18,6 +18,7 @@ from govma_core.deploy import directories, exposed_paths, free_space, source, ta
 from govma_core.deploy.commit_files import no_inputs
 from govma_core.deploy.directories import Finding as Finding
 from govma_core.disk.unshare import fits_any
+from govma_core.engine.program import missing_helpers
 from govma_core.errors import GovmaError
 from govma_core.fs import safefs
 from govma_core.promotion import activation, rehearsal
@@ -67,14 +68,21 @@ def _variables() -> Iterator[Finding]:
 
 
 def _programs(settings: Settings) -> Iterator[Finding]:
-    for name in ("git", *(("docker",) if settings.builder == "docker" else ())):
-        path = shutil.which(name)
-        if path:
-            yield Finding(name, "ok", path)
-        elif name == "git":
-            yield Finding(name, "wrong", tr("is not installed"), ("apt-get", "install", name))
-        else:
-            yield Finding(name, "note", tr("the command is not installed; only the engine is needed"))
+    path = shutil.which("git")
+    if path:
+        yield Finding("git", "ok", path)
+    else:
+        yield Finding("git", "wrong", tr("is not installed"), ("apt-get", "install", "git"))
+    if settings.builder == "docker":
+        config, missing = missing_helpers()
+        for name in missing:
+            sentence = tr(
+                "{config} takes credentials from {name}, which is not installed: no image comes from a registry that "
+                "needs them",
+                config=config,
+                name=name,
+            )
+            yield Finding("docker", "note", sentence)
 
 
 def _exposed_paths(settings: Settings) -> Iterator[Finding]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from govma_core.deploy.checkout_recovery import abandoned_lock, finish_move, noted_move, torn_files
-from govma_core.deploy.commit_files import CommitFiles, unmatched_globs
+from govma_core.deploy.commit_files import CommitFiles, lay_out_folder, unmatched_globs
 from govma_core.deploy.commits import Commit, describe, read_commits
 from govma_core.deploy.remote import Remote
 from govma_core.errors import GovmaError, PreflightError, SourceError
@@ -280,11 +280,9 @@ class Checkout:
         """Return the globs that match no file of the checkout's index."""
         return unmatched_globs(self._git, globs)
 
-    def archive(self, commit: Commit, folder: str) -> io.BytesIO | None:
-        """Return a folder of a commit as a tar file, with the folder's content at its top; None without one."""
-        if not self._git.run("ls-tree", "-d", commit.sha, "--", folder):
-            return None
-        return io.BytesIO(self._git.output("archive", "--format=tar", f"{commit.sha}:{folder}"))
+    def lay_out_folder(self, commit: Commit, folder: str, root: Path) -> Path | None:
+        """Write a folder of a commit below `root`; return where, None when the commit has none."""
+        return lay_out_folder(self._git, commit.sha, folder, root)
 
 
 def _changes(entries: Iterable[str]) -> Iterator[str]:

@@ -7,7 +7,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -68,10 +68,11 @@ class LocalProcess:
             self._forget(self._pipe)
         return None
 
-    def pass_on(self, reporter: Reporter, timeout: float) -> str:
+    def pass_on(self, reporter: Reporter, timeout: float, look: Callable[[str], None] = lambda line: None) -> str:
         """Hand what it prints to a reporter until all has ended; return the last line that has something in it.
 
-        RunCancelled when the run is to be cancelled, TimeoutError after `timeout` seconds.
+        `look` is called with each line, and may raise. RunCancelled when the run is to be cancelled, TimeoutError after
+        `timeout` seconds.
         """
         until = time.monotonic() + timeout
         splitter, last = LineSplitter(), ""
@@ -81,6 +82,8 @@ class LocalProcess:
             if lines:
                 reporter.output(*lines)
                 last = next((line.strip() for line in reversed(lines) if line.strip()), last)
+                for line in lines:
+                    look(line)
             if chunk == b"":
                 return last
             reporter.flush()

@@ -5,16 +5,19 @@ from __future__ import annotations
 import gc
 import io
 import os
+import re
 import secrets
+import shutil
 import socket
+import subprocess
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import pytest
+from docker import DockerClient
 from docker.errors import ImageNotFound
 from docker.models.containers import Container
 
@@ -64,16 +67,18 @@ def built_image(docker_engine: Engine, place: Place) -> Iterator[str]:
             client.images.remove(tag, force=True)
 
 
+def make_folder(place: Place, dockerfile: str, **files: str) -> Path:
+    folder = place.root / "folder"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name, content in {"Dockerfile": dockerfile, **files}.items():
+        (folder / name).write_text(content)
+    return folder
+
+
 def prepare(place: Place, dockerfile: str, **files: str) -> str:
-    """Have the image made of a folder, given as git archive gives it."""
-    with tempfile.TemporaryFile() as out:
-        with tarfile.open(fileobj=out, mode="w") as tar:
-            for name, content in {"Dockerfile": dockerfile, **files}.items():
-                member = tarfile.TarInfo(name)
-                member.size = len(content.encode())
-                tar.addfile(member, io.BytesIO(content.encode()))
-        out.seek(0)
-        return place.builder.prepare(out, place.reporter)
+    """Have the image made of a folder."""
+    return place.builder.prepare(make_folder(place, dockerfile, **files), place.reporter)
 
 
 class TestDockerBuilder(BuilderContract):
@@ -146,6 +151,8 @@ def test_the_limits_reach_the_container(place: Place, containers: Callable[[], l
     )
     assert host_config["PidsLimit"] == 4096
     assert host_config["LogConfig"]["Type"] == "none"
+    # Where the engine has userns-remap, uid 1000 of a container is another user, and cannot write the work dir.
+    assert host_config["UsernsMode"] == "host"
 
 
 def test_what_a_killed_run_left_is_removed_and_named(place: Place, containers: Callable[[], list[Container]]) -> None:
@@ -172,7 +179,9 @@ def test_containers_of_other_sites_are_left_alone(place: Place, containers: Call
 
 
 def test_the_image_is_made_from_the_folder_and_identified(place: Place, built_image: str, busybox_image: str) -> None:
-    dockerfile = f"FROM {busybox_image}\nCOPY said /said\nRUN cat /said && printf '\\033[31mred\\n'\n"
+    dockerfile = (
+        f"FROM {busybox_image}\nCOPY said /said\nRUN : {secrets.token_hex()}; cat /said && printf '\\033[31mred\\n'\n"
+    )
     first = prepare(place, dockerfile, said="words\n")
     assert first.startswith("sha256:")
     assert {"words", "red"} <= set(place.lines())
@@ -184,20 +193,54 @@ def test_the_image_is_made_from_the_folder_and_identified(place: Place, built_im
 
 
 def test_an_image_that_prints_much_is_made(place: Place, built_image: str, busybox_image: str) -> None:
-    dockerfile = f"FROM {busybox_image}\nRUN yes line | head -n 50000; head -c 1000000 /dev/zero | tr '\\0' x; echo\n"
+    # BuildKit keeps no more than 200 KiB a second; and says nothing again of what it knows.
+    commands = f": {secrets.token_hex()}; yes line | head -n 15000; head -c 50000 /dev/zero | tr '\\0' x; echo"
+    dockerfile = f"FROM {busybox_image}\nRUN {commands}\n"
     prepare(place, dockerfile)
-    assert place.lines().count("line") == 50_000
+    assert place.lines().count("line") == 15_000
     assert any("more bytes of this line are not kept" in line for line in place.lines())
 
 
-def test_an_image_whose_command_fails_is_a_sentence(place: Place, built_image: str, busybox_image: str) -> None:
-    with pytest.raises(BuildError, match=r"image could not be made from docker/builder: .*exit 3.* code: 3"):
-        prepare(place, f"FROM {busybox_image}\nRUN exit 3\n")
+def test_the_image_is_that_of_docker_build(
+    place: Place, built_image: str, busybox_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards .dockerignore; and that a program for credentials matters only where credentials are needed."""
+    (place.root / "config.json").write_text('{"credsStore": "absent", "credHelpers": {"registry.test": "absent"}}')
+    monkeypatch.setenv("DOCKER_CONFIG", str(place.root))
+    dockerfile = f"FROM {busybox_image}\nCOPY . /all/\n"
+    prepare(place, dockerfile, **{".dockerignore": "*.log\n!kept.log\n", "a.log": "", "kept.log": "", "b": ""})
+    place.build("cd /all && ls")
+    assert {"b", "kept.log"} <= set(place.lines())
+    assert "a.log" not in place.lines()
 
 
-def test_a_base_image_that_cannot_be_had_is_a_sentence(place: Place, built_image: str) -> None:
-    with pytest.raises(BuildError, match=r"image could not be made from docker/builder: .*base image"):
-        prepare(place, "FROM 127.0.0.1:1/absent\n")
+def test_no_image_lacks_what_its_dockerfile_asks_for(place: Place, built_image: str, busybox_image: str) -> None:
+    """Guards what a classic builder leaves out without a word: it is made, or refused by name."""
+    refusal = ""
+    try:
+        prepare(place, f"FROM {busybox_image}\nRUN <<EOF\necho words > /said\nEOF\n")
+        place.build("cat /said")
+    except BuildError as error:
+        refusal = str(error)
+    assert place.lines()[-1] == "words" or re.search("ignores <<EOF .* use BuildKit: |unknown instruction", refusal)
+
+
+FAILING = {
+    "RUN exit 3": "exit 3.* code: 3",
+    "RUN echo 'No space left on device' && exit 4": r" code: 4\. Docker's disk is full: `docker system df`",
+    "COPY absent /": "absent.* not found|not found in build context or excluded by .dockerignore",
+    "RUN --mount=type=nonsense true": "the --mount option requires BuildKit.*docker-buildx|nonsense",
+    "FROM 127.0.0.1:1/absent": r"connection refused\. Look whether the base image .* registry .*\(docker login\)",
+}
+
+
+@pytest.mark.parametrize("instruction", FAILING)
+def test_why_an_image_cannot_be_made_is_a_sentence(
+    place: Place, built_image: str, busybox_image: str, instruction: str
+) -> None:
+    with pytest.raises(BuildError, match=rf"could not be made from docker/builder: .*{FAILING[instruction]}") as caught:
+        prepare(place, f"FROM {busybox_image}\n{instruction}\n")
+    assert ("registry" in str(caught.value)) == instruction.startswith("FROM")
 
 
 @pytest.mark.parametrize("dockerfile", ["", "NONSENSE\n"])
@@ -225,17 +268,26 @@ def test_an_image_without_a_shell_is_a_sentence(place: Place, built_image: str, 
         place.build("true")
 
 
-def test_making_the_image_can_be_cancelled(
-    place: Place, built_image: str, busybox_image: str, docker_engine: Engine
+@pytest.mark.parametrize("way", ["cancelled", "killed"])
+def test_the_making_of_an_image_ends_with_its_run(
+    place: Place, built_image: str, busybox_image: str, docker_engine: Engine, way: str
 ) -> None:
-    with place.cancelled_by_signal("waiting"), pytest.raises(RunCancelled):
-        prepare(place, f"FROM {busybox_image}\nRUN echo waiting; exec sleep 998877\n")
+    dockerfile = f"FROM {busybox_image}\nRUN echo waiting; exec sleep 998877\n"
+    if way == "cancelled":
+        with place.cancelled_by_signal("waiting"), pytest.raises(RunCancelled):
+            prepare(place, dockerfile)
+    else:
+        with place.detached(folder=make_folder(place, dockerfile)) as process:
+            wait_for(lambda: process.stdout and process.stdout.readline() == "waiting\n", "the step")
+
+    def is_gone(client: DockerClient) -> bool:
+        processes = subprocess.run(["pgrep", "-f", f"998877|{built_image}"], stdout=subprocess.DEVNULL, check=False)
+        containers = client.containers.list(all=True, ignore_removed=True)
+        return processes.returncode == 1 and not any("998877" in str(each.attrs) for each in containers)
+
     # The engine notices that nobody listens any more, and ends the step.
     with docker_engine.client() as client:
-        wait_for(
-            lambda: not any("998877" in str(c.attrs) for c in client.containers.list(all=True, ignore_removed=True)),
-            "the end of the step",
-        )
+        wait_for(lambda: is_gone(client), "the end of the step and of docker build")
 
 
 def test_an_engine_that_is_not_there_is_a_sentence(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,8 +315,13 @@ def test_an_address_without_engine_is_a_sentence(place: Place, monkeypatch: pyte
     assert "Connection" not in problem.replace("Connection refused", "")
 
 
-def test_an_engine_that_answers_has_no_problem(place: Place) -> None:
+def test_an_engine_that_answers_has_no_problem_but_a_missing_docker_build(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert place.builder.preflight() == []
+    monkeypatch.setenv("PATH", str(place.root))
+    (problem,) = place.builder.preflight()
+    assert problem.startswith("The program docker, which makes the builder image, is not installed")
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pty
 import signal
@@ -340,7 +339,7 @@ def test_the_environment_is_identified_by_the_tools_in_it(place: Place, monkeypa
     (tools / "node").write_text("#!/bin/sh\necho v1.2.3\n")
     (tools / "node").chmod(0o755)
     monkeypatch.setenv("PATH", str(tools), prepend=os.pathsep)
-    first = place.builder.prepare(io.BytesIO(b"a tar that nobody reads"), place.reporter)
+    first = place.builder.prepare(Path("/a/folder/that/nobody/reads"), place.reporter)
     assert "node v1.2.3" in first
     assert first == place.builder.prepare(None, place.reporter)
     assert len(place.lines("info")) == 1

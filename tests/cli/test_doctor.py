@@ -71,6 +71,16 @@ def test_globs_that_fit_nothing_are_named(tmp_path: Path) -> None:
     }
 
 
+def test_a_program_for_credentials_that_is_missing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"credsStore": "absent"}')
+    command = Command(tmp_path / "govma-console.toml", tmp_path / "state")
+    command.config.write_text(f'state_dir = "{command.state_dir}"\n')
+    variables = {"DOCKER_CONFIG": str(tmp_path), "DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
+    findings = {finding["what"]: finding for finding in command.run("doctor", "--json", **variables).json}
+    said = f"{tmp_path}/config.json takes credentials from docker-credential-absent, which is not installed"
+    assert findings["docker"]["said"].startswith(said)
+
+
 SEED = """
 build-env/gov_ma_node_modules 1000
 build-env/gov-tech__ma 0

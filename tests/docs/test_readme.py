@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -38,7 +39,10 @@ def _site(tmp_path_factory: pytest.TempPathFactory, docker_engine: Engine, busyb
 @pytest.fixture(scope="module", name="machine")
 def _machine(docker_engine: Engine, systemd_image: str, site: SampleSite, wheels: Path) -> Iterator[Machine]:
     """Yield a machine that has what the README takes for granted: the site, the engine, the wheel."""
-    shared = {docker_engine.host.removeprefix("unix://"): "/var/run/docker.sock", str(site.root): str(site.root)}
+    program = shutil.which("docker")
+    assert program
+    socket = docker_engine.host.removeprefix("unix://")
+    shared = {socket: "/var/run/docker.sock", program: "/usr/bin/docker", str(site.root): str(site.root)}
     with machine_of(docker_engine, systemd_image, shared) as machine:
         machine.out("rm", COMMAND)
         machine.put(_tar(wheels))

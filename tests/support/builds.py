@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -32,6 +33,11 @@ from govma_core.reporting import Cancellation, Reporter
 from govma_core.settings import Settings, from_plain, to_plain
 from tests.support.engine import REPOSITORY
 from tests.support.waiting import PATIENCE
+
+
+def plain(line: str) -> str:
+    """Return a line without the step and the time that BuildKit puts before what a command prints."""
+    return re.sub(r"^#\d+ \d+\.\d+ ", "", line)
 
 
 @dataclass
@@ -93,12 +99,12 @@ class Place:
             os.chown(self.work, *self.settings.build_owner)
 
     def lines(self, *levels: str) -> list[str]:
-        return [e.text for e in self.events if isinstance(e, LogLine) and e.level in (levels or ("output",))]
+        return [plain(e.text) for e in self.events if isinstance(e, LogLine) and e.level in (levels or ("output",))]
 
     def when(self, line: str, action: Callable[[], None]) -> threading.Thread:
         """Do something in another thread once this line was printed; the thread is to be joined."""
         has_line = threading.Event()
-        self.on_line = lambda text: has_line.set() if text == line else None
+        self.on_line = lambda text: has_line.set() if plain(text) == line else None
 
         def act() -> None:
             if has_line.wait(PATIENCE):
@@ -124,10 +130,15 @@ class Place:
             signal.signal(signal.SIGUSR1, before)
 
     @contextmanager
-    def detached(self, *commands: str) -> Iterator[subprocess.Popen[str]]:
-        """Build in a process of its own, which prints the lines of the log; killed at the end."""
+    def detached(self, *commands: str, folder: Path | None = None) -> Iterator[subprocess.Popen[str]]:
+        """Build in a process of its own, which prints the lines of the log; killed at the end.
+
+        With a folder the builder is made ready from it before.
+        """
         self.lend()
-        description = json.dumps({"settings": to_plain(self.settings), "commands": commands})
+        description = json.dumps(
+            {"settings": to_plain(self.settings), "commands": commands, "folder": folder and str(folder)}
+        )
         with subprocess.Popen(
             [sys.executable, "-m", "tests.support.builds", description],
             cwd=REPOSITORY,
@@ -176,10 +187,12 @@ def main() -> None:
 
     def emit(event: Event) -> None:
         if isinstance(event, LogLine):
-            print(event.text, flush=True)
+            print(plain(event.text), flush=True)
 
     with safefs.opened_root(settings.work_dir) as fd:
         job = BuildJob(f"20260101-000000-{secrets.token_hex(2)}", settings.work_dir, fd, tuple(description["commands"]))
+        if description["folder"]:
+            make_builder(settings).prepare(Path(description["folder"]), Reporter(emit))
         make_builder(settings).build(job, Reporter(emit))
 
 
