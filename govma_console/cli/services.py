@@ -42,10 +42,14 @@ def up(options: argparse.Namespace) -> int:
 
 def _confirm(project: str) -> None:
     """Have the operator type the project's name; RefusedError for anything else, and without a terminal."""
+    from govma_core.services.programs import next_exchange
+
     if not sys.stdin.isatty():
         raise RefusedError(
             "This restarts containers, and the site may not answer meanwhile. Without a terminal, confirm with --yes."
         )
+    if exchange := next_exchange(project):
+        warn(tr("Note: {exchange}.", exchange=exchange))
     warn(
         tr("This restarts the containers that changed; the site may not answer for a moment. The former ones come back")
     )

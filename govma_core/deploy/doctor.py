@@ -19,9 +19,11 @@ from govma_core.deploy.commit_files import no_inputs
 from govma_core.deploy.directories import Finding as Finding
 from govma_core.disk.unshare import fits_any
 from govma_core.engine.program import missing_helpers
-from govma_core.errors import GovmaError
+from govma_core.errors import GovmaError, PreflightError
 from govma_core.fs import safefs
 from govma_core.promotion import activation, rehearsal
+from govma_core.services import programs
+from govma_core.services.compose import find_project
 from govma_core.settings import Settings
 from govma_core.settings.parse import KEYS
 from govma_core.text.language import tr
@@ -38,6 +40,7 @@ def examine(context: Context) -> Iterator[Finding]:
     yield from _exposed_paths(settings)
     yield from _files(settings)
     yield from _hooks(settings)
+    yield from compose_findings(settings)
     yield from _source(context)
     yield from _from_preflight("builder", tr("ready"), make_builder(settings).preflight)
     if settings.rehearsed:
@@ -113,6 +116,27 @@ def _files(settings: Settings) -> Iterator[Finding]:
 def _hooks(settings: Settings) -> Iterator[Finding]:
     yield from (Finding("hooks_dir", "wrong", problem) for problem in hooks.refusals(settings))
     yield from (Finding("hooks_dir", "note", sentence) for sentence in hooks.never_run(settings))
+
+
+def compose_findings(settings: Settings) -> Iterator[Finding]:
+    """Look at the programs for the site's containers, where these are a project of compose."""
+    try:
+        project = find_project(settings).name
+    except PreflightError:
+        return
+    each_program = list(programs.look(programs.installed()))
+    if not each_program:
+        yield Finding("compose", "note", programs.no_program())
+        return
+    used = programs.program(project)
+    can_start = any(each.version for each in each_program)
+    for each in each_program:
+        if each.problem:
+            sentence = tr("{path} does not start: {problem}", path=each.path, problem=each.problem)
+            passed_over = tr("; it is passed over") if can_start else ""
+            yield Finding("compose", "note" if can_start else "wrong", sentence + passed_over)
+        elif each.path == used:
+            yield Finding("compose", "ok", tr("{path}, version {version}", path=each.path, version=each.version))
 
 
 def _source(context: Context) -> Iterator[Finding]:

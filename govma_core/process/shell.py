@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import subprocess
@@ -68,17 +69,25 @@ class LocalProcess:
             self._forget(self._pipe)
         return None
 
-    def pass_on(self, reporter: Reporter, timeout: float, look: Callable[[str], None] = lambda line: None) -> str:
+    def pass_on(
+        self,
+        reporter: Reporter,
+        timeout: float,
+        look: Callable[[str], None] = lambda line: None,
+        noise: re.Pattern[str] | None = None,
+    ) -> str:
         """Hand what it prints to a reporter until all has ended; return the last line that has something in it.
 
-        `look` is called with each line, and may raise. RunCancelled when the run is to be cancelled, TimeoutError after
-        `timeout` seconds.
+        Lines with `noise` in them are left out. `look` is called with each other one, and may raise. RunCancelled when
+        the run is to be cancelled, TimeoutError after `timeout` seconds.
         """
         until = time.monotonic() + timeout
         splitter, last = LineSplitter(), ""
         while True:
             chunk = self.receive()
             lines = list(splitter.close()) if chunk == b"" else list(splitter.feed(chunk or b""))
+            if noise:
+                lines = [line for line in lines if not noise.search(line)]
             if lines:
                 reporter.output(*lines)
                 last = next((line.strip() for line in reversed(lines) if line.strip()), last)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,11 +16,13 @@ from typing import Any
 
 import yaml
 
+from govma_core.engine.program import ending_with_us
 from govma_core.errors import CommandError, PreflightError
 from govma_core.masking import Mask
 from govma_core.process.shell import running
 from govma_core.reporting import Reporter
 from govma_core.services.env_secrets import named_mask, read_env, set_value
+from govma_core.services.programs import environment, program
 from govma_core.settings import Settings
 from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
@@ -89,7 +89,8 @@ def find_project(settings: Settings) -> Project:
 
 def _read_project(settings: Settings, directory: Path) -> Project:
     env = read_env(directory / ".env")
-    names = [part for part in set_value(env, "COMPOSE_FILE").split(":") if part]
+    separator = set_value(env, "COMPOSE_PATH_SEPARATOR") or ":"
+    names = [part for part in set_value(env, "COMPOSE_FILE").split(separator) if part]
     files = tuple(directory / name for name in names) or _present(directory)
     if not files or not files[0].is_file():
         sentence = tr(
@@ -165,74 +166,42 @@ def _name(settings: Settings, env: Mapping[str, set[str]], directory: Path, docu
     return re.sub(r"[^-_a-z0-9]", "", name.lower()) or "default"
 
 
-_PLUGIN_DIRS = (
-    "/usr/local/lib/docker/cli-plugins", "/usr/local/libexec/docker/cli-plugins",
-    "/usr/lib/docker/cli-plugins", "/usr/libexec/docker/cli-plugins",
-)  # fmt: skip
-_PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "SSH_AUTH_SOCK")
-_PASSED_ON_BEGINNINGS = ("DOCKER_", "BUILDKIT_", "HTTP_", "HTTPS_", "NO_PROXY", "http_", "https_", "no_proxy")
 _UNSET = re.compile(r"\bThe \W*([A-Za-z_]\w*)\W* variable is not set")
 """How both versions of compose say it."""
+_NOISE = re.compile(r"`version` is obsolete")
+"""Version 2 says it each time, and version 1 wants it."""
 _LAST_LINES = 6
 _PATIENCE = 60
-
-
-def program() -> tuple[str, ...]:
-    """Return the command line that compose begins with: `docker-compose`, else `docker compose`; () without one."""
-    if shutil.which("docker-compose"):
-        return ("docker-compose",)
-    home = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
-    plugins = (home / "cli-plugins", *map(Path, _PLUGIN_DIRS))
-    if shutil.which("docker") and any(os.access(place / "docker-compose", os.X_OK) for place in plugins):
-        return ("docker", "compose")
-    return ()
-
-
-def is_second(command: tuple[str, ...]) -> bool:
-    """Tell whether this is version 2, which is no script."""
-    path = shutil.which(command[0])
-    if len(command) > 1 or path is None:
-        return True
-    with open(path, "rb") as file:
-        return file.read(2) != b"#!"
-
-
-def require_program() -> tuple[str, ...]:
-    """Return the command line that compose begins with; PreflightError without one."""
-    command = program()
-    if not command:
-        sentence = tr(
-            "There is neither docker-compose nor docker compose on this machine. Install one "
-            "(Debian: apt-get install docker-compose)."
-        )
-        raise PreflightError([sentence])
-    return command
 
 
 class Question:
     """A question to compose that it answers in the background; `answer` waits for it."""
 
-    def __init__(self, project: Project, *arguments: str) -> None:
-        self._project = project
-        self._arguments = arguments
+    def __init__(self, project: Project, *arguments: str, text: str = "") -> None:
+        """Begin to ask; of `text` instead of the project's files."""
+        self._project, self._arguments, self._text = project, arguments, text
         self.unset: tuple[str, ...] = ()
         """Variables that compose put nothing in for, known once it has answered."""
-        self._process = subprocess.Popen(
-            [*require_program(), "-p", project.name, *arguments],
-            cwd=project.directory,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        path = program(project.name)
+        try:
+            self._process = subprocess.Popen(
+                [path, "-p", project.name, *(("-f", "-") if text else ()), *arguments],
+                cwd=project.directory,
+                env=environment(),
+                stdin=subprocess.PIPE if text else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise CommandError("{path} does not start: {strerror}.", path=path, strerror=error.strerror) from None
 
     def answer(self, mask: Mask) -> str:
         """Return what it printed; CommandError with its words, masked, when it failed or takes more than a minute."""
         directory = self._project.directory
         what = tr("compose {arguments} in {directory}", arguments=self._arguments[0], directory=directory)
         try:
-            out, err = self._process.communicate(timeout=_PATIENCE)
+            out, err = self._process.communicate(self._text.encode() or None, timeout=_PATIENCE)
         except subprocess.TimeoutExpired:
             raise CommandError(
                 "{shown} did not end within {patience} s. Does Docker answer?", shown=what, patience=_PATIENCE
@@ -249,11 +218,6 @@ class Question:
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
-
-
-def hashes_in(answer: str) -> dict[str, str]:
-    """Read what `config --hash` printed: by service the hash of its settings, which its containers have in a label."""
-    return dict(line.split()[:2] for line in answer.splitlines() if len(line.split()) >= 2)
 
 
 def require_all_set(question: Question) -> None:
@@ -273,14 +237,13 @@ def execute(project: Project, arguments: Sequence[str], reporter: Reporter, time
 
     A request to cancel ends it at once; nothing that it started is left then.
     """
-    words = [*require_program(), "-p", project.name, *arguments]
+    words = [program(project.name), "-p", project.name, *arguments]
     # Where this process is killed, compose ends with it: whoever puts things right then is not in its way.
-    dies_with_us = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-    line = f"exec {shlex.join([*dies_with_us, *words])}"
+    line = ending_with_us(words)
     command = f"compose {arguments[0]}"
     try:
         with running(line, project.directory, environment(), {}, reporter.cancellation) as process:
-            last = process.pass_on(reporter, timeout)
+            last = process.pass_on(reporter, timeout, noise=_NOISE)
     except TimeoutError:
         raise CommandError(
             "{shown} did not end within {timeout:g} s. Look at the log above.", shown=command, timeout=timeout
@@ -292,16 +255,8 @@ def execute(project: Project, arguments: Sequence[str], reporter: Reporter, time
         )
 
 
-def environment() -> dict[str, str]:
-    """Return compose's environment: nothing of the caller's shell may win over `.env`, whoever asks."""
-    passed_on = {
-        name: value
-        for name, value in os.environ.items()
-        if name in _PASSED_ON or name.startswith(_PASSED_ON_BEGINNINGS)
-    }
-    return {"PATH": os.defpath, "LANG": "C.UTF-8"} | passed_on | {"TERM": "dumb", "COMPOSE_ANSI": "never"}
-
-
 def _words(err: bytes, mask: Mask) -> str:
     lines = [clean_line(line.strip()) for line in err.decode("utf-8", "replace").splitlines()]
-    return mask(" ".join([line for line in lines if line][-_LAST_LINES:]))[:800] or tr("it said nothing.")
+    return mask(" ".join([line for line in lines if line and not _NOISE.search(line)][-_LAST_LINES:]))[:800] or tr(
+        "it said nothing."
+    )

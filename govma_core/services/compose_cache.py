@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from govma_core.fs import jsonfile
-from govma_core.services.compose import Project, environment, program
+from govma_core.services.compose import Project
 from govma_core.services.compose_config import variables_of
+from govma_core.services.config_hash import Hashes
+from govma_core.services.programs import environment, installed, maker
 
 _OTHER_FILES = re.compile(r"^\s*-?\s*(extends|include)\s*:", re.MULTILINE)
 """What has compose read files that we do not know of."""
@@ -32,11 +33,11 @@ _EXPANDED = re.compile(r"\\|\$\{|(?<!\$)(?:\$\$)*\$[A-Za-z_]")
 class Answer:
     """What the files mean, as `compose config` printed it, and its hashes of each service's settings.
 
-    The hashes depend on the images, too: `images` are the ids that their names stood for.
+    Those of version 1 depend on the images, too: `images` are the ids that their names stood for.
     """
 
     data: dict[str, Any]
-    hashes: dict[str, str]
+    hashes: Hashes
     images: dict[str, str]
 
 
@@ -45,10 +46,11 @@ def key_of(project: Project) -> str:
     is_expanded = any(readings and all(map(_EXPANDED.search, readings)) for readings in project.secrets.values())
     if is_expanded or _OTHER_FILES.search(project.texts()):
         return ""
-    command = program()
-    binary = shutil.which(command[0]) if command else None
-    parts: list[object] = [command, project.name, project.directory, sorted(environment().items())]
-    for path in (*project.files, *project.env_files, Path(binary or ".")):
+    programs = installed()
+    # Which one answers.
+    parts: list[object] = [maker(project.name) if len(programs) > 1 else ""]
+    parts += [project.name, project.directory, sorted(environment().items())]
+    for path in (*project.files, *project.env_files, *map(Path, programs)):
         try:
             info = path.stat()
         except OSError:

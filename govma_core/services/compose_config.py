@@ -59,6 +59,8 @@ class ComposeConfig:
 
     services: Mapping[str, ServiceConfig]
     secrets: Mapping[str, set[str]]
+    second: bool = False
+    """True for the answer of version 2 of compose (and of later ones)."""
 
     def in_order(self, names: set[str]) -> list[str]:
         """Return these services, each behind those that it depends on."""
@@ -108,9 +110,9 @@ def read_data(project: Project, data: Any) -> ComposeConfig:  # noqa: ANN401
                 if value and value not in plain:
                     secrets.setdefault(name, set()).add(value)
         # Only version 2 prints the project's name, and joins it to others with a dash.
-        reader = _Reader(project, data, second="name" in data)
+        reader = _Reader(project, data, second=(second := "name" in data))
         services = {name: reader.service(str(name), raw or {}) for name, raw in raw_services.items()}
-        return ComposeConfig(services, secrets)
+        return ComposeConfig(services, secrets, second)
     except (KeyError, TypeError, AttributeError, ValueError):
         raise CommandError("compose config printed something that is not understood.") from None
 

@@ -9,7 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 from govma_core.services.compose_config import ComposeConfig, Mount, ServiceConfig
+from govma_core.services.config_hash import Hashes
 from govma_core.services.inspect import Container, Image, ProjectState
+from govma_core.services.programs import exchange
 from govma_core.settings import Settings
 from govma_core.text.language import counted, date_format, marked, tr
 
@@ -80,7 +82,7 @@ def differences(
     settings: Settings,
     *,
     inactive: Collection[str] = (),
-    hashes: Mapping[str, str] | None = None,
+    hashes: Hashes | None = None,
 ) -> list[Difference]:
     """Compare all services; the sentences hold no values, nor paths that could be some.
 
@@ -106,7 +108,8 @@ def differences(
             rows.append(Difference(service.name, "stopped", stopped(there[-1]), up, NONE))
         deviations = [pair for container in there for pair in compare(service, container, state)]
         hashed = (hashes or {}).get(service.name)
-        if hashed and not deviations and any(each.config_hash != hashed for each in there):
+        own = [each for each in there if not exchange(each.made_by, second=config.second)]
+        if hashed and not deviations and any(each.config_hash not in hashed for each in own):
             deviations = [
                 ("settings", tr("another setting is wanted (health check, user, labels, limits or the like)"))
             ]
@@ -121,6 +124,10 @@ def differences(
                 "the container {name} is of a service that the compose file does not have any more", name=container.name
             )
             rows.append(Difference(container.service, "orphan", what, f"docker rm -f {container.name}", NONE))
+    made_by = {each.made_by for each in state.containers}
+    takes = "govma-console services up"
+    exchanges = [exchange(version, second=config.second) for version in sorted(made_by)]
+    rows += [Difference(EVERY, "compose", what, takes, SITE_DOWN) for what in exchanges if what]
     if unserved(config, state, settings):
         what = tr("no container has versions_dir mounted: what is deployed is not what they serve")
         takes = tr("mount it in the compose file, then {up}", up="govma-console services up")

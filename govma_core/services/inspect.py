@@ -13,12 +13,13 @@ from govma_core.masking import Mask
 from govma_core.services.compose import Project
 from govma_core.services.compose_config import ComposeConfig, Mount
 from govma_core.services.env_secrets import fingerprint, named_mask
+from govma_core.services.programs import PROJECT as PROJECT
+from govma_core.services.programs import VERSION
 from govma_core.text.language import tr
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
-PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
 _ONEOFF = "com.docker.compose.oneoff"
 _HASH = "com.docker.compose.config-hash"
@@ -40,6 +41,8 @@ class Container:
     image: str
     image_id: str
     config_hash: str
+    made_by: str
+    """The version of compose that made it."""
     environment: Mapping[str, bytes]
     mounts: tuple[Mount, ...]
     networks: frozenset[str]
@@ -138,6 +141,7 @@ def read_container(raw: Mapping[str, Any]) -> Container:
         image=config.get("Image") or "",
         image_id=raw["Image"],
         config_hash=labels.get(_HASH, ""),
+        made_by=labels.get(VERSION, ""),
         environment=_digests(config.get("Env")),
         mounts=tuple(_mounts(raw)),
         networks=frozenset(networks),

@@ -15,8 +15,9 @@ from govma_core.engine.client import connected, told_as
 from govma_core.errors import EngineError, GovmaError, PreflightError, RestartError, RunCancelled, UsageError
 from govma_core.fs import jsonfile
 from govma_core.masking import Mask
-from govma_core.services.compose import Project, Question, execute, find_project, hashes_in
+from govma_core.services.compose import Project, execute, find_project
 from govma_core.services.compose_config import ComposeConfig, ServiceConfig, load_config
+from govma_core.services.config_hash import read_hashes
 from govma_core.services.downtime_probe import Probe, address
 from govma_core.services.former_containers import forget_descriptions, keep_description
 from govma_core.services.health import runs_well, wait_until_good
@@ -177,14 +178,14 @@ class Restart:
 
     def changed(self, state: ProjectState) -> list[str]:
         """Return the services that compose itself would recreate, create or start, in their order."""
-        hashes = hashes_in(Question(self.project, "config", "--hash=*").answer(self.mask))
+        hashes = read_hashes(self.project, self.mask, second=self.config.second)
 
         def is_as_wanted(service: ServiceConfig) -> bool:
             containers, image = state.of(service.name), state.tagged(service.image)
             if not service.replicas:
                 return not any(each.running for each in containers)
             return len(containers) == service.replicas and all(
-                each.running and each.config_hash == hashes.get(service.name) and image in ("", each.image_id)
+                each.running and each.config_hash in hashes.get(service.name, ()) and image in ("", each.image_id)
                 for each in containers
             )
 
@@ -235,7 +236,7 @@ class Restart:
         execute(self.project, [*_UP, service.name], self.reporter, _UP_SECONDS)
         containers = look(self._client, self.project.name).of(service.name)
         if _same(before, containers) and before:
-            # Version 2 of compose prints another hash than its containers have where there is an env_file.
+            # Version 2 of compose cannot tell the hash of what shares something with another container.
             self.journal.changes = untouched
             return tr("nothing differs")
         if not service.replicas:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +18,12 @@ from govma_core.services.compose import (
     Project,
     Question,
     find_project,
-    hashes_in,
-    is_second,
     load_yaml,
     require_all_set,
-    require_program,
 )
 from govma_core.services.compose_cache import Answer, keep_answer, key_of, read_answer
 from govma_core.services.compose_config import ComposeConfig, Mount, ServiceConfig, read_config, read_data
+from govma_core.services.config_hash import FIRST, Hashes, hashes_in, second_hashes
 from govma_core.services.drift import Difference, differences, real, short
 from govma_core.services.storage import Store, mounted, stores
 from govma_core.settings import Settings
@@ -204,28 +202,32 @@ class _Compose:
     def __init__(self, project: Project, state_dir: Path, problems: list[str]) -> None:
         self._project, self._state_dir, self._problems = project, state_dir, problems
         self.config: ComposeConfig | None = None
-        self.hashes: Mapping[str, str] = {}
+        self.hashes: Hashes = {}
         self._former: Answer | None = None
-        self._key, self._has_hashes = "", False
+        self._key = ""
         self._config_question: Question | None = None
         self._hash_question: Question | None = None
         with collected(problems):
-            # Version 2 prints another hash than its containers have where there is an env file.
-            self._has_hashes = not (is_second(require_program()) and "env_file" in project.texts())
             self._key = key_of(project)
             self._former = read_answer(state_dir, project, self._key)
             if self._former is None:
-                self._config_question = Question(project, "config")
-                self._ask_hashes()
+                self._ask()
             else:
                 self.config = read_data(project, self._former.data)
 
-    def _ask_hashes(self) -> None:
-        self._hash_question = Question(self._project, "config", "--hash=*") if self._has_hashes else None
+    def _ask(self) -> None:
+        self._config_question = Question(self._project, "config")
+        self._hash_question = Question(self._project, *FIRST)
 
     def answer(self, state: ProjectState) -> None:
         """Wait for what was asked, and keep it; the images of `state` decide whether the former hashes count."""
-        data: dict[str, Any] = self._former.data if self._former else {}
+        if self._former is not None and self.config is not None:
+            if self.config.second or self._former.images == _images(self.config, state):
+                self.hashes = self._former.hashes
+                return
+            with collected(self._problems):
+                self._ask()
+        data: dict[str, Any] = {}
         if self._config_question is not None:
             with collected(self._problems):
                 text = self._config_question.answer(self._project.mask)
@@ -233,26 +235,28 @@ class _Compose:
                 data = load_yaml(text)
             with collected(self._problems):
                 require_all_set(self._config_question)
-        services = self.config.services.values() if self.config else ()
-        images = {service.image: state.tagged(service.image) for service in services}
-        if self._former is not None:
-            if self._former.images == images:
-                self.hashes = self._former.hashes
-                return
-            self._ask_hashes()
-        if self._hash_question is not None:
-            # It needs the engine, and the images: what is wrong with these is reported elsewhere.
-            with collected([]):
-                self.hashes = hashes_in(self._hash_question.answer(self._project.mask))
-        is_whole = self.hashes or not self._has_hashes
-        if self.config and is_whole and not (self._config_question and self._config_question.unset):
-            keep_answer(self._state_dir, self._project, self._key, Answer(data, dict(self.hashes), images))
+        if self.config is None or self._hash_question is None:
+            return
+        # Version 1 needs the engine for it, and the images: what is wrong with these is reported elsewhere.
+        with collected([]):
+            mask = self._project.mask
+            is_second = self.config.second
+            self.hashes = (
+                second_hashes(self._project, data, mask) if is_second else hashes_in(self._hash_question.answer(mask))
+            )
+        if self.hashes and not (self._config_question and self._config_question.unset):
+            images = _images(self.config, state)
+            keep_answer(self._state_dir, self._project, self._key, Answer(data, self.hashes, images))
 
     def give_up(self) -> None:
         """End what has not answered."""
         for question in (self._config_question, self._hash_question):
             if question is not None:
                 question.give_up()
+
+
+def _images(config: ComposeConfig, state: ProjectState) -> dict[str, str]:
+    return {service.image: state.tagged(service.image) for service in config.services.values()}
 
 
 @contextmanager

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.support.compose_2 import compose_2
 from tests.support.engine import Engine
+from tests.support.images import ImageUnavailableError
 from tests.support.rights import passable
 from tests.support.stack import Stack, stack
 
@@ -17,3 +20,12 @@ def _site(tmp_path_factory: pytest.TempPathFactory, docker_engine: Engine, busyb
     assert busybox_image
     with stack(passable(tmp_path_factory.mktemp("stack")), docker_engine) as made:
         yield made
+
+
+@pytest.fixture(scope="session", name="compose_2")
+def _compose_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory, for PATH, with docker-compose of version 2."""
+    try:
+        return compose_2(passable(tmp_path_factory.mktemp("compose-2")))
+    except ImageUnavailableError as error:
+        pytest.skip(str(error))

@@ -108,12 +108,35 @@ def test_settings_that_are_not_compared_one_by_one_and_numbers_of_containers_are
     labelled = {"com.docker.compose.service": "web", "com.docker.compose.config-hash": "one"}
     network = {"network": f"{project.name}_default"}
     state = _state(web=network | {"Config": {"Labels": labelled}}, many=network, idle=network)
-    for hashes, expected in (({}, []), ({"web": "one"}, []), ({"web": "two"}, [("web", "settings")])):
+    cases: tuple[tuple[dict[str, list[str]], list[tuple[str, str]]], ...] = (
+        ({}, []),
+        ({"web": ["two", "one"]}, []),
+        ({"web": ["two"]}, [("web", "settings")]),
+    )
+    for hashes, expected in cases:
         rows = differences(config, state, Settings(), hashes=hashes)
         replicas = [("many", "replicas"), ("idle", "replicas")]
         assert [(each.service, each.kind) for each in rows] == expected + replicas
     assert [each.downtime for each in rows] == ["pages", "none", "pages"]
     assert "1 container, 2 wanted" in rows[1].what
+
+
+def test_containers_of_the_other_version_of_compose_are_all_replaced_and_that_is_said_once(tmp_path: Path) -> None:
+    """Guards the first `services up` after a change from compose 1 to 2, which restarts everything."""
+    project, first = _project_of(tmp_path, "  web: {image: x}\n")
+    second = dataclasses.replace(first, second=True)
+    for made_by, config, kinds in (
+        ("1.29.2", first, ["settings"]),
+        ("1.29.2", second, ["compose"]),
+        ("2.26.1", second, ["settings"]),
+        ("2.26.1", first, ["compose"]),
+        ("", second, ["settings"]),
+    ):
+        labels = {"com.docker.compose.service": "web", "com.docker.compose.version": made_by}
+        state = _state(web={"network": f"{project.name}_default", "Config": {"Labels": labels}})
+        rows = differences(config, state, Settings(), hashes={"web": ["hash"]})
+        assert [each.kind for each in rows] == kinds
+        assert ("replaces each of them once" in rows[0].what) is (kinds == ["compose"])
 
 
 def test_a_web_server_without_the_versions_is_named_and_one_that_has_them_by_their_parent_is_not(

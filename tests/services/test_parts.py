@@ -57,6 +57,13 @@ def test_the_project_is_called_as_compose_calls_it(tmp_path: Path, env: str, tex
     assert find_project(project_of(tmp_path / "Prod-Env", text, env)).name == name
 
 
+@pytest.mark.parametrize("separator", [":", ";", ","])
+def test_several_files_are_told_apart_as_compose_does_it(tmp_path: Path, separator: str) -> None:
+    env = f"COMPOSE_FILE=docker-compose.yml{separator}more.yml\n"
+    settings = project_of(tmp_path, env=env + (f"COMPOSE_PATH_SEPARATOR={separator}\n" if separator != ":" else ""))
+    assert [path.name for path in find_project(settings).files] == ["docker-compose.yml", "more.yml"]
+
+
 def test_a_project_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(PreflightError, match="is not there"):
         find_project(Settings(services_compose_dir=tmp_path / "none"))
@@ -284,11 +291,11 @@ def test_the_answer_of_compose_is_kept_without_values_until_a_file_changes(tmp_p
     project = find_project(project_of(tmp_path / "p", text, env))
     printed = Question(project, "config").answer(project.mask)
     key = key_of(project)
-    keep_answer(state_dir, project, key, Answer(load_yaml(printed), {"web": "hash"}, {"redis:7": "sha256:1"}))
+    keep_answer(state_dir, project, key, Answer(load_yaml(printed), {"web": ["hash"]}, {"redis:7": "sha256:1"}))
     answer = read_answer(state_dir, project, key)
     assert answer is not None
     assert read_data(project, answer.data) == read_config(project, printed)
-    assert (answer.hashes, answer.images) == ({"web": "hash"}, {"redis:7": "sha256:1"})
+    assert (answer.hashes, answer.images) == ({"web": ["hash"]}, {"redis:7": "sha256:1"})
     path = state_dir / "services-compose.json"
     assert path.stat().st_mode & 0o777 == 0o600
     assert [value for value in ("8081", "/srv/www", "p'a", "rd", "cms-net") if value in path.read_text()] == []

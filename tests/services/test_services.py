@@ -165,7 +165,7 @@ def test_a_restart_builds_while_the_site_runs_and_exchanges_only_what_changed(si
 def test_what_compose_leaves_alone_was_no_restart(site: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards version 2 of compose: where there is an env file it prints another hash than its containers have."""
     containers = site.containers("redis")
-    monkeypatch.setattr(up, "hashes_in", lambda _: {"redis": "another"})
+    monkeypatch.setattr(up, "read_hashes", lambda *_, **__: {"redis": ["another"]})
     assert site.up("redis").message.startswith("Nothing to do")
     assert site.site.stages()["restart redis"].remark == "nothing differs"
     assert site.containers("redis") == containers
@@ -263,7 +263,7 @@ def test_without_engine_project_or_compose_the_view_says_so_and_exits_well(site:
         site.up("other")
     (tmp_path / "git").symlink_to(str(shutil.which("git")))
     without = site.command.run("services", "--json", PATH=str(tmp_path))
-    assert any("neither docker-compose nor docker compose" in problem for problem in without.json["problems"])
+    assert any("neither docker compose nor docker-compose" in problem for problem in without.json["problems"])
     assert [each["state"] for each in without.json["services"]] == ["running", "running"]
     config = tmp_path / "elsewhere.toml"
     config.write_text(f'state_dir = "{tmp_path}/state"\n[services]\ncompose_dir = "{tmp_path}/none"\n')
