@@ -44,8 +44,9 @@ def _says(version: str) -> str:
         pytest.param("1.29.2", {"one": _says("1.29.2"), "two": _says("2.26.1-4")}, "one", id="the one that made them"),
         pytest.param("2.26.1", {"one": _says("1.29.2"), "two": _says("2.26.1-4")}, "two", id="made by Debian's"),
         pytest.param("2.40.3", {"one": _says("1.29.2"), "two": _says("2.26.1")}, "two", id="another of its kind"),
-        pytest.param("2.26.1", {"one": _says("v2.40.3"), "two": _says("2.26.1")}, "two", id="exactly that one"),
+        pytest.param("2.26.1", {"cli-plugins": _says("v2.40.3"), "two": _says("2.26.1")}, "two", id="exactly that one"),
         pytest.param("", {"one": _says("1.29.2"), "two": _says("5.0.1")}, "two", id="the newer kind for new ones"),
+        pytest.param("", {"one": _says("2.26.1"), "cli-plugins": _says("2.26.1")}, "cli-plugins", id="docker compose"),
         pytest.param("1.29.2", {"one": BROKEN, "two": _says("2.26.1")}, "two", id="passed over"),
         pytest.param("", {"one": "#!/nowhere/python\n", "two": _says("1.29.2")}, "two", id="without its interpreter"),
     ],
@@ -55,7 +56,8 @@ def test_the_compose_that_made_the_containers_goes_before_others(
 ) -> None:
     """Guards a server that has both from images that are missing, and from containers that are all replaced."""
     places = [str(_put(tmp_path / name, script)) for name, script in scripts.items()]
-    monkeypatch.setenv("PATH", os.pathsep.join(places))
+    monkeypatch.setenv("PATH", os.pathsep.join(place for place in places if "plugins" not in place))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.setattr(programs, "_PLUGIN_DIRS", ())
     monkeypatch.setattr(programs, "maker", lambda _: made_by)
     assert programs.program("site") == f"{tmp_path}/{used}/docker-compose"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from govma_core.errors import CommandError, EngineError, GovmaError, RefusedError, UsageError
-from govma_core.services import up
+from govma_core.services import programs, up
 from govma_core.services import view as view_of_services
 from govma_core.services.compose import Project, find_project
 from govma_core.services.inspect import ProjectState
@@ -254,7 +254,9 @@ def test_a_compose_file_that_is_missing_or_wrong_is_a_sentence(site: Stack, text
     assert site.leaked(*site.printed, site.written()) == []
 
 
-def test_without_engine_project_or_compose_the_view_says_so_and_exits_well(site: Stack, tmp_path: Path) -> None:
+def test_without_engine_project_or_compose_the_view_says_so_and_exits_well(
+    site: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Guards the view where there is little to see."""
     nowhere = site.command.run("services", "--json", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
     assert nowhere.code == 0, nowhere.err
@@ -262,9 +264,12 @@ def test_without_engine_project_or_compose_the_view_says_so_and_exits_well(site:
     with pytest.raises(UsageError, match="It has apache, redis"):
         site.up("other")
     (tmp_path / "git").symlink_to(str(shutil.which("git")))
-    without = site.command.run("services", "--json", PATH=str(tmp_path))
-    assert any("neither docker compose nor docker-compose" in problem for problem in without.json["problems"])
-    assert [each["state"] for each in without.json["services"]] == ["running", "running"]
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(tmp_path))
+        patch.setattr(programs, "_PLUGIN_DIRS", ())
+        without = site.view()
+    assert any("neither docker compose nor docker-compose" in problem for problem in without.problems)
+    assert [each.state for each in without.services] == ["running", "running"]
     config = tmp_path / "elsewhere.toml"
     config.write_text(f'state_dir = "{tmp_path}/state"\n[services]\ncompose_dir = "{tmp_path}/none"\n')
     absent = type(site.command)(config, tmp_path / "state").run("services", "--json")
