@@ -268,13 +268,17 @@ def test_an_image_without_a_shell_is_a_sentence(place: Place, built_image: str, 
         place.build("true")
 
 
-@pytest.mark.parametrize("way", ["cancelled", "killed"])
+@pytest.mark.parametrize("way", ["cancelled", "out of time", "killed"])
 def test_the_making_of_an_image_ends_with_its_run(
     place: Place, built_image: str, busybox_image: str, docker_engine: Engine, way: str
 ) -> None:
     dockerfile = f"FROM {busybox_image}\nRUN echo waiting; exec sleep 998877\n"
     if way == "cancelled":
         with place.cancelled_by_signal("waiting"), pytest.raises(RunCancelled):
+            prepare(place, dockerfile)
+    elif way == "out of time":
+        place.set(build_timeout=1)
+        with pytest.raises(BuildError, match=r"within 1 s \(build_timeout\)"):
             prepare(place, dockerfile)
     else:
         with place.detached(folder=make_folder(place, dockerfile)) as process:
