@@ -12,8 +12,8 @@ from govma_core.errors import CommandError, UnsafeTreeError
 from govma_core.fs import safefs
 from govma_core.process.shell import execute
 from govma_core.promotion import page_checks, proof, web_servers
-from govma_core.promotion.page_checks import Address
 from govma_core.promotion.proof import Question
+from govma_core.promotion.web_page import Address
 from govma_core.promotion.web_servers import Server
 from govma_core.settings import Settings
 from govma_core.settings.validate import PageCheck
@@ -59,7 +59,7 @@ class Activation:
     servers: Sequence[Server] = ()
     addresses: Sequence[Address] = ()
     problems: Sequence[str] = ()
-    question: Question | None = None
+    questions: Sequence[Question] = ()
     before: str = ""
     failed_before: frozenset[tuple[Address, PageCheck]] = frozenset()
 
@@ -118,12 +118,12 @@ class Activation:
             return Served(tr("not asked"), has_result=False)
         path = settings.activation_proof_path
         names = [name for name in (version, self.before) if name]
-        question = Question(path, names) if path else self.question
-        if question is None:
+        questions = [Question(path, names)] if path else self.questions
+        if not questions:
             return Served(tr("not proved"), unproved=tr("The probe could not be put into the version."))
         result = proof.prove(
             self.addresses,
-            question,
+            questions,
             version,
             self.before,
             since,
@@ -132,6 +132,14 @@ class Activation:
         )
         if result.problem or missing:
             reasons = [*self.problems, *problems, f"{result.problem}." if result.problem else ""]
+            if result.problem and not path and not self.before:
+                reasons.append(
+                    tr(
+                        "Nor did the site answer from {path} before. If it does not run other .php files than its own, "
+                        "set activation.proof_path to a page that has the name of its version in it.",
+                        path=questions[0].path,
+                    )
+                )
             unproved = " ".join(part for part in reasons if part)
             return Served(tr("not proved"), unproved=unproved, judged=not result.problem or result.changed)
         who = tr(", told by {workers} workers", workers=result.workers) if result.workers else ""
@@ -156,7 +164,8 @@ class Activation:
         reporter = self.context.reporter
         if not self.addresses:
             reporter.warning("activation.checks cannot be asked: nobody who serves the site was found.")
-        findings = page_checks.failing(self.addresses, self.context.settings.activation_checks, reporter)
+        checks = self.context.settings.activation_checks
+        findings = page_checks.failing(self.addresses, checks, reporter, past_caches=True)
         for finding in findings:
             if finding.about in self.failed_before:
                 reporter.warning("{sentence}; but that was so before the switch, too.", sentence=finding.sentence())
@@ -186,11 +195,17 @@ def prepare(
     with ExitStack() as stack:
         path = settings.activation_proof_path
         names = [version, live] if live else [version]
-        question = None if path or not addresses else _probe(context, stack, names)
-        question_before = Question(path, [live]) if path and live else question
-        warm = question_before and live and proof.warm(addresses, question_before, live, context.reporter)
-        before = live if live and warm else ""
-        yield Activation(context, environment, servers, addresses, problems, question, before, failed)
+        questions = [] if path or not addresses else _probe(context, stack, names)
+        questions_before = [Question(path, [live])] if path and live else questions
+        warm = [
+            question
+            for question in questions_before
+            if live and proof.warm(addresses, question, live, context.reporter)
+        ]
+        before = live if live and warm and warm[0] is questions_before[0] else ""
+        # A site need not serve static files from where PHP is.
+        questions = [question for number, question in enumerate(questions) if number == 0 or question in warm]
+        yield Activation(context, environment, servers, addresses, problems, questions, before, failed)
 
 
 def find_servers(settings: Settings) -> tuple[Sequence[Server], Sequence[str]]:
@@ -200,14 +215,14 @@ def find_servers(settings: Settings) -> tuple[Sequence[Server], Sequence[str]]:
     return web_servers.find(settings)
 
 
-def _probe(context: Context, stack: ExitStack, names: list[str]) -> Question | None:
-    """Put a probe into the versions for as long as the stack lasts; None, and a warning, where that cannot be."""
+def _probe(context: Context, stack: ExitStack, names: list[str]) -> Sequence[Question]:
+    """Put a probe into the versions for as long as the stack lasts; (), and a warning, where that cannot be."""
     try:
         versions = stack.enter_context(safefs.opened_root(context.settings.versions_dir))
         remove_probes(versions, names)
-        return Question(stack.enter_context(proof.place_probe(versions, names)))
+        return stack.enter_context(proof.place_probe(versions, names))
     except (OSError, UnsafeTreeError) as error:
         context.reporter.warning(
             "No probe could be put into {names}: {error}.", names=tr(" and ").join(names), error=error
         )
-        return None
+        return ()

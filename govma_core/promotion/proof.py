@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from govma_core.fs import safefs
-from govma_core.promotion.page_checks import Address, NoAnswerError, ask
+from govma_core.promotion.web_page import Address, NoAnswerError, ask, cache_of
 from govma_core.reporting import Reporter
 from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
@@ -74,13 +74,13 @@ def warm(addresses: Sequence[Address], question: Question, version: str, reporte
     RunCancelled as soon as a cancellation is requested.
     """
     with ThreadPoolExecutor(_AT_ONCE * max(1, len(addresses))) as pool, reporter.cancellation.interruptible():
-        answers = _round(pool, addresses, question, _PATIENCE_BEFORE)
+        answers = _round(pool, addresses, [question], _PATIENCE_BEFORE)
     return all(answer.version == version for answer in answers)
 
 
 def prove(
     addresses: Sequence[Address],
-    question: Question,
+    questions: Sequence[Question],
     version: str,
     before: str,
     since: float,
@@ -95,9 +95,9 @@ def prove(
     right = 0
     first = 0.0
     workers: set[str] = set()
-    with ThreadPoolExecutor(_AT_ONCE * len(addresses)) as pool:
+    with ThreadPoolExecutor(_AT_ONCE * len(addresses) * len(questions)) as pool:
         while True:
-            answers = _round(pool, addresses, question)
+            answers = _round(pool, addresses, questions)
             wrong = [answer for answer in answers if answer.version != version]
             if wrong:
                 right, workers = 0, set()
@@ -127,21 +127,24 @@ def prove(
 
 
 def _round(
-    pool: ThreadPoolExecutor, addresses: Sequence[Address], question: Question, patience: float = _PATIENCE
+    pool: ThreadPoolExecutor, addresses: Sequence[Address], questions: Sequence[Question], patience: float = _PATIENCE
 ) -> list[_Answer]:
-    """Ask all addresses at once; return the answers."""
+    """Ask all addresses all questions at once; return the answers."""
 
-    def once(address: Address) -> _Answer:
+    def once(address: Address, question: Question) -> _Answer:
         try:
-            answer = ask(address, question.path, timeout=patience)
+            answer = ask(address, question.path, timeout=patience, past_caches=True)
         except NoAnswerError as error:
             return _Answer(problem=_whose(address, str(error)))
         if answer.status != 200:
             return _Answer(problem=_whose(address, tr("status {status}", status=answer.status)))
+        if cache := cache_of(answer):
+            return _Answer(problem=_whose(address, tr("from a cache ({header})", header=cache)))
         version, worker = question.parse(answer.text)
         return _Answer(version, worker)
 
-    return list(pool.map(once, [address for address in addresses for _ in range(_AT_ONCE)]))
+    pairs = [(address, question) for address in addresses for question in questions for _ in range(_AT_ONCE)]
+    return list(pool.map(lambda pair: once(*pair), pairs))
 
 
 def _whose(address: Address, problem: str) -> str:
@@ -163,21 +166,24 @@ _AGE = 3600
 
 
 @contextmanager
-def place_probe(versions_fd: int, versions: Sequence[str]) -> Iterator[str]:
-    """Have a probe in the `html/` of these versions, gone after the block; give its path on the site.
+def place_probe(versions_fd: int, versions: Sequence[str]) -> Iterator[tuple[Question, Question]]:
+    """Have a page of PHP and a static file in the `html/` of these versions, gone after the block; give both questions.
 
-    OSError or UnsafeTreeError when it cannot be written.
+    OSError or UnsafeTreeError when they cannot be written.
     """
-    name = f"govma-probe-{secrets.token_hex(16)}.php"
+    name = f"govma-probe-{secrets.token_hex(16)}"
+    page, static = f"{name}.php", f"{name}.txt"
     content = (_PAGE % secrets.token_hex(16)).encode()
     try:
         first, *rest = versions
         with safefs.opened(versions_fd, first, "html") as html:
-            _write(html, name, content)
+            _write(html, page, content)
+            _write(html, static, first.encode())
             for other in rest:
                 with safefs.opened(versions_fd, other, "html") as second:
-                    os.link(name, name, src_dir_fd=html, dst_dir_fd=second, follow_symlinks=False)
-        yield f"/{name}"
+                    os.link(page, page, src_dir_fd=html, dst_dir_fd=second, follow_symlinks=False)
+                    _write(second, static, other.encode())
+        yield Question(f"/{page}"), Question(f"/{static}")
     finally:
         remove_probes(versions_fd, versions)
 

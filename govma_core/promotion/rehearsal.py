@@ -20,8 +20,8 @@ from govma_core.errors import CommandError, EngineError, GovmaError, NotTriedErr
 from govma_core.hooks import variables
 from govma_core.process.shell import execute
 from govma_core.promotion import page_checks, rehearsal_container, rehearsal_copy, verdicts
-from govma_core.promotion.page_checks import Address
 from govma_core.promotion.rehearsal_copy import Stage
+from govma_core.promotion.web_page import Address
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 from govma_core.settings.validate import PageCheck

@@ -13,7 +13,7 @@ from govma_core.engine.client import connected, failures, streaming, told_as
 from govma_core.engine.containers import addresses, running, workers
 from govma_core.errors import EngineError
 from govma_core.process.shell import TICK
-from govma_core.promotion.page_checks import Address
+from govma_core.promotion.web_page import Address
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 from govma_core.text.clean import LineSplitter

@@ -30,7 +30,7 @@ _DESCRIPTIONS = {
     STAGING_PREFIX: tr("files that an interrupted run had staged"),
     REMOVED_PREFIX: tr("what was left of a version that was being removed"),
 }
-PROBE = re.compile(r"govma-probe-[0-9a-f]{32}\.php")
+PROBE = re.compile(r"govma-probe-[0-9a-f]{32}\.(php|txt)")
 """Name of the page in `html/` by which the proof of a promotion tells the versions apart."""
 _MOST_LISTED = 3
 

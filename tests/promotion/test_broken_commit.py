@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from govma_core.promotion.page_checks import ask
+from govma_core.promotion.web_page import ask
 from tests.support.apache import containers_of, serving
 from tests.support.command import Command
 from tests.support.engine import Engine

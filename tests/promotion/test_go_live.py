@@ -56,7 +56,7 @@ def pages(releases: Releases, status: Callable[[str | None], int]) -> Iterator[l
     class Handler(QuietHandler):
         def do_GET(self) -> None:
             live = releases.store.pointer().version
-            is_page = self.path == "/page"
+            is_page = self.path.startswith("/page?")
             asked.extend([live] if is_page else [])
             self.send_response(status(live) if is_page else 200)
             self.end_headers()

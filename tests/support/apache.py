@@ -13,7 +13,7 @@ from docker.models.containers import Container
 
 from govma_core.engine import exec
 from govma_core.engine.containers import addresses
-from govma_core.promotion.page_checks import Address, Answer, NoAnswerError, ask
+from govma_core.promotion.web_page import Address, Answer, NoAnswerError, ask
 from tests.support.engine import Engine
 from tests.support.waiting import wait_for
 

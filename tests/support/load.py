@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from govma_core.promotion.page_checks import Address, NoAnswerError, ask
+from govma_core.promotion.web_page import Address, NoAnswerError, ask
 from tests.support.php_site import parts
 
 

@@ -17,6 +17,8 @@ from govma_core.versions.remove import PROBE
 from tests.promotion.served.conftest import FIRST, SECOND, THIRD
 from tests.support.apache import Apache, serving
 from tests.support.engine import Engine
+from tests.support.handlers import QuietHandler
+from tests.support.handlers import serving as serving_pages
 from tests.support.load import Load
 from tests.support.php_site import PhpSite, parts
 from tests.support.waiting import PATIENCE, wait_for
@@ -165,13 +167,31 @@ def test_a_page_of_the_site_may_be_the_proof_and_a_command_the_reload(site: PhpS
         promote.run(site.context(), version=FIRST)
 
 
+def test_where_the_probe_is_not_run_the_setting_for_a_page_of_the_site_is_named(site: PhpSite) -> None:
+    """Guards operators whose web server sends everything to index.php, or forbids other files of PHP."""
+
+    class HomePage(QuietHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<h1>Portal</h1>")
+
+    with serving_pages(HomePage) as port:
+        site.flags |= {"activation_url": f"http://127.0.0.1:{port}", "activation_timeout": 1}
+        with pytest.raises(
+            UnprovedError, match=r"set activation\.proof_path to a page that has the name of its version"
+        ):
+            promote.run(site.context(), version=SECOND)
+
+
 def test_a_probe_that_a_killed_run_left_is_swept(site: PhpSite) -> None:
-    probe = site.directory / SECOND / "html" / f"govma-probe-{'0' * 32}.php"
-    probe.write_text("<?php")
+    probes = [site.directory / SECOND / "html" / f"govma-probe-{'0' * 32}.{kind}" for kind in ("php", "txt")]
+    for probe in probes:
+        probe.write_text("<?php")
     mine = site.directory / SECOND / "html/govma-probe-mine.php"
     mine.write_text("<?php")
     recovery.clear_versions(site.context())
-    assert not probe.exists()
+    assert not any(probe.exists() for probe in probes)
     assert mine.exists()
 
 

@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from govma_core.masking import Mask
-from govma_core.promotion.page_checks import Address, NoAnswerError, ask, failing, failing_already, look
+from govma_core.promotion.page_checks import failing, failing_already, look
+from govma_core.promotion.web_page import Address, NoAnswerError, ask
 from govma_core.reporting import Reporter
 from govma_core.settings.validate import PageCheck
 from tests.support.handlers import QuietHandler, serving

@@ -13,8 +13,8 @@ import pytest
 from govma_core.errors import RunCancelled
 from govma_core.masking import Mask
 from govma_core.promotion import proof
-from govma_core.promotion.page_checks import Address
 from govma_core.promotion.proof import Proof, Question, prove, warm
+from govma_core.promotion.web_page import Address
 from govma_core.reporting import Cancellation, Reporter
 from tests.support.releases import NAMES
 from tests.support.waiting import PATIENCE
@@ -124,7 +124,7 @@ def proved(
     *addresses: Address, timeout: float = 20.0, before: str = OLD, question: Question = PROBE, mask: Mask | None = None
 ) -> Proof:
     reporter = Reporter(lambda event: None, mask=mask)
-    return prove(addresses, question, NEW, before, SWITCHED, timeout, reporter)
+    return prove(addresses, [question], NEW, before, SWITCHED, timeout, reporter)
 
 
 @pytest.mark.parametrize(
@@ -180,6 +180,7 @@ def test_a_proof_without_workers_counts_none() -> None:
         (b"SSH-2.0-OpenSSH_9.2\r\n", "such as: SSH-2.0-OpenSSH_9.2)"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n" + NEW.encode(), "cut after 32 bytes"),
         (b"HTTP/1.1 200 OK\r\n\r\n" + NEW.encode()[:-1], NEW[:-1]),
+        (b"HTTP/1.1 200 OK\r\nX-Cache: HIT\r\n\r\n" + NEW.encode(), "from a cache (x-cache: HIT)"),
     ],
 )
 def test_one_wrong_answer_in_each_round_is_no_proof(said: Said, told: str) -> None:
@@ -270,7 +271,7 @@ def test_a_cancellation_ends_the_asking() -> None:
         return old()
 
     with serving(script) as served, pytest.raises(RunCancelled):
-        prove([served.address], PROBE, NEW, OLD, 0.0, 20.0, Reporter(lambda event: None, cancellation))
+        prove([served.address], [PROBE], NEW, OLD, 0.0, 20.0, Reporter(lambda event: None, cancellation))
 
 
 @pytest.mark.parametrize(
