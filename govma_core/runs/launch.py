@@ -176,27 +176,31 @@ def launch(store: RunStore, record: RunRecord) -> StartedRun:
 
 def obstacle() -> str:
     """Say why no process of a run would start now, as after an upgrade of Python; '' when one would."""
-    import subprocess
-
     try:
         _try_start(tuple((info.st_ino, info.st_mtime_ns) for info in map(os.stat, (sys.executable, __file__))))
+    except TimeoutError:
+        # The machine has much to do; that says nothing about Python.
+        return ""
     except GovmaError as error:
         return str(error)
     except OSError as error:
         return _broken(error.strerror or str(error))
-    except subprocess.TimeoutExpired:
-        # The machine has much to do; that says nothing about Python.
-        return ""
     return ""
 
 
 @lru_cache(maxsize=1)
 def _try_start(files: tuple[tuple[int, int], ...]) -> None:
-    """Import what a run does; GovmaError with what Python says. What went well is not tried again for these files."""
+    """Import what a run does; GovmaError with what Python says, TimeoutError when it says nothing.
+
+    What went well is not tried again for these files.
+    """
     import subprocess
 
     command = [sys.executable, "-P", "-c", f"import {_RUNNER}"]
-    result = subprocess.run(command, cwd="/", capture_output=True, timeout=_PATIENCE, check=False)
+    try:
+        result = subprocess.run(command, cwd="/", capture_output=True, timeout=_PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
     if result.returncode:
         *_, reason = ["?", *result.stderr.decode("utf-8", "replace").splitlines()]
         raise GovmaError(_broken(clean_line(reason)))
