@@ -32,23 +32,25 @@ _JSON_LOG_LINES = 5
 )
 def up(options: argparse.Namespace) -> int:
     """Start a restart of containers, once the operator has confirmed it."""
-    from govma_core.services.compose import find_project
+    from govma_core.services import compose, programs
 
     if not options.yes:
-        _confirm(find_project(effective(options)).name)
+        project = compose.find_project(effective(options)).name
+        _confirm(project, programs.next_exchange(project))
     arguments = {"services": options.names or None, "sync": options.sync}
     return follow_or_detach(options, "services", arguments, show_message)
 
 
-def _confirm(project: str) -> None:
-    """Have the operator type the project's name; RefusedError for anything else, and without a terminal."""
-    from govma_core.services.programs import next_exchange
+def _confirm(project: str, exchange: str) -> None:
+    """Have the operator type the project's name; RefusedError for anything else, and without a terminal.
 
+    `exchange` says that another compose will replace all containers, '' when it will not.
+    """
     if not sys.stdin.isatty():
         raise RefusedError(
             "This restarts containers, and the site may not answer meanwhile. Without a terminal, confirm with --yes."
         )
-    if exchange := next_exchange(project):
+    if exchange:
         warn(tr("Note: {exchange}.", exchange=exchange))
     warn(
         tr("This restarts the containers that changed; the site may not answer for a moment. The former ones come back")
