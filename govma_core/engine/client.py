@@ -126,10 +126,15 @@ def _knock(timeout: int) -> None:
 
 @contextmanager
 def told_as(doing: str) -> Iterator[None]:
-    """Turn a failure of the engine into an EngineError: "Docker could not <doing>: <reason>". For calls to it only."""
+    """Turn a failure of the engine into an EngineError: "Docker could not <doing>: <reason>". For calls to it only.
+
+    One that is gone is told as that.
+    """
     try:
         yield
     except failures() as error:
+        if isinstance(_cause(error), FileNotFoundError | ConnectionRefusedError):
+            raise EngineError(unreachable(error, otherwise="")) from None
         raise EngineError("Docker could not {doing}: {reason}.", doing=doing, reason=reason(error)) from None
 
 

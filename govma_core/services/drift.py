@@ -10,6 +10,7 @@ from pathlib import Path
 
 from govma_core.services.compose_config import ComposeConfig, Mount, ServiceConfig
 from govma_core.services.config_hash import Hashes
+from govma_core.services.health import keeps_restarting
 from govma_core.services.inspect import Container, Image, ProjectState
 from govma_core.services.programs import exchange
 from govma_core.settings import Settings
@@ -106,6 +107,9 @@ def differences(
         if service.replicas and len(running) < len(there):
             # Those that run come first.
             rows.append(Difference(service.name, "stopped", stopped(there[-1]), up, NONE))
+        if any(keeps_restarting(each) for each in running):
+            takes = tr("look into `govma-console services log {service}`", service=service.name)
+            rows.append(Difference(service.name, "stopped", tr("it keeps restarting"), takes, NONE))
         deviations = [pair for container in there for pair in compare(service, container, state)]
         hashed = (hashes or {}).get(service.name)
         own = [each for each in there if not exchange(each.made_by, second=config.second)]

@@ -2,6 +2,7 @@
 
 The engine's description of a container holds the values of `.env`, which no file of ours may have. So it is kept as the
 environment of a container that is never started, made of the same image, which thereby outlives a prune of images.
+The image has a name of ours, too: in containerd's store one whose only name goes to a new build is gone.
 """
 
 from __future__ import annotations
@@ -20,8 +21,16 @@ if TYPE_CHECKING:
 
 _LABEL = "govma-console.former"
 _DESCRIPTION = "GOVMA_CONSOLE_FORMER="
+_IMAGES = "govma-former"
+_ID_LENGTH = 12
 _COMPOSE = "com.docker.compose."
 _CONTAINER_MODE = "container:"
+
+
+def keep_image(client: DockerClient, project: str, image: str) -> None:
+    """Give an image of a project a name of ours, by its id; nothing is kept where it is gone."""
+    with suppress(not_found()):
+        client.api.tag(image, _IMAGES, f"{image.removeprefix('sha256:')[:_ID_LENGTH]}-{project}")
 
 
 def keep_description(client: DockerClient, project: str, container: str) -> None:
@@ -50,11 +59,17 @@ def kept_description(client: DockerClient, container: str) -> dict[str, Any] | N
     return json.loads(texts[0].removeprefix(_DESCRIPTION)) if texts else None
 
 
-def forget_descriptions(client: DockerClient, project: str) -> None:
+def forget_all(client: DockerClient, project: str) -> None:
     """Remove all that is kept of a project's containers; what resists is removed after the next restart."""
     with suppress(*failures()):
         for entry in client.api.containers(all=True, filters={"label": f"{_LABEL}={project}"}):
             _remove(client, entry["Id"])
+        names = [name for image in client.api.images(_IMAGES) for name in image["RepoTags"] or ()]
+        for name in names:
+            if name[len(_IMAGES) + 1 + _ID_LENGTH :] == f"-{project}":
+                # One that a container still has may resist, and keeps nothing of the others.
+                with suppress(*failures()):
+                    client.api.remove_image(name, noprune=True)
 
 
 def make_again(client: DockerClient, description: Mapping[str, Any], replicas: Mapping[str, str]) -> str:
@@ -125,7 +140,7 @@ def _endpoint(endpoint: Mapping[str, Any], former: str) -> dict[str, Any]:
 
 
 def _name(container: str) -> str:
-    return f"govma-former-{container[:12]}"
+    return f"govma-former-{container[:_ID_LENGTH]}"
 
 
 def _remove(client: DockerClient, container: str) -> None:

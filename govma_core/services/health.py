@@ -15,25 +15,34 @@ if TYPE_CHECKING:
 STEADY = 3.0
 """Seconds that a container without a health check has to run."""
 
+LONG_STEADY = 10.0
+"""Seconds: from then on the engine, too, takes an end for a new one, and not for one of a series."""
+
 _TICK = 0.05
+
+
+def keeps_restarting(container: Container) -> bool:
+    """Tell whether a container was started again, and has not run for long since."""
+    return container.running and container.restarts > 0 and time.time() - container.started < LONG_STEADY
 
 
 def runs_well(container: Container) -> bool:
     """Tell whether a container does what it is for, as far as that is known before anything is done."""
-    again_and_again = container.restarts and time.time() - container.started < STEADY
-    return container.running and container.health != "unhealthy" and not again_and_again
+    return container.running and container.health != "unhealthy" and not keeps_restarting(container)
 
 
-def wait_until_good(client: DockerClient, service: str, container: str, timeout: float, *, ends: bool = False) -> str:
-    """Wait until a container is healthy, or runs steadily without a health check, and say which.
+def wait_until_good(
+    client: DockerClient, service: str, container: str, timeout: float, *, ends: bool = False, steady: float = STEADY
+) -> str:
+    """Wait until a container is healthy, or has run for `steady` seconds without a health check, and say which.
 
     EngineError when it does not. `container` is its id, '' when there is none. With `ends` it may have done its work.
     """
     until = time.monotonic() + timeout
-    steady_from, life = 0.0, (-1.0, 0)
+    life = (-1.0, 0)
     while True:
         description = inspected(client, container) if container else None
-        now, current = time.monotonic(), read_container(description) if description else None
+        current = read_container(description) if description else None
         if current and current.health == "healthy":
             return tr("healthy")
         if current and ends and current.state == "exited" and not current.exit_code:
@@ -46,16 +55,14 @@ def wait_until_good(client: DockerClient, service: str, container: str, timeout:
                 "{service} does not run: {state} with exit code {value}.", service=service, state=state, value=code
             )
         former_life, life = life, (current.started, current.restarts)
-        if life != former_life or not current.running:
-            steady_from = now
-            # How often it was started before we looked says nothing of now.
-            if former_life[0] >= 0 and current.restarts > 1:
-                raise EngineError(
-                    "{service} keeps restarting: exit code {value}.", service=service, value=current.exit_code
-                )
-        if not current.health and current.running and now - steady_from >= min(STEADY, timeout):
+        # How often it was started before we looked says nothing of now.
+        if life != former_life and former_life[0] >= 0 and current.restarts > 1:
+            raise EngineError(
+                "{service} keeps restarting: exit code {value}.", service=service, value=current.exit_code
+            )
+        if not current.health and current.running and time.time() - current.started >= min(steady, timeout):
             return tr("it runs")
-        if now > until:
+        if time.monotonic() > until:
             word = tr("healthy") if current.health else tr("steady")
             raise EngineError(
                 "{service} was not {word} within {timeout:g} s (services.up_timeout).",

@@ -8,19 +8,20 @@ One that compose removed is made again by the engine from its description, of th
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from govma_core.engine.client import failures, not_found, reason, told_as
+from govma_core.engine.client import failures, not_found, reason, told_as, unreachable
 from govma_core.errors import GovmaError
 from govma_core.fs import jsonfile
 from govma_core.reporting import Reporter
 from govma_core.services.former_containers import kept_description, make_again
 from govma_core.services.health import wait_until_good
-from govma_core.services.inspect import PROJECT, SERVICE, inspected
+from govma_core.services.inspect import PROJECT, SERVICE, inspected, read_container
 from govma_core.services.source_drift import opened
 from govma_core.settings import Settings
 from govma_core.text.language import tr
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 _SHORT_STOP = 2
 """Seconds that a container which is not good gets to stop."""
+
+_TICK = 0.5
 
 
 @dataclass
@@ -88,12 +91,18 @@ def read_journal(state_dir: Path) -> Journal | None:
 class Restoration:
     """One attempt to have all as it was before a restart, with sentences about what is not.
 
-    `problems` are what resisted, which another attempt may do; `final` what none would put right.
+    `problems` are what resisted, which another attempt may do; `final` what none would put right. `interrupted` is
+    True when compose did not come to its end: a container that runs may have been told to stop.
     """
 
-    def __init__(self, client: DockerClient, journal: Journal, reporter: Reporter, settings: Settings) -> None:
+    def __init__(
+        self, client: DockerClient, journal: Journal, reporter: Reporter, settings: Settings, *, interrupted: bool
+    ) -> None:
         self._client, self._journal, self._reporter, self._settings = client, journal, reporter, settings
+        self._interrupted = interrupted
         self._replicas: dict[str, str] = {}
+        self.touched = False
+        """True when a container had to be started."""
         self.problems: list[str] = []
         self.final: list[str] = []
 
@@ -105,11 +114,13 @@ class Restoration:
     def carry_out(self) -> None:
         """Have images, containers and prod-env as they were; what is not as before is reported as errors, too.
 
-        What was good before is waited for until it is good again, each for services.up_timeout at most. An error of
-        the engine ends the attempt for one service; the rest is done.
+        What was good before is waited for until it is good again, each for services.up_timeout at most, and so is an
+        engine that does not answer. An error of the engine ends the attempt for one service; the rest is done.
         """
-        self._put_back_tags()
-        started = [change for service in self._journal.services for change in self._put_back_service(service)]
+        started: list[Change] = []
+        if self._engine_answers():
+            self._put_back_tags()
+            started += [change for service in self._journal.services for change in self._put_back_service(service)]
         self._put_back_head()
         for change in started:
             try:
@@ -125,6 +136,27 @@ class Restoration:
                     )
         for problem in (*self.problems, *self.final):
             self._reporter.error(problem)
+
+    def _engine_answers(self) -> bool:
+        """Wait for the engine; a problem when it does not answer in time."""
+        timeout = self._settings.services_up_timeout
+        until, is_told = time.monotonic() + timeout, False
+        while True:
+            try:
+                return bool(self._client.ping())
+            except failures() as error:
+                sentence = unreachable(error, otherwise="")
+            if time.monotonic() > until:
+                self.problems.append(sentence)
+                return False
+            if not is_told:
+                self._reporter.warning(
+                    "{sentence} It is waited for, {timeout} s at most, to put back what was before.",
+                    sentence=sentence,
+                    timeout=timeout,
+                )
+            is_told = True
+            time.sleep(_TICK)
 
     def _put_back_tags(self) -> None:
         for tag, image in self._journal.tags.items():
@@ -154,6 +186,7 @@ class Restoration:
         """Have the former containers of a service run instead of the new ones; yield each that was started."""
         try:
             for change in self._exchange(service):
+                self.touched = True
                 self._reporter.warning(
                     "{service}: the former container {name} runs again.", service=service, name=change.name
                 )
@@ -170,6 +203,9 @@ class Restoration:
             labels = [f"{PROJECT}={self._journal.project}", f"{SERVICE}={service}"]
             listed = self._client.api.containers(all=True, filters={"label": labels})
         new = sorted({entry["Id"] for entry in listed} - {change.former for change in changes})
+        if not new and not self._interrupted:
+            # Compose stops none before it has made its new one, or has renamed it: what runs goes on.
+            changes = [change for change in changes if not self._runs(change)]
         # Made before anything is stopped: where that fails, what runs stays as it is.
         formers = [change for change in changes if self._secure(change)]
         missing = [change for change in changes if change not in formers]
@@ -197,6 +233,10 @@ class Restoration:
                 self._client.api.remove_container(container, force=True)
         for change in formers:
             self._rename(change.former, change.name)
+
+    def _runs(self, change: Change) -> bool:
+        description = inspected(self._client, change.former)
+        return description is not None and read_container(description).running
 
     def _secure(self, change: Change) -> bool:
         """Have a former container, started or not; False when it is gone and nothing is known of how it was made."""

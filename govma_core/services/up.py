@@ -19,8 +19,8 @@ from govma_core.services.compose import Project, execute, find_project
 from govma_core.services.compose_config import ComposeConfig, ServiceConfig, load_config
 from govma_core.services.config_hash import read_hashes
 from govma_core.services.downtime_probe import Probe, address
-from govma_core.services.former_containers import forget_descriptions, keep_description
-from govma_core.services.health import runs_well, wait_until_good
+from govma_core.services.former_containers import forget_all, keep_description, keep_image
+from govma_core.services.health import LONG_STEADY, STEADY, runs_well, wait_until_good
 from govma_core.services.inspect import Container, ProjectState, listed_name, look, whole_mask
 from govma_core.services.logs import keep_last_words
 from govma_core.services.restore import Change, Journal, Restoration, path_of, read_journal
@@ -92,6 +92,8 @@ class Restart:
         self._settings = context.settings
         self._site_mask = context.reporter.mask
         self._probe = Probe("")
+        self._new: list[tuple[str, str, bool]] = []
+        """Service and id of each container that was restarted, and whether it may end when it has done its work."""
         self.project = project
         self.journal = Journal(path_of(self._settings.state_dir), context.run_id, project.name)
         self.hide(project.mask)
@@ -126,7 +128,8 @@ class Restart:
 
     def put_back(self, journal: Journal) -> Restoration:
         """Bring back what was before a restart; what is not as before is reported as errors, too."""
-        restoration = Restoration(self._client, journal, self.reporter, self._settings)
+        interrupted = journal is not self.journal
+        restoration = Restoration(self._client, journal, self.reporter, self._settings, interrupted=interrupted)
         restoration.carry_out()
         if not restoration.problems:
             self.clear(journal)
@@ -137,7 +140,7 @@ class Restart:
         with suppress(FileNotFoundError):
             journal.path.unlink()
             jsonfile.sync_directory(journal.path.parent)
-        forget_descriptions(self._client, journal.project)
+        forget_all(self._client, journal.project)
 
     def sync(self) -> bool:
         """Move prod-env forward to the commit that is live; tell whether it had to be."""
@@ -173,6 +176,10 @@ class Restart:
                 if image_id := state.tagged(image):
                     self.journal.tags[listed_name(image)] = image_id
             self.journal.write()
+            former = (container.image_id for name in builds for container in state.of(name))
+            with told_as(tr("keep an image")):
+                for image_id in {*self.journal.tags.values(), *former}:
+                    keep_image(self._client, self.project.name, image_id)
             execute(self.project, ["build", *builds], self.reporter, _BUILD_SECONDS)
             remark.note("{images}, while the site runs", images=counted(len(builds), "image", "images"))
 
@@ -214,17 +221,27 @@ class Restart:
         self._probe = Probe(url, self._settings.activation_host)
         with self._probe.going():
             for service in services:
-                with self.reporter.stage(f"restart {service}") as remark:
-                    try:
-                        remark.note(self._restart(self.config.services[service]))
-                    except GovmaError as error:
-                        # Before the container is removed.
-                        state_dir, project = self._settings.state_dir, self.project.name
-                        last_words = keep_last_words(self._client, project, service, state_dir, self.mask)
-                        self._revert(f"{error}{last_words}")
+                with self.reporter.stage(f"restart {service}") as remark, self._reverted_if_not_good(service):
+                    remark.note(self._restart(self.config.services[service]))
+            for service, container, ends in self._new:
+                # Side by side, as each has run for some seconds by now.
+                with self._reverted_if_not_good(service):
+                    self._wait(service, container, ends=ends, steady=LONG_STEADY)
             if self._is_silent():
-                self._revert(tr("All containers run, but the site does not answer at {url}.", url=url))
+                self._revert(services[-1], tr("All containers run, but the site does not answer at {url}.", url=url))
         return self.journal.services
+
+    @contextmanager
+    def _reverted_if_not_good(self, service: str) -> Iterator[None]:
+        try:
+            yield
+        except RestartError:
+            raise
+        except GovmaError as error:
+            # Before the container is removed.
+            state_dir, project = self._settings.state_dir, self.project.name
+            last_words = keep_last_words(self._client, project, service, state_dir, self.mask)
+            self._revert(service, f"{error}{last_words}")
 
     def _restart(self, service: ServiceConfig) -> str:
         """Have compose bring up one service; return what its containers came to, EngineError when that is not good."""
@@ -243,29 +260,41 @@ class Restart:
             return tr("none is wanted")
         # What did its work and ended before may do so again.
         ends = not any(each.running for each in before) and service.restart.partition(":")[0] in ("no", "on-failure")
-        timeout = self._settings.services_up_timeout
-        results = [
-            wait_until_good(self._client, service.name, container, timeout, ends=ends)
-            for container in [each.id for each in containers] or [""]
-        ]
+        new = [(service.name, container, ends) for container in [each.id for each in containers] or [""]]
+        self._new += new
+        results = [self._wait(name, container, ends=ends) for name, container, ends in new]
         return results[0]
+
+    def _wait(self, service: str, container: str, *, ends: bool, steady: float = STEADY) -> str:
+        timeout = self._settings.services_up_timeout
+        return wait_until_good(self._client, service, container, timeout, ends=ends, steady=steady)
 
     def _is_silent(self) -> bool:
         return self._probe.answered and not self._probe.answers(self._settings.services_up_timeout)
 
-    def _revert(self, why: str) -> None:
+    def _revert(self, service: str, why: str) -> None:
         """Put everything back while the site is still asked, and raise the RestartError that says so."""
         self.reporter.error(why)
         with self.reporter.stage("put back"):
-            is_whole = self.put_back(self.journal).whole
+            restoration = self.put_back(self.journal)
             is_silent = self._is_silent()
-        if not is_whole:
-            state = tr("Not all of what was before is back; see the log")
-        elif is_silent:
-            state = tr("The former containers are back, but the site does not answer as it did before")
-        else:
-            state = tr("The former containers are back")
-        raise RestartError(f"{why} {state}; {self._downtime()}.")
+            advice = tr(" `govma-console services log {service}` shows what a container says.", service=service)
+            if restoration.problems:
+                state = tr("Not all of what was before is back; see the log")
+                advice = tr(" Put that right; the next `govma-console services up` brings back the rest first.")
+            elif restoration.final:
+                state = tr("Not all of what was before is back; see the log")
+            elif is_silent:
+                state = tr("The former containers are back, but the site does not answer as it did before")
+            else:
+                state = (
+                    tr("The former containers are back") if restoration.touched else tr("The containers run as before")
+                )
+                advice = ""
+            error = RestartError(f"{why} {state}; {self._downtime(is_silent=is_silent)}.{advice}")
+            if advice:
+                raise error
+        raise error
 
     @contextmanager
     def put_back_if_it_fails(self) -> Iterator[None]:
@@ -294,12 +323,14 @@ class Restart:
         self.reporter.info(message)
         return Outcome(self.mask(message), details=details)
 
-    def _downtime(self) -> str:
+    def _downtime(self, *, is_silent: bool = False) -> str:
         probe = self._probe
         if not probe.url:
             return tr("whether the site answered meanwhile is not known (services.probe_url)")
         if not probe.answered:
             return tr("the site did not answer at {url} before, either", url=probe.url)
+        if is_silent:
+            return tr("the site still does not answer, for {silent:.2f} s by now", silent=probe.silent)
         return tr("the site did not answer for {silent:.2f} s", silent=probe.silent)
 
 

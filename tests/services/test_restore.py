@@ -11,7 +11,7 @@ from docker.errors import APIError, NotFound
 
 from govma_core.context import Context
 from govma_core.errors import EngineError, RestartError
-from govma_core.events import Event, LogLine
+from govma_core.events import Event, LogLine, StageFinished
 from govma_core.reporting import Reporter
 from govma_core.services.compose import find_project
 from govma_core.services.downtime_probe import Probe
@@ -40,6 +40,12 @@ class _Engine:
             text = f"GOVMA_CONSOLE_FORMER={json.dumps(self._description(container))}"
             self.notes = {f"govma-former-{container}": {"Config": {"Env": ["PATH=/bin", text]}}}
         self.notes = self.notes if described else {}
+
+    def ping(self) -> bool:
+        return True
+
+    def images(self, _: str) -> list[dict[str, Any]]:
+        return []
 
     def containers(self, *, filters: dict[str, Any], **_: Any) -> list[dict[str, str]]:
         if isinstance(filters["label"], str):
@@ -124,7 +130,7 @@ def _put_back(tmp_path: Path, engine: _Engine, *changes: Change, **tags: str) ->
     events: list[Event] = []
     # What stands in for an engine has only what is asked of it here.
     client: Any = engine
-    restoration = Restoration(client, journal, Reporter(events.append), _SETTINGS)
+    restoration = Restoration(client, journal, Reporter(events.append), _SETTINGS, interrupted=True)
     restoration.carry_out()
     return restoration, events
 
@@ -250,7 +256,7 @@ def test_what_the_version_before_wrote_down_is_put_back_too(tmp_path: Path) -> N
     assert journal.services == ["web"]
     engine = _Engine({"old": "exited", "new": "running"}, set())
     client: Any = engine
-    restoration = Restoration(client, journal, Reporter(lambda _: None), _SETTINGS)
+    restoration = Restoration(client, journal, Reporter(lambda _: None), _SETTINGS, interrupted=True)
     restoration.carry_out()
     assert restoration.whole
     assert engine.states == {"old": "running"}
@@ -271,22 +277,65 @@ def test_that_containers_run_as_before_is_said_when_they_do(tmp_path: Path, resi
     assert any(isinstance(e, LogLine) and "run as before" in e.text for e in events) is not resists
 
 
+_SILENT = r"the site still does not answer, for [0-9.]+ s by now\. `govma-console services log web`"
+_ANSWERING = r"the site did not answer at http://127\.0\.0\.1:1 before, either\.$"
+
+
 @pytest.mark.parametrize(
-    ("site_answered", "words"),
-    [(True, "are back, but the site does not answer as it did"), (False, "are back; the site did not")],
+    ("site_answered", "state", "fails", "words", "outcome"),
+    [
+        (True, "exited", "", f"The former containers are back, but the site does not.*; {_SILENT}", "failed"),
+        (True, "exited", "restart", "Not all of what was before is back.*still does not.*first.$", "failed"),
+        (True, "exited", "run", f"Not all of what was before is back; see the log; {_SILENT}", "failed"),
+        (False, "exited", "", f"The former containers are back; {_ANSWERING}", "ok"),
+        (False, "running", "", f"The containers run as before; {_ANSWERING}", "ok"),
+    ],
 )
-def test_a_site_that_answered_before_has_to_answer_when_all_is_back(
-    tmp_path: Path, site_answered: bool, words: str
+def test_what_is_said_of_containers_that_were_put_back_is_what_is(
+    tmp_path: Path, site_answered: bool, state: str, fails: str, words: str, outcome: str
 ) -> None:
     """Guards the words "are back": containers can run well, and nobody gets an answer."""
     (tmp_path / "docker-compose.yml").write_text("services: {}\n")
+    (tmp_path / "state").mkdir()
     settings = Settings(services_compose_dir=tmp_path, state_dir=tmp_path / "state", services_up_timeout=1)
-    client: Any = _Engine({}, set())
-    restart = Restart(Context.for_reading(settings), client, find_project(settings))
+    client: Any = _Engine({"old": state}, {(fails, "old")})
+    events: list[Event] = []
+    restart = Restart(Context.for_reading(settings, Reporter(events.append)), client, find_project(settings))
+    restart.journal.changes.append(_web())
     restart._probe = Probe("http://127.0.0.1:1")
     restart._probe.answered = site_answered
-    with pytest.raises(RestartError, match=f"web is not good. The former containers {words}"):
-        restart._revert("web is not good.")
+    with pytest.raises(RestartError, match=f"web is not good. {words}"):
+        restart._revert("web", "web is not good.")
+    assert [event.outcome for event in events if isinstance(event, StageFinished)] == [outcome]
+    # What runs, and was not told to stop, goes on without an interruption.
+    assert (("restart", "old") in client.requests) is (state == "exited")
+
+
+def test_an_engine_that_is_gone_is_waited_for_and_then_all_is_put_back(tmp_path: Path) -> None:
+    """Guards a site that stays down because the engine was away for a moment when all was to be put back."""
+    engine = _Engine({"old": "exited", "new": "running"}, set())
+    answers = iter((FileNotFoundError(2, "No such file or directory"), True))
+    engine.ping = lambda: _given(next(answers))  # type: ignore[method-assign]
+    result, events = _put_back(tmp_path, engine, _web(), site_web="sha256:1")
+    assert (engine.states, result.whole) == ({"old": "running"}, True)
+    lines = [event.text for event in events if isinstance(event, LogLine)]
+    assert "Docker does not answer at" in lines[0]
+    assert "It is waited for, 1 s at most" in lines[0]
+
+
+def test_an_engine_that_stays_away_is_told_once_and_nothing_is_lost(tmp_path: Path) -> None:
+    engine = _Engine({"old": "exited", "new": "running"}, set())
+    engine.ping = lambda: _given(FileNotFoundError(2, "No such file or directory"))  # type: ignore[method-assign]
+    result, _ = _put_back(tmp_path, engine, _web(), site_web="sha256:1")
+    assert len(result.problems) == 1
+    assert "No such file or directory. Start it (systemctl start docker)." in result.problems[0]
+    assert engine.requests == []
+
+
+def _given(answer: BaseException | bool) -> bool:
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
 
 
 def test_an_image_that_is_gone_is_told(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 
 import pytest
 
@@ -77,45 +78,57 @@ def test_what_a_killed_restart_left_is_put_back_by_the_next_one(site: Stack) -> 
     assert site.view().problems == ()
 
 
-def test_a_service_with_a_name_of_its_own_is_brought_back(site: Stack) -> None:
-    """Guards a container whose name is fixed: the new one has it until the former is back."""
-    compose = site.directory / "docker-compose.yml"
-    original = compose.read_text()
-    path = site.directory / "docker/apache/Dockerfile"
-    dockerfile_before = path.read_text()
-    fixed_name = original.replace("    restart: always", f"    restart: always\n    container_name: {site.project}-web")
-    try:
-        compose.write_text(fixed_name)
-        site.up("apache")
-        former = _shape(site)
-        path.write_text(dockerfile("seven", FAILING))
-        with pytest.raises(RestartError, match="The former containers are back"):
-            site.up("apache")
-        assert (_shape(site), site.answers()) == (former, True)
-    finally:
-        compose.write_text(original)
-        path.write_text(dockerfile_before)
-        site.compose("up", "-d", "--build", "-t", "0", "apache")
+_BACK, _AS_BEFORE = "The former containers are back", "The containers run as before"
+_PORT = ("ports:\n", 'ports:\n      - "127.0.0.1:@TAKEN@:80"\n')
+_RESTART = "    restart: always\n"
 
 
-def test_a_broken_compose_file_has_no_part_in_bringing_back_what_was_before(site: Stack) -> None:
-    """Guards the words "are back": the compose file that broke it is still there when it is made again."""
+@pytest.mark.parametrize(
+    ("before", "broken", "words"),
+    [
+        ((_RESTART, f"{_RESTART}    container_name: @PROJECT@-web\n"), _PORT, _BACK),
+        (("volumes:\n", "volumes:\n      - /data\n"), (_RESTART, f"{_RESTART}    entrypoint: [/missing]\n"), _BACK),
+        ((), (_RESTART, f"{_RESTART}    command: [sh, -c, exit 5]\n"), _BACK),
+        ((), ("build: docker/apache\n", "image: govma-test/missing:1\n"), _AS_BEFORE),
+    ],
+    ids=("name and taken port", "anonymous volume and missing entrypoint", "command that fails", "missing image"),
+)
+def test_a_broken_compose_file_has_no_part_in_bringing_back_what_was_before(
+    site: Stack, before: tuple[str, str] | tuple[()], broken: tuple[str, str], words: str
+) -> None:
+    """Guards the words "are back": the compose file that broke it is still there when what was is put back."""
     compose = site.directory / "docker-compose.yml"
     original = compose.read_text()
-    former = _shape(site)
-    try:
-        compose.write_text(
-            original.replace("    restart: always", "    restart: always\n    command: [sh, -c, exit 5]")
-        )
-        with pytest.raises(RestartError, match="The former containers are back"):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        values = {"@PROJECT@": site.project, "@TAKEN@": str(taken.getsockname()[1])}
+
+        def write(*changes: tuple[str, str] | tuple[()]) -> None:
+            text = original
+            for change in (*filter(None, changes), *values.items()):
+                text = text.replace(*change, 1)
+            compose.write_text(text)
+
+        try:
+            write(before)
             site.up("apache")
-        assert (_shape(site), site.answers()) == (former, True)
-        compose.write_text(original)
-        # Also for compose this is the container that it made.
-        assert site.up("apache").message.startswith("Nothing to do")
-    finally:
-        compose.write_text(original)
-        site.compose("up", "-d", "-t", "0", "apache")
+            former, lives = _shape(site), _lives(site)
+            write(before, broken)
+            with pytest.raises(RestartError, match=words):
+                site.up("apache")
+            assert (_shape(site), site.answers()) == (former, True)
+            # What compose stopped nothing of is not interrupted.
+            assert (_lives(site) == lives) is (words == _AS_BEFORE)
+            write(before)
+            # Also for compose this is the container that it made.
+            assert site.up("apache").message.startswith("Nothing to do")
+        finally:
+            compose.write_text(original)
+            site.compose("up", "-d", "-t", "0", "apache")
+
+
+def _lives(site: Stack) -> list[tuple[str, float]]:
+    """Return each container with the moment of its start."""
+    return sorted((row.container, row.started) for row in site.view().services)
 
 
 def _volumes(site: Stack, service: str) -> dict[str, str]:

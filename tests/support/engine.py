@@ -74,17 +74,18 @@ def require_private_engine() -> None:
 
 
 @contextmanager
-def private_engine() -> Iterator[Engine]:
+def private_engine(programs: Path | None = None, *features: str) -> Iterator[Engine]:
     """Run a Docker engine of our own; nothing of it is left when the block, or this process, ends.
 
+    `programs` is a directory with programs that come before this machine's; `features` of the engine are switched on.
     Raises EngineUnavailableError when it cannot be started.
     """
     require_private_engine()
     # Its own session: Ctrl-C is for pytest, the guard follows when its standard input is closed.
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.support.engine_guard"],
+        [sys.executable, "-m", "tests.support.engine_guard", *features],
         cwd=REPOSITORY,
-        env={**os.environ, "PATH": SYSTEM_PATH},
+        env={**os.environ, "PATH": os.pathsep.join((*([str(programs)] if programs else ()), SYSTEM_PATH))},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,

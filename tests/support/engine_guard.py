@@ -1,18 +1,21 @@
 """Runs a private Docker engine until standard input says so or ends, then removes every trace of it.
 
-Prints `ready HOST` or `failed REASON`. It is a process of its own so that the clean-up also happens
-when the test session is killed. The engine touches neither the firewall chains nor the bridge, the
-containerd, the cgroups or the configuration of another engine on the machine.
+Its arguments are features of the engine that are switched on. Prints `ready HOST` or `failed REASON`.
+It is a process of its own so that the clean-up also happens when the test session is killed. The engine
+touches neither the firewall chains nor the bridge, the containerd, the cgroups or the configuration of another engine
+on the machine.
 """
 
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -26,7 +29,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
 """
 
 
-def start(undo: ExitStack) -> str:
+def start(undo: ExitStack, features: Sequence[str]) -> str:
     """Start containerd and dockerd; give the address of the engine. `undo` gets what undoes it all."""
     directory = Path(tempfile.mkdtemp(prefix=ENGINE_PREFIX, dir="/var/tmp"))
     name = directory.name.removeprefix(ENGINE_PREFIX)
@@ -38,7 +41,7 @@ def start(undo: ExitStack) -> str:
 
     containerd_socket = directory / "containerd.sock"
     (directory / "containerd.toml").write_text(CONTAINERD_CONFIG)
-    (directory / "daemon.json").write_text("{}")
+    (directory / "daemon.json").write_text(json.dumps({"features": dict.fromkeys(features, True)}))
     containerd = spawn(
         undo,
         directory / "containerd.log",
@@ -89,7 +92,7 @@ def main() -> int:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     with ExitStack() as undo:
         try:
-            host = start(undo)
+            host = start(undo, sys.argv[1:])
         except (OSError, subprocess.CalledProcessError) as error:
             print(f"failed {error}", flush=True)
             return 1
