@@ -29,7 +29,7 @@ from govma_core.text.language import tr
 if TYPE_CHECKING:
     from docker import DockerClient
 
-_SHORT_STOP = 2
+_SHORT_STOP = 1
 """Seconds that a container which is not good gets to stop."""
 
 _TICK = 0.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,24 @@ def _state(tags: dict[str, str] | None = None, **services: dict[str, Any]) -> Pr
             "Id": name,
             "Name": f"/p_{name}_1",
             "Image": _IMAGE,
-            "State": {"Status": "running"},
+            "State": {"Status": "running", **raw.get("State", {})},
+            "RestartCount": raw.get("RestartCount", 0),
         }
         raw_container |= {"HostConfig": raw.get("HostConfig", {}), "Mounts": raw.get("Mounts", ()), "Config": config}
         raw_container["NetworkSettings"] = {"Networks": {raw.get("network", "p_default"): {}}}
         containers.append(read_container(raw_container))
     return ProjectState(tuple(containers), {}, {"x:latest": _IMAGE} if tags is None else tags, ())
+
+
+@pytest.mark.parametrize(("restarts", "age", "differs"), [(3, 4, True), (0, 4, False), (1, 600, False)])
+def test_a_container_that_ends_again_and_again_is_not_as_it_should_be(
+    tmp_path: Path, restarts: int, age: int, differs: bool
+) -> None:
+    """Guards the view from a container that always runs when it is looked at."""
+    project, config = _project_of(tmp_path, "  a:\n    image: x\n")
+    started = (datetime.now(UTC) - timedelta(seconds=age)).isoformat()
+    state = _state(a={"RestartCount": restarts, "State": {"StartedAt": started}})
+    assert (("a", "stopped") in _kinds(config, state, Settings(), project)) is differs
 
 
 def _kinds(config: ComposeConfig, state: ProjectState, settings: Settings, project: Project) -> list[tuple[str, str]]:

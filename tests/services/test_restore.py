@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from govma_core.events import Event, LogLine, StageFinished
 from govma_core.reporting import Reporter
 from govma_core.services.compose import find_project
 from govma_core.services.downtime_probe import Probe
+from govma_core.services.health import LONG_STEADY, wait_until_good
 from govma_core.services.restore import Change, Journal, Restoration, read_journal
 from govma_core.services.up import Restart
 from govma_core.settings import Settings
@@ -275,6 +279,24 @@ def test_that_containers_run_as_before_is_said_when_they_do(tmp_path: Path, resi
     with pytest.raises(EngineError), restart.put_back_if_it_fails():
         raise EngineError("not made")
     assert any(isinstance(e, LogLine) and "run as before" in e.text for e in events) is not resists
+
+
+@pytest.mark.parametrize(("ages", "good"), [((4, 0), False), ((4, 11), True)])
+def test_a_container_that_ran_for_some_seconds_only_is_not_steady(ages: tuple[int, ...], good: bool) -> None:
+    """Guards the last look at what has no health check: it ran when it was looked at first."""
+    engine, restarts = _Engine({"new": "running"}, set()), itertools.count(1)
+    described, moments = engine.inspect_container("new"), iter(ages)
+
+    def inspect_container(_: str) -> dict[str, Any]:
+        age = next(moments)
+        started = (datetime.now(UTC) - timedelta(seconds=age)).isoformat()
+        state = described["State"] | {"StartedAt": started}
+        return described | {"State": state, "RestartCount": 1 if good else next(restarts)}
+
+    engine.inspect_container = inspect_container  # type: ignore[assignment]
+    client: Any = engine
+    with nullcontext() if good else pytest.raises(EngineError, match="web keeps restarting"):
+        assert wait_until_good(client, "web", "new", 60, steady=LONG_STEADY) == "it runs"
 
 
 _SILENT = r"the site still does not answer, for [0-9.]+ s by now\. `govma-console services log web`"

@@ -81,6 +81,7 @@ def test_what_a_killed_restart_left_is_put_back_by_the_next_one(site: Stack) -> 
 _BACK, _AS_BEFORE = "The former containers are back", "The containers run as before"
 _PORT = ("ports:\n", 'ports:\n      - "127.0.0.1:@TAKEN@:80"\n')
 _RESTART = "    restart: always\n"
+_SAME = (_RESTART, _RESTART)
 
 
 @pytest.mark.parametrize(
@@ -88,13 +89,13 @@ _RESTART = "    restart: always\n"
     [
         ((_RESTART, f"{_RESTART}    container_name: @PROJECT@-web\n"), _PORT, _BACK),
         (("volumes:\n", "volumes:\n      - /data\n"), (_RESTART, f"{_RESTART}    entrypoint: [/missing]\n"), _BACK),
-        ((), (_RESTART, f"{_RESTART}    command: [sh, -c, exit 5]\n"), _BACK),
-        ((), ("build: docker/apache\n", "image: govma-test/missing:1\n"), _AS_BEFORE),
+        (_SAME, (_RESTART, f"{_RESTART}    command: [sh, -c, exit 5]\n"), _BACK),
+        (_SAME, ("build: docker/apache\n", "image: govma-test/missing:1\n"), _AS_BEFORE),
     ],
     ids=("name and taken port", "anonymous volume and missing entrypoint", "command that fails", "missing image"),
 )
 def test_a_broken_compose_file_has_no_part_in_bringing_back_what_was_before(
-    site: Stack, before: tuple[str, str] | tuple[()], broken: tuple[str, str], words: str
+    site: Stack, before: tuple[str, str], broken: tuple[str, str], words: str
 ) -> None:
     """Guards the words "are back": the compose file that broke it is still there when what was is put back."""
     compose = site.directory / "docker-compose.yml"
@@ -102,10 +103,10 @@ def test_a_broken_compose_file_has_no_part_in_bringing_back_what_was_before(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         values = {"@PROJECT@": site.project, "@TAKEN@": str(taken.getsockname()[1])}
 
-        def write(*changes: tuple[str, str] | tuple[()]) -> None:
+        def write(*changes: tuple[str, str]) -> None:
             text = original
-            for change in (*filter(None, changes), *values.items()):
-                text = text.replace(*change, 1)
+            for old, new in (*changes, *values.items()):
+                text = text.replace(old, new, 1)
             compose.write_text(text)
 
         try:
