@@ -35,6 +35,11 @@ def up(options: argparse.Namespace) -> int:
     from govma_core.services import compose, programs
 
     if not options.yes:
+        if not sys.stdin.isatty():
+            raise RefusedError(
+                "This restarts containers, and the site may not answer meanwhile. Without a terminal, confirm with "
+                "--yes."
+            )
         project = compose.find_project(effective(options)).name
         _confirm(project, programs.next_exchange(project))
     arguments = {"services": options.names or None, "sync": options.sync}
@@ -42,14 +47,10 @@ def up(options: argparse.Namespace) -> int:
 
 
 def _confirm(project: str, exchange: str) -> None:
-    """Have the operator type the project's name; RefusedError for anything else, and without a terminal.
+    """Have the operator type the project's name; RefusedError for anything else.
 
     `exchange` says that another compose will replace all containers, '' when it will not.
     """
-    if not sys.stdin.isatty():
-        raise RefusedError(
-            "This restarts containers, and the site may not answer meanwhile. Without a terminal, confirm with --yes."
-        )
     if exchange:
         warn(tr("Note: {exchange}.", exchange=exchange))
     warn(

@@ -62,7 +62,9 @@ class JournalHandler(logging.Handler):
                 try:
                     journal.sendto(b"".join(_field(*field) for field in fields.items()), _SOCKET)
                 except OSError:
-                    print(f"<{fields['PRIORITY']}>{fields['MESSAGE']}", file=sys.stderr)
+                    # Standard error may be a pipe of the same journal.
+                    with suppress(OSError, ValueError):
+                        print(f"<{fields['PRIORITY']}>{fields['MESSAGE']}", file=sys.stderr)
                 self._waiting.task_done()
 
     def flush(self) -> None:

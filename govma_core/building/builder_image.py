@@ -18,7 +18,10 @@ from govma_core.text.language import tr
 _LONGEST = 400
 _LAST_LINES = 20
 # The classic builder of an engine 23 and later carries these out as if they were not there, and succeeds.
-_IGNORED = re.compile(r"""Step \d+/\d+ : .*?\s(--checksum|--keep-git-dir|\d*<<-?["']?\w+)""")
+_IGNORED = re.compile(
+    r"Step \d+/\d+ : (?:ADD .*?(--checksum|--keep-git-dir)|"
+    r"""(?:RUN|COPY|ADD)\s+(?:[^"'(]*\s)?(\d*<<-?["']?[A-Za-z_]\w*))"""
+)
 _COMMAND = re.compile("returned a non-zero code|did not complete successfully|executor failed running")
 _REGISTRY = re.compile(
     "dial tcp|i/o timeout|TLS|x509|failed to (?:resolve|do request|authorize)|pull access|manifest|unauthorized|"
@@ -43,7 +46,7 @@ def make_image(settings: Settings, folder: Path, reporter: Reporter) -> None:
                 "The builder image cannot be made from {source}: Docker's classic builder ignores {what} in its "
                 "Dockerfile. {advice}",
                 source=source,
-                what=ignored[1],
+                what=ignored[1] or ignored[2],
                 advice=_buildkit(),
             )
 

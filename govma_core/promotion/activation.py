@@ -166,10 +166,15 @@ class Activation:
             reporter.warning("activation.checks cannot be asked: nobody who serves the site was found.")
         checks = self.context.settings.activation_checks
         findings = page_checks.failing(self.addresses, checks, reporter, past_caches=True)
+        telling = []
         for finding in findings:
-            if finding.about in self.failed_before:
+            if not finding.tells:
+                reporter.warning("{sentence}.", sentence=finding.sentence())
+            elif finding.about in self.failed_before:
                 reporter.warning("{sentence}; but that was so before the switch, too.", sentence=finding.sentence())
-        return page_checks.sentence_of(finding for finding in findings if finding.about not in self.failed_before)
+            else:
+                telling.append(finding)
+        return page_checks.sentence_of(telling)
 
 
 @contextmanager

@@ -31,12 +31,16 @@ _TAG = re.compile(r"<[^>]*>")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A check that failed, and how; `ready` is False while nothing answers, or a gateway for a site not ready yet."""
+    """A check that failed, and how; `ready` is False while nothing answers, or a gateway for a site not ready yet.
+
+    `tells` is False when it says nothing of the version: a cache answered.
+    """
 
     address: Address
     check: PageCheck
     problem: str
     ready: bool = True
+    tells: bool = True
 
     @property
     def about(self) -> tuple[Address, PageCheck]:
@@ -60,6 +64,7 @@ def look(
     problem = _problem(check, answer, mask)
     if not problem and past_caches and (cache := cache_of(answer)):
         problem = tr("came from a cache ({header}), which tells nothing of the version", header=_short(cache, mask))
+        return Finding(address, check, problem, tells=False)
     return Finding(address, check, problem, ready=answer.status not in NOT_READY) if problem else None
 
 
@@ -83,7 +88,7 @@ def failing(
                 finding = _twice(address, check, reporter, past_caches=past_caches)
                 while finding and not finding.ready and time.monotonic() < ends:
                     time.sleep(_PAUSE)
-                    finding = look(address, check, reporter.mask)
+                    finding = look(address, check, reporter.mask, past_caches=past_caches)
             if finding:
                 findings.append(finding)
     return findings
@@ -98,7 +103,7 @@ def failing_already(
         return frozenset()
     with ThreadPoolExecutor(min(len(pairs), _AT_ONCE)) as pool:
         findings = pool.map(lambda pair: _twice(pair[0], pair[1], reporter, past_caches=True), pairs)
-        return frozenset(finding.about for finding in findings if finding)
+        return frozenset(finding.about for finding in findings if finding and finding.tells)
 
 
 def _twice(address: Address, check: PageCheck, reporter: Reporter, *, past_caches: bool) -> Finding | None:

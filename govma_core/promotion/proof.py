@@ -60,11 +60,12 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """The version and worker of one answer, or what was wrong with it."""
+    """The version and worker of one answer, or what was wrong with it; from a cache it may be of any version."""
 
     version: str = ""
     worker: str = ""
     problem: str = ""
+    is_cached: bool = False
 
 
 def warm(addresses: Sequence[Address], question: Question, version: str, reporter: Reporter) -> bool:
@@ -120,7 +121,7 @@ def prove(
                         timeout=timeout,
                         said=reporter.mask(clean_line(such))[:_LONGEST],
                     ),
-                    bool(before) and all(answer.version != before for answer in answers),
+                    bool(before) and not any(answer.version == before or answer.is_cached for answer in answers),
                 )
             with reporter.cancellation.interruptible():
                 time.sleep(_PAUSE)
@@ -139,9 +140,14 @@ def _round(
         if answer.status != 200:
             return _Answer(problem=_whose(address, tr("status {status}", status=answer.status)))
         if cache := cache_of(answer):
-            return _Answer(problem=_whose(address, tr("from a cache ({header})", header=cache)))
+            return _Answer(problem=_whose(address, tr("from a cache ({header})", header=cache)), is_cached=True)
         version, worker = question.parse(answer.text)
-        return _Answer(version, worker)
+        static = question.path.endswith(".txt") and not question.versions
+        return _Answer(
+            version,
+            worker,
+            tr("the static file {path} of {version}", path=question.path, version=version) if static else "",
+        )
 
     pairs = [(address, question) for address in addresses for question in questions for _ in range(_AT_ONCE)]
     return list(pool.map(lambda pair: once(*pair), pairs))

@@ -16,7 +16,7 @@ from govma_core.context import Context
 from govma_core.engine.client import absent, connected, not_found, socket_path, told_as
 from govma_core.engine.containers import addresses
 from govma_core.engine.throwaway import remove_leftovers
-from govma_core.errors import CommandError, EngineError, GovmaError, NotTriedError, RehearsalError
+from govma_core.errors import CommandError, EngineError, GovmaError, NotTriedError, RehearsalError, RunCancelled
 from govma_core.hooks import variables
 from govma_core.process.shell import execute
 from govma_core.promotion import page_checks, rehearsal_container, rehearsal_copy, verdicts
@@ -58,8 +58,12 @@ def rehearse(context: Context, version: str, *, skip: bool = False) -> None:
             live = context.versions.pointer().version
             # What is live is judged by who makes another one live, not by a look at it.
             if version != live:
-                if live:
-                    _require_live_passes(context, live, version, error)
+                try:
+                    if live:
+                        _require_live_passes(context, live, version, error)
+                except RunCancelled:
+                    verdicts.mark_failed(context, version, str(error))
+                    raise
                 verdicts.mark_failed(context, version, str(error))
             raise
         except (NotTriedError, EngineError, CommandError) as error:

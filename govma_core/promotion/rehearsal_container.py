@@ -116,7 +116,7 @@ def blanked(labels: dict[str, str]) -> dict[str, str]:
     return {name: "" for name in labels if name.startswith(_COMPOSE)}
 
 
-_OTHERWISE = (
+_NOT_TAKEN_OVER = (
     # What is mounted is read-only, by mounts of our own.
     *("Binds", "Mounts", "VolumesFrom"),
     # It must not answer in the other's place, nor outlive the rehearsal.
@@ -129,7 +129,7 @@ def _configuration(container: Container, inside: Inside, settings: Settings) -> 
     """Return the configuration for a container like another, as the engine takes it."""
     attrs = container.attrs
     config, host, mode = dict(attrs["Config"]), attrs["HostConfig"], attrs["HostConfig"].get("NetworkMode")
-    host = {name: value for name, value in host.items() if name not in _OTHERWISE}
+    host = {name: value for name, value in host.items() if name not in _NOT_TAKEN_OVER}
     # A mount of a directory above stays, and the candidate's comes over it.
     versions = inside.mount if inside.mount["Destination"] == inside.path else None
     tmpfs = {entry["Target"]: entry for entry in attrs["HostConfig"].get("Mounts") or () if entry["Type"] == "tmpfs"}
@@ -156,8 +156,8 @@ def _configuration(container: Container, inside: Inside, settings: Settings) -> 
 
 def _links(entries: Iterable[str] | None) -> list[tuple[str, str]]:
     """Return the containers that one is linked to, and their names there; the engine tells `/db:/web/database`."""
-    pairs = (entry.split(":", 1) for entry in entries or ())
-    return [(name.removeprefix("/"), alias.rpartition("/")[2]) for name, alias in pairs]
+    pairs = (entry.partition(":") for entry in entries or ())
+    return [(name.removeprefix("/"), (alias or name).rpartition("/")[2]) for name, _, alias in pairs]
 
 
 def _as_told(entries: Iterable[str] | None) -> list[str] | None:

@@ -150,7 +150,7 @@ def _decoded(body: bytes, encoding: str) -> bytes:
 def cache_of(answer: Answer) -> str:
     """Return the header by which an answer tells that it comes from a cache; '' when none does."""
     for name, value in answer.headers.items():
-        tells_hit = "cache" in name and _HIT.search(value)
+        tells_hit = "cache" in name and name != "cache-control" and _HIT.search(value)
         if tells_hit or (name == "age" and value.strip().strip("0")):
             return f"{name}: {clean_line(value)}"
     return ""

@@ -61,7 +61,10 @@ def program(project: str) -> str:
     paths = installed()
     if not paths:
         raise PreflightError([no_program()])
-    return paths[0] if len(paths) == 1 else _best(paths, maker(project))
+    if len(paths) == 1:
+        return paths[0]
+    # A server lives on when one of them is upgraded.
+    return _best(paths, tuple(os.stat(path).st_mtime_ns for path in paths), maker(project))
 
 
 def no_program() -> str:
@@ -73,7 +76,7 @@ def no_program() -> str:
 
 
 @cache
-def _best(paths: tuple[str, ...], made_by: str) -> str:
+def _best(paths: tuple[str, ...], times: tuple[int, ...], made_by: str) -> str:
     def rank(each: Program) -> tuple[bool, bool, bool]:
         is_first = each.version.startswith("1.")
         is_same_kind = bool(made_by) and made_by.startswith("1.") == is_first
@@ -124,7 +127,9 @@ def maker(project: str) -> str:
     """Return the version of compose that made the newest container of a project; '' without one, or without Docker."""
     with suppress(GovmaError), connected(_ENGINE_SECONDS, otherwise="") as client:
         with told_as(tr("list its containers")):
-            entries = client.api.containers(all=True, filters={"label": [f"{PROJECT}={project}", VERSION]})
+            # Not those of `docker compose run`, which any compose may have made.
+            labels = [f"{PROJECT}={project}", VERSION, "com.docker.compose.oneoff=False"]
+            entries = client.api.containers(all=True, filters={"label": labels})
         newest = max(entries, key=lambda entry: entry["Created"], default={"Labels": {VERSION: ""}})
         return str(newest["Labels"][VERSION])
     return ""

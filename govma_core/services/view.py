@@ -244,7 +244,7 @@ class _Compose:
             self.hashes = (
                 second_hashes(self._project, data, mask) if is_second else hashes_in(self._hash_question.answer(mask))
             )
-        if self.hashes and not (self._config_question and self._config_question.unset):
+        if data and self.hashes and not (self._config_question and self._config_question.unset):
             images = _images(self.config, state)
             keep_answer(self._state_dir, self._project, self._key, Answer(data, self.hashes, images))
 

@@ -34,7 +34,7 @@ class FileRecord(NamedTuple):
 class ContentsStore:
     """The records of all versions: each maps the paths of the files of a version to a FileRecord.
 
-    In another folder, those of the vendor tarballs, by their sha256 (see deploy/vendor.py).
+    In another folder, those of the vendor tarballs, by their sha256 (see deploy/unpack.py).
     """
 
     def __init__(self, state_dir: Path, folder: str = "contents") -> None:

@@ -145,6 +145,7 @@ def test_a_damaged_record_and_another_tarball_are_unpacked_whole(live: Live) -> 
     (record,) = (live.root / "tarballs").iterdir()
     record.write_bytes(record.read_bytes()[:-9])
     live.unpack("new")
+    assert tree(live.root / "new") == tree(live.root / "in")
     (live.root / "in/ee/core/app.php").write_text("<?php // fixed")
     gnu_tar(live.root / "in", live.tarball)
     live.unpack("newer")

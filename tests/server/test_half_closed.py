@@ -109,7 +109,10 @@ def test_who_sends_a_request_and_goes_at_once_gets_the_deploy(doors: Doors) -> N
     """Guards programs that start a deploy and do not wait; on a unix socket this cannot be told from giving up."""
     doors.build.release()
     with doors.connect() as connection:
+        if connection.family == socket.AF_UNIX:
+            doors.server.process.send_signal(signal.SIGSTOP)
         connection.sendall(_REQUEST)
+    doors.server.process.send_signal(signal.SIGCONT)
     if connection.family == socket.AF_INET:
         wait_for(doors.server.runs.ids, "the run")
     else:

@@ -36,12 +36,16 @@ def _extract(target: Path, work: Path) -> None:
             tar.addfile(member, content)
 
 
+def tarball() -> Path:
+    """Return a tar of the programs; ImageUnavailableError when they cannot be had."""
+    return kept("debian-13-programs", digest(*_MMDEBSTRAP, *_PROGRAMS), _extract)
+
+
 @contextmanager
 def programs() -> Iterator[Path]:
     """Yield a directory with the programs, for the front of PATH; ImageUnavailableError when they cannot be had."""
-    tar = kept("debian-13-programs", digest(*_MMDEBSTRAP, *_PROGRAMS), _extract)
     with TemporaryDirectory(prefix="debian-13-", dir="/var/tmp") as directory:
-        shutil.unpack_archive(tar, directory, filter="data")
+        shutil.unpack_archive(tarball(), directory, filter="data")
         yield Path(directory)
 
 

@@ -189,7 +189,8 @@ def test_one_wrong_answer_in_each_round_is_no_proof(said: Said, told: str) -> No
     assert f"1 of 8 answers were not of {NEW} after 0.2 s (such as: " in result.problem
     assert told in result.problem
     assert "\x1b" not in result.problem
-    assert result.changed is (said != old())
+    # What a cache has may be of any version.
+    assert result.changed is (said != old() and "from a cache" not in told)
 
 
 def test_a_server_that_hangs_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
