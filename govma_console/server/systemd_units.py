@@ -20,7 +20,7 @@ _SERVICE = """\
 [Unit]
 Description=govma-console: deploys of the site, for local callers
 After=network.target docker.service
-# What does not start is tried ten times, for half a minute. Then systemd closes the sockets, too.
+# What does not start is tried ten times. Then systemd closes the sockets, too.
 StartLimitIntervalSec=120
 StartLimitBurst=10
 {requires}

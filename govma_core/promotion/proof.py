@@ -69,7 +69,7 @@ class _Answer:
 
 
 def warm(addresses: Sequence[Address], question: Question, version: str, reporter: Reporter) -> bool:
-    """Ask before the switch, so that the caches hold what they would hold for a page that was visited.
+    """Ask before the switch, so that PHP's caches and files kept open are those of a page that was visited.
 
     True when all answers were of `version`, the one that is live: then wrong ones after the switch say something.
     RunCancelled as soon as a cancellation is requested.

@@ -194,9 +194,7 @@ class Settings:
     rehearsal_image: str = _setting("", tr("image of the web container to test a new version in"), table="rehearsal")
     rehearsal_like: str = _setting(
         "",
-        tr(
-            "compose service or container to imitate when testing the new version: image, environment, networks, mounts"
-        ),
+        tr("compose service or container to imitate when testing the new version"),
         table="rehearsal",
     )
     rehearsal_command: str = _setting(
