@@ -57,12 +57,9 @@ def test_past_caches_each_request_has_a_query_of_its_own() -> None:
     assert asked.headers["Cache-Control"] == "no-cache"
 
 
-@pytest.mark.parametrize(
-    ("encoding", "body"),
-    [("gzip", gzip.compress(b"page")), ("x-gzip", gzip.compress(b"page")), ("deflate", zlib.compress(b"page")),
-     ("identity", b"page"), ("GZIP", gzip.compress(b"page"))],
-)  # fmt: skip
-def test_a_compressed_answer_is_read(encoding: str, body: bytes) -> None:
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP", "deflate", "identity"])
+def test_a_compressed_answer_is_read(encoding: str) -> None:
+    body = {"deflate": zlib.compress(b"page"), "identity": b"page"}.get(encoding, gzip.compress(b"page"))
     with answering({"Content-Encoding": encoding}, body) as (address, asked):
         assert ask(address, "/").text == "page"
     assert asked.headers["Accept-Encoding"] == "identity"
