@@ -1,4 +1,4 @@
-"""One Debian for all images of tests, with the packages of them all: made once; an image adds its layer to it."""
+"""One Debian of a suite for all images of tests, with the packages of them all: made once; an image adds a layer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from docker import DockerClient
 from tests.support.engine import SYSTEM_PATH, Engine
 from tests.support.images import CACHE, NODE_UID, ImageUnavailableError, digest, imported, provided
 
-DEBIAN = "govma-test/debian"
 SUITE = "bookworm"
 INCLUDE = (
     *("systemd", "systemd-sysv", "dbus", "polkitd", "python3", "git", "curl", "procps", "util-linux"),
@@ -73,26 +72,31 @@ def kept(name: str, recipe: str, make: Callable[[Path, Path], None]) -> Path:
     return target
 
 
-def _bootstrap(target: Path, _: Path) -> None:
+def _bootstrap(suite: str, target: Path) -> None:
     if shutil.which("mmdebstrap", path=SYSTEM_PATH) is None:
         raise ImageUnavailableError("mmdebstrap is not installed (scripts/test-packages does it)")
-    run_tool([*MMDEBSTRAP, SUITE, str(target)], "mmdebstrap")
+    run_tool([*MMDEBSTRAP, suite, str(target)], "mmdebstrap")
 
 
 @contextmanager
 def debian_with(
-    engine: Engine, name: str, layer: Callable[[Path, Path], None], recipe: str, *instructions: str
+    engine: Engine,
+    name: str,
+    layer: Callable[[Path, Path], None],
+    recipe: str,
+    *instructions: str,
+    suite: str = SUITE,
 ) -> Iterator[str]:
-    """Have an image of that name in the engine that adds a layer to Debian; give its tag.
+    """Have an image of that name in the engine that adds a layer to Debian's suite; give its tag.
 
     `layer` makes a tar of files, kept under this name for as long as the recipe is the same; the instructions are
     lines of a Dockerfile. Raises ImageUnavailableError when it cannot be made.
     """
-    base = digest(SUITE, *MMDEBSTRAP)
-    image, whole = f"govma-test/{name}", digest(base, recipe, *instructions)
+    base = digest(suite, *MMDEBSTRAP)
+    debian, image, whole = f"govma-test/{suite}", f"govma-test/{name}", digest(base, recipe, *instructions)
 
     def put(client: DockerClient) -> None:
-        lines = (f"FROM {DEBIAN}:{base}", "ADD layer.tar /", *instructions)
+        lines = (f"FROM {debian}:{base}", "ADD layer.tar /", *instructions)
         with TemporaryDirectory(dir=CACHE, prefix="building-") as work:
             context = Path(work) / "context.tar"
             with tarfile.open(context, "w") as tar:
@@ -102,7 +106,7 @@ def debian_with(
                 client.images.build(fileobj=file, custom_context=True, tag=f"{image}:{whole}", rm=True, forcerm=True)
 
     with (
-        imported(engine, DEBIAN, base, lambda: kept("debian", base, _bootstrap), ()),
+        imported(engine, debian, base, lambda: kept(suite, base, lambda tar, _: _bootstrap(suite, tar)), ()),
         provided(engine, image, whole, put) as tag,
     ):
         yield tag
