@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import platform
 import shutil
 import subprocess
 import tarfile
@@ -17,7 +18,18 @@ from docker import DockerClient
 from tests.support.engine import SYSTEM_PATH, Engine
 from tests.support.images import CACHE, NODE_UID, ImageUnavailableError, digest, imported, provided
 
-SUITE = "bookworm"
+PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
+"""The releases that the tests know, and the Python of each."""
+
+
+def release() -> str:
+    """Return the code name of this machine's release where the tests know it, else that of Debian 12."""
+    name = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    return name if name in PYTHONS else "bookworm"
+
+
+SUITE = release()
+"""What all images are made of: a machine of Debian 13 tests with servers of Debian 13."""
 INCLUDE = (
     *("systemd", "systemd-sysv", "dbus", "polkitd", "python3", "git", "curl", "procps", "util-linux"),
     *("apache2", "libapache2-mod-php", "php-opcache"),

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.debian_image import debian_with, run_tool
+from tests.support.debian_image import PYTHONS, SUITE, debian_with, run_tool
 from tests.support.engine import REPOSITORY, Engine
 from tests.support.images import digest
 
-PYTHON = "3.11"
-"""Python of the suite; the packages are fetched for it, whichever Python runs the tests."""
+PYTHON = PYTHONS[SUITE]
+"""Python of the release; the packages are fetched for it, whichever Python runs the tests."""
 PACKAGES = "/opt/govma/packages"
 PROJECT = "/opt/govma/project"
 """Where the sources are mounted."""
@@ -33,7 +33,8 @@ INSTRUCTIONS = (
     f" && export SYSTEMD_OFFLINE=1 && systemctl mask {' '.join(MASKED)} && systemctl set-default multi-user.target"
     f" && python3 -m compileall -q {PACKAGES}",
     "ENV container=docker",
-    'CMD ["/sbin/init"]',
+    # From 256 on, systemd starts on a machine with the first kind of control groups only when it is told to.
+    'CMD ["/sbin/init", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]',
 )
 
 
