@@ -1,17 +1,24 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench faults mutants audit screenshots translations docs wheel clean
+OTHER := $(shell grep -q '^VERSION_CODENAME=trixie' /etc/os-release && echo bookworm || echo trixie)
+.PHONY: help demo test test-all check bench faults mutants audit screenshots translations docs wheel clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: ## try the console on a sample site, without root and Docker (DEMO_DIR=... to say where)
 	@scripts/bootstrap
 	@.venv/bin/govma-console demo $(if $(DEMO_DIR),"$(DEMO_DIR)")
 
-test: ## run every test, with a real Docker engine where one can be had (ARGS=... for pytest)
+test: ## run the tests, with a real Docker engine where one can be had (ARGS=... for pytest)
+	@scripts/test-packages
+	@scripts/bootstrap dev
+	.venv/bin/python -m pytest --ignore=tests/benchmarks --ignore=tests/faults -n auto -m "not dear" $(ARGS)
+
+test-all: ## those that take long as well; then `make test` on the other release of Debian (12 or 13)
 	@scripts/test-packages
 	@scripts/bootstrap dev
 	.venv/bin/python -m pytest --ignore=tests/benchmarks --ignore=tests/faults -n auto $(ARGS)
+	scripts/on-debian $(OTHER) $(MAKE) test
 
 check: ## format, lint, types, the layers of the import graph, sizes and words
 	@scripts/bootstrap dev
