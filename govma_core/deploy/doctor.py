@@ -124,18 +124,17 @@ def compose_findings(settings: Settings) -> Iterator[Finding]:
         project = find_project(settings).name
     except PreflightError:
         return
-    each_program = list(programs.look(programs.installed()))
+    each_program = [programs.look(path) for path in programs.installed()]
     if not each_program:
         yield Finding("compose", "note", programs.no_program())
         return
-    used = programs.program(project)
-    can_start = any(each.version for each in each_program)
+    used = programs.best(each_program, programs.maker(project) if len(each_program) > 1 else "")
     for each in each_program:
         if each.problem:
             sentence = tr("{path} does not start: {problem}", path=each.path, problem=each.problem)
-            passed_over = tr("; it is passed over") if can_start else ""
-            yield Finding("compose", "note" if can_start else "wrong", sentence + passed_over)
-        elif each.path == used:
+            passed_over = tr("; it is passed over") if used else ""
+            yield Finding("compose", "note" if used else "wrong", sentence + passed_over)
+        elif each is used:
             yield Finding("compose", "ok", tr("{path}, version {version}", path=each.path, version=each.version))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,7 @@ class Answer:
     Those of version 1 depend on the images, too: `images` are the ids that their names stood for.
     """
 
-    data: dict[str, Any]
+    data: Mapping[str, Any]
     hashes: Hashes
     images: dict[str, str]
 
@@ -71,6 +71,14 @@ def read_answer(state_dir: Path, project: Project, key: str) -> Answer | None:
     return None
 
 
+def was_second(state_dir: Path) -> bool:
+    """Tell whether the last answer that was kept is of version 2."""
+    with suppress(OSError, KeyError, TypeError, ValueError):
+        kept_answer = jsonfile.read(_path(state_dir))
+        return kept_answer is not None and "name" in kept_answer["data"]
+    return False
+
+
 def keep_answer(state_dir: Path, project: Project, key: str, answer: Answer) -> None:
     """Keep an answer for those who may read what is root's; a user who may not write there keeps none.
 
@@ -86,7 +94,7 @@ def keep_answer(state_dir: Path, project: Project, key: str, answer: Answer) -> 
             jsonfile.replace(_path(state_dir), content, mode=0o600, durable=False)
 
 
-def _are_known(values: re.Pattern[str], data: dict[str, Any], texts: str) -> bool:
+def _are_known(values: re.Pattern[str], data: Mapping[str, Any], texts: str) -> bool:
     """Tell whether all that variables of the services hold beside these values is written in the compose files."""
     variables = (value for raw in data["services"].values() for value in variables_of(raw or {}).values() if value)
     pieces = (piece for value in variables for piece in values.split(value))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,8 @@ class ComposeConfig:
 
     services: Mapping[str, ServiceConfig]
     secrets: Mapping[str, set[str]]
+    data: Mapping[str, Any] = field(repr=False, compare=False)
+    """The answer that it was read from."""
     second: bool = False
     """True for the answer of version 2 of compose (and of later ones)."""
 
@@ -112,7 +114,7 @@ def read_data(project: Project, data: Any) -> ComposeConfig:  # noqa: ANN401
         # Only version 2 prints the project's name, and joins it to others with a dash.
         reader = _Reader(project, data, second=(second := "name" in data))
         services = {name: reader.service(str(name), raw or {}) for name, raw in raw_services.items()}
-        return ComposeConfig(services, secrets, second)
+        return ComposeConfig(services, secrets, data, second)
     except (KeyError, TypeError, AttributeError, ValueError):
         raise CommandError("compose config printed something that is not understood.") from None
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from govma_core.engine.client import connected, told_as
@@ -59,12 +58,11 @@ def program(project: str) -> str:
     that does not start is passed over.
     """
     paths = installed()
-    if not paths:
-        raise PreflightError([no_program()])
     if len(paths) == 1:
         return paths[0]
-    # A server lives on when one of them is upgraded.
-    return _best(paths, tuple(os.stat(path).st_mtime_ns for path in paths), maker(project))
+    programs = _programs(paths)
+    # Where none starts, it says itself what is wrong with it.
+    return (best(programs, maker(project)) or programs[0]).path
 
 
 def no_program() -> str:
@@ -75,52 +73,56 @@ def no_program() -> str:
     )
 
 
-@cache
-def _best(paths: tuple[str, ...], times: tuple[int, ...], made_by: str) -> str:
+_started: dict[tuple[str, int], Program] = {}
+"""Those that started, by path and time of change: a server lives on when one of them is upgraded, or mended."""
+
+
+def _programs(paths: Sequence[str]) -> list[Program]:
+    if not paths:
+        raise PreflightError([no_program()])
+    programs = []
+    for path in paths:
+        key = (path, os.stat(path).st_mtime_ns)
+        programs.append(_started.get(key) or look(path))
+        if programs[-1].version:
+            _started[key] = programs[-1]
+    return programs
+
+
+def best(programs: Sequence[Program], made_by: str) -> Program | None:
+    """Return the one to use where another, of version `made_by`, made the containers; None when none starts."""
+
     def rank(each: Program) -> tuple[bool, bool, bool]:
         is_first = each.version.startswith("1.")
         is_same_kind = bool(made_by) and made_by.startswith("1.") == is_first
         return each.version == made_by, is_same_kind, not is_first
 
-    # The first of those that are equal; where none starts, it says itself what is wrong with it.
-    return max((each for each in look(paths) if each.version), key=rank, default=Program(paths[0], "")).path
+    # The first of those that are equal.
+    return max((each for each in programs if each.version), key=rank, default=None)
 
 
-def look(paths: Sequence[str]) -> Iterator[Program]:
-    """Start these, all at once, and yield what each is."""
-    processes = [(path, _started(path)) for path in paths]
-    for path, process in processes:
-        if isinstance(process, OSError):
-            yield Program(path, "", process.strerror or str(process))
-            continue
-        try:
-            out, err = process.communicate(timeout=_START_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            yield Program(path, "", tr("no answer within {seconds} s", seconds=_START_SECONDS))
-            continue
-        version = re.match(r"v?(\d+\.[\d.]*\d)", out)
-        last_line = clean_line((err or out).strip().rpartition("\n")[2])
-        if version and process.returncode == 0:
-            yield Program(path, version[1])
-        else:
-            yield Program(path, "", last_line or tr("exit code {code}", code=process.returncode))
-
-
-def _started(path: str) -> subprocess.Popen[str] | OSError:
+def look(path: str) -> Program:
+    """Start one, and return what it is."""
     try:
-        return subprocess.Popen(
+        result = subprocess.run(
             [path, "version", "--short"],
             env=environment(),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
             errors="replace",
+            timeout=_START_SECONDS,
+            check=False,
         )
     except OSError as error:
-        return error
+        return Program(path, "", error.strerror or str(error))
+    except subprocess.TimeoutExpired:
+        return Program(path, "", tr("no answer within {seconds} s", seconds=_START_SECONDS))
+    version = re.match(r"v?(\d+\.[\d.]*\d)", result.stdout)
+    if version and not result.returncode:
+        return Program(path, version[1])
+    last_line = clean_line((result.stderr or result.stdout).strip().rpartition("\n")[2])
+    return Program(path, "", last_line or tr("exit code {code}", code=result.returncode))
 
 
 def maker(project: str) -> str:
@@ -152,8 +154,9 @@ def exchange(made_by: str, *, second: bool) -> str:
 
 def next_exchange(project: str) -> str:
     """Return what becomes of the project's containers at the next `up` for this reason; '' for nothing."""
-    made_by, used = maker(project), next(look([program(project)])).version
-    return exchange(made_by, second=not used.startswith("1.")) if used else ""
+    made_by = maker(project)
+    used = best(_programs(installed()), made_by)
+    return exchange(made_by, second=not used.version.startswith("1.")) if used else ""
 
 
 def environment() -> dict[str, str]:

@@ -185,7 +185,7 @@ class Restart:
 
     def changed(self, state: ProjectState) -> list[str]:
         """Return the services that compose itself would recreate, create or start, in their order."""
-        hashes = read_hashes(self.project, self.mask, second=self.config.second)
+        hashes = read_hashes(self.project, self.config, self.mask)
 
         def is_as_wanted(service: ServiceConfig) -> bool:
             containers, image = state.of(service.name), state.tagged(service.image)

@@ -14,16 +14,10 @@ from govma_core.context import Context
 from govma_core.engine.client import connected
 from govma_core.errors import GovmaError, PreflightError
 from govma_core.masking import Mask
-from govma_core.services.compose import (
-    Project,
-    Question,
-    find_project,
-    load_yaml,
-    require_all_set,
-)
-from govma_core.services.compose_cache import Answer, keep_answer, key_of, read_answer
+from govma_core.services.compose import Project, Question, find_project, require_all_set
+from govma_core.services.compose_cache import Answer, keep_answer, key_of, read_answer, was_second
 from govma_core.services.compose_config import ComposeConfig, Mount, ServiceConfig, read_config, read_data
-from govma_core.services.config_hash import FIRST, Hashes, hashes_in, second_hashes
+from govma_core.services.config_hash import Hashes, ask_first, read_hashes
 from govma_core.services.drift import Difference, differences, real, short
 from govma_core.services.storage import Store, mounted, stores
 from govma_core.settings import Settings
@@ -210,43 +204,31 @@ class _Compose:
         with collected(problems):
             self._key = key_of(project)
             self._former = read_answer(state_dir, project, self._key)
-            if self._former is None:
-                self._ask()
-            else:
+            if self._former is not None:
                 self.config = read_data(project, self._former.data)
-
-    def _ask(self) -> None:
-        self._config_question = Question(self._project, "config")
-        self._hash_question = Question(self._project, *FIRST)
+                return
+            self._config_question = Question(project, "config")
+            if not was_second(state_dir):
+                self._hash_question = ask_first(project)
 
     def answer(self, state: ProjectState) -> None:
         """Wait for what was asked, and keep it; the images of `state` decide whether the former hashes count."""
-        if self._former is not None and self.config is not None:
-            if self.config.second or self._former.images == _images(self.config, state):
-                self.hashes = self._former.hashes
-                return
-            with collected(self._problems):
-                self._ask()
-        data: dict[str, Any] = {}
         if self._config_question is not None:
             with collected(self._problems):
-                text = self._config_question.answer(self._project.mask)
-                self.config = read_config(self._project, text)
-                data = load_yaml(text)
+                self.config = read_config(self._project, self._config_question.answer(self._project.mask))
             with collected(self._problems):
                 require_all_set(self._config_question)
-        if self.config is None or self._hash_question is None:
+        if self.config is None:
+            return
+        images = _images(self.config, state)
+        if self._former is not None and (self.config.second or self._former.images == images):
+            self.hashes = self._former.hashes
             return
         # Version 1 needs the engine for it, and the images: what is wrong with these is reported elsewhere.
         with collected([]):
-            mask = self._project.mask
-            is_second = self.config.second
-            self.hashes = (
-                second_hashes(self._project, data, mask) if is_second else hashes_in(self._hash_question.answer(mask))
-            )
-        if data and self.hashes and not (self._config_question and self._config_question.unset):
-            images = _images(self.config, state)
-            keep_answer(self._state_dir, self._project, self._key, Answer(data, self.hashes, images))
+            self.hashes = read_hashes(self._project, self.config, self._project.mask, self._hash_question)
+        if self.hashes and not (self._config_question and self._config_question.unset):
+            keep_answer(self._state_dir, self._project, self._key, Answer(self.config.data, self.hashes, images))
 
     def give_up(self) -> None:
         """End what has not answered."""

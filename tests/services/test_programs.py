@@ -15,6 +15,7 @@ from govma_core.events import Event, LogLine
 from govma_core.reporting import Reporter
 from govma_core.services import programs, up
 from govma_core.services.compose import Question, execute, find_project
+from govma_core.services.compose_config import load_config
 from govma_core.services.config_hash import read_hashes
 from govma_core.services.view import view
 from govma_core.settings import Settings
@@ -63,13 +64,29 @@ def test_the_compose_that_made_the_containers_goes_before_others(
     assert programs.program("site") == f"{tmp_path}/{used}/docker-compose"
 
 
+def test_one_that_is_mended_later_is_used_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards a server that lives on while what its compose programs lack is installed."""
+    one, two = (
+        f"{_put(tmp_path / name, f'#!/bin/sh{chr(10)}cat {tmp_path}/{name}.version')}/docker-compose"
+        for name in ("one", "two")
+    )
+    monkeypatch.setattr(programs, "installed", lambda: (one, two))
+    monkeypatch.setattr(programs, "maker", lambda _: "")
+    assert programs.program("site") == one
+    (tmp_path / "one.version").write_text("1.29.2\n")
+    assert programs.program("site") == one
+    (tmp_path / "two.version").write_text("2.26.1\n")
+    assert programs.program("site") == two
+
+
 def test_one_that_does_not_start_is_named_by_the_doctor_and_by_who_needs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guards against the upgrade of an operating system, after which compose 1 lacks its Python."""
     (tmp_path / "compose.yml").write_text("services: {}\n")
     settings = Settings(services_compose_dir=tmp_path)
-    scripts = {"one": BROKEN, "two": _says("2.26.1"), "three": "#!/nowhere/python\n"}
+    started = tmp_path / "started"
+    scripts = {"one": BROKEN, "two": f"{_says('2.26.1')}echo >>{started}\n", "three": "#!/nowhere/python\n"}
     one, two, three = (f"{_put(tmp_path / name, script)}/docker-compose" for name, script in scripts.items())
 
     def findings(*paths: str) -> list[tuple[str, str]]:
@@ -79,6 +96,7 @@ def test_one_that_does_not_start_is_named_by_the_doctor_and_by_who_needs_it(
     monkeypatch.setattr(programs, "maker", lambda _: "")
     gone = f"{one} does not start: ModuleNotFoundError: No module named 'compose_that_is_gone'"
     assert findings(one, two) == [("note", f"{gone}; it is passed over"), ("ok", f"{two}, version 2.26.1")]
+    assert started.read_text() == "\n"
     assert findings(one) == [("wrong", gone)]
     assert [(state, "docker-compose-v2" in said) for state, said in findings()] == [("note", True)]
     monkeypatch.setattr(programs, "installed", lambda: (three,))
@@ -119,7 +137,10 @@ def test_version_2_is_asked_for_the_hashes_that_its_containers_have(
 ) -> None:
     """Guards drift that only the hash shows, and a service that is made again for nothing."""
     assert busybox_image
-    monkeypatch.setattr(programs, "installed", lambda: (f"{compose_2}/docker-compose",))
+    asked = tmp_path / "asked"
+    script = f'#!/bin/sh\necho "$@" >>{asked}\nexec {compose_2}/docker-compose "$@"\n'
+    path = f"{_put(tmp_path / 'compose', script)}/docker-compose"
+    monkeypatch.setattr(programs, "installed", lambda: (path,))
     site = make_site(tmp_path / "site")
     directory = tmp_path / f"govma{os.urandom(3).hex()}"
     _project(directory)
@@ -137,7 +158,11 @@ def test_version_2_is_asked_for_the_hashes_that_its_containers_have(
 
         assert kinds() == []
         _project(directory, "{some: label}")
+        asked.write_text("")
         assert kinds() == [("web", "settings")]
+        # What version 1 would be asked for is not asked for again.
+        questions = [line.removeprefix(f"-p {project.name} ") for line in asked.read_text().splitlines()]
+        assert questions == ["config", *["-f - config --no-normalize --hash=*"] * 2]
         assert up.run(site.context()).details["services"] == ["web"]
         # Made without what it depends on.
         assert kinds() == []
@@ -156,4 +181,4 @@ def test_what_shares_with_another_container_has_no_hash_to_compare(
     )
     (tmp_path / "compose.yml").write_text(text)
     project = find_project(Settings(services_compose_dir=tmp_path))
-    assert list(read_hashes(project, project.mask, second=True)) == ["a"]
+    assert list(read_hashes(project, load_config(project), project.mask)) == ["a"]

@@ -17,7 +17,7 @@ def compose_2(directory: Path) -> Path:
     """
     own = shutil.which("docker-compose")
     target = directory / "docker-compose"
-    if own and next(look([own])).version[:2] not in ("", "1."):
+    if own and look(own).version[:2] not in ("", "1."):
         target.symlink_to(own)
         return directory
     with tarfile.open(debian13.tarball()) as tar:
