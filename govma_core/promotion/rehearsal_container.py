@@ -101,14 +101,9 @@ def like(client: DockerClient, settings: Settings) -> tuple[dict[str, Any], str,
             name=container.name,
             removeprefix=mode.removeprefix("container:"),
         )
-    config = _configuration(container, inside, settings)
-    networks = {
-        name: {"links": _links(endpoint.get("Links")), "driver_opt": endpoint.get("DriverOpts")}
-        for name, endpoint in (container.attrs["NetworkSettings"]["Networks"] or {}).items()
-        # Its own network is in the configuration.
-        if mode not in (name, endpoint["NetworkID"]) and not (mode == "default" and name == "bridge")
-    }
-    return config, inside.path, networks
+    own, others = _networks(container)
+    config = _configuration(container, inside, settings) | {"NetworkingConfig": {"EndpointsConfig": own}}
+    return config, inside.path, others
 
 
 def blanked(labels: dict[str, str]) -> dict[str, str]:
@@ -128,8 +123,8 @@ _NOT_TAKEN_OVER = (
 def _configuration(container: Container, inside: Inside, settings: Settings) -> dict[str, Any]:
     """Return the configuration for a container like another, as the engine takes it."""
     attrs = container.attrs
-    config, host, mode = dict(attrs["Config"]), attrs["HostConfig"], attrs["HostConfig"].get("NetworkMode")
-    host = {name: value for name, value in host.items() if name not in _NOT_TAKEN_OVER}
+    config = dict(attrs["Config"])
+    host = {name: value for name, value in attrs["HostConfig"].items() if name not in _NOT_TAKEN_OVER}
     # A mount of a directory above stays, and the candidate's comes over it.
     versions = inside.mount if inside.mount["Destination"] == inside.path else None
     tmpfs = {entry["Target"]: entry for entry in attrs["HostConfig"].get("Mounts") or () if entry["Type"] == "tmpfs"}
@@ -142,16 +137,24 @@ def _configuration(container: Container, inside: Inside, settings: Settings) -> 
     if config.get("Hostname") == str(container.id)[:12]:
         config["Hostname"] = ""
     config.pop("MacAddress", None)
-    endpoints = {
-        name: {"Links": _as_told(endpoint.get("Links")), "DriverOpts": endpoint.get("DriverOpts")}
-        for name, endpoint in (attrs["NetworkSettings"]["Networks"] or {}).items()
-        if mode in (name, endpoint["NetworkID"])
-    }
-    return config | {
-        "Image": str(attrs["Image"]),
-        "HostConfig": host,
-        "NetworkingConfig": {"EndpointsConfig": endpoints},
-    }
+    return config | {"Image": str(attrs["Image"]), "HostConfig": host}
+
+
+def _networks(container: Container) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return how a container is connected to its own network, as the engine takes it, and to the others, as docker-py.
+
+    It is made in its own, and connected to the others afterwards. Of the default one nothing has to be told.
+    """
+    mode = container.attrs["HostConfig"].get("NetworkMode")
+    own: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for name, endpoint in (container.attrs["NetworkSettings"]["Networks"] or {}).items():
+        links, options = endpoint.get("Links"), endpoint.get("DriverOpts")
+        if mode in (name, endpoint["NetworkID"]):
+            own[name] = {"Links": _as_told(links), "DriverOpts": options}
+        elif (mode, name) != ("default", "bridge"):
+            others[name] = {"links": _links(links), "driver_opt": options}
+    return own, others
 
 
 def _links(entries: Iterable[str] | None) -> list[tuple[str, str]]:
