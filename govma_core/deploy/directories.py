@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from govma_core.building import work_dir
+from govma_core.building import node_modules, work_dir
 from govma_core.fs import claims
 from govma_core.fs.permissions import cannot_write
 from govma_core.settings import Settings
@@ -71,7 +71,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         finding = images if linked else _optional(images, tr("images stay in the version"))
         # Once it exists, images move out of the versions, to where the web server may not see them.
         yield replace(finding, mend=(), safe=False) if finding.state == "note" and finding.safe else finding
-    yield _node_modules(settings)
+    yield from _node_modules(settings)
     yield from _work_dir(settings)
     yield replace(_directory("vendor_dir", settings.vendor_dir, _ROOT, writes=False), stops=False)
 
@@ -103,9 +103,12 @@ def _state_dir(settings: Settings) -> Finding:
     return _optional(_directory("state_dir", settings.state_dir, _ROOT, "0700"), tr("the first run makes it"))
 
 
-def _node_modules(settings: Settings) -> Finding:
+def _node_modules(settings: Settings) -> Iterator[Finding]:
     what, path, owner = "node_modules_dir", settings.node_modules_dir, settings.build_owner
-    return _no_parent(what, path) or replace(_optional(_directory(what, path, owner), _MADE), stops=False)
+    yield _no_parent(what, path) or replace(_optional(_directory(what, path, owner), _MADE), stops=False)
+    if former := [str(each) for each in node_modules.set_aside(path)]:
+        sentence = tr("no build needs what deploys have set aside: {paths}", paths=", ".join(former))
+        yield Finding(what, "note", sentence, ("rm", "-r", *former))
 
 
 def _no_parent(what: str, path: Path) -> Finding | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from govma_core.deploy.directories import examine
 from govma_core.errors import BuildError, CommandError
 from govma_core.process import descendants
 from tests.support.builder_contract import BuilderContract
@@ -155,6 +156,9 @@ def test_a_node_modules_in_which_npm_ran_as_root_is_put_aside(place: Place, fore
     assert (aside / foreign).stat().st_uid == 0
     assert (aside / "new").read_text() == "kept"
     assert aside.parent == place.cache.parent
+    # The doctor goes on naming it.
+    findings = [each for each in examine(place.settings) if each.what == "node_modules_dir"]
+    assert [(each.state, each.command) for each in findings[1:]] == [("note", f"rm -r {aside}")]
 
 
 @pytest.mark.parametrize("left", ["ln -s {root}/treasure node_modules", "echo file > node_modules"])
