@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from govma_core.building import tree_snapshot, work_dir
 from govma_core.building.asset_cache import AssetCache, CacheEntry, DamagedEntryError, cache_key
 from govma_core.building.build_script import BuildJob
 from govma_core.context import Context
-from govma_core.deploy.commits import Commit
-from govma_core.deploy.source import Checkout
+from govma_core.errors import UnsafeTreeError
 from govma_core.fs import safefs, trees
 from govma_core.reporting import StageRemark
 from govma_core.text.language import marked
@@ -28,14 +28,13 @@ class Assets:
     origin: str
 
 
-def prepare_builder(context: Context, builder: Builder, checkout: Checkout, commit: Commit) -> str:
-    """Have the builder ready for a commit, and return its identity."""
-    root = context.settings.state_dir / "builder"
-    try:
-        folder = checkout.lay_out_folder(commit, context.settings.builder_context, root)
-        return builder.prepare(folder, context.reporter)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
+def prepare_builder(context: Context, builder: Builder, work_fd: int) -> str:
+    """Have the builder ready for the commit whose files are in the work dir, and return its identity."""
+    folder: Path | None = None
+    name = context.settings.builder_context
+    with suppress(FileNotFoundError, UnsafeTreeError), safefs.opened(work_fd, *Path(name).parts):
+        folder = context.settings.work_dir / name
+    return builder.prepare(folder, context.reporter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +43,6 @@ class AssetStage:
 
     context: Context
     builder: Builder
-    checkout: Checkout
-    commit: Commit
     inputs: list[str] | None
 
     def execute(self, work_fd: int, *, rebuild: bool) -> Assets:
@@ -55,7 +52,7 @@ class AssetStage:
 
     def _reuse_or_build(self, work_fd: int, remark: StageRemark, *, rebuild: bool) -> Assets:
         settings, reporter = self.context.settings, self.context.reporter
-        identity = prepare_builder(self.context, self.builder, self.checkout, self.commit)
+        identity = prepare_builder(self.context, self.builder, work_fd)
         if self.inputs is None:
             reporter.info("The asset cache is off (asset_inputs is empty); the assets are built.")
             self._build(work_fd)

@@ -55,8 +55,8 @@ class CommitFiles:
         self._repositories: dict[Repository, str] = {}
         self.count = 0
 
-    def fill(self, sha: str) -> None:
-        """Lay the commit out, with a copy of the repository for the build that has no credentials.
+    def fill(self, sha: str, folder: str = "") -> None:
+        """Lay the commit out, with a copy of the repository for the build that has no credentials; or `folder` alone.
 
         SourceError for a submodule that cannot be fetched, for content that git-lfs would have to bring, and for what
         git itself cannot lay out.
@@ -70,12 +70,14 @@ class CommitFiles:
                 index = f".git/{safefs.random_name('index')}"
                 self._repositories[repository] = index
                 try:
-                    paths, modules = self._lay_out(repository, index)
+                    paths, modules = self._lay_out(repository, index, "" if repository.folder else folder)
                 except GitFailedError:
                     self._require_room()
                     raise
                 self._finish(repository, paths, source_fd)
                 pending += submodules.fetched(repository, modules)
+        if folder:
+            return
         self._name_ignored()
         common = Path(self._git.repo.common_dir)
         work_dir.copy_repository(self._work_fd, common, self._owner, self._reporter.cancellation.check)
@@ -108,18 +110,24 @@ class CommitFiles:
         }
         return self._git.elsewhere(tree, variables, settings)
 
-    def _lay_out(self, repository: Repository, index: str) -> tuple[list[str], dict[str, str]]:
-        """Write the files of the repository's commit; return all paths, and the commits of its submodules by path."""
+    def _lay_out(self, repository: Repository, index: str, folder: str) -> tuple[list[str], dict[str, str]]:
+        """Write the files of the repository's commit (below `folder`, '' for all).
+
+        Return their paths, and the commits of the submodules by path.
+        """
         git = self._commands(repository, index, _PLAIN)
+        # All of it for a folder, too: what lies above it has its attributes.
         git.run("read-tree", repository.sha)
-        entries = [entry.partition("\t") for entry in git.entries("ls-files", "--stage", "-z")]
+        below = [f":(literal){folder}"] if folder else []
+        entries = [entry.partition("\t") for entry in git.entries("ls-files", "--stage", "-z", "--", *below)]
         paths = [path for _, _, path in entries]
         large: list[str] = []
-        if any(path.endswith(".gitattributes") for path in paths):
-            large = git.entries("ls-files", "-z", "--", ":(attr:filter=lfs)")
+        if folder or any(path.endswith(".gitattributes") for path in paths):
+            large = git.entries("ls-files", "-z", "--", f":(attr:filter=lfs,literal){folder}")
         if large:
             git = self._commands(repository, index, _PLAIN | (_LFS if shutil.which("git-lfs") else _NO_LFS))
-        git.run("checkout-index", "--all", "--force", "--quiet", waiting=self._reporter.cancellation.interruptible)
+        files = ["--", *paths] if folder else ["--all"]
+        git.run("checkout-index", "--force", "--quiet", *files, waiting=self._reporter.cancellation.interruptible)
         self._refuse_pointers([os.path.join(repository.folder, path) for path in large])
         modules = {path: about.split(" ")[1] for about, _, path in entries if about.startswith("160000 ")}
         self.count += len(paths) - len(modules)
@@ -208,23 +216,6 @@ class CommitFiles:
             return
         with safefs.opened(self._work_fd, *Path(folder).parts) as fd:
             work_dir.replace_file(fd, ".git", f"gitdir: {os.path.relpath(git_dir, folder)}\n", self._owner)
-
-
-def lay_out_folder(git: GitCommands, sha: str, folder: str, root: Path) -> Path | None:
-    """Write a folder of a commit below `root`, in the place of what is there; return where, None without the folder.
-
-    The files are those of a checkout: names, modes and content the commit's.
-    """
-    if not git.run("ls-tree", "-d", sha, "--", folder):
-        return None
-    shutil.rmtree(root, ignore_errors=True)
-    tree = root / "files"
-    tree.mkdir(parents=True, mode=0o700)
-    variables = {"GIT_DIR": git.repo.git_dir, "GIT_WORK_TREE": str(tree), "GIT_INDEX_FILE": str(root / "index")}
-    there = git.elsewhere(tree, {name: str(value) for name, value in variables.items()}, _PLAIN)
-    there.run("read-tree", f"{sha}:{folder}")
-    there.run("checkout-index", "--all", "--quiet")
-    return tree
 
 
 def _give_folders(directories: Directories, folder: str, owner: tuple[int, int], folders: set[str]) -> None:

@@ -71,7 +71,7 @@ def run(
         with _filled_work_dir(context, checkout, commit) as (work_fd, unpacking, inputs):
             variables = hooks.variables(context, commit=commit.sha)
             hooks.before(context, "pre-build", variables | {"GOVMA_WORK_DIR": str(context.settings.work_dir)})
-            assets = AssetStage(context, builder, checkout, commit, inputs).execute(work_fd, rebuild=rebuild)
+            assets = AssetStage(context, builder, inputs).execute(work_fd, rebuild=rebuild)
             # Of these, what is not among the persistent uploads any more was deleted there.
             uploads_before = checkout.files(commit_of(context, context.about.version_before), uploads.FOLDER)
             manifest = _new_manifest(context, commit, ref, assets, gate)

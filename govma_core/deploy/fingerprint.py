@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from govma_core.building import work_dir
 from govma_core.context import Context
 from govma_core.deploy.asset_stage import prepare_builder
 from govma_core.deploy.commits import Commit
@@ -49,8 +50,11 @@ def live_twin(context: Context, builder: Builder, checkout: Checkout, commit: Co
     if not compare_with_live(context, Fingerprint(commit.sha))[0]:
         return ""
     with context.reporter.stage("compare") as remark:
-        builder_id = prepare_builder(context, builder, checkout, commit)
-        live, differences = compare_with_live(context, planned_fingerprint(context.settings, commit.sha, builder_id))
+        settings = context.settings
+        with work_dir.emptied(settings.work_dir, settings.state_dir) as work_fd:
+            checkout.lay_out(commit, work_fd, context.build_owner, settings.builder_context)
+            builder_id = prepare_builder(context, builder, work_fd)
+        live, differences = compare_with_live(context, planned_fingerprint(settings, commit.sha, builder_id))
         if differences:
             remark.note("{live} was made with another {parts}", live=live, parts=", ".join(differences))
             return ""

@@ -6,10 +6,9 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from govma_core.deploy.checkout_recovery import abandoned_lock, finish_move, noted_move, torn_files
-from govma_core.deploy.commit_files import CommitFiles, lay_out_folder, unmatched_globs
+from govma_core.deploy.commit_files import CommitFiles, unmatched_globs
 from govma_core.deploy.commits import Commit, describe, read_commits
 from govma_core.deploy.remote import Remote
 from govma_core.errors import GovmaError, PreflightError, SourceError
@@ -263,10 +262,10 @@ class Checkout:
             return False
         return self._git.is_ancestor(older, newer)
 
-    def lay_out(self, commit: Commit, work_fd: int, owner: tuple[int, int] | None) -> CommitFiles:
-        """Fill the emptied work dir with the files of a commit; see CommitFiles."""
+    def lay_out(self, commit: Commit, work_fd: int, owner: tuple[int, int] | None, folder: str = "") -> CommitFiles:
+        """Fill the emptied work dir with the files of a commit, or of a folder of it; see CommitFiles."""
         files = CommitFiles(self._settings, self._reporter, self._git, work_fd, owner)
-        files.fill(commit.sha)
+        files.fill(commit.sha, folder)
         return files
 
     def files(self, sha: str, folder: str) -> frozenset[str]:
@@ -279,10 +278,6 @@ class Checkout:
     def unmatched(self, globs: Sequence[str]) -> list[str]:
         """Return the globs that match no file of the checkout's index."""
         return unmatched_globs(self._git, globs)
-
-    def lay_out_folder(self, commit: Commit, folder: str, root: Path) -> Path | None:
-        """Write a folder of a commit below `root`; return where, None when the commit has none."""
-        return lay_out_folder(self._git, commit.sha, folder, root)
 
 
 def _changes(entries: Iterable[str]) -> Iterator[str]:

@@ -6,13 +6,16 @@ import os
 import shutil
 import stat
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from govma_core.deploy.source import refusal
+from govma_core.building.work_dir import emptied
+from govma_core.deploy.source import Checkout, refusal
 from govma_core.deploy.submodules import resolved
 from govma_core.errors import ExitCode, GovmaError, PreflightError, SourceError
+from govma_core.reporting import silent
 from tests.deploy.test_source import git
 from tests.support.sites import Site
 
@@ -140,6 +143,33 @@ def test_a_version_is_the_commit_in_a_hostile_checkout(
     assert (checkout / "data/html/index.php").read_text() == "<?php evil();"
     assert (checkout / "data/html/x.evil").exists()
     site.deploy()
+
+
+def test_a_folder_alone_is_as_it_is_in_the_whole_commit(site: Site) -> None:
+    """Guards --if-new: a builder's image that is made from the folder alone has to be that of a deploy."""
+    developer, checkout = site.sample.developer, site.settings.source_dir
+    (developer / ".gitattributes").write_text("*.dos text eol=crlf\n")
+    (developer / "docker/builder/page.dos").write_text("one\n")
+    (developer / "docker/builder/run.sh").write_text("true\n")
+    (developer / "docker/builder/run.sh").chmod(0o755)
+    sha = push(site, "Script")
+    git(checkout, "pull", "-q")
+    git(checkout, "replace", git(checkout, "rev-parse", f"{sha}:docker/builder/run.sh"), f"{sha}:.gitattributes")
+
+    def laid_out(folder: str) -> Tree:
+        work = site.settings.work_dir
+        with (
+            closing(Checkout(site.settings, silent())) as opened,
+            emptied(work, site.settings.state_dir) as work_fd,
+        ):
+            opened.lay_out(opened.commit(sha), work_fd, None, folder)
+        return {name: entry for name, entry in on_disk(work).items() if not name.startswith("data/.git/")}
+
+    whole, alone = laid_out(""), laid_out("docker/builder")
+    assert alone == {name: entry for name, entry in whole.items() if name.startswith("data/docker/builder/")}
+    assert alone["data/docker/builder/page.dos"] == ("100644", b"one\r\n")
+    assert alone["data/docker/builder/run.sh"] == ("100755", b"true\n")
+    assert laid_out("absent") == {}
 
 
 def check_out_submodule(site: Site, module: Path) -> None:

@@ -6,14 +6,17 @@ import gzip
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from govma_core.building.local_builder import LocalBuilder
 from govma_core.errors import RefusedError
 from govma_core.events import StageStarted
+from govma_core.process.workers import Forked
 from govma_core.versions.manifest import ManifestStore
 from tests.support.pictures import entries
 from tests.support.rights import as_root
@@ -219,6 +222,7 @@ def test_if_new_makes_nothing_when_the_live_version_was_made_from_the_same(site:
     assert (again.state, again.version, again.version_before) == ("unchanged", first.version, first.version)
     assert again.message == f"nothing new: {first.version} is live with {first.commit[:9]}"
     assert list(site.stages()) == ["preflight", "source", "compare"]
+    assert "docker/builder of the repository is not used" in site.log()
     assert (site.current.name, site.current.stat().st_ino) == (first.version, inode)
     assert len(site.store.versions()) == 2
     assert site.deploy(if_new=True, rebuild=True).state == "ok"
@@ -240,6 +244,28 @@ def test_if_new_makes_a_version_when_anything_is_new(site: Site, part: str) -> N
     assert (second.state, second.version != first.version) == ("ok", True)
     assert part == "commit" or site.stages()["compare"].remark == f"{first.version} was made with another {part}"
     assert "nothing new" not in site.log()
+    manifest = ManifestStore(site.settings.state_dir).read(second.version)
+    assert manifest is not None
+    # What was recorded of tarballs that are not used any more does not pile up.
+    records = {path.name for path in (site.settings.state_dir / "tarballs").iterdir()}
+    assert records == {f"{sha256}.json.z" for sha256 in (manifest.ee_sha256, manifest.themes_sha256)}
+
+
+@pytest.mark.parametrize("if_new", [True, False])
+def test_a_run_that_is_killed_while_the_builder_is_prepared_leaves_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch, *, if_new: bool
+) -> None:
+    """Guards against a second place beside the work dir, which no recovery knows, for the builder's folder."""
+    site.deploy()
+    before = sorted(site.settings.state_dir.iterdir())
+
+    def deploy(_: int) -> None:
+        site.deploy(if_new=if_new)
+
+    monkeypatch.setattr(LocalBuilder, "prepare", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    assert not Forked(deploy).read_all()
+    assert (site.settings.work_dir / "docker/builder/Dockerfile").exists()
+    assert sorted(site.settings.state_dir.iterdir()) == before
 
 
 def test_the_hash_of_the_env_file_is_of_what_the_version_has(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -299,22 +299,3 @@ def test_a_repository_of_sha_256_works(sample: SampleSite) -> None:
         sha = take(checkout).sha
         assert len(sha) == 64
         assert checkout.next_deploy(sha[:50]).require().sha == sha
-
-
-def test_a_folder_is_laid_out_as_a_checkout_has_it(tmp_path: Path) -> None:
-    sample = create_sample(tmp_path / "site")
-    sample.commit({"docker/builder/run.sh": "true"}, "Script")
-    script = sample.developer / "docker/builder/run.sh"
-    script.chmod(0o755)
-    git(sample.developer, "commit", "-qam", "Executable")
-    git(sample.developer, "push", "-q", "origin", "HEAD:main")
-    root = tmp_path / "laid-out"
-    (root / "files/of-a-killed-run").mkdir(parents=True)
-    with closing(Checkout(load({}, file=sample.config_file).settings, silent())) as checkout:
-        checkout.fetch()
-        commit = checkout.next_deploy().target
-        folder = checkout.lay_out_folder(commit, "docker/builder", root)
-        assert checkout.lay_out_folder(commit, "docker/absent", root) is None
-    assert folder == root / "files"
-    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
-    assert modes == {"Dockerfile": 0o644, "run.sh": 0o755}
