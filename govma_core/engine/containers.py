@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -72,6 +73,12 @@ def addresses(container: Container) -> list[str]:
     networks = list((settings.get("Networks") or {}).values())
     kinds = ("IPAddress", "GlobalIPv6Address")
     return [str(network[kind]) for kind in kinds for network in networks if network.get(kind)]
+
+
+def links(entries: Iterable[str] | None) -> list[tuple[str, str]]:
+    """Return the containers that one is linked to, and their names there; the engine tells `/db:/web/database`."""
+    pairs = (entry.partition(":") for entry in entries or ())
+    return [(name.removeprefix("/"), (alias or name).rpartition("/")[2]) for name, _, alias in pairs]
 
 
 def workers(container: Container) -> set[str]:

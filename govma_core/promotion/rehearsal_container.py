@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from govma_core.context import Context
 from govma_core.engine.client import told_as
-from govma_core.engine.containers import Inside, running, where
+from govma_core.engine.containers import Inside, links, running, where
 from govma_core.engine.throwaway import labels, mount, throwaway
 from govma_core.errors import NotTriedError
 from govma_core.promotion.rehearsal_copy import Stage
@@ -149,22 +149,16 @@ def _networks(container: Container) -> tuple[dict[str, Any], dict[str, Any]]:
     own: dict[str, Any] = {}
     others: dict[str, Any] = {}
     for name, endpoint in (container.attrs["NetworkSettings"]["Networks"] or {}).items():
-        links, options = endpoint.get("Links"), endpoint.get("DriverOpts")
+        linked, options = endpoint.get("Links"), endpoint.get("DriverOpts")
         if mode in (name, endpoint["NetworkID"]):
-            own[name] = {"Links": _as_told(links), "DriverOpts": options}
+            own[name] = {"Links": _as_told(linked), "DriverOpts": options}
         elif (mode, name) != ("default", "bridge"):
-            others[name] = {"links": _links(links), "driver_opt": options}
+            others[name] = {"links": links(linked), "driver_opt": options}
     return own, others
 
 
-def _links(entries: Iterable[str] | None) -> list[tuple[str, str]]:
-    """Return the containers that one is linked to, and their names there; the engine tells `/db:/web/database`."""
-    pairs = (entry.partition(":") for entry in entries or ())
-    return [(name.removeprefix("/"), (alias or name).rpartition("/")[2]) for name, _, alias in pairs]
-
-
 def _as_told(entries: Iterable[str] | None) -> list[str] | None:
-    return [f"{name}:{alias}" for name, alias in _links(entries)] or None
+    return [f"{name}:{alias}" for name, alias in links(entries)] or None
 
 
 def _mounted_again(entry: dict[str, Any], tmpfs: Mapping[str, dict[str, Any]], settings: Settings) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from govma_core.engine.client import failures, not_found
+from govma_core.engine.containers import links
 from govma_core.services.inspect import inspected
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def make_again(client: DockerClient, description: Mapping[str, Any], replicas: M
                 replica,
                 name,
                 aliases=endpoint["Aliases"],
-                links=endpoint["Links"],
+                links=links(endpoint["Links"]),
                 ipv4_address=addresses.get("IPv4Address"),
                 ipv6_address=addresses.get("IPv6Address"),
             )
@@ -125,7 +126,8 @@ def _host_config(description: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings on this machine, with the volumes that have no name: a new container would get others."""
     host = dict(description["HostConfig"])
     mounts = [mount for mount in host.get("Mounts") or () if mount.get("Source") or mount.get("Type") != "volume"]
-    binds = list(host.get("Binds") or ())
+    # Without a colon it is a volume that has no name.
+    binds = [bind for bind in host.get("Binds") or () if ":" in bind]
     targets = {bind.split(":")[1].rstrip("/") for bind in binds} | {mount["Target"].rstrip("/") for mount in mounts}
     for mount in description.get("Mounts") or ():
         if mount.get("Type") == "volume" and mount["Destination"].rstrip("/") not in targets:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from contextlib import nullcontext
+import os
+from contextlib import ExitStack, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from govma_core.events import Event, LogLine, StageFinished
 from govma_core.reporting import Reporter
 from govma_core.services.compose import find_project
 from govma_core.services.downtime_probe import Probe
+from govma_core.services.former_containers import make_again
 from govma_core.services.health import LONG_STEADY, wait_until_good
 from govma_core.services.restore import Change, Journal, Restoration, read_journal
 from govma_core.services.up import Restart
 from govma_core.settings import Settings
+from tests.support.engine import Engine
 
 _SETTINGS = Settings(services_up_timeout=1)
 
@@ -182,6 +185,35 @@ def test_a_container_that_compose_removed_is_made_again_as_it_was(tmp_path: Path
     assert change.former == "again"
     assert "again" in text
     assert "secret" not in text
+
+
+def test_links_and_volumes_without_a_name_are_as_they_were(docker_engine: Engine, busybox_image: str) -> None:
+    """Guards against an end in the midst of putting back: of the second network the links are told in another form."""
+    with docker_engine.client() as client, ExitStack() as stack:
+        first, second = (f"govma-{os.urandom(4).hex()}" for _ in range(2))
+        for name in (first, second):
+            stack.callback(client.networks.create(name).remove)
+        other = client.containers.create(busybox_image, network=first)
+        stack.callback(other.remove, force=True)
+        client.networks.get(second).connect(other)
+        config = {"Image": busybox_image, "HostConfig": {"NetworkMode": first, "Binds": ["/data"]}}
+        endpoints = {first: {"Links": [f"{other.name}:db"]}}
+        api: Any = client.api
+        former = api.create_container_from_config(config | {"NetworkingConfig": {"EndpointsConfig": endpoints}})["Id"]
+        stack.callback(lambda: api.remove_container(container, v=True))
+        container = former
+        api.connect_container_to_network(former, second, links=[(other.name, "cache")])
+
+        def linked(description: dict[str, Any]) -> list[Any]:
+            networks = description["NetworkSettings"]["Networks"]
+            volumes = [(mount["Name"], mount["Destination"]) for mount in description["Mounts"]]
+            return [networks[first]["Links"], networks[second]["Links"], volumes]
+
+        before = api.inspect_container(former)
+        assert linked(before)[:2] == [[f"{other.name}:db"], [f"{other.name}:cache"]]
+        api.remove_container(former)
+        container = make_again(client, before, {})
+        assert linked(api.inspect_container(container)) == linked(before)
 
 
 def test_a_container_that_cannot_be_made_again_leaves_the_new_one_as_it_is(tmp_path: Path) -> None:
