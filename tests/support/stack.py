@@ -35,7 +35,7 @@ httpd -f -p 80 -h /var/www/versions/current-version/html &
 child=$!
 wait $child
 """
-SLEEP = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1 & wait; done"]
+SLEEP = ["sh", "-c", "trap 'exit 0' TERM; sleep 100000 & wait"]
 COMPOSE = """
 version: "3.7"
 services:
