@@ -27,8 +27,12 @@ def _shape(site: Stack) -> dict[str, object]:
         descriptions = client.containers.list(all=True, filters={"label": f"govma-console.former={site.project}"})
     assert descriptions == []
     config = {name: value for name, value in raw["Config"].items() if name != "Hostname"}
-    host = {name: value for name, value in raw["HostConfig"].items() if value}
-    return {"name": raw["Name"], "image": raw["Image"], "networks": networks, "config": config, "host": host}
+    # A volume that compose names in Mounts is in Binds of the container that is made again.
+    host = {name: value for name, value in raw["HostConfig"].items() if value and name not in ("Binds", "Mounts")}
+    keys = ("Destination", "Type", "Source", "RW")
+    mounts = sorted([mount[key] for key in keys] for mount in raw["Mounts"])
+    parts = {"networks": networks, "config": config, "host": host, "mounts": mounts}
+    return {"name": raw["Name"], "image": raw["Image"], **parts}
 
 
 def test_when_the_new_container_does_not_get_healthy_the_former_one_is_back(site: Stack) -> None:
