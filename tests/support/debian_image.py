@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -84,10 +85,19 @@ def kept(name: str, recipe: str, make: Callable[[Path, Path], None]) -> Path:
     return target
 
 
-def _bootstrap(suite: str, target: Path) -> None:
-    if shutil.which("mmdebstrap", path=SYSTEM_PATH) is None:
-        raise ImageUnavailableError("mmdebstrap is not installed (scripts/test-packages does it)")
-    run_tool([*MMDEBSTRAP, suite, str(target)], "mmdebstrap")
+def debian(suite: str) -> Path:
+    """Return the tar of Debian, made once; raise ImageUnavailableError when it cannot be made."""
+
+    def bootstrap(target: Path, _: Path) -> None:
+        if shutil.which("mmdebstrap", path=SYSTEM_PATH) is None:
+            raise ImageUnavailableError("mmdebstrap is not installed (scripts/test-packages does it)")
+        run_tool([*MMDEBSTRAP, suite, str(target)], "mmdebstrap")
+
+    return kept(suite, _recipe(suite), bootstrap)
+
+
+def _recipe(suite: str) -> str:
+    return digest(suite, *MMDEBSTRAP)
 
 
 @contextmanager
@@ -104,11 +114,11 @@ def debian_with(
     `layer` makes a tar of files, kept under this name for as long as the recipe is the same; the instructions are
     lines of a Dockerfile. Raises ImageUnavailableError when it cannot be made.
     """
-    base = digest(suite, *MMDEBSTRAP)
-    debian, image, whole = f"govma-test/{suite}", f"govma-test/{name}", digest(base, recipe, *instructions)
+    base = _recipe(suite)
+    image, whole = f"govma-test/{name}", digest(base, recipe, *instructions)
 
     def put(client: DockerClient) -> None:
-        lines = (f"FROM {debian}:{base}", "ADD layer.tar /", *instructions)
+        lines = (f"FROM govma-test/{suite}:{base}", "ADD layer.tar /", *instructions)
         with TemporaryDirectory(dir=CACHE, prefix="building-") as work:
             context = Path(work) / "context.tar"
             with tarfile.open(context, "w") as tar:
@@ -118,7 +128,7 @@ def debian_with(
                 client.images.build(fileobj=file, custom_context=True, tag=f"{image}:{whole}", rm=True, forcerm=True)
 
     with (
-        imported(engine, debian, base, lambda: kept(suite, base, lambda tar, _: _bootstrap(suite, tar)), ()),
+        imported(engine, f"govma-test/{suite}", base, lambda: debian(suite), ()),
         provided(engine, image, whole, put) as tag,
     ):
         yield tag
@@ -129,3 +139,7 @@ def add(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> N
     member = tarfile.TarInfo(name)
     member.size, member.mode = len(content), mode
     tar.addfile(member, io.BytesIO(content))
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{debian(sys.argv[1])}\n")
