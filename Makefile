@@ -14,11 +14,11 @@ test: ## run the tests, with a real Docker engine where one can be had (ARGS=...
 	@scripts/bootstrap dev
 	.venv/bin/python -m pytest --ignore=tests/benchmarks --ignore=tests/faults -n auto -m "not dear" $(ARGS)
 
-test-all: ## those that take long as well; then `make test` on the other release of Debian (12 or 13)
+test-all: ## those that take long as well; then, on the other release of Debian, all that may differ there
 	@scripts/test-packages
 	@scripts/bootstrap dev
 	.venv/bin/python -m pytest --ignore=tests/benchmarks --ignore=tests/faults -n auto $(ARGS)
-	scripts/on-debian $(OTHER) $(MAKE) test
+	scripts/on-debian $(OTHER) $(MAKE) test ARGS='-m "not dear or system"'
 
 check: ## format, lint, types, the layers of the import graph, sizes and words
 	@scripts/bootstrap dev

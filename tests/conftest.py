@@ -30,7 +30,8 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 # Seconds for a test that may have to wait until an image is made.
 PATIENCE = {"docker_engine": 300, "busybox_image": 300, "node_image": 900, "systemd_image": 600, "apache_image": 600}
-MARKS = dict.fromkeys(PATIENCE, "engine") | {"node_image": "node"}
+MARKS = {name: ("engine",) for name in PATIENCE}
+MARKS |= {"node_image": ("engine", "node"), "systemd_image": ("engine", "dear", "system")}
 
 # How long an example takes is the machine's.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -69,8 +70,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Mark tests by the fixtures they use, and give them time for the making of those."""
     for item in items:
         names = [name for name in MARKS if name in getattr(item, "fixturenames", ())]
-        for name in names:
-            item.add_marker(MARKS[name])
+        for mark in {mark for name in names for mark in MARKS[name]}:
+            item.add_marker(mark)
         if names and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(max(PATIENCE[name] for name in names)))
     if workers.engine_desk(config):

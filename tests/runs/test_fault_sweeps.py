@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.rights import as_root
 
-pytestmark = [as_root, pytest.mark.root]
+pytestmark = [as_root, pytest.mark.root, pytest.mark.dear]
 
 _BUILDS = (
     "folder:data/html/uploads",

@@ -13,6 +13,8 @@ from tests.support.images import busybox_tag
 from tests.support.stack import Stack, dockerfile
 from tests.support.waiting import wait_for
 
+pytestmark = [pytest.mark.dear, pytest.mark.system]
+
 FAILING = "RUN echo 'sleep 0.2; exit 3' > /start"
 
 
