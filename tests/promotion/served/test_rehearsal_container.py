@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
 
-from govma_core.engine.throwaway import labels, throwaway
+from govma_core.engine.throwaway import labels
 from govma_core.errors import NotTriedError, RehearsalError, RunCancelled
 from govma_core.events import LogLine
-from govma_core.promotion import promote, rehearsal_container
+from govma_core.promotion import promote
 from govma_core.promotion.rehearsal_container import blanked
 from govma_core.promotion.rehearsal_copy import Stage
-from govma_core.reporting import Reporter
 from govma_core.versions.marks import MarkStore
 from tests.promotion.served.conftest import FIRST, SECOND
 from tests.support.apache import containers_of, serving
@@ -125,88 +122,6 @@ def test_it_is_tried_like_the_container_that_serves(docker_engine: Engine, apach
     assert writable
     assert all(f"/{SECOND}/system/user/" in path for path in writable)
     assert nothing_left(docker_engine, site)
-
-
-OPTIONS: Any = {
-    "cap_add": ["SYS_NICE"],
-    "cap_drop": ["MKNOD"],
-    "cpu_shares": 512,
-    "devices": ["/dev/null:/dev/nothing:r"],
-    "dns": ["127.0.0.11"],
-    "dns_opt": ["timeout:1"],
-    "dns_search": ["example.test"],
-    "domainname": "example.test",
-    "environment": {"BANCO": "db-7"},
-    "extra_hosts": {"um": "192.0.2.1", "dois": "2001:db8::2"},
-    "group_add": ["1234"],
-    "healthcheck": {"test": ["CMD", "true"], "interval": 3_600_000_000_000},
-    "hostname": "portal",
-    "init": True,
-    "ipc_mode": "shareable",
-    "mem_limit": "64m",
-    "memswap_limit": "128m",
-    "oom_score_adj": 100,
-    "pids_limit": 100,
-    "read_only": True,
-    "security_opt": ["no-new-privileges:true"],
-    "shm_size": "10m",
-    "stop_signal": "SIGUSR1",
-    "sysctls": {"net.ipv4.ip_unprivileged_port_start": "79"},
-    "tmpfs": {"/tmp": "size=1m,mode=1777"},
-    "tty": True,
-    "ulimits": [docker.types.Ulimit(name="nofile", soft=200, hard=300)],
-    "user": "1234",
-    "working_dir": "/tmp",
-}
-DIFFERENT = {"Binds", "Mounts", "PortBindings", "LogConfig", "RestartPolicy", "NetworkMode"}
-"""Of HostConfig; docs/serving.md names them."""
-
-
-@pytest.mark.parametrize("own_network", [True, False])
-def test_all_else_is_as_in_the_container_that_serves(
-    docker_engine: Engine, busybox_image: str, site: PhpSite, own_network: bool
-) -> None:
-    """Guards a good version against failing for what a container of the site has and this one would lack."""
-    name = f"{site.root.parent.name}-{own_network}".lower()
-    with docker_engine.client() as client, ExitStack() as stack:
-        network = client.networks.create(name) if own_network else client.networks.get("bridge")
-        if own_network:
-            stack.callback(network.remove)
-        other = client.containers.run(busybox_image, ["sleep", "600"], detach=True, network=network.name)
-        stack.callback(other.remove, force=True)
-        volumes = [f"{site.directory}:/site", f"{site.uploads}:/uploads"]
-        options = OPTIONS | {"volumes": volumes, "network": network.name, "links": {other.name: "banco"}}
-        options |= {"ports": {"80/tcp": ("127.0.0.1", None)}, "restart_policy": {"Name": "always"}}
-        serving = client.containers.run(busybox_image, ["sleep", "600"], detach=True, name=name, **options)
-        stack.callback(serving.remove, force=True)
-        site.flags["rehearsal_like"] = name
-        config, _, others = rehearsal_container.like(client, site.settings)
-        assert others == {}
-        copy = stack.enter_context(throwaway(client, Reporter(lambda event: None), "", f"{name}-copy", config))
-        copy.start()
-        copy.reload()
-        serving.reload()
-        theirs, ours = serving.attrs, copy.attrs
-        assert ours["State"]["Running"]
-        # On the default network links are told with the name of the container itself.
-        told = json.loads(json.dumps(theirs["HostConfig"]).replace(f"/{serving.name}/", f"/{copy.name}/"))
-        differing = {key for key, value in told.items() if ours["HostConfig"].get(key) != value}
-        assert differing <= DIFFERENT
-        # By its id: the name may have got another image since.
-        assert {key for key, value in theirs["Config"].items() if ours["Config"].get(key) != value} == {"Image"}
-        assert ours["Image"] == theirs["Image"]
-        assert ours["HostConfig"]["PortBindings"] in (None, {})
-        assert ours["HostConfig"]["RestartPolicy"]["Name"] in ("", "no")
-        assert [mount["RW"] for mount in ours["Mounts"] if mount["Type"] == "bind"] == [False]
-        assert b"size=1024k" in copy.exec_run("grep /tmp /proc/mounts").output
-        endpoint = ours["NetworkSettings"]["Networks"][network.name]
-        assert str(serving.name) not in (endpoint["Aliases"] or ())
-        hosts = copy.exec_run("cat /etc/hosts").output
-        assert b"192.0.2.1\tum" in hosts
-        if own_network:
-            assert endpoint["Links"] == theirs["NetworkSettings"]["Networks"][network.name]["Links"] != []
-        else:
-            assert b"\tbanco" in hosts
 
 
 def test_labels_of_compose_are_undone() -> None:
