@@ -236,11 +236,12 @@ def test_processes_of_others_and_those_at_a_terminal_are_spared(place: Place) ->
     marked = {"GOVMA_BUILD_FOR": "/srv/other/www_versions"}
     with (
         subprocess.Popen(["sleep", "1000"], cwd=place.work) as ours,
-        subprocess.Popen(["sleep", "1000"], cwd=elsewhere, user=uid, group=uid, env=marked) as other,
+        subprocess.Popen(["sleep", "1000"], cwd=elsewhere, user=uid, group=uid, extra_groups=(), env=marked) as other,
     ):
         person, terminal = pty.fork()
         if person == 0:
             try:
+                os.setgroups([])
                 os.setgid(uid)
                 os.setuid(uid)
                 os.chdir(place.work)

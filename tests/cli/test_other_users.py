@@ -49,6 +49,8 @@ def test_another_user_reads_and_is_refused_to_deploy(command: Command) -> None:
 @contextmanager
 def nobody() -> Iterator[None]:
     """Have the rights of a user who owns nothing, for the block."""
+    groups = os.getgroups()
+    os.setgroups([])
     os.setegid(_NOBODY)
     os.seteuid(_NOBODY)
     try:
@@ -56,6 +58,7 @@ def nobody() -> Iterator[None]:
     finally:
         os.seteuid(0)
         os.setegid(0)
+        os.setgroups(groups)
 
 
 @as_root

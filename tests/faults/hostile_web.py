@@ -137,7 +137,13 @@ def _hold(versions: Path, canary: Canary) -> None:
     site = versions.parent
     paths = [path for path in site.rglob("*") if path.is_file() and path.lstat().st_uid == 33]
     process = subprocess.Popen(
-        ["/usr/bin/python3", "-c", _HOLDER], user=33, group=33, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ["/usr/bin/python3", "-c", _HOLDER],
+        user=33,
+        group=33,
+        extra_groups=(),
+        cwd="/",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     _holders.append(process)
     assert process.stdin is not None

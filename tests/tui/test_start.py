@@ -27,7 +27,7 @@ def test_a_user_without_write_permission_gets_a_read_only_console(past: Site, sc
         "from govma_core.settings import load\n"
         "from tests.support.console import drive\n"
         "settings = load({}, file=Path(sys.argv[1])).settings\n"
-        "os.setgid(65534); os.setuid(65534)\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "async def scenario(app):\n"
         "    await app.sees('Read-only')\n"
         "    await app.press('d')\n"
