@@ -46,7 +46,7 @@ def examine(context: Context) -> Iterator[Finding]:
     if settings.rehearsed:
         yield from _from_preflight("rehearsal", tr("ready"), lambda: rehearsal.preflight(settings))
     if settings.activated:
-        yield from _from_preflight("activation", tr("ready"), lambda: list(activation.find_servers(settings)[1]))
+        yield from _from_preflight("activation", tr("ready"), lambda: activation.preflight(settings))
     yield _pointer(context)
     yield from _keep_single(context)
     yield from _from_preflight("room", tr("enough for the next deploy"), lambda: free_space.problems(context))

@@ -50,8 +50,8 @@ class Served:
 class Activation:
     """Everything that was looked at before the switch; `environment` is what commands get to know about it.
 
-    `problems` has a sentence for each server that was not found. `before` is the version that was live, '' when it is
-    not known that those who are asked served it.
+    `problems` has a sentence for each server, and each secret of a check, that was not found. `before` is the version
+    that was live, '' when it is not known that those who are asked served it.
     """
 
     context: Context
@@ -60,6 +60,7 @@ class Activation:
     addresses: Sequence[Address] = ()
     problems: Sequence[str] = ()
     questions: Sequence[Question] = ()
+    checks: Sequence[PageCheck] = ()
     before: str = ""
     failed_before: frozenset[tuple[Address, PageCheck]] = frozenset()
 
@@ -79,7 +80,7 @@ class Activation:
             certain = bool(self.before) and not self.problems
             served = replace(self._proved(version, since, problems), certain=certain)
             (remark.warn if served.unproved else remark.note)(served.summary)
-        if not check or not settings.activation_checks:
+        if not check or not self.checks:
             return served
         with reporter.stage("checks") as remark:
             failing = self._checked()
@@ -118,7 +119,8 @@ class Activation:
             return Served(tr("not asked"), has_result=False)
         path = settings.activation_proof_path
         names = [name for name in (version, self.before) if name]
-        questions = [Question(path, names)] if path else self.questions
+        headers = page_checks.headers_of(self.checks)
+        questions = [Question(path, names, headers)] if path else self.questions
         if not questions:
             return Served(tr("not proved"), unproved=tr("The probe could not be put into the version."))
         result = proof.prove(
@@ -136,7 +138,8 @@ class Activation:
                 reasons.append(
                     tr(
                         "Nor did the site answer from {path} before. If it does not run other .php files than its own, "
-                        "set activation.proof_path to a page that has the name of its version in it.",
+                        "set activation.proof_path to a page that has the name of its version in it; if it answers "
+                        "only requests with certain headers, name them in activation.checks (request_headers).",
                         path=questions[0].path,
                     )
                 )
@@ -164,8 +167,7 @@ class Activation:
         reporter = self.context.reporter
         if not self.addresses:
             reporter.warning("activation.checks cannot be asked: nobody who serves the site was found.")
-        checks = self.context.settings.activation_checks
-        findings = page_checks.failing(self.addresses, checks, reporter, past_caches=True)
+        findings = page_checks.failing(self.addresses, self.checks, reporter, past_caches=True)
         telling = []
         for finding in findings:
             if not finding.tells:
@@ -195,13 +197,16 @@ def prepare(
     addresses = [server.address for server in servers if server.address is not None]
     if settings.activation_url:
         addresses = [Address.of_url(settings.activation_url, settings.activation_host)]
-    compared = settings.activation_checks if live and compare else ()
+    checks, missing = page_checks.with_secrets(settings.activation_checks, settings.env_file)
+    headers = page_checks.headers_of(checks)
+    compared = checks if live and compare else ()
     failed = page_checks.failing_already(addresses, compared, context.reporter)
     with ExitStack() as stack:
         path = settings.activation_proof_path
         names = [version, live] if live else [version]
-        questions = [] if path or not addresses else _probe(context, stack, names)
-        questions_before = [Question(path, [live])] if path and live else questions
+        probes = [] if path or not addresses else _probe(context, stack, names)
+        questions = [replace(probe, headers=headers) for probe in probes]
+        questions_before = [Question(path, [live], headers)] if path and live else questions
         warm = [
             question
             for question in questions_before
@@ -210,7 +215,14 @@ def prepare(
         before = live if live and warm and warm[0] is questions_before[0] else ""
         # A site need not serve static files from where PHP is.
         questions = [question for number, question in enumerate(questions) if number == 0 or question in warm]
-        yield Activation(context, environment, servers, addresses, problems, questions, before, failed)
+        problems = [*problems, *missing]
+        yield Activation(context, environment, servers, addresses, problems, questions, checks, before, failed)
+
+
+def preflight(settings: Settings) -> list[str]:
+    """Return a sentence for each container, and each secret of a check, that the settings name and is missing."""
+    missing = page_checks.with_secrets(settings.activation_checks, settings.env_file)[1]
+    return [*find_servers(settings)[1], *missing]
 
 
 def find_servers(settings: Settings) -> tuple[Sequence[Server], Sequence[str]]:

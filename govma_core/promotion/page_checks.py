@@ -6,13 +6,17 @@ import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from string import Template
 
-from govma_core.promotion.web_page import Address, Answer, NoAnswerError, ask, cache_of
+from govma_core.promotion.web_page import Address, Answer, Headers, NoAnswerError, ask, cache_of
 from govma_core.reporting import Reporter
+from govma_core.services.env_secrets import read_env, set_value
 from govma_core.settings.validate import PageCheck
 from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
+from govma_core.versions import env_file
 
 NOT_READY = (502, 503, 504)
 """Statuses by which a gateway, or a site that is just starting, says that it is not ready yet."""
@@ -53,12 +57,48 @@ class Finding:
         return f"{self.check.host}{self.check.path}{whose} {self.problem}"
 
 
+def with_secrets(checks: Sequence[PageCheck], path: Path) -> tuple[Sequence[PageCheck], list[str]]:
+    """Return checks whose request headers hold what they name of the env file; and a sentence for each it lacks."""
+    texts = [Template(value) for check in checks for _, value in check.request_headers]
+    names = sorted({name for text in texts for name in text.get_identifiers()})
+    if problems := env_file.preflight(path) if names else []:
+        return checks, problems
+    readings = read_env(path) if names else {}
+    values = {name: set_value(readings, name) for name in names}
+    for name, value in values.items():
+        if not value or not value.isprintable():
+            problems.append(
+                tr(
+                    "env_file ({path}) has no value in one line for {name}, which request_headers of a check name.",
+                    path=path,
+                    name=name,
+                )
+            )
+    filled = [
+        replace(check, request_headers=tuple((n, Template(v).substitute(values)) for n, v in check.request_headers))
+        for check in checks
+    ]
+    return filled, problems
+
+
+def headers_of(checks: Iterable[PageCheck]) -> Headers:
+    """Return the headers of the first check that sends any: those without which the site answers something else."""
+    return next((check.request_headers for check in checks if check.request_headers), ())
+
+
 def look(
     address: Address, check: PageCheck, mask: Callable[[str], str], *, past_caches: bool = False
 ) -> Finding | None:
     """Ask for one page; None when it is as it must be. What is quoted of it went through `mask`."""
     try:
-        answer = ask(address, check.path, host=check.host, timeout=check.timeout, past_caches=past_caches)
+        answer = ask(
+            address,
+            check.path,
+            host=check.host,
+            headers=check.request_headers,
+            timeout=check.timeout,
+            past_caches=past_caches,
+        )
     except NoAnswerError as error:
         return Finding(address, check, tr("did not answer: {error}", error=error), ready=False)
     problem = _problem(check, answer, mask)

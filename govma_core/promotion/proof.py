@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from govma_core.fs import safefs
-from govma_core.promotion.web_page import Address, NoAnswerError, ask, cache_of
+from govma_core.promotion.web_page import Address, Headers, NoAnswerError, ask, cache_of
 from govma_core.reporting import Reporter
 from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
@@ -32,10 +32,14 @@ _LONGEST = 120
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A page of the site that has the name of its version in it, one of `versions`; without these a probe."""
+    """A page of the site that has the name of its version in it, one of `versions`; without these a probe.
+
+    `headers` are those of the request.
+    """
 
     path: str
     versions: Sequence[str] = ()
+    headers: Headers = ()
 
     def parse(self, text: str) -> tuple[str, str]:
         """Return the version and the worker ('' when not told) that an answer comes from."""
@@ -134,7 +138,7 @@ def _round(
 
     def once(address: Address, question: Question) -> _Answer:
         try:
-            answer = ask(address, question.path, timeout=patience, past_caches=True)
+            answer = ask(address, question.path, headers=question.headers, timeout=patience, past_caches=True)
         except NoAnswerError as error:
             return _Answer(problem=_whose(address, str(error)))
         if answer.status != 200:

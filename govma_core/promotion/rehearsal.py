@@ -98,28 +98,30 @@ def _try(context: Context, version: str) -> str:
 
 
 def preflight(settings: Settings) -> list[str]:
-    """Return a sentence when versions are to be tried in a container, and there is nothing to make it of."""
+    """Return a sentence when versions are to be tried in a container, and something is missing for it."""
     if settings.rehearsal_command or not (settings.rehearsal_image or settings.rehearsal_like):
         return []
+    missing = page_checks.with_secrets(settings.rehearsal_checks, settings.env_file)[1]
     try:
         with connected(_QUICK, otherwise=tr(_OTHERWISE)) as client:
             if settings.rehearsal_like:
                 rehearsal_container.like(client, settings)
-                return []
+                return missing
             with (
                 told_as(tr("find the image {rehearsal_image}", rehearsal_image=settings.rehearsal_image)),
                 suppress(not_found()),
             ):
                 client.images.get(settings.rehearsal_image)
-                return []
+                return missing
             return [
+                *missing,
                 tr(
                     "Docker has no image {rehearsal_image} (rehearsal.image). Build or pull it, or name another.",
                     rehearsal_image=settings.rehearsal_image,
-                )
+                ),
             ]
     except (EngineError, NotTriedError) as error:
-        return [str(error)]
+        return [*missing, str(error)]
 
 
 def clear_leftovers(context: Context) -> None:
@@ -160,7 +162,9 @@ def _in_container(context: Context, version: str) -> str:
     The container's own log goes into the run's then. Whatever happens, the container is gone afterwards.
     """
     settings, reporter = context.settings, context.reporter
-    checks = settings.rehearsal_checks or page_checks.DEFAULT
+    checks, missing = page_checks.with_secrets(settings.rehearsal_checks or page_checks.DEFAULT, settings.env_file)
+    if missing:
+        raise NotTriedError(" ".join(missing))
     with (
         rehearsal_copy.stage_version(context, version) as stage,
         connected(otherwise=tr(_OTHERWISE)) as client,

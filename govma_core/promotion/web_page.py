@@ -10,13 +10,16 @@ import socket
 import ssl
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
+
+Headers = Sequence[tuple[str, str]]
+"""Names and values of headers."""
 
 _MOST = 4 << 20
 """Bytes of a page that are looked at."""
@@ -98,10 +101,19 @@ _HEADERS = {
 }
 
 
-def ask(address: Address, path: str, *, host: str = "", timeout: float = 10.0, past_caches: bool = False) -> Answer:
+def ask(
+    address: Address,
+    path: str,
+    *,
+    host: str = "",
+    headers: Headers = (),
+    timeout: float = 10.0,
+    past_caches: bool = False,
+) -> Answer:
     """GET a page; NoAnswerError says why there is none after `timeout` seconds for all of it.
 
-    With `past_caches` it is asked for with a query of its own, by which caches tell pages apart.
+    `headers` are sent as well. With `past_caches` it is asked for with a query of its own, by which caches tell pages
+    apart.
     """
     connection = _connection(address, host or address.host, timeout)
     late = threading.Event()
@@ -117,7 +129,10 @@ def ask(address: Address, path: str, *, host: str = "", timeout: float = 10.0, p
             raise NoAnswerError(_late(timeout))
         name = host or address.host
         query = f"{'&' if '?' in path else '?'}govma={secrets.token_hex(8)}" if past_caches else ""
-        connection.request("GET", path + query, headers=_HEADERS | ({"Host": name} if name else {}))
+        # In the spelling of those above, so that they take the place of such.
+        more = {key.title(): value.encode("utf-8", "surrogateescape") for key, value in headers}
+        sent: dict[str, str | bytes] = {**_HEADERS, **({"Host": name} if name else {}), **more}
+        connection.request("GET", path + query, headers=sent)
         response = connection.getresponse()
         body = response.read(_MOST)
     except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:

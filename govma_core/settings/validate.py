@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass
+from string import Template
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -68,6 +69,7 @@ class PageCheck:
     """A request and what its answer must be. `timeout` is seconds for the whole answer; empty texts ask for nothing.
 
     `header` is `Name: text`, the text being part of the header's value, or a name alone that must be there.
+    `request_headers` are sent: names, and values with `$NAME` in the place of what env_file holds under that name.
     """
 
     path: str
@@ -76,15 +78,18 @@ class PageCheck:
     lacks: str = ""
     header: str = ""
     host: str = ""
+    request_headers: tuple[tuple[str, str], ...] = ()
     timeout: float = 10.0
 
     def plain(self) -> dict[str, Any]:
         """Return it as TOML and JSON hold it: the path, and what differs from the defaults."""
-        fields = dataclasses.fields(self)
-        return {f.name: getattr(self, f.name) for f in fields if getattr(self, f.name) != f.default}
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        values["request_headers"] = dict(self.request_headers)
+        return {name: value for name, value in values.items() if value and value != _DEFAULTS[name]}
 
 
 _KINDS = {field.name: field.type for field in dataclasses.fields(PageCheck)}
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(PageCheck)}
 
 
 def read_page_check(raw: object) -> PageCheck:
@@ -99,16 +104,19 @@ def read_page_check(raw: object) -> PageCheck:
             raise ValueError(
                 tr("a check has no {name!r}", name=name) + (tr("; did you mean {near}?", near=near[0]) if near else "")
             )
+        if name == "request_headers":
+            _require_headers(value)
+            continue
         kinds = {"str": (str,), "int": (int,), "float": (int, float)}[str(_KINDS[name])]
         if not isinstance(value, kinds) or isinstance(value, bool):
             raise ValueError(
-                tr("{name} of a check must be a text, not {value!r}", name=name, value=value)
+                tr("{name} of a check must be a text in quotes", name=name)
                 if kinds == (str,)
                 else tr("{name} of a check must be a number, not {value!r}", name=name, value=value)
             )
         if isinstance(value, str) and not value.isprintable():
             raise ValueError(tr("{name} of a check holds control characters", name=name))
-    check = PageCheck(**raw)
+    check = PageCheck(**raw | {"request_headers": tuple(raw.get("request_headers", {}).items())})
     require_url_path(check.path)
     if not 100 <= check.status <= 599:
         raise ValueError(tr("status {status} is no status of HTTP", status=check.status))
@@ -121,3 +129,42 @@ def read_page_check(raw: object) -> PageCheck:
             )
         )
     return check
+
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_SECRET_HEADER = re.compile(r"auth|cookie|cred|key|pass|secret|token", re.IGNORECASE)
+_OURS = ("accept-encoding", "connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding")
+"""Headers by which a request and its answer are told from the next ones, and `host`, which a check has itself."""
+
+
+def _require_headers(raw: object) -> None:
+    """Ask for the headers of a request; what is wrong is said without their values, which may be secrets."""
+    if not isinstance(raw, dict) or not all(isinstance(value, str) for value in raw.values()):
+        raise ValueError(
+            tr('request_headers of a check must be a table of texts, such as {X-Forwarded-Proto = "https"}')
+        )
+    names = [name.lower() for name in raw]
+    for name, value in raw.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(tr("request_headers: {name!r} is no name of a header", name=name))
+        if name.lower() in _OURS or names.count(name.lower()) > 1:
+            raise ValueError(
+                tr("request_headers: {name} cannot be given, or not twice; for Host a check has `host`", name=name)
+            )
+        if not value.isprintable():
+            raise ValueError(tr("{name} of a check holds control characters", name=name))
+        if not Template(value).is_valid():
+            raise ValueError(
+                tr(
+                    "request_headers: a $ in {name} stands before the name of a variable of env_file, or is $$",
+                    name=name,
+                )
+            )
+        if _SECRET_HEADER.search(name) and not Template(value).get_identifiers():
+            raise ValueError(
+                tr(
+                    "request_headers: {name} may be a secret, which everybody who may read the settings would see; "
+                    'put it into env_file and name its variable here, such as "Basic $SITE_AUTH"',
+                    name=name,
+                )
+            )

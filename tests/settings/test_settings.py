@@ -161,10 +161,11 @@ def test_the_commented_file_changes_nothing(tmp_path: Path) -> None:
 
 def test_tables_are_read_printed_and_written_back(tmp_path: Path) -> None:
     """Guards `[rehearsal]` and `[activation]`: read by their table's name, in the written file after all others."""
-    check = {"path": "/", "contains": "Notícias"}
+    check = {"path": "/", "contains": "Notícias", "request_headers": {"X-Forwarded-Proto": "https"}}
     file = tmp_path / "settings.toml"
     file.write_text(
-        'branch = "main"\n[rehearsal]\nimage = "web"\nchecks = [{path = "/", contains = "Notícias"}]\n'
+        'branch = "main"\n[rehearsal]\nimage = "web"\nchecks = [{path = "/", contains = "Notícias", '
+        'request_headers = {X-Forwarded-Proto = "https"}}]\n'
         '[activation]\ncontainers = ["apache"]\n'
     )
     settings = load({}, file=file).settings
@@ -175,6 +176,9 @@ def test_tables_are_read_printed_and_written_back(tmp_path: Path) -> None:
     written.write_text(commented_file({"branch": "x", "rehearsal_image": "web", "rehearsal_checks": [check]}))
     again = load({}, file=written).settings
     assert (again.branch, again.rehearsal_image, again.rehearsal_checks) == ("x", "web", settings.rehearsal_checks)
+
+
+CHECK = "[rehearsal]\nimage = 'x'\nchecks = [{path = '/', request_headers ="
 
 
 @pytest.mark.parametrize(
@@ -197,6 +201,16 @@ def test_tables_are_read_printed_and_written_back(tmp_path: Path) -> None:
         ("[rehearsal]\nchecks = [{path = '/', status = 99}]", "no status of HTTP"),
         ("[rehearsal]\nchecks = [{path = '/', timeout = 0}]", "timeout"),
         ('[rehearsal]\nchecks = [{path = "/", host = "a\\r\\nb"}]', "control characters"),
+        ("[rehearsal]\nchecks = [{path = '/', contains = {Authorization = 'canary'}}]", "must be a text in quotes"),
+        (f"{CHECK} 'Authorization: canary'}}]", "must be a table of texts, such as"),
+        (f"{CHECK} {{Authorization = 'Basic canary'}}}}]", "Authorization may be a secret.* put it into env_file"),
+        (f"{CHECK} {{Authorization = '$CANARY canary $'}}}}]", r"a \$ in Authorization stands before the name"),
+        (f"{CHECK} {{X-A = 1}}}}]", "must be a table of texts, such as"),
+        (f"{CHECK} {{'X A' = 'canary'}}}}]", "'X A' is no name of a header"),
+        (f"{CHECK} {{host = 'canary'}}}}]", "host cannot be given.* a check has `host`"),
+        (f"{CHECK} {{Content-Length = '3'}}}}]", "Content-Length cannot be given"),
+        (f"{CHECK} {{x-a = 'b', X-A = 'c'}}}}]", "x-a cannot be given, or not twice"),
+        (f'{CHECK} {{X-A = "canary\\r\\nHost: x"}}}}]', "X-A of a check holds control characters"),
         ("[rehearsal]\nwritable = ['../etc']", "must be a directory below the version"),
         ("[rehearsal]\nmount = 'var'", "absolute path in the container"),
         ("[activation]\nurl = 'ftp://x'", "must be http:// or https://"),
@@ -208,5 +222,6 @@ def test_tables_are_read_printed_and_written_back(tmp_path: Path) -> None:
 def test_wrong_tables_are_sentences(tmp_path: Path, text: str, said: str) -> None:
     file = tmp_path / "settings.toml"
     file.write_text(text)
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=said) as told:
         load({}, file=file)
+    assert "canary" not in str(told.value)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +13,10 @@ from typing import Any
 import pytest
 
 from govma_core.deploy.doctor import examine
-from govma_core.errors import RefusedError, RevertedError, UnprovedError
+from govma_core.errors import NotTriedError, RefusedError, RevertedError, UnprovedError
 from govma_core.promotion import promote, rollback
 from govma_core.runs import recovery
+from govma_core.settings import to_plain
 from govma_core.versions.history import History, spans
 from govma_core.versions.remove import PROBE
 from tests.promotion.served.conftest import FIRST, SECOND, THIRD
@@ -182,6 +187,52 @@ def test_where_the_probe_is_not_run_the_setting_for_a_page_of_the_site_is_named(
             UnprovedError, match=r"set activation\.proof_path to a page that has the name of its version"
         ):
             promote.run(site.context(), version=SECOND)
+
+
+HTACCESS = """
+RewriteEngine On
+RewriteCond %{HTTP:X-Forwarded-Proto} !=https
+RewriteRule ^ https://portal.example%{REQUEST_URI} [R=301,L]
+AuthType Basic
+AuthName portal
+AuthUserFile /var/www/versions/current-version/passwords
+Require valid-user
+"""
+PASSWORD = "ten-cats-of-the-portal"
+SITE_AUTH = base64.b64encode(f"editor:{PASSWORD}".encode()).decode()
+
+
+def test_a_site_that_answers_only_requests_with_certain_headers(
+    site: PhpSite, apache: Apache, apache_image: str
+) -> None:
+    """Guards sites behind a proxy that ends TLS, and those that ask for a password: the check and the proof send it."""
+    passwords = f"editor:{{SHA}}{base64.b64encode(hashlib.sha1(PASSWORD.encode()).digest()).decode()}\n"
+    for version in (FIRST, SECOND):
+        (site.directory / version / "html/.htaccess").write_text(HTACCESS)
+        (site.directory / version / "passwords").write_text(passwords)
+    env_file = site.root / "env"
+    env_file.write_text(f'BANCO=db-7\nSITE_AUTH="{SITE_AUTH}"\n')
+    headers = {"x-forwarded-proto": "https", "Authorization": "Basic $SITE_AUTH"}
+    checks = [{"path": "/", "contains": "part 5 of", "request_headers": headers}]
+    activated(site, apache, activation_checks=checks, rehearsal_checks=checks, rehearsal_image=apache_image)
+    site.flags["env_file"] = str(env_file)
+    promote.run(site.context(), version=SECOND)
+    assert site.stages()["rehearsal"].outcome == site.stages()["checks"].outcome == "ok"
+    assert "served after" in site.stages()["activation"].remark
+    assert SITE_AUTH not in str(site.events) + json.dumps(to_plain(site.settings))
+
+    env_file.write_text("SITE_AUTH=''\n")
+    sentence = rf"env_file \({env_file}\) has no value in one line for SITE_AUTH, which request_headers of a check name"
+    with pytest.raises(NotTriedError, match=sentence):
+        promote.run(site.context(), version=FIRST)
+    findings = {finding.what: finding.said for finding in examine(site.context()) if finding.state == "wrong"}
+    assert all(re.match(sentence, findings[what]) for what in ("rehearsal", "activation"))
+    with pytest.raises(UnprovedError, match=sentence):
+        rollback.run(site.context())
+
+    site.flags |= {"activation_checks": [], "activation_timeout": 1}
+    with pytest.raises(UnprovedError, match=r"such as: [\w-]+: status 401.*name them in activation\.checks"):
+        promote.run(site.context(), version=SECOND, rehearse=False)
 
 
 def test_a_probe_that_a_killed_run_left_is_swept(site: PhpSite) -> None:
