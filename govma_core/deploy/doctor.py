@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 from functools import partial
 
 from govma_core import hooks
+from govma_core.building import node_modules
 from govma_core.building.builder import make_builder
 from govma_core.config_file import CONFIG_VARIABLE
 from govma_core.context import Context
@@ -19,7 +20,7 @@ from govma_core.deploy.commit_files import no_inputs
 from govma_core.deploy.directories import Finding as Finding
 from govma_core.disk.unshare import fits_any
 from govma_core.engine.program import missing_helpers
-from govma_core.errors import GovmaError, PreflightError
+from govma_core.errors import GovmaError, PreflightError, UnsafeTreeError
 from govma_core.fs import safefs
 from govma_core.promotion import activation, rehearsal
 from govma_core.services import programs
@@ -37,6 +38,7 @@ def examine(context: Context) -> Iterator[Finding]:
     yield from _variables()
     yield from _programs(settings)
     yield from directories.examine(settings)
+    yield from _node_modules(settings)
     yield from _exposed_paths(settings)
     yield from _files(settings)
     yield from _hooks(settings)
@@ -86,6 +88,24 @@ def _programs(settings: Settings) -> Iterator[Finding]:
                 name=name,
             )
             yield Finding("docker", "note", sentence)
+
+
+def _node_modules(settings: Settings) -> Iterator[Finding]:
+    """Look into node_modules_dir as a build does. A preflight does not: it takes as long as there are files."""
+    try:
+        name = node_modules.foreign(settings.node_modules_dir, settings.build_uid)
+    except (OSError, UnsafeTreeError):
+        return
+    # That the directory itself is another's is a finding of its own, which is easily mended.
+    if name not in ("", "."):
+        sentence = tr(
+            "{path} holds {name!r}, which the build's user (uid {uid}) does not own: the next build sets the "
+            "directory aside, and begins with an empty one",
+            path=settings.node_modules_dir,
+            name=name,
+            uid=settings.build_uid,
+        )
+        yield Finding("node_modules_dir", "note", sentence)
 
 
 def _exposed_paths(settings: Settings) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from govma_core.deploy import directories
+from govma_core.deploy.directories import Finding
 from govma_core.deploy.doctor import examine
 from govma_core.errors import PreflightError
 from tests.support.rights import as_root
@@ -98,3 +99,21 @@ def test_what_nobody_has_to_have_is_a_note(site: Site) -> None:
     assert not notes["image_dir"].safe
     assert not notes["image_dir"].command
     assert notes["node_modules_dir"].safe
+
+
+@as_root
+@pytest.mark.root
+def test_files_of_others_in_node_modules_are_told_by_the_doctor_as_a_deploy_treats_them(site: Site) -> None:
+    """Guards a look at the directory alone, which says that all is well where npm ran as root once."""
+    (site.settings.node_modules_dir / "left-pad").touch()
+
+    def findings() -> list[Finding]:
+        return [each for each in examine(site.context()) if "left-pad" in each.said]
+
+    (finding,) = findings()
+    assert "holds 'left-pad', which the build's user (uid 1000) does not own" in finding.said
+    assert finding.what == "node_modules_dir"
+    assert (finding.state, finding.safe, finding.stops) == ("note", False, False)
+    site.deploy()
+    assert "holds 'left-pad'" in site.log("warning")
+    assert findings() == []
