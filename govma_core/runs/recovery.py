@@ -45,7 +45,7 @@ def recover(context: Context, store: RunStore) -> None:
             "Run {id} ({operation}) had been interrupted during {stage}.",
             id=record.id,
             operation=record.operation,
-            stage=record.stage or "?",
+            stage=record.stage or tr("its start"),
         )
         settle_version(context, record.operation, record.id)
         with suppress(OSError):

@@ -207,7 +207,11 @@ class RunStore:
                     stage=record.stage or tr("its start"),
                 )
                 if not record.pid and (last_words := self._last_words(run_id)):
-                    message = tr("The run's process ended during its start: {last_words}", last_words=last_words)
+                    message = tr(
+                        "The run's process ended during its start: {last_words}. If Python was upgraded with the "
+                        "system: install govma-console again, as for an upgrade.",
+                        last_words=last_words,
+                    )
                 return dataclasses.replace(record, state="interrupted", exit_code=1, message=message)
             record = again
         return record

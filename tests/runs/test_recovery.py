@@ -107,7 +107,7 @@ def test_a_run_that_finds_no_room_to_come_back_leaves_nothing_half(
     assert os.listdir(spare.directory) == [record.id]
 
 
-@pytest.mark.parametrize(("stage", "told"), [("assets", "assets"), ("", "?")])
+@pytest.mark.parametrize(("stage", "told"), [("assets", "assets"), ("", "its start")])
 def test_a_run_that_was_killed_is_told_counted_and_judged_once(tmp_path: Path, stage: str, told: str) -> None:
     releases = eight_releases(tmp_path / "site")
     store = RunStore(releases.state)

@@ -76,7 +76,7 @@ def test_a_server_whose_python_was_upgraded_is_not_ready_and_its_runs_say_why(
             assert "No module named 'govma_core'" in readiness.text
         answer = server.get("/deploy").text
         assert "deploy failed: The run's process ended during its start: " in answer
-        assert "No module named 'govma_core'" in answer
+        assert "No module named 'govma_core'). If Python was upgraded with the system: install " in answer
         assert next(server.runs.records()).state == "interrupted"
         python.unlink()
         for path in ("/readyz", "/deploy"):
