@@ -18,7 +18,7 @@ from govma_console.server.app import make_app
 from govma_console.server.browser_guard import allowed_names
 from govma_console.server.connection import Connection
 from govma_console.server.logging import start_logging
-from govma_console.server.monitor import Monitor
+from govma_console.server.run_journal import RunJournal
 from govma_console.server.sockets import Listeners, hosts_of, open_listeners
 from govma_console.server.state import Site
 from govma_console.server.systemd import IDLE, Notifier
@@ -109,7 +109,7 @@ class _Server:
         loop = asyncio.get_running_loop()
         background = [
             loop.create_task(self._site.feed.watch()),
-            loop.create_task(Monitor(self._site, self._notifier).run()),
+            loop.create_task(RunJournal(self._site, self._notifier).run()),
             loop.create_task(self._report_alive()),
         ]
         stopping = loop.create_task(self._stop.wait())

@@ -160,8 +160,8 @@ def _ending(code: int, out_of_memory: str) -> str:
         return tr("ran out of memory (exit code {code}). {out_of_memory}", code=code, out_of_memory=out_of_memory)
     if code == 128 + signal.SIGKILL:
         return tr(
-            "was killed (exit code 137, SIGKILL): the machine had no memory left (`dmesg` says so), Docker was "
-            "stopped (`journalctl -u docker`), or somebody ended it."
+            "was killed (exit code 137, SIGKILL): no memory was left, of the machine or of build_memory (`dmesg` says "
+            "so), Docker was stopped (`journalctl -u docker`), or somebody ended it."
         )
     if code > 128 and code - 128 in {number.value for number in signal.Signals}:
         return tr(

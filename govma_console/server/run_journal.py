@@ -19,7 +19,7 @@ _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ER
 log = logging.getLogger("govma.runs")
 
 
-class Monitor:
+class RunJournal:
     """Follows the runs of the site one after the other, as they take their turns."""
 
     def __init__(self, site: Site, notifier: Notifier) -> None:
