@@ -30,7 +30,7 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 # Seconds for a test that may have to wait until an image is made.
 PATIENCE = {"docker_engine": 300, "busybox_image": 300, "node_image": 900, "systemd_image": 600, "apache_image": 600}
-MARKS = {name: ("engine",) for name in PATIENCE}
+MARKS: dict[str, tuple[str, ...]] = {name: ("engine",) for name in PATIENCE}
 MARKS |= {"node_image": ("engine", "node"), "systemd_image": ("engine", "dear", "system")}
 
 # How long an example takes is the machine's.
