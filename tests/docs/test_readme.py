@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,17 +14,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.engine import REPOSITORY, Engine
-from tests.support.machine import COMMAND, Machine, machine_of
+from tests.support.machine import COMMAND, Machine
+from tests.support.new_server import ADDRESS, HOME, SETTINGS, add_wheels, follow, new_server
 from tests.support.readme import commands
 from tests.support.rights import as_root
 from tests.support.sample import SampleSite, create_sample
-from tests.support.systemd_image import PYTHON, requirements
+from tests.support.systemd_image import PYTHON
 
 pytestmark = as_root
-HOME = "/root"
-ADDRESS = "http://127.0.0.1:50024"
-SETTINGS = "/etc/govma-console.toml"
-_PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
 
 @pytest.fixture(scope="module", name="site")
@@ -42,57 +38,14 @@ def _machine(docker_engine: Engine, systemd_image: str, site: SampleSite, wheels
     program = shutil.which("docker")
     assert program
     socket = docker_engine.host.removeprefix("unix://")
-    shared = {socket: "/var/run/docker.sock", program: "/usr/bin/docker", str(site.root): str(site.root)}
-    with machine_of(docker_engine, systemd_image, shared) as machine:
-        machine.out("rm", COMMAND)
-        machine.put(_tar(wheels))
-        # No network: pip finds everything in a folder, and the commands can stay as they are printed.
-        machine.write("/etc/pip.conf", "[global]\nno-index = true\nfind-links = /root/packages\n")
-        machine.write(SETTINGS, site.config_file.read_text())
+    shared = {socket: "/var/run/docker.sock", program: "/usr/bin/docker"}
+    with new_server(docker_engine, systemd_image, wheels, site, shared) as machine:
         yield machine
 
 
 @pytest.fixture(scope="module", name="wheels")
 def _wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with dist/ as `make wheel` makes it, and what it needs from others."""
-    folder = tmp_path_factory.mktemp("wheels")
-    (folder / "dist").mkdir()
-    line = [*_PIP, "wheel", "--no-deps", "--wheel-dir", str(folder / "dist"), str(REPOSITORY)]
-    subprocess.run(line, check=True)
-    options = ("--only-binary=:all:", "--python-version", PYTHON, "--dest", str(folder / "packages"))
-    constraints = ("--constraint", str(REPOSITORY / "constraints.txt"))
-    line = [
-        *_PIP,
-        "download",
-        *options,
-        *constraints,
-        *requirements(),
-        "pip",
-        "setuptools",
-        "wheel",
-        "hatchling",
-        "editables",
-    ]
-    subprocess.run(line, check=True)
-    return folder
-
-
-def _tar(folder: Path) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        tar.add(folder, HOME.lstrip("/"))
-    return out.getvalue()
-
-
-def follow(machine: Machine, name: str, place: str = HOME) -> dict[str, str]:
-    """Execute the commands of a block one after the other; give what each printed to standard output."""
-    printed = {}
-    for command in commands()[name]:
-        done = machine.run("sh", "-c", f"cd {place} && {command}", patience=150)
-        # The first look may find something: that is what it is for.
-        assert done.code == 0 or command == "govma-console doctor", f"{command}: {done}"
-        printed[command] = done.out
-    return printed
+    return add_wheels(tmp_path_factory.mktemp("wheels"), PYTHON)
 
 
 def test_the_demo_by_the_readme_alone(machine: Machine) -> None:

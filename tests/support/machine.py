@@ -83,6 +83,12 @@ class Machine:
         """Tell whether there is something of that name."""
         return self.run("test", "-e", path).code == 0
 
+    def reboot(self) -> None:
+        """Stop the machine, and boot it: until all that is to be started has been, with or without success."""
+        self._container.restart()
+        ends = ("running", "degraded")
+        wait_for(lambda: self.run("systemctl", "is-system-running").out.strip() in ends, "the machine's boot")
+
     def journal(self, *matches: str) -> list[dict[str, Any]]:
         """Return the journal's entries that match, as journalctl(1) takes them."""
         self.out("journalctl", "--sync")
@@ -91,13 +97,15 @@ class Machine:
 
 
 @contextmanager
-def machine_of(engine: Engine, image: str, shared: Mapping[str, str] = MappingProxyType({})) -> Iterator[Machine]:
+def machine_of(
+    engine: Engine, image: str, shared: Mapping[str, str] = MappingProxyType({}), network: str = "none"
+) -> Iterator[Machine]:
     """Boot a machine; nothing of it is left when the block ends. `shared`: paths of ours, and where they are in it."""
     with engine.client() as client, ThreadPoolExecutor(32) as workers:
         container = client.containers.run(
             image,
             detach=True,
-            network_mode="none",
+            network_mode=network,
             # With /sys/fs/cgroup as it is outside, the names in there must be those from outside, too.
             cgroupns="host",
             cap_add=["SYS_ADMIN"],

@@ -27,14 +27,19 @@ MASKED = (
     # Of another image, or started by a test that needs it.
     *("ssh.service", "apache2.service", "apache-htcacheclean.service", "phpsessionclean.timer"),
 )
+BOOTED = (
+    f"RUN export SYSTEMD_OFFLINE=1 && systemctl mask {' '.join(MASKED)} && systemctl set-default multi-user.target",
+    "ENV container=docker",
+    "STOPSIGNAL SIGRTMIN+3",
+    # From 256 on, systemd starts on a machine with the first kind of control groups only when it is told to.
+    'CMD ["/sbin/init", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]',
+)
+"""Lines of a Dockerfile that make a machine of any Debian."""
 INSTRUCTIONS = (
     # Where Python looks by itself, as it does for what is installed for the whole machine.
     f'RUN printf "%s\\n" {PROJECT} {PACKAGES} >/usr/lib/python3/dist-packages/govma.pth && mkdir -p {PROJECT}'
-    f" && export SYSTEMD_OFFLINE=1 && systemctl mask {' '.join(MASKED)} && systemctl set-default multi-user.target"
     f" && python3 -m compileall -q {PACKAGES}",
-    "ENV container=docker",
-    # From 256 on, systemd starts on a machine with the first kind of control groups only when it is told to.
-    'CMD ["/sbin/init", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]',
+    *BOOTED,
 )
 
 
