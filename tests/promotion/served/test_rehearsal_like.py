@@ -101,12 +101,10 @@ DIFFERENT = {"Binds", "Mounts", "VolumesFrom", "PortBindings", "LogConfig", "Res
 
 
 def test_every_option_that_compose_knows_is_here() -> None:
-    if not SCHEMA.exists():
-        version = subprocess.run(["docker-compose", "version"], capture_output=True, text=True, check=True).stdout
-        assert " 1." not in version
-        return
-    properties = json.loads(SCHEMA.read_text())["definitions"]["service"]["properties"]
-    assert {*OPTIONS, *ON_A_NETWORK, *ON_THE_DEFAULT_NETWORK, *WITHOUT_EFFECT} == set(properties)
+    # Compose 2 refuses in the test below what it does not know.
+    if SCHEMA.exists():
+        properties = json.loads(SCHEMA.read_text())["definitions"]["service"]["properties"]
+        assert {*OPTIONS, *ON_A_NETWORK, *ON_THE_DEFAULT_NETWORK, *WITHOUT_EFFECT} == set(properties)
 
 
 @pytest.mark.parametrize("more", [ON_A_NETWORK, ON_THE_DEFAULT_NETWORK], ids=["network", "default"])
