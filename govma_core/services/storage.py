@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import re
 import shlex
 import stat
-import time
+import subprocess
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from govma_core.errors import UnsafeTreeError
 from govma_core.fs import safefs
 from govma_core.reporting import Reporter
 from govma_core.services.compose_config import ComposeConfig
@@ -19,8 +18,6 @@ from govma_core.text.language import tr
 
 DISK_SECONDS = 20.0
 """How long one directory is looked at for its disk use."""
-_DEEPEST = 100
-"""Levels of directories that are looked at."""
 
 
 @dataclass(slots=True)
@@ -35,7 +32,7 @@ class Store:
     size: int | None = None
     """Bytes on the disk; None when it was not measured, or cannot be read."""
     whole: bool = True
-    """False when there is more: not enough time, too many levels, or something that cannot be read."""
+    """False when there is more: not enough time, or something that cannot be read."""
 
 
 def wanted_owners(settings: Settings) -> dict[str, tuple[int, int]]:
@@ -120,47 +117,11 @@ def _mend(settings: Settings, command: str) -> str:
 
 
 def disk_use(dir_fd: int, name: str, seconds: float) -> tuple[int | None, bool]:
-    """Return the bytes that a directory takes, as `du -x` counts them, and whether all of it was looked at.
-
-    (None, False) when it cannot be opened by this user.
-    """
-    until = time.monotonic() + seconds
-    inodes: set[int] = set()
-    try:
-        with safefs.opened(dir_fd, name) as fd:
-            top = os.fstat(fd)
-            total, whole = _walk(fd, top.st_dev, inodes, until)
-            return total + top.st_blocks * 512, whole
-    except (PermissionError, UnsafeTreeError):
-        return None, False
-
-
-def _walk(fd: int, device: int, inodes: set[int], until: float, depth: int = 1) -> tuple[int, bool]:
-    total, whole, below = 0, True, []
-    with os.scandir(fd) as entries:
-        for entry in entries:
-            if time.monotonic() > until:
-                return total, False
-            try:
-                info = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            if info.st_dev != device or info.st_ino in inodes:
-                continue
-            if stat.S_ISDIR(info.st_mode):
-                below.append(entry.name)
-            elif info.st_nlink > 1:
-                inodes.add(info.st_ino)
-            total += info.st_blocks * 512
-    for name in below:
-        if depth == _DEEPEST or time.monotonic() > until:
-            return total, False
-        try:
-            with safefs.opened(fd, name) as inner:
-                more, all_seen = _walk(inner, device, inodes, until, depth + 1)
-        except (FileNotFoundError, UnsafeTreeError):
-            continue
-        except OSError:
-            more, all_seen = 0, False
-        total, whole = total + more, whole and all_seen
-    return total, whole
+    """Return the bytes that a directory takes, and whether all of it was looked at; None where that is not known."""
+    # It follows no link.
+    command = ["timeout", str(seconds), "du", "-sx", "--block-size=1", "--", name]
+    result = subprocess.run(
+        command, cwd=f"/proc/self/fd/{dir_fd}", stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    size = re.match(r"\d+", result.stdout)
+    return int(size[0]) if size else None, not result.returncode

@@ -153,7 +153,7 @@ def test_owners_of_persistent_directories_are_checked_with_the_command_that_mend
     assert size is not None
     assert 100_000 < size < 150_000
     fd = os.open(tmp_path, os.O_RDONLY)
-    assert not disk_use(fd, "mysql", -1.0)[1]
+    assert disk_use(fd, "not-there", 20) == (None, False)
     os.close(fd)
 
 
@@ -250,14 +250,16 @@ def test_none_is_a_number_of_containers_like_others(tmp_path: Path, lines: str, 
     assert config.services["one"].replicas == replicas
 
 
-def test_a_tree_deeper_than_anybody_makes_is_not_followed_to_its_end(tmp_path: Path) -> None:
-    """Guards the view: a container can make directories as deep as it likes."""
+def test_a_tree_deeper_than_anybody_makes_is_measured_and_no_link_followed(tmp_path: Path) -> None:
+    """Guards the view: a container can make directories as deep as it likes, and links to anywhere."""
     nest(tmp_path, 150)
+    (tmp_path / "d/link").symlink_to("/usr")
     fd = os.open(tmp_path, os.O_RDONLY)
     size, whole = disk_use(fd, "d", 20)
     os.close(fd)
     assert size is not None
-    assert not whole
+    assert size < 100_000_000
+    assert whole
 
 
 @pytest.mark.parametrize(
