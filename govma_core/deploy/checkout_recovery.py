@@ -11,8 +11,6 @@ written meanwhile. Other files stay: the deploy refuses them by name.
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,14 +20,13 @@ from govma_core.building import work_dir
 from govma_core.errors import GovmaError
 from govma_core.fs import claims, jsonfile, safefs
 from govma_core.git import GitCommands, GitFailedError
-from govma_core.process import proc
+from govma_core.process import descendants
+from govma_core.process.proc import Process
 from govma_core.reporting import Reporter
 from govma_core.settings import Settings
 
 _NOTE = "checkout-move.json"
 _LOCKS = ("*.lock", "refs/**/*.lock", "modules/**/*.lock")
-_PATIENCE = 10.0
-"""Seconds that a killed git may take to be gone."""
 
 
 @contextmanager
@@ -63,7 +60,7 @@ def _end_move(settings: Settings, *, moved: bool) -> None:
 def finish_move(settings: Settings, git: GitCommands, reporter: Reporter) -> None:
     """Put right what an interrupted move left; SourceError where git cannot. Only under the lock."""
     if claims.is_noted(settings.work_dir, settings.state_dir, work_dir.ROLE):
-        _end_left_behind(settings.work_dir)
+        descendants.end_all(lambda: _gits_in(settings.work_dir))
     git_dir, is_noted = Path(git.repo.git_dir), jsonfile.read(settings.state_dir / _NOTE) is not None
     _remove_locks(git_dir, settings, was_moving=is_noted)
     if is_noted:
@@ -109,7 +106,7 @@ def _put_right(settings: Settings, git: GitCommands, reporter: Reporter) -> None
 def _remove_locks(git_dir: Path, settings: Settings, *, was_moving: bool) -> None:
     """Remove git's locks that are older than the boot, or of an interrupted move: who had made them is gone."""
     deadline = time.monotonic() + settings.git_timeout
-    while was_moving and (is_busy := _git_works_in(settings.source_dir)) and time.monotonic() < deadline:
+    while was_moving and (is_busy := _gits_in(settings.source_dir)) and time.monotonic() < deadline:
         time.sleep(0.1)
     for path in (path for pattern in _LOCKS for path in git_dir.glob(pattern)):
         with suppress(FileNotFoundError):
@@ -126,32 +123,16 @@ def abandoned_lock(settings: Settings, git: GitCommands) -> Path | None:
     lock = Path(git.repo.git_dir, "index.lock")
     with suppress(FileNotFoundError):
         is_left_alone = not _is_of_before_the_boot(lock) and jsonfile.read(settings.state_dir / _NOTE) is None
-        return lock if is_left_alone and not _git_works_in(settings.source_dir) else None
+        return lock if is_left_alone and not _gits_in(settings.source_dir) else None
     return None
 
 
-def _git_works_in(directory: Path) -> bool:
-    """Tell whether a git works in the directory: one that outlives the run which had started it, or a person's."""
-    return any(True for _ in _gits_in(directory))
-
-
-def _end_left_behind(directory: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    processes = list(_gits_in(directory))
-    for process in processes:
+def _gits_in(directory: Path) -> list[Process]:
+    """Return the git processes that work in the directory or below: of a run that was killed, or a person's."""
+    top = directory.resolve()
+    gits = []
+    for process in descendants.all_processes():
         with suppress(OSError):
-            proc.send(process.pid, process.started, signal.SIGKILL)
-    while processes and _git_works_in(directory) and time.monotonic() < deadline:
-        time.sleep(0.05)
-
-
-def _gits_in(directory: Path) -> Iterator[proc.Process]:
-    """Yield the git processes that work in the directory or below."""
-    top = f"{directory.resolve()}/"
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with suppress(OSError):
-            if not f"{os.readlink(f'/proc/{name}/cwd')}/".startswith(top):
-                continue
-            process = proc.read(int(name))
-            if process and process.name == "git":
-                yield process
+            if process.name == "git" and Path("/proc", str(process.pid), "cwd").readlink().is_relative_to(top):
+                gits.append(process)
+    return gits

@@ -112,7 +112,7 @@ def attended(uid: int, places: Sequence[Path]) -> list[Process]:
 
 def _of(uid: int) -> list[Process]:
     spared = {process.pid for process in lineage(os.getpid())}
-    return [each for each in _all() if not each.zombie and each.pid not in spared and _user(each) == uid]
+    return [each for each in all_processes() if not each.zombie and each.pid not in spared and _user(each) == uid]
 
 
 def _user(process: Process) -> int | None:
@@ -155,14 +155,15 @@ def _same_mounts(directory: Path) -> bool:
     return False
 
 
-def _all() -> list[Process]:
+def all_processes() -> list[Process]:
+    """Return all there are."""
     return [process for entry in os.listdir("/proc") if entry.isdecimal() and (process := read(int(entry)))]
 
 
 def descendants_of(pid: int) -> list[Process]:
     """Return the processes that a process started, those that these started, and so on."""
     children: dict[int, list[Process]] = {}
-    for process in _all():
+    for process in all_processes():
         children.setdefault(process.parent, []).append(process)
     descendants, parents = [], [pid]
     while parents:
