@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
 
-SERVICE_LABEL = "com.docker.compose.service"
-_ONE_OFF_LABEL = "com.docker.compose.oneoff"
+COMPOSE = "com.docker.compose."
+"""How the labels begin that compose gives to what it makes."""
+
+PROJECT, SERVICE, VERSION = f"{COMPOSE}project", f"{COMPOSE}service", f"{COMPOSE}version"
+ONE_OFF = f"{COMPOSE}oneoff"
+"""`True` of what was started beside a service, for one command (`docker compose run`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,10 @@ def running(client: DockerClient, reference: str, directory: Path) -> list[Conta
     with told_as(tr("look for {wanted}", wanted=reference)):
         if "=" in reference:
             return list(client.containers.list(filters={"label": reference}, ignore_removed=True))
-        labelled = client.containers.list(filters={"label": f"{SERVICE_LABEL}={reference}"}, ignore_removed=True)
-        containers = [container for container in labelled if not one_off(container) and where(container, directory)]
+        labelled = client.containers.list(filters={"label": f"{SERVICE}={reference}"}, ignore_removed=True)
+        containers = [
+            container for container in labelled if not one_off(container.labels) and where(container, directory)
+        ]
         return containers or [
             container
             for container in client.containers.list(filters={"name": reference}, ignore_removed=True)
@@ -47,9 +53,14 @@ def running(client: DockerClient, reference: str, directory: Path) -> list[Conta
         ]
 
 
-def one_off(container: Container) -> bool:
-    """Tell whether a container was started beside its service, for one command (`docker compose run`)."""
-    return str(container.labels.get(_ONE_OFF_LABEL, "")).lower() == "true"
+def one_off(labels: Mapping[str, str] | None) -> bool:
+    """Tell by its labels whether a container was started beside its service."""
+    return str((labels or {}).get(ONE_OFF, "")).lower() == "true"
+
+
+def blanked(labels: Iterable[str]) -> dict[str, str]:
+    """Return labels that undo those of compose: what it built carries its project's, and would pass for a part."""
+    return {name: "" for name in labels if name.startswith(COMPOSE)}
 
 
 def where(container: Container, directory: Path) -> Inside | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from govma_core.context import Context
 from govma_core.engine.client import told_as
-from govma_core.engine.containers import Inside, links, running, where
+from govma_core.engine.containers import Inside, blanked, links, running, where
 from govma_core.engine.throwaway import labels, mount, throwaway
 from govma_core.errors import NotTriedError
 from govma_core.promotion.rehearsal_copy import Stage
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
 
-_COMPOSE = "com.docker.compose."
 MOUNT_LABEL = "govma-console.mount"
 """Where in the container the candidate's versions directory is."""
 
@@ -104,11 +103,6 @@ def like(client: DockerClient, settings: Settings) -> tuple[dict[str, Any], str,
     own, others = _networks(container)
     config = _configuration(container, inside, settings) | {"NetworkingConfig": {"EndpointsConfig": own}}
     return config, inside.path, others
-
-
-def blanked(labels: dict[str, str]) -> dict[str, str]:
-    """Return labels that undo those of compose: what compose built carries its project's, and would pass for a part."""
-    return {name: "" for name in labels if name.startswith(_COMPOSE)}
 
 
 _NOT_TAKEN_OVER = (

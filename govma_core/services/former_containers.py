@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from govma_core.engine.client import failures, not_found
-from govma_core.engine.containers import links
+from govma_core.engine.containers import blanked, links
 from govma_core.services.inspect import inspected
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ _LABEL = "govma-console.former"
 _DESCRIPTION = "GOVMA_CONSOLE_FORMER="
 _IMAGES = "govma-former"
 _ID_LENGTH = 12
-_COMPOSE = "com.docker.compose."
 _CONTAINER_MODE = "container:"
 
 
@@ -39,13 +38,11 @@ def keep_description(client: DockerClient, project: str, container: str) -> None
     description = inspected(client, container)
     if description is None:
         return
-    # What compose built has its labels: without a value they do not make this a container of the service.
-    compose_labels = (name for name in description["Config"].get("Labels") or () if name.startswith(_COMPOSE))
     config = {
         "Image": description["Image"],
         "Env": [_DESCRIPTION + json.dumps(description)],
         "Cmd": ["true"],
-        "Labels": dict.fromkeys(compose_labels, "") | {_LABEL: project},
+        "Labels": blanked(description["Config"].get("Labels") or ()) | {_LABEL: project},
         "HostConfig": {"NetworkMode": "none"},
     }
     _remove(client, _name(container))

@@ -9,20 +9,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from govma_core.engine.client import not_found, told_as
+from govma_core.engine.containers import COMPOSE, PROJECT, SERVICE, VERSION, one_off
 from govma_core.masking import Mask
 from govma_core.services.compose import Project
 from govma_core.services.compose_config import ComposeConfig, Mount
 from govma_core.services.env_secrets import fingerprint, named_mask
-from govma_core.services.programs import PROJECT as PROJECT
-from govma_core.services.programs import VERSION
 from govma_core.text.language import tr
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
-SERVICE = "com.docker.compose.service"
-_ONEOFF = "com.docker.compose.oneoff"
-_HASH = "com.docker.compose.config-hash"
+_HASH = f"{COMPOSE}config-hash"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +100,7 @@ def look(client: DockerClient, project: str) -> ProjectState:
             tags |= dict.fromkeys(names, image["Id"])
     containers, values = [], []
     for entry in listed:
-        if (entry.get("Labels") or {}).get(_ONEOFF, "False").lower() == "true":
+        if one_off(entry.get("Labels")):
             continue
         raw = inspected(client, entry["Id"])
         if raw is not None:

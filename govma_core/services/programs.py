@@ -15,13 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from govma_core.engine.client import connected, told_as
+from govma_core.engine.containers import ONE_OFF, PROJECT, VERSION
 from govma_core.engine.program import environment as program_environment
 from govma_core.errors import GovmaError, PreflightError
 from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
-
-PROJECT = "com.docker.compose.project"
-VERSION = "com.docker.compose.version"
 
 _PLUGIN_DIRS = (
     "/usr/local/lib/docker/cli-plugins", "/usr/local/libexec/docker/cli-plugins",
@@ -130,7 +128,7 @@ def maker(project: str) -> str:
     with suppress(GovmaError), connected(_ENGINE_SECONDS, otherwise="") as client:
         with told_as(tr("list its containers")):
             # Not those of `docker compose run`, which any compose may have made.
-            labels = [f"{PROJECT}={project}", VERSION, "com.docker.compose.oneoff=False"]
+            labels = [f"{PROJECT}={project}", VERSION, f"{ONE_OFF}=False"]
             entries = client.api.containers(all=True, filters={"label": labels})
         newest = max(entries, key=lambda entry: entry["Created"], default={"Labels": {VERSION: ""}})
         return str(newest["Labels"][VERSION])

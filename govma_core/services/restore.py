@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from govma_core.engine.client import failures, not_found, reason, told_as, unreachable
+from govma_core.engine.containers import PROJECT, SERVICE
 from govma_core.errors import GovmaError
 from govma_core.fs import jsonfile
 from govma_core.reporting import Reporter
 from govma_core.services.former_containers import kept_description, make_again
 from govma_core.services.health import wait_until_good
-from govma_core.services.inspect import PROJECT, SERVICE, inspected, read_container
+from govma_core.services.inspect import inspected, read_container
 from govma_core.services.source_drift import opened
 from govma_core.settings import Settings
 from govma_core.text.language import tr

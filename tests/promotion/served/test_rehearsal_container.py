@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from govma_core.engine.containers import blanked
 from govma_core.engine.throwaway import labels
 from govma_core.errors import NotTriedError, RehearsalError, RunCancelled
 from govma_core.events import LogLine
 from govma_core.promotion import promote
-from govma_core.promotion.rehearsal_container import blanked
 from govma_core.promotion.rehearsal_copy import Stage
 from govma_core.versions.marks import MarkStore
 from tests.promotion.served.conftest import FIRST, SECOND
