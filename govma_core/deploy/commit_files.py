@@ -16,7 +16,7 @@ from contextlib import closing, suppress
 from itertools import groupby
 from pathlib import Path
 
-from govma_core.building import work_dir
+from govma_core.building import repository_copy
 from govma_core.deploy.submodules import Repository, Submodules
 from govma_core.errors import PreflightError, SourceError
 from govma_core.fs import safefs
@@ -80,7 +80,7 @@ class CommitFiles:
             return
         self._name_ignored()
         common = Path(self._git.repo.common_dir)
-        work_dir.copy_repository(self._work_fd, common, self._owner, self._reporter.cancellation.check)
+        repository_copy.copy_repository(self._work_fd, common, self._owner, self._reporter.cancellation.check)
         for repository, index in self._repositories.items():
             self._connect(repository, common, index)
 
@@ -208,14 +208,14 @@ class CommitFiles:
             os.rename(index, "index", src_dir_fd=self._work_fd, dst_dir_fd=fd)
             if self._owner is not None:
                 os.chown("index", *self._owner, dir_fd=fd, follow_symlinks=False)
-            work_dir.replace_file(fd, "HEAD", f"{head}\n", self._owner)
+            repository_copy.replace_file(fd, "HEAD", f"{head}\n", self._owner)
 
     def _link_to(self, git_dir: Path, folder: str) -> None:
         """Have git find the repository of a submodule from its files, unless they are to be published."""
         if folder.startswith("data/"):
             return
         with safefs.opened(self._work_fd, *Path(folder).parts) as fd:
-            work_dir.replace_file(fd, ".git", f"gitdir: {os.path.relpath(git_dir, folder)}\n", self._owner)
+            repository_copy.replace_file(fd, ".git", f"gitdir: {os.path.relpath(git_dir, folder)}\n", self._owner)
 
 
 def _give_folders(directories: Directories, folder: str, owner: tuple[int, int], folders: set[str]) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from govma_core.building.work_dir import without_user
+from govma_core.building.repository_copy import without_user
 from govma_core.errors import SourceError
 from govma_core.git import GitCommands, GitFailedError
 from govma_core.reporting import Reporter
