@@ -31,7 +31,7 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 # Seconds for a test that may have to wait until an image is made.
 PATIENCE = {"docker_engine": 300, "busybox_image": 300, "node_image": 900, "systemd_image": 600, "apache_image": 600}
 MARKS: dict[str, tuple[str, ...]] = {name: ("engine",) for name in PATIENCE}
-MARKS |= {"node_image": ("engine", "node"), "systemd_image": ("engine", "dear", "system")}
+MARKS |= {"node_image": ("engine", "node"), "systemd_image": ("engine", "slow", "each_debian")}
 
 # How long an example takes is the machine's.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -107,7 +107,7 @@ def _node_modules(settings: Settings) -> Iterator[Finding]:
     what, path, owner = "node_modules_dir", settings.node_modules_dir, settings.build_owner
     yield _no_parent(what, path) or replace(_optional(_directory(what, path, owner), _MADE), stops=False)
     if former := [str(each) for each in node_modules.set_aside(path)]:
-        sentence = tr("no build needs what deploys have set aside: {paths}", paths=", ".join(former))
+        sentence = tr("nothing needs the former node_modules that deploys moved away: {paths}", paths=", ".join(former))
         yield Finding(what, "note", sentence, ("rm", "-r", *former))
 
 

@@ -191,6 +191,7 @@ def test_output_into_a_closed_pipe_is_no_error(command: Command) -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_the_exit_code_is_the_results_when_the_reader_of_the_output_has_gone(
     command: Command, sample: SampleSite
 ) -> None:

@@ -123,6 +123,9 @@ def test_the_layout_of_the_operators_document_is_right_as_it_is(tmp_path: Path) 
     script.write_text(f"{exports}\n. {sample.root}/ci/deploy.sh\n")
     command = Command(tmp_path / "govma-console.toml", sample.state_dir)
     assert command.run("init", "--from", str(script), "-o", str(command.config)).code == 0
+    # This machine need not have npm.
+    without_npm = 'install_command = "true"\nbuild_commands = ["true"]\n'
+    command.config.write_text(without_npm + command.config.read_text())
     others = {"GOVMA_STATE_DIR": str(sample.state_dir), "GOVMA_BUILDER": "local"}
     report = command.run("doctor", **others)
     assert (report.code, "WRONG" in report.out) == (0, False), report.out

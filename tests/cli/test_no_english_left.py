@@ -115,6 +115,7 @@ def printed_by(code: Path, line: list[str]) -> str:
     return "\n".join(row for row in output.splitlines() if "[-h]" not in row)
 
 
+@pytest.mark.slow
 def test_no_command_prints_a_word_of_english(code: Path, command: Command) -> None:
     """Guards whatever the test by the names of calls cannot see: words in tables, in lists, in formats."""
     values = words(command.run("config", "--json").out)

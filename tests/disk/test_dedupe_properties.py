@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +26,8 @@ _FITS = globs(Settings().keep_single).fullmatch
 _SETTINGS = settings(max_examples=50, suppress_health_check=list(HealthCheck))
 _MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 _CURRENTS = st.none() | st.integers(0, 1)
+
+pytestmark = pytest.mark.slow
 
 Identities = dict[bytes, Identity]
 

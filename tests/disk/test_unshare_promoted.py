@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -111,7 +112,7 @@ class LiveSite(RuleBasedStateMachine):
             self.expected[name, path] = file.read_text()
 
 
-TestLiveSite = LiveSite.TestCase
+TestLiveSite = pytest.mark.slow(LiveSite.TestCase)
 TestLiveSite.settings = settings(max_examples=30, stateful_step_count=25, suppress_health_check=list(HealthCheck))
 
 

@@ -22,7 +22,7 @@ from tests.support.sample import SampleSite, create_sample
 from tests.support.systemd_image import BOOTED
 from tests.support.waiting import wait_for
 
-pytestmark = [as_root, pytest.mark.dear, pytest.mark.timeout(1800)]
+pytestmark = [as_root, pytest.mark.slow, pytest.mark.timeout(1800)]
 OLD, NEW = "bookworm", "trixie"
 COULD_NOT_CONNECT = 7
 """Exit code of curl."""

@@ -19,6 +19,7 @@ BROKEN = "<?php\nrequire __DIR__ . '/../system/user/nada.php';\n"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="files are given to the web server's user")
+@pytest.mark.slow
 def test_a_broken_commit_never_goes_live_and_the_next_one_does(
     tmp_path: Path, docker_engine: Engine, apache_image: str
 ) -> None:

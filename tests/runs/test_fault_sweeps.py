@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.rights import as_root
 
-pytestmark = [as_root, pytest.mark.root, pytest.mark.dear]
+pytestmark = [as_root, pytest.mark.root, pytest.mark.slow]
 
 _BUILDS = (
     "folder:data/html/uploads",

@@ -19,6 +19,9 @@ from tests.support.sample import create_sample
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 
+# The compiler may have to build Go's own library first.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
 _SCRIPT = "echo x >>{}; echo '=== a version successfully deployed ==='"
 
 

@@ -32,6 +32,7 @@ def test_all_followers_of_a_run_get_its_complete_log(tmp_path: Path) -> None:
         assert [each for each in calls if not build.told_whole(each)] == []
 
 
+@pytest.mark.slow
 def test_clients_that_stall_or_never_finish_to_ask_harm_nobody_and_leave_nothing(tmp_path: Path) -> None:
     build = HeldBuild(tmp_path, 30_000)
     with Server(build.site) as server:

@@ -15,7 +15,7 @@ from tests.support.asking import bearer
 from tests.support.gates import idle, make_token, shared_site
 from tests.support.server import Server
 
-pytestmark = pytest.mark.dear
+pytestmark = pytest.mark.slow
 
 _RUN = (sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run")
 _OPERATIONS = 14

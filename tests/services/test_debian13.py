@@ -13,7 +13,7 @@ from tests.support.images import ImageUnavailableError, busybox_image
 from tests.support.rights import passable
 from tests.support.stack import Stack, dockerfile, stack
 
-pytestmark = [pytest.mark.dear, pytest.mark.system, pytest.mark.engine, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.each_debian, pytest.mark.engine, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module", name="site")

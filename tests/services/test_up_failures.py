@@ -13,7 +13,7 @@ from tests.support.images import busybox_tag
 from tests.support.stack import Stack, dockerfile
 from tests.support.waiting import wait_for
 
-pytestmark = [pytest.mark.dear, pytest.mark.system]
+pytestmark = [pytest.mark.slow, pytest.mark.each_debian]
 
 FAILING = "RUN echo 'sleep 0.2; exit 3' > /start"
 

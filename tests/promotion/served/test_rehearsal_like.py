@@ -101,7 +101,7 @@ DIFFERENT = {"Binds", "Mounts", "VolumesFrom", "PortBindings", "LogConfig", "Res
 
 
 def test_every_option_that_compose_knows_is_here() -> None:
-    # Compose 2 refuses in the test below what it does not know.
+    """With version 1 of compose, which has its schema in a file; version 2 refuses below what it does not know."""
     if SCHEMA.exists():
         properties = json.loads(SCHEMA.read_text())["definitions"]["service"]["properties"]
         assert {*OPTIONS, *ON_A_NETWORK, *ON_THE_DEFAULT_NETWORK, *WITHOUT_EFFECT} == set(properties)
