@@ -10,13 +10,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from govma_core.errors import UnsafeTreeError
 from govma_core.fs import safefs
 from govma_core.reporting import Reporter
 from govma_core.services.compose_config import ComposeConfig
 from govma_core.settings import Settings
 from govma_core.text.language import tr
 
-DISK_SECONDS = 20.0
+DISK_SECONDS = 60.0
 """How long one directory is looked at for its disk use."""
 
 
@@ -30,9 +31,9 @@ class Store:
     problem: str = ""
     mend: str = ""
     size: int | None = None
-    """Bytes on the disk; None when it was not measured, or cannot be read."""
+    """Bytes on the disk; None when it was not measured, took too long, or cannot be read."""
     whole: bool = True
-    """False when there is more: not enough time, or something that cannot be read."""
+    """False when there is more, below a directory that cannot be read."""
 
 
 def wanted_owners(settings: Settings) -> dict[str, tuple[int, int]]:
@@ -117,11 +118,22 @@ def _mend(settings: Settings, command: str) -> str:
 
 
 def disk_use(dir_fd: int, name: str, seconds: float) -> tuple[int | None, bool]:
-    """Return the bytes that a directory takes, and whether all of it was looked at; None where that is not known."""
-    # It follows no link.
-    command = ["timeout", str(seconds), "du", "-sx", "--block-size=1", "--", name]
-    result = subprocess.run(
-        command, cwd=f"/proc/self/fd/{dir_fd}", stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+    """Return the bytes that a directory takes, and whether all of it was looked at.
+
+    (None, False) when it cannot be opened, as a link, or takes longer than that.
+    """
+    command = ["timeout", str(seconds), "du", "-sx", "--block-size=1"]
+    try:
+        with safefs.opened(dir_fd, name) as fd:
+            result = subprocess.run(
+                command,
+                cwd=f"/proc/self/fd/{fd}",
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+    except (OSError, UnsafeTreeError):
+        return None, False
     size = re.match(r"\d+", result.stdout)
-    return int(size[0]) if size else None, not result.returncode
+    return int(size[0]) if size else None, bool(size) and not result.returncode
