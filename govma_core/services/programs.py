@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ _PLUGIN_DIRS = (
 )  # fmt: skip
 _START_SECONDS = 20
 _ENGINE_SECONDS = 5
+_KEPT_SECONDS = 60
+"""How long one that does not start is not started again: a view asks several times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,8 @@ def no_program() -> str:
     )
 
 
-_started: dict[tuple[str, int], Program] = {}
-"""Those that started, by path and time of change: a server lives on when one of them is upgraded, or mended."""
+_looked_at: dict[tuple[str, int], tuple[float, Program]] = {}
+"""When each was looked at, by path and time of change: a server lives on when one of them is upgraded."""
 
 
 def _programs(paths: Sequence[str]) -> list[Program]:
@@ -81,9 +84,12 @@ def _programs(paths: Sequence[str]) -> list[Program]:
     programs = []
     for path in paths:
         key = (path, os.stat(path).st_mtime_ns)
-        programs.append(_started.get(key) or look(path))
-        if programs[-1].version:
-            _started[key] = programs[-1]
+        at, known = _looked_at.get(key, (0.0, None))
+        # What one lacks may be installed without a change of its file.
+        if known is None or (not known.version and time.monotonic() - at > _KEPT_SECONDS):
+            known = look(path)
+            _looked_at[key] = time.monotonic(), known
+        programs.append(known)
     return programs
 
 
