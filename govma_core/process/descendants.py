@@ -86,7 +86,7 @@ def end_all(find: Callable[[], list[Process]]) -> list[Process]:
                 _send(process, signal.SIGKILL)
             names = ", ".join(f"{process.pid} ({process.name})" for process in processes[:5])
             raise CommandError(
-                "Processes of the build cannot be ended: {names}. Look at them with ps, and end them.", names=names
+                "These processes cannot be ended: {names}. Look at them with ps, and end them.", names=names
             )
         processes = find()
     return list(ended.values())

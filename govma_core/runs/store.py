@@ -207,11 +207,11 @@ class RunStore:
                     stage=record.stage or tr("its start"),
                 )
                 if not record.pid and (last_words := self._last_words(run_id)):
-                    message = tr(
-                        "The run's process ended during its start: {last_words}. If Python was upgraded with the "
-                        "system: install govma-console again, as for an upgrade.",
-                        last_words=last_words,
-                    )
+                    message = tr("The run's process ended during its start: {last_words}.", last_words=last_words)
+                    if re.search("ModuleNotFoundError|ImportError", last_words):
+                        message += tr(
+                            " If Python was upgraded with the system: install govma-console again, as for an upgrade."
+                        )
                 return dataclasses.replace(record, state="interrupted", exit_code=1, message=message)
             record = again
         return record
@@ -297,7 +297,7 @@ class RunStore:
         with suppress(OSError), (self.path(run_id) / ERRORS).open("rb") as file:
             file.seek(-min(_LAST_SIZE, os.fstat(file.fileno()).st_size), os.SEEK_END)
             lines = file.read(_LAST_SIZE).decode("utf-8", "replace").splitlines()
-            return clean_line(lines[-1]) if lines else ""
+            return clean_line(lines[-1]).rstrip(".") if lines else ""
         return ""
 
     def _has_process(self, record: RunRecord) -> bool:

@@ -120,7 +120,9 @@ class Settings:
         "GOVMA_BUILDER",
         one_of=("docker", "local"),
     )
-    builder_context: str = _setting("docker/builder", tr("folder of the builder's Dockerfile in the repository"))
+    builder_context: str = _setting(
+        "docker/builder", tr("folder of the builder's Dockerfile in the repository"), check=validate.require_folder
+    )
     builder_image: str = _setting("gov-ma-builder", tr("tag of the builder image"))
     install_command: str = _setting("npm install", tr("first command of the build"))
     build_commands: tuple[str, ...] = _setting(

@@ -32,6 +32,12 @@ def require_glob(text: str) -> None:
     globs([text])
 
 
+def require_folder(text: str) -> None:
+    """Ask for a folder of the repository."""
+    if not text or text.startswith("/") or ".." in text.split("/"):
+        raise ValueError(tr("{text_!r} must be a folder of the repository, such as docker/builder", text_=text))
+
+
 def require_inside(text: str) -> None:
     """Ask for a directory below the version."""
     if not text or text.startswith("/") or {"", ".", ".."} & set(text.rstrip("/").split("/")):

@@ -74,6 +74,15 @@ def test_a_runner_that_died_before_its_first_word_is_interrupted_at_once(setting
         assert store.read(record.id).state == "starting"
         process.kill()
     assert store.read(record.id).state == "interrupted"
+    upgraded = "was upgraded with the system: install govma-console again, as for an upgrade."
+    for last_words, advice in (
+        ("MemoryError", ""),
+        ("It was no good.", ""),
+        ("ImportError: none", f" If Python {upgraded}"),
+    ):
+        (store.path(record.id) / "runner.err").write_text(f"Traceback:\n{last_words}\n")
+        said = f"The run's process ended during its start: {last_words.rstrip('.')}.{advice}"
+        assert store.read(record.id).message == said
 
 
 def test_the_last_word_needs_no_room(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,6 +85,8 @@ def test_an_empty_image_dir_leaves_images_in_the_tree() -> None:
         ("build_timeout = true", "not a whole number"),
         ('build_commands = "npm run prod"', "must be a list of texts"),
         ('ee_tarball = "../other.tar.gz"', "plain name"),
+        ('builder_context = "/docker/builder"', "folder of the repository"),
+        ('builder_context = "docker/../../x"', "folder of the repository"),
         ('build_memory = "lots"', "not a size"),
         ("branch = main", "not valid TOML"),
         ('branch = "--upload-pack=x"', "a name that git knows"),
