@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.command import Command
 from tests.support.engine import Engine
-from tests.support.sample import LEGACY_VERSION, SampleSite, create_sample
+from tests.support.sample import LEGACY_VERSION, SampleSite, create_sample, set_commands
 from tests.support.waiting import PATIENCE, wait_for
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="builds in a container leave files of another user")
@@ -17,12 +17,6 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="builds in a container le
 
 def command_for(sample: SampleSite) -> Command:
     return Command(sample.config_file, sample.state_dir)
-
-
-def set_commands(sample: SampleSite, install: str) -> None:
-    text = sample.config_file.read_text()
-    lines = [line for line in text.splitlines() if not line.startswith(("install_command", "build_commands"))]
-    sample.config_file.write_text("\n".join([*lines, f"install_command = '{install}'", "build_commands = []"]))
 
 
 def current(sample: SampleSite) -> str:

@@ -127,6 +127,13 @@ def _settings(builder: str, npm: bool) -> str:
     return "".join(line for line in lines if not line.startswith(left_out))
 
 
+def set_commands(sample: SampleSite, install: str) -> None:
+    """Have the site built by one command."""
+    text = sample.config_file.read_text()
+    lines = [line for line in text.splitlines() if not line.startswith(("install_command", "build_commands"))]
+    sample.config_file.write_text("\n".join([*lines, f"install_command = '{install}'", "build_commands = []"]))
+
+
 def files_below(folder: Path) -> dict[str, bytes]:
     """Return the content of all files below the folder by relative path, links left out."""
     paths = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
