@@ -15,18 +15,18 @@ from pathlib import Path
 
 from govma_core.errors import GovmaError, PreflightError, UnsafeTreeError
 from govma_core.fs.permissions import open_file
+from govma_core.text.secret_names import SECRET
 
 MASKED = "***"
 
-_SHORTEST = 6
+SHORTEST = 6
+"""Characters: shorter values are not masked, as they are part of much else."""
+
 _TELLING = 4
 """Characters of a beginning that are looked for where a text was cut."""
 
 _CUT = "…"
 """Where a text was cut: a line that is too long, the words of an engine."""
-
-SECRET = re.compile(r"pass|pwd|secret|token|key|salt|cred|auth|private|dsn|sign", re.IGNORECASE)
-"""Names that speak of a secret."""
 
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][\w.]*)\s*[=:]\s*(.*?)\s*")
 _IN_URL = re.compile(r"://[^/:@\s]*:([^@\s]+)@")
@@ -90,7 +90,7 @@ class Mask:
     def also(self, environment: Iterable[str]) -> Mask:
         """Return a mask that also replaces the secrets of an environment (`NAME=value`), by their names."""
         pairs = (entry.partition("=") for entry in environment)
-        return self.beside(Mask(value for name, _, value in pairs if SECRET.search(name) and len(value) >= _SHORTEST))
+        return self.beside(Mask(value for name, _, value in pairs if SECRET.search(name) and len(value) >= SHORTEST))
 
     def beside(self, other: Mask) -> Mask:
         """Return a mask that takes out as well what another one does; where both know a value the other's label."""
@@ -194,11 +194,11 @@ def _values(text: str) -> list[tuple[bool, str]]:
             forms |= {quoted[2], re.sub(r"\\(.)", r"\1", quoted[2])}
         secret = bool(SECRET.search(name))
         values += [(secret, form) for form in forms if _is_telling(name, form)]
-        values += [(True, each) for form in forms for each in _IN_URL.findall(form) if len(each) >= _SHORTEST]
+        values += [(True, each) for form in forms for each in _IN_URL.findall(form) if len(each) >= SHORTEST]
     return values
 
 
 def _is_telling(name: str, value: str) -> bool:
-    if len(value) < _SHORTEST:
+    if len(value) < SHORTEST:
         return False
     return bool(SECRET.search(name)) or not (_PLAIN.fullmatch(value) or value in _COMMON)

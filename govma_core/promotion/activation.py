@@ -11,7 +11,7 @@ from govma_core.context import Context
 from govma_core.errors import CommandError, UnsafeTreeError
 from govma_core.fs import safefs
 from govma_core.process.shell import execute
-from govma_core.promotion import page_checks, proof, web_servers
+from govma_core.promotion import page_checks, proof, request_headers, web_servers
 from govma_core.promotion.proof import Question
 from govma_core.promotion.web_page import Address
 from govma_core.promotion.web_servers import Server
@@ -118,14 +118,11 @@ class Activation:
             self.context.reporter.info("Not checked whether it is served: activation.url is not set.")
             return Served(tr("not asked"), has_result=False)
         path = settings.activation_proof_path
-        names = [name for name in (version, self.before) if name]
-        headers = page_checks.headers_of(self.checks)
-        questions = [Question(path, names, headers)] if path else self.questions
-        if not questions:
+        if not self.questions:
             return Served(tr("not proved"), unproved=tr("The probe could not be put into the version."))
         result = proof.prove(
             self.addresses,
-            questions,
+            self.questions,
             version,
             self.before,
             since,
@@ -140,7 +137,7 @@ class Activation:
                         "Nor did the site answer from {path} before. If it does not run other .php files than its own, "
                         "set activation.proof_path to a page that has the name of its version in it; if it answers "
                         "only requests with certain headers, name them in activation.checks (request_headers).",
-                        path=questions[0].path,
+                        path=self.questions[0].path,
                     )
                 )
             unproved = " ".join(part for part in reasons if part)
@@ -197,16 +194,18 @@ def prepare(
     addresses = [server.address for server in servers if server.address is not None]
     if settings.activation_url:
         addresses = [Address.of_url(settings.activation_url, settings.activation_host)]
-    checks, missing = page_checks.with_secrets(settings.activation_checks, settings.env_file)
-    headers = page_checks.headers_of(checks)
+    checks, missing, mask = request_headers.with_secrets(settings.activation_checks, settings.env_file)
+    context.reporter.mask = context.reporter.mask.beside(mask)
+    headers = request_headers.headers_of(checks)
     compared = checks if live and compare else ()
     failed = page_checks.failing_already(addresses, compared, context.reporter)
     with ExitStack() as stack:
         path = settings.activation_proof_path
         names = [version, live] if live else [version]
-        probes = [] if path or not addresses else _probe(context, stack, names)
-        questions = [replace(probe, headers=headers) for probe in probes]
-        questions_before = [Question(path, [live], headers)] if path and live else questions
+        pages = [Question(path, names)] if path else _probe(context, stack, names) if addresses else ()
+        questions = [replace(page, headers=headers) for page in pages]
+        # A page may have both names in it.
+        questions_before = [replace(questions[0], versions=[live])] if path and live else questions
         warm = [
             question
             for question in questions_before
@@ -221,7 +220,7 @@ def prepare(
 
 def preflight(settings: Settings) -> list[str]:
     """Return a sentence for each container, and each secret of a check, that the settings name and is missing."""
-    missing = page_checks.with_secrets(settings.activation_checks, settings.env_file)[1]
+    missing = request_headers.with_secrets(settings.activation_checks, settings.env_file)[1]
     return [*find_servers(settings)[1], *missing]
 
 

@@ -6,17 +6,13 @@ import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path
-from string import Template
+from dataclasses import dataclass
 
-from govma_core.promotion.web_page import Address, Answer, Headers, NoAnswerError, ask, cache_of
+from govma_core.promotion.web_page import Address, Answer, NoAnswerError, ask, cache_of
 from govma_core.reporting import Reporter
-from govma_core.services.env_secrets import read_env, set_value
 from govma_core.settings.validate import PageCheck
 from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
-from govma_core.versions import env_file
 
 NOT_READY = (502, 503, 504)
 """Statuses by which a gateway, or a site that is just starting, says that it is not ready yet."""
@@ -55,35 +51,6 @@ class Finding:
         """Say which page it is about, of whom, and what it did."""
         whose = tr(" of {label}", label=self.address.label) if self.address.label else ""
         return f"{self.check.host}{self.check.path}{whose} {self.problem}"
-
-
-def with_secrets(checks: Sequence[PageCheck], path: Path) -> tuple[Sequence[PageCheck], list[str]]:
-    """Return checks whose request headers hold what they name of the env file; and a sentence for each it lacks."""
-    texts = [Template(value) for check in checks for _, value in check.request_headers]
-    names = sorted({name for text in texts for name in text.get_identifiers()})
-    if problems := env_file.preflight(path) if names else []:
-        return checks, problems
-    readings = read_env(path) if names else {}
-    values = {name: set_value(readings, name) for name in names}
-    for name, value in values.items():
-        if not value or not value.isprintable():
-            problems.append(
-                tr(
-                    "env_file ({path}) has no value in one line for {name}, which request_headers of a check name.",
-                    path=path,
-                    name=name,
-                )
-            )
-    filled = [
-        replace(check, request_headers=tuple((n, Template(v).substitute(values)) for n, v in check.request_headers))
-        for check in checks
-    ]
-    return filled, problems
-
-
-def headers_of(checks: Iterable[PageCheck]) -> Headers:
-    """Return the headers of the first check that sends any: those without which the site answers something else."""
-    return next((check.request_headers for check in checks if check.request_headers), ())
 
 
 def look(

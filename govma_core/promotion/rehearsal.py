@@ -19,7 +19,7 @@ from govma_core.engine.throwaway import remove_leftovers
 from govma_core.errors import CommandError, EngineError, GovmaError, NotTriedError, RehearsalError, RunCancelled
 from govma_core.hooks import variables
 from govma_core.process.shell import execute
-from govma_core.promotion import page_checks, rehearsal_container, rehearsal_copy, verdicts
+from govma_core.promotion import page_checks, rehearsal_container, rehearsal_copy, request_headers, verdicts
 from govma_core.promotion.rehearsal_copy import Stage
 from govma_core.promotion.web_page import Address
 from govma_core.reporting import Reporter
@@ -101,7 +101,7 @@ def preflight(settings: Settings) -> list[str]:
     """Return a sentence when versions are to be tried in a container, and something is missing for it."""
     if settings.rehearsal_command or not (settings.rehearsal_image or settings.rehearsal_like):
         return []
-    missing = page_checks.with_secrets(settings.rehearsal_checks, settings.env_file)[1]
+    missing = request_headers.with_secrets(settings.rehearsal_checks, settings.env_file)[1]
     try:
         with connected(_QUICK, otherwise=tr(_OTHERWISE)) as client:
             if settings.rehearsal_like:
@@ -162,7 +162,9 @@ def _in_container(context: Context, version: str) -> str:
     The container's own log goes into the run's then. Whatever happens, the container is gone afterwards.
     """
     settings, reporter = context.settings, context.reporter
-    checks, missing = page_checks.with_secrets(settings.rehearsal_checks or page_checks.DEFAULT, settings.env_file)
+    named = settings.rehearsal_checks or page_checks.DEFAULT
+    checks, missing, mask = request_headers.with_secrets(named, settings.env_file)
+    reporter.mask = reporter.mask.beside(mask)
     if missing:
         raise NotTriedError(" ".join(missing))
     with (

@@ -11,7 +11,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from govma_core.masking import SECRET, Mask
+from govma_core.masking import Mask
+from govma_core.text.secret_names import SECRET
 
 _SHORTEST = 4
 """Characters: shorter values (a port's `80`, `on`) occur everywhere, and are no secret."""

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from govma_core.text.globs import globs
 from govma_core.text.language import tr
+from govma_core.text.secret_names import SECRET_HEADER
 
 _SIZE = re.compile(r"\d+(\.\d+)?[bkmg]?", re.IGNORECASE)
 
@@ -138,7 +139,6 @@ def read_page_check(raw: object) -> PageCheck:
 
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9_-]+")
-_SECRET_HEADER = re.compile(r"auth|cookie|cred|key|pass|secret|token", re.IGNORECASE)
 _OURS = ("accept-encoding", "connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding")
 """Headers by which a request and its answer are told from the next ones, and `host`, which a check has itself."""
 
@@ -153,20 +153,20 @@ def _require_headers(raw: object) -> None:
     for name, value in raw.items():
         if not _HEADER_NAME.fullmatch(name):
             raise ValueError(tr("request_headers: {name!r} is no name of a header", name=name))
-        if name.lower() in _OURS or names.count(name.lower()) > 1:
-            raise ValueError(
-                tr("request_headers: {name} cannot be given, or not twice; for Host a check has `host`", name=name)
-            )
+        if name.lower() in _OURS:
+            raise ValueError(tr("request_headers: {name} cannot be given; for Host a check has `host`", name=name))
+        if names.count(name.lower()) > 1:
+            raise ValueError(tr("request_headers: {name} is given twice; give it once", name=name))
         if not value.isprintable():
             raise ValueError(tr("{name} of a check holds control characters", name=name))
         if not Template(value).is_valid():
             raise ValueError(
                 tr(
-                    "request_headers: a $ in {name} stands before the name of a variable of env_file, or is $$",
+                    "request_headers: {name} has a $ before no variable name; write $$ for a dollar sign",
                     name=name,
                 )
             )
-        if _SECRET_HEADER.search(name) and not Template(value).get_identifiers():
+        if SECRET_HEADER.search(name) and not Template(value).get_identifiers():
             raise ValueError(
                 tr(
                     "request_headers: {name} may be a secret, which everybody who may read the settings would see; "

@@ -222,7 +222,7 @@ def test_a_site_that_answers_only_requests_with_certain_headers(
     assert SITE_AUTH not in str(site.events) + json.dumps(to_plain(site.settings))
 
     env_file.write_text("SITE_AUTH=''\n")
-    sentence = rf"env_file \({env_file}\) has no value in one line for SITE_AUTH, which request_headers of a check name"
+    sentence = rf"env_file \({env_file}\) has no value for SITE_AUTH, which request_headers of a check name"
     with pytest.raises(NotTriedError, match=sentence):
         promote.run(site.context(), version=FIRST)
     findings = {finding.what: finding.said for finding in examine(site.context()) if finding.state == "wrong"}

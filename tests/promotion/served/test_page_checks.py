@@ -7,12 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pytest
 
-from govma_core.masking import Mask, mask_of
-from govma_core.promotion.page_checks import failing, failing_already, look, with_secrets
+from govma_core.masking import Mask
+from govma_core.promotion.page_checks import failing, failing_already, look
 from govma_core.promotion.web_page import Address, NoAnswerError, ask
 from govma_core.reporting import Reporter
 from govma_core.settings.validate import PageCheck
@@ -140,25 +139,6 @@ def test_what_is_quoted_of_a_page_is_masked_before_it_is_cut(said: str, more: st
     assert finding is not None
     assert "hunt" not in finding.problem
     assert "***" in finding.problem
-
-
-def test_a_secret_that_was_sent_is_not_quoted_of_a_page(tmp_path: Path) -> None:
-    class Echo(QuietHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            received = [self.headers.get_all(name) for name in ("Accept", "X-Price", "Authorization")]
-            self.wfile.write(f"<b>Fatal error</b>: login({received})".encode("latin-1"))
-
-    env_file = tmp_path / "env"
-    env_file.write_text("SITE_AUTH='ZWRpdG9yOnRlbi1jYXRz' # of the portal\n")
-    headers = (("accept", "text/html"), ("X-Price", "5 $$ é"), ("Authorization", "Basic $SITE_AUTH"))
-    checks, problems = with_secrets([PageCheck(path="/", request_headers=headers)], env_file)
-    with serving(Echo) as port:
-        finding = look(Address("127.0.0.1", port), checks[0], mask_of(env_file))
-    assert problems == []
-    assert finding is not None
-    assert "login([['text/html'], ['5 $ é'], ['Basic ***']])" in finding.problem
 
 
 @pytest.mark.parametrize("trouble", [[3.2, HEAD % 2 + b"ok"], [b""]])
