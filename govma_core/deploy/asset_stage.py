@@ -43,7 +43,6 @@ class AssetStage:
 
     context: Context
     builder: Builder
-    builder_id: str
     inputs: list[str] | None
 
     def execute(self, work_fd: int, *, rebuild: bool) -> Assets:
@@ -53,12 +52,13 @@ class AssetStage:
 
     def _reuse_or_build(self, work_fd: int, remark: StageRemark, *, rebuild: bool) -> Assets:
         settings, reporter = self.context.settings, self.context.reporter
+        identity = prepare_builder(self.context, self.builder, work_fd)
         if self.inputs is None:
             reporter.info("The asset cache is off (asset_inputs is empty); the assets are built.")
             self._build(work_fd)
-            return Assets(self.builder_id, "built")
+            return Assets(identity, "built")
         cache = AssetCache(settings.state_dir, settings.asset_cache_keep)
-        key = cache_key(self.inputs, f"{settings.builder}:{self.builder_id}", settings.all_build_commands)
+        key = cache_key(self.inputs, f"{settings.builder}:{identity}", settings.all_build_commands)
         entry = self._recorded(cache, key, rebuild=rebuild)
         if entry is not None:
             with safefs.opened(work_fd, "data") as data:
@@ -71,11 +71,11 @@ class AssetStage:
                 run=entry.run,
                 count2=len(entry.files),
             )
-            return Assets(self.builder_id, marked("reused from {run}").format(run=entry.run))
+            return Assets(identity, marked("reused from {run}").format(run=entry.run))
         changes = self._build(work_fd)
         with safefs.opened(work_fd, "data") as data:
             self._record(cache, key, changes, data)
-        return Assets(self.builder_id, "built")
+        return Assets(identity, "built")
 
     def _recorded(self, cache: AssetCache, key: str, *, rebuild: bool) -> CacheEntry | None:
         reporter = self.context.reporter

@@ -11,10 +11,10 @@ from typing import Any
 
 from govma_core import hooks
 from govma_core.building import work_dir
-from govma_core.building.builder import Builder, make_builder
+from govma_core.building.builder import make_builder
 from govma_core.context import Context, Outcome, commit_of
 from govma_core.deploy import fingerprint, ownership, preflight, source, uploads, vendor
-from govma_core.deploy.asset_stage import Assets, AssetStage, prepare_builder
+from govma_core.deploy.asset_stage import Assets, AssetStage
 from govma_core.deploy.commits import Commit
 from govma_core.deploy.hold_gate import Gate
 from govma_core.deploy.source import Checkout
@@ -68,10 +68,10 @@ def run(
         tell_due(context, commit.sha)
         if if_new and not rebuild and (live := fingerprint.live_twin(context, builder, checkout, commit)):
             return Outcome(fingerprint.sentence(live, commit.sha), live, live, commit.sha, state="unchanged")
-        with _filled_work_dir(context, builder, checkout, commit) as (work_fd, unpacking, asset_stage):
+        with _filled_work_dir(context, checkout, commit) as (work_fd, unpacking, inputs):
             variables = hooks.variables(context, commit=commit.sha)
             hooks.before(context, "pre-build", variables | {"GOVMA_WORK_DIR": str(context.settings.work_dir)})
-            assets = asset_stage.execute(work_fd, rebuild=rebuild)
+            assets = AssetStage(context, builder, inputs).execute(work_fd, rebuild=rebuild)
             # Of these, what is not among the persistent uploads any more was deleted there.
             uploads_before = checkout.files(commit_of(context, context.about.version_before), uploads.FOLDER)
             manifest = _new_manifest(context, commit, ref, assets, gate)
@@ -127,11 +127,11 @@ def _update_checkout(
 
 @contextmanager
 def _filled_work_dir(
-    context: Context, builder: Builder, checkout: Checkout, commit: Commit
-) -> Iterator[tuple[int, vendor.Unpacking, AssetStage]]:
-    """Fill the emptied work dir with the commit's files, and prepare the builder; tarballs are unpacked meanwhile.
+    context: Context, checkout: Checkout, commit: Commit
+) -> Iterator[tuple[int, vendor.Unpacking, list[str] | None]]:
+    """Fill the emptied work dir with the commit's files; vendor tarballs are unpacked meanwhile.
 
-    Yield the opened work dir, the process that unpacks, and the stage that comes next.
+    Yield the opened work dir, the process that unpacks, and the inputs of the assets, None while their cache is off.
     """
     settings, reporter = context.settings, context.reporter
     with ExitStack() as stack:
@@ -152,9 +152,7 @@ def _filled_work_dir(
             files = checkout.lay_out(commit, work_fd, context.build_owner)
             remark.note("{files} files", files=files.count)
             inputs = files.inputs(settings.asset_inputs) if settings.asset_inputs else None
-            # Before a hook can change its folder: for --if-new it is made from the commit.
-            builder_id = prepare_builder(context, builder, work_fd)
-        yield work_fd, unpacking, AssetStage(context, builder, builder_id, inputs)
+        yield work_fd, unpacking, inputs
 
 
 def _new_manifest(context: Context, commit: Commit, ref: str | None, assets: Assets, gate: Gate) -> Manifest:

@@ -228,22 +228,6 @@ def test_if_new_makes_nothing_when_the_live_version_was_made_from_the_same(site:
     assert site.deploy(if_new=True, rebuild=True).state == "ok"
 
 
-def test_what_a_hook_does_to_the_builders_folder_is_nothing_new(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Guards --if-new against a builder of the commit that no version was ever made with."""
-    hook = tmp_path / "hooks/pre-build"
-    hook.parent.mkdir()
-    hook.write_text('#!/bin/sh\necho "# $GOVMA_RUN" >>"$GOVMA_WORK_DIR/docker/builder/Dockerfile"\n')
-    hook.chmod(0o755)
-    site.flags["hooks_dir"] = str(hook.parent)
-    # As an image, whose id is that of its content.
-    monkeypatch.setattr(LocalBuilder, "prepare", lambda _, folder, __: (folder / "Dockerfile").read_text())
-    assert site.deploy().state == "ok"
-    assert "pre-build" in site.stages()
-    assert site.deploy(if_new=True).state == "unchanged"
-
-
 @pytest.mark.parametrize("part", ["commit", "env_file", "ee_tarball", "build_commands"])
 def test_if_new_makes_a_version_when_anything_is_new(site: Site, part: str) -> None:
     first = site.deploy()
