@@ -46,7 +46,7 @@ def test_the_panel_shows_containers_differences_and_a_log_that_is_followed(
         await app.until(lambda: app.at_main, "the end of the panel")
 
     try:
-        compose.write_text(original.replace("sleep 0.1", "sleep 0.2"))
+        compose.write_text(original.replace("sleep 100000", "sleep 200000"))
         drive(stacked.site.settings, scenario, size=size)
     finally:
         compose.write_text(original)
