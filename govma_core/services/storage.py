@@ -19,6 +19,8 @@ from govma_core.text.language import tr
 
 DISK_SECONDS = 60.0
 """How long one directory is looked at for its disk use."""
+_TIMED_OUT = 124
+"""Exit code of timeout(1)."""
 
 
 @dataclass(slots=True)
@@ -136,4 +138,7 @@ def disk_use(dir_fd: int, name: str, seconds: float) -> tuple[int | None, bool]:
     except (OSError, UnsafeTreeError):
         return None, False
     size = re.match(r"\d+", result.stdout)
-    return int(size[0]) if size else None, bool(size) and not result.returncode
+    # Ended by timeout(1), it may have printed its answer in that moment.
+    if size is None or result.returncode == _TIMED_OUT:
+        return None, False
+    return int(size[0]), not result.returncode
