@@ -13,7 +13,6 @@ import pytest
 
 from govma_core.building.work_dir import emptied
 from govma_core.deploy.source import Checkout, refusal
-from govma_core.deploy.submodules import resolved
 from govma_core.errors import ExitCode, GovmaError, PreflightError, SourceError
 from govma_core.reporting import silent
 from tests.deploy.test_source import git
@@ -268,21 +267,6 @@ def test_a_build_sees_no_credentials_whatever_the_name_of_a_submodule(
     assert (site.current / "html/module-3/page.php").read_text() == "."
     grep = ["grep", "-rl", "s3cret", str(site.settings.work_dir / ".git")]
     assert subprocess.run(grep, capture_output=True, text=True, check=False).stdout == ""
-
-
-@pytest.mark.parametrize(
-    ("url", "parent", "address"),
-    [
-        ("https://example.invalid/a.git", "/srv/b.git", "https://example.invalid/a.git"),
-        ("../a.git", "https://example.invalid/x/b.git", "https://example.invalid/x/a.git"),
-        ("../../a.git", "https://example.invalid/x/b.git/", "https://example.invalid/a.git"),
-        ("../a.git", "git@example.invalid:b.git", "git@example.invalid:a.git"),
-        ("../a.git", "git@example.invalid:x/b.git", "git@example.invalid:x/a.git"),
-        ("./a.git", "/srv/b.git", "/srv/b.git/a.git"),
-    ],
-)
-def test_the_address_of_a_submodule_may_begin_at_its_parents(url: str, parent: str, address: str) -> None:
-    assert resolved(url, parent) == address
 
 
 @pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed (apt-get install git-lfs)")

@@ -15,6 +15,7 @@ from govma_console import formats
 from govma_core.deploy import source
 from govma_core.deploy.commits import Commit
 from govma_core.deploy.source import Checkout
+from govma_core.deploy.submodules import resolved
 from govma_core.errors import PreflightError, SourceError
 from govma_core.events import Event
 from govma_core.reporting import Reporter, silent
@@ -299,3 +300,18 @@ def test_a_repository_of_sha_256_works(sample: SampleSite) -> None:
         sha = take(checkout).sha
         assert len(sha) == 64
         assert checkout.next_deploy(sha[:50]).require().sha == sha
+
+
+@pytest.mark.parametrize(
+    ("url", "parent", "address"),
+    [
+        ("https://example.invalid/a.git", "/srv/b.git", "https://example.invalid/a.git"),
+        ("../a.git", "https://example.invalid/x/b.git", "https://example.invalid/x/a.git"),
+        ("../../a.git", "https://example.invalid/x/b.git/", "https://example.invalid/a.git"),
+        ("../a.git", "git@example.invalid:b.git", "git@example.invalid:a.git"),
+        ("../a.git", "git@example.invalid:x/b.git", "git@example.invalid:x/a.git"),
+        ("./a.git", "/srv/b.git", "/srv/b.git/a.git"),
+    ],
+)
+def test_the_address_of_a_submodule_may_begin_at_its_parents(url: str, parent: str, address: str) -> None:
+    assert resolved(url, parent) == address
