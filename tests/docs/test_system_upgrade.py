@@ -22,7 +22,7 @@ from tests.support.sample import SampleSite, create_sample
 from tests.support.systemd_image import BOOTED
 from tests.support.waiting import wait_for
 
-pytestmark = [as_root, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [as_root, pytest.mark.slow, pytest.mark.timeout(900)]
 OLD, NEW = "bookworm", "trixie"
 COULD_NOT_CONNECT = 7
 """Exit code of curl."""
@@ -112,7 +112,7 @@ def _upgrade_the_system(machine: Machine) -> None:
     """Do what Debian's release notes say."""
     machine.shell(f"grep -rl {OLD} /etc/apt | xargs sed -i s/{OLD}/{NEW}/g")
     for step in ("update", "-y dist-upgrade"):
-        done = machine.run("sh", "-c", f"DEBIAN_FRONTEND=noninteractive apt-get -q {step}", patience=1200)
+        done = machine.run("sh", "-c", f"DEBIAN_FRONTEND=noninteractive apt-get -q {step}", patience=600)
         assert done.code == 0, f"apt-get {step}: {done.out[-2000:]} {done.err}"
     assert machine.out("cat", "/etc/debian_version").startswith("13.")
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from govma_core.errors import GovmaError
@@ -22,26 +22,23 @@ from tests.support.race_world import WEB, World
 _STEPS = {"publish": 1, "thaw": 1, "switch": 8, "dedupe": 1}
 """Steps, each with how many times more it is executed: a link is there for a few microseconds only."""
 _EXCHANGER = """
-import ctypes, os, signal, struct, sys
+import ctypes, os, select, struct, sys
 place, bait = sys.argv[1:]
 os.setgroups([]); os.setgid(33); os.setuid(33)
 os.chdir(place)
 done, number = 0, 0
-def tell(*_):
-    print(done, flush=True)
-    os._exit(0)
 def prepare():
     global number
     number += 1
     os.link(bait, f'file-{number}')
     os.mkdir(f'folder-{number}', 0o700)
-signal.signal(signal.SIGTERM, tell)
 libc = ctypes.CDLL(None)
 watch = libc.inotify_init()
 libc.inotify_add_watch(watch, b'.', 0x100)
 prepare()
 print('ready', flush=True)
-while True:
+# No signal tells the end: it could come just before a read that nothing ends.
+while sys.stdin.fileno() not in select.select([watch, sys.stdin], [], [])[0]:
     data = os.read(watch, 65536)
     while data:
         mask, size = struct.unpack('iIII', data[:16])[1::2]
@@ -59,6 +56,7 @@ while True:
             prepare()
         except OSError:
             pass
+print(done, flush=True)
 """
 
 
@@ -105,12 +103,12 @@ def _once(world: World, name: str) -> None:
 def _exchanger(world: World) -> Iterator[list[int]]:
     counts: list[int] = []
     line = [sys.executable, "-c", _EXCHANGER, str(world.versions), str(world.canary.root / "open")]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
         process.stdout.readline()
         try:
             yield counts
         finally:
-            process.terminate()
-            with suppress(ValueError):
-                counts.append(int(process.stdout.readline()))
+            process.stdin.close()
+            counts.append(int(process.stdout.readline()))
