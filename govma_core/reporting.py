@@ -129,7 +129,11 @@ class Reporter:
 
     def output(self, *lines: str) -> None:
         """Pass on lines of a program's output that were cleaned already (see govma_core.text.clean)."""
-        self._emit_output(time.time(), self.mask.lines(lines))
+        self.pass_on(self.mask.lines(lines))
+
+    def pass_on(self, lines: Sequence[str]) -> None:
+        """Pass on lines of output that another reporter with this mask was given."""
+        self._emit_output(time.time(), lines)
 
     def progress(self, stage: str, done: int, total: int, unit: str) -> None:
         """Say how far a stage is (total 0: not known), a few times a second at most; a request to cancel raises."""

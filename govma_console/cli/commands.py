@@ -1,5 +1,6 @@
 """The commands, in the order in which the help lists them."""
 
+from govma_console.cli.assets import assets
 from govma_console.cli.command import Command
 from govma_console.cli.completion import completion
 from govma_console.cli.demo import demo
@@ -17,7 +18,7 @@ from govma_console.cli.versions import list_versions, status
 
 _RELEASES = (deploy, promote, rollback, check, hold, release, history)
 _VERSIONS_AND_RUNS = (list_versions, usage, status, pending, list_runs, log)
-_DISK = (prune, dedupe, verify, pin, unpin)
+_DISK = (prune, dedupe, verify, assets, pin, unpin)
 _MACHINE = (services, attach, cancel, trigger, token, units, config, init, doctor, completion, demo)
 
 COMMANDS: tuple[Command, ...] = (*_RELEASES, *_VERSIONS_AND_RUNS, *_DISK, *_MACHINE)

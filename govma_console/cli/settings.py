@@ -56,7 +56,9 @@ def init(options: argparse.Namespace) -> None:
     path: Path = options.output or options.config or DEFAULT_FILE
     settings = _import_script(options.script) if options.script else {}
     try:
-        jsonfile.replace_bytes(path, commented_file(settings).encode(), overwrite=options.force)
+        jsonfile.replace_bytes(
+            path, commented_file({"asset_inputs": "auto"} | settings).encode(), overwrite=options.force
+        )
     except FileExistsError:
         raise RefusedError(
             "{path} is there already; --force replaces it, -o FILE writes elsewhere.", path=path

@@ -1,29 +1,31 @@
-"""Keeps the outputs of builds, and reuses them when nothing that went into them has changed.
+"""Keeps what the steps of builds made, and gives it again where a step would read the same.
 
-An entry is a directory `<state_dir>/assets/<key>/`: the outputs as files named by their sha256, and `index.json` with
-the path and mode of each and what the build removed. The key is a hash of the inputs' paths and content, the builder's
-identity and the commands. Every file is verified before the first one is taken.
+An entry is a directory of `<state_dir>/assets`: the outputs as files named by their sha256, and `index.json` with the
+step's key, its inputs, and path and mode of each output. The key is a hash of all that is known before: the command,
+the builder, what is installed. Every file is verified before the first one is taken.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
+import re
 import shutil
-import stat
-from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from govma_core.building.tree_snapshot import Changes
+from govma_core.building.inputs import Inputs
+from govma_core.building.outputs import Open, Outputs
+from govma_core.building.tree_files import TreeFiles
 from govma_core.errors import GovmaError
 from govma_core.fs import jsonfile, safefs, trees
 from govma_core.text.language import tr
 
-_FORMAT = "1"
+_FORMAT = 2
+_NAME = re.compile(r"v2-[0-9a-f]{16}")
 
 
 class DamagedEntryError(GovmaError):
@@ -32,117 +34,119 @@ class DamagedEntryError(GovmaError):
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """A recorded build: its key, the run that made it, and its outputs (path to sha256 and mode)."""
+    """A recorded step: the run that recorded it, what it read and what it made; `note` is its caller's."""
 
+    directory: Path
     key: str
     run: str
-    files: dict[str, tuple[str, int]]
-    removed: tuple[str, ...]
+    inputs: Inputs
+    outputs: Outputs
+    note: str
+
+    def open(self, path: str) -> int:
+        """Open the content of one of the output files."""
+        return os.open(self.directory / self.outputs.files[path][0], os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
-def cache_key(inputs: Iterable[str], identity: str, commands: Sequence[str]) -> str:
-    """Return the key of a build: `inputs` are texts that name path, mode and content hash of each input file."""
-    digest = hashlib.sha256()
-    for part in (_FORMAT, identity, json.dumps(list(commands)), *sorted(inputs)):
-        digest.update(os.fsencode(part) + b"\0")
-    return digest.hexdigest()
+def step_key(*parts: str) -> str:
+    """Return the key of a step: a hash of all that decides what it makes, beside its inputs."""
+    return hashlib.sha256(json.dumps([_FORMAT, *parts]).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 class AssetCache:
-    """The recorded builds of one site. The directory is the administrator's alone; calls need the lock."""
+    """The recorded steps of one site. The directory is the administrator's alone; calls need the lock."""
 
     def __init__(self, state_dir: Path, keep: int) -> None:
         self._directory = state_dir / "assets"
         self._keep = keep
+        self._in_use = set[Path]()
 
-    def find(self, key: str) -> CacheEntry | None:
-        """Return the entry for a key, None without one. DamagedEntryError when it cannot be what was recorded."""
-        index = jsonfile.read(self._directory / key / "index.json")
-        if index is None:
-            return None
-        entry = _entry(key, index)
-        for sha in {sha for sha, _ in entry.files.values()}:
-            if _hash(self._directory / key / sha) != sha:
+    def entries(self, key: str) -> list[CacheEntry]:
+        """Return the entries of a key, that which was used last first."""
+        return [entry for entry in map(_read, self._directories()) if entry and entry.key == key]
+
+    def drop_damaged(self) -> list[str]:
+        """Remove the entries whose index cannot be read; return their names."""
+        damaged = [directory for directory in self._directories() if _read(directory) is None]
+        for directory in damaged:
+            shutil.rmtree(directory, ignore_errors=True)
+        return [directory.name for directory in damaged]
+
+    def verify(self, entry: CacheEntry) -> None:
+        """Raise DamagedEntryError when a file of the entry is not what was recorded; otherwise it counts as used."""
+        for sha in {sha for sha, _ in entry.outputs.files.values()}:
+            if _hash(entry.directory / sha) != sha:
                 raise DamagedEntryError(
-                    tr("a file of the asset cache ({key}/{sha}) is damaged", key=key[:12], sha=sha[:12])
+                    tr(
+                        "a file of the asset cache ({entry}/{sha}) is damaged",
+                        entry=entry.directory.name,
+                        sha=sha[:12],
+                    )
                 )
-        return entry
+        self._in_use.add(entry.directory)
+        with suppress(OSError):
+            os.utime(entry.directory)
 
-    def restore(self, entry: CacheEntry, data_fd: int) -> None:
-        """Put the recorded outputs into a tree's `data` directory, over what is there."""
-        directory = self._directory / entry.key
-        for path in (*entry.removed, *entry.files):
-            *parents, name = path.split("/")
-            with safefs.opened(data_fd, *parents, make=True) as parent:
-                trees.remove(parent, name)
-                if path in entry.files:
-                    sha, mode = entry.files[path]
-                    _copy(directory / sha, parent, name, mode)
-        os.utime(directory)
+    def record(
+        self, key: str, run: str, inputs: Inputs, outputs: Outputs, open_file: Open, tree: TreeFiles, note: str = ""
+    ) -> None:
+        """Record a step, in the place of one with inputs like the tree's; the least used beyond `keep` go.
 
-    def record(self, key: str, changes: Changes, data_fd: int, run: str) -> None:
-        """Record what a build changed in `data`, replacing an entry of this key; the least used beyond `keep` go."""
+        Those that were verified stay: their files may still be taken.
+        """
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         staged = self._directory / safefs.random_name("new")
         staged.mkdir(mode=0o700)
         try:
-            files = {path: _take(data_fd, path, staged) for path in changes.files}
-            jsonfile.replace(staged / "index.json", {"run": run, "files": files, "removed": changes.removed})
-            self.drop(key)
-            staged.rename(self._directory / key)
+            for path, (sha, _) in outputs.files.items():
+                _copy(open_file(path), staged / sha)
+            about = {"format": _FORMAT, "key": key, "run": run, "note": note, "inputs": inputs.to_plain()}
+            jsonfile.replace(staged / "index.json", about | {"outputs": outputs.to_plain()})
+            for entry in self.entries(key):
+                if not entry.inputs.changed(tree):
+                    self.drop(entry)
+            staged.rename(self._directory / f"v{_FORMAT}-{os.urandom(8).hex()}")
         except BaseException:
             shutil.rmtree(staged, ignore_errors=True)
             raise
-        self._prune()
+        entries = self._directories()
+        # Others are of an older format, or what a killed run was recording.
+        for directory in {*self._directory.iterdir()}.difference(entries[: self._keep], self._in_use):
+            shutil.rmtree(directory, ignore_errors=True)
 
-    def drop(self, key: str) -> None:
+    def drop(self, entry: CacheEntry) -> None:
         """Remove an entry."""
-        shutil.rmtree(self._directory / key, ignore_errors=True)
+        shutil.rmtree(entry.directory, ignore_errors=True)
 
-    def _prune(self) -> None:
-        paths = sorted(self._directory.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-        entries = [path for path in paths if not path.name.startswith(".")]
-        # Hidden ones are what a killed run was recording.
-        for path in [*entries[self._keep :], *(path for path in paths if path not in entries)]:
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _entry(key: str, index: dict[str, Any]) -> CacheEntry:
-    try:
-        files = {path: (str(sha), int(mode)) for path, (sha, mode) in index["files"].items()}
-        return CacheEntry(key, str(index["run"]), files, tuple(index["removed"]))
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise DamagedEntryError(tr("the index of the asset cache's entry {key} is damaged", key=key[:12])) from None
-
-
-def _take(data_fd: int, path: str, staged: Path) -> tuple[str, int]:
-    """Copy an output into the entry; return its hash and permission bits."""
-    *parents, name = path.split("/")
-    with safefs.opened(data_fd, *parents) as parent:
-        source, info = safefs.open_regular(parent, name)
-    copy = staged / "copy"
-    with os.fdopen(source, "rb") as file, copy.open("xb") as target:
-        if info.st_nlink > 1:
-            raise OSError(errno.EMLINK, tr("{path!r} has more names than one", path=path))
-        trees.copy_content(file.fileno(), target.fileno())
-    sha = _hash(copy)
-    copy.rename(staged / sha)
-    return sha, stat.S_IMODE(info.st_mode) & 0o777
-
-
-def _copy(source: Path, parent: int, name: str, mode: int) -> None:
-    with source.open("rb") as file:
-        target = os.open(name, safefs.CREATE_FLAGS, 0o600, dir_fd=parent)
+    def _directories(self) -> list[Path]:
+        """Return the directories of the entries, that which was used last first."""
         try:
-            trees.copy_content(file.fileno(), target)
-            os.fchmod(target, mode)
-        finally:
-            os.close(target)
+            paths = [path for path in self._directory.iterdir() if _NAME.fullmatch(path.name)]
+        except FileNotFoundError:
+            return []
+        return sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def _read(directory: Path) -> CacheEntry | None:
+    """Read the index of an entry; None when that is damaged."""
+    try:
+        index: dict[str, Any] = jsonfile.read(directory / "index.json") or {}
+        inputs, outputs = Inputs.from_plain(index["inputs"]), Outputs.from_plain(index["outputs"])
+        return CacheEntry(directory, str(index["key"]), str(index["run"]), inputs, outputs, str(index["note"]))
+    except (OSError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _copy(source: int, target: Path) -> None:
+    with os.fdopen(source, "rb") as file, target.open("wb") as copy:
+        # No more than there is: a process of the build's user may have it open, and go on.
+        trees.copy_content(file.fileno(), copy.fileno(), os.fstat(file.fileno()).st_size)
 
 
 def _hash(path: Path) -> str:
+    """Return the sha256 of a file; '' when it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
+    except OSError:
         return ""

@@ -1,15 +1,11 @@
-"""The parts that builders share: the commands as one shell script, its output as a log, its end as a sentence.
-
-The script says which command it begins by a line with a random token; the reader takes those lines out again.
-"""
+"""The parts that builders share: a step's command as a shell script, its output as a log, its end as a sentence."""
 
 from __future__ import annotations
 
-import secrets
 import shlex
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,97 +19,51 @@ _SHOWN = 120
 
 @dataclass(frozen=True, slots=True)
 class BuildJob:
-    """One build: where, what, and under which run's name.
+    """One step of a build: where, what, and under which run's name.
 
-    `work_fd` is the opened work dir: its name could lead elsewhere once the build's user has it.
+    `tree_fd` is the opened tree: its name could lead elsewhere once the build's user has it.
     """
 
     run_id: str
-    work_dir: Path
-    work_fd: int
-    commands: tuple[str, ...]
+    name: str
+    tree: Path
+    tree_fd: int
+    command: str
 
+    def script(self, preamble: str = "") -> str:
+        """Return the command as a text for `sh -c`; `preamble` is a line that is run before it."""
+        # One pipe for both streams keeps their order. The tree is opened, so that ReadWatch can tell that it sees what
+        # the build does. eval: a syntax error is the command's, and told as such.
+        lines = ("exec 2>&1", "{ true < .; } 2>/dev/null", preamble, f"eval {shlex.quote(self.command)}")
+        return "\n".join(filter(None, lines)) + "\n"
 
-class BuildScript:
-    """The commands of one build, as a text for `sh -c` that runs them in one shell until the first fails."""
-
-    def __init__(self, commands: Sequence[str]) -> None:
-        self.commands = tuple(commands)
-        token = secrets.token_hex(16)
-        self._markers = {f"{token} {number}": number for number in range(1, len(self.commands) + 1)}
-
-    def text(self, preamble: str = "") -> str:
-        """Return the script; `preamble` is a line that is run before the first command."""
-        # One pipe for both streams keeps their order. eval: a syntax error belongs to the command that has it.
-        lines = [line for line in ("exec 2>&1", preamble) if line]
-        for marker, number in self._markers.items():
-            lines.append(f"printf '\\n%s\\n' '{marker}'")
-            lines.append(f"eval {shlex.quote(self.commands[number - 1])} || exit")
-        return "\n".join(lines) + "\n"
-
-    def begins(self, line: str) -> int:
-        """Return the number of the command that this line of output announces, 0 for any other line."""
-        return self._markers.get(line, 0)
-
-    def shown(self, number: int) -> str:
-        """Name a command for a sentence."""
-        if number == 0:
-            return tr("the shell, before the first command")
-        text = clean_line(self.commands[number - 1].replace("\n", " "))
+    @property
+    def shown(self) -> str:
+        """Name the step and its command for a sentence."""
+        text = clean_line(self.command.replace("\n", " "))
         text = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-        return tr("command {number} of {count}, `{text_}`", number=number, count=len(self.commands), text_=text)
+        return tr("the step {name}, `{text_}`", name=self.name, text_=text)
 
 
 class BuildLog:
-    """Takes a script's output in chunks, passes it on as clean lines, and knows which command is running."""
+    """Takes a step's output in chunks, and passes it on as clean lines."""
 
-    def __init__(self, script: BuildScript, reporter: Reporter) -> None:
-        self._script = script
+    def __init__(self, job: BuildJob, reporter: Reporter) -> None:
+        self.job = job
         self._reporter = reporter
         self._splitter = LineSplitter()
-        self._has_pending_blank = False
-        self._lines: list[str] = []
-        self._current = 0
-
-    @property
-    def where(self) -> str:
-        """Name the command that is running, or ran last."""
-        return self._script.shown(self._current)
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the output."""
-        for line in self._splitter.feed(chunk):
-            self._line(line)
-        self._pass_on()
+        self._pass_on(self._splitter.feed(chunk))
 
     def close(self) -> None:
         """Pass on the rest: nothing more will come."""
-        for line in self._splitter.close():
-            self._line(line)
-        if self._has_pending_blank:
-            self._lines.append("")
-            self._has_pending_blank = False
-        self._pass_on()
+        self._pass_on(self._splitter.close())
 
-    def _line(self, line: str) -> None:
-        number = self._script.begins(line)
-        if number:
-            # The line end before the marker is the script's too: it made, or it closed, the line that is held.
-            self._has_pending_blank = False
-            self._pass_on()
-            self._current = number
-            self._reporter.info(f"$ {self._script.commands[number - 1]}")
-            return
-        if self._has_pending_blank:
-            self._lines.append("")
-        self._has_pending_blank = not line
-        if line:
-            self._lines.append(line)
-
-    def _pass_on(self) -> None:
-        if self._lines:
-            lines, self._lines = self._lines, []
-            self._reporter.output(*lines)
+    def _pass_on(self, lines: Iterable[str]) -> None:
+        if complete := list(lines):
+            self._reporter.output(*complete)
 
     def follow(self, receive: Callable[[], bytes | None], timeout: int) -> None:
         """Read to the end of the build.
@@ -133,25 +83,19 @@ class BuildLog:
                         "The build did not end within {timeout} s (build_timeout) and was stopped. It was "
                         "running {where}. Look in the log what it waited for, or raise build_timeout.",
                         timeout=timeout,
-                        where=self.where,
+                        where=self.job.shown,
                     )
         finally:
             self.close()
 
     def judge(self, code: int, out_of_memory: str = "") -> None:
-        """Raise BuildError unless the script ended with exit code 0 and in its last command.
+        """Raise BuildError unless the command ended with exit code 0.
 
         A code above 128 is a signal, as shells give it; `out_of_memory` says which limit the kernel enforced.
         """
         if code != 0:
             raise BuildError(
-                "The build failed: {where}, {ending}", where=self.where, ending=_ending(code, out_of_memory)
-            )
-        if self._current != len(self._script.commands):
-            raise BuildError(
-                "The build is not complete: {where}, ended the shell with exit code 0, so the commands "
-                "after it did not run. Take `exit` or `exec` out of it.",
-                where=self.where,
+                "The build failed: {where}, {ending}", where=self.job.shown, ending=_ending(code, out_of_memory)
             )
 
 

@@ -27,8 +27,11 @@ class Builder(Protocol):
         `folder` has the files of the builder's folder in the deployed commit; None when the commit has none.
         """
 
+    def prepare_modules(self, reporter: Reporter) -> None:
+        """Have the kept node_modules fit for the build's user, before the first step that runs."""
+
     def build(self, job: BuildJob, reporter: Reporter) -> None:
-        """Run the job's commands in order; BuildError names the first that failed, and how."""
+        """Run a step in its tree, beside others if need be; BuildError says that it failed, and how."""
 
 
 def make_builder(settings: Settings) -> Builder:

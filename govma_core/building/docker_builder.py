@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from govma_core.building import node_modules
-from govma_core.building.build_script import BuildJob, BuildLog, BuildScript
+from govma_core.building.build_script import BuildJob, BuildLog
 from govma_core.building.builder_image import make_image
 from govma_core.engine.client import connected, failures, not_found, reason, streaming, told_as
 from govma_core.engine.throwaway import labels, mount, remove_leftovers, throwaway
@@ -74,20 +74,23 @@ class DockerBuilder:
                 tag=tag,
             )
 
-    def build(self, job: BuildJob, reporter: Reporter) -> None:
-        """Run the job's commands; BuildError names the one that failed, and how."""
+    def prepare_modules(self, reporter: Reporter) -> None:
+        """Have node_modules, in the hands of the build's user."""
         settings = self._settings
         node_modules.move_foreign_away(settings.node_modules_dir, settings.build_uid, reporter)
         node_modules.ensure(settings.node_modules_dir, settings.build_owner)
-        script = BuildScript(job.commands)
-        log = BuildLog(script, reporter)
+
+    def build(self, job: BuildJob, reporter: Reporter) -> None:
+        """Run a step; BuildError when it fails, and how."""
+        settings = self._settings
+        log = BuildLog(job, reporter)
         with (
             connected() as client,
             throwaway(
                 client,
                 reporter,
                 settings.builder_image,
-                command=["sh", "-c", script.text(_HOME)],
+                command=["sh", "-c", job.script(_HOME)],
                 **self._options(job),
             ) as container,
             streaming(client),
@@ -104,12 +107,12 @@ class DockerBuilder:
     def _options(self, job: BuildJob) -> dict[str, Any]:
         settings = self._settings
         options: dict[str, Any] = {
-            "name": f"govma-build-{job.run_id}",
+            "name": f"govma-build-{job.run_id}-{job.name}",
             "labels": labels(settings.versions_dir, job.run_id),
             "user": f"{settings.build_uid}:{settings.build_gid}",
             "working_dir": "/src",
             "mounts": [
-                mount("/src", str(job.work_dir), writable=True),
+                mount("/src", str(job.tree), writable=True),
                 mount("/src/node_modules", str(settings.node_modules_dir), writable=True),
             ],
             # The output is read as it comes; a copy in Docker's own log could fill the disk.
@@ -180,7 +183,7 @@ class Attachment:
                 "Docker stopped answering during the build ({reason}). It was running {where}. Check Docker "
                 "(systemctl status docker), then deploy again.",
                 reason=reason(error),
-                where=self._log.where,
+                where=self._log.job.shown,
             ) from None
         self.state = self._container.attrs["State"]
         if not self.state["Running"]:

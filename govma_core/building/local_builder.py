@@ -10,8 +10,8 @@ import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
-from govma_core.building import node_modules
-from govma_core.building.build_script import BuildJob, BuildLog, BuildScript
+from govma_core.building import node_modules, step_tree
+from govma_core.building.build_script import BuildJob, BuildLog
 from govma_core.errors import BuildError
 from govma_core.process import descendants
 from govma_core.process.shell import identity, running
@@ -28,7 +28,7 @@ _PATIENCE = 30
 
 
 class LocalBuilder:
-    """Runs the build commands in the work dir itself, with no rights but those of build_uid and build_gid."""
+    """Runs the steps in their trees, with no rights but those of build_uid and build_gid."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -66,7 +66,8 @@ class LocalBuilder:
         """End the processes of a killed run's build, and put its node_modules back."""
         settings = self._settings
         # Where the build's user is our own, a process that works there may be the operator's editor.
-        names = (settings.work_dir, settings.node_modules_dir) if self._who else ()
+        trees = step_tree.left(settings.work_dir)
+        names = (settings.work_dir, *trees, settings.node_modules_dir) if self._who else ()
         directories = [Path(os.path.realpath(name)) for name in names]
         for process in descendants.end_all(lambda: descendants.left(self._mark(), self._uid, directories)):
             reporter.warning(
@@ -81,7 +82,9 @@ class LocalBuilder:
                 pid=process.pid,
                 name=process.name,
             )
-        node_modules.recover(settings.node_modules_dir, settings.work_dir, reporter)
+        # A run of a version before steps had it in the work dir.
+        for tree in (settings.work_dir, *trees):
+            node_modules.recover(settings.node_modules_dir, tree, reporter)
 
     def prepare(self, folder: Path | None, reporter: Reporter) -> str:
         """Return the versions of node and npm, and the machine's kind; the repository's Dockerfile has no say here."""
@@ -93,24 +96,26 @@ class LocalBuilder:
         tools = self._run(_TOOLS)
         return ", ".join([platform.system(), platform.machine(), *tools.stdout.decode("ascii", "replace").splitlines()])
 
-    def build(self, job: BuildJob, reporter: Reporter) -> None:
-        """Run the job's commands; afterwards none of their processes runs. BuildError names the one that failed."""
-        script = BuildScript(job.commands)
-        log = BuildLog(script, reporter)
+    def prepare_modules(self, reporter: Reporter) -> None:
+        """Have node_modules in the hands of the build's user, where it is there."""
         node_modules.move_foreign_away(self._settings.node_modules_dir, self._uid, reporter)
+
+    def build(self, job: BuildJob, reporter: Reporter) -> None:
+        """Run a step; afterwards none of its processes runs. BuildError when it fails, and how."""
+        log = BuildLog(job, reporter)
         with (
-            node_modules.lent(self._settings.node_modules_dir, job.work_fd, reporter),
+            node_modules.lent(self._settings.node_modules_dir, job.tree_fd, reporter),
             ExitStack() as stack,
         ):
-            environment = self._environment(job.work_dir)
+            environment = self._environment(job.tree)
             try:
                 shell = stack.enter_context(
-                    running(script.text(), job.work_dir, environment, self._who, reporter.cancellation)
+                    running(job.script(), job.tree, environment, self._who, reporter.cancellation)
                 )
             except OSError as error:
                 raise BuildError(
                     "The build could not be started in {work_dir} as uid {uid}: {strerror}.",
-                    work_dir=job.work_dir,
+                    work_dir=job.tree,
                     uid=self._uid,
                     strerror=error.strerror,
                 ) from None

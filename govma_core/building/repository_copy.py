@@ -26,6 +26,7 @@ _HARMLESS = re.compile(
 )
 """Settings of git that the build's user may see, and that are as true of the copy."""
 
+_OBJECTS = re.compile(r"(.*/)?\.git/(modules/.+/)?objects(/|$)")
 _WITH_USER = re.compile(r"([a-z][a-z0-9+.-]*://)(?:[^/]*@)?([^?#]*)", re.IGNORECASE)
 
 
@@ -36,11 +37,36 @@ def copy_repository(work_fd: int, git_dir: Path, owner: tuple[int, int] | None, 
     `step` is called once a directory, and may raise.
     """
     with safefs.opened_root(git_dir) as source, safefs.opened(work_fd, ".git") as copy:
-        trees.TreeCopier(owner, step).copy_into(source, copy, skip=frozenset({"index"}))
+        RepositoryCopier(owner, step).copy_into(source, copy, skip=frozenset({"index"}), shown_path=".git")
         if owner is not None:
             os.fchown(copy, *owner)
         os.fchmod(copy, 0o755)
         _remove_credentials(copy, owner)
+
+
+class RepositoryCopier(trees.TreeCopier):
+    """Copies a tree; of a repository in it the objects are linked, where the new owner cannot write them.
+
+    Git never writes an object again, and they may be the most of a tree.
+    """
+
+    _in_objects = False
+
+    def copy_into(self, src_fd: int, dst_fd: int, *, skip: frozenset[str] = frozenset(), shown_path: str = "") -> None:
+        """Copy what is in a directory; see TreeCopier."""
+        before, self._in_objects = self._in_objects, _OBJECTS.match(shown_path) is not None
+        super().copy_into(src_fd, dst_fd, skip=skip, shown_path=shown_path)
+        self._in_objects = before
+
+    def copy_file(self, src_dir: int, dst_dir: int, name: str) -> None:
+        """Copy, or link, one regular file."""
+        info = os.stat(name, dir_fd=src_dir, follow_symlinks=False)
+        is_readable = info.st_mode & 0o004 and not info.st_mode & 0o022
+        if self._in_objects and is_readable and self._owner is not None and info.st_uid != self._owner[0]:
+            with suppress(OSError):
+                os.link(name, name, src_dir_fd=src_dir, dst_dir_fd=dst_dir, follow_symlinks=False)
+                return
+        super().copy_file(src_dir, dst_dir, name)
 
 
 def _remove_credentials(git_fd: int, owner: tuple[int, int] | None) -> None:

@@ -10,8 +10,10 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from govma_core.building.work_dir import is_staging
 from govma_core.errors import BuildError
 from govma_core.fs import safefs
+from govma_core.fs.walk import join
 
 DEEPEST = 100
 """Levels of directories that a version may have."""
@@ -19,20 +21,26 @@ DEEPEST = 100
 _LARGE = 1 << 28
 """Bytes from which on a file may not be mostly holes."""
 
-Snapshot = dict[str, int]
+Snapshot = dict[str, tuple[int, int]]
+"""The kind of each path, and a mark that any change changes."""
+
+
+UNWATCHED = (".git", "node_modules")
+"""Names at the top of a build's tree that are no files of the site: the repository's copy, and what is installed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Paths relative to the tree: files added or changed, paths that are gone, links (hard ones, too) that are new."""
+    """Paths relative to the tree: files and links added or changed, what is gone, and the modes of such folders."""
 
     files: tuple[str, ...]
-    removed: tuple[str, ...]
     links: tuple[str, ...]
+    folders: dict[str, int]
+    removed: tuple[str, ...]
 
 
 def take(tree_fd: int) -> Snapshot:
-    """Return a mark for every file and link of the tree, by path."""
+    """Return a mark for everything in the tree, by path."""
     return {path: _mark(info) for path, info in walk(tree_fd)}
 
 
@@ -40,15 +48,24 @@ def changes(before: Snapshot, tree_fd: int, builder: int | None = None) -> Chang
     """Compare the tree with how it was. With the uid of the builder, BuildError for a new file of another user."""
     files: list[str] = []
     links: list[str] = []
-    paths: set[str] = set()
+    folders: dict[str, int] = {}
+    removed = set(before)
     for path, info in walk(tree_fd):
-        paths.add(path)
-        if before.get(path) != _mark(info):
-            if builder is not None and stat.S_ISREG(info.st_mode):
+        former, now = before.get(path), _mark(info)
+        # What has become another kind of thing was removed, too.
+        if former and former[0] == now[0]:
+            removed.discard(path)
+        if former == now:
+            continue
+        if stat.S_ISDIR(info.st_mode):
+            folders[path] = stat.S_IMODE(info.st_mode) & 0o777
+        elif stat.S_ISLNK(info.st_mode):
+            links.append(path)
+        else:
+            if builder is not None:
                 refuse_foreign(path, info, {builder})
-            # A second name could be that of any file of the machine: deploy/ownership judges it.
-            (links if stat.S_ISLNK(info.st_mode) or info.st_nlink > 1 else files).append(path)
-    return Changes(tuple(sorted(files)), tuple(sorted(before.keys() - paths)), tuple(sorted(links)))
+            files.append(path)
+    return Changes(tuple(sorted(files)), tuple(sorted(links)), folders, tuple(sorted(removed)))
 
 
 def refuse_foreign(path: str, info: os.stat_result, owners: set[int]) -> None:
@@ -75,12 +92,15 @@ def refuse_deep(depth: int, folder: str) -> None:
 
 
 def walk(tree_fd: int, folder: str = "", depth: int = 0) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield path and lstat of every file and link; BuildError for what cannot be part of a version."""
+    """Yield path and lstat of everything but UNWATCHED; BuildError for what cannot be part of a version."""
     refuse_deep(depth, folder)
     for entry in safefs.entries(tree_fd):
-        path = f"{folder}/{entry.name}" if folder else entry.name
+        path = join(folder, entry.name)
+        if path in UNWATCHED or (not folder and is_staging(path)):
+            continue
         if entry.is_dir(follow_symlinks=False):
             with safefs.opened(tree_fd, entry.name) as child:
+                yield path, os.fstat(child)
                 yield from walk(child, path, depth + 1)
             continue
         info = entry.stat(follow_symlinks=False)
@@ -100,5 +120,8 @@ def refuse_sparse(path: str, info: os.stat_result) -> None:
         )
 
 
-def _mark(info: os.stat_result) -> int:
-    return hash((info.st_ino, info.st_size, info.st_ctime_ns, info.st_mode))
+def _mark(info: os.stat_result) -> tuple[int, int]:
+    kind = stat.S_IFMT(info.st_mode)
+    if kind == stat.S_IFDIR:
+        return kind, info.st_mode
+    return kind, hash((info.st_ino, info.st_size, info.st_ctime_ns, info.st_mode))

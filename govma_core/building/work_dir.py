@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from govma_core.errors import BuildError
 from govma_core.fs import claims, safefs, trees
+from govma_core.reporting import Reporter
 from govma_core.text.language import tr
+from govma_core.versions.remove import warn_of_leftover
 
 ROLE = "work-dir"
 """The name of its claim (see fs/claims.py)."""
+
+_STAGING = re.compile(r"\.govma-(vendor|steps)-([0-9a-f]{8})-[0-9a-f]{16}")
 
 
 def preflight(path: Path, state_dir: Path) -> list[str]:
@@ -68,6 +74,53 @@ def emptied(path: Path, state_dir: Path) -> Iterator[int]:
             for entry in safefs.entries(fd):
                 trees.remove(fd, entry.name)
             yield fd
+
+
+@contextmanager
+def beside(path: Path, work_fd: int) -> Iterator[tuple[int, Path]]:
+    """Yield the opened directory beside the work dir, and its path: names can be moved from there into the work dir.
+
+    Where the work dir is mounted that is itself: it has another file system inside than beside it.
+    """
+    with safefs.opened_root(path.parent) as parent:
+        is_one = os.fstat(parent).st_dev == os.fstat(work_fd).st_dev
+        yield (parent, path.parent) if is_one else (work_fd, path)
+
+
+def staging_name(kind: str, path: Path) -> str:
+    """Return a random name for a directory that a deploy needs beside the work dir for a while.
+
+    That work dir is told by the name: the work dirs of several sites may lie in one directory.
+    """
+    return safefs.random_name(f"govma-{kind}-{_id(path)}")
+
+
+def is_staging(name: str) -> bool:
+    """Tell whether a name is like one of these, of whichever work dir."""
+    return _STAGING.fullmatch(name) is not None
+
+
+def staging_kind(name: str, path: Path) -> str:
+    """Return the kind of a name that was made for this work dir, '' for any other name."""
+    match = _STAGING.fullmatch(name)
+    return match[1] if match and match[2] == _id(path) else ""
+
+
+def _id(path: Path) -> str:
+    return hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
+
+
+def remove_staging(path: Path, reporter: Reporter) -> None:
+    """Remove what a killed run had beside the work dir, and warn of what resists. Only under the lock."""
+    kinds = {
+        "vendor": tr("vendor tarballs that an interrupted run was unpacking"),
+        "steps": tr("what an interrupted run was building"),
+    }
+    with safefs.opened_root(path.parent) as parent:
+        for entry in safefs.entries(parent):
+            if kind := staging_kind(entry.name, path):
+                left = trees.clear_marked(parent, entry.name)
+                warn_of_leftover(reporter, path.parent / entry.name, kinds[kind], left)
 
 
 def lend(work_fd: int, owner: tuple[int, int] | None) -> None:

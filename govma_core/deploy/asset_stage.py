@@ -1,20 +1,32 @@
-"""The assets stage of a deploy: assets are reused from the cache when nothing has changed, and built otherwise."""
+"""The assets stage of a deploy: each step of the build is taken from the cache, or run in a tree of its own.
+
+Steps without a recorded result run as many at a time as may, each as soon as those that it comes after have ended. What
+they made is put into the work dir at the end. The install command comes before all of them; it is left out while what
+it reads is the same and node_modules is as it left it.
+"""
 
 from __future__ import annotations
 
-from contextlib import suppress
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from govma_core.building import tree_snapshot, work_dir
-from govma_core.building.asset_cache import AssetCache, CacheEntry, DamagedEntryError, cache_key
-from govma_core.building.build_script import BuildJob
+from govma_core.building import installed, outputs, step_tree
+from govma_core.building.side_by_side import SideBySide, Work
+from govma_core.building.step_run import StepRun, StepRunner
+from govma_core.building.tree_files import TreeFiles
 from govma_core.context import Context
-from govma_core.errors import UnsafeTreeError
-from govma_core.fs import safefs, trees
+from govma_core.deploy.step_records import StepRecords, StepResult, reason
+from govma_core.errors import BuildError, UnsafeTreeError
+from govma_core.fs import safefs
 from govma_core.reporting import StageRemark
+from govma_core.settings.build_steps import INSTALL, BuildStep, order
 from govma_core.text.language import marked
+from govma_core.versions.manifest import StepOrigin
 
 if TYPE_CHECKING:
     from govma_core.building.builder import Builder
@@ -22,10 +34,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Assets:
-    """Where the assets come from: the builder's identity, and `built` or `reused from <run>`."""
+    """Where the assets come from: the builder's identity, `built` or `reused from <run>`, and each step."""
 
     builder_id: str
     origin: str
+    steps: tuple[StepOrigin, ...]
 
 
 def prepare_builder(context: Context, builder: Builder, work_fd: int) -> str:
@@ -37,94 +50,183 @@ def prepare_builder(context: Context, builder: Builder, work_fd: int) -> str:
     return builder.prepare(folder, context.reporter)
 
 
-@dataclass(frozen=True, slots=True)
-class AssetStage:
-    """One execution of the stage; `inputs` is None while the cache is off."""
+def make_assets(context: Context, builder: Builder, work_fd: int, *, rebuild: bool) -> Assets:
+    """Put the assets below `data` of the work dir, in the assets stage; with `rebuild` every step runs."""
+    with context.reporter.stage("assets") as remark:
+        identity = prepare_builder(context, builder, work_fd)
+        with _steps(context, builder, work_fd, identity, rebuild=rebuild) as steps:
+            steps.run()
+            files = steps.collect()
+        origins = tuple(result.origin for result in steps.results_in_order())
+        runs = [origin.run for origin in origins]
+        if not all(runs):
+            return Assets(identity, "built", origins)
+        remark.note("{count} files reused; nothing was built", count=files)
+        return Assets(identity, marked("reused from {run}").format(run=max(runs)), origins)
 
-    context: Context
-    builder: Builder
-    inputs: list[str] | None
 
-    def execute(self, work_fd: int, *, rebuild: bool) -> Assets:
-        """Put the assets below `data` of the work dir."""
-        with self.context.reporter.stage("assets") as remark:
-            return self._reuse_or_build(work_fd, remark, rebuild=rebuild)
+def compare_with_recorded(context: Context, builder: Builder, work_fd: int) -> dict[str, list[str] | None]:
+    """Run all steps on the files in the work dir; return by step what differs from its record, which is dropped.
 
-    def _reuse_or_build(self, work_fd: int, remark: StageRemark, *, rebuild: bool) -> Assets:
-        settings, reporter = self.context.settings, self.context.reporter
-        identity = prepare_builder(self.context, self.builder, work_fd)
-        if self.inputs is None:
-            reporter.info("The asset cache is off (asset_inputs is empty); the assets are built.")
-            self._build(work_fd)
-            return Assets(identity, "built")
-        cache = AssetCache(settings.state_dir, settings.asset_cache_keep)
-        key = cache_key(self.inputs, f"{settings.builder}:{identity}", settings.all_build_commands)
-        entry = self._recorded(cache, key, rebuild=rebuild)
-        if entry is not None:
-            with safefs.opened(work_fd, "data") as data:
-                cache.restore(entry, data)
-            remark.note("{count} files reused from run {run}; nothing was built", count=len(entry.files), run=entry.run)
-            reporter.info(
-                "{count} inputs, the builder and its commands are as in run {run}: its {count2} asset files "
-                "are reused. --rebuild would build them again.",
-                count=len(self.inputs),
-                run=entry.run,
-                count2=len(entry.files),
+    None where a step has no record.
+    """
+    with context.reporter.stage("assets"):
+        identity = prepare_builder(context, builder, work_fd)
+        with _steps(context, builder, work_fd, identity, rebuild=True, recording=False) as steps:
+            steps.run()
+            return steps.drop_different()
+
+
+@contextmanager
+def _steps(
+    context: Context, builder: Builder, work_fd: int, identity: str, *, rebuild: bool, recording: bool = True
+) -> Iterator[_Steps]:
+    settings = context.settings
+    with step_tree.trees_for(settings.work_dir, work_fd, context.reporter) as (trees_fd, path):
+        runner = StepRunner(context.run_id, builder, context.build_owner, work_fd, trees_fd, path)
+        records = StepRecords(context, f"{settings.builder}:{identity}", rebuild=rebuild, recording=recording)
+        yield _Steps(context, runner, records)
+
+
+class _Steps:
+    """The steps of one build, each reused or run."""
+
+    def __init__(self, context: Context, runner: StepRunner, records: StepRecords) -> None:
+        self._settings, self._reporter = context.settings, context.reporter
+        self._runner, self._records = runner, records
+        install = BuildStep(name=INSTALL, command=self._settings.install_command)
+        self._steps = {step.name: step for step in (install, *self._settings.steps) if step.command.strip()}
+        after = order(self._settings.steps)
+        # What comes after the most comes last.
+        self._after = {name: after[name] for name in sorted(after, key=lambda name: len(after[name]))}
+        self._files = TreeFiles.of(runner.work_fd)
+        self._reasons: dict[str, StepOrigin] = {}
+        self._results: dict[str, StepResult] = {}
+
+    def run(self) -> None:
+        """Have a result for every step; BuildError for one that fails, and for two that contradict each other."""
+        self._records.check_settings(self._files)
+        if INSTALL in self._steps and not self._is_recorded(INSTALL):
+            self._runner.builder.prepare_modules(self._reporter)
+            self._run_install()
+        # What comes after a step that runs is looked up when that has ended.
+        for name, others in self._after.items():
+            if others <= self._results.keys():
+                self._is_recorded(name)
+        if self._reasons.keys() - {INSTALL}:
+            self._require_installed()
+        # With the builder of this machine node_modules is in one tree at a time.
+        jobs = 1 if self._settings.builder == "local" else self._settings.build_jobs or os.cpu_count() or 1
+        is_line = all(len(others) == number for number, others in enumerate(self._after.values()))
+        SideBySide(self._reporter, self._begin, self._end, most=jobs, labels=not is_line).run(self._after)
+        self._refuse_clashes()
+
+    def collect(self) -> int:
+        """Put what the steps made below data/ into the work dir; return the number of files."""
+        files = 0
+        for result in self.results_in_order():
+            made = result.outputs.below("data")
+            made.put(self._runner.work_fd, result.open, self._runner.owner)
+            files += len(made.files)
+        if not files:
+            self._reporter.warning(
+                "The build changed no file below data/. Are install_command and build_commands right?"
             )
-            return Assets(identity, marked("reused from {run}").format(run=entry.run))
-        changes = self._build(work_fd)
-        with safefs.opened(work_fd, "data") as data:
-            self._record(cache, key, changes, data)
-        return Assets(identity, "built")
+        return files
 
-    def _recorded(self, cache: AssetCache, key: str, *, rebuild: bool) -> CacheEntry | None:
-        reporter = self.context.reporter
-        if rebuild:
-            reporter.info("The assets are built because of --rebuild.")
+    def drop_different(self) -> dict[str, list[str] | None]:
+        """Compare what the steps made with what is recorded, and drop what differs; see compare_with_recorded()."""
+        different: dict[str, list[str] | None] = {}
+        for name in self._after:
+            step, result, files = self._steps[name], self._results[name], self._files_for(name)
+            found = list(self._records.drop_different(step, result, files))
+            different[name] = sorted({path for paths in found for path in paths}) if found else None
+        return different
+
+    def results_in_order(self, names: Collection[str] | None = None) -> list[StepResult]:
+        """Return the results of these steps (None: of all), each after those of the steps that it comes after."""
+        present = [name for name in (INSTALL, *self._after) if name in self._results]
+        return [self._results[name] for name in present if names is None or name in names]
+
+    def _is_recorded(self, name: str) -> bool:
+        """Take the recorded result of a step; otherwise note why it has to run."""
+        is_last = not any(name in others for others in self._after.values())
+        found = self._records.find(self._steps[name], self._files_for(name), is_last=is_last)
+        if isinstance(found, StepOrigin):
+            self._reasons[name] = found
+            return False
+        self._keep(name, found)
+        return True
+
+    def _keep(self, name: str, result: StepResult) -> None:
+        self._results[name] = result
+        if name == INSTALL:
+            self._records.installation = result
+
+    def _require_installed(self) -> None:
+        """Run the install command before the first step that runs, unless node_modules is as it left it."""
+        result = self._results.get(INSTALL)
+        if result is not None and not result.origin.run:
+            return
+        self._runner.builder.prepare_modules(self._reporter)
+        if result is None:
+            return
+        if result.modules and result.modules == installed.state(self._settings.node_modules_dir):
+            with self._reporter.stage(f"assets/{INSTALL}") as remark:
+                remark.skip("node_modules is as run {run} left it", run=result.origin.run)
+            return
+        self._reasons[INSTALL] = StepOrigin(name=INSTALL, why="modules")
+        # What was found so far was so for what had been installed, and is looked up again at its turn.
+        self._results.clear()
+        self._run_install()
+
+    def _run_install(self) -> None:
+        steps = SideBySide(self._reporter, lambda name, _: self._work(name), self._end, most=1, labels=False)
+        steps.run({INSTALL: ()})
+
+    def _begin(self, name: str, remark: StageRemark) -> Work[StepRun] | None:
+        """Return what is to be done for a step; None when its result is there."""
+        if name in self._results or (name not in self._reasons and self._is_recorded(name)):
+            result = self._results[name]
+            remark.note("{count} files reused from run {run}", count=len(result.outputs.files), run=result.origin.run)
             return None
-        try:
-            entry = cache.find(key)
-        except DamagedEntryError as error:
-            reporter.warning("The assets are built again: {error}.", error=error)
-            cache.drop(key)
-            return None
-        if entry is None:
-            reporter.info("The assets are built: no recorded build has these inputs, builder and commands.")
-        return entry
+        return self._work(name)
 
-    def _build(self, work_fd: int) -> tree_snapshot.Changes:
-        """Build, and return what that changed; BuildError for what the build's user cannot have made."""
-        settings = self.context.settings
-        with safefs.opened(work_fd, "data") as data:
-            before = tree_snapshot.take(data)
-        trees.remove(work_fd, "node_modules")
-        work_dir.lend(work_fd, self.context.build_owner)
-        try:
-            self.builder.build(
-                BuildJob(self.context.run_id, settings.work_dir, work_fd, settings.all_build_commands),
-                self.context.reporter,
-            )
-        finally:
-            work_dir.take_back(work_fd)
-        owner = self.context.build_owner
-        with safefs.opened(work_fd, "data") as data:
-            # At once: what is put into the tree from here on is ours, as a file of root's that the build moved there.
-            return tree_snapshot.changes(before, data, owner[0] if owner else None)
+    def _work(self, name: str) -> Work[StepRun]:
+        step, files = self._steps[name], self._files_for(name)
+        self._reporter.info("{name} runs: {reason}.", name=name, reason=reason(self._reasons[name]))
+        earlier = [(result.outputs, result.open) for result in self.results_in_order(self._earlier(name))]
+        watched = bool(self._settings.asset_inputs)
+        return lambda reporter: self._runner.run(step, files, earlier, reporter, watched=watched)
 
-    def _record(self, cache: AssetCache, key: str, changes: tree_snapshot.Changes, data_fd: int) -> None:
-        reporter = self.context.reporter
-        if not changes.files:
-            reporter.warning("The build changed no file below data/. Are install_command and build_commands right?")
-            return
-        if changes.links:
-            reporter.info(
-                "The build made links ({links!r}, …); it is not recorded in the asset cache.",
-                links=changes.links[0],
-            )
-            return
-        try:
-            cache.record(key, changes, data_fd, self.context.run_id)
-        except OSError as error:
-            reporter.warning("The build could not be recorded in the asset cache: {strerror}.", strerror=error.strerror)
-            return
-        reporter.info("{count} asset files recorded for builds with the same inputs.", count=len(changes.files))
+    def _end(self, name: str, remark: StageRemark, run: StepRun) -> None:
+        """Take what a step made, and record it."""
+        modules = installed.state(self._settings.node_modules_dir) if name == INSTALL else ""
+        opener, files = self._runner.opener(name), self._files_for(name)
+        self._keep(name, self._records.take(self._steps[name], run, self._reasons[name], opener, files, modules))
+
+    def _earlier(self, name: str) -> set[str]:
+        """Return the steps whose results a step finds in its tree."""
+        return set() if name == INSTALL else {INSTALL, *self._after[name]}
+
+    def _files_for(self, name: str) -> TreeFiles:
+        files = self._files
+        for result in self.results_in_order(self._earlier(name)):
+            files = files.after(result.outputs)
+        return files
+
+    def _refuse_clashes(self) -> None:
+        for first, second in combinations(self._after, 2):
+            made = [self._results[name].outputs for name in (first, second)]
+            if not any({first, second} <= others for others in self._after.values()):
+                # Nobody finds what they made beside the site.
+                made = [each.below("data") for each in made]
+            paths = outputs.clashes(*made) if first not in self._after[second] else []
+            if paths:
+                raise BuildError(
+                    "The steps {first} and {second} made {path!r} each in its own way. Let one come after the other "
+                    "(`after` in build.steps), or have only one of them make it.",
+                    first=first,
+                    second=second,
+                    path=paths[0],
+                )

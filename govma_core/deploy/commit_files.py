@@ -18,7 +18,7 @@ from pathlib import Path
 
 from govma_core.building import repository_copy
 from govma_core.deploy.submodules import Repository, Submodules
-from govma_core.errors import PreflightError, SourceError
+from govma_core.errors import SourceError
 from govma_core.fs import safefs
 from govma_core.fs.walk import Directories
 from govma_core.git import GitCommands, GitFailedError
@@ -83,21 +83,6 @@ class CommitFiles:
         repository_copy.copy_repository(self._work_fd, common, self._owner, self._reporter.cancellation.check)
         for repository, index in self._repositories.items():
             self._connect(repository, common, index)
-
-    def inputs(self, globs: Sequence[str]) -> list[str]:
-        """Return mode, content hash and path of each file that the globs match, and the commit of each submodule.
-
-        PreflightError when the globs match no file; one that matches none beside others is named in a warning.
-        """
-        site = next(iter(self._repositories))
-        git = self._commands(site, ".git/index")
-        unmatched = unmatched_globs(git, globs)
-        if len(unmatched) == len(globs):
-            raise PreflightError([no_inputs(unmatched)])
-        if unmatched:
-            self._reporter.warning(no_inputs(unmatched))
-        modules = [f"{module.sha} {module.folder}" for module in self._repositories if module.folder]
-        return git.entries("ls-files", "--stage", "-z", "--", *map(_specification, globs)) + modules
 
     def _commands(self, repository: Repository, index: str, settings: dict[str, str] | None = None) -> GitCommands:
         """Return git's commands on the object store of the repository, its folder in the work dir and an own index."""
@@ -238,12 +223,3 @@ def _copy_time(name: str, source_fd: int, target_fd: int) -> None:
 def no_inputs(globs: Sequence[str]) -> str:
     """Return the sentence for globs of asset_inputs that no file fits."""
     return tr("asset_inputs: no file of the repository fits {globs}. Correct the setting.", globs=", ".join(globs))
-
-
-def unmatched_globs(git: GitCommands, globs: Sequence[str]) -> list[str]:
-    """Return the globs that match no file of git's index."""
-    return [glob for glob in globs if not git.run("ls-files", "-z", "--", _specification(glob))]
-
-
-def _specification(glob: str) -> str:
-    return f":(top,glob){glob}"

@@ -11,10 +11,10 @@ from typing import Any
 
 from govma_core import hooks
 from govma_core.building import work_dir
-from govma_core.building.builder import make_builder
+from govma_core.building.builder import Builder, make_builder
 from govma_core.context import Context, Outcome, commit_of
 from govma_core.deploy import fingerprint, ownership, preflight, source, uploads, vendor
-from govma_core.deploy.asset_stage import Assets, AssetStage
+from govma_core.deploy.asset_stage import Assets, make_assets
 from govma_core.deploy.commits import Commit
 from govma_core.deploy.hold_gate import Gate
 from govma_core.deploy.source import Checkout
@@ -58,20 +58,20 @@ def run(
     with context.reporter.stage("preflight"):
         gate.require_open()
         source.recover(context.settings, context.reporter)
+        # First, because they may take the room that is asked for.
+        obstacle = _clear_leftovers(context, builder)
         preflight.check(context, builder, promote=promote, rehearse=rehearse)
-        # What builds first: it could still be writing.
-        builder.remove_leftovers(context.reporter)
-        rehearsal.clear_leftovers(context)
-        vendor.remove_leftovers(context.settings.work_dir, context.reporter)
+        if obstacle is not None:
+            raise obstacle
     with closing(Checkout(context.settings, context.reporter)) as checkout:
         commit = _update_checkout(context, checkout, gate, ref, commit_shown)
         tell_due(context, commit.sha)
         if if_new and not rebuild and (live := fingerprint.live_twin(context, builder, checkout, commit)):
             return Outcome(fingerprint.sentence(live, commit.sha), live, live, commit.sha, state="unchanged")
-        with _filled_work_dir(context, checkout, commit) as (work_fd, unpacking, inputs):
+        with _filled_work_dir(context, checkout, commit) as (work_fd, unpacking):
             variables = hooks.variables(context, commit=commit.sha)
             hooks.before(context, "pre-build", variables | {"GOVMA_WORK_DIR": str(context.settings.work_dir)})
-            assets = AssetStage(context, builder, inputs).execute(work_fd, rebuild=rebuild)
+            assets = make_assets(context, builder, work_fd, rebuild=rebuild)
             # Of these, what is not among the persistent uploads any more was deleted there.
             uploads_before = checkout.files(commit_of(context, context.about.version_before), uploads.FOLDER)
             manifest = _new_manifest(context, commit, ref, assets, gate)
@@ -95,6 +95,18 @@ def run(
     return Outcome(
         tr("{version} is live.", version=version), version, switch.previous.version or "", commit.sha, details
     )
+
+
+def _clear_leftovers(context: Context, builder: Builder) -> GovmaError | OSError | None:
+    """Remove what a killed run left; return the error where that cannot be done."""
+    try:
+        # What builds first: it could still be writing.
+        builder.remove_leftovers(context.reporter)
+        rehearsal.clear_leftovers(context)
+        work_dir.remove_staging(context.settings.work_dir, context.reporter)
+    except (GovmaError, OSError) as error:
+        return error
+    return None
 
 
 def _start_in_a_free_second(context: Context) -> Context:
@@ -126,12 +138,10 @@ def _update_checkout(
 
 
 @contextmanager
-def _filled_work_dir(
-    context: Context, checkout: Checkout, commit: Commit
-) -> Iterator[tuple[int, vendor.Unpacking, list[str] | None]]:
+def _filled_work_dir(context: Context, checkout: Checkout, commit: Commit) -> Iterator[tuple[int, vendor.Unpacking]]:
     """Fill the emptied work dir with the commit's files; vendor tarballs are unpacked meanwhile.
 
-    Yield the opened work dir, the process that unpacks, and the inputs of the assets, None while their cache is off.
+    Yield the opened work dir, and the process that unpacks.
     """
     settings, reporter = context.settings, context.reporter
     with ExitStack() as stack:
@@ -151,8 +161,7 @@ def _filled_work_dir(
             )
             files = checkout.lay_out(commit, work_fd, context.build_owner)
             remark.note("{files} files", files=files.count)
-            inputs = files.inputs(settings.asset_inputs) if settings.asset_inputs else None
-        yield work_fd, unpacking, inputs
+        yield work_fd, unpacking
 
 
 def _new_manifest(context: Context, commit: Commit, ref: str | None, assets: Assets, gate: Gate) -> Manifest:
@@ -171,6 +180,7 @@ def _new_manifest(context: Context, commit: Commit, ref: str | None, assets: Ass
         builder_id=assets.builder_id,
         commands_sha256=fingerprint.commands_sha256(context.settings),
         assets=assets.origin,
+        steps=assets.steps,
         forced=gate.overridden,
     )
 

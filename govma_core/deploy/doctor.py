@@ -18,6 +18,7 @@ from govma_core.context import Context
 from govma_core.deploy import directories, exposed_paths, free_space, source, tarball
 from govma_core.deploy.commit_files import no_inputs
 from govma_core.deploy.directories import Finding as Finding
+from govma_core.deploy.step_records import unrecorded_sentence
 from govma_core.disk.unshare import fits_any
 from govma_core.engine.program import missing_helpers
 from govma_core.errors import GovmaError, PreflightError, UnsafeTreeError
@@ -26,9 +27,11 @@ from govma_core.promotion import activation, rehearsal
 from govma_core.services import programs
 from govma_core.services.compose import find_project
 from govma_core.settings import Settings
+from govma_core.settings.build_steps import AUTO
 from govma_core.settings.parse import KEYS
 from govma_core.text.language import tr
 from govma_core.versions import env_file
+from govma_core.versions.manifest import ManifestStore
 
 
 def examine(context: Context) -> Iterator[Finding]:
@@ -45,6 +48,7 @@ def examine(context: Context) -> Iterator[Finding]:
     yield from compose_findings(settings)
     yield from _source(context)
     yield from _from_preflight("builder", tr("ready"), make_builder(settings).preflight)
+    yield from _assets(context)
     if settings.rehearsed:
         yield from _from_preflight("rehearsal", tr("ready"), lambda: rehearsal.preflight(settings))
     if settings.activated:
@@ -180,7 +184,8 @@ def _source(context: Context) -> Iterator[Finding]:
     yield Finding("source_dir", "ok", tr("{source_dir}, clean", source_dir=settings.source_dir))
     try:
         with closing(source.Checkout(settings, context.reporter)) as checkout:
-            if unmatched := checkout.unmatched(settings.asset_inputs):
+            patterns = () if settings.asset_inputs == AUTO else settings.asset_inputs
+            if unmatched := checkout.unmatched(patterns):
                 yield Finding("asset_inputs", "note", no_inputs(unmatched))
             checkout.fetch()
             next_deploy = checkout.next_deploy()
@@ -198,6 +203,28 @@ def _source(context: Context) -> Iterator[Finding]:
             yield Finding("remote", "note", next_deploy.warning)
     except GovmaError as error:
         yield Finding("remote", "wrong", str(error))
+
+
+def _assets(context: Context) -> Iterator[Finding]:
+    """Say what the last build knows of its steps: which cannot be reused, and what no step is reused for."""
+    settings = context.settings
+    with suppress(GovmaError, OSError):
+        live = context.versions.pointer().version
+        manifest = ManifestStore(settings.state_dir).read(live) if live else None
+        steps = manifest.steps if manifest else ()
+        if settings.asset_inputs:
+            for step in steps:
+                if step.unrecorded:
+                    yield Finding("asset_inputs", "note", unrecorded_sentence(step).rstrip("."))
+            return
+        seconds = sum(step.seconds for step in steps)
+        took = tr(" ({seconds:.0f} s the last time)", seconds=seconds) if seconds else ""
+        sentence = tr(
+            'every deploy runs the whole build{took}: with asset_inputs = "auto" it would run only the steps whose '
+            "files have changed",
+            took=took,
+        )
+        yield Finding("asset_inputs", "note", sentence)
 
 
 def _pointer(context: Context) -> Finding:

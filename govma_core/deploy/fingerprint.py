@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING
 
 from govma_core.building import work_dir
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
 
 
 def commands_sha256(settings: Settings) -> str:
-    """Return the sha256 of the commands that build the assets."""
-    return hashlib.sha256("\0".join(settings.all_build_commands).encode()).hexdigest()
+    """Return the sha256 of the commands that build the assets, and of what build.steps tells of them."""
+    parts = [*settings.all_build_commands]
+    if settings.build_steps:
+        parts.append(json.dumps([step.plain() for step in settings.build_steps], sort_keys=True))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def planned_fingerprint(settings: Settings, commit: str, builder_id: str = "") -> Fingerprint:

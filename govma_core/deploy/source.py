@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 
+from govma_core.building import inputs
 from govma_core.deploy.checkout_recovery import abandoned_lock, finish_move, noted_move, torn_files
-from govma_core.deploy.commit_files import CommitFiles, unmatched_globs
+from govma_core.deploy.commit_files import CommitFiles
 from govma_core.deploy.commits import Commit, describe, read_commits
 from govma_core.deploy.remote import Remote
 from govma_core.errors import GovmaError, PreflightError, SourceError
@@ -246,9 +247,13 @@ class Checkout:
             raise
 
     def commit(self, sha: str) -> Commit:
-        """Return a commit of the checkout."""
-        (commit,) = read_commits(self._git, sha, most=1)
-        return commit
+        """Return a commit of the checkout; SourceError when it is not there any more."""
+        commits = read_commits(self._git, sha, most=1)
+        if not commits:
+            raise SourceError(
+                "{source_dir} has no commit {sha} any more.", source_dir=self._settings.source_dir, sha=sha
+            )
+        return commits[0]
 
     def between(self, older: str, newer: str) -> list[Commit] | None:
         """Return the commits in `newer` that are not in `older`, the latest first; None when one is not there."""
@@ -277,7 +282,7 @@ class Checkout:
 
     def unmatched(self, globs: Sequence[str]) -> list[str]:
         """Return the globs that match no file of the checkout's index."""
-        return unmatched_globs(self._git, globs)
+        return inputs.unmatched(globs, self._git.entries("ls-files", "-z"))
 
 
 def _changes(entries: Iterable[str]) -> Iterator[str]:

@@ -8,27 +8,22 @@ from __future__ import annotations
 
 import os
 import pickle
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from govma_core.building.work_dir import beside, staging_name
 from govma_core.deploy.unpack import Owner, Unpacked, unpack
 from govma_core.disk.link_new_version import EarlierFiles
 from govma_core.errors import GovmaError, UnsafeTreeError, VendorError
 from govma_core.fs import safefs
-from govma_core.fs.trees import clear_marked, clear_opened, make_marked
+from govma_core.fs.trees import clear_opened, make_marked
 from govma_core.process.workers import Forked, write_all
-from govma_core.reporting import Reporter
 from govma_core.text.language import tr
 from govma_core.versions.contents import ContentsStore, FileRecord
-from govma_core.versions.remove import warn_of_leftover
 
 FOLDERS = {"ee": "system", "themes": "html"}
 """The top folder of each vendor tarball, and the directory of a version in which it lies."""
-
-_PREFIX = "govma-vendor"
-_STAGING = re.compile(rf"\.{_PREFIX}-[0-9a-f]{{16}}")
 
 
 @contextmanager
@@ -45,10 +40,8 @@ def unpacking(
     `records` are those of the tarballs. `earlier` gives, by top folder, the files that can be linked to instead of
     being written.
     """
-    with safefs.opened_root(work_dir.parent) as beside:
-        # Moving needs one file system; a work dir that is mounted has another one inside than beside it.
-        parent = beside if os.fstat(beside).st_dev == os.fstat(work_fd).st_dev else work_fd
-        name = safefs.random_name(_PREFIX)
+    with beside(work_dir, work_fd) as (parent, _):
+        name = staging_name("vendor", work_dir)
         staged = make_marked(parent, name)
         try:
             process = Unpacking(staged, tarballs, owner, records, earlier or {})
@@ -119,15 +112,6 @@ def files_in_version(unpacked: Mapping[str, Unpacked]) -> dict[str, FileRecord]:
     return {
         f"{FOLDERS[top]}/{path}": record for top, result in unpacked.items() for path, record in result.files.items()
     }
-
-
-def remove_leftovers(work_dir: Path, reporter: Reporter) -> None:
-    """Remove what a killed run was unpacking beside the work dir, and warn of what resists. Only under the lock."""
-    with safefs.opened_root(work_dir.parent) as beside:
-        for entry in safefs.entries(beside):
-            if _STAGING.fullmatch(entry.name):
-                what = tr("vendor tarballs that an interrupted run was unpacking")
-                warn_of_leftover(reporter, work_dir.parent / entry.name, what, clear_marked(beside, entry.name))
 
 
 def merge(src_fd: int, dst_dir_fd: int, name: str, path: str = "") -> None:

@@ -18,6 +18,8 @@ _DEEPEST = 64
 _MOST_PASSES = 10_000
 _MARK = 0o1700
 """The mode of a directory of ours: only its owner can set it, and no program sets it by chance."""
+PASSABLE_MARK = 0o1711
+"""The same for one through which others may pass."""
 _ENDLESS = 1 << 62
 _BITS = 0o1777
 
@@ -106,7 +108,7 @@ class _Removal:
     def _empty(self, fd: int, prefix: str, depth: int) -> None:
         # A process that works in the directory could otherwise make names in it for ever; one with our mark is closed
         # already, and keeps the mark. Where we may not close it, emptying it tells that better.
-        if not _is_marked(fd):
+        if not is_marked(fd):
             with suppress(OSError):
                 safefs.close_to_others(fd)
         for entry in safefs.entries(fd):
@@ -155,9 +157,10 @@ def mark(fd: int) -> None:
     os.fchmod(fd, _MARK)
 
 
-def _is_marked(fd: int) -> bool:
+def is_marked(fd: int) -> bool:
+    """Tell whether an open directory has our mark."""
     info = os.fstat(fd)
-    return info.st_uid == os.geteuid() and stat.S_IMODE(info.st_mode) == _MARK
+    return info.st_uid == os.geteuid() and stat.S_IMODE(info.st_mode) in (_MARK, PASSABLE_MARK)
 
 
 def clear_marked(dir_fd: int, name: str) -> list[str] | None:
@@ -172,7 +175,7 @@ def clear_marked(dir_fd: int, name: str) -> list[str] | None:
         pass
     try:
         with safefs.opened(dir_fd, name) as fd:
-            return clear_opened(dir_fd, name, fd) if _is_marked(fd) else None
+            return clear_opened(dir_fd, name, fd) if is_marked(fd) else None
     except UnsafeTreeError:
         return None
     except OSError as error:
@@ -208,6 +211,11 @@ class TreeCopier:
             else:
                 self.special(where)
 
+    def owner_of(self, info: os.stat_result) -> tuple[int, int] | None:
+        """Return whom the copy of this entry belongs to."""
+        del info
+        return self._owner
+
     def special(self, where: str) -> None:
         """Take what is no file, directory or link: UnsafeTreeError."""
         raise UnsafeTreeError("{where!r} is neither a file, a directory nor a link; remove it.", where=where)
@@ -221,20 +229,21 @@ class TreeCopier:
             dst = safefs.make_directory(dst_dir, new_name or name, 0o700)
             try:
                 self.copy_into(src, dst, shown_path=shown_path)
-                _finish(dst, info, self._owner)
+                _finish(dst, info, self.owner_of(info))
             finally:
                 os.close(dst)
 
     def copy_link(self, src_dir: int, dst_dir: int, name: str) -> None:
         """Copy a link as a link."""
-        safefs.make_symlink(dst_dir, name, os.readlink(name, dir_fd=src_dir), self._owner)
+        owner = self.owner_of(os.stat(name, dir_fd=src_dir, follow_symlinks=False))
+        safefs.make_symlink(dst_dir, name, os.readlink(name, dir_fd=src_dir), owner)
 
     def copy_file(self, src_dir: int, dst_dir: int, name: str) -> None:
         """Copy one regular file."""
         src, info = safefs.open_regular(src_dir, name)
         try:
             self.admit(name, info.st_size)
-            copy_opened(src, info, dst_dir, name, self._owner, step=self._step)
+            copy_opened(src, info, dst_dir, name, self.owner_of(info), step=self._step)
         finally:
             os.close(src)
         self.files += 1

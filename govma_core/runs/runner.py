@@ -61,7 +61,7 @@ _ADVICE = {
 
 def os_sentence(error: OSError, stage: str, settings: Settings) -> str:
     """Return the sentence for an error of the system that ended a run in this stage."""
-    setting = _PLACES.get(stage, "state_dir")
+    setting = _PLACES.get(stage.partition("/")[0], "state_dir")
     name = tr(", at {name!r}", name=os.fsdecode(error.filename)) if error.filename is not None else ""
     advice = _ADVICE.get(error.errno or 0, tr("Look at what is named here, then run it again."))
     where = tr("in {setting} ({place}){name}", setting=setting, place=getattr(settings, setting), name=name)
@@ -82,6 +82,7 @@ OPERATIONS = {
     "prune": "govma_core.prune.prune:run",
     "dedupe": "govma_core.disk.dedupe:run",
     "services": "govma_core.services.up:run",
+    "verify-assets": "govma_core.deploy.verify_assets:run",
 }
 """The function of each operation, `module:function`; a new operation gets a line here.
 
@@ -171,7 +172,8 @@ class Runner:
             environment |= {
                 "GOVMA_ERROR": self._reporter.mask(outcome.message),
                 "GOVMA_EXIT_CODE": str(int(code)),
-                "GOVMA_STAGE": self._record.stage,
+                # A step of the build is told as the stage that it belongs to.
+                "GOVMA_STAGE": self._record.stage.partition("/")[0],
             }
             hooks.after(context, "on-failure", environment)
 
@@ -250,9 +252,19 @@ class Runner:
     def _emit(self, event: Event) -> None:
         if isinstance(event, StageStarted):
             self._update(stage=event.stage)
-        elif isinstance(event, StageFinished) and event.outcome == "ok":
-            self._totals.add_stage(self._record.operation, event.stage, event.seconds)
+        elif isinstance(event, StageFinished):
+            self._end_stage(event)
         self._log.write(event)
+
+    def _end_stage(self, event: StageFinished) -> None:
+        if event.outcome == "ok":
+            self._totals.add_stage(self._record.operation, event.stage, event.seconds)
+        # Those of steps overlap: the one that began last need not be the one that fails.
+        whole, _, part = event.stage.partition("/")
+        if event.outcome == "failed" and not self._record.stage.startswith(f"{event.stage}/"):
+            self._update(stage=event.stage)
+        elif event.outcome == "ok" and part:
+            self._update(stage=whole)
 
     def _update(self, write: Callable[[RunRecord], None] | None = None, **changes: object) -> None:
         self._record = dataclasses.replace(self._record, **changes)  # type: ignore[arg-type]

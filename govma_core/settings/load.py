@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from govma_core.config_file import CONFIG_VARIABLE, DEFAULT_FILE
 from govma_core.errors import ConfigurationError
+from govma_core.settings import build_steps
 from govma_core.settings.model import Settings
 from govma_core.settings.parse import KEYS, read_value
 from govma_core.text.language import tr
@@ -66,6 +67,7 @@ def _build(settings: Settings) -> Iterator[str]:
             yield tr("{name} is {value!r}; it must be a name that git knows.", name=name, value=value)
     if not settings.all_build_commands:
         yield tr("install_command and build_commands are both empty; there is nothing to build with.")
+    yield from build_steps.problems(settings.steps)
 
 
 def _addresses(settings: Settings) -> Iterator[str]:
@@ -187,6 +189,11 @@ def load(
     for name, value in (flags or {}).items():
         put(name, tr("command line"), value)
 
+    both = values.get("build_steps") and values.get("build_commands")
+    if both and origins["build_steps"] == origins["build_commands"]:
+        problems.append(
+            tr("build.steps and build_commands are both set. Write all commands in build.steps, and remove the other.")
+        )
     if not problems:
         settings = Settings(**values)
         problems = check_together(settings)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from govma_core.settings import validate
+from govma_core.settings import build_steps, validate
+from govma_core.settings.build_steps import BuildStep
 from govma_core.settings.validate import PageCheck
 from govma_core.text.language import tr
 from govma_core.text.times import age_seconds
@@ -128,20 +129,35 @@ class Settings:
     build_commands: tuple[str, ...] = _setting(
         ("npm run build:docs", "npm run prod"), tr("commands that follow it, in order")
     )
-    build_timeout: int = _setting(1800, tr("seconds the whole build may take"), low=1)
-    build_memory: str = _setting(
-        "", tr("memory limit of the builder container, such as 2g; empty: none"), check=validate.require_size
+    build_steps: tuple[BuildStep, ...] = _setting(
+        (),
+        tr(
+            "the same as tables, in the place of build_commands: name, command, inputs (globs, or false for a step "
+            "that always runs), after (steps before it; empty: it runs beside others)"
+        ),
+        table="build",
     )
-    build_cpus: float = _setting(0.0, tr("cores the builder container may use; 0: all"), low=0)
+    build_jobs: int = _setting(0, tr("steps of the build that may run at the same time; 0: as many as there are cores"))
+    build_timeout: int = _setting(1800, tr("seconds one step of the build may take"), low=1)
+    build_memory: str = _setting(
+        "", tr("memory limit of each builder container, such as 2g; empty: none"), check=validate.require_size
+    )
+    build_cpus: float = _setting(0.0, tr("cores each builder container may use; 0: all"), low=0)
     log_group: str = _setting(
         "", tr("group that may read runs and their logs, besides the user who deploys; empty: none")
     )
     log_limit: int = _setting(512, tr("MiB to keep of one run's log"), low=1)
 
     asset_inputs: tuple[str, ...] = _setting(
-        (), tr("globs of the files that the assets are made from; empty turns the asset cache off")
+        (),
+        tr(
+            '"auto": what a step of the build made is reused while the files that it opened, and the names around '
+            "them, are the same; globs: while the files that fit are; empty: every deploy builds everything"
+        ),
+        word="auto",
+        check=validate.require_glob,
     )
-    asset_cache_keep: int = _setting(5, tr("builds kept in the asset cache"), low=1)
+    asset_cache_keep: int = _setting(5, tr("builds kept in the asset cache, about"), low=1)
 
     dedupe: str = _setting(
         "publish",
@@ -309,8 +325,14 @@ class Settings:
 
     @property
     def all_build_commands(self) -> tuple[str, ...]:
-        """Return the install command and the build commands, without empty ones, in order."""
-        return tuple(command for command in (self.install_command, *self.build_commands) if command.strip())
+        """Return the install command and those of the steps, without empty ones, in order."""
+        commands = (self.install_command, *(step.command for step in self.steps))
+        return tuple(command for command in commands if command.strip())
+
+    @property
+    def steps(self) -> tuple[BuildStep, ...]:
+        """Return the steps of the build that follow the install command."""
+        return self.build_steps or build_steps.steps_of(self.build_commands)
 
     @property
     def ee_path(self) -> Path:

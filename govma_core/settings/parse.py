@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from govma_core.settings.build_steps import BuildStep, read_build_step
 from govma_core.settings.model import Settings
 from govma_core.settings.validate import PageCheck, read_page_check
 from govma_core.text.language import tr
@@ -67,8 +68,12 @@ def read_value(key: Key, raw: Any) -> Any:  # noqa: ANN401
         case "float":
             return float(_number(key, raw, (int, float)))
         case "tuple[str, ...]":
+            if raw and raw == key.rules.get("word"):
+                return (raw,)
             if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
-                raise ValueError(tr('must be a list of texts, such as ["one", "two"]'))
+                word = key.rules.get("word")
+                also = tr(", or {word}", word=f'"{word}"') if word else ""
+                raise ValueError(tr('must be a list of texts, such as ["one", "two"]') + also)
             if key.check:
                 for item in raw:
                     key.check(item)
@@ -77,6 +82,10 @@ def read_value(key: Key, raw: Any) -> Any:  # noqa: ANN401
             if not isinstance(raw, list):
                 raise ValueError(tr('must be a list of tables, such as [{path = "/", status = 200}]'))
             return tuple(read_page_check(item) for item in raw)
+        case "tuple[BuildStep, ...]":
+            if not isinstance(raw, list):
+                raise ValueError(tr("must be tables: [[build.steps]]"))
+            return tuple(read_build_step(item) for item in raw)
         case _:
             return _text(key, raw)
 
@@ -128,7 +137,9 @@ def to_plain(settings: Settings) -> dict[str, Any]:
         value = getattr(settings, name)
         plain[name] = str(value or "") if isinstance(value, Path | None) else value
         if isinstance(value, tuple):
-            plain[name] = [item.plain() if isinstance(item, PageCheck) else item for item in value]
+            plain[name] = [item.plain() if isinstance(item, PageCheck | BuildStep) else item for item in value]
+            if value == (KEYS[name].rules.get("word"),):
+                plain[name] = value[0]
     return plain
 
 

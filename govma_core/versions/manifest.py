@@ -11,6 +11,23 @@ from typing import Any, NamedTuple
 from govma_core.fs import jsonfile
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOrigin:
+    """Where what a step of the build made comes from: the run that it was reused from ('': it ran), or why it ran.
+
+    `changed` are inputs that were not as in the nearest recorded run. `unrecorded` says in a word why it cannot be
+    reused, and `unnamed` which files it read that its globs leave out.
+    """
+
+    name: str
+    run: str = ""
+    why: str = ""
+    changed: tuple[str, ...] = ()
+    seconds: float = 0.0
+    unrecorded: str = ""
+    unnamed: tuple[str, ...] = ()
+
+
 class Fingerprint(NamedTuple):
     """What a version was made from: the commit, and hashes by the names of settings; '' for what is not recorded.
 
@@ -59,6 +76,8 @@ class Manifest:
     files: int = 0
     bytes: int = 0
     result: str = ""
+    steps: tuple[StepOrigin, ...] = ()
+    """Of the build, in their order; none where that was not recorded."""
     forced: str = ""
     """The hold against which the deploy was forced, as a sentence."""
 
@@ -71,6 +90,7 @@ class Manifest:
         )
 
 
+_STEP_NAMES = frozenset(field.name for field in dataclasses.fields(StepOrigin))
 _NAMES = frozenset(field.name for field in dataclasses.fields(Manifest))
 _TEXTS = {field.name for field in dataclasses.fields(Manifest) if field.type == "str"}
 
@@ -122,8 +142,21 @@ class ManifestStore:
 
 def _from(data: dict[str, Any]) -> Manifest | None:
     fields = {name: value for name, value in data.items() if name in _NAMES}
-    right = all(isinstance(value, str if name in _TEXTS else int | float) for name, value in fields.items())
     try:
+        fields["steps"] = tuple(_step(step) for step in fields.get("steps", ()))
+        right = all(isinstance(value, _kind(name)) for name, value in fields.items())
         return Manifest(**fields) if right else None
-    except TypeError:
+    except (AttributeError, TypeError, ValueError):
         return None
+
+
+def _kind(name: str) -> Any:  # noqa: ANN401
+    return tuple if name == "steps" else str if name in _TEXTS else int | float
+
+
+def _step(plain: dict[str, Any]) -> StepOrigin:
+    """Return a step as JSON holds it; TypeError, ValueError or AttributeError for anything else."""
+    step = StepOrigin(**{name: value for name, value in plain.items() if name in _STEP_NAMES})
+    paths = {name: tuple(map(str, getattr(step, name))) for name in ("changed", "unnamed")}
+    texts = {name: str(getattr(step, name)) for name in ("name", "run", "why", "unrecorded")}
+    return dataclasses.replace(step, seconds=float(step.seconds), **paths, **texts)  # type: ignore[arg-type]

@@ -21,12 +21,12 @@ from docker import DockerClient
 from docker.errors import ImageNotFound
 from docker.models.containers import Container
 
-from govma_core.building.build_script import BuildLog, BuildScript
+from govma_core.building.build_script import BuildLog
 from govma_core.building.docker_builder import Attachment
 from govma_core.errors import BuildError, EngineError, RunCancelled
 from govma_core.reporting import Cancellation, Reporter
 from tests.support.builder_contract import BuilderContract
-from tests.support.builds import Place
+from tests.support.builds import Place, job_of
 from tests.support.builds import place as made_place
 from tests.support.cut_line import cut_line
 from tests.support.engine import Engine
@@ -129,7 +129,7 @@ def test_a_link_called_node_modules_in_the_work_dir_never_reaches_the_host(place
 
 def test_running_out_of_memory_is_told_as_that(place: Place) -> None:
     place.set(build_memory="32m")
-    with pytest.raises(BuildError, match=r"command 2 of 2, `tail /dev/zero`, ran out of memory .*32m \(build_memory\)"):
+    with pytest.raises(BuildError, match=r"the step step-2, `tail /dev/zero`, ran out .*32m \(build_memory\)"):
         place.build("echo begin", "tail /dev/zero")
 
 
@@ -339,7 +339,7 @@ def test_an_engine_that_dies_in_a_build_is_a_sentence(
     with cut_line(path, docker_engine) as line:
         monkeypatch.setenv("DOCKER_HOST", line.host)
         thread = place.when("ready", line.cut)
-        with pytest.raises(BuildError, match=r"stopped answering during the build .*command 1 of 1, `echo ready"):
+        with pytest.raises(BuildError, match=r"stopped answering during the build .*the step step-1, `echo ready"):
             place.build("echo ready; sleep 1000")
         thread.join()
     assert any("could not be removed" in text for text in place.lines("warning"))
@@ -369,7 +369,7 @@ def test_output_that_stops_in_the_middle_is_waited_for_no_longer_than_a_moment()
     """Guards build_timeout where the engine stops while it sends: the rest of its piece may never come."""
     ours, engines = socket.socketpair()
     cancellation = Cancellation()
-    log = BuildLog(BuildScript(("make",)), Reporter(lambda event: None, cancellation))
+    log = BuildLog(job_of("make"), Reporter(lambda event: None, cancellation))
     with ours, engines:
         attachment = Attachment(cast(Container, StalledContainer(ours)), cancellation, log)
         ours.settimeout(0.05)

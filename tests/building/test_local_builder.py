@@ -54,18 +54,18 @@ class TestLocalBuilder(BuilderContract):
 
 @pytest.mark.parametrize("streams", [">/dev/null 2>&1", ""], ids=["quiet", "holding the pipe"])
 def test_a_daemon_that_escaped_does_not_outlive_the_build(place: Place, streams: str) -> None:
-    place.build(DAEMON.format(streams=streams), UNTIL_TICK)
+    place.build(f"{DAEMON.format(streams=streams)}; {UNTIL_TICK}")
     assert not alive(int((place.work / "pid").read_text()))
 
 
 def test_a_daemon_that_fills_the_pipe_does_not_keep_the_build_going(place: Place) -> None:
-    place.build("(setsid sh -c 'echo $$ > pid; exec yes' &)", "until [ -s pid ]; do sleep 0.01; done")
+    place.build("(setsid sh -c 'echo $$ > pid; exec yes' &); until [ -s pid ]; do sleep 0.01; done")
     assert not alive(int((place.work / "pid").read_text()))
 
 
 def test_a_daemon_of_a_failing_build_is_ended_too(place: Place) -> None:
     with pytest.raises(BuildError, match="exit code 3"):
-        place.build(DAEMON.format(streams=""), UNTIL_TICK, "exit 3")
+        place.build(f"{DAEMON.format(streams='')}; {UNTIL_TICK}; exit 3")
     assert not alive(int((place.work / "pid").read_text()))
 
 
@@ -186,7 +186,7 @@ def test_a_kept_directory_on_another_file_system_is_said_once(place: Place) -> N
         assert os.stat(other).st_dev != os.stat(place.root).st_dev, "this test needs two file systems"
         place.set(node_modules_dir=Path(other, "kept"))
         fill(place.cache, place)
-        place.build("[ ! -e node_modules ]", "mkdir node_modules")
+        place.build("[ ! -e node_modules ] && mkdir node_modules")
         assert (place.cache / "package").exists()
     assert len(place.lines("warning")) == 1
     assert "Invalid cross-device link" in place.lines("warning")[0]

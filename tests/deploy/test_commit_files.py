@@ -378,12 +378,14 @@ def test_a_submodule_is_an_input_of_the_assets(site: Site, monkeypatch: pytest.M
     developer = site.sample.developer
     git(developer, "submodule", "--quiet", "add", str(module), "resources/module")
     push(site, "Módulo")
+    site.flags |= {"install_command": "cat resources/module/a.scss > data/html/module.css", "build_commands": []}
     site.deploy()
     # Git would move the submodule with the checkout, before its new commit is there.
     git(site.settings.source_dir, "submodule", "--quiet", "update", "--init")
     git(site.settings.source_dir, "config", "submodule.recurse", "true")
-    git(developer / "resources/module", "commit", "-q", "--allow-empty", "-m", "Vazio")
+    (developer / "resources/module/a.scss").write_text("a{color:red}")
+    git(developer / "resources/module", "commit", "-qam", "Outra cor")
     git(developer / "resources/module", "push", "-q", "origin", "HEAD:other")
     push(site, "Módulo novo")
     site.deploy()
-    assert "no recorded build has these inputs" in site.log()
+    assert "install runs: resources/module/a.scss changed" in site.log()

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from govma_core.building import work_dir
 from govma_core.building.local_builder import LocalBuilder
 from govma_core.errors import RefusedError
 from govma_core.events import StageStarted
@@ -99,7 +100,7 @@ def test_unchanged_inputs_take_the_recorded_assets(site: Site) -> None:
     site.sample.commit({"data/html/other.php": "<?php"}, "Nada dos assets")
     site.deploy()
     assert "$ sh tools/build.sh" not in site.log()
-    assert "are reused" in site.log()
+    assert "files reused from run run-" in site.stages()["assets/prod"].remark
     reused = {str(p.relative_to(site.current)): p.read_bytes() for p in site.current.rglob("*.css") if p.is_file()}
     assert reused == built
     assert (site.current / "html/docs").is_dir()
@@ -107,16 +108,20 @@ def test_unchanged_inputs_take_the_recorded_assets(site: Site) -> None:
     assert "$ sh tools/build.sh install" in site.log()
     site.sample.commit({"resources/new.scss": "a{color:red}"}, "Assets novos")
     site.deploy()
-    assert "no recorded build has these inputs" in site.log()
+    assert "install runs: the names in resources/ changed" in site.log()
+    assert "prod runs: the names in resources/ changed" in site.log()
 
 
 def test_a_damaged_record_is_built_again(site: Site) -> None:
     site.deploy()
     for entry in (site.settings.state_dir / "assets").iterdir():
-        next(path for path in entry.iterdir() if path.name != "index.json").write_text("tampered")
+        for path in entry.iterdir():
+            if path.name != "index.json":
+                path.write_text("tampered")
     site.deploy()
     assert "is damaged" in site.log("warning")
-    assert "$ sh tools/build.sh install" in site.log()
+    assert "$ sh tools/build.sh docs" in site.log()
+    assert "$ sh tools/build.sh prod" in site.log()
 
 
 def test_the_asset_cache_is_off_without_inputs(site: Site) -> None:
@@ -180,12 +185,13 @@ def test_a_work_dir_on_another_file_system_is_copied(site: Site) -> None:
 
 def test_what_a_killed_run_left_is_removed(site: Site) -> None:
     leftover = site.settings.versions_dir / ".govma-incoming-0123456789abcdef"
-    staging = site.sample.work_dir.parent / ".govma-vendor-0123456789abcdef"
-    theirs = site.sample.work_dir.parent / ".govma-vendor-fedcba9876543210"
-    for path in (leftover, staging, theirs):
+    work = site.sample.work_dir
+    staging, theirs = (work.with_name(work_dir.staging_name("vendor", work)) for _ in range(2))
+    other_sites = work.with_name(work_dir.staging_name("steps", work.with_name("other-work")))
+    for path in (leftover, staging, theirs, other_sites):
         (path / "ee").mkdir(parents=True)
-    leftover.chmod(0o1700)
-    staging.chmod(0o1700)
+    for path in (leftover, staging, other_sites):
+        path.chmod(0o1700)
     (site.settings.versions_dir / "symlink_new_link").symlink_to(LEGACY)
     site.sample.work_dir.mkdir(exist_ok=True)
     (site.sample.work_dir / "half").write_text("x")
@@ -194,6 +200,7 @@ def test_what_a_killed_run_left_is_removed(site: Site) -> None:
     assert not leftover.exists()
     assert not staging.exists()
     assert (theirs / "ee").is_dir(), "only its name is like ours"
+    assert (other_sites / "ee").is_dir(), "that site may be building"
     assert f"{theirs} is named like a leftover" in site.log("warning")
     assert site.current.name == version
     assert not (site.sample.work_dir / "half").exists()
@@ -202,7 +209,8 @@ def test_what_a_killed_run_left_is_removed(site: Site) -> None:
 @as_root
 @pytest.mark.root
 def test_what_resists_of_the_unpacking_of_a_killed_run_is_told(site: Site) -> None:
-    staging = site.sample.work_dir.parent / ".govma-vendor-0123456789abcdef"
+    work = site.sample.work_dir
+    staging = work.with_name(work_dir.staging_name("vendor", work))
     (staging / "mounted").mkdir(parents=True)
     staging.chmod(0o1700)
     subprocess.run(["mount", "--bind", site.sample.vendor_dir, staging / "mounted"], check=True)

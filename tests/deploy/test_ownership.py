@@ -258,7 +258,10 @@ def test_changes_are_what_was_added_changed_and_removed(tree: Path) -> None:
     (tree / "goes").unlink()
     (tree / "html/new").write_text("new")
     (tree / "a link").symlink_to("x")
-    assert changes(before, tree) == tree_snapshot.Changes(("changes", "html/new"), ("goes",), ("a link",))
+    (tree / "folder").mkdir(0o750)
+    assert changes(before, tree) == tree_snapshot.Changes(
+        ("changes", "html/new"), ("a link",), {"folder": 0o750}, ("goes",)
+    )
 
 
 def test_a_change_that_hides_its_time_and_size_is_seen(tree: Path) -> None:
@@ -271,7 +274,7 @@ def test_a_change_that_hides_its_time_and_size_is_seen(tree: Path) -> None:
 
 
 def test_a_tree_that_was_not_touched_has_no_changes(tree: Path) -> None:
-    assert changes(mark(tree), tree) == tree_snapshot.Changes((), (), ())
+    assert changes(mark(tree), tree) == tree_snapshot.Changes((), (), {}, ())
     copy = tree.parent / "copy"
     shutil.copytree(tree, copy, symlinks=True)
     assert changes(mark(tree), copy).files == ("html/index.php",)

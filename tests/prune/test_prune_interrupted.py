@@ -19,7 +19,7 @@ from govma_core.runs import launch
 from govma_core.runs.store import RunStore
 from tests.support.releases import NAMES, Releases
 from tests.support.sample import LEGACY_VERSION
-from tests.support.sites import STAGES, Site
+from tests.support.sites import Site
 from tests.support.waiting import wait_for
 
 
@@ -125,7 +125,7 @@ def test_a_deploy_prunes_when_the_settings_say_so(site: Site) -> None:
     site.sample.commit({"data/html/second.php": "<?php"}, "Segundo")
     outcome = site.deploy()
     assert [v.name for v in site.store.versions()] == [outcome.version, first]
-    assert list(site.stages()) == [*STAGES, "prune"]
+    assert list(site.stages())[-1] == "prune"
     assert outcome.details["prune"]["removed"] == [LEGACY_VERSION]
 
 
@@ -134,7 +134,7 @@ def test_a_deploy_does_not_prune_by_itself(site: Site) -> None:
     site.deploy()
     site.deploy()
     assert len(site.store.versions()) == 3
-    assert list(site.stages()) == STAGES
+    assert "prune" not in site.stages()
 
 
 @pytest.mark.parametrize("error", [OSError(5, "Input/output error"), GovmaError("no"), TypeError("a fault of ours")])

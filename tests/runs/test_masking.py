@@ -9,11 +9,12 @@ from types import FrameType
 
 import pytest
 
-from govma_core.building.build_script import BuildLog, BuildScript
+from govma_core.building.build_script import BuildLog
 from govma_core.errors import PreflightError
 from govma_core.events import Event, LogLine
 from govma_core.masking import Mask, mask_of
 from govma_core.reporting import Reporter
+from tests.support.builds import job_of
 from tests.support.rights import as_root
 
 ENV = """\
@@ -188,7 +189,7 @@ def test_a_secret_is_hidden_however_the_output_comes_in_pieces(mask: Mask) -> No
     output = "first t0k3n-0123456789 ç\nthe password is correct horse\nno end t0k3n-0123456789".encode()
     for at in range(len(output)):
         events: list[Event] = []
-        log = BuildLog(BuildScript(["true"]), Reporter(events.append, mask=mask))
+        log = BuildLog(job_of("true"), Reporter(events.append, mask=mask))
         for piece in (output[:at], output[at:]):
             log.feed(piece)
         log.close()
@@ -204,7 +205,7 @@ def test_secrets_are_looked_for_once_in_a_block_of_output_and_not_in_each_of_its
 
     def calls(mask: Mask) -> int:
         reporter = Reporter(lambda event: None, emit_output=lambda at, lines: None, mask=mask)
-        log = BuildLog(BuildScript(["true"]), reporter)
+        log = BuildLog(job_of("true"), reporter)
         count = 0
 
         def on_call(frame: FrameType, event: str, argument: object) -> None:

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from govma_core.building.build_script import BuildLog, BuildScript
+from govma_core.building.build_script import BuildLog
 from govma_core.errors import BusyError, UsageError
 from govma_core.events import (
     Event,
@@ -37,6 +37,7 @@ from govma_core.runs import recovery, runner
 from govma_core.runs.lock import Holder, hold_lock, lock_holder
 from govma_core.runs.log import EventLog, LogFollower, follow, read_events
 from govma_core.runs.store import RunRecord, RunStore
+from tests.support.builds import job_of
 
 HOLDER = Holder("20220102-030405-abcd", "deploy", "ana", 1.0)
 HOLDING = (
@@ -250,7 +251,7 @@ def test_output_beyond_the_limit_is_counted_and_everything_else_is_kept(tmp_path
 def test_followers_get_a_burst_of_output_whole_when_the_program_pauses(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     log = EventLog(path, 1 << 20)
-    build = BuildLog(BuildScript(["true"]), Reporter(log.write, flush=log.flush))
+    build = BuildLog(job_of("true"), Reporter(log.write, flush=log.flush))
     levels = []
     chunks = iter([b"".join(b"line %d\n" % number for number in range(500)), None, b"last\n", b""])
 

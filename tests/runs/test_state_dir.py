@@ -16,7 +16,6 @@ import pytest
 
 from govma_console.server.tokens import Tokens
 from govma_core.building import tree_snapshot
-from govma_core.building.asset_cache import AssetCache
 from govma_core.errors import BuildError, ConfigurationError, GovmaError
 from govma_core.fs import safefs
 from govma_core.process import descendants
@@ -109,19 +108,6 @@ def test_tokens_that_are_added_at_the_same_time_are_all_there(tmp_path: Path) ->
         thread.join()
     assert len(Tokens(path).read()) == 20
     assert os.listdir(tmp_path) == ["tokens"]
-
-
-def test_a_second_name_of_a_file_is_not_taken_into_the_asset_cache(tmp_path: Path) -> None:
-    """Published by a later deploy, it would be a copy of what the build itself could not have read."""
-    (tmp_path / "data").mkdir()
-    (tmp_path / "shadow").write_text("root:x")
-    os.link(tmp_path / "shadow", tmp_path / "data/a.css")
-    with safefs.opened_root(tmp_path / "data") as data:
-        assert tree_snapshot.changes({}, data).files == ()
-        changed = tree_snapshot.Changes(("a.css",), (), ())
-        with pytest.raises(OSError, match="more names than one"):
-            AssetCache(tmp_path / "state", 3).record("key", changed, data, "run")
-    assert not [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
 
 
 def test_a_large_file_of_holes_is_refused_at_once(tmp_path: Path) -> None:

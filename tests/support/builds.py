@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from govma_core.building import build_script
+from govma_core.building import build_script, work_dir
 from govma_core.building.build_script import BuildJob
 from govma_core.building.builder import Builder, make_builder
 from govma_core.events import Event, LogLine
@@ -90,7 +90,7 @@ class Place:
         """Build, and tell this reporter."""
         self.lend()
         with safefs.opened_root(self.work) as fd:
-            self.builder.build(BuildJob(f"20260101-000000-{secrets.token_hex(2)}", self.work, fd, commands), reporter)
+            run_commands(self.settings, fd, commands, reporter)
 
     def lend(self) -> None:
         self.work.mkdir(exist_ok=True)
@@ -156,6 +156,22 @@ class Place:
             self.on_line(event.text)
 
 
+def run_commands(settings: Settings, work_fd: int, commands: Sequence[str], reporter: Reporter) -> None:
+    """Run commands one after the other in the work dir, each as a step."""
+    builder = make_builder(settings)
+    builder.prepare_modules(reporter)
+    for number, command in enumerate(commands, start=1):
+        reporter.info(f"$ {command}")
+        work_dir.lend(work_fd, settings.build_owner if os.geteuid() == 0 else None)
+        builder.build(job_of(command, number, settings.work_dir, work_fd), reporter)
+
+
+def job_of(command: str, number: int = 1, tree: Path = Path("/nowhere"), tree_fd: int = -1) -> BuildJob:
+    """Return the job of a command."""
+    run_id = f"20260101-000000-{secrets.token_hex(2)}"
+    return BuildJob(run_id, f"step-{number}", tree, tree_fd, command)
+
+
 @contextmanager
 def place(**settings: Any) -> Iterator[Place]:
     """Make a place that other users can reach too, which they cannot with pytest's own directories."""
@@ -190,10 +206,9 @@ def main() -> None:
             print(plain(event.text), flush=True)
 
     with safefs.opened_root(settings.work_dir) as fd:
-        job = BuildJob(f"20260101-000000-{secrets.token_hex(2)}", settings.work_dir, fd, tuple(description["commands"]))
         if description["folder"]:
             make_builder(settings).prepare(Path(description["folder"]), Reporter(emit))
-        make_builder(settings).build(job, Reporter(emit))
+        run_commands(settings, fd, description["commands"], Reporter(emit))
 
 
 if __name__ == "__main__":

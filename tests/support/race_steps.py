@@ -8,8 +8,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from govma_core.building import node_modules, tree_snapshot, work_dir
+from govma_core.building import node_modules, outputs, tree_snapshot, work_dir
 from govma_core.building.asset_cache import AssetCache
+from govma_core.building.inputs import Inputs
+from govma_core.building.outputs import Outputs
+from govma_core.building.tree_files import TreeFiles
 from govma_core.context import Context
 from govma_core.deploy import ownership, uploads
 from govma_core.deploy.vendor import merge, unpacking
@@ -47,18 +50,20 @@ def _work(work: Callable[[int, World], object]) -> Callable[[World], None]:
 
 
 def _record(data: int, world: World) -> None:
-    changed = tree_snapshot.changes({}, data)
-    AssetCache(world.state, 3).record("key", tree_snapshot.Changes(changed.files, (), ()), data, "run")
+    made = outputs.find_outputs({}, data, None)
+    files = Outputs(made.files)
+    nothing = Inputs({}, {})
+    opener = outputs.opener(data, ".", None)
+    AssetCache(world.state, 3).record("key", "run", nothing, files, opener, TreeFiles(data, {}))
 
 
 def _restore(data: int, world: World) -> None:
     cache = AssetCache(world.state, 3)
-    if cache.find("key") is None:
+    if not cache.entries("key"):
         _record(data, world)
-    entry = cache.find("key")
-    assert entry is not None or world
-    if entry is not None:
-        cache.restore(entry, data)
+    for entry in cache.entries("key"):
+        cache.verify(entry)
+        entry.outputs.put(data, entry.open, None)
 
 
 def _uploads(data: int, world: World) -> None:

@@ -17,7 +17,21 @@ from govma_core.settings import Settings, load
 from govma_core.versions.store import VersionStore
 from tests.support.sample import SampleSite, create_sample
 
-STAGES = ["preflight", "source", "workdir", "assets", "env", "ownership", "vendor", "uploads", "publish", "promote"]
+STAGES = [
+    "preflight",
+    "source",
+    "workdir",
+    "assets",
+    "assets/install",
+    "assets/docs",
+    "assets/prod",
+    "env",
+    "ownership",
+    "vendor",
+    "uploads",
+    "publish",
+    "promote",
+]
 
 
 @dataclass

@@ -19,7 +19,7 @@ from govma_core.disk.usage import VersionUsage
 from govma_core.text.clean import clean_line
 from govma_core.text.language import counted, tr
 from govma_core.versions.history import Span
-from govma_core.versions.manifest import Manifest
+from govma_core.versions.manifest import Manifest, StepOrigin
 
 if TYPE_CHECKING:
     from govma_core.deploy.commits import Commit
@@ -89,9 +89,16 @@ def _origin(snapshot: Snapshot, row: VersionRow) -> list[tuple[str, str]]:
         (tr("Ref"), manifest.ref or tr("the configured branch")),
         (tr("Run"), f"{manifest.run}, {run_state}"),
         (tr("Assets"), assets),
+        *([(tr("Steps"), ", ".join(map(_step, manifest.steps)))] if manifest.steps else ()),
         (tr("Files"), tr("{files:,}, {bytes} in all", files=manifest.files, bytes=formats.size(manifest.bytes))),
         (tr("Made from"), ", ".join(f"{name} {digest[:12]}" for name, digest in _digests(manifest).items()) or "?"),
     ]
+
+
+def _step(step: StepOrigin) -> str:
+    if step.run:
+        return tr("{name} reused", name=step.name)
+    return f"{step.name} {formats.duration(step.seconds)}"
 
 
 def _digests(manifest: Manifest) -> dict[str, str]:
