@@ -16,7 +16,7 @@ BENCHMARKS = (
     "startup",
     "promotion",
     "file_work",
-    "asset_cache",
+    "history",
     "memory",
     "disk_dedupe",
     "disk_usage",

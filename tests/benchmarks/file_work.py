@@ -57,7 +57,7 @@ def measure(folder: Path) -> list[Row]:
 
 def _compare(folder: Path, where: str) -> Row:
     site = create_sample(folder, files=2000, vendor_files=3200)
-    _enlarge(site)
+    enlarge(site)
     text = site.config_file.read_text()
     kept = [line for line in text.splitlines() if not line.startswith(("install_command", "build_", "asset_inputs"))]
     site.config_file.write_text("\n".join([*kept, 'install_command = "true"', "build_commands = []"]))
@@ -79,7 +79,7 @@ def _settle() -> None:
     time.sleep(2)
 
 
-def _enlarge(site: SampleSite) -> None:
+def enlarge(site: SampleSite) -> None:
     """Bring the version to the 60 MB of a real one: larger static files, as a real site's images are."""
     block = os.urandom(150_000)
     site.commit({f"data/html/assets/large/{n}.bin": bytes([n]) + block for n in range(200)}, "Imagens")

@@ -25,6 +25,7 @@ SWEEPS = (
     "races",
     "exchanged_names",
     "secrets",
+    "stale",
     "dedupe_killed",
     "dedupe_writers",
     "dedupe_writers_everywhere",

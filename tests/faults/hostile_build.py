@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from govma_core.errors import GovmaError
@@ -19,7 +19,7 @@ from tests.support.crashes import at_work_below, files_of
 from tests.support.sites import Site, make_site
 
 _PYTHON = "/usr/bin/python3"
-_PLAIN = ("sh tools/build.sh docs", "sh tools/build.sh prod")
+_PLAIN = {"docs": "sh tools/build.sh docs", "prod": "sh tools/build.sh prod"}
 
 
 def sweep(folder: Path, cases: Sequence[str] = hostile_build.CASES) -> Result:
@@ -61,7 +61,7 @@ class Trial:
         before = self.site.current.name
         (self.lent / "root").write_text(self.canary.private)
         (self.lent / "root").chmod(0o600)
-        self._build(*_PLAIN, f"{_PYTHON} {self.script} {case} {self.canary.root}")
+        self._build(_PLAIN | {"hostile": f"{_PYTHON} {self.script} {case} {self.canary.root}"})
         try:
             self.site.deploy(force=True)
             self.harmless += 1
@@ -79,7 +79,7 @@ class Trial:
         self._look(case)
         if self.site.current.name != before:
             self.site.rollback(before)
-        self._build(*_PLAIN)
+        self._build(_PLAIN)
         try:
             # The rollback above holds this commit.
             self.site.deploy(force=True)
@@ -87,8 +87,10 @@ class Trial:
             self.problems.append(f"{case}: the next deploy failed: {error}")
         self._look(case)
 
-    def _build(self, *commands: str) -> None:
-        self.site.flags = {"asset_inputs": [], "install_command": "", "build_commands": list(commands)}
+    def _build(self, commands: Mapping[str, str]) -> None:
+        """Set steps that need nothing of each other: each has a tree of its own, and is watched and recorded."""
+        steps = [{"name": name, "command": command, "after": []} for name, command in commands.items()]
+        self.site.flags = {"asset_inputs": "auto", "install_command": "", "build_steps": steps}
 
     def _look(self, case: str) -> None:
         settings = self.site.settings
