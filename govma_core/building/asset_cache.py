@@ -63,14 +63,23 @@ class AssetCache:
 
     def entries(self, key: str) -> list[CacheEntry]:
         """Return the entries of a key, that which was used last first."""
-        return [entry for entry in map(_read, self._directories()) if entry and entry.key == key]
+        entries = []
+        for directory in self._directories():
+            with suppress(OSError):
+                entry = _read(directory)
+                entries += [entry] if entry and entry.key == key else []
+        return entries
 
     def drop_damaged(self) -> list[str]:
-        """Remove the entries whose index cannot be read; return their names."""
-        damaged = [directory for directory in self._directories() if _read(directory) is None]
-        for directory in damaged:
-            shutil.rmtree(directory, ignore_errors=True)
-        return [directory.name for directory in damaged]
+        """Remove the entries whose index is not one; return their names."""
+        damaged = []
+        for directory in self._directories():
+            # One that cannot be read now may be whole.
+            with suppress(OSError):
+                if _read(directory) is None:
+                    shutil.rmtree(directory)
+                    damaged.append(directory.name)
+        return damaged
 
     def verify(self, entry: CacheEntry) -> None:
         """Raise DamagedEntryError when a file of the entry is not what was recorded; otherwise it counts as used."""
@@ -128,12 +137,12 @@ class AssetCache:
 
 
 def _read(directory: Path) -> CacheEntry | None:
-    """Read the index of an entry; None when that is damaged."""
+    """Read the index of an entry; None when that is damaged, OSError when it cannot be read."""
     try:
         index: dict[str, Any] = jsonfile.read(directory / "index.json") or {}
         inputs, outputs = Inputs.from_plain(index["inputs"]), Outputs.from_plain(index["outputs"])
         return CacheEntry(directory, str(index["key"]), str(index["run"]), inputs, outputs, str(index["note"]))
-    except (OSError, KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         return None
 
 

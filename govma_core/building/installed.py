@@ -17,12 +17,12 @@ _LOCK = ".package-lock.json"
 def state(cache: Path) -> str:
     """Return a hash of what npm noted, and of the packages by inode and change time; '' where that is not known.
 
-    Of a folder that is empty, or not there, it is `nothing`. deploy.sh and people install into the same folder. Hidden
-    names are caches of builds.
+    Where nothing is installed it is `nothing`. deploy.sh and people install into the same folder. Hidden names are
+    caches of builds.
     """
     digest = hashlib.sha256()
     try:
-        if not cache.exists() or not os.listdir(cache):
+        if not cache.exists() or all(name.startswith(".") and name != _LOCK for name in os.listdir(cache)):
             return "nothing"
         with safefs.opened_root(cache.parent) as parent, safefs.opened(parent, cache.name) as top:
             with os.fdopen(safefs.open_regular(top, _LOCK)[0], "rb") as file:

@@ -17,15 +17,15 @@ from govma_core.versions.remove import warn_of_leftover
 
 
 @contextmanager
-def trees_for(work: Path, work_fd: int, reporter: Reporter) -> Iterator[tuple[int, Path]]:
+def trees_for(work: Path, work_fd: int, reporter: Reporter, *, is_passed: bool) -> Iterator[tuple[int, Path]]:
     """Yield a new directory for the trees, opened, and its path; others may pass through it, to the tree they own.
 
-    It is removed at the end. After a BuildError it stays, closed, until the next deploy: the build may have moved into
-    it what is somebody's. What resists is a warning.
+    `is_passed` when the build's user comes to them by their path. It is removed at the end. After a BuildError it
+    stays, closed, until the next build: this one may have moved into it what is somebody's. What resists is a warning.
     """
     with work_dir.beside(work, work_fd) as (parent, path), ExitStack() as stack:
-        if path == work:
-            # It is closed to others, and they have to pass.
+        if path == work and is_passed:
+            # Where the work dir is mounted they lie in it, and it is closed to others.
             os.fchmod(work_fd, 0o711)
             stack.callback(work_dir.take_back, work_fd)
         name = work_dir.staging_name("steps", work)

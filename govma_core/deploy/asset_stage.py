@@ -15,7 +15,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from govma_core.building import installed, outputs, step_tree
+from govma_core.building import installed, outputs, step_tree, work_dir
 from govma_core.building.side_by_side import SideBySide, Work
 from govma_core.building.step_run import StepRun, StepRunner
 from govma_core.building.tree_files import TreeFiles
@@ -56,19 +56,22 @@ def make_assets(context: Context, builder: Builder, work_fd: int, *, rebuild: bo
         identity = prepare_builder(context, builder, work_fd)
         with _steps(context, builder, work_fd, identity, rebuild=rebuild) as steps:
             steps.run()
+            # Others may have had to pass through it.
+            work_dir.take_back(work_fd)
             files = steps.collect()
         origins = tuple(result.origin for result in steps.results_in_order())
-        runs = [origin.run for origin in origins]
-        if not all(runs):
+        if not all(origin.run for origin in origins):
             return Assets(identity, "built", origins)
         remark.note("{count} files reused; nothing was built", count=files)
+        # What `assets --verify` installs is recorded, too.
+        runs = [origin.run for origin in origins if origin.name != INSTALL] or [origin.run for origin in origins]
         return Assets(identity, marked("reused from {run}").format(run=max(runs)), origins)
 
 
 def compare_with_recorded(context: Context, builder: Builder, work_fd: int) -> dict[str, list[str] | None]:
     """Run all steps on the files in the work dir; return by step what differs from its record, which is dropped.
 
-    None where a step has no record.
+    None where a step has no record on these files. Steps that always run are left out.
     """
     with context.reporter.stage("assets"):
         identity = prepare_builder(context, builder, work_fd)
@@ -82,7 +85,8 @@ def _steps(
     context: Context, builder: Builder, work_fd: int, identity: str, *, rebuild: bool, recording: bool = True
 ) -> Iterator[_Steps]:
     settings = context.settings
-    with step_tree.trees_for(settings.work_dir, work_fd, context.reporter) as (trees_fd, path):
+    is_passed = settings.builder == "local"
+    with step_tree.trees_for(settings.work_dir, work_fd, context.reporter, is_passed=is_passed) as (trees_fd, path):
         runner = StepRunner(context.run_id, builder, context.build_owner, work_fd, trees_fd, path)
         records = StepRecords(context, f"{settings.builder}:{identity}", rebuild=rebuild, recording=recording)
         yield _Steps(context, runner, records)
@@ -119,6 +123,7 @@ class _Steps:
         jobs = 1 if self._settings.builder == "local" else self._settings.build_jobs or os.cpu_count() or 1
         is_line = all(len(others) == number for number, others in enumerate(self._after.values()))
         SideBySide(self._reporter, self._begin, self._end, most=jobs, labels=not is_line).run(self._after)
+        self._records.record_installation()
         self._refuse_clashes()
 
     def collect(self) -> int:
@@ -139,6 +144,8 @@ class _Steps:
         different: dict[str, list[str] | None] = {}
         for name in self._after:
             step, result, files = self._steps[name], self._results[name], self._files_for(name)
+            if step.inputs is False:
+                continue
             found = list(self._records.drop_different(step, result, files))
             different[name] = sorted({path for paths in found for path in paths}) if found else None
         return different

@@ -13,7 +13,7 @@ from govma_core import hooks
 from govma_core.building import work_dir
 from govma_core.building.builder import Builder, make_builder
 from govma_core.context import Context, Outcome, commit_of
-from govma_core.deploy import fingerprint, ownership, preflight, source, uploads, vendor
+from govma_core.deploy import directories, fingerprint, ownership, preflight, source, uploads, vendor
 from govma_core.deploy.asset_stage import Assets, make_assets
 from govma_core.deploy.commits import Commit
 from govma_core.deploy.hold_gate import Gate
@@ -98,7 +98,12 @@ def run(
 
 
 def _clear_leftovers(context: Context, builder: Builder) -> GovmaError | OSError | None:
-    """Remove what a killed run left; return the error where that cannot be done."""
+    """Remove what a killed run left; return the error where that cannot be done.
+
+    Nothing is touched while a directory is not what it should be: the preflight tells which.
+    """
+    if directories.refusal(context.settings):
+        return None
     try:
         # What builds first: it could still be writing.
         builder.remove_leftovers(context.reporter)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import partial
 
 from govma_core.building import inputs, installed, outputs
 from govma_core.building.asset_cache import AssetCache, CacheEntry, DamagedEntryError, step_key
@@ -53,6 +53,7 @@ class StepRecords:
         self._rebuild, self._recording = rebuild, recording
         self._cache = AssetCache(settings.state_dir, settings.asset_cache_keep * (1 + len(settings.steps)))
         self.installation: StepResult | None = None
+        self._record_installation: Callable[[], None] | None = None
 
     def check_settings(self, files: TreeFiles) -> None:
         """Say what the settings mean for this build; PreflightError when no glob of asset_inputs fits a file."""
@@ -60,7 +61,7 @@ class StepRecords:
             self._reporter.info("The asset cache is off (asset_inputs is empty); the assets are built.")
         elif self._rebuild and self._recording:
             self._reporter.info("The assets are built because of --rebuild.")
-        for name in self._cache.drop_damaged():
+        for name in self._cache.drop_damaged() if self._settings.asset_inputs else ():
             self._reporter.warning("A record in the asset cache ({name}) is damaged; it is removed.", name=name)
         patterns = () if self._settings.asset_inputs == AUTO else self._settings.asset_inputs
         unmatched = inputs.unmatched(patterns, files.files())
@@ -102,22 +103,41 @@ class StepRecords:
     def take(
         self, step: BuildStep, run: StepRun, reason: StepOrigin, open_file: Open, files: TreeFiles, modules: str
     ) -> StepResult:
-        """Record a step that ran on these files; return its result. `modules` is that of StepResult."""
+        """Record a step that ran on these files; return its result. `modules` is that of StepResult.
+
+        The install command is recorded by record_installation(), which whoever asks for other steps has to call.
+        """
         read, unrecorded, unnamed = self._inputs(step, run, files)
         origin = replace(reason, seconds=round(run.seconds, 3), unrecorded=unrecorded, unnamed=unnamed)
         if unrecorded:
             self._reporter.warning(unrecorded_sentence(origin))
         if read is not None and step.name == INSTALL:
             read = self._joined_with_recorded(read, step, files)
-        # What is installed is so whatever this run is for.
-        if read is not None and (self._recording or step.name == INSTALL):
-            try:
-                self._cache.record(self._key(step), self._run_id, read, run.outputs, open_file, files, modules)
-            except OSError as error:
-                self._reporter.warning(
-                    "The build could not be recorded in the asset cache: {strerror}.", strerror=error.strerror
-                )
+        if read is not None:
+            key = self._key(step)
+            record = partial(self._cache.record, key, self._run_id, read, run.outputs, open_file, files, modules)
+            if step.name == INSTALL:
+                self._record_installation = record
+            elif self._recording:
+                self._record(record)
         return StepResult(run.outputs, open_file, origin, _hash_of(read) if read else "", modules)
+
+    def record_installation(self) -> None:
+        """Record the install command, if it ran, once all steps have ended.
+
+        Recorded before, it would be passed over by the deploy after one that failed, and with it the steps that come
+        before others, whose changes of node_modules it may have undone. What is installed is so whatever a run is for.
+        """
+        if self._record_installation is not None:
+            self._record(self._record_installation)
+
+    def _record(self, record: Callable[[], None]) -> None:
+        try:
+            record()
+        except OSError as error:
+            self._reporter.warning(
+                "The build could not be recorded in the asset cache: {strerror}.", strerror=error.strerror
+            )
 
     def drop_different(self, step: BuildStep, result: StepResult, files: TreeFiles) -> Iterator[list[str]]:
         """Compare a step's result with each record of it on these files; yield what differs, and drop such a record."""
@@ -154,12 +174,8 @@ class StepRecords:
 
     @property
     def _installation_id(self) -> str:
-        return self.installation.inputs_id if self.installation else self._foreign_installation
-
-    @cached_property
-    def _foreign_installation(self) -> str:
-        # Without a command of ours it is others who install. As it is at the beginning: they may do it meanwhile.
-        return installed.state(self._settings.node_modules_dir)
+        # Without a command of ours it is others who install, or a step: it is recorded with what it has installed.
+        return self.installation.inputs_id if self.installation else installed.state(self._settings.node_modules_dir)
 
     def _key(self, step: BuildStep) -> str:
         if step.name == INSTALL:

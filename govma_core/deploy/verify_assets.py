@@ -11,7 +11,7 @@ from govma_core import hooks
 from govma_core.building import work_dir
 from govma_core.building.builder import make_builder
 from govma_core.context import Context, Outcome
-from govma_core.deploy import asset_stage, directories, free_space, source
+from govma_core.deploy import asset_stage, directories, source
 from govma_core.deploy.source import Checkout
 from govma_core.deploy.step_records import listed
 from govma_core.errors import BuildError, PreflightError, RefusedError
@@ -38,7 +38,6 @@ def run(context: Context) -> Outcome:
             *source.preflight(settings, context.reporter),
             *(finding.sentence() for finding in directories.examine(settings) if finding.stops),
             *builder.preflight(),
-            *free_space.problems(context),
         ]
         if problems:
             raise PreflightError(problems)
@@ -67,6 +66,8 @@ def run(context: Context) -> Outcome:
         message = tr("Nothing is recorded of the build of {version}, so nothing was compared.", version=live)
         return Outcome(message, live, live, commit.sha)
     if unrecorded:
-        context.reporter.warning("Not compared, as nothing is recorded: {steps}.", steps=", ".join(unrecorded))
+        context.reporter.warning(
+            "Not compared, as nothing is recorded on these files: {steps}.", steps=", ".join(unrecorded)
+        )
     message = tr("What is recorded is what the build of {version} makes.", version=live)
     return Outcome(message, live, live, commit.sha)

@@ -15,7 +15,7 @@ from govma_core.fs import jsonfile
 class StepOrigin:
     """Where what a step of the build made comes from: the run that it was reused from ('': it ran), or why it ran.
 
-    `changed` are inputs that were not as in the nearest recorded run. `unrecorded` says in a word why it cannot be
+    `changed` are inputs that were not as in the run recorded last. `unrecorded` says in a word why it cannot be
     reused, and `unnamed` which files it read that its globs leave out.
     """
 

@@ -159,6 +159,31 @@ def test_what_a_step_does_to_node_modules_is_done_again_when_that_is_installed_a
     assert ran == ["pack"]
 
 
+def test_what_a_step_did_to_node_modules_is_done_again_after_a_deploy_that_failed(site: Site) -> None:
+    """Guards against an installation that is recorded before the step that patches it has run."""
+    site.flags["build_steps"] = [
+        step("patch", "echo patched > node_modules/package/index.js"),
+        step("pack", "cat node_modules/package/index.js docs/one.md > data/html/packed"),
+    ]
+    site.flags["install_command"] = (
+        "rm -rf node_modules/*; mkdir node_modules/package; echo new > node_modules/package/index.js;"
+        " cp package.json node_modules/.package-lock.json"
+    )
+    built(site)
+    other = site.settings.node_modules_dir / "other"
+    other.mkdir()
+    if os.geteuid() == 0:
+        os.chown(other, *site.settings.build_owner)
+    site.sample.commit({"docs/one.md": "Two"}, "Documentos")
+    site.flags["build_steps"].append(step("fails", "exit 1", after=[]))
+    site.flags["build_steps"][0]["after"] = ["fails"]
+    with pytest.raises(BuildError, match="the step fails"):
+        site.deploy()
+    del site.flags["build_steps"][2], site.flags["build_steps"][0]["after"]
+    assert built(site) == ["install", "patch", "pack"]
+    assert (site.current / "html/packed").read_text() == "patched\nTwo"
+
+
 def test_a_warm_install_is_recorded_with_what_it_read_when_it_was_cold(site: Site) -> None:
     """Guards against building all because npm need not read again what is installed."""
     site.flags["install_command"] = (
@@ -379,7 +404,7 @@ def test_a_damaged_or_older_entry_is_built_again(site: Site, damage: str) -> Non
         elif damage == "older":
             index.parent.rename(index.parent.with_name(index.parent.name[3:] * 4))
     assert built(site) == ["install", "styles", "scripts", "docs"]
-    assert ("is damaged; it is removed" in site.log("warning")) == (damage != "older")
+    assert ("is damaged; it is removed" in site.log("warning")) == (damage in ("truncated", "other"))
     assert published(site) == mine
     assert built(site) == []
 

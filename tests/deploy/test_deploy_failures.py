@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -239,6 +240,29 @@ def test_nothing_of_the_build_can_put_control_sequences_into_the_log(site: Site)
     output = [event.text for event in site.events if isinstance(event, LogLine) and event.level == "output"]
     assert "100%" in output
     assert not any(ord(char) < 32 for line in output for char in line)
+
+
+@as_root
+@pytest.mark.root
+def test_a_persons_directory_that_is_named_by_mistake_is_not_touched(site: Site, tmp_path: Path) -> None:
+    """Guards what is done to a work dir before all is looked at: processes ended in it, closed, node_modules taken."""
+    home = tmp_path / "home"
+    (home / "node_modules/mine").mkdir(parents=True)
+    (home / "thesis.txt").write_text("years of work")
+    os.chown(home, site.settings.build_uid, site.settings.build_gid)
+    home.chmod(0o755)
+    site.flags["work_dir"] = str(home)
+    with subprocess.Popen(
+        ["sleep", "600"], cwd=home, user=site.settings.build_uid, group=0, extra_groups=[]
+    ) as process:
+        try:
+            with pytest.raises(PreflightError, match="does not look like a former build"):
+                site.deploy()
+            assert process.poll() is None
+        finally:
+            process.kill()
+    assert (home.stat().st_uid, home.stat().st_mode & 0o777) == (site.settings.build_uid, 0o755)
+    assert (home / "node_modules/mine").is_dir()
 
 
 def test_a_work_dir_with_something_else_in_it_is_not_emptied(site: Site) -> None:

@@ -69,7 +69,10 @@ def _cut_off(
         site.flags |= flags
         record, process = site.start("never", "deploy", rebuild=True, force=True)
         stage = "rehearsal" if "rehearsal_image" in flags else "assets"
-        wait_for(lambda: site.store.read(record.id).stage == stage and containers(engine, site), f"{what}'s container")
+        wait_for(
+            lambda: site.store.read(record.id).stage.startswith(stage) and containers(engine, site),
+            f"{what}'s container",
+        )
         line.cut()
         process.communicate(timeout=60)
     variables.setenv("DOCKER_HOST", engine.host)
@@ -98,7 +101,7 @@ def _killed_in_a_rehearsal(site: CrashSite, engine: Engine, silent: str) -> None
 
 
 def _wait_for_build(site: CrashSite, run_id: str) -> None:
-    wait_for(lambda: site.store.read(run_id).stage == "assets" or site.store.read(run_id).ended, "the build")
+    wait_for(lambda: site.store.read(run_id).stage.startswith("assets") or site.store.read(run_id).ended, "the build")
 
 
 def containers(engine: Engine, site: CrashSite) -> list[str]:

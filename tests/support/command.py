@@ -67,11 +67,11 @@ class Command:
         return RunStore(self.state_dir)
 
     def wait_for_stage(self, stage: str) -> RunRecord:
-        """Wait until a run is in this stage, and give its record."""
+        """Wait until a run is in this stage, or one below it, and give its record."""
 
         def there() -> RunRecord | None:
             record = self.runs.going()
-            return record if record and record.stage == stage else None
+            return record if record and record.stage.startswith(stage) else None
 
         return wait_for(there, f"a run in stage {stage}")
 

@@ -5,6 +5,7 @@ Stands alone: the build's user can read this file and nothing else of the projec
 
 from __future__ import annotations
 
+import hashlib
 import os
 import resource
 import shutil
@@ -174,8 +175,9 @@ def other(case: str, canary: str) -> None:
         os.makedirs(f"{config}/.env/inner")
     elif case == "ours":
         os.symlink(canary, f"{html}/.govma-link-0123456789abcdef")
-        os.symlink(canary, ".govma-vendor-0123456789abcdef")
-        os.mkdir("../.govma-vendor-0123456789abcdef") if os.access("..", os.W_OK) else None
+        name = f".govma-vendor-{hashlib.sha256(b'tmp-build').hexdigest()[:8]}-0123456789abcdef"
+        os.symlink(canary, name)
+        os.mkdir(f"../{name}") if os.access("..", os.W_OK) else None
     elif case == "odd-uploads":
         os.symlink(os.path.join(canary, "root-folder"), f"{uploads}/way")
         os.symlink(os.path.join(canary, "open"), f"{uploads}/file")

@@ -99,14 +99,14 @@ class Service:
         return found
 
     def going_in(self, stage: str) -> dict[str, Any]:
-        """Wait until a run is in this stage, and give its record."""
+        """Wait until a run is in this stage, or one below it, and give its record."""
 
         def there() -> dict[str, Any] | None:
             for run_id in self.machine.run("ls", "-r", f"{STATE}/runs").out.split():
                 # A run that is being made has a folder first, and then its record.
                 shown = self.machine.run("cat", f"{STATE}/runs/{run_id}/run.json").out
                 record = json.loads(shown) if shown else {"state": "none"}
-                if record["state"] == "running" and record["stage"] == stage:
+                if record["state"] == "running" and record["stage"].startswith(stage):
                     return record
             return None
 

@@ -50,7 +50,7 @@ def test_after_kill_9_the_run_is_interrupted_and_the_next_deploy_works(service: 
     service.install(drop_in=QUICKLY)
     service.systemctl("start", NAME)
     answer = service.deploy()
-    record = service.going_in("assets")
+    record = service.going_in("assets/install")
     former, before = service.show("MainPID"), service.version()
     service.machine.out("kill", "-KILL", former)
     wait_for_another_server(service, former)
@@ -65,7 +65,7 @@ def test_after_kill_9_the_run_is_interrupted_and_the_next_deploy_works(service: 
     service.open_gate()
     next_deploy = service.deploy().result()
     assert "successfully deployed" in next_deploy.out
-    assert f"Run {record['id']} (deploy) had been interrupted during assets." in next_deploy.out
+    assert f"Run {record['id']} (deploy) had been interrupted during assets/install." in next_deploy.out
     assert service.version() != before
     assert not service.machine.exists(f"{STATE}/holder.json")
 
@@ -76,12 +76,12 @@ def test_a_deploy_of_the_command_line_outlives_the_server_and_the_next_one_follo
     service.install(drop_in=QUICKLY)
     service.systemctl("start", NAME)
     deploy = service.machine.start(COMMAND, "--config", CONFIG, "deploy")
-    record = service.going_in("assets")
+    record = service.going_in("assets/install")
     former = service.show("MainPID")
     service.machine.out("kill", "-KILL", former)
     wait_for_another_server(service, former)
     assert service.record(record["id"])["state"] == "running"
-    service.wait_for_property("StatusText", f"deploy {record['id']}: assets")
+    service.wait_for_property("StatusText", f"deploy {record['id']}: assets/install")
     service.open_gate()
     assert deploy.result().code == 0
 

@@ -60,8 +60,8 @@ def test_wrong_settings_are_told_of_and_the_former_ones_kept(service: Service) -
 def test_a_reload_in_the_middle_of_a_deploy_keeps_the_stage_in_the_status(service: Service) -> None:
     service.begin(install_command=WAITING)
     answer = service.deploy()
-    record = service.going_in("assets")
-    status = f"deploy {record['id']}: assets"
+    record = service.going_in("assets/install")
+    status = f"deploy {record['id']}: assets/install"
     service.wait_for_property("StatusText", status)
     service.systemctl("reload", NAME)
     said(service, "The settings were read again.")

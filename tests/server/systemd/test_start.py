@@ -28,8 +28,8 @@ def test_what_the_installation_prints_starts_the_service_now_and_at_each_boot(se
 def test_the_status_names_the_stage_while_a_deploy_runs(service: Service) -> None:
     service.begin(install_command=WAITING)
     answer = service.deploy()
-    record = service.going_in("assets")
-    service.wait_for_property("StatusText", f"deploy {record['id']}: assets")
+    record = service.going_in("assets/install")
+    service.wait_for_property("StatusText", f"deploy {record['id']}: assets/install")
     service.open_gate()
     assert "successfully deployed" in answer.result().out
     service.wait_for_property("StatusText", "Waiting for requests")
@@ -72,7 +72,7 @@ def test_the_journal_knows_priorities_and_the_run_of_each_line(service: Service)
     assert {entry["SYSLOG_IDENTIFIER"] for entry in entries} == {"govma-console"}
     priorities = {entry["MESSAGE"]: entry["PRIORITY"] for entry in entries}
     stages = [text.removeprefix("stage ") for text in priorities if text.startswith("stage ")]
-    assert stages == ["preflight", "source", "workdir", "assets"]
+    assert stages == ["preflight", "source", "workdir", "assets", "assets/install"]
     assert priorities["stage assets"] == INFORMATIONAL
     assert entries[0]["MESSAGE"].startswith("deploy, asked for by root")
     assert [priority for text, priority in priorities.items() if text.startswith("failed: ")] == [ERROR]
