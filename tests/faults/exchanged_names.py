@@ -38,7 +38,7 @@ libc.inotify_add_watch(watch, b'.', 0x100)
 prepare()
 print('ready', flush=True)
 # No signal tells the end: it could come just before a read that nothing ends.
-while sys.stdin.fileno() not in select.select([watch, sys.stdin], [], [])[0]:
+while sys.stdin not in select.select([watch, sys.stdin], [], [])[0]:
     data = os.read(watch, 65536)
     while data:
         mask, size = struct.unpack('iIII', data[:16])[1::2]
