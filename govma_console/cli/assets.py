@@ -47,20 +47,16 @@ def assets(options: argparse.Namespace) -> int:
 
 
 def _print_steps(manifest: Manifest) -> None:
-    from govma_core.deploy.step_records import unrecorded_sentence
+    from govma_core.deploy.step_records import reason, unrecorded_sentence
+
+    def origin(step: StepOrigin) -> str:
+        return tr("reused from {run}", run=step.run) if step.run else tr("ran: {reason}", reason=reason(step))
 
     if not manifest.steps:
         say(tr("Nothing is recorded of the steps that made {version}.", version=manifest.version))
         return
-    rows = [(step.name, "" if step.run else duration(step.seconds), _origin(step)) for step in manifest.steps]
+    rows = [(step.name, "" if step.run else duration(step.seconds), origin(step)) for step in manifest.steps]
     print_table((tr("STEP"), tr("DURATION"), tr("WHERE IT COMES FROM")), rows, cut=(2,), right=(1,))
     for step in manifest.steps:
         if step.unrecorded:
             say(unrecorded_sentence(step))
-
-
-def _origin(step: StepOrigin) -> str:
-    """Say from which run a step was reused, or why it ran."""
-    from govma_core.deploy.step_records import reason
-
-    return tr("reused from {run}", run=step.run) if step.run else tr("ran: {reason}", reason=reason(step))

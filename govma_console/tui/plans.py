@@ -62,12 +62,11 @@ class SwitchPlan:
 
 def plan_deploy(settings: Settings, ref: str | None) -> DeployPlan:
     """Fetch, and compare what is live with what would be deployed; GovmaError or OSError when that fails."""
-    from govma_core.deploy import fingerprint
-    from govma_core.deploy.pending import pending
+    from govma_core.deploy import fingerprint, pending
 
     context = Context.for_reading(settings)
     with _fetching:
-        changes = pending(context, ref=ref)
+        changes = pending.pending(context, ref=ref)
     commit, differences = changes.target.sha, list[str]()
     if changes.live_commit == commit:
         _, differences = fingerprint.compare_with_live(context, fingerprint.planned_fingerprint(settings, commit))

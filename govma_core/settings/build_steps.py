@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from govma_core.settings.validate import did_you_mean
 from govma_core.text.globs import globs
 from govma_core.text.language import tr
 
@@ -50,12 +51,7 @@ def read_build_step(raw: object) -> BuildStep:
     names = [field.name for field in dataclasses.fields(BuildStep)]
     for name in raw:
         if name not in names:
-            import difflib
-
-            near = difflib.get_close_matches(str(name), names, n=1)
-            raise ValueError(
-                tr("a step has no {name!r}", name=name) + (tr("; did you mean {near}?", near=near[0]) if near else "")
-            )
+            raise ValueError(tr("a step has no {name!r}", name=name) + did_you_mean(str(name), names))
     name, command, inputs, after = raw["name"], raw["command"], raw.get("inputs"), raw.get("after")
     if not _NAME.fullmatch(name) or name == INSTALL:
         raise ValueError(

@@ -17,6 +17,7 @@ from govma_core.errors import ConfigurationError
 from govma_core.settings import build_steps
 from govma_core.settings.model import Settings
 from govma_core.settings.parse import KEYS, read_value
+from govma_core.settings.validate import nearest
 from govma_core.text.language import tr
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
@@ -242,8 +243,6 @@ def _read_file(path: Path, problems: list[str]) -> dict[str, Any]:
 
 def _similar(spelling: str, value: object, names: Collection[str], tables: Collection[str]) -> list[str]:
     """Return the tables or settings that may be meant by a name that is none: `[[rehearsal]]` is `[rehearsal]`."""
-    import difflib
-
     if spelling in tables:
         return [f"[{spelling}]"]
     in_tables = [name for name in names if name.endswith(f".{spelling}")]
@@ -251,7 +250,7 @@ def _similar(spelling: str, value: object, names: Collection[str], tables: Colle
         return in_tables
     is_table = isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], dict))
     candidates = [f"[{table}]" for table in tables if table] if is_table and "." not in spelling else names
-    return difflib.get_close_matches(spelling, candidates, n=1, cutoff=0.6)
+    return nearest(spelling, candidates)
 
 
 def _flat(data: Mapping[str, Any], tables: Collection[str]) -> Iterator[tuple[str, Any]]:

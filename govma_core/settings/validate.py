@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from string import Template
 from typing import Any
@@ -99,18 +100,26 @@ _KINDS = {field.name: field.type for field in dataclasses.fields(PageCheck)}
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(PageCheck)}
 
 
+def did_you_mean(name: str, names: Collection[str]) -> str:
+    """Return the end of a sentence about a name that there is not; '' where none of `names` is like it."""
+    near = nearest(name, names)
+    return tr("; did you mean {near}?", near=near[0]) if near else ""
+
+
+def nearest(name: str, names: Collection[str]) -> list[str]:
+    """Return the one of the names that is most like a name; none where none is."""
+    import difflib
+
+    return difflib.get_close_matches(name, names, n=1)
+
+
 def read_page_check(raw: object) -> PageCheck:
     """Read one entry of `checks`; ValueError says what is wrong with it."""
     if not isinstance(raw, dict) or "path" not in raw:
         raise ValueError(tr('each check must be a table with a path, such as {path = "/", status = 200}'))
     for name, value in raw.items():
         if name not in _KINDS:
-            import difflib
-
-            near = difflib.get_close_matches(str(name), _KINDS, n=1)
-            raise ValueError(
-                tr("a check has no {name!r}", name=name) + (tr("; did you mean {near}?", near=near[0]) if near else "")
-            )
+            raise ValueError(tr("a check has no {name!r}", name=name) + did_you_mean(str(name), _KINDS))
         if name == "request_headers":
             _require_headers(value)
             continue

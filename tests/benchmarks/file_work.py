@@ -11,39 +11,11 @@ from pathlib import Path
 from govma_core.events import StageFinished
 from govma_core.runs.log import read_events
 from govma_core.runs.store import RunStore
+from tests.benchmarks.bash_deploy import deploy_by_script
 from tests.benchmarks.harness import Row, console, run
 from tests.support.sample import SampleSite, create_sample
 
 _TIMES = 7
-
-# What deploy.sh does, in its order, without the builder.
-_SCRIPT = r"""
-set -euo pipefail
-cd "$SRC"
-test -d data/system/user -a -d data/html
-git diff --quiet; git diff --cached --quiet; test -z "$(git ls-files --others --exclude-standard)"
-git pull --quiet origin main
-rm -rf "$WORK"; mkdir "$WORK"
-rsync -a "$SRC/" "$WORK/"
-[ "$(id -u)" != 0 ] || chown -R 1000:1000 "$WORK"
-rm -rf "$WORK/node_modules"
-tar xzf "$EE" -C "$WORK/data/system"
-tar xzf "$THEMES" -C "$WORK/data/html"
-cp "$ENVFILE" "$WORK/data/system/user/config/.env"
-[ "$(id -u)" != 0 ] || chown -R 33:33 "$WORK/data"
-cd "$WORK/data/html"
-for name in uploads images; do
-    [ $name = uploads ] && target="$UPLOADS" || target="$IMAGES"
-    rsync -a $name/ "$target/"; rm -rf $name; ln -s ../../../$name $name
-    [ "$(id -u)" != 0 ] || chown -h 33:33 $name
-done
-mv "$WORK/data" "$VERSIONS/$NAME"
-cd "$VERSIONS"
-ln -s "$NAME" symlink_new_link
-[ "$(id -u)" != 0 ] || chown -h 33:33 symlink_new_link
-mv -T symlink_new_link current-version
-find current-version/system/user/ \( -name '*.css' -o -name '*.js' \) -exec touch {} +
-"""
 
 
 def measure(folder: Path) -> list[Row]:
@@ -94,21 +66,8 @@ def _deploy(site: SampleSite) -> float:
 
 
 def _script(site: SampleSite, number: int) -> float:
-    environment = {
-        "SRC": site.source_dir,
-        "WORK": site.work_dir,
-        "EE": site.vendor_dir / "ee.6.0.6.patched-v2.tar.gz",
-        "THEMES": site.vendor_dir / "themes.tar.gz",
-        "ENVFILE": site.env_file,
-        "UPLOADS": site.upload_dir,
-        "IMAGES": site.image_dir,
-        "VERSIONS": site.versions_dir,
-        "NAME": f"data-build--2000-01-01-00h00m{number:02d}s",
-    }
-    exports = "".join(f"export {name}='{value}'\n" for name, value in environment.items())
     began = time.perf_counter()
-    run(["bash", "-c", exports + _SCRIPT])
-    run(["sync", "-f", str(site.versions_dir)])
+    deploy_by_script(site, number)
     return time.perf_counter() - began
 
 

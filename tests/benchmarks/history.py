@@ -14,6 +14,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.benchmarks.bash_deploy import deploy_by_script
 from tests.benchmarks.file_work import enlarge
 from tests.benchmarks.harness import Row, console, run
 from tests.support.engine import engine_for_tests
@@ -81,35 +82,10 @@ command = "npm run prod"
 after = []
 """
 
-# What deploy.sh does, in its order.
-_SCRIPT = r"""
-set -euo pipefail
-cd "$SRC"
-test -d data/system/user -a -d data/html
-git diff --quiet; git diff --cached --quiet; test -z "$(git ls-files --others --exclude-standard)"
-git pull --quiet origin main
-rm -rf "$WORK"; mkdir "$WORK"
-rsync -a "$SRC/" "$WORK/"
-chown -R 1000:1000 "$WORK"
+_BUILD = r"""
 docker build --quiet docker/builder -t govma-benchmark-builder
-rm -rf "$WORK/node_modules"
 docker run --rm --user 1000:1000 -v "$WORK:/src" -v "$MODULES:/src/node_modules" -w /src -e HOME=/tmp \
     govma-benchmark-builder sh -c 'npm install && npm run build:docs && npm run prod'
-tar xzf "$EE" -C "$WORK/data/system"
-tar xzf "$THEMES" -C "$WORK/data/html"
-cp "$ENVFILE" "$WORK/data/system/user/config/.env"
-chown -R 33:33 "$WORK/data"
-cd "$WORK/data/html"
-for name in uploads images; do
-    [ $name = uploads ] && target="$UPLOADS" || target="$IMAGES"
-    rsync -a $name/ "$target/"; rm -rf $name; ln -s ../../../$name $name; chown -h 33:33 $name
-done
-mv "$WORK/data" "$VERSIONS/$NAME"
-cd "$VERSIONS"
-ln -s "$NAME" symlink_new_link
-chown -h 33:33 symlink_new_link
-mv -T symlink_new_link current-version
-find current-version/system/user/ \( -name '*.css' -o -name '*.js' \) -exec touch {} +
 """
 
 
@@ -211,30 +187,13 @@ def _deploy(name: str, site: SampleSite, kind: str, number: int) -> float:
     time.sleep(1)
     began = time.perf_counter()
     if name == "script":
-        _script(site, number)
+        modules = site.root / "script-modules"
+        modules.mkdir(exist_ok=True)
+        os.chown(modules, 1000, 1000)
+        deploy_by_script(site, number, _BUILD, MODULES=modules)
     else:
         run(console(site.config_file, "deploy"))
     return time.perf_counter() - began
-
-
-def _script(site: SampleSite, number: int) -> None:
-    modules = site.root / "script-modules"
-    modules.mkdir(exist_ok=True)
-    os.chown(modules, 1000, 1000)
-    environment = {
-        "SRC": site.source_dir,
-        "WORK": site.work_dir,
-        "MODULES": modules,
-        "EE": site.vendor_dir / "ee.6.0.6.patched-v2.tar.gz",
-        "THEMES": site.vendor_dir / "themes.tar.gz",
-        "ENVFILE": site.env_file,
-        "UPLOADS": site.upload_dir,
-        "IMAGES": site.image_dir,
-        "VERSIONS": site.versions_dir,
-        "NAME": f"data-build--2000-01-01-00h00m{number:02d}s",
-    }
-    run(["bash", "-c", "".join(f"export {name}='{value}'\n" for name, value in environment.items()) + _SCRIPT])
-    run(["sync", "-f", str(site.versions_dir)])
 
 
 def _compare_results(sites: dict[str, SampleSite]) -> None:
