@@ -64,13 +64,12 @@ def copy_tree(work_fd: int, trees_fd: int, name: str, owner: tuple[int, int] | N
     What there is `owner`'s, the build's user's, is so in the copy; the rest is of whoever runs: a hook may have put
     something there that the build must not read. `step` is called once a directory, and may raise.
     """
-    # Nothing that a commit or a hook calls node_modules stands in the way of the kept one.
-    skip = {"node_modules", *(entry.name for entry in safefs.entries(work_fd) if work_dir.is_staging(entry.name))}
-    tree = safefs.make_directory(trees_fd, name, 0o700)
-    try:
-        _SameOwner(owner, step).copy_into(work_fd, tree, skip=frozenset(skip))
-    finally:
-        os.close(tree)
+    os.close(safefs.make_directory(trees_fd, name, 0o700))
+    # The work dir is opened anew: other threads copy it at the same time (see safefs.entries).
+    with safefs.opened(work_fd, ".") as work, safefs.opened(trees_fd, name) as tree:
+        # Nothing that a commit or a hook calls node_modules stands in the way of the kept one.
+        skip = {"node_modules", *(entry.name for entry in safefs.entries(work) if work_dir.is_staging(entry.name))}
+        _SameOwner(owner, step).copy_into(work, tree, skip=frozenset(skip))
 
 
 class _SameOwner(RepositoryCopier):

@@ -255,6 +255,9 @@ def open_regular(dir_fd: int, name: str) -> tuple[int, os.stat_result]:
 
 
 def entries(dir_fd: int) -> list[os.DirEntry[str]]:
-    """List a directory; the entries' own stat() and is_dir() must be called with follow_symlinks=False."""
+    """List a directory; the entries' own stat() and is_dir() must be called with follow_symlinks=False.
+
+    The position in the listing is the descriptor's: threads that list one directory need a descriptor each.
+    """
     with os.scandir(dir_fd) as listing:
         return list(listing)
