@@ -21,6 +21,7 @@ from govma_core.settings import Settings
 from tests.support.console import Driven
 from tests.support.histories import with_past
 from tests.support.sites import make_site
+from tests.support.step_site import step
 
 FOLDER = Path(__file__).parents[1] / "screenshots"
 WIDE, NARROW = (132, 36), (80, 24)
@@ -70,8 +71,14 @@ async def take_all(folder: Path) -> None:
     await picture(settings, "main", WIDE, ["down", "down", "=Going back to it would undo"], "govma-dark")
     await picture(settings, "narrow", NARROW, ["down", "=1"], "govma-light")
     await picture(settings, "rollback", WIDE, ["down", "down", "r", "=Undoes 2 commits"], "govma-dark")
-    site.flags |= {"asset_inputs": [], "install_command": f"sh tools/build.sh install && {hold(settings)}"}
-    steps = ["d", "=Brings 2 commits", "tab", "enter", "=compiling 24 of 60"]
+    site.flags |= {
+        "install_command": "sh tools/build.sh install",
+        "build_steps": [
+            step("docs", f"sh tools/build.sh docs && {hold(settings)}"),
+            step("prod", hold(settings), after=[]),
+        ],
+    }
+    steps = ["d", "=Brings 2 commits", "tab", "enter", "=prod      compiling 24 of 60"]
     await picture(site.settings, "deploying", WIDE, steps, "govma-dark")
     await picture(
         settings,

@@ -112,7 +112,7 @@ class AssetCache:
             about = {"format": _FORMAT, "key": key, "run": run, "note": note, "inputs": inputs.to_plain()}
             jsonfile.replace(staged / "index.json", about | {"outputs": outputs.to_plain()})
             for entry in self.entries(key):
-                if not entry.inputs.changed(tree):
+                if entry.directory not in self._in_use and not entry.inputs.changed(tree):
                     self.drop(entry)
             staged.rename(self._directory / f"v{_FORMAT}-{os.urandom(8).hex()}")
         except BaseException:

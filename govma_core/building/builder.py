@@ -13,7 +13,7 @@ from govma_core.settings import Settings
 
 
 class Builder(Protocol):
-    """A way to run the build. The reporter carries all output; nothing but settings is kept between calls."""
+    """A way to run the build. The reporter carries all output; builds are in what prepare() made ready."""
 
     def preflight(self) -> list[str]:
         """Return a sentence for each thing that is missing; empty when a build could start."""

@@ -36,6 +36,7 @@ class DockerBuilder:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._image = settings.builder_image
 
     def preflight(self) -> list[str]:
         """Return a sentence when the engine does not answer within seconds, and when its program is missing."""
@@ -65,7 +66,9 @@ class DockerBuilder:
             if folder is not None:
                 make_image(self._settings, folder, reporter)
             with told_as(tr("find the image {tag}", tag=tag)), suppress(not_found()):
-                return str(client.images.get(tag).id)
+                # Another site, or deploy.sh, may give its name to another image meanwhile.
+                self._image = str(client.images.get(tag).id)
+                return self._image
             raise BuildError(
                 "The commit has no {builder_context} to make the builder image from, and Docker has no "
                 "image {tag} (builder_image). Add the folder with its Dockerfile, or name an image "
@@ -89,7 +92,7 @@ class DockerBuilder:
             throwaway(
                 client,
                 reporter,
-                settings.builder_image,
+                self._image,
                 command=["sh", "-c", job.script(_HOME)],
                 **self._options(job),
             ) as container,

@@ -8,10 +8,12 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 from govma_core.building import tree_snapshot
 from govma_core.fs import safefs, trees
+
+_PIECE = 1 << 20
 
 Open = Callable[[str], int]
 """Opens the content of a file of the outputs, by its path, for reading."""
@@ -27,8 +29,8 @@ class Outputs:
     removed: tuple[str, ...] = ()
 
     def below(self, folder: str) -> Outputs:
-        """Return those in a folder, by their paths in the tree."""
-        start = f"{folder}/"
+        """Return those in a folder, by their paths in the tree; '' for all."""
+        start = f"{folder}/" if folder else ""
         return Outputs(
             {path: about for path, about in self.files.items() if path.startswith(start)},
             {path: target for path, target in self.links.items() if path.startswith(start)},
@@ -109,12 +111,21 @@ def find_outputs(before: tree_snapshot.Snapshot, tree_fd: int, builder_uid: int 
     for path in changes.files:
         fd, info = _open(tree_fd, path, builder_uid)
         with os.fdopen(fd, "rb") as file:
-            files[path] = (hashlib.file_digest(file, "sha256").hexdigest(), stat.S_IMODE(info.st_mode) & 0o777)
+            files[path] = (_hash(file, info.st_size), stat.S_IMODE(info.st_mode) & 0o777)
     for path in changes.links:
         *folders, name = path.split("/")
         with safefs.opened(tree_fd, *folders) as parent:
             links[path] = os.readlink(name, dir_fd=parent)
     return Outputs(files, links, changes.folders, changes.removed)
+
+
+def _hash(file: BinaryIO, size: int) -> str:
+    """Return the sha256 of so many bytes: a process of the build's user may have the file open, and go on."""
+    digest = hashlib.sha256()
+    while size > 0 and (piece := file.read(min(size, _PIECE))):
+        digest.update(piece)
+        size -= len(piece)
+    return digest.hexdigest()
 
 
 def opener(trees_fd: int, name: str, builder_uid: int | None) -> Open:
@@ -123,13 +134,14 @@ def opener(trees_fd: int, name: str, builder_uid: int | None) -> Open:
 
 
 def _open(tree_fd: int, path: str, builder_uid: int | None) -> tuple[int, os.stat_result]:
-    """Open a file that the build made; BuildError when it is another's, which has come there since."""
+    """Open a file that the build made; BuildError when it is another's, or mostly holes, which it became since."""
     *folders, name = path.split("/")
     with safefs.opened(tree_fd, *folders) as parent:
         fd, info = safefs.open_regular(parent, name)
     try:
         if builder_uid is not None:
             tree_snapshot.refuse_foreign(path, info, {builder_uid})
+        tree_snapshot.refuse_sparse(path, info)
     except BaseException:
         os.close(fd)
         raise

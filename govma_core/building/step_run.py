@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from govma_core.building import outputs, step_tree, tree_snapshot, work_dir
+from govma_core.building import installed, outputs, step_tree, tree_snapshot, work_dir
 from govma_core.building.build_script import BuildJob
 from govma_core.building.outputs import Open, Outputs
 from govma_core.building.read_watch import ReadWatch
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StepRun:
-    """What came of running a step: what it made, the paths that it opened, why these are not all, and its seconds.
+    """What came of running a step, which took `seconds`.
 
-    A path that it opened need not have been there.
+    `opened` are paths of its tree, also such that were not there; `unseen` says in a word why these are not all, ''
+    when they are. `has_installed` when it, or a step beside it, changed node_modules.
     """
 
     outputs: Outputs
     opened: frozenset[str]
     unseen: str
+    has_installed: bool
     seconds: float
 
 
@@ -44,6 +46,7 @@ class StepRunner:
     work_fd: int
     trees_fd: int
     trees_path: Path
+    node_modules: Path
 
     def run(
         self,
@@ -65,6 +68,7 @@ class StepRunner:
             for others, open_file in earlier:
                 others.put(tree, open_file, self.owner)
             before = tree_snapshot.take(tree)
+            modules_before = installed.contents(self.node_modules) if watched else ""
             watch = ReadWatch(tree, files.paths) if watched else None
             try:
                 work_dir.lend(tree, self.owner)
@@ -77,10 +81,12 @@ class StepRunner:
                 finally:
                     work_dir.take_back(tree)
             made = outputs.find_outputs(before, tree, self._builder_uid)
+        modules = installed.contents(self.node_modules) if watched else ""
         # What it gave another name, or removed, may have been read by that; of what it made it may have looked whether
         # it was there.
-        opened |= {*made.files, *made.links, *made.removed}
-        return StepRun(made, opened, watch.problem if watch else "", time.monotonic() - began)
+        opened |= {*made.files, *made.links, *made.folders, *made.removed}
+        has_installed = modules is None or modules != modules_before
+        return StepRun(made, opened, watch.problem if watch else "", has_installed, time.monotonic() - began)
 
     def opener(self, name: str) -> Open:
         """Return how what a step made is opened, in its tree."""

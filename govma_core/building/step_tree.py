@@ -18,10 +18,10 @@ from govma_core.versions.remove import warn_of_leftover
 
 @contextmanager
 def trees_for(work: Path, work_fd: int, reporter: Reporter, *, is_passed: bool) -> Iterator[tuple[int, Path]]:
-    """Yield a new directory for the trees, opened, and its path; others may pass through it, to the tree they own.
+    """Yield a new directory for the trees, opened, and its path; it is removed at the end.
 
-    `is_passed` when the build's user comes to them by their path. It is removed at the end. After a BuildError it
-    stays, closed, until the next build: this one may have moved into it what is somebody's. What resists is a warning.
+    `is_passed` when the build's user comes to them by their path, through that directory. After a BuildError it stays,
+    closed, until the next build: this one may have moved into it what is somebody's. What resists is a warning.
     """
     with work_dir.beside(work, work_fd) as (parent, path), ExitStack() as stack:
         if path == work and is_passed:
@@ -31,7 +31,8 @@ def trees_for(work: Path, work_fd: int, reporter: Reporter, *, is_passed: bool) 
         name = work_dir.staging_name("steps", work)
         fd = trees.make_marked(parent, name)
         stack.callback(os.close, fd)
-        os.fchmod(fd, trees.PASSABLE_MARK)
+        if is_passed:
+            os.fchmod(fd, trees.PASSABLE_MARK)
         is_kept = False
         try:
             yield fd, path / name

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from govma_core.building import installed, outputs, step_tree, work_dir
-from govma_core.building.side_by_side import SideBySide, Work
+from govma_core.building.parallel_steps import ParallelSteps, Work
 from govma_core.building.step_run import StepRun, StepRunner
 from govma_core.building.tree_files import TreeFiles
 from govma_core.context import Context
@@ -87,7 +87,8 @@ def _steps(
     settings = context.settings
     is_passed = settings.builder == "local"
     with step_tree.trees_for(settings.work_dir, work_fd, context.reporter, is_passed=is_passed) as (trees_fd, path):
-        runner = StepRunner(context.run_id, builder, context.build_owner, work_fd, trees_fd, path)
+        modules = settings.node_modules_dir
+        runner = StepRunner(context.run_id, builder, context.build_owner, work_fd, trees_fd, path, modules)
         records = StepRecords(context, f"{settings.builder}:{identity}", rebuild=rebuild, recording=recording)
         yield _Steps(context, runner, records)
 
@@ -122,7 +123,7 @@ class _Steps:
         # With the builder of this machine node_modules is in one tree at a time.
         jobs = 1 if self._settings.builder == "local" else self._settings.build_jobs or os.cpu_count() or 1
         is_line = all(len(others) == number for number, others in enumerate(self._after.values()))
-        SideBySide(self._reporter, self._begin, self._end, most=jobs, labels=not is_line).run(self._after)
+        ParallelSteps(self._reporter, self._begin, self._end, most=jobs, labels=not is_line).run(self._after)
         self._records.record_installation()
         self._refuse_clashes()
 
@@ -146,8 +147,10 @@ class _Steps:
             step, result, files = self._steps[name], self._results[name], self._files_for(name)
             if step.inputs is False:
                 continue
-            found = list(self._records.drop_different(step, result, files))
-            different[name] = sorted({path for paths in found for path in paths}) if found else None
+            # Nobody finds what the last ones made beside the site.
+            folder = "data" if self._is_last(name) else ""
+            paths_of_each = list(self._records.drop_different(step, result, files, folder))
+            different[name] = sorted({path for paths in paths_of_each for path in paths}) if paths_of_each else None
         return different
 
     def results_in_order(self, names: Collection[str] | None = None) -> list[StepResult]:
@@ -157,13 +160,18 @@ class _Steps:
 
     def _is_recorded(self, name: str) -> bool:
         """Take the recorded result of a step; otherwise note why it has to run."""
-        is_last = not any(name in others for others in self._after.values())
-        found = self._records.find(self._steps[name], self._files_for(name), is_last=is_last)
-        if isinstance(found, StepOrigin):
-            self._reasons[name] = found
+        if any(result.has_installed for result in self.results_in_order(self._after.get(name, ()))):
+            self._reasons[name] = StepOrigin(name=name, why="patched")
             return False
-        self._keep(name, found)
+        result = self._records.find(self._steps[name], self._files_for(name), is_last=self._is_last(name))
+        if isinstance(result, StepOrigin):
+            self._reasons[name] = result
+            return False
+        self._keep(name, result)
         return True
+
+    def _is_last(self, name: str) -> bool:
+        return not any(name in others for others in self._after.values())
 
     def _keep(self, name: str, result: StepResult) -> None:
         self._results[name] = result
@@ -188,7 +196,7 @@ class _Steps:
         self._run_install()
 
     def _run_install(self) -> None:
-        steps = SideBySide(self._reporter, lambda name, _: self._work(name), self._end, most=1, labels=False)
+        steps = ParallelSteps(self._reporter, lambda name, _: self._work(name), self._end, most=1, labels=False)
         steps.run({INSTALL: ()})
 
     def _begin(self, name: str, remark: StageRemark) -> Work[StepRun] | None:

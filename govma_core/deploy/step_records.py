@@ -33,7 +33,7 @@ class StepResult:
     """What a step made, how that is opened, and where it comes from.
 
     `inputs_id` stands for what it read in the keys of others, '' when that is not known. `modules` is the state of
-    node_modules after the install command.
+    node_modules after the install command. `has_installed` when another step changed what is in there.
     """
 
     outputs: Outputs
@@ -41,6 +41,7 @@ class StepResult:
     origin: StepOrigin
     inputs_id: str = ""
     modules: str = ""
+    has_installed: bool = False
 
 
 class StepRecords:
@@ -111,6 +112,11 @@ class StepRecords:
         origin = replace(reason, seconds=round(run.seconds, 3), unrecorded=unrecorded, unnamed=unnamed)
         if unrecorded:
             self._reporter.warning(unrecorded_sentence(origin))
+        has_installed = run.has_installed and step.name != INSTALL
+        if has_installed:
+            # What it changed is in none of them: that it had nothing to change counts only until it has.
+            for entry in self._cache.entries(self._key(step)):
+                self._cache.drop(entry)
         if read is not None and step.name == INSTALL:
             read = self._joined_with_recorded(read, step, files)
         if read is not None:
@@ -120,7 +126,8 @@ class StepRecords:
                 self._record_installation = record
             elif self._recording:
                 self._record(record)
-        return StepResult(run.outputs, open_file, origin, _hash_of(read) if read else "", modules)
+        inputs_id = _hash_of(read) if read else ""
+        return StepResult(run.outputs, open_file, origin, inputs_id, modules, has_installed)
 
     def record_installation(self) -> None:
         """Record the install command, if it ran, once all steps have ended.
@@ -139,11 +146,14 @@ class StepRecords:
                 "The build could not be recorded in the asset cache: {strerror}.", strerror=error.strerror
             )
 
-    def drop_different(self, step: BuildStep, result: StepResult, files: TreeFiles) -> Iterator[list[str]]:
-        """Compare a step's result with each record of it on these files; yield what differs, and drop such a record."""
+    def drop_different(self, step: BuildStep, result: StepResult, files: TreeFiles, folder: str) -> Iterator[list[str]]:
+        """Compare what a step made in a folder ('' for all) with each record of it on these files.
+
+        Yields the paths that differ, and drops a record for which there are some.
+        """
         for entry in self._cache.entries(self._key(step)):
             if not entry.inputs.changed(files):
-                paths = outputs.differences(entry.outputs, result.outputs)
+                paths = outputs.differences(entry.outputs.below(folder), result.outputs.below(folder))
                 if paths:
                     self._cache.drop(entry)
                 yield paths
@@ -202,6 +212,8 @@ class StepRecords:
             return None, "", ()
         if run.unseen:
             return None, run.unseen, ()
+        if run.has_installed and step.name != INSTALL:
+            return None, "modules", ()
         if any(path == REPOSITORY or path.endswith(f"/{REPOSITORY}") for path in run.opened):
             return None, "repository", ()
         patterns = self._globs(step)
@@ -223,6 +235,9 @@ def unrecorded_sentence(origin: StepOrigin) -> str:
             paths=listed(origin.unnamed, _MOST_KEPT),
         )
     why = {
+        "modules": tr(
+            "node_modules was changed while it ran, by it or a step beside it (leave that to install_command)"
+        ),
         "repository": tr("it read the repository (.git), which differs with each commit"),
         "watches": tr("there are not enough watches of folders (fs.inotify.max_user_watches)"),
         "instances": tr("no further watch could be opened (fs.inotify.max_user_instances)"),
@@ -245,6 +260,8 @@ def reason(origin: StepOrigin) -> str:
             return tr("what is installed in node_modules is not known")
         case "installed":
             return tr("install_command ran, and a later step may need what this one does to node_modules")
+        case "patched":
+            return tr("a step before it changed node_modules")
         case "modules":
             return tr("node_modules is not as it left it")
         case "rebuild":
@@ -267,5 +284,6 @@ def _shown(path: str) -> str:
 
 
 def _hash_of(read: Inputs) -> str:
-    """Return a hash of the files; each step has the names itself."""
-    return hashlib.sha256(json.dumps(read.files, sort_keys=True).encode("utf-8", "surrogateescape")).hexdigest()
+    """Return a hash of the contents and the names that were read."""
+    text = json.dumps([read.files, read.folders], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

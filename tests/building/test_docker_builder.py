@@ -192,6 +192,19 @@ def test_the_image_is_made_from_the_folder_and_identified(place: Place, built_im
     assert place.lines()[-1] == "other"
 
 
+def test_a_build_runs_in_the_image_it_was_prepared_with(
+    place: Place, built_image: str, busybox_image: str, docker_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards what is recorded of a build: another site, or deploy.sh, may give the name to another image meanwhile."""
+    builder = place.builder
+    monkeypatch.setattr("tests.support.builds.make_builder", lambda settings: builder)
+    prepare(place, f"FROM {busybox_image}\nRUN echo mine > /said\n")
+    with docker_engine.client() as client:
+        client.images.get(busybox_image).tag(*built_image.split(":"))
+    place.build("cat /said")
+    assert place.lines()[-1] == "mine"
+
+
 def test_an_image_that_prints_much_is_made(place: Place, built_image: str, busybox_image: str) -> None:
     # BuildKit keeps no more than 200 KiB a second; and says nothing again of what it knows.
     commands = f": {secrets.token_hex()}; yes line | head -n 15000; head -c 50000 /dev/zero | tr '\\0' x; echo"

@@ -111,11 +111,12 @@ def test_an_engine_that_goes_in_the_middle_of_two_steps_is_one_sentence(
     assert containers(docker_engine, sample) == []
 
 
-def test_no_step_writes_in_the_tree_of_another_or_in_the_work_dir(sample: SampleSite) -> None:
+def test_no_step_finds_what_another_beside_it_makes(sample: SampleSite) -> None:
+    wait = "until [ -e node_modules/{0} ]; do sleep 0.05; done"
     set_steps(
         sample,
-        one="echo one > data/html/one; ls -A .. > data/html/above; touch ../mine 2>/dev/null; true",
-        two="sleep 0.5; [ ! -e data/html/one ] && echo two > data/html/two",
+        one=f"echo one > data/html/one; touch node_modules/made; {wait.format('looked')}",
+        two=f"{wait.format('made')}; [ ! -e data/html/one ] && echo two > data/html/two; touch node_modules/looked",
     )
     result = command_for(sample).run("deploy")
     assert result.code == 0, result.err

@@ -30,6 +30,9 @@ def patching() -> dict[str, Any]:
 
 
 def test_the_install_command_is_left_out_while_node_modules_is_as_it_left_it(site: Site) -> None:
+    # npm writes its note anew though nothing changes.
+    lock = site.settings.node_modules_dir / ".package-lock.json"
+    lock.write_bytes(lock.read_bytes())
     site.sample.commit({"docs/one.md": "Two"}, "Documentos")
     assert built(site) == ["docs"]
     assert site.stages()["assets/install"].outcome == "skipped"
@@ -41,14 +44,41 @@ def test_the_install_command_is_left_out_while_node_modules_is_as_it_left_it(sit
 
 
 def test_what_a_step_does_to_node_modules_is_done_again_when_that_is_installed_anew(site: Site) -> None:
-    """Guards packages that are patched by a step: its result is recorded, and node_modules is not in it."""
+    """Guards packages that are patched by a step: node_modules is not in what it made."""
     site.flags |= patching()
     package = (site.sample.developer / "package.json").read_text()
     for files in ({"package.json": "{}"}, {"package.json": package, "docs/one.md": "Two"}, {"docs/one.md": "Three"}):
         site.sample.commit(files, "Pacotes e documentos")
         ran = built(site)
         assert (site.current / "html/packed").read_text() == f"patched\n{files.get('docs/one.md', 'One')}"
-    assert ran == ["pack"]
+    assert ran == ["patch", "pack"]
+    assert "patch is not recorded for the next deploys: node_modules was changed while it ran" in site.log("warning")
+
+
+@pytest.mark.parametrize("unless", ["false", "cmp -s docs/one.md node_modules/package/index.js"])
+def test_what_a_step_generates_into_node_modules_is_never_that_of_another_commit(site: Site, unless: str) -> None:
+    """Guards clients that are generated into a package, also where nothing is written when nothing has changed."""
+    site.flags |= {
+        "install_command": "mkdir -p node_modules/package; cp package.json node_modules/.package-lock.json",
+        "build_steps": [
+            step("generate", f"{unless} || cat docs/one.md > node_modules/package/index.js"),
+            step("pack", "cat node_modules/package/index.js resources/js/a.js > data/html/packed"),
+        ],
+    }
+    history = [("One", "a()"), ("One", "a()"), ("Two", "a()"), ("Two", "a()"), ("One", "b()"), ("Two", "a()")]
+    for number, (document, script) in enumerate(history):
+        files = {"docs/one.md": document, "resources/js/a.js": script, "data/html/number": str(number)}
+        site.sample.commit(files, "Documentos e scripts")
+        ran = built(site)
+        assert (site.current / "html/packed").read_text() == document + script
+    assert ran == ["generate", "pack"]
+    assert "pack runs: a step before it changed node_modules" in site.log()
+
+
+def test_what_tools_cache_in_node_modules_changes_nothing(site: Site) -> None:
+    site.flags["build_steps"] = [step("only", "mkdir -p node_modules/.cache; date > node_modules/.cache/made")]
+    assert built(site) == ["only"]
+    assert built(site) == []
 
 
 def test_what_a_step_did_to_node_modules_is_done_again_after_a_deploy_that_failed(site: Site) -> None:

@@ -18,6 +18,8 @@ from govma_core.text.clean import clean_line
 from govma_core.text.language import tr
 
 _EARLIER_RUNS = 5
+_MOST_LINES = 4
+"""Of stages; the log has the rest of the room."""
 _MARKS = {
     "": ("●", "bold $text-accent"),
     "ok": ("✓", "$text-success"),
@@ -36,6 +38,16 @@ class Stage:
     began: float
     outcome: str = ""
     seconds: float = 0.0
+
+    @property
+    def outer(self) -> str:
+        """The stage that this one is a step of; '' for none."""
+        return self.name.rpartition("/")[0]
+
+    @property
+    def label(self) -> str:
+        """The name without that of the outer stage."""
+        return self.name.rpartition("/")[2]
 
 
 @dataclass
@@ -62,6 +74,12 @@ class RunProgress:
                 self.progress = event
             case RunFinished():
                 self.finished = event
+
+    def to_show(self) -> list[Stage]:
+        """Return the stages, without those inside one that has ended unless they failed: the log has their times."""
+        going = {stage.name for stage in self.stages if not stage.outcome}
+        failed = {"failed", "cancelled"}
+        return [stage for stage in self.stages if not stage.outer or stage.outer in going or stage.outcome in failed]
 
     def amount(self) -> str:
         """Return the progress of the current stage: `1,204 of 5,283 files`; '' when it reports none."""
@@ -114,7 +132,7 @@ class Feed:
 
 
 class StageLine(SteadyText):
-    """The stages of a run, with their times, on as many lines as they need."""
+    """The stages of a run, with their times, on as many lines as they need; of more than fit the last."""
 
     _feed: Feed | None = None
 
@@ -127,17 +145,18 @@ class StageLine(SteadyText):
         self._feed = feed
         parts: list[Content] = []
         now = time.time()
-        for stage in feed.progress.stages if feed else ():
+        for stage in feed.progress.to_show() if feed else ():
             going = not stage.outcome and feed is not None and not feed.record.ended
             mark, style = _MARKS.get(stage.outcome, _MARKS["skipped"])
             if not stage.outcome and not going:
                 mark, style = _MARKS["cancelled"]
             # Whole seconds while it goes on: more would be drawn four times a second.
             took = whole_seconds(now - stage.began) if going else duration(stage.seconds) if stage.outcome else "?"
-            parts.append(Content.assemble((f"{mark} {stage.name}", style), (f" {took}", "$muted")))
+            parts.append(Content.assemble((f"{mark} {stage.label}", style), (f" {took}", "$muted")))
             if going and feed is not None and feed.progress.amount():
                 parts.append(Content.styled(feed.progress.amount(), "$muted"))
-        self.update(Content("\n").join(_broken(parts, (self.size.width or self.app.size.width - 4))))
+        lines = _broken(parts, self.size.width or self.app.size.width - 4)
+        self.update(Content("\n").join(lines[-_MOST_LINES:]))
 
 
 def _broken(parts: list[Content], width: int) -> list[Content]:

@@ -45,7 +45,7 @@ class _End(Generic[T]):
     error: BaseException | None = None
 
 
-class SideBySide(Generic[T]):
+class ParallelSteps(Generic[T]):
     """Runs steps, each once all that it comes after have ended.
 
     `begin` is called for a step whose turn it is, with the remark of its stage: it returns what is to be done in a

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from govma_core.building.side_by_side import SideBySide, Work
+from govma_core.building.parallel_steps import ParallelSteps, Work
 from govma_core.errors import BuildError, RunCancelled
 from govma_core.events import Event, LogLine, StageFinished, StageStarted
 from govma_core.reporting import Cancellation, Reporter, StageRemark
@@ -25,7 +25,7 @@ class Build:
         self.reporter = Reporter(self.events.append, self.cancellation)
         self.works: dict[str, Callable[[Reporter], str] | None] = {}
         self.ended: list[tuple[str, str]] = []
-        self.steps = SideBySide[str](self.reporter, self._begin, self._end, most=most, labels=labels)
+        self.steps = ParallelSteps[str](self.reporter, self._begin, self._end, most=most, labels=labels)
 
     def _begin(self, name: str, remark: StageRemark) -> Work[str] | None:
         return self.works.get(name)
@@ -78,6 +78,9 @@ def test_two_run_at_the_same_time_and_no_more() -> None:
     def work(name: str) -> Callable[[Reporter], str]:
         def both(reporter: Reporter) -> str:
             running.add(name)
+            meeting.wait(PATIENCE)
+            # Time for a third.
+            time.sleep(0.2)
             most[0] = max(most[0], len(running))
             meeting.wait(PATIENCE)
             running.discard(name)
