@@ -73,12 +73,9 @@ async def take_all(folder: Path) -> None:
     await picture(settings, "rollback", WIDE, ["down", "down", "r", "=Undoes 2 commits"], "govma-dark")
     site.flags |= {
         "install_command": "sh tools/build.sh install",
-        "build_steps": [
-            step("docs", f"sh tools/build.sh docs && {hold(settings)}"),
-            step("prod", hold(settings), after=[]),
-        ],
+        "build_steps": [step("docs", "sh tools/build.sh docs"), step("prod", hold(settings))],
     }
-    steps = ["d", "=Brings 2 commits", "tab", "enter", "=prod      compiling 24 of 60"]
+    steps = ["d", "=Brings 2 commits", "tab", "enter", "=compiling 24 of 60"]
     await picture(site.settings, "deploying", WIDE, steps, "govma-dark")
     await picture(
         settings,
