@@ -284,6 +284,7 @@ def _shown(path: str) -> str:
 
 
 def _hash_of(read: Inputs) -> str:
-    """Return a hash of the contents and the names that were read."""
-    text = json.dumps([read.files, read.folders], sort_keys=True)
+    """Return a hash of the contents that were read, and of the names below data/; each step has the others itself."""
+    names = {path: names for path, names in read.folders.items() if path.partition("/")[0] == "data"}
+    text = json.dumps([read.files, names], sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

@@ -144,3 +144,16 @@ def test_a_node_modules_in_the_repository_is_not_in_the_way(site: Site) -> None:
     site.flags["build_steps"] = [step("only", "ls -A node_modules > data/html/modules.txt")]
     assert "only" in built(site, rebuild=True)
     assert (site.current / "html/modules.txt").read_text() == ".package-lock.json\n"
+
+
+def test_names_below_data_that_the_install_command_read_are_part_of_what_is_installed(site: Site) -> None:
+    """Guards packages that are installed by what there is: `for theme in data/html/themes/*`."""
+    site.flags |= {
+        "install_command": "mkdir -p node_modules/p; ls data/html/own > node_modules/p/own;"
+        " cp package.json node_modules/.package-lock.json",
+        "build_steps": [step("pack", "cat node_modules/p/own docs/one.md > data/html/packed")],
+    }
+    for name in ("a", "b"):
+        site.sample.commit({f"data/html/own/{name}": "x"}, "Um tema")
+        assert built(site) == ["install", "pack"]
+    assert (site.current / "html/packed").read_text() == "a\nb\nOne"
